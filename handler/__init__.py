@@ -1,0 +1,1 @@
+"""Keep one Telenor access token fresh for everybody who needs it."""

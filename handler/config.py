@@ -1,0 +1,165 @@
+"""Environment and event to settings. Every refusal names the variable or field, what it is not, and what it may be.
+
+No refusal repeats the value: it may be a secret that was put in the wrong place.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from handler.errors import InvalidInputError
+from handler.model import Action, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_DAY_SECONDS = 86_400
+_DAY_MINUTES = 1_440
+
+# AWS, "CreateSecret": letters, digits and /_+=.@- ; an ARN adds colons.
+_SECRET_ID = re.compile(r"[A-Za-z0-9/_+=.@:-]{1,2048}")
+
+# RFC 6749, section 3.3: scope tokens with one space between them.
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one run works with."""
+
+    action: Action
+    credentials_secret_id: str
+    token_secret_id: str
+    base_url: str
+    scope: str | None
+    policy: Policy
+    verify_url: str | None
+
+
+def settings_from(environ: Mapping[str, str], event: object) -> Settings:
+    """Check the environment and the event; an empty variable counts as unset. Raises InvalidInputError."""
+    if not isinstance(event, dict):
+        raise InvalidInputError('the event is not a JSON object: send {}, or for example {"action": "rotate-now"}')
+    credentials_secret_id = _secret_id(environ, event, "CREDENTIALS_SECRET_ID", "credentials_secret_id")
+    token_secret_id = _secret_id(environ, event, "TOKEN_SECRET_ID", "token_secret_id")
+    if credentials_secret_id == token_secret_id:
+        raise InvalidInputError(
+            "CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID name the same secret, and publishing would overwrite the "
+            "credentials: give the token a secret of its own"
+        )
+    return Settings(
+        action=_action(event),
+        credentials_secret_id=credentials_secret_id,
+        token_secret_id=token_secret_id,
+        base_url=_url(environ, "TELENOR_BASE_URL", "https://api.telenor.no", with_query=False).rstrip("/"),
+        scope=_scope(environ, event),
+        policy=_policy(environ),
+        verify_url=_url(environ, "VERIFY_URL", "", with_query=True) or None,
+    )
+
+
+def _action(event: dict[str, Any]) -> Action:
+    # Whatever EventBridge sends has no action of ours in it.
+    action = event.get("action", Action.RENEW_IF_DUE)
+    if not isinstance(action, str) or action not in list(Action):
+        raise InvalidInputError(f"the event's action is not one that this job knows: it may be {', '.join(Action)}")
+    return Action(action)
+
+
+def _secret_id(environ: Mapping[str, str], event: dict[str, Any], variable: str, field: str) -> str:
+    if field in event:
+        where, secret_id = f"the event's {field}", event[field]
+    else:
+        where, secret_id = variable, environ.get(variable, "")
+    if secret_id == "":
+        raise InvalidInputError(f"{where} is not set: it must be the name or the ARN of a secret")
+    if not isinstance(secret_id, str) or not _SECRET_ID.fullmatch(secret_id):
+        raise InvalidInputError(
+            f"{where} is not the name or the ARN of a secret: letters, digits and /_+=.@- are allowed in a name"
+        )
+    return secret_id
+
+
+def _scope(environ: Mapping[str, str], event: dict[str, Any]) -> str | None:
+    if "scope" in event:
+        where, scope = "the event's scope", event["scope"]
+    else:
+        where, scope = "TELENOR_SCOPE", environ.get("TELENOR_SCOPE", "")
+    if scope == "":
+        return None
+    if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
+        raise InvalidInputError(
+            f"{where} is not a scope: it may be words of visible ASCII with one space between them, or empty for none"
+        )
+    return scope
+
+
+def _policy(environ: Mapping[str, str]) -> Policy:
+    grace_seconds = _number(
+        environ,
+        "GRACE_SECONDS",
+        "600",
+        lambda seconds: 0 <= seconds <= _DAY_SECONDS and seconds.is_integer(),
+        f"a whole number of seconds from 0 to {_DAY_SECONDS}",
+    )
+    renew_at_fraction = _number(
+        environ, "RENEW_AT_FRACTION", "0.5", lambda fraction: 0 < fraction < 1, "a number above 0 and below 1"
+    )
+    schedule_minutes = _number(
+        environ,
+        "SCHEDULE_MINUTES",
+        "5",
+        lambda minutes: 0 < minutes <= _DAY_MINUTES,
+        f"a number of minutes above 0 and up to {_DAY_MINUTES}",
+    )
+    return Policy(timedelta(seconds=grace_seconds), renew_at_fraction, timedelta(minutes=schedule_minutes))
+
+
+def _number(
+    environ: Mapping[str, str], name: str, default: str, is_allowed: Callable[[float], bool], allowed: str
+) -> float:
+    try:
+        number = float(environ.get(name) or default)
+    except ValueError:
+        number = float("nan")
+    if not is_allowed(number):
+        raise InvalidInputError(f"{name} is not {allowed}: correct it, or leave it out for {default}")
+    return number
+
+
+def _url(environ: Mapping[str, str], name: str, default: str, *, with_query: bool) -> str:
+    url = environ.get(name) or default
+    if url and not _is_safe_url(url, with_query=with_query):
+        query = "" if with_query else ", without a query"
+        raise InvalidInputError(
+            f"{name} is not a URL of https, or of http on a loopback host, without user or fragment{query}"
+        )
+    return url
+
+
+def _is_safe_url(url: str, *, with_query: bool) -> bool:
+    """Tell whether a token may be sent there: over TLS, or to this very machine."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        return False
+    if not parts.hostname or port == 0 or "@" in parts.netloc or "#" in url or ("?" in url and not with_query):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,65 @@
+"""What can go wrong, as a tree.
+
+Each message is one sentence for the operator: what is wrong, where, and what to do. It never holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class RotationError(Exception):
+    """Base of every error that this job raises on purpose."""
+
+
+class InvalidInputError(RotationError):
+    """A setting, an event field or the credentials secret is unusable. Nothing has been minted."""
+
+
+class TelenorError(RotationError):
+    """Telenor did not do what it was asked.
+
+    `status` is the HTTP status and `code` the error code of the API reference, where there was one.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class TelenorUnavailableError(TelenorError):
+    """A passing fault outlasted the retries or the deadline."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        retry_after_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TelenorRefusedError(TelenorError):
+    """Telenor said no; asking again would change nothing."""
+
+
+class TokenNotAcceptedError(TelenorError):
+    """The new token was refused where `VERIFY_URL` tried it."""
+
+
+class SecretsManagerError(RotationError):
+    """Secrets Manager did not do what it was asked."""
+
+
+class PublicationRefusedError(SecretsManagerError):
+    """The new version was not written."""
+
+
+class PublicationUnknownError(SecretsManagerError):
+    """Whether the new version was written cannot be told."""
+
+
+class VersionExistsError(SecretsManagerError):
+    """Another run with the same request id has written this version with another token."""

@@ -1,0 +1,356 @@
+"""The only file that knows requests, tenacity, URLs and status codes.
+
+Source: the Telenor Stores API reference, "Client credentials Grant Type" and "oauth".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+
+from handler.errors import TelenorError, TelenorRefusedError, TelenorUnavailableError, TokenNotAcceptedError
+from handler.model import Clock, Credentials, Token, is_access_token, json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aws_lambda_powertools import Logger
+
+_TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password
+_LOGOUT_PATH = "/oauth/v2/logout"
+
+_CONNECT_TIMEOUT_SECONDS = 3.0
+_READ_TIMEOUT_SECONDS = 10.0
+_ANSWER_LIMIT_BYTES = 64 * 1024
+
+_ATTEMPTS = 5
+# Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): up to 1, 2, 4, 8 s between five attempts.
+_BACKOFF = wait_random_exponential(multiplier=1, max=8)
+
+# What a token is taken to live where Telenor does not say: a quarter of what the reference shows.
+_ASSUMED_LIFE_SECONDS = 900
+
+# Error codes of logout.
+_DEAD_TOKEN = 2
+_BAD_AUTHORIZATION_HEADER = 6
+
+# The one 500 that does not pass.
+_BROKEN_APP = (500, 16)
+_PASSING_STATUSES = {
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+_ASK_TELENOR = "ask Telenor, this job cannot mend it"
+_NOT_SENT = "this job sends none, so see that TELENOR_BASE_URL leads to Telenor and that no gateway rewrites requests"
+
+# Every error code of the token operation in the reference, and what to do about it.
+_TOKEN_ERRORS = {
+    (400, 2): "grant_type is missing or invalid: see that no gateway on the way rewrites the form body",
+    (401, 1): "Telenor does not know this client_id: copy it again from the app in the developer dashboard",
+    (401, 4): f"invalid authorization code: {_NOT_SENT}",
+    (401, 5): "the app is not authorized to create access tokens: have it approved in the developer dashboard",
+    (401, 6): "Telenor saw no usable Authorization header: see that no proxy on the way removes it",
+    (401, 7): f"invalid refresh_token: {_NOT_SENT}",
+    (401, 9): f"Telenor's data about this client is invalid: {_ASK_TELENOR}",
+    (401, 21): "the app may not use the client_credentials grant: ask Telenor to allow it for this app",
+    (401, 22): (
+        "these are not the app's client_id and client_secret; Connect ID and Min Bedrift logins do not work here: "
+        "copy both from the app in the developer dashboard into the credentials secret"
+    ),
+    (403, 8): (
+        "the scope is illegal or not granted to the app: correct TELENOR_SCOPE or the event's scope, or ask Telenor "
+        "to grant it"
+    ),
+    (403, 12): f"invalid redirect URI: {_NOT_SENT}",
+    (403, 15): f"illegal response type: {_NOT_SENT}",
+    (500, 2): "an internal error of Telenor's: it should pass by itself",
+    (500, 16): f"the app's attributes are invalid: {_ASK_TELENOR} (their text: please contact Telenor Admin)",
+}
+
+# "code", "errorCode", "error_code" in JSON, XML or a form, at any depth, or "Error code 22" in text.
+_ERROR_CODE = re.compile(r"""\b(?:error[\s_-]?)?code\b[\s"':=>#]{0,8}([0-9]{1,4})\b""", re.IGNORECASE)
+
+
+# Beyond this an expires_in is a mistake, and times calculated from it would not hold.
+_LONGEST_LIFE_SECONDS = 10 * 365 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    retry_after_seconds: float
+    text: str = field(repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def code(self) -> int | None:
+        """The error code, wherever it stands: the reference does not show where.
+
+        One that the reference lists for this status wins over, say, the status repeated in the body.
+        """
+        codes = [int(digits) for digits in _ERROR_CODE.findall(self.text)]
+        return next((code for code in codes if (self.status, code) in _TOKEN_ERRORS), codes[0] if codes else None)
+
+    def __str__(self) -> str:
+        return f"{self.status}" if self.code is None else f"{self.status} code {self.code}"
+
+
+class _BearerAuth(AuthBase):
+    """RFC 6750, section 2.1. An auth object, since a .netrc would replace a plain header."""
+
+    def __init__(self, access_token: str) -> None:
+        self._access_token = access_token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._access_token}"
+        return request
+
+
+class Telenor:
+    """Telenor's token and logout operations, with retries that end at a deadline."""
+
+    def __init__(self, base_url: str, clock: Clock, log: Logger) -> None:
+        self._base_url = base_url
+        self._clock = clock
+        self._log = log
+        self._session = requests.Session()
+        self.token_attempts = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def request_token(
+        self, credentials: Credentials, scope: str | None, deadline: datetime, on_unusable: Callable[[str], None]
+    ) -> Token:
+        """Request an access token (RFC 6749, section 4.4).
+
+        `on_unusable` gets each access token whose answer is otherwise unusable; it lives, and is the caller's to
+        revoke. Raises TelenorUnavailableError or TelenorRefusedError.
+
+        The request is not idempotent: an attempt whose answer is lost may leave a token behind that nobody knows. It
+        dies by its own expiry.
+        """
+        form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
+        # Bytes, since requests encodes text as Latin-1.
+        auth = HTTPBasicAuth(credentials.client_id.encode(), credentials.client_secret.encode())
+
+        def attempt() -> Token:
+            self.token_attempts += 1
+            requested_at = self._clock.now().replace(microsecond=0)
+            answer = self._send("POST", self._base_url + _TOKEN_PATH, auth, deadline, form)
+            if not answer.is_success:
+                raise _token_error(answer)
+            return self._token(answer, requested_at, scope, on_unusable)
+
+        return self._retrying("token request", deadline, _ATTEMPTS)(attempt)
+
+    def logout(self, access_token: str, deadline: datetime, *, once: bool = False) -> None:
+        """Invalidate an access token; one that is dead already is as good.
+
+        Raises TelenorUnavailableError or TelenorRefusedError; the token may live on then.
+        """
+        auth = _BearerAuth(access_token)
+
+        def attempt() -> None:
+            answer = self._send("GET", self._base_url + _LOGOUT_PATH, auth, deadline)
+            if answer.status == HTTPStatus.OK:
+                return
+            if answer.status != HTTPStatus.UNAUTHORIZED:
+                raise _unavailable("logout", answer, "it should pass by itself")
+            if answer.code == _BAD_AUTHORIZATION_HEADER:
+                raise TelenorRefusedError(
+                    f"logout answered {answer}: see that no proxy on the way removes the Authorization header",
+                    status=answer.status,
+                    code=answer.code,
+                )
+            if answer.code != _DEAD_TOKEN:
+                self._log.warning(f"logout answered {answer}, which the reference does not list: taken as dead")
+
+        self._retrying("logout", deadline, 1 if once else _ATTEMPTS)(attempt)
+
+    def verify(self, url: str, access_token: str, deadline: datetime) -> None:
+        """Try a new token where consumers will use it.
+
+        Raises TokenNotAcceptedError if it is refused, TelenorUnavailableError if nobody answered.
+        """
+        answer = self._send("GET", url, _BearerAuth(access_token), deadline)
+        if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            msg = (
+                f"VERIFY_URL answered {answer} to the new token, which was therefore not published: see that the app "
+                "has access to that API, or correct VERIFY_URL"
+            )
+            raise TokenNotAcceptedError(msg, status=answer.status, code=answer.code)
+
+    def _retrying(self, what: str, deadline: datetime, attempts: int) -> Retrying:
+        def wait(state: RetryCallState) -> float:
+            return max(_BACKOFF(state), _failure(state).retry_after_seconds)
+
+        def stop(state: RetryCallState) -> bool:
+            next_attempt_at = self._clock.now() + timedelta(seconds=state.upcoming_sleep)
+            return state.attempt_number >= attempts or next_attempt_at >= deadline
+
+        def log_failure(state: RetryCallState) -> None:
+            self._log.warning(
+                f"{what} failed and is tried again: {_failure(state)}",
+                extra={"attempt": state.attempt_number, "wait_seconds": round(state.upcoming_sleep, 3)},
+            )
+
+        return Retrying(
+            retry=retry_if_exception_type(TelenorUnavailableError),
+            wait=wait,
+            stop=stop,
+            sleep=self._clock.sleep,
+            before_sleep=log_failure,
+            reraise=True,
+        )
+
+    def _send(
+        self, method: str, url: str, auth: AuthBase, deadline: datetime, form: Mapping[str, str] | None = None
+    ) -> _Answer:
+        """Send one request and read its answer, up to the limits of size and time."""
+        left_seconds = (deadline - self._clock.now()).total_seconds()
+        if left_seconds <= 0:
+            raise TelenorUnavailableError("no time was left to ask Telenor: raise the function's timeout")
+        timeouts = (min(_CONNECT_TIMEOUT_SECONDS, left_seconds), min(_READ_TIMEOUT_SECONDS, left_seconds))
+        try:
+            with self._session.request(
+                method,
+                url,
+                auth=auth,
+                data=form,
+                headers={"Accept": "application/json"},
+                timeout=timeouts,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return _Answer(
+                    status=response.status_code,
+                    retry_after_seconds=self._retry_after_seconds(response.headers.get("Retry-After", "")),
+                    text=self._body(response, self._clock.now() + timedelta(seconds=timeouts[1])),
+                )
+        # The cause is named but not kept: its text may hold a proxy's password.
+        except requests.RequestException as error:
+            raise TelenorUnavailableError(f"no answer from {urlsplit(url).hostname} ({_cause(error)})") from None
+
+    def _body(self, response: requests.Response, give_up_at: datetime) -> str:
+        body = bytearray()
+        # Byte by byte, so that an answer which drips in is not waited for beyond its time.
+        for byte in response.iter_content(chunk_size=1):
+            body += byte
+            if len(body) >= _ANSWER_LIMIT_BYTES:
+                break
+            if self._clock.now() > give_up_at:
+                raise TelenorUnavailableError(f"the answer of {urlsplit(response.url).hostname} came too slowly")
+        return body.decode("utf-8", errors="replace")
+
+    def _retry_after_seconds(self, value: str) -> float:
+        """Read Retry-After (RFC 9110, section 10.2.3): seconds or a date; anything else counts as absent."""
+        if value.isascii() and value.isdigit() and len(value) < len("1000000000"):
+            return float(value)
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return 0.0
+        return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - self._clock.now()).total_seconds())
+
+    def _token(
+        self, answer: _Answer, requested_at: datetime, scope: str | None, on_unusable: Callable[[str], None]
+    ) -> Token:
+        document = json_object(answer.text) or {}
+        access_token = document.get("access_token")
+        if not is_access_token(access_token):
+            raise TelenorUnavailableError(
+                f"the token request answered {answer.status} without a readable access_token", status=answer.status
+            )
+        try:
+            _check_token_type(document.get("token_type"))
+            expires_at = requested_at + self._life(document.get("expires_in"))
+            if self._clock.now() >= expires_at:
+                raise TelenorUnavailableError("the token had expired before its answer came", status=answer.status)
+        except TelenorError:
+            on_unusable(access_token)
+            raise
+        return Token(access_token, "Bearer", requested_at, expires_at, _granted_scope(scope, document.get("scope")))
+
+    def _life(self, expires_in: object) -> timedelta:
+        """Read `expires_in`, which the reference shows as a number and as text."""
+        if expires_in is None:
+            self._log.warning(f"Telenor sent no expires_in: {_ASSUMED_LIFE_SECONDS} s are assumed")
+            return timedelta(seconds=_ASSUMED_LIFE_SECONDS)
+        try:
+            seconds = float(expires_in) if isinstance(expires_in, int | float | str) else math.nan
+        except (ValueError, OverflowError):
+            seconds = math.nan
+        if isinstance(expires_in, bool) or not 1 <= seconds <= _LONGEST_LIFE_SECONDS:
+            raise TelenorUnavailableError(
+                "the token request was answered with an expires_in that is not a number of seconds of 1 or more"
+            )
+        return timedelta(seconds=int(seconds))
+
+
+def _token_error(answer: _Answer) -> TelenorError:
+    advice = _TOKEN_ERRORS.get((answer.status, answer.code or 0))
+    if answer.status in _PASSING_STATUSES and (answer.status, answer.code) != _BROKEN_APP:
+        return _unavailable("the token request", answer, advice or "it should pass by itself")
+    if advice is None:
+        advice = "the reference does not list that; see that TELENOR_BASE_URL leads to Telenor itself"
+    return TelenorRefusedError(f"the token request answered {answer}: {advice}", status=answer.status, code=answer.code)
+
+
+def _unavailable(what: str, answer: _Answer, advice: str) -> TelenorUnavailableError:
+    return TelenorUnavailableError(
+        f"{what} answered {answer}: {advice}",
+        status=answer.status,
+        code=answer.code,
+        retry_after_seconds=answer.retry_after_seconds,
+    )
+
+
+def _check_token_type(token_type: object) -> None:
+    # Case does not matter (RFC 6749, section 5.1); absent means Bearer (the reference).
+    if token_type is not None and str(token_type).lower() != "bearer":
+        raise TelenorRefusedError(
+            "Telenor issued a token of a type other than Bearer, which no consumer could use: ask Telenor"
+        )
+
+
+def _granted_scope(asked: str | None, granted: object) -> str | None:
+    # Telenor may grant less than was asked for (RFC 6749, section 5.1).
+    return granted if asked and isinstance(granted, str) and granted else asked
+
+
+def _failure(state: RetryCallState) -> TelenorUnavailableError:
+    """Return what ended the attempt; only this type is tried again."""
+    failure = state.outcome.exception() if state.outcome else None
+    if not isinstance(failure, TelenorUnavailableError):
+        raise TypeError
+    return failure
+
+
+def _cause(error: BaseException) -> str:
+    """Name the kinds of errors down to the first cause, such as ConnectTimeout or NameResolutionError."""
+    names = [type(error).__name__]
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+        names.append(type(error).__name__)
+    return " < ".join(dict.fromkeys(names))

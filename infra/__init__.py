@@ -1,0 +1,1 @@
+"""What the handler stands on."""

@@ -1,0 +1,1 @@
+"""What the handler stands on when it runs on one machine."""

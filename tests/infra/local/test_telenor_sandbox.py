@@ -1,0 +1,787 @@
+"""The Telenor sandbox keeps to the API reference, and breaks in every way that it is told to."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import subprocess
+import sys
+import threading
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import requests
+
+from infra.local.telenor_sandbox import (
+    DEMO_CLIENT_ID,
+    DEMO_CLIENT_SECRET,
+    DEMO_CODE,
+    DEMO_PASSWORD,
+    DEMO_USERNAME,
+    ERROR_SHAPES,
+    HTML_PAGE,
+    OPERATIONS,
+    Client,
+    TelenorSandbox,
+    main,
+    short_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[3]
+START = 1_800_000_000.25  # epoch seconds, with a fraction as real clocks have
+LIFETIME = 3599  # seconds, the reference's example
+PORTAL = "demo-portal"  # the seeded client that may use every grant
+DEMO_PAIR = f"{DEMO_CLIENT_ID}:{DEMO_CLIENT_SECRET}".encode()
+MESSAGE = "Basic Authentication failed, bad username or password."  # the reference's words for code 22
+
+
+class FakeClock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Visitor:
+    """Whoever calls the API, over real HTTP."""
+
+    def __init__(self, sandbox: TelenorSandbox, http: requests.Session, clock: FakeClock, patience: float = 5) -> None:
+        self.sandbox = sandbox
+        self.clock = clock
+        self._http = http
+        self._patience = patience  # seconds
+
+    def ask(self, client_id: str = DEMO_CLIENT_ID, secret: str = DEMO_CLIENT_SECRET, **form: str) -> requests.Response:
+        """Request a token, by client_credentials unless the form says otherwise."""
+        pair = base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+        return self.call("token", f"Basic {pair}", **{"grant_type": "client_credentials", **form})
+
+    def call(self, operation: str, authorization: str | None = None, **form: str) -> requests.Response:
+        method, path = OPERATIONS[operation]
+        headers = {} if authorization is None else {"Authorization": authorization}
+        url = self.sandbox.url + path
+        return self._http.request(method, url, headers=headers, data=form or None, timeout=self._patience)
+
+    def token(self, client_id: str = DEMO_CLIENT_ID, **form: str) -> str:
+        answer = self.ask(client_id, **form)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def logout(self, token: str) -> requests.Response:
+        return self.call("logout", f"Bearer {token}")
+
+    def incidents(self, token: str) -> requests.Response:
+        return self.call("incidents", f"Bearer {token}")
+
+    def control(self, method: str, name: str, body: object = None) -> requests.Response:
+        """Turn something under /_sandbox/ as curl -d does: JSON that calls itself a form."""
+        data = None if body is None else json.dumps(body)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        url = f"{self.sandbox.url}/_sandbox/{name}"
+        return self._http.request(method, url, data=data, headers=headers, timeout=self._patience)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def naps() -> list[float]:
+    """Return the delays that the sandbox was told to make, in seconds."""
+    return []
+
+
+@pytest.fixture
+def http() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False  # neither a proxy nor a .netrc of this machine
+        yield session
+
+
+@pytest.fixture
+def sandbox(clock: FakeClock, naps: list[float]) -> Iterator[TelenorSandbox]:
+    with TelenorSandbox(clock=clock, sleep=naps.append) as running:
+        yield running
+
+
+@pytest.fixture
+def visitor(sandbox: TelenorSandbox, http: requests.Session, clock: FakeClock) -> Visitor:
+    return Visitor(sandbox, http, clock)
+
+
+# --- The reference's two error tables -------------------------------------------------------------------
+
+# Copied from the API reference, row by row.
+DOCUMENTED = {
+    "token": {
+        400: {2},
+        401: {1, 21, 22, 4, 5, 6, 7, 9},
+        403: {12, 15, 8},
+        500: {16, 2},
+    },
+    "logout": {
+        401: {2, 6},
+        500: {2},
+    },
+}
+
+
+class Row(NamedTuple):
+    """A row of an error table and a request that earns it."""
+
+    operation: str
+    status: int
+    code: int
+    why: str
+    earn: Callable[[Visitor], requests.Response]
+
+
+def _basic(pair: bytes) -> str:
+    return "Basic " + base64.b64encode(pair).decode()
+
+
+def _ask_by_password(visitor: Visitor, password: str = DEMO_PASSWORD) -> requests.Response:
+    return visitor.ask(PORTAL, grant_type="password", username=DEMO_USERNAME, password=password)
+
+
+def _ask_by_code(visitor: Visitor, code: str = DEMO_CODE, **more: str) -> requests.Response:
+    return visitor.ask(PORTAL, grant_type="authorization_code", code=code, **more)
+
+
+def _ask_by_refresh(visitor: Visitor, refresh_token: str, **more: str) -> requests.Response:
+    return visitor.ask(PORTAL, grant_type="refresh_token", refresh_token=refresh_token, **more)
+
+
+def _expired(visitor: Visitor) -> str:
+    token = visitor.token()
+    visitor.clock.advance(LIFETIME)
+    return token
+
+
+def _revoked(visitor: Visitor) -> str:
+    token = visitor.token()
+    visitor.logout(token)
+    return token
+
+
+def _used_code(visitor: Visitor) -> str:
+    assert _ask_by_code(visitor, DEMO_CODE).ok
+    return DEMO_CODE
+
+
+def _foreign_code(visitor: Visitor) -> str:
+    return visitor.sandbox.issue_code(DEMO_CLIENT_ID)
+
+
+def _used_refresh_token(visitor: Visitor) -> str:
+    used = str(_ask_by_password(visitor).json()["refresh_token"])
+    assert _ask_by_refresh(visitor, used).ok
+    return used
+
+
+ROWS = (
+    Row("token", 400, 2, "an empty grant_type", lambda v: v.ask(grant_type="")),
+    Row("token", 400, 2, "no form at all", lambda v: v.call("token", _basic(DEMO_PAIR))),
+    Row("token", 400, 2, "an unknown grant_type", lambda v: v.ask(grant_type="implicit")),
+    Row("token", 401, 1, "an unknown client", lambda v: v.ask("nobody")),
+    Row("token", 401, 22, "a wrong secret", lambda v: v.ask(secret="wrong")),
+    Row("token", 401, 22, "a wrong password of the user", lambda v: _ask_by_password(v, "wrong")),
+    Row("token", 401, 22, "no user at all", lambda v: v.ask(PORTAL, grant_type="password")),
+    Row("token", 401, 21, "a grant that the client lacks", lambda v: v.ask(grant_type="password")),
+    Row("token", 401, 4, "an unknown code", lambda v: _ask_by_code(v, "made-up")),
+    Row("token", 401, 4, "a used code", lambda v: _ask_by_code(v, _used_code(v))),
+    Row("token", 401, 4, "a code of another client", lambda v: _ask_by_code(v, _foreign_code(v))),
+    Row("token", 401, 5, "a client that is not approved", lambda v: v.ask("demo-not-approved")),
+    Row("token", 401, 6, "no Authorization header", lambda v: v.call("token")),
+    Row("token", 401, 6, "a bearer token", lambda v: v.call("token", f"Bearer {v.token()}")),
+    Row("token", 401, 6, "another scheme", lambda v: v.call("token", _basic(DEMO_PAIR).replace("B", "M", 1))),
+    Row("token", 401, 6, "no base64", lambda v: v.call("token", "Basic ***")),
+    Row("token", 401, 6, "no UTF-8", lambda v: v.call("token", _basic(b"demo-client:\xff"))),
+    Row("token", 401, 6, "no colon", lambda v: v.call("token", _basic(b"demo-client"))),
+    Row("token", 401, 7, "an unknown refresh token", lambda v: _ask_by_refresh(v, "made-up")),
+    Row("token", 401, 7, "a used refresh token", lambda v: _ask_by_refresh(v, _used_refresh_token(v))),
+    Row("token", 401, 7, "a code as a refresh token", lambda v: _ask_by_refresh(v, DEMO_CODE)),
+    Row("token", 401, 9, "a client with incomplete data", lambda v: v.ask("demo-incomplete")),
+    Row("token", 403, 12, "another redirect_uri", lambda v: _ask_by_code(v, redirect_uri="https://x.example/")),
+    Row("token", 403, 15, "an illegal response_type", lambda v: v.ask(response_type="code")),
+    Row("token", 403, 8, "a scope that was not granted", lambda v: v.ask(scope="incidents.read admin")),
+    Row("token", 500, 16, "a client with broken attributes", lambda v: v.ask("demo-broken-attributes")),
+    Row("token", 500, 2, "a client with a broken backend", lambda v: v.ask("demo-broken-backend")),
+    Row("logout", 401, 2, "an unknown token", lambda v: v.logout("made-up")),
+    Row("logout", 401, 2, "an expired token", lambda v: v.logout(_expired(v))),
+    Row("logout", 401, 2, "a revoked token", lambda v: v.logout(_revoked(v))),
+    Row("logout", 401, 6, "no Authorization header", lambda v: v.call("logout")),
+    Row("logout", 401, 6, "another scheme", lambda v: v.call("logout", _basic(DEMO_PAIR))),
+    Row("logout", 401, 6, "an empty token", lambda v: v.call("logout", "Bearer ")),
+    Row("logout", 500, 2, "a broken backend", lambda v: v.logout(v.token("demo-broken-logout"))),
+)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row.operation}-{row.why}" for row in ROWS])
+def test_each_refusal_is_earned_by_the_request_that_the_reference_means(visitor: Visitor, row: Row) -> None:
+    answer = row.earn(visitor)
+    assert (answer.status_code, answer.json()["code"]) == (row.status, row.code)
+
+
+def test_the_table_earns_every_documented_row_and_no_other() -> None:
+    documented = {
+        (operation, status, code)
+        for operation, rows in DOCUMENTED.items()
+        for status, codes in rows.items()
+        for code in codes
+    }
+    assert {(row.operation, row.status, row.code) for row in ROWS} == documented
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ("code", {"code": 22, "message": MESSAGE}),
+        ("errorCode", {"errorCode": 22, "errorMessage": MESSAGE}),
+        ("error_code", {"error_code": 22, "error_description": MESSAGE}),
+        ("error", {"error": {"code": "22", "message": MESSAGE}}),
+        ("fault", {"fault": {"faultstring": MESSAGE, "detail": {"errorcode": "22"}}}),
+        ("none", {"message": MESSAGE}),
+    ],
+)
+def test_an_error_is_json_of_the_chosen_shape(visitor: Visitor, shape: str, expected: object) -> None:
+    visitor.sandbox.knobs(error_shape=shape)
+    answer = visitor.ask(secret="wrong")
+    assert (answer.status_code, answer.json()) == (401, expected)
+
+
+def test_an_error_can_be_plain_text(visitor: Visitor) -> None:
+    visitor.sandbox.knobs(error_shape="text")
+    answer = visitor.ask(secret="wrong")
+    assert answer.text == f"Error code 22 - {MESSAGE}"
+    assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+def test_there_is_no_other_error_shape() -> None:
+    assert set(ERROR_SHAPES) == {"code", "errorCode", "error_code", "error", "fault", "text", "none"}
+
+
+# --- Tokens and what they open --------------------------------------------------------------------------
+
+
+def test_client_credentials_earn_a_token_that_opens_the_incidents(visitor: Visitor) -> None:
+    document = visitor.ask().json()
+    assert document == {
+        "access_token": document["access_token"],
+        "expires_in": LIFETIME,
+        "token_type": "Bearer",
+    }
+    answer = visitor.incidents(document["access_token"])
+    assert answer.status_code == 200
+    assert answer.json()[0]["id"] == "INC-1001"
+
+
+def test_a_password_earns_a_token_and_a_refresh_token(visitor: Visitor) -> None:
+    document = _ask_by_password(visitor).json()
+    assert visitor.incidents(document["access_token"]).status_code == 200
+    assert document["refresh_token"] != document["access_token"]
+
+
+def test_a_seeded_authorization_code_earns_a_token(visitor: Visitor) -> None:
+    document = _ask_by_code(visitor, DEMO_CODE, redirect_uri="https://portal.example/callback").json()
+    assert visitor.sandbox.is_live(document["access_token"])
+
+
+def test_an_issued_authorization_code_earns_a_token(visitor: Visitor) -> None:
+    document = _ask_by_code(visitor, visitor.sandbox.issue_code(PORTAL)).json()
+    assert visitor.sandbox.is_live(document["access_token"])
+
+
+def test_a_refused_request_does_not_spend_the_code(visitor: Visitor) -> None:
+    assert _ask_by_code(visitor, DEMO_CODE, scope="admin").status_code == 403
+    assert _ask_by_code(visitor, DEMO_CODE).status_code == 200
+
+
+def test_a_refresh_token_earns_a_token_and_is_itself_refreshed(visitor: Visitor) -> None:
+    first = _ask_by_password(visitor).json()["refresh_token"]
+    renewed = _ask_by_refresh(visitor, first).json()
+    assert visitor.sandbox.is_live(renewed["access_token"])
+    assert renewed["refresh_token"] != first
+    assert _ask_by_refresh(visitor, renewed["refresh_token"]).status_code == 200
+
+
+def test_a_refresh_token_does_not_widen_the_scope(visitor: Visitor) -> None:
+    narrow = _ask_by_code(visitor, scope="incidents.read").json()["refresh_token"]
+    assert _ask_by_refresh(visitor, narrow, scope="incidents.write").json()["code"] == 8
+
+
+def test_credentials_are_decoded_as_utf_8(clock: FakeClock, http: requests.Session) -> None:
+    with TelenorSandbox(clients={"blåbær": Client(secret="sølv:ørn €")}, clock=clock) as sandbox:
+        visitor = Visitor(sandbox, http, clock)
+        assert visitor.ask("blåbær", "sølv:ørn €").status_code == 200
+        assert visitor.ask().json()["code"] == 1  # the seeded clients are gone
+
+
+def test_the_values_of_tokens_can_be_chosen(clock: FakeClock, http: requests.Session) -> None:
+    values = iter(["first", "second"])
+    with TelenorSandbox(clock=clock, new_token=lambda: next(values)) as sandbox:
+        visitor = Visitor(sandbox, http, clock)
+        assert [visitor.token(), visitor.token()] == ["first", "second"]
+
+
+def test_a_token_is_accepted_until_the_second_in_which_it_expires(visitor: Visitor) -> None:
+    token = visitor.token()
+    visitor.clock.advance(LIFETIME - 0.5)
+    assert visitor.incidents(token).status_code == 200
+    visitor.clock.advance(0.5)
+    assert visitor.incidents(token).status_code == 401
+    assert not visitor.sandbox.is_live(token)
+
+
+def test_logout_kills_that_token_alone(visitor: Visitor) -> None:
+    ended, other = visitor.token(), visitor.token()
+    answer = visitor.logout(ended)
+    assert (answer.status_code, answer.text) == (200, "OK!")
+    assert [visitor.incidents(token).status_code for token in (ended, other)] == [401, 200]
+
+
+@pytest.mark.parametrize("authorization", [None, "Basic eDp5", "Bearer made-up", "Bearer"])
+def test_the_incidents_are_closed_without_a_live_token(visitor: Visitor, authorization: str | None) -> None:
+    assert visitor.call("incidents", authorization).status_code == 401
+
+
+# --- Knobs ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("knobs", "expected"),
+    [
+        ({"lifetime_seconds": 60}, {"expires_in": 60, "token_type": "Bearer"}),
+        ({"expires_in_as": "string"}, {"expires_in": "3599", "token_type": "Bearer"}),
+        ({"expires_in_as": "missing"}, {"token_type": "Bearer"}),
+        (
+            {"expires_in_as": "raw", "expires_in_raw": {"soon": [1]}},
+            {"expires_in": {"soon": [1]}, "token_type": "Bearer"},
+        ),
+        ({"token_type": None}, {"expires_in": 3599}),
+        ({"token_type": "mac"}, {"expires_in": 3599, "token_type": "mac"}),
+        (
+            {"scope_in_answer": True},
+            {"expires_in": 3599, "token_type": "Bearer", "scope": "incidents.read incidents.write"},
+        ),
+    ],
+)
+def test_a_knob_changes_the_answer(visitor: Visitor, knobs: dict[str, Any], expected: object) -> None:
+    visitor.sandbox.knobs(**knobs)
+    document = visitor.ask().json()
+    del document["access_token"]
+    assert document == expected
+
+
+def test_a_knob_gives_client_credentials_a_refresh_token(visitor: Visitor) -> None:
+    assert "refresh_token" not in visitor.ask().json()
+    visitor.sandbox.knobs(refresh_token=True)
+    assert "refresh_token" in visitor.ask().json()
+
+
+def test_the_scope_that_was_asked_for_is_the_one_granted(visitor: Visitor) -> None:
+    visitor.sandbox.knobs(scope_in_answer=True)
+    assert visitor.ask(scope="incidents.write").json()["scope"] == "incidents.write"
+
+
+def test_new_leaves_the_old_token_alive(visitor: Visitor) -> None:
+    old, new = visitor.token(), visitor.token()
+    assert old != new
+    assert visitor.sandbox.is_live(old)
+
+
+def test_same_hands_out_the_living_token_with_what_is_left_of_its_life(visitor: Visitor) -> None:
+    visitor.sandbox.knobs(issue="same")
+    first = visitor.token()
+    visitor.clock.advance(1000)
+    again = visitor.ask().json()
+    assert (again["access_token"], again["expires_in"]) == (first, LIFETIME - 1000)
+    visitor.clock.advance(LIFETIME - 1000)
+    assert visitor.token() != first
+
+
+def test_same_is_for_the_same_client_and_scope_only(visitor: Visitor) -> None:
+    visitor.sandbox.knobs(issue="same")
+    asked = [visitor.token(), visitor.token(PORTAL), visitor.token(scope="incidents.read")]
+    assert len(set(asked)) == 3
+
+
+def test_same_extended_really_prolongs_the_living_token(visitor: Visitor) -> None:
+    visitor.sandbox.knobs(issue="same-extended")
+    first = visitor.token()
+    visitor.clock.advance(1000)
+    again = visitor.ask().json()
+    assert (again["access_token"], again["expires_in"]) == (first, LIFETIME)
+    visitor.clock.advance(LIFETIME - 1)
+    assert visitor.incidents(first).status_code == 200
+
+
+def test_new_kills_old_kills_the_tokens_of_that_client_only(visitor: Visitor) -> None:
+    visitor.sandbox.knobs(issue="new-kills-old")
+    foreign, old, new = visitor.token(PORTAL), visitor.token(), visitor.token()
+    assert [visitor.sandbox.is_live(token) for token in (foreign, old, new)] == [True, False, True]
+    assert visitor.sandbox.state()["tokens"][short_id(old)]["status"] == "killed"
+
+
+def test_knobs_can_be_turned_and_read_over_http(visitor: Visitor) -> None:
+    turned = visitor.control("PATCH", "knobs", {"lifetime_seconds": 60, "issue": "same"})
+    assert turned.status_code == 200
+    assert turned.json() == visitor.control("GET", "knobs").json() == visitor.sandbox.knobs()
+    assert visitor.ask().json()["expires_in"] == 60
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "body", "sentence"),
+    [
+        ("PATCH", "knobs", {"speed": 1}, "Knobs has no field 'speed'; it has lifetime_seconds, "),
+        ("PATCH", "knobs", {"self": 1}, "Knobs has no field 'self'"),
+        ("PATCH", "knobs", {"lifetime_seconds": 0}, "Knobs: lifetime_seconds must be a number above 0."),
+        ("PATCH", "knobs", {"lifetime_seconds": True}, "Knobs: lifetime_seconds must be a number above 0."),
+        ("PATCH", "knobs", {"issue": "old"}, "Knobs: issue must be one of new, same, same-extended, "),
+        ("PATCH", "knobs", {"refresh_token": 1}, "Knobs: refresh_token must be true or false."),
+        ("PATCH", "knobs", [], "The body must be one JSON object."),
+        ("POST", "faults", None, "The body must be one JSON object."),
+        ("POST", "faults", {"drop": True}, "Fault needs operation: one of token, logout, incidents."),
+        ("POST", "faults", {"operation": "token"}, "Fault needs at least one of delay_seconds, drop, "),
+        ("POST", "faults", {"operation": "login", "drop": True}, "Fault: operation must be one of token, "),
+        ("POST", "faults", {"operation": "token", "dorp": True}, "Fault has no field 'dorp'; it has "),
+        (
+            "POST",
+            "faults",
+            {"operation": "token", "drop": True, "times": 0},
+            "Fault: times must be a whole number from 1, or null.",
+        ),
+        (
+            "POST",
+            "faults",
+            {"operation": "token", "status": 99},
+            "Fault: status must be a whole number from 200 to 599, or null.",
+        ),
+        (
+            "POST",
+            "faults",
+            {"operation": "token", "headers": {"X": "a\r\nY: b"}},
+            "Fault: headers must be an object of names with one line of ASCII text each, or null.",
+        ),
+        (
+            "POST",
+            "faults",
+            {"operation": "token", "drop": True, "status": 503, "body": ""},
+            "Fault cannot have drop together with body, status.",
+        ),
+        (
+            "POST",
+            "faults",
+            {"operation": "token", "html": True, "body": "x"},
+            "Fault cannot have html together with body.",
+        ),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_in_one_sentence(
+    visitor: Visitor, method: str, name: str, body: object, sentence: str
+) -> None:
+    before = (visitor.sandbox.knobs(), visitor.sandbox.faults())
+    answer = visitor.control(method, name, body)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(sentence)
+    assert (visitor.sandbox.knobs(), visitor.sandbox.faults()) == before
+
+
+# --- Faults ---------------------------------------------------------------------------------------------
+
+
+def _minted(sandbox: TelenorSandbox) -> int:
+    return len(sandbox.state()["tokens"])
+
+
+@pytest.mark.parametrize(("when", "minted"), [("before", 0), ("after", 1)])
+def test_a_dropped_connection_is_no_answer_at_all(
+    visitor: Visitor, capfd: pytest.CaptureFixture[str], when: str, minted: int
+) -> None:
+    visitor.sandbox.fault(operation="token", drop=True, when=when, times=1)
+    with pytest.raises(requests.ConnectionError):
+        visitor.ask()
+    assert visitor.sandbox.state()["counters"]["token"] == {"dropped": 1}
+    assert _minted(visitor.sandbox) == minted
+    assert visitor.ask().status_code == 200
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("when", "alive"), [("before", True), ("after", False)])
+def test_a_logout_whose_answer_is_lost_took_effect_or_not(visitor: Visitor, when: str, *, alive: bool) -> None:
+    token = visitor.token()
+    visitor.sandbox.fault(operation="logout", drop=True, when=when)
+    with pytest.raises(requests.ConnectionError):
+        visitor.logout(token)
+    assert visitor.sandbox.is_live(token) is alive
+
+
+@pytest.mark.parametrize(("when", "minted"), [("before", 0), ("after", 1)])
+def test_any_answer_can_take_the_place_of_the_real_one(visitor: Visitor, when: str, minted: int) -> None:
+    visitor.sandbox.fault(
+        operation="token",
+        status=418,
+        body='{"short": "stout"}',
+        content_type="application/tea+json",
+        headers={"X-Pot": "tea"},
+        when=when,
+    )
+    answer = visitor.ask()
+    assert (answer.status_code, answer.json()) == (418, {"short": "stout"})
+    assert answer.headers["Content-Type"] == "application/tea+json"
+    assert answer.headers["X-Pot"] == "tea"
+    assert _minted(visitor.sandbox) == minted
+
+
+@pytest.mark.parametrize("retry_after", [0, 7, "Fri, 15 Jan 2027 08:00:00 GMT"])
+def test_retry_after_goes_with_the_answer(visitor: Visitor, retry_after: int | str) -> None:
+    visitor.sandbox.fault(operation="token", status=429, retry_after=retry_after)
+    answer = visitor.ask()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, str(retry_after))
+
+
+def test_a_header_alone_leaves_the_real_answer(visitor: Visitor) -> None:
+    visitor.sandbox.fault(operation="token", headers={"X-Trace": "1"}, content_type="text/plain")
+    answer = visitor.ask()
+    assert "access_token" in answer.json()
+    assert (answer.headers["X-Trace"], answer.headers["Content-Type"]) == ("1", "text/plain")
+
+
+def test_an_answer_can_be_cut_in_half_and_still_be_complete_http(visitor: Visitor) -> None:
+    visitor.sandbox.fault(operation="token", truncate_bytes=20)
+    answer = visitor.ask()
+    assert (answer.status_code, answer.headers["Content-Length"]) == (200, "20")
+    assert answer.text.startswith('{"access_token": "')
+    assert _minted(visitor.sandbox) == 1
+
+
+@pytest.mark.parametrize(("fields", "status"), [({}, 200), ({"status": 502}, 502)])
+def test_an_html_page_can_take_the_place_of_the_answer(visitor: Visitor, fields: dict[str, Any], status: int) -> None:
+    visitor.sandbox.fault(operation="token", html=True, **fields)
+    answer = visitor.ask()
+    assert (answer.status_code, answer.text) == (status, HTML_PAGE)
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert _minted(visitor.sandbox) == 0
+
+
+@pytest.mark.parametrize(("when", "minted"), [("before", 0), ("after", 1)])
+def test_a_delay_comes_before_the_operation_or_after_it(
+    http: requests.Session, clock: FakeClock, when: str, minted: int
+) -> None:
+    seen: list[tuple[float, int]] = []
+    with TelenorSandbox(clock=clock, sleep=lambda nap: seen.append((nap, _minted(running)))) as running:
+        running.fault(operation="token", delay_seconds=2.5, when=when)
+        assert Visitor(running, http, clock).ask().status_code == 200
+    assert seen == [(2.5, minted)]
+
+
+def test_a_client_that_gives_up_waiting_leaves_a_token_behind(
+    http: requests.Session, clock: FakeClock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given_up = threading.Event()
+
+    def sleep(_: float) -> None:
+        given_up.wait(5)
+
+    with TelenorSandbox(clock=clock, sleep=sleep) as running:
+        running.fault(operation="token", delay_seconds=30, when="after")
+        with pytest.raises(requests.ReadTimeout):
+            Visitor(running, http, clock, patience=0.05).ask()
+        assert _minted(running) == 1
+        given_up.set()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_delay_can_end_in_a_dropped_connection(visitor: Visitor, naps: list[float]) -> None:
+    visitor.sandbox.fault(operation="logout", delay_seconds=11, drop=True)
+    with pytest.raises(requests.ConnectionError):
+        visitor.logout("made-up")
+    assert naps == [11]
+
+
+def test_faults_come_in_their_order_and_are_used_up(visitor: Visitor) -> None:
+    visitor.sandbox.fault(operation="logout", status=599)  # of another operation
+    visitor.sandbox.fault(operation="token", status=503, times=2)
+    visitor.sandbox.fault(operation="token", status=429, times=1)
+    assert [visitor.ask().status_code for _ in range(4)] == [503, 503, 429, 200]
+
+
+def test_a_fault_lasts_until_it_is_cleared(visitor: Visitor) -> None:
+    visitor.sandbox.fault(operation="incidents", status=503)
+    assert [visitor.incidents("any").status_code for _ in range(3)] == [503] * 3
+    visitor.sandbox.clear_faults()
+    assert visitor.incidents("any").status_code == 401
+
+
+def test_faults_can_be_made_listed_and_cleared_over_http(visitor: Visitor) -> None:
+    made = visitor.control("POST", "faults", {"operation": "token", "status": 503, "times": 2})
+    assert made.status_code == 200
+    assert visitor.control("GET", "faults").json() == [made.json()] == visitor.sandbox.faults()
+    assert visitor.ask().status_code == 503
+    assert [fault["times"] for fault in visitor.control("GET", "faults").json()] == [1]
+    assert visitor.control("DELETE", "faults").status_code == 204
+    assert visitor.control("GET", "faults").json() == []
+
+
+# --- What can be seen -----------------------------------------------------------------------------------
+
+
+def test_the_state_tells_the_story_of_every_token(visitor: Visitor) -> None:
+    revoked = visitor.token(scope="incidents.read")
+    visitor.incidents(revoked)
+    visitor.clock.advance(10)
+    visitor.logout(revoked)
+    visitor.incidents(revoked)
+    expired = _expired(visitor)
+    live = visitor.token()
+    tokens = visitor.sandbox.state()["tokens"]
+    assert list(tokens) == [short_id(token) for token in (revoked, expired, live)]
+    assert tokens[short_id(revoked)] == {
+        "client_id": DEMO_CLIENT_ID,
+        "grant": "client_credentials",
+        "scope": "incidents.read",
+        "issued_at": START,
+        "expires_at": START + LIFETIME,
+        "ended_at": START + 10,
+        "status": "revoked",
+        "requests": 1,
+        "refused": 1,
+    }
+    assert tokens[short_id(expired)]["status"] == "expired"
+    assert tokens[short_id(expired)]["ended_at"] == START + 10 + LIFETIME
+    assert tokens[short_id(live)]["status"] == "live"
+    assert tokens[short_id(live)]["ended_at"] is None
+
+
+def test_the_state_counts_answers_and_lists_events(visitor: Visitor) -> None:
+    token = visitor.token()
+    visitor.ask(secret="wrong")
+    visitor.incidents(token)
+    visitor.incidents("made-up")
+    visitor.clock.advance(1)
+    visitor.sandbox.fault(operation="logout", drop=True, when="after")
+    with pytest.raises(requests.ConnectionError):
+        visitor.logout(token)
+    state = visitor.sandbox.state()
+    assert state["counters"] == {
+        "token": {"200": 1, "401": 1},
+        "logout": {"dropped": 1},
+        "incidents": {"200": 1, "401": 1},
+    }
+    assert state["protected"] == {"accepted": 1, "refused": 1}
+    assert state["events"] == [
+        [START, "token", 200, short_id(token)],
+        [START, "token", 401, None],
+        [START, "incidents", 200, short_id(token)],
+        [START, "incidents", 401, None],
+        [START + 1, "logout", "dropped", short_id(token)],
+    ]
+
+
+def test_the_state_is_the_same_over_http_and_holds_no_secret(visitor: Visitor) -> None:
+    document = _ask_by_password(visitor).json()
+    visitor.incidents(document["access_token"])
+    answer = visitor.control("GET", "state")
+    assert answer.json() == visitor.sandbox.state()
+    for secret in (document["access_token"], document["refresh_token"], DEMO_CLIENT_SECRET, DEMO_PASSWORD):
+        assert secret not in answer.text
+
+
+def test_requests_are_taken_down_without_their_secrets(visitor: Visitor) -> None:
+    token = visitor.token(PORTAL, grant_type="password", username=DEMO_USERNAME, password=DEMO_PASSWORD)
+    visitor.logout(token)
+    visitor.call("logout", token)  # a raw token where a scheme belongs
+    asked, ended, odd = visitor.sandbox.requests
+    assert [each.operation for each in (asked, ended, odd)] == ["token", "logout", "logout"]
+    assert [each.headers["authorization"] for each in (asked, ended, odd)] == ["Basic", "Bearer", "other"]
+    assert asked.form_keys == ("grant_type", "username", "password")
+    assert asked.form == {"grant_type": "password"}
+    for secret in (token, DEMO_PASSWORD, DEMO_CLIENT_SECRET):
+        assert secret not in repr(visitor.sandbox.requests)
+
+
+def test_a_client_does_not_show_its_secret() -> None:
+    assert "hidden" not in repr(Client(secret="hidden", codes=("hidden",)))
+
+
+@pytest.mark.parametrize("over_http", [True, False], ids=["over http", "in python"])
+def test_a_reset_starts_afresh(visitor: Visitor, *, over_http: bool) -> None:
+    fresh = (visitor.sandbox.state(), visitor.sandbox.knobs())
+    token = visitor.token(PORTAL, grant_type="authorization_code", code=DEMO_CODE)
+    visitor.sandbox.knobs(lifetime_seconds=1)
+    visitor.sandbox.fault(operation="token", drop=True)
+    if over_http:
+        assert visitor.control("POST", "reset").status_code == 204
+    else:
+        visitor.sandbox.reset()
+    assert (visitor.sandbox.state(), visitor.sandbox.knobs()) == fresh
+    assert visitor.sandbox.requests == []
+    assert not visitor.sandbox.is_live(token)
+    assert visitor.token(PORTAL, grant_type="authorization_code", code=DEMO_CODE)
+
+
+# --- Starting and stopping ------------------------------------------------------------------------------
+
+
+def test_it_speaks_http_1_1_and_logs_no_request(
+    visitor: Visitor, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert visitor.ask().raw.version == 11
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+def test_it_listens_no_longer_than_the_with_block(http: requests.Session) -> None:
+    with TelenorSandbox() as sandbox:
+        url = sandbox.url
+        assert http.get(f"{url}/_sandbox/state", timeout=5).status_code == 200
+    with pytest.raises(requests.ConnectionError):
+        http.get(url, timeout=5)
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = sandbox.url
+
+
+def test_it_can_come_back_on_a_chosen_port(http: requests.Session) -> None:
+    with TelenorSandbox() as first:
+        port = int(first.url.rpartition(":")[2])
+    with TelenorSandbox(port=port) as second:
+        assert second.url.endswith(f":{port}")
+        assert http.get(f"{second.url}/_sandbox/knobs", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_from_a_terminal_it_says_how_to_use_it_and_ends_cleanly(number: signal.Signals) -> None:
+    command = [sys.executable, "-W", "error", "-m", "infra.local.telenor_sandbox", "--port", "0"]
+    with subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout
+        said = "".join(takewhile(lambda line: line != "Ctrl-C ends it.\n", running.stdout))
+        running.send_signal(number)
+        rest, errors = running.communicate(timeout=10)
+    assert said.startswith("Telenor sandbox on http://127.0.0.1:")
+    assert f"{DEMO_CLIENT_SECRET} (for this sandbox only)" in said
+    assert "curl -X PATCH" in said
+    assert (running.returncode, rest, errors) == (0, "", "")
+
+
+def test_the_help_names_the_port_and_the_switches(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--port" in shown
+    assert "/_sandbox/faults" in shown
