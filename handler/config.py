@@ -135,9 +135,10 @@ def _number(
 def _url(environ: Mapping[str, str], name: str, default: str, *, with_query: bool) -> str:
     url = environ.get(name) or default
     if url and not _is_safe_url(url, with_query=with_query):
-        query = "" if with_query else ", without a query"
+        query = "" if with_query else ", no query"
         raise InvalidInputError(
-            f"{name} is not a URL of https, or of http on a loopback host, without user or fragment{query}"
+            f"{name} is not a URL that a token may be sent to: it must begin with https, or with http and a loopback "
+            f"host, and have no user{query} and no fragment"
         )
     return url
 

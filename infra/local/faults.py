@@ -1,0 +1,163 @@
+"""The faults of the demo, in their order. Each is real, and tells from the servers' own records that it struck."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from infra.local.runtime import Invocation
+from infra.local.terms import RENEWED_AFTER_SECONDS, SCHEDULE_SECONDS, SLACK_SECONDS
+from infra.local.verdict import Strike
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.local.runtime import Runtime
+    from infra.local.telenor_sandbox import TelenorSandbox
+    from infra.local.verdict import View
+    from infra.local.witness import Witness
+
+OUTAGE_SECONDS = SLACK_SECONDS / 2
+"""How long the token endpoint stays out after the first request that it fails."""
+
+BROKEN_LOGOUT_SECONDS = 2.5
+
+ANSWER_DELAY_SECONDS = 1.0
+"""How long two runs at once wait for their tokens, so that each has its own before the other can publish."""
+
+_LONG_SECONDS = 30.0
+_OPEN_SECONDS = 0.02
+_ROTATE_NOW = {"action": "rotate-now"}
+
+
+class Planned(NamedTuple):
+    """A fault and the share of the demo's time after which it comes."""
+
+    share: float
+    name: str
+    strike: Callable[[Faults, Strike], None]
+
+
+class Faults:
+    """Turns one fault after the other while the demo runs."""
+
+    def __init__(self, sandbox: TelenorSandbox, runtime: Runtime, witness: Witness, stop: threading.Event) -> None:
+        self._sandbox = sandbox
+        self._runtime = runtime
+        self._witness = witness
+        self._stop = stop
+        self.strikes: list[Strike] = []
+
+    def play(self, began_at: float, seconds: float) -> None:
+        """Play the plan. A fault that comes late moves the later ones."""
+        for planned in PLAN:
+            self._stop.wait(max(0.0, began_at + planned.share * seconds - time.time()))
+            if self._stop.is_set():
+                return
+            strike = Strike(planned.name, began_at=time.time())
+            self.strikes.append(strike)
+            planned.strike(self, strike)
+            self._sandbox.clear_faults()
+            strike.ended_at = time.time()
+
+    def kill_a_run(self, strike: Strike) -> None:
+        """Kill the next run that has obtained a token, before it can publish it."""
+        known = set(self._look().tokens)
+        self._sandbox.fault(operation="token", when="after", delay_seconds=_LONG_SECONDS, times=1)
+        if not self._until(lambda view: bool(view.tokens.keys() - known)):
+            return
+        is_killed = self._runtime.kill_running()
+        lost = (self._look().tokens.keys() - known).pop()
+        strike.began_at = self._look().tokens[lost].issued_at
+        if is_killed:
+            strike.lost_token = lost
+            strike.evidence = f"SIGKILL ended a run that had obtained {lost} and not published it"
+        # The next scheduled run puts it right.
+        self._until(lambda view: view.current is not None and view.current.issued_at > strike.began_at)
+
+    def break_logout(self, strike: Strike) -> None:
+        """Let logouts fail for a while, from when the next one is due."""
+        before = self._look()
+        self._sandbox.fault(operation="logout", status=503)
+        if not self._until(lambda view: view.answered("logout", "503") > before.answered("logout", "503")):
+            return
+        strike.began_at = time.time()
+        self._stop.wait(BROKEN_LOGOUT_SECONDS)
+        waiting = [token.short_id for token in self._look().published if not token.is_current and token.is_live]
+        self._sandbox.clear_faults()
+        strike.ended_at = time.time()
+        failed = self._look().answered("logout", "503") - before.answered("logout", "503")
+        if waiting and self._until(lambda view: view.tokens[waiting[0]].status == "revoked"):
+            strike.evidence = f"{failed} logouts failed; {waiting[0]} stayed in the ledger and was revoked afterwards"
+
+    def cut_off_token_endpoint(self, strike: Strike) -> None:
+        """Cut connections first and answer 503 then, from just before a renewal is due, for less than the slack."""
+        current = self._look().current
+        due_at = (current.issued_at if current else time.time()) + RENEWED_AFTER_SECONDS
+        self._stop.wait(max(0.0, due_at - SCHEDULE_SECONDS / 2 - time.time()))
+        before = self._look()
+        strike.began_at = time.time()
+        self._sandbox.fault(operation="token", drop=True, times=2)
+        self._sandbox.fault(operation="token", status=503)
+        if not self._until(lambda view: _unanswered(view) > _unanswered(before)):
+            return
+        self._stop.wait(OUTAGE_SECONDS)
+        self._sandbox.clear_faults()
+        strike.ended_at = time.time()
+        failed = _unanswered(self._look()) - _unanswered(before)
+        if self._until(lambda view: len(view.published) > len(before.published)):
+            strike.evidence = f"{failed} token requests failed in {strike.ended_at - strike.began_at:.1f} s"
+
+    def run_two_at_once(self, strike: Strike) -> None:
+        """Let two runs rotate at the same instant."""
+        one, other = Invocation.new(_ROTATE_NOW), Invocation.new(_ROTATE_NOW)
+        self._delay_answers()
+        self._runtime.invoke(one, other)
+        view = self._look()
+        tokens = [token for each in (one, other) if (token := view.version(each.request_id))]
+        if len(tokens) == len((one, other)) and abs(tokens[0].issued_at - tokens[1].issued_at) < ANSWER_DELAY_SECONDS:
+            strike.began_at = tokens[0].issued_at
+            strike.evidence = " and ".join(token.short_id for token in tokens) + " were obtained at once, both published"
+
+    def deliver_an_event_twice(self, strike: Strike) -> None:
+        """Let Lambda deliver one event twice, under one request id, at the same instant."""
+        known = set(self._look().tokens)
+        twice = Invocation.new(_ROTATE_NOW)
+        self._delay_answers()
+        self._runtime.invoke(twice, twice)
+        view = self._look()
+        tokens = [token for name, token in view.tokens.items() if name not in known]
+        published = [token for token in tokens if token.version_id == twice.request_id]
+        spare = [token for token in tokens if token.version_id is None and token.status == "revoked"]
+        if published and spare and abs(published[0].issued_at - spare[0].issued_at) < ANSWER_DELAY_SECONDS:
+            strike.began_at = published[0].issued_at
+            strike.evidence = f"{published[0].short_id} was published, its twin's {spare[0].short_id} revoked at once"
+
+    def _delay_answers(self) -> None:
+        self._sandbox.fault(operation="token", when="after", delay_seconds=ANSWER_DELAY_SECONDS, times=2)
+
+    def _look(self) -> View:
+        return self._witness.look()
+
+    def _until(self, condition: Callable[[View], bool], patience_seconds: float = _LONG_SECONDS) -> bool:
+        """Wait until the servers show something; tell whether they have."""
+        give_up_at = time.time() + patience_seconds
+        while not self._stop.wait(_OPEN_SECONDS) and time.time() < give_up_at:
+            if condition(self._look()):
+                return True
+        return False
+
+
+def _unanswered(view: View) -> int:
+    return view.answered("token", "dropped", "503")
+
+
+# The killed run early, so that its token has expired when the demo ends.
+PLAN = (
+    Planned(0.10, "run killed", Faults.kill_a_run),
+    Planned(0.35, "logout fails", Faults.break_logout),
+    Planned(0.50, "token endpoint out", Faults.cut_off_token_endpoint),
+    Planned(0.75, "two runs at once", Faults.run_two_at_once),
+    Planned(0.85, "event twice", Faults.deliver_an_event_twice),
+)

@@ -1,0 +1,139 @@
+"""Lambda on this machine: warm execution environments, each a process that runs the handler again and again.
+
+`python -m infra.local.runtime` is one of them. It takes an invocation a line, `{"event", "request_id", "seconds"}`,
+and answers a line, `{"result"}` or `{"error"}`; what the handler prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from handler import app
+from handler.errors import RotationError
+from infra.local.child import Child
+from infra.local.terms import RUN_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """An event under a request id, which Lambda keeps when it delivers the event again."""
+
+    event: Mapping[str, Any]
+    request_id: str
+
+    @classmethod
+    def new(cls, event: Mapping[str, Any]) -> Invocation:
+        """Give an event a request id of its own."""
+        return cls(event, str(uuid.uuid4()))
+
+
+class Runtime:
+    """A few warm execution environments that take turns; one that dies is replaced."""
+
+    def __init__(self, environ: Mapping[str, str], log: IO[bytes], size: int = 2) -> None:
+        self._environ = environ
+        self._log = log
+        self._size = size
+        self._lock = threading.Lock()
+        self._idle: queue.Queue[Child] = queue.Queue()
+        self._running: list[Child] = []
+
+    def __enter__(self) -> Self:
+        """Start the environments, and wait until they are warm."""
+        for cold in [self._start() for _ in range(self._size)]:
+            self._idle.put(_warm(cold))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End them; no run may be under way any more."""
+        while not self._idle.empty():
+            self._idle.get().stop()
+
+    def invoke(self, *invocations: Invocation) -> None:
+        """Run all of them at the same instant, each in an environment that is free, and wait for their ends."""
+        # Taken before any is used. Whoever takes several must be alone in that, or two would wait for each other.
+        taken = [self._idle.get() for _ in invocations]
+        with ThreadPoolExecutor(len(taken)) as at_once:
+            list(at_once.map(self._run, taken, invocations))
+
+    def kill_running(self) -> bool:
+        """End one that is running by SIGKILL; tell whether that is how it ended."""
+        with self._lock:
+            running = self._running[:1]
+        return any(child.kill() == -signal.SIGKILL for child in running)
+
+    def _start(self) -> Child:
+        return Child("infra.local.runtime", self._environ, self._log)
+
+    def _run(self, child: Child, invocation: Invocation) -> None:
+        with self._lock:
+            self._running.append(child)
+        timeout = threading.Timer(RUN_SECONDS, child.kill)
+        timeout.start()
+        child.send({"event": invocation.event, "request_id": invocation.request_id, "seconds": RUN_SECONDS})
+        answer = child.receive()
+        timeout.cancel()
+        with self._lock:
+            self._running.remove(child)
+        if answer is None:
+            child.stop()
+            child = _warm(self._start())
+        self._idle.put(child)
+
+
+def _warm(cold: Child) -> Child:
+    if cold.receive() is None:
+        cold.stop()
+        raise RuntimeError("an execution environment did not start: its log says why")
+    return cold
+
+
+class _Context:
+    """Lambda's context, as far as the handler uses it."""
+
+    def __init__(self, request_id: str, seconds: float) -> None:
+        self.aws_request_id = request_id
+        self._ends_at = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until the run would be ended."""
+        return max(0, int((self._ends_at - time.monotonic()) * 1000))
+
+
+def _answer(invocation: dict[str, Any]) -> dict[str, Any]:
+    # Any other exception ends the environment, as it does in Lambda.
+    try:
+        context = _Context(invocation["request_id"], invocation["seconds"])
+        return {"result": app.lambda_handler(invocation["event"], context)}
+    except RotationError as error:
+        return {"error": str(error)}
+
+
+def main() -> None:
+    """Be one execution environment until stdin closes."""
+    # Answers have the pipe for themselves: whatever else is written to stdout from here on goes to stderr.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        answers.write('{"ready": true}\n')
+        for line in sys.stdin:
+            answer = _answer(json.loads(line))
+            sys.stdout.flush()
+            answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""A small world for each test: a clock, Secrets Manager, Telenor, and an eye on what leaks."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import logging
+import sys
+import traceback
+import types
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from handler import app, errors
+from infra.local.secrets_manager import REGION, LocalSecretsManager
+from infra.local.telenor_sandbox import SEEDED_CLIENTS, Client, TelenorSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+# Every secret in every test has this in it.
+CANARY = "CANARY"
+CLIENT_ID = "client-ø"
+CLIENT_SECRET = f"{CANARY}-secret-æ"
+
+_CREDENTIALS_SECRET = "telenor/credentials"
+_TOKEN_SECRET = "telenor/token"
+
+
+def canaries_in(text: str) -> list[str]:
+    """Return what of a text gives a secret away: as it is, or as Basic authentication sends it."""
+    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+    return [canary for canary in (CANARY, basic, basic[-12:]) if canary in text]
+
+
+class FakeClock:
+    """A clock whose hours pass in an instant."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self._now += timedelta(seconds=seconds)
+
+    def advance(self, **time: float) -> None:
+        self._now += timedelta(**time)
+
+
+@dataclass
+class Seen:
+    """What a test has let out: streams, errors and answers."""
+
+    stdout: io.StringIO = field(default_factory=io.StringIO)
+    stderr: io.StringIO = field(default_factory=io.StringIO)
+    errors: list[BaseException] = field(default_factory=list)
+    answers: list[object] = field(default_factory=list)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the JSON lines on stdout: those of the log and those of the metrics."""
+        return [json.loads(line) for line in self.stdout.getvalue().splitlines()]
+
+    def log(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if "_aws" not in line]
+
+    def messages(self) -> str:
+        return "\n".join(line["message"] for line in self.log())
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of the last run."""
+        last = [line for line in self.lines() if "_aws" in line][-1]
+        (directive,) = last["_aws"]["CloudWatchMetrics"]
+        assert directive["Namespace"] == "TelenorToken"
+        return {metric["Name"]: last[metric["Name"]][0] for metric in directive["Metrics"]}
+
+    def everything(self) -> str:
+        """Return all of it as text, with the whole chain of each error."""
+        told = [self.stdout.getvalue(), self.stderr.getvalue(), *map(repr, self.answers)]
+        for error in self.errors:
+            link: BaseException | None = error
+            while link is not None:
+                told += [*traceback.format_exception(link), repr(link), str(vars(link))]
+                link = link.__cause__ or link.__context__
+        return "\n".join(told)
+
+
+@pytest.fixture(scope="session")
+def _secrets_manager() -> Iterator[LocalSecretsManager]:
+    with LocalSecretsManager() as aws:
+        yield aws
+
+
+@pytest.fixture
+def aws(_secrets_manager: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> LocalSecretsManager:
+    _secrets_manager.reset()
+    for name, value in _secrets_manager.environment.items():
+        monkeypatch.setenv(name, value)
+    # The SDK waits between its attempts; the attempts are what matters here.
+    monkeypatch.setattr("botocore.endpoint.time", types.SimpleNamespace(sleep=lambda _seconds: None))
+    return _secrets_manager
+
+
+@pytest.fixture(scope="session")
+def client(_secrets_manager: LocalSecretsManager) -> SecretsManagerClient:
+    """Look at the secrets from outside the handler, whatever a test does to the environment."""
+    return boto3.client(
+        "secretsmanager",
+        region_name=REGION,
+        endpoint_url=_secrets_manager.url,
+        aws_access_key_id="tests",
+        aws_secret_access_key="tests",
+    )
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock()
+    monkeypatch.setattr(app, "clock", clock)
+    return clock
+
+
+@pytest.fixture
+def telenor(clock: FakeClock) -> Iterator[TelenorSandbox]:
+    numbers = itertools.count(1)
+    clients = {name: replace(seeded, secret=CLIENT_SECRET) for name, seeded in SEEDED_CLIENTS.items()}
+    clients[CLIENT_ID] = Client(secret=CLIENT_SECRET, scopes=frozenset({"incidents.read"}))
+    clients["no-grant"] = Client(secret=CLIENT_SECRET, grants=frozenset({"password"}))
+    with TelenorSandbox(
+        clients=clients,
+        clock=lambda: clock.now().timestamp(),
+        sleep=clock.sleep,
+        new_token=lambda: f"{CANARY}-token-{next(numbers)}",
+    ) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(autouse=True)
+def seen(monkeypatch: pytest.MonkeyPatch, client: SecretsManagerClient) -> Iterator[Seen]:
+    """Fail the test if a secret shows up in a stream, an error, an answer, a label or a tag."""
+    seen = Seen()
+    monkeypatch.setattr(sys, "stdout", seen.stdout)
+    monkeypatch.setattr(sys, "stderr", seen.stderr)
+    log_handler = app.logger.registered_handler
+    assert isinstance(log_handler, logging.StreamHandler)
+    stream = log_handler.setStream(seen.stdout)
+
+    remember = errors.RotationError.__init__
+
+    def raise_and_remember(error: errors.RotationError, *arguments: object) -> None:
+        remember(error, *arguments)
+        seen.errors.append(error)
+
+    monkeypatch.setattr(errors.RotationError, "__init__", raise_and_remember)
+    yield seen
+    log_handler.setStream(stream)
+    secrets = client.list_secrets()["SecretList"]
+    labels = repr([(secret.get("SecretVersionsToStages"), secret.get("Tags")) for secret in secrets])
+    assert canaries_in(seen.everything() + labels) == [], "a secret has leaked"
+
+
+@dataclass
+class World:
+    """The whole job over both servers, and what a test needs to look at it."""
+
+    clock: FakeClock
+    aws: LocalSecretsManager
+    telenor: TelenorSandbox
+    client: SecretsManagerClient
+    seen: Seen
+
+    def run(
+        self, action: str | None = None, *, request_id: str | None = None, seconds: float = 120, **event: str
+    ) -> dict[str, Any]:
+        """Invoke the handler as Lambda does."""
+        event = ({"action": action} if action else {}) | event
+        context = types.SimpleNamespace(
+            aws_request_id=request_id or str(uuid.uuid4()), get_remaining_time_in_millis=lambda: int(seconds * 1000)
+        )
+        answer = app.lambda_handler(event, context)
+        self.seen.answers.append(answer)
+        result: dict[str, Any] = json.loads(json.dumps(answer))
+        return result
+
+    def labels(self) -> dict[str, list[str]]:
+        """Return the staging labels by version; a version without any is not listed, as on AWS."""
+        stages = self.client.describe_secret(SecretId=_TOKEN_SECRET).get("VersionIdsToStages", {})
+        return {version_id: sorted(labels) for version_id, labels in stages.items() if labels}
+
+    def tracked(self) -> set[str]:
+        """Return the versions in the ledger."""
+        return {
+            version_id
+            for version_id, labels in self.labels().items()
+            if any(label.startswith("LIVE_") for label in labels)
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return the token document that consumers read."""
+        document = json.loads(
+            self.client.get_secret_value(SecretId=_TOKEN_SECRET, VersionStage="AWSCURRENT")["SecretString"]
+        )
+        assert isinstance(document, dict)
+        return document
+
+    def is_current_live(self) -> bool:
+        return self.telenor.is_live(self.document()["access_token"])
+
+    def is_live(self, version_id: str) -> bool:
+        value = self.client.get_secret_value(SecretId=_TOKEN_SECRET, VersionId=version_id)["SecretString"]
+        return self.telenor.is_live(json.loads(value)["access_token"])
+
+    def live(self) -> int:
+        """Count the tokens that Telenor accepts."""
+        return sum(token["status"] == "live" for token in self.telenor.state()["tokens"].values())
+
+    def issued(self) -> int:
+        return len(self.telenor.state()["tokens"])
+
+    def put(self, content: str) -> str:
+        """Put a value as a hand would, and return its version."""
+        return self.client.put_secret_value(SecretId=_TOKEN_SECRET, SecretString=content)["VersionId"]
+
+    def put_credentials(self, content: str) -> None:
+        self.client.put_secret_value(SecretId=_CREDENTIALS_SECRET, SecretString=content)
+
+    def roll_back_to(self, version_id: str) -> None:
+        current = next(version for version, labels in self.labels().items() if "AWSCURRENT" in labels)
+        self.client.update_secret_version_stage(
+            SecretId=_TOKEN_SECRET, VersionStage="AWSCURRENT", MoveToVersionId=version_id, RemoveFromVersionId=current
+        )
+
+    def unlabel(self, version_id: str) -> None:
+        """Take the LIVE labels off a version, as a hand would."""
+        for label in self.labels()[version_id]:
+            if label.startswith("LIVE_"):
+                self.client.update_secret_version_stage(
+                    SecretId=_TOKEN_SECRET, VersionStage=label, RemoveFromVersionId=version_id
+                )
+
+    def label(self, version_id: str, label: str) -> None:
+        self.client.update_secret_version_stage(SecretId=_TOKEN_SECRET, VersionStage=label, MoveToVersionId=version_id)
+
+
+@pytest.fixture
+def world(
+    clock: FakeClock,
+    aws: LocalSecretsManager,
+    telenor: TelenorSandbox,
+    client: SecretsManagerClient,
+    seen: Seen,
+    monkeypatch: pytest.MonkeyPatch,
+) -> World:
+    """Both secrets, the token secret still without a value, and the handler's environment."""
+    client.create_secret(
+        Name=_CREDENTIALS_SECRET,
+        SecretString=json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}),
+    )
+    client.create_secret(Name=_TOKEN_SECRET)
+    for name in ("GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "TELENOR_SCOPE", "VERIFY_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CREDENTIALS_SECRET_ID", _CREDENTIALS_SECRET)
+    monkeypatch.setenv("TOKEN_SECRET_ID", _TOKEN_SECRET)
+    monkeypatch.setenv("TELENOR_BASE_URL", telenor.url)
+    return World(clock, aws, telenor, client, seen)

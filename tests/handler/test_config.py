@@ -1,0 +1,178 @@
+"""Settings: what is taken, and how each bad value is refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from handler.config import Settings, settings_from
+from handler.errors import InvalidInputError
+from handler.model import Action, Policy
+
+ENVIRONMENT = {"CREDENTIALS_SECRET_ID": "telenor/credentials", "TOKEN_SECRET_ID": "telenor/token"}
+ARN = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:telenor/token-AbCdEf"
+
+
+def test_two_names_are_enough() -> None:
+    assert settings_from(ENVIRONMENT, {}) == Settings(
+        action=Action.RENEW_IF_DUE,
+        credentials_secret_id="telenor/credentials",
+        token_secret_id="telenor/token",
+        base_url="https://api.telenor.no",
+        scope=None,
+        policy=Policy(timedelta(seconds=600), 0.5, timedelta(minutes=5)),
+        verify_url=None,
+    )
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    empty = dict.fromkeys(
+        ["TELENOR_BASE_URL", "TELENOR_SCOPE", "GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "VERIFY_URL"],
+        "",
+    )
+    assert settings_from(ENVIRONMENT | empty, {}) == settings_from(ENVIRONMENT, {})
+
+
+def test_every_variable_is_taken() -> None:
+    settings = settings_from(
+        {
+            "CREDENTIALS_SECRET_ID": "credentials",
+            "TOKEN_SECRET_ID": ARN,
+            "TELENOR_BASE_URL": "https://gateway.example/telenor/",
+            "TELENOR_SCOPE": "incidents.read incidents.write",
+            "GRACE_SECONDS": "0",
+            "RENEW_AT_FRACTION": "0.25",
+            "SCHEDULE_MINUTES": "1.5",
+            "VERIFY_URL": "https://gateway.example/ping?deep=1",
+        },
+        {},
+    )
+    assert settings == Settings(
+        action=Action.RENEW_IF_DUE,
+        credentials_secret_id="credentials",
+        token_secret_id=ARN,
+        base_url="https://gateway.example/telenor",
+        scope="incidents.read incidents.write",
+        policy=Policy(timedelta(0), 0.25, timedelta(seconds=90)),
+        verify_url="https://gateway.example/ping?deep=1",
+    )
+
+
+def test_an_event_takes_the_place_of_the_environment() -> None:
+    event = {
+        "action": "rotate-now",
+        "credentials_secret_id": "other/credentials",
+        "token_secret_id": "other/token",
+        "scope": "other",
+    }
+    settings = settings_from({"TELENOR_SCOPE": "ours"}, event)
+    assert (settings.action, settings.credentials_secret_id, settings.token_secret_id, settings.scope) == (
+        Action.ROTATE_NOW,
+        "other/credentials",
+        "other/token",
+        "other",
+    )
+
+
+def test_an_event_can_ask_for_no_scope() -> None:
+    assert settings_from(ENVIRONMENT | {"TELENOR_SCOPE": "ours"}, {"scope": ""}).scope is None
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"version": "0", "id": "x", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"},
+        {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {"action": "rotate-now"}},
+    ],
+)
+def test_whatever_eventbridge_sends_means_renew_if_due(event: dict[str, object]) -> None:
+    assert settings_from(ENVIRONMENT, event).action is Action.RENEW_IF_DUE
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:8081", "http://localhost:8081", "http://[::1]:8081", "http://127.8.0.1", "https://127.0.0.1"],
+)
+def test_plain_http_is_taken_on_a_loopback_host(url: str) -> None:
+    assert settings_from(ENVIRONMENT | {"TELENOR_BASE_URL": url}, {}).base_url == url
+
+
+SECRET_PASTED = "CANARY"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CREDENTIALS_SECRET_ID", ""),
+        ("CREDENTIALS_SECRET_ID", "two words"),
+        ("TOKEN_SECRET_ID", ""),
+        ("TOKEN_SECRET_ID", "{CANARY}"),
+        ("TOKEN_SECRET_ID", "x" * 2049),
+        ("TOKEN_SECRET_ID", "telenor/credentials"),
+        ("TELENOR_BASE_URL", "http://api.telenor.no"),
+        ("TELENOR_BASE_URL", "http://localhost.example.com"),
+        ("TELENOR_BASE_URL", "http://10.0.0.1"),
+        ("TELENOR_BASE_URL", "api.telenor.no"),
+        ("TELENOR_BASE_URL", "https://"),
+        ("TELENOR_BASE_URL", "https://user:CANARY@api.telenor.no"),
+        ("TELENOR_BASE_URL", "https://api.telenor.no/?key=CANARY"),
+        ("TELENOR_BASE_URL", "https://api.telenor.no/#top"),
+        ("TELENOR_BASE_URL", "https://api.telenor.no:port"),
+        ("TELENOR_BASE_URL", "https://api.telenor.no:0"),
+        ("TELENOR_BASE_URL", "https://api.telenor.no\\@evil.example"),
+        ("TELENOR_BASE_URL", "https://api.telenor.no\n"),
+        ("TELENOR_BASE_URL", "https://[::1"),
+        ("TELENOR_BASE_URL", "file:///etc/passwd"),
+        ("TELENOR_SCOPE", "two  spaces"),
+        ("TELENOR_SCOPE", 'a "quoted" CANARY'),
+        ("TELENOR_SCOPE", " incidents.read"),
+        ("GRACE_SECONDS", "ten minutes"),
+        ("GRACE_SECONDS", "-1"),
+        ("GRACE_SECONDS", "0.5"),
+        ("GRACE_SECONDS", "86401"),
+        ("GRACE_SECONDS", "nan"),
+        ("GRACE_SECONDS", "inf"),
+        ("RENEW_AT_FRACTION", "0"),
+        ("RENEW_AT_FRACTION", "1"),
+        ("RENEW_AT_FRACTION", "half"),
+        ("RENEW_AT_FRACTION", "nan"),
+        ("SCHEDULE_MINUTES", "0"),
+        ("SCHEDULE_MINUTES", "-5"),
+        ("SCHEDULE_MINUTES", "1441"),
+        ("SCHEDULE_MINUTES", "rate(5 minutes)"),
+        ("VERIFY_URL", "http://api.telenor.no/ping"),
+        ("VERIFY_URL", "CANARY"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name_and_not_repeated(variable: str, value: str) -> None:
+    with pytest.raises(InvalidInputError, match=rf"{variable}\b.*(:|must|may)"):
+        settings_from(ENVIRONMENT | {variable: value}, {})
+
+
+@pytest.mark.parametrize(
+    ("event", "names"),
+    [
+        (None, "the event"),
+        ([], "the event"),
+        ("rotate-now", "the event"),
+        ({"action": "rotate"}, "action.* renew-if-due, rotate-now, rotate-and-revoke-now"),
+        ({"action": "ROTATE-NOW"}, "action"),
+        ({"action": ""}, "action"),
+        ({"action": None}, "action"),
+        ({"action": 1}, "action"),
+        ({"action": ["rotate-now"]}, "action"),
+        ({"action": {"CANARY": 1}}, "action"),
+        ({"credentials_secret_id": 5}, "credentials_secret_id"),
+        ({"credentials_secret_id": ""}, "credentials_secret_id"),
+        ({"token_secret_id": None}, "token_secret_id"),
+        ({"token_secret_id": "a CANARY"}, "token_secret_id"),
+        ({"scope": 5}, "scope"),
+        ({"scope": ["CANARY"]}, "scope"),
+        ({"token_secret_id": "same", "credentials_secret_id": "same"}, "same secret"),
+    ],
+)
+def test_a_bad_event_is_refused_by_field(event: object, names: str) -> None:
+    with pytest.raises(InvalidInputError, match=names):
+        settings_from(ENVIRONMENT, event)

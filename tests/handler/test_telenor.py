@@ -1,0 +1,497 @@
+"""The Telenor adapter over HTTP: every row of the reference's error tables, and every way an answer can go wrong."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handler import app
+from handler import telenor as adapter
+from handler.errors import TelenorError, TelenorRefusedError, TelenorUnavailableError, TokenNotAcceptedError
+from handler.model import Credentials, Token
+from handler.telenor import Telenor
+from infra.local.server import LoopbackServer
+from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
+from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET, FakeClock, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from infra.local.telenor_sandbox import TelenorSandbox
+
+CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
+WRONG = Credentials(CLIENT_ID, f"{CANARY}-wrong")
+CYRILLIC = Credentials("клиент", f"{CANARY}-секрет")
+MINUTES = timedelta(minutes=2)
+
+
+class Asking:
+    """The adapter with what each call needs."""
+
+    def __init__(self, telenor: Telenor, clock: FakeClock) -> None:
+        self.telenor = telenor
+        self.clock = clock
+        self.unusable: list[str] = []
+
+    def token(
+        self, credentials: Credentials = CREDENTIALS, scope: str | None = None, within: timedelta = MINUTES
+    ) -> Token:
+        return self.telenor.request_token(credentials, scope, self.clock.now() + within, self.unusable.append)
+
+    def logout(self, token: Token, *, once: bool = False, within: timedelta = MINUTES) -> None:
+        self.telenor.logout(token.access_token, self.clock.now() + within, once=once)
+
+
+@pytest.fixture
+def ask(telenor: TelenorSandbox, clock: FakeClock) -> Iterator[Asking]:
+    with Telenor(telenor.url, clock, app.logger) as opened:
+        yield Asking(opened, clock)
+
+
+def requests_seen(telenor: TelenorSandbox, operation: str = "token") -> int:
+    return sum(request.operation == operation for request in telenor.requests)
+
+
+# What is sent
+
+
+def test_a_token_is_asked_for_as_the_reference_shows(telenor: TelenorSandbox, ask: Asking) -> None:
+    token = ask.token()
+    assert telenor.is_live(token.access_token)
+    (request,) = telenor.requests
+    assert request.headers["authorization"] == "Basic"
+    assert request.headers["accept"] == "application/json"
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert request.form == {"grant_type": "client_credentials"}
+
+
+def test_credentials_beyond_latin_1_reach_telenor(telenor: TelenorSandbox, clock: FakeClock) -> None:
+    # The canary client's id and secret have an ø and an æ; these two do not even fit into Latin-1.
+    with Telenor(telenor.url, clock, app.logger) as opened, pytest.raises(TelenorRefusedError, match="code 1:"):
+        Asking(opened, clock).token(CYRILLIC)
+
+
+def test_a_scope_is_asked_for_when_there_is_one(telenor: TelenorSandbox, ask: Asking) -> None:
+    assert ask.token(scope="incidents.read").scope == "incidents.read"
+    assert telenor.requests[0].form["scope"] == "incidents.read"
+
+
+def test_consumers_are_told_the_scope_that_was_granted(telenor: TelenorSandbox, ask: Asking) -> None:
+    telenor.fault(operation="token", body=json.dumps({"access_token": CANARY, "expires_in": 60, "scope": "less"}))
+    assert ask.token(scope="much more").scope == "less"
+    assert ask.token(scope=None).scope is None
+
+
+def test_a_netrc_does_not_replace_the_credentials(
+    telenor: TelenorSandbox, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    token = ask.token()
+    ask.logout(token)
+    assert not telenor.is_live(token.access_token)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(telenor: TelenorSandbox, ask: Asking, status: int) -> None:
+    telenor.fault(operation="token", status=status, headers={"Location": f"{telenor.url}/elsewhere"})
+    with pytest.raises(TelenorRefusedError, match=f"{status}.*TELENOR_BASE_URL"):
+        ask.token()
+    assert requests_seen(telenor) == 1
+
+
+# What is made of a good answer
+
+
+def test_times_are_counted_from_before_the_request(telenor: TelenorSandbox, clock: FakeClock, ask: Asking) -> None:
+    clock.advance(milliseconds=700)
+    before = clock.now().replace(microsecond=0)
+    telenor.fault(operation="token", delay_seconds=4)
+    token = ask.token()
+    assert (token.issued_at, token.expires_at) == (before, before + timedelta(seconds=3599))
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "seconds"), [(3599, 3599), ("3600", 3600), (" 3600 ", 3600), (3599.9, 3599), (1, 1)]
+)
+def test_a_life_is_read_as_a_number_and_as_text(
+    telenor: TelenorSandbox, ask: Asking, expires_in: object, seconds: int
+) -> None:
+    telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
+    assert ask.token().life == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("knobs", [{"expires_in_as": "missing"}, {"expires_in_as": "raw", "expires_in_raw": None}])
+def test_a_missing_life_is_taken_for_a_short_one_and_said(
+    telenor: TelenorSandbox, ask: Asking, seen: Seen, knobs: dict[str, Any]
+) -> None:
+    telenor.knobs(**knobs)
+    assert ask.token().life == timedelta(seconds=900)
+    assert "900 s are assumed" in seen.messages()
+
+
+@pytest.mark.parametrize("token_type", [None, "Bearer", "bearer", "BEARER"])
+def test_a_bearer_token_is_taken_in_any_case(telenor: TelenorSandbox, ask: Asking, token_type: str | None) -> None:
+    telenor.knobs(token_type=token_type)
+    assert ask.token().token_type == "Bearer"
+
+
+def test_a_refresh_token_goes_nowhere(telenor: TelenorSandbox, ask: Asking) -> None:
+    telenor.knobs(refresh_token=True)
+    assert "refresh" not in ask.token().document()
+
+
+def test_a_token_shows_in_no_repr(ask: Asking) -> None:
+    assert CANARY not in repr(ask.token()) + repr(CREDENTIALS)
+
+
+# What is made of a bad one
+
+
+@pytest.mark.parametrize(
+    "expires_in", [0, -1, 0.5, True, "soon", "", "nan", [3600], {"s": 1}, 1e12, "9" * 400, 10**400]
+)
+def test_a_life_that_is_none_is_not_believed_and_its_token_handed_over(
+    telenor: TelenorSandbox, ask: Asking, expires_in: object
+) -> None:
+    telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
+    with pytest.raises(TelenorUnavailableError, match="expires_in"):
+        ask.token()
+    assert len(ask.unusable) == requests_seen(telenor) == 5
+
+
+def test_a_token_of_another_type_is_refused_and_handed_over(telenor: TelenorSandbox, ask: Asking) -> None:
+    telenor.knobs(token_type="mac")
+    with pytest.raises(TelenorRefusedError, match="type other than Bearer"):
+        ask.token()
+    assert [telenor.is_live(token) for token in ask.unusable] == [True]
+    assert requests_seen(telenor) == 1
+
+
+def test_a_token_that_died_on_the_way_is_not_taken(telenor: TelenorSandbox, ask: Asking) -> None:
+    telenor.knobs(lifetime_seconds=3)
+    telenor.fault(operation="token", delay_seconds=3, when="after")
+    with pytest.raises(TelenorUnavailableError, match="expired before"):
+        ask.token()
+
+
+UNREADABLE = {
+    "half a JSON": {"truncate_bytes": 20},
+    "nothing": {"truncate_bytes": 0},
+    "an HTML page": {"html": True},
+    "a list": {"body": "[]"},
+    "no token": {"body": '{"expires_in": 3599}'},
+    "an empty token": {"body": '{"access_token": "", "expires_in": 3599}'},
+    "a token that is a number": {"body": '{"access_token": 5, "expires_in": 3599}'},
+    "a token with a line end": {"body": '{"access_token": "CANARY\\r\\nX-Evil: 1", "expires_in": 3599}'},
+    "a token with a blank": {"body": '{"access_token": "CANARY CANARY", "expires_in": 3599}'},
+    "a token beyond ASCII": {"body": '{"access_token": "CANARYø", "expires_in": 3599}'},
+    "a tower of brackets": {"body": "[" * 60_000},
+    "a flood": {"body": '{"access_token": "' + "x" * 70_000 + '", "expires_in": 3599}'},
+    "a name for a number": {"body": '{"access_token": "CANARY", "expires_in": NaN}'},
+}
+
+
+@pytest.mark.parametrize("fault", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_200_that_cannot_be_read_is_tried_again(telenor: TelenorSandbox, ask: Asking, fault: dict[str, Any]) -> None:
+    telenor.fault(operation="token", times=2, **fault)
+    assert telenor.is_live(ask.token().access_token)
+    assert requests_seen(telenor) == 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"drop": True}, {"drop": True, "when": "after"}]
+    + [{"status": status} for status in (429, 500, 502, 503, 504)]
+    + [{"status": 500, "body": '{"code": 2}'}, {"status": 500, "body": '{"code": 500}'}],
+    ids=str,
+)
+def test_a_passing_fault_is_tried_again_up_to_five_times(
+    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, fault: dict[str, Any]
+) -> None:
+    telenor.fault(operation="token", times=4, **fault)
+    ask.token()
+    telenor.fault(operation="token", times=5, **fault)
+    with pytest.raises(TelenorUnavailableError):
+        ask.token()
+    assert requests_seen(telenor) == 10
+    assert len(clock.slept) == 8
+
+
+def test_waits_grow_and_are_drawn_by_chance(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
+    telenor.fault(operation="token", status=503)
+    for _ in range(20):
+        with pytest.raises(TelenorUnavailableError):
+            ask.token()
+    by_attempt = [clock.slept[attempt::4] for attempt in range(4)]
+    for waits, longest in zip(by_attempt, (1, 2, 4, 8), strict=True):
+        assert all(0 <= wait <= longest for wait in waits)
+        assert len(set(waits)) > 1
+
+
+@pytest.mark.parametrize("error", [error for error in ApiError if error is not ApiError.ACCESS_TOKEN])
+@pytest.mark.parametrize("shape", ERROR_SHAPES)
+def test_every_documented_error_has_its_own_line_in_whatever_shape_it_comes(
+    telenor: TelenorSandbox, ask: Asking, error: ApiError, shape: str
+) -> None:
+    content = ERROR_SHAPES[shape](error)
+    body = content if isinstance(content, str) else json.dumps(content)
+    telenor.fault(operation="token", status=error.status, body=body)
+    with pytest.raises(TelenorError) as refusal:
+        ask.token()
+    if shape == "none":
+        assert (refusal.value.status, refusal.value.code) == (error.status, None)
+        return
+    assert (refusal.value.status, refusal.value.code) == (error.status, error.code)
+    assert f"{error.status} code {error.code}: " in str(refusal.value)
+    is_passing = error is ApiError.INTERNAL
+    assert isinstance(refusal.value, TelenorUnavailableError if is_passing else TelenorRefusedError)
+    assert requests_seen(telenor) == (5 if is_passing else 1)
+
+
+EARNED = [
+    pytest.param("nobody", None, ApiError.CLIENT_ID, id="an unknown client"),
+    pytest.param("no-grant", None, ApiError.GRANT_NOT_ALLOWED, id="a client without the grant"),
+    pytest.param("demo-not-approved", None, ApiError.NOT_APPROVED, id="a client that is not approved"),
+    pytest.param("demo-incomplete", None, ApiError.CLIENT_DATA, id="a client with incomplete data"),
+    pytest.param("demo-broken-attributes", None, ApiError.APP_ATTRIBUTES, id="a client with broken attributes"),
+    pytest.param("demo-broken-backend", None, ApiError.INTERNAL, id="a client whose backend is broken"),
+    pytest.param("demo-client", "not.granted", ApiError.SCOPE, id="a scope that is not granted"),
+]
+
+
+@pytest.mark.parametrize(("client_id", "scope", "error"), EARNED)
+def test_what_this_job_can_earn_itself_is_told(ask: Asking, client_id: str, scope: str | None, error: ApiError) -> None:
+    with pytest.raises(TelenorError, match=f"{error.status} code {error.code}: "):
+        ask.token(Credentials(client_id, CLIENT_SECRET), scope)
+
+
+def test_a_wrong_secret_is_told_with_where_the_right_one_is(ask: Asking) -> None:
+    with pytest.raises(TelenorRefusedError, match=r"401 code 22: .*Connect ID and Min Bedrift.*dashboard"):
+        ask.token(WRONG)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("<error><code>22</code></error>", 22),
+        ("errorCode=22&message=no", 22),
+        ('{"code": 401, "fault": {"errorcode": "22"}}', 22),
+        ('{"errors": [{"code": "22"}]}', 22),
+        ("Error code: 22", 22),
+        ('{"statusCode": 401}', None),
+        ('{"code": null}', None),
+        ('{"code": "oauth.v2.InvalidClientIdentifier"}', None),
+        ('{"message": "decoder 22"}', None),
+        ("\x00\xff", None),
+    ],
+)
+def test_a_code_is_found_wherever_it_stands(telenor: TelenorSandbox, ask: Asking, body: str, code: int | None) -> None:
+    telenor.fault(operation="token", status=401, body=body)
+    with pytest.raises(TelenorRefusedError) as refusal:
+        ask.token()
+    assert refusal.value.code == code
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 418, 501])
+def test_what_the_reference_does_not_list_is_not_tried_again(telenor: TelenorSandbox, ask: Asking, status: int) -> None:
+    telenor.fault(operation="token", status=status, body=f'{{"echo": "{CANARY}"}}')
+    with pytest.raises(TelenorRefusedError, match=f"{status}: .*TELENOR_BASE_URL"):
+        ask.token()
+    assert requests_seen(telenor) == 1
+
+
+# The deadline
+
+
+@pytest.mark.parametrize("retry_after", [30, "30"])
+def test_retry_after_is_waited_for(
+    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, retry_after: int | str
+) -> None:
+    telenor.fault(operation="token", status=429, retry_after=retry_after, times=1)
+    ask.token()
+    assert clock.slept == [30]
+
+
+def test_retry_after_may_be_a_date(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
+    date = format_datetime(clock.now() + timedelta(seconds=45), usegmt=True)
+    telenor.fault(operation="token", status=503, retry_after=date, times=1)
+    ask.token()
+    assert clock.slept == [45]
+
+
+@pytest.mark.parametrize("retry_after", ["soon", "-5", "1.5", "9" * 30, "Mon, 23 Nov 2020 21:30:00 GMT", "Mon, 99 X"])
+def test_a_retry_after_that_says_nothing_is_passed_over(
+    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, retry_after: str
+) -> None:
+    telenor.fault(operation="token", status=503, retry_after=retry_after, times=1)
+    ask.token()
+    assert len(clock.slept) == 1
+    assert clock.slept[0] <= 1
+
+
+def test_a_retry_after_beyond_the_deadline_ends_the_attempt_at_once(
+    telenor: TelenorSandbox, ask: Asking, clock: FakeClock
+) -> None:
+    telenor.fault(operation="token", status=429, retry_after=121)
+    with pytest.raises(TelenorUnavailableError, match="429"):
+        ask.token()
+    assert requests_seen(telenor) == 1
+    assert clock.slept == []
+
+
+def test_no_attempt_begins_after_the_deadline(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
+    deadline = clock.now() + timedelta(seconds=10)
+    telenor.fault(operation="token", status=503, delay_seconds=4)
+    with pytest.raises(TelenorUnavailableError):
+        ask.token(within=timedelta(seconds=10))
+    assert requests_seen(telenor) < 5
+    assert clock.now() < deadline + timedelta(seconds=4)
+    with pytest.raises(TelenorUnavailableError, match="raise the function's timeout"):
+        ask.token(within=timedelta(0))
+
+
+def test_no_attempt_waits_for_an_answer_beyond_the_deadline(
+    telenor: TelenorSandbox, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = threading.Event()
+    monkeypatch.setattr(telenor, "_sleep", lambda _seconds: held.wait(10))
+    telenor.fault(operation="token", delay_seconds=60)
+    with pytest.raises(TelenorUnavailableError, match=r"no answer from 127.0.0.1 .*ReadTimeout"):
+        ask.token(within=timedelta(milliseconds=200))
+    held.set()
+
+
+def test_an_answer_that_drips_is_given_up(clock: FakeClock) -> None:
+    def drip(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "100")])
+        for _ in range(100):
+            clock.advance(seconds=3)
+            yield b"x"
+
+    with LoopbackServer(drip) as server, Telenor(server.url, clock, app.logger) as opened:
+        with pytest.raises(TelenorUnavailableError, match="too slowly"):
+            Asking(opened, clock).token(within=timedelta(seconds=12))
+        assert opened.token_attempts == 1
+
+
+def test_nobody_at_home_is_told_by_the_kind_of_error(clock: FakeClock) -> None:
+    with Telenor("http://127.0.0.1:1", clock, app.logger) as opened:
+        with pytest.raises(TelenorUnavailableError, match=r"no answer from 127.0.0.1 .*ConnectionRefusedError"):
+            Asking(opened, clock).token()
+        assert opened.token_attempts == 5
+
+
+def test_a_proxys_password_is_not_told(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, telenor: TelenorSandbox
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:{CANARY}@127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    with Telenor(telenor.url, clock, app.logger) as opened, pytest.raises(TelenorUnavailableError, match="ProxyError"):
+        Asking(opened, clock).token()
+
+
+# Logout
+
+
+def test_logout_ends_that_token_alone(telenor: TelenorSandbox, ask: Asking) -> None:
+    ended, kept = ask.token(), ask.token()
+    ask.logout(ended)
+    assert (telenor.is_live(ended.access_token), telenor.is_live(kept.access_token)) == (False, True)
+
+
+def test_a_token_that_is_dead_already_is_as_good_as_revoked(telenor: TelenorSandbox, ask: Asking) -> None:
+    token = ask.token()
+    ask.logout(token)
+    ask.logout(token)
+    assert telenor.state()["counters"]["logout"] == {"200": 1, "401": 1}
+
+
+@pytest.mark.parametrize("shape", [shape for shape in ERROR_SHAPES if shape != "none"])
+def test_a_logout_without_a_header_is_a_fault_of_ours_and_not_tried_again(
+    telenor: TelenorSandbox, ask: Asking, shape: str
+) -> None:
+    content = ERROR_SHAPES[shape](ApiError.HEADER)
+    body = content if isinstance(content, str) else json.dumps(content)
+    token = ask.token()
+    telenor.fault(operation="logout", status=401, body=body)
+    with pytest.raises(TelenorRefusedError, match="401 code 6"):
+        ask.logout(token)
+    assert requests_seen(telenor, "logout") == 1
+
+
+@pytest.mark.parametrize("body", ["", '{"code": 3}', '{"code": 401}'])
+def test_another_401_counts_as_dead_with_a_warning(telenor: TelenorSandbox, ask: Asking, seen: Seen, body: str) -> None:
+    token = ask.token()
+    telenor.fault(operation="logout", status=401, body=body)
+    ask.logout(token)
+    assert "taken as dead" in seen.messages()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"drop": True}] + [{"status": status} for status in (302, 400, 403, 404, 429, 500, 502, 503, 504)],
+    ids=str,
+)
+def test_any_other_answer_to_a_logout_is_tried_again(
+    telenor: TelenorSandbox, ask: Asking, fault: dict[str, Any]
+) -> None:
+    token = ask.token()
+    telenor.fault(operation="logout", times=4, **fault)
+    ask.logout(token)
+    assert not telenor.is_live(token.access_token)
+    telenor.fault(operation="logout", times=5, **fault)
+    with pytest.raises(TelenorUnavailableError):
+        ask.logout(token)
+    assert requests_seen(telenor, "logout") == 10
+
+
+def test_a_hurried_logout_is_tried_once(telenor: TelenorSandbox, ask: Asking) -> None:
+    token = ask.token()
+    telenor.fault(operation="logout", status=503)
+    with pytest.raises(TelenorUnavailableError, match="503"):
+        ask.logout(token, once=True)
+    assert requests_seen(telenor, "logout") == 1
+
+
+def test_a_logout_that_telenor_asks_to_put_off_beyond_the_deadline_is_put_off(
+    telenor: TelenorSandbox, ask: Asking, clock: FakeClock
+) -> None:
+    token = ask.token()
+    telenor.fault(operation="logout", status=503, retry_after=500)
+    with pytest.raises(TelenorUnavailableError):
+        ask.logout(token)
+    assert clock.slept == []
+
+
+# Verification
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_consumers_could_not_use_is_found_out(telenor: TelenorSandbox, ask: Asking, status: int) -> None:
+    token = ask.token()
+    telenor.fault(operation="incidents", status=status)
+    with pytest.raises(TokenNotAcceptedError, match=f"VERIFY_URL answered {status}"):
+        ask.telenor.verify(f"{telenor.url}/service-tickets/v2/incidents", token.access_token, ask.clock.now() + MINUTES)
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 404, 500])
+def test_any_other_answer_is_no_reason_to_hold_a_token_back(telenor: TelenorSandbox, ask: Asking, status: int) -> None:
+    token = ask.token()
+    telenor.fault(operation="incidents", status=status)
+    ask.telenor.verify(f"{telenor.url}/service-tickets/v2/incidents", token.access_token, ask.clock.now() + MINUTES)
+    assert requests_seen(telenor, "incidents") == 1
+
+
+def test_the_table_of_errors_is_the_references() -> None:
+    documented = {(error.status, error.code) for error in ApiError if error is not ApiError.ACCESS_TOKEN}
+    assert adapter._TOKEN_ERRORS.keys() == documented  # noqa: SLF001  nothing else lists what the adapter knows
