@@ -81,9 +81,10 @@ def run(event: object, request_id: str, time_left: timedelta, report: Report) ->
     except RotationError as error:
         failure = error
     except Exception as error:  # noqa: BLE001  whatever it is, its text may hold a secret, so only its place is told
-        logger.error(  # noqa: TRY400  see above
-            "unexpected error", extra={"error": type(error).__name__, "place": traceback.format_tb(error.__traceback__)}
-        )
+        place = [
+            f"{frame.name} in {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        logger.error(f"unexpected {type(error).__name__}", extra={"place": place})  # noqa: TRY400  see above
         failure = RotationError(f"unexpected {type(error).__name__}: a defect of this job; its place is in the log")
     report.has_failed = failure is not None
     duration_seconds = (clock.now() - started_at).total_seconds()

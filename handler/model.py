@@ -127,8 +127,8 @@ class StoredValue:
         return _instant((json_object(self.content) or {}).get("expires_at"))
 
     def holds(self, access_token: str) -> bool:
-        """Tell whether a consumer could take this token from the content, whatever its shape."""
-        return access_token == self.access_token or access_token in self.content
+        """Tell whether a consumer would take this token from the content, whatever shape a hand has given it."""
+        return access_token in self.content if self.access_token is None else access_token == self.access_token
 
 
 @dataclass(frozen=True, slots=True)

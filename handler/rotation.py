@@ -174,7 +174,8 @@ class Rotation:
             self.log.warning(f"the new token is published without a look at the current one: {error}")
             return None
         if current is not None:
-            self._values[current.version_id] = current
+            # What a version holds never changes, but this one is about to be superseded.
+            self._values[current.version_id] = replace(current, is_current=False)
         return current
 
     def _track_current(self, current: StoredValue | None) -> None:

@@ -232,6 +232,7 @@ class Telenor:
         if left_seconds <= 0:
             raise TelenorUnavailableError("no time was left to ask Telenor: raise the function's timeout")
         timeouts = (min(_CONNECT_TIMEOUT_SECONDS, left_seconds), min(_READ_TIMEOUT_SECONDS, left_seconds))
+        give_up_at = self._clock.now() + timedelta(seconds=sum(timeouts))
         try:
             with self._session.request(
                 method,
@@ -246,7 +247,7 @@ class Telenor:
                 return _Answer(
                     status=response.status_code,
                     retry_after_seconds=self._retry_after_seconds(response.headers.get("Retry-After", "")),
-                    text=self._body(response, self._clock.now() + timedelta(seconds=timeouts[1])),
+                    text=self._body(response, give_up_at),
                 )
         # The cause is named but not kept: its text may hold a proxy's password.
         except requests.RequestException as error:

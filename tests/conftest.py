@@ -64,14 +64,16 @@ class FakeClock:
 class Seen:
     """What a test has let out: streams, errors and answers."""
 
-    stdout: io.StringIO = field(default_factory=io.StringIO)
-    stderr: io.StringIO = field(default_factory=io.StringIO)
+    capture: pytest.CaptureFixture[str]
+    streams: list[str] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     answers: list[object] = field(default_factory=list)
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the JSON lines on stdout: those of the log and those of the metrics."""
-        return [json.loads(line) for line in self.stdout.getvalue().splitlines()]
+        captured = self.capture.readouterr()
+        self.streams += [captured.out, captured.err]
+        return [json.loads(line) for line in "".join(self.streams).splitlines()]
 
     def log(self) -> list[dict[str, Any]]:
         return [line for line in self.lines() if "_aws" not in line]
@@ -88,11 +90,11 @@ class Seen:
 
     def everything(self) -> str:
         """Return all of it as text, with the whole chain of each error."""
-        told = [self.stdout.getvalue(), self.stderr.getvalue(), *map(repr, self.answers)]
+        told = [*self.streams, *self.capture.readouterr(), *map(repr, self.answers)]
         for error in self.errors:
             link: BaseException | None = error
             while link is not None:
-                told += [*traceback.format_exception(link), repr(link), str(vars(link))]
+                told += [*traceback.format_exception_only(link), repr(link), str(vars(link))]
                 link = link.__cause__ or link.__context__
         return "\n".join(told)
 
@@ -147,15 +149,23 @@ def telenor(clock: FakeClock) -> Iterator[TelenorSandbox]:
         yield sandbox
 
 
+class _Stdout(io.TextIOBase):
+    """Whatever stdout is at the moment; the logger would keep the one that it was made with."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+
 @pytest.fixture(autouse=True)
-def seen(monkeypatch: pytest.MonkeyPatch, client: SecretsManagerClient) -> Iterator[Seen]:
+def seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], client: SecretsManagerClient
+) -> Iterator[Seen]:
     """Fail the test if a secret shows up in a stream, an error, an answer, a label or a tag."""
-    seen = Seen()
-    monkeypatch.setattr(sys, "stdout", seen.stdout)
-    monkeypatch.setattr(sys, "stderr", seen.stderr)
+    seen = Seen(capsys)
     log_handler = app.logger.registered_handler
     assert isinstance(log_handler, logging.StreamHandler)
-    stream = log_handler.setStream(seen.stdout)
+    # Not setStream, which would flush a stream that the test before has left closed.
+    log_handler.stream = _Stdout()
 
     remember = errors.RotationError.__init__
 
@@ -165,7 +175,6 @@ def seen(monkeypatch: pytest.MonkeyPatch, client: SecretsManagerClient) -> Itera
 
     monkeypatch.setattr(errors.RotationError, "__init__", raise_and_remember)
     yield seen
-    log_handler.setStream(stream)
     secrets = client.list_secrets()["SecretList"]
     labels = repr([(secret.get("SecretVersionsToStages"), secret.get("Tags")) for secret in secrets])
     assert canaries_in(seen.everything() + labels) == [], "a secret has leaked"
@@ -182,7 +191,7 @@ class World:
     seen: Seen
 
     def run(
-        self, action: str | None = None, *, request_id: str | None = None, seconds: float = 120, **event: str
+        self, action: str | None = None, *, request_id: str | None = None, seconds: float = 120, **event: Any
     ) -> dict[str, Any]:
         """Invoke the handler as Lambda does."""
         event = ({"action": action} if action else {}) | event

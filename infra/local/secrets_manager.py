@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from unittest.mock import patch
 
 import moto.backends
@@ -26,7 +26,7 @@ from werkzeug.wrappers import Request, Response
 from infra.local.server import LoopbackServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Self
     from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -50,17 +50,59 @@ def _make_current(secret: FakeSecret, version: dict[str, Any], version_id: str) 
     secret.set_default_version_id(version_id)
 
 
+class Fate(Protocol):
+    """What becomes of one call."""
+
+    @property
+    def operation(self) -> str:
+        """The operation that is called."""
+
+    def answer(self, environ: WSGIEnvironment, ask: Callable[[], Response]) -> Response:
+        """Answer, with or without asking Secrets Manager."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CallFault:
-    """One call that goes wrong: refused with an error code, or dropped without an answer where `code` is None.
+    """A call that goes wrong: refused with an error code, or dropped without an answer where `code` is None.
 
-    `when` says whether the call takes effect: "before" it could, or "after" it has.
+    `when` says whether it takes effect: "before" it could, or "after" it has.
     """
 
     operation: str
     when: Literal["before", "after"] = "before"
     code: str | None = None
     status: int = 400
+
+    def answer(self, environ: WSGIEnvironment, ask: Callable[[], Response]) -> Response:
+        """Answer in place of Secrets Manager."""
+        if self.when == "after":
+            ask()
+        else:
+            Request(environ).get_data()
+        if self.code is None:
+            # Shut down, not closed: werkzeug looks at the socket once more, and closes it itself.
+            with suppress(OSError):
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        body = {"__type": self.code, "message": "made to fail"}
+        return Response(json.dumps(body), self.status, content_type="application/x-amz-json-1.1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meanwhile:
+    """A call that goes well, while something else happens before or after it takes effect."""
+
+    operation: str
+    happens: Callable[[], object]
+    when: Literal["before", "after"] = "before"
+
+    def answer(self, _environ: WSGIEnvironment, ask: Callable[[], Response]) -> Response:
+        """Let it happen, and ask Secrets Manager."""
+        if self.when == "before":
+            self.happens()
+        answer = ask()
+        if self.when == "after":
+            self.happens()
+        return answer
 
 
 class LocalSecretsManager:
@@ -72,7 +114,7 @@ class LocalSecretsManager:
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
         self._calls: deque[tuple[str, str]] = deque()
-        self._faults: list[CallFault] = []
+        self._fates: defaultdict[str, deque[Fate | None]] = defaultdict(deque)
         self._correction = patch.object(FakeSecret, "reset_default_version", _make_current)
 
     def __enter__(self) -> Self:
@@ -108,16 +150,16 @@ class LocalSecretsManager:
         with self._lock:
             return Counter(operation for operation, agent in self._calls if app_id is None or f"app/{app_id}" in agent)
 
-    def fault(self, fault: CallFault, times: int = 1) -> None:
-        """Let the next calls of an operation go wrong."""
+    def fault(self, fault: Fate, times: int = 1, after: int = 0) -> None:
+        """Let some calls of an operation meet a fate: the next ones, or those `after` as many that go well."""
         with self._lock:
-            self._faults += [fault] * times
+            self._fates[fault.operation] += [*[None] * after, *[fault] * times]
 
     def reset(self) -> None:
         """Forget the secrets, the faults and the calls."""
         with self._lock:
             moto.backends.get_backend("secretsmanager").reset()
-            self._faults.clear()
+            self._fates.clear()
             self._calls.clear()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -125,21 +167,13 @@ class LocalSecretsManager:
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
         with self._lock:
             self._calls.append((operation, environ.get("HTTP_USER_AGENT", "")))
-            fault = next((fault for fault in self._faults if fault.operation == operation), None)
-            if fault is not None:
-                self._faults.remove(fault)
-        if fault is None or fault.when == "after":
+            fates = self._fates[operation]
+            fate = fates.popleft() if fates else None
+
+        def ask() -> Response:
             # One at a time: a write is atomic in Secrets Manager, and moto knows no locks.
             with self._one_at_a_time:
-                answer = Response.from_app(self._moto, environ, buffered=True)
-            if fault is None:
-                return answer(environ, start_response)
-        else:
-            Request(environ).get_data()
-        if fault.code is None:
-            # Shut down, not closed: werkzeug looks at the socket once more, and closes it itself.
-            with suppress(OSError):
-                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        body = {"__type": fault.code, "message": "made to fail"}
-        answer = Response(json.dumps(body), fault.status, content_type="application/x-amz-json-1.1")
+                return Response.from_app(self._moto, environ, buffered=True)
+
+        answer = fate.answer(environ, ask) if fate else ask()
         return answer(environ, start_response)

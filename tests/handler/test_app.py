@@ -1,0 +1,162 @@
+"""The entry point: what goes in, and what comes out of a run that went well or did not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handler import app, rotation
+from handler.errors import InvalidInputError, RotationError, TelenorUnavailableError
+from tests.conftest import CANARY
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+
+COUNTS = {
+    "TokenRotated",
+    "TokenRevoked",
+    "TokenReissued",
+    "RotationFailed",
+    "RevocationFailed",
+    "RevocationAbandoned",
+    "RevocationsPending",
+}
+
+
+def test_the_answer_has_what_the_contract_names(world: World) -> None:
+    result = world.run()
+    assert result.keys() == {
+        "outcome",
+        "reason",
+        "version_id",
+        "expires_at",
+        "renews_at",
+        "revoked",
+        "pending_revocations",
+    }
+    assert isinstance(result["expires_at"], int)
+
+
+def test_every_run_puts_every_metric_out(world: World) -> None:
+    world.run()
+    metrics = world.seen.metrics()
+    assert metrics.keys() == COUNTS | {"SecondsUntilExpiry"}
+    assert metrics == dict.fromkeys(COUNTS, 0) | {"TokenRotated": 1, "SecondsUntilExpiry": 3599}
+
+
+def test_the_dead_mans_switch_runs_down_with_the_token(world: World) -> None:
+    world.run()
+    world.clock.advance(minutes=10)
+    world.run()
+    assert world.seen.metrics()["SecondsUntilExpiry"] == 2999
+
+
+def test_a_failing_run_puts_its_metrics_out_and_raises(world: World) -> None:
+    world.run()
+    world.clock.advance(minutes=40)
+    world.telenor.fault(operation="token", status=503)
+    with pytest.raises(TelenorUnavailableError):
+        world.run()
+    metrics = world.seen.metrics()
+    assert (metrics["RotationFailed"], metrics["TokenRotated"]) == (1, 0)
+    # Forty minutes, and the seconds that the attempts took.
+    assert 1100 < metrics["SecondsUntilExpiry"] <= 1199
+
+
+def test_without_a_usable_token_the_dead_mans_switch_is_at_zero(world: World) -> None:
+    world.telenor.fault(operation="token", status=503)
+    with pytest.raises(TelenorUnavailableError):
+        world.run()
+    assert world.seen.metrics()["SecondsUntilExpiry"] == 0
+
+
+def test_an_expired_token_counts_as_none(world: World) -> None:
+    world.run()
+    world.telenor.fault(operation="token", status=503)
+    world.clock.advance(hours=2)
+    with pytest.raises(TelenorUnavailableError):
+        world.run()
+    assert world.seen.metrics()["SecondsUntilExpiry"] == 0
+
+
+def test_revocations_are_counted(world: World) -> None:
+    world.run()
+    world.run("rotate-now")
+    assert world.seen.metrics()["RevocationsPending"] == 1
+    world.clock.advance(minutes=10)
+    world.run()
+    assert (world.seen.metrics()["TokenRevoked"], world.seen.metrics()["RevocationsPending"]) == (1, 0)
+
+
+@pytest.mark.parametrize("event", [{"action": "rotate"}, {"token_secret_id": ""}, {"scope": "a  b"}])
+def test_a_bad_event_makes_no_call_and_says_what_it_may_be(world: World, event: dict[str, Any]) -> None:
+    before = world.aws.calls()
+    with pytest.raises(InvalidInputError):
+        world.run(**event)
+    assert world.aws.calls() == before
+    assert world.telenor.requests == []
+    assert world.seen.metrics()["RotationFailed"] == 1
+
+
+def test_a_bad_setting_makes_no_call(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRACE_SECONDS", CANARY)
+    before = world.aws.calls()
+    with pytest.raises(InvalidInputError, match="GRACE_SECONDS"):
+        world.run()
+    assert world.aws.calls() == before
+
+
+def test_one_line_sums_a_run_up(world: World) -> None:
+    result = world.run()
+    (line,) = world.seen.log()
+    assert line["level"] == "INFO"
+    assert line["function_request_id"] == result["version_id"]
+    assert line.items() >= result.items()
+    assert line["attempts"] == 1
+    assert {"telenor_seconds", "duration_seconds", "revocations_failed", "revocations_abandoned"} <= line.keys()
+
+
+def test_one_line_sums_a_failed_run_up_and_says_why(world: World) -> None:
+    world.put_credentials(json.dumps({"username": "kari", "password": CANARY}))
+    with pytest.raises(InvalidInputError):
+        world.run()
+    (line,) = world.seen.log()
+    assert (line["level"], line["outcome"]) == ("ERROR", "failed")
+    assert "Connect ID" in line["message"]
+
+
+def test_each_failed_attempt_has_a_line_with_its_reason(world: World) -> None:
+    world.telenor.fault(operation="token", status=503, times=2)
+    world.run()
+    first, second, summary = world.seen.log()
+    assert [first["attempt"], second["attempt"], summary["attempts"]] == [1, 2, 3]
+    assert "503" in first["message"]
+
+
+def test_a_defect_is_told_by_its_place_and_never_by_its_text(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_run: rotation.Rotation) -> None:
+        raise KeyError(CANARY)
+
+    monkeypatch.setattr(rotation.Rotation, "run", fail)
+    with pytest.raises(RotationError, match="unexpected KeyError"):
+        world.run()
+    assert world.seen.log()[0]["place"][-1].startswith("fail in ")
+    assert world.seen.metrics()["RotationFailed"] == 1
+
+
+def test_one_client_serves_a_warm_process(world: World) -> None:
+    world.run()
+    client = app._client.cache_info()  # noqa: SLF001  whether it was made twice shows nowhere else
+    world.run()
+    assert app._client.cache_info().misses == client.misses  # noqa: SLF001
+
+
+def test_a_run_keeps_back_the_time_to_store_what_it_gets(world: World) -> None:
+    """Half of these ten seconds: an answer after six comes too late to be asked for again."""
+    world.telenor.fault(operation="token", status=503, delay_seconds=2.4)
+    started_at = world.clock.now()
+    with pytest.raises(TelenorUnavailableError):
+        world.run(seconds=10)
+    assert (world.clock.now() - started_at).total_seconds() < 5 + 2.4

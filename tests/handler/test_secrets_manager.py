@@ -1,0 +1,308 @@
+"""The Secrets Manager adapter against moto: labels to ledger and back, and each way a call can fail."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handler.errors import (
+    InvalidInputError,
+    PublicationRefusedError,
+    PublicationUnknownError,
+    SecretsManagerError,
+    VersionExistsError,
+)
+from handler.model import Credentials, Entry, Token
+from handler.secrets_manager import SecretsManager, create_client
+from infra.local.secrets_manager import CallFault, LocalSecretsManager
+from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+ID = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
+LABEL = "LIVE_20261123T213000Z_20261123T222959Z_3fa85f64"
+
+
+def token(value: str = CANARY, seconds: int = 3599) -> Token:
+    return Token(value, "Bearer", T0, T0 + timedelta(seconds=seconds))
+
+
+@pytest.fixture
+def secrets(aws: LocalSecretsManager, client: SecretsManagerClient) -> SecretsManager:
+    assert aws.url
+    client.create_secret(
+        Name="credentials", SecretString=json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
+    )
+    client.create_secret(Name="token")
+    return SecretsManager(create_client(), "credentials", "token")
+
+
+def stages(client: SecretsManagerClient) -> dict[str, list[str]]:
+    versions = client.describe_secret(SecretId="token").get("VersionIdsToStages", {})
+    return {version_id: sorted(labels) for version_id, labels in versions.items() if labels}
+
+
+# Publishing
+
+
+def test_a_publication_is_one_write_that_makes_the_token_current_and_live(
+    aws: LocalSecretsManager, secrets: SecretsManager, client: SecretsManagerClient
+) -> None:
+    before = aws.calls()
+    entry = secrets.publish(token(), ID, T0)
+    assert aws.calls() - before == {"PutSecretValue": 1}
+    assert entry == Entry(ID, T0, T0 + timedelta(seconds=3599), (LABEL,))
+    assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
+
+
+def test_rounding_never_shortens_a_promise(secrets: SecretsManager) -> None:
+    expires_at = T0 + timedelta(seconds=3599, milliseconds=900)
+    entry = secrets.publish(Token(CANARY, "Bearer", T0, expires_at), ID, T0 + timedelta(microseconds=1))
+    assert entry.published_at == T0 + timedelta(seconds=1)
+    assert entry.expires_at == T0 + timedelta(seconds=3599)
+
+
+def test_what_was_published_is_read_back(secrets: SecretsManager) -> None:
+    entry = secrets.publish(token(), ID, T0)
+    ledger = secrets.describe()
+    assert (ledger.current, ledger.superseded) == (entry, ())
+    current = secrets.read_current()
+    assert current is not None
+    assert (current.version_id, current.is_current, current.access_token) == (ID, True, CANARY)
+
+
+def test_superseded_tokens_are_listed_the_oldest_first(secrets: SecretsManager) -> None:
+    entries = [secrets.publish(token(f"{CANARY}-{n}"), str(uuid.uuid4()), T0 + timedelta(hours=n)) for n in range(4)]
+    ledger = secrets.describe()
+    assert (ledger.current, ledger.superseded) == (entries[3], tuple(entries[:3]))
+
+
+def test_a_repeated_publication_changes_nothing(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    assert secrets.publish(token(), ID, T0) == secrets.publish(token(), ID, T0)
+    assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
+
+
+def test_a_lost_answer_is_asked_for_again_by_the_sdk(
+    aws: LocalSecretsManager, secrets: SecretsManager, client: SecretsManagerClient
+) -> None:
+    aws.fault(CallFault(operation="PutSecretValue", when="after"))
+    assert secrets.publish(token(), ID, T0).labels == (LABEL,)
+    assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
+
+
+def test_a_twin_with_another_token_is_told_apart(secrets: SecretsManager) -> None:
+    secrets.publish(token(), ID, T0)
+    with pytest.raises(VersionExistsError):
+        secrets.publish(token(f"{CANARY}-other"), ID, T0)
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("AccessDeniedException", "policy"),
+        ("LimitExceededException", "labels"),
+        ("ResourceNotFoundException", "create the secret"),
+        ("InvalidRequestException", "RestoreSecret"),
+        ("EncryptionFailure", "KMS key"),
+        ("ThrottlingException", "so often"),
+        ("SomethingNew", "API reference"),
+    ],
+)
+def test_a_refused_write_is_known_to_have_failed(
+    aws: LocalSecretsManager, secrets: SecretsManager, code: str, advice: str
+) -> None:
+    aws.fault(CallFault(operation="PutSecretValue", code=code), times=3)
+    with pytest.raises(PublicationRefusedError, match=f"{code}: .*{advice}"):
+        secrets.publish(token(), ID, T0)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("code", "status"), [(None, 0), ("InternalServiceError", 500), ("ServiceUnavailable", 503)])
+def test_a_write_without_a_clear_answer_is_unknown(
+    aws: LocalSecretsManager, secrets: SecretsManager, when: str, code: str | None, status: int
+) -> None:
+    fault = CallFault(operation="PutSecretValue", when=when, code=code, status=status)  # type: ignore[arg-type]
+    aws.fault(fault, times=3)
+    with pytest.raises(PublicationUnknownError, match="may have been written"):
+        secrets.publish(token(), ID, T0)
+
+
+def test_a_label_that_was_not_set_is_noticed(
+    aws: LocalSecretsManager, secrets: SecretsManager, client: SecretsManagerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MiniStack drops the labels of a Put beside AWSCURRENT, so this is what a handler on it sees."""
+    assert aws.url
+    answer = {"VersionStages": ["AWSCURRENT"]}
+    monkeypatch.setattr(secrets._client, "put_secret_value", lambda **_parameters: answer)  # noqa: SLF001
+    assert secrets.publish(token(), ID, T0).labels == ()
+    assert stages(client) == {}
+
+
+# The ledger
+
+
+def test_a_version_is_tracked_and_forgotten(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    version_id = client.put_secret_value(SecretId="token", SecretString="by hand", ClientRequestToken=ID)["VersionId"]
+    entry = secrets.track(version_id, T0, T0 + timedelta(seconds=3599))
+    assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
+    secrets.forget(entry)
+    assert stages(client) == {ID: ["AWSCURRENT"]}
+
+
+def test_forgetting_what_is_forgotten_is_no_error(secrets: SecretsManager) -> None:
+    entry = secrets.publish(token(), ID, T0)
+    secrets.forget(entry)
+    secrets.forget(entry)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "LIVE_",
+        "LIVE_by_hand",
+        "LIVE_20261123T213000Z_20261123T222959Z",
+        "LIVE_20261323T213000Z_20261123T222959Z_3fa85f64",
+        "LIVE_20261123T213000Z_20261123T222960Z_3fa85f64",
+        "LIVE_00010101T000000Z_99991231T235959Z_3fa85f64",
+        "LIVE_20261123T213000Z_99991231T235959Z_3fa85f64",
+        "LIVE_\uff12\uff10261123T213000Z_20261123T222959Z_3fa85f64",
+    ],
+)
+def test_a_label_that_nobody_can_read_is_tracked_without_times(
+    secrets: SecretsManager, client: SecretsManagerClient, label: str
+) -> None:
+    client.put_secret_value(
+        SecretId="token", SecretString="x", ClientRequestToken=ID, VersionStages=["AWSCURRENT", label]
+    )
+    assert secrets.describe().current == Entry(ID, None, None, (label,))
+
+
+def test_of_two_labels_the_longer_life_counts_and_both_are_forgotten(
+    secrets: SecretsManager, client: SecretsManagerClient
+) -> None:
+    longer = "LIVE_20261123T213001Z_20261123T230000Z_3fa85f64"
+    entry = secrets.publish(token(), ID, T0)
+    client.update_secret_version_stage(SecretId="token", VersionStage=longer, MoveToVersionId=ID)
+    both = secrets.describe().current
+    assert both is not None
+    assert both.expires_at == datetime(2026, 11, 23, 23, 0, tzinfo=UTC)
+    assert set(both.labels) == {longer, *entry.labels}
+    secrets.forget(both)
+    assert stages(client) == {ID: ["AWSCURRENT"]}
+
+
+def test_labels_of_others_are_left_alone(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    client.put_secret_value(SecretId="token", SecretString="x", ClientRequestToken=ID, VersionStages=["theirs"])
+    secrets.publish(token(), str(uuid.uuid4()), T0)
+    assert secrets.describe().superseded == ()
+    assert "theirs" in stages(client)[ID]
+
+
+def test_a_secret_without_a_value_has_an_empty_ledger(secrets: SecretsManager) -> None:
+    ledger = secrets.describe()
+    assert (ledger.current, ledger.superseded, secrets.read_current(), secrets.read_version(ID)) == (
+        None,
+        (),
+        None,
+        None,
+    )
+
+
+def test_a_binary_value_is_no_token(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    client.put_secret_value(SecretId="token", SecretBinary=b"\x00\xff")
+    current = secrets.read_current()
+    assert current is not None
+    assert current.access_token is None
+
+
+def test_a_secret_marked_for_deletion_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    client.delete_secret(SecretId="token", RecoveryWindowInDays=7)
+    with pytest.raises(SecretsManagerError, match=r"marked for deletion.*RestoreSecret"):
+        secrets.describe()
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "SomethingNew", None])
+def test_a_failed_call_is_one_sentence(aws: LocalSecretsManager, secrets: SecretsManager, code: str | None) -> None:
+    aws.fault(CallFault(operation="DescribeSecret", code=code), times=3)
+    with pytest.raises(
+        SecretsManagerError, match=rf"DescribeSecret on the token secret .*TOKEN_SECRET_ID.*{code or ''}"
+    ):
+        secrets.describe()
+
+
+def test_without_a_region_or_credentials_the_sentence_says_so(
+    aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    with pytest.raises(SecretsManagerError, match=r"NoCredentialsError.*credentials"):
+        SecretsManager(create_client(), "credentials", "token").describe()
+    assert aws.calls()["DescribeSecret"] == 0
+
+
+# Credentials
+
+
+def test_credentials_are_read(secrets: SecretsManager) -> None:
+    assert secrets.read_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "JSON object"),
+        (CANARY, "JSON object"),
+        ("[]", "JSON object"),
+        ('"CANARY"', "JSON object"),
+        ("{}", "client_id"),
+        ('{"client_id": "x"}', "client_secret"),
+        ('{"client_id": "", "client_secret": "CANARY"}', "client_id"),
+        ('{"client_id": 5, "client_secret": "CANARY"}', "client_id"),
+        ('{"client_id": "x", "client_secret": ["CANARY"]}', "client_secret"),
+        ('{"client_id": "x", "client_secret": "CANARY\\n"}', "client_secret"),
+        ('{"client_id": " x", "client_secret": "CANARY"}', "client_id"),
+        ('{"client_id": "x", "client_secret": "CAN\\u0000ARY"}', "client_secret"),
+        ('{"client_id": "x:y", "client_secret": "CANARY"}', "colon"),
+        ('{"username": "kari", "password": "CANARY"}', "Connect ID and Min Bedrift"),
+        ('{"client_id": "x", "password": "CANARY"}', "Connect ID and Min Bedrift"),
+        ("[" * 50_000, "JSON object"),
+    ],
+)
+def test_other_content_is_refused_with_what_to_put_there(
+    secrets: SecretsManager, client: SecretsManagerClient, content: str, says: str
+) -> None:
+    client.put_secret_value(SecretId="credentials", SecretString=content or " ")
+    with pytest.raises(InvalidInputError, match=rf"CREDENTIALS_SECRET_ID.*{says}"):
+        secrets.read_credentials()
+
+
+def test_a_binary_credentials_secret_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    client.put_secret_value(SecretId="credentials", SecretBinary=b"\x00")
+    with pytest.raises(InvalidInputError, match="JSON object"):
+        secrets.read_credentials()
+
+
+def test_one_secret_by_two_names_would_be_overwritten_and_is_refused(
+    secrets: SecretsManager, client: SecretsManagerClient
+) -> None:
+    assert secrets.read_credentials()
+    arn = client.describe_secret(SecretId="credentials")["ARN"]
+    same = SecretsManager(create_client(), "credentials", arn)
+    same.describe()
+    with pytest.raises(InvalidInputError, match="name the same secret"):
+        same.read_credentials()
+
+
+def test_a_missing_credentials_secret_is_named(aws: LocalSecretsManager) -> None:
+    assert aws.url
+    with pytest.raises(SecretsManagerError, match=r"CREDENTIALS_SECRET_ID.*create the secret"):
+        SecretsManager(create_client(), "nowhere", "token").read_credentials()

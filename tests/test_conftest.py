@@ -1,0 +1,33 @@
+"""The eye on leaks sees what it should."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, Seen, canaries_in
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"client_secret={CLIENT_SECRET}",
+        "Bearer CANARY-token-1",
+        "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode(),
+    ],
+)
+def test_a_secret_is_seen(text: str) -> None:
+    assert canaries_in(text)
+
+
+def test_a_secret_behind_an_error_is_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = Seen(capsys)
+    error = RuntimeError("nothing to see")
+    error.__context__ = ValueError("CANARY")
+    seen.errors.append(error)
+    assert canaries_in(seen.everything())
+
+
+def test_a_clean_text_is_clean() -> None:
+    assert canaries_in("the token request answered 503") == []
