@@ -31,7 +31,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(_ROOT)} | environ,
+            env={**os.environ, "PYTHONPATH": str(_ROOT), **environ},
             start_new_session=True,  # Ctrl-C is for the parent, which then ends this one
         )
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _REPORT_SECONDS = 0.2
 _TIMEOUT_SECONDS = 10
-
+_PATIENCE_SECONDS = 2
 
 
 class Consumers:
@@ -50,6 +50,8 @@ class Consumers:
     def __exit__(self, *_: object) -> None:
         """End them, and take their last report."""
         self._child.hang_up()
+        self._listener.join(_PATIENCE_SECONDS)
+        self._child.kill()
         self._listener.join()
         self._child.stop()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from infra.local.runtime import Invocation
 from infra.local.terms import RENEWED_AFTER_SECONDS, SCHEDULE_SECONDS, SLACK_SECONDS
-from infra.local.verdict import Strike
+from infra.local.verdict import Phase, Strike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 OUTAGE_SECONDS = SLACK_SECONDS / 2
 """How long the token endpoint stays out after the first request that it fails."""
 
-BROKEN_LOGOUT_SECONDS = 2.5
+RUNS_WITHOUT_LOGOUT = 2
+"""How many runs try in vain to log a token out. More, and the next renewal would start the grace anew."""
 
 ANSWER_DELAY_SECONDS = 1.0
 """How long two runs at once wait for their tokens, so that each has its own before the other can publish."""
 
-_LONG_SECONDS = 30.0
-_OPEN_SECONDS = 0.02
+_PATIENCE_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
 _ROTATE_NOW = {"action": "rotate-now"}
 
 
@@ -42,18 +43,18 @@ class Planned(NamedTuple):
 class Faults:
     """Turns one fault after the other while the demo runs."""
 
-    def __init__(self, sandbox: TelenorSandbox, runtime: Runtime, witness: Witness, stop: threading.Event) -> None:
+    def __init__(self, sandbox: TelenorSandbox, runtime: Runtime, witness: Witness) -> None:
         self._sandbox = sandbox
         self._runtime = runtime
         self._witness = witness
-        self._stop = stop
+        self.stop = threading.Event()
         self.strikes: list[Strike] = []
 
     def play(self, began_at: float, seconds: float) -> None:
         """Play the plan. A fault that comes late moves the later ones."""
         for planned in PLAN:
-            self._stop.wait(max(0.0, began_at + planned.share * seconds - time.time()))
-            if self._stop.is_set():
+            self.stop.wait(max(0.0, began_at + planned.share * seconds - time.time()))
+            if self.stop.is_set():
                 return
             strike = Strike(planned.name, began_at=time.time())
             self.strikes.append(strike)
@@ -61,10 +62,14 @@ class Faults:
             self._sandbox.clear_faults()
             strike.ended_at = time.time()
 
+    def waits_for_expiry(self, view: View) -> bool:
+        """Tell whether a token is live that nobody can know of any more."""
+        return any(view.tokens[strike.lost_token].is_live for strike in self.strikes if strike.lost_token)
+
     def kill_a_run(self, strike: Strike) -> None:
         """Kill the next run that has obtained a token, before it can publish it."""
         known = set(self._look().tokens)
-        self._sandbox.fault(operation="token", when="after", delay_seconds=_LONG_SECONDS, times=1)
+        self._sandbox.fault(operation="token", when="after", delay_seconds=_PATIENCE_SECONDS, times=1)
         if not self._until(lambda view: bool(view.tokens.keys() - known)):
             return
         is_killed = self._runtime.kill_running()
@@ -77,32 +82,33 @@ class Faults:
         self._until(lambda view: view.current is not None and view.current.issued_at > strike.began_at)
 
     def break_logout(self, strike: Strike) -> None:
-        """Let logouts fail for a while, from when the next one is due."""
-        before = self._look()
-        self._sandbox.fault(operation="logout", status=503)
-        if not self._until(lambda view: view.answered("logout", "503") > before.answered("logout", "503")):
+        """Let the next logouts fail, each so that its run gives up and leaves the token to the next one."""
+        before = self._look().answered("logout", "503")
+        self._sandbox.fault(operation="logout", status=503, retry_after=int(_PATIENCE_SECONDS))
+        if not self._until(lambda view: view.answered("logout", "503") > before):
             return
         strike.began_at = time.time()
-        self._stop.wait(BROKEN_LOGOUT_SECONDS)
-        waiting = [token.short_id for token in self._look().published if not token.is_current and token.is_live]
+        if not self._until(lambda view: view.answered("logout", "503") >= before + RUNS_WITHOUT_LOGOUT):
+            return
+        waiting = [token.short_id for token in self._look().published if token.phase is Phase.IN_GRACE]
         self._sandbox.clear_faults()
         strike.ended_at = time.time()
-        failed = self._look().answered("logout", "503") - before.answered("logout", "503")
-        if waiting and self._until(lambda view: view.tokens[waiting[0]].status == "revoked"):
-            strike.evidence = f"{failed} logouts failed; {waiting[0]} stayed in the ledger and was revoked afterwards"
+        if waiting and self._until(lambda view: not view.tokens[waiting[0]].is_live):
+            view = self._look()
+            failed, end = view.answered("logout", "503") - before, view.tokens[waiting[0]].status
+            strike.evidence = f"{failed} logouts failed; {waiting[0]} stayed in the ledger and was {end} afterwards"
 
     def cut_off_token_endpoint(self, strike: Strike) -> None:
         """Cut connections first and answer 503 then, from just before a renewal is due, for less than the slack."""
-        current = self._look().current
-        due_at = (current.issued_at if current else time.time()) + RENEWED_AFTER_SECONDS
-        self._stop.wait(max(0.0, due_at - SCHEDULE_SECONDS / 2 - time.time()))
+        if not self._until(_is_almost_due):
+            return
         before = self._look()
         strike.began_at = time.time()
         self._sandbox.fault(operation="token", drop=True, times=2)
         self._sandbox.fault(operation="token", status=503)
         if not self._until(lambda view: _unanswered(view) > _unanswered(before)):
             return
-        self._stop.wait(OUTAGE_SECONDS)
+        self.stop.wait(OUTAGE_SECONDS)
         self._sandbox.clear_faults()
         strike.ended_at = time.time()
         failed = _unanswered(self._look()) - _unanswered(before)
@@ -118,7 +124,9 @@ class Faults:
         tokens = [token for each in (one, other) if (token := view.version(each.request_id))]
         if len(tokens) == len((one, other)) and abs(tokens[0].issued_at - tokens[1].issued_at) < ANSWER_DELAY_SECONDS:
             strike.began_at = tokens[0].issued_at
-            strike.evidence = " and ".join(token.short_id for token in tokens) + " were obtained at once, both published"
+            strike.evidence = (
+                " and ".join(token.short_id for token in tokens) + " were obtained at once, both published"
+            )
 
     def deliver_an_event_twice(self, strike: Strike) -> None:
         """Let Lambda deliver one event twice, under one request id, at the same instant."""
@@ -140,13 +148,20 @@ class Faults:
     def _look(self) -> View:
         return self._witness.look()
 
-    def _until(self, condition: Callable[[View], bool], patience_seconds: float = _LONG_SECONDS) -> bool:
+    def _until(self, condition: Callable[[View], bool], patience_seconds: float = _PATIENCE_SECONDS) -> bool:
         """Wait until the servers show something; tell whether they have."""
         give_up_at = time.time() + patience_seconds
-        while not self._stop.wait(_OPEN_SECONDS) and time.time() < give_up_at:
+        while not self.stop.wait(_LOOK_SECONDS) and time.time() < give_up_at:
             if condition(self._look()):
                 return True
         return False
+
+
+def _is_almost_due(view: View) -> bool:
+    if view.current is None:
+        return False
+    due_in_seconds = view.current.issued_at + RENEWED_AFTER_SECONDS - view.at
+    return SCHEDULE_SECONDS / 2 < due_in_seconds <= SCHEDULE_SECONDS
 
 
 def _unanswered(view: View) -> int:

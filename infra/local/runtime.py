@@ -49,13 +49,15 @@ class Runtime:
         self._log = log
         self._size = size
         self._lock = threading.Lock()
-        self._idle: queue.Queue[Child] = queue.Queue()
-        self._running: list[Child] = []
+        self._idle: queue.Queue[_Environment] = queue.Queue()
+        self._running: list[_Environment] = []
 
     def __enter__(self) -> Self:
         """Start the environments, and wait until they are warm."""
-        for cold in [self._start() for _ in range(self._size)]:
-            self._idle.put(_warm(cold))
+        environments = [self._start() for _ in range(self._size)]
+        for environment in environments:
+            environment.warm_up()
+            self._idle.put(environment)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -74,32 +76,46 @@ class Runtime:
         """End one that is running by SIGKILL; tell whether that is how it ended."""
         with self._lock:
             running = self._running[:1]
-        return any(child.kill() == -signal.SIGKILL for child in running)
+        return any(environment.kill() == -signal.SIGKILL for environment in running)
 
-    def _start(self) -> Child:
-        return Child("infra.local.runtime", self._environ, self._log)
+    def _start(self) -> _Environment:
+        return _Environment(self._environ, self._log)
 
-    def _run(self, child: Child, invocation: Invocation) -> None:
+    def _run(self, environment: _Environment, invocation: Invocation) -> None:
+        environment.warm_up()
         with self._lock:
-            self._running.append(child)
-        timeout = threading.Timer(RUN_SECONDS, child.kill)
+            self._running.append(environment)
+        is_alive = environment.run(invocation)
+        with self._lock:
+            self._running.remove(environment)
+        if not is_alive:
+            environment.stop()
+            environment = self._start()
+        self._idle.put(environment)
+
+
+class _Environment(Child):
+    """One execution environment, cold at first."""
+
+    def __init__(self, environ: Mapping[str, str], log: IO[bytes]) -> None:
+        super().__init__("infra.local.runtime", environ, log)
+        self._is_warm = False
+
+    def warm_up(self) -> None:
+        """Wait until it has started."""
+        if not self._is_warm and self.receive() is None:
+            self.stop()
+            raise RuntimeError("an execution environment did not start: the log says why")
+        self._is_warm = True
+
+    def run(self, invocation: Invocation) -> bool:
+        """Run the handler once, for as long as it may take; tell whether the environment has lived through it."""
+        timeout = threading.Timer(RUN_SECONDS, self.kill)
         timeout.start()
-        child.send({"event": invocation.event, "request_id": invocation.request_id, "seconds": RUN_SECONDS})
-        answer = child.receive()
+        self.send({"event": invocation.event, "request_id": invocation.request_id, "seconds": RUN_SECONDS})
+        answer = self.receive()
         timeout.cancel()
-        with self._lock:
-            self._running.remove(child)
-        if answer is None:
-            child.stop()
-            child = _warm(self._start())
-        self._idle.put(child)
-
-
-def _warm(cold: Child) -> Child:
-    if cold.receive() is None:
-        cold.stop()
-        raise RuntimeError("an execution environment did not start: its log says why")
-    return cold
+        return answer is not None
 
 
 class _Context:

@@ -8,14 +8,14 @@ LIFE_SECONDS = 20.0
 GRACE_SECONDS = 4
 """How long a superseded token stays valid."""
 
-RENEW_AT_FRACTION = 0.4
+RENEW_AT_FRACTION = 0.45
 """Share of its life after which a token is renewed."""
 
 SCHEDULE_SECONDS = 1.0
 """How far apart the scheduled runs are."""
 
-RUN_SECONDS = 4.0
-"""What a run has until Lambda would end it."""
+RUN_SECONDS = 6.0
+"""What a run has until Lambda would end it. The job asks for tokens in the first half of so short a time."""
 
 CACHE_SECONDS = (1, 2, 3, 3)
 """Cache lifetimes of the consumers of each kind: at least a second below the grace, which is for the write itself,

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 LEAST_ROTATIONS = 2
 
+# The ledger knows an expiry from before the request and in whole seconds, so it lets a token go that much early.
+_EARLY_SECONDS = 2.0
+
 
 class Phase(StrEnum):
     """Where a token is in its life."""
@@ -70,6 +73,8 @@ class View:
     """By short id, the oldest first."""
     unknown_versions: Sequence[str] = ()
     """Versions that hold no token of Telenor's."""
+    once_forgotten: frozenset[str] = frozenset()
+    """Short ids of published tokens that were live, but neither current nor in the ledger, at any look before."""
     served: int = 0
     refused: int = 0
     answers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -79,6 +84,16 @@ class View:
     def published(self) -> list[Token]:
         """The tokens that Secrets Manager holds, one a rotation."""
         return [token for token in self.tokens.values() if token.version_id is not None]
+
+    @property
+    def forgotten(self) -> frozenset[str]:
+        """The published tokens that are, or once were, live but neither current nor in the ledger."""
+        now = {
+            token.short_id
+            for token in self.published
+            if token.phase is Phase.UNTRACKED and token.expires_at - self.at > _EARLY_SECONDS
+        }
+        return self.once_forgotten | now
 
     @property
     def current(self) -> Token | None:
@@ -130,6 +145,8 @@ class Account:
     view: View
     counts: Sequence[Count]
     strikes: Sequence[Strike]
+    planned: Sequence[str]
+    """Names of the faults that had to strike."""
     calls: Counter[str]
     """Of the job, to Secrets Manager, by operation."""
     is_log_clean: bool
@@ -147,6 +164,7 @@ def findings(account: Account) -> list[Finding]:
     """Hold the demo's claims against the numbers."""
     view = account.view
     tokens = view.tokens.values()
+    struck = {strike.name for strike in account.strikes if strike.evidence is not None}
     lost = [view.tokens.get(strike.lost_token) for strike in account.strikes if strike.lost_token]
     return [
         Finding("no consumer was refused", view.served > 0 and view.refused == 0),
@@ -157,17 +175,16 @@ def findings(account: Account) -> list[Finding]:
         Finding("the current token is live", view.current is not None and view.current.is_live),
         Finding(
             "every live token is current or in the ledger",
-            not any(token.phase in {Phase.UNPUBLISHED, Phase.UNTRACKED} for token in tokens),
+            not view.forgotten and not any(token.phase is Phase.UNPUBLISHED for token in tokens),
         ),
         Finding(
-            "every published token is current, in the ledger, revoked or expired",
-            not view.unknown_versions
-            and all(
-                token.phase in {Phase.CURRENT, Phase.IN_GRACE, Phase.REVOKED, Phase.EXPIRED} for token in view.published
-            ),
+            "every published token always was current, in the ledger, revoked or expired",
+            not view.forgotten
+            and not view.unknown_versions
+            and not any(token.phase is Phase.KILLED for token in view.published),
         ),
         Finding(f"there were at least {LEAST_ROTATIONS} rotations", len(view.published) >= LEAST_ROTATIONS),
-        Finding("every fault struck", all(strike.evidence is not None for strike in account.strikes)),
+        Finding("every fault struck", set(account.planned) <= struck),
         Finding(
             "a killed run's token was never published and has expired",
             all(token is not None and token.version_id is None and token.status == "expired" for token in lost),

@@ -47,6 +47,7 @@ class Witness:
                 at=now,
                 tokens=tokens,
                 unknown_versions=tuple(versions.values()),
+                once_forgotten=self._last.forgotten,
                 served=state["protected"]["accepted"],
                 refused=state["protected"]["refused"],
                 answers=state["counters"],

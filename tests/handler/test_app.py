@@ -118,6 +118,14 @@ def test_one_line_sums_a_run_up(world: World) -> None:
     assert {"telenor_seconds", "duration_seconds", "revocations_failed", "revocations_abandoned"} <= line.keys()
 
 
+def test_each_line_names_the_secret_that_it_is_about(world: World) -> None:
+    world.client.create_secret(Name="other/token")
+    world.run(token_secret_id="other/token")
+    with pytest.raises(InvalidInputError):
+        world.run(token_secret_id="")
+    assert [line.get("token_secret_id") for line in world.seen.log()] == ["other/token", None]
+
+
 def test_one_line_sums_a_failed_run_up_and_says_why(world: World) -> None:
     world.put_credentials(json.dumps({"username": "kari", "password": CANARY}))
     with pytest.raises(InvalidInputError):
