@@ -5,8 +5,12 @@ SECONDS ?= 60
 VENV := .venv
 PY := $(VENV)/bin/python
 
+# An operator's own SAM CLI is used where there is one; otherwise one is installed into .venv-sam.
+SAM ?= $(or $(shell command -v sam),$(CURDIR)/.venv-sam/bin/sam)
+export SAM_CLI_TELEMETRY ?= 0
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test lint format build deploy validate e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,19 +31,65 @@ format: $(VENV)/.installed ## Mend what ruff can mend
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
 
+build: $(SAM) ## Build the artifact that is deployed, with its size
+	@$(SAM) build
+	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction
+
+deploy: build ## Deploy to the AWS account of the environment, asking for what it needs
+	@$(SAM) deploy --guided
+
+validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
+	@.venv-sam/bin/sam validate --lint --region eu-north-1
+	@.venv-sam/bin/sam validate --lint --region eu-north-1 --template-file infra/consumer/template.yaml
+	@.venv-sam/bin/cfn-lint --non-zero-exit-code informational template.yaml infra/consumer/template.yaml
+	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
+
+e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed ## Deploy to an emulator with IAM enforced, and check it all
+	@$(PY) -m infra.e2e --sam $(SAM)
+
+# SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
+build-TokenFunction:
+	@$(PYTHON) -m infra.artifact --make "$(ARTIFACTS_DIR)"
+
 lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
+	@for tool in sam checkov ministack runtime; do \
+	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
+	done
 
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) build .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .aws-sam build .coverage .mypy_cache .pytest_cache .ruff_cache
 
-# The stamp is as new as the requirements, so that a second run installs nothing.
+# Python 3.13 runs in AWS, so the emulator and the runtime client run on it where the machine has it.
+PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
+  "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
+
+# Each stamp is as new as its requirements, so that a second run installs nothing.
 $(VENV)/.installed: requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	@$(PYTHON) -m venv --clear $(VENV)
-	@echo "Installing the locked requirements into $(VENV) ..."
-	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
+	$(call install,$(PYTHON))
+
+# Their pins exclude each other's, so each tool has an environment of its own.
+.venv-sam/.installed: infra/requirements-sam.txt
+	$(call install,$(PYTHON))
+
+.venv-checkov/.installed: infra/requirements-checkov.txt
+	$(call install,$(PYTHON))
+
+.venv-ministack/.installed: infra/requirements-ministack.txt
+	$(call install,$(PYTHON313))
+
+.venv-runtime/.installed: infra/requirements-runtime.txt
+	$(call install,$(PYTHON313))
+
+$(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
+
+define install
+	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@$(1) -m venv --clear $(@D)
+	@echo "Installing the locked requirements into $(@D) ..."
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
+endef

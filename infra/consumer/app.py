@@ -1,0 +1,51 @@
+"""A consumer of the shared token: reads it, keeps it for less than the grace, and calls Telenor's API.
+
+Copy it, or take the caching client that you use already; this one needs nothing but what Lambda brings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from http import HTTPStatus
+
+import boto3
+
+# At least a minute less than the GRACE_SECONDS of the token job.
+CACHE_SECONDS = float(os.environ.get("CACHE_SECONDS", "300"))
+
+_secrets = boto3.client("secretsmanager")
+_cached: tuple[str, float] | None = None
+
+
+def access_token(*, fresh: bool = False) -> str:
+    """Return the shared access token, read again when the cached one is too old or was refused."""
+    global _cached  # noqa: PLW0603  what a warm function keeps from one invocation to the next
+    if fresh or _cached is None or time.monotonic() - _cached[1] > CACHE_SECONDS:
+        value = _secrets.get_secret_value(SecretId=os.environ["TOKEN_SECRET_ID"])
+        _cached = json.loads(value["SecretString"])["access_token"], time.monotonic()
+    return _cached[0]
+
+
+def call(path: str, token: str) -> tuple[int, bytes]:
+    """Call Telenor's API with a token."""
+    url = os.environ["TELENOR_BASE_URL"] + path
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310  https in the template
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310  see above
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, b""
+
+
+def lambda_handler(_event: object, _context: object) -> dict[str, object]:
+    """List the incidents, as an example of a call."""
+    path = "/service-tickets/v2/incidents"
+    status, body = call(path, access_token())
+    if status == HTTPStatus.UNAUTHORIZED:
+        # Once more with what is current now; not twice, and never with AWSPREVIOUS.
+        status, body = call(path, access_token(fresh=True))
+    return {"status": status, "incidents": len(json.loads(body)) if status == HTTPStatus.OK else 0}
