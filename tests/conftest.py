@@ -158,10 +158,10 @@ class _Stdout(io.TextIOBase):
 
 @pytest.fixture(autouse=True)
 def seen(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], client: SecretsManagerClient
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], client: SecretsManagerClient
 ) -> Iterator[Seen]:
     """Fail the test if a secret shows up in a stream, an error, an answer, a label or a tag."""
-    seen = Seen(capsys)
+    seen = Seen(capfd)
     log_handler = app.logger.registered_handler
     assert isinstance(log_handler, logging.StreamHandler)
     # Not setStream, which would flush a stream that the test before has left closed.

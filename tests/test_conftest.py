@@ -21,8 +21,8 @@ def test_a_secret_is_seen(text: str) -> None:
     assert canaries_in(text)
 
 
-def test_a_secret_behind_an_error_is_seen(capsys: pytest.CaptureFixture[str]) -> None:
-    seen = Seen(capsys)
+def test_a_secret_behind_an_error_is_seen(capfd: pytest.CaptureFixture[str]) -> None:
+    seen = Seen(capfd)
     error = RuntimeError("nothing to see")
     error.__context__ = ValueError("CANARY")
     seen.errors.append(error)

@@ -23,10 +23,10 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_the_result_is_on_stdout_and_the_log_is_not(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch) == 0
-    captured = capsys.readouterr()
+    captured = capfd.readouterr()
     world.seen.streams += captured
     result = json.loads(captured.out)
     assert result["outcome"] == "rotated"
@@ -42,11 +42,11 @@ def test_an_action_is_taken(world: World, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_failed_run_exits_with_1_and_its_sentence(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     world.put_credentials("{}")
     assert run(monkeypatch) == 1
-    captured = capsys.readouterr()
+    captured = capfd.readouterr()
     assert captured.out == ""
     assert "CREDENTIALS_SECRET_ID" in captured.err
 

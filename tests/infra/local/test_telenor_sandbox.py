@@ -778,10 +778,10 @@ def test_from_a_terminal_it_says_how_to_use_it_and_ends_cleanly(number: signal.S
     assert (running.returncode, rest, errors) == (0, "", "")
 
 
-def test_the_help_names_the_port_and_the_switches(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_names_the_port_and_the_switches(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--help"])
     assert exit_.value.code == 0
-    shown = capsys.readouterr().out
+    shown = capfd.readouterr().out
     assert "--port" in shown
     assert "/_sandbox/faults" in shown
