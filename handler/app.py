@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # The parts of a run's time that are kept back: for storing a token that has just been obtained, through a lost answer
 # or two, and for the last lines of the log. A short run keeps back half.
-_PUBLISHING_NEEDS = timedelta(seconds=20)
+_PUBLISHING_NEEDS = timedelta(seconds=30)
 _REPORTING_NEEDS = timedelta(seconds=2)
 
 # AWS, "PutSecretValue": how long a ClientRequestToken may be.
@@ -74,7 +74,7 @@ def lambda_handler(event: object, context: LambdaContext) -> dict[str, object]:
 def run(event: object, request_id: str, time_left: timedelta, report: Report) -> None:
     """Run once, fill in the report and log one summary line. Raises RotationError."""
     started_at = clock.now()
-    logger.append_keys(function_request_id=request_id, token_secret_id=None)
+    logger.append_keys(function_request_id=request_id, token_secret_id=None, credentials_secret_id=None)
     failure: RotationError | None = None
     try:
         _rotate(event, request_id, started_at, time_left, report)
@@ -118,7 +118,7 @@ def result(report: Report) -> dict[str, object]:
 
 def _rotate(event: object, request_id: str, started_at: datetime, time_left: timedelta, report: Report) -> None:
     settings = settings_from(os.environ, event)
-    logger.append_keys(token_secret_id=settings.token_secret_id)
+    logger.append_keys(token_secret_id=settings.token_secret_id, credentials_secret_id=settings.credentials_secret_id)
     end_by = started_at + time_left - min(_REPORTING_NEEDS, time_left / 2)
     publish_by = started_at + time_left - min(_PUBLISHING_NEEDS, time_left / 2)
     secrets = SecretsManager(

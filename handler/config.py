@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _DAY_SECONDS = 86_400
 _DAY_MINUTES = 1_440
 
+# RFC 1035, section 2.3.4.
+_DNS_LABEL_LENGTH = 63
+
 # AWS, "CreateSecret": letters, digits and /_+=.@- ; an ARN adds colons.
 _SECRET_ID = re.compile(r"[A-Za-z0-9/_+=.@:-]{1,2048}")
 
@@ -153,6 +156,8 @@ def _is_safe_url(url: str, *, with_query: bool) -> bool:
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         return False
     if not parts.hostname or port == 0 or "@" in parts.netloc or "#" in url or ("?" in url and not with_query):
+        return False
+    if not all(0 < len(label) <= _DNS_LABEL_LENGTH for label in parts.hostname.split(".")):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
 

@@ -35,7 +35,7 @@ def renewal(ledger: Ledger, policy: Policy, now: datetime, action: Action, reque
     current = ledger.current
     if action is not Action.RENEW_IF_DUE:
         # Lambda repeats an event under the same request id. What the first delivery has done is not done again.
-        if current is not None and current.version_id == request_id:
+        if ledger.find(request_id) is not None:
             return False, Reason.ALREADY_ROTATED
         return True, Reason.LEAKED if action is Action.ROTATE_AND_REVOKE_NOW else Reason.FORCED
     if current is None:

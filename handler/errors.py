@@ -54,12 +54,19 @@ class SecretsManagerError(RotationError):
 
 
 class PublicationRefusedError(SecretsManagerError):
-    """The new version was not written."""
+    """The new version was not written.
+
+    `is_certain` is False where an earlier attempt of the SDK got no answer, and may have written it after all.
+    """
+
+    def __init__(self, message: str, *, is_certain: bool = True) -> None:
+        super().__init__(message)
+        self.is_certain = is_certain
 
 
 class PublicationUnknownError(SecretsManagerError):
     """Whether the new version was written cannot be told."""
 
 
-class VersionExistsError(SecretsManagerError):
-    """Another run with the same request id has written this version with another token."""
+class VersionExistsError(PublicationUnknownError):
+    """The version was written before, with another token: by a twin of this run."""

@@ -167,12 +167,19 @@ class Ledger:
         """Return the ledger after an entry has been settled."""
         return replace(self, superseded=tuple(kept for kept in self.superseded if kept != entry))
 
+    def updated(self, entry: Entry) -> Ledger:
+        """Return the ledger after the labels of a version have changed."""
+        current = entry if self.current and self.current.version_id == entry.version_id else self.current
+        others = tuple(entry if other.version_id == entry.version_id else other for other in self.superseded)
+        return Ledger(current, others)
+
     def superseded_by(self, entry: Entry) -> Ledger:
         """Return the ledger after a new version has become current."""
+        kept = tuple(other for other in self.superseded if other.version_id != entry.version_id)
         previous = self.current
         if previous is None or not previous.labels or previous.version_id == entry.version_id:
-            return replace(self, current=entry)
-        return Ledger(current=entry, superseded=(*self.superseded, previous))
+            return Ledger(entry, kept)
+        return Ledger(entry, (*kept, previous))
 
 
 def is_access_token(value: object) -> TypeGuard[str]:

@@ -13,8 +13,6 @@ from handler.errors import (
     SecretsManagerError,
     TelenorError,
     TelenorUnavailableError,
-    TokenNotAcceptedError,
-    VersionExistsError,
 )
 from handler.model import Action, Clock, Credentials, Entry, Ledger, Outcome, Reason, StoredValue, Token
 
@@ -72,7 +70,7 @@ class Rotation:
     _decided_on: set[str] = field(init=False, default_factory=set)
     _values: dict[str, StoredValue] = field(init=False, default_factory=dict)
     _published: Token | None = field(init=False, default=None)
-    _unpublished: list[str] = field(init=False, default_factory=list)
+    _unpublished: list[str] = field(init=False, default_factory=list, repr=False)
 
     def run(self) -> None:
         """Renew the token if it is due, then revoke what nobody uses any more. Raises RotationError."""
@@ -108,10 +106,12 @@ class Rotation:
         self._make_room()
         try:
             token = self._request_token(credentials)
+            # Until it is published it is one to log out, whatever happens in between.
+            self._unpublished.append(token.access_token)
             current = self._read_current()
             self._track_current(current)
-            if current and current.holds(token.access_token) and not decisions.outlives(token, current.expires_at):
-                self._take_as_reissued()
+            if self._is_reissued(token, current):
+                self._unpublished.remove(token.access_token)
             else:
                 self._verify(token)
                 self._publish(token)
@@ -148,13 +148,17 @@ class Rotation:
                 "why logouts fail",
                 extra={"superseded_version_id": oldest.version_id},
             )
-            if not self._revoke(oldest, at_once=True, hurried=True):
+            if self._revoke(oldest, at_once=True, hurried=True):
+                continue
+            if not self._forget(oldest):
+                # No label can be removed now, so that ending more tokens would make no room.
+                break
+            if oldest.version_id not in self.report.revoked:
                 self.report.revocations_abandoned += 1
                 self.log.error(
                     "a superseded token is no longer tracked although it was not revoked: it lives until it expires",
                     extra={"superseded_version_id": oldest.version_id},
                 )
-                self._forget(oldest)
 
     def _request_token(self, credentials: Credentials) -> Token:
         started_at = self.clock.now()
@@ -184,27 +188,29 @@ class Rotation:
         if untracked is None or untracked.labels or current is None or current.version_id != untracked.version_id:
             return
         if current.access_token and current.expires_at and current.expires_at > now:
-            entry = self._track(current.version_id, min(current.issued_at or now, now), current.expires_at)
-            self._note(replace(self._ledger, current=entry))
+            self._track(current.version_id, min(current.issued_at or now, now), current.expires_at)
 
-    def _take_as_reissued(self) -> None:
-        self.report.outcome = Outcome.REISSUED
+    def _is_reissued(self, token: Token, current: StoredValue | None) -> bool:
+        """Tell whether Telenor has handed out the current token again and publishing it would change nothing."""
+        if current is None or not current.holds(token.access_token):
+            return False
         if self.settings.action is Action.ROTATE_AND_REVOKE_NOW:
             self.log.error(
                 "Telenor handed out the leaked token again, so it is still the current one: change the client secret "
                 "at Telenor, or have Telenor revoke the token"
             )
+        elif decisions.outlives(token, current.expires_at):
+            return False
         else:
             self.log.warning("Telenor handed out the current token again, with no longer life: nothing is published")
+        self.report.outcome = Outcome.REISSUED
+        return True
 
     def _verify(self, token: Token) -> None:
         if self.settings.verify_url is None:
             return
         try:
             self.telenor.verify(self.settings.verify_url, token.access_token, self.publish_by)
-        except TokenNotAcceptedError:
-            self._unpublished.append(token.access_token)
-            raise
         except TelenorUnavailableError as error:
             self.log.warning(f"the new token is published without having been tried: {error}")
 
@@ -212,21 +218,17 @@ class Rotation:
         self._published = token
         try:
             entry = self.secrets.publish(token, self.request_id, self.clock.now())
-        except PublicationRefusedError:
-            self._published = None
-            self._unpublished.append(token.access_token)
-            raise
-        except PublicationUnknownError as unknown:
-            entry = self._find_published(unknown)
-        except VersionExistsError:
-            self._published = None
-            self._adopt_twins(token)
-            return
-        if not entry.labels:
-            entry = self._track(self.request_id, self.clock.now(), token.expires_at)
-        self._note(self._ledger.superseded_by(entry))
-        self.report.has_published = True
+        except (PublicationRefusedError, PublicationUnknownError) as error:
+            entry = self._look_up(token, error)
+        else:
+            self._note(self._ledger.superseded_by(entry))
         self.report.outcome = Outcome.ROTATED
+        if self._published is None:
+            return
+        self._unpublished.remove(token.access_token)
+        self.report.has_published = True
+        if not entry.labels:
+            self._track(self.request_id, self.clock.now(), token.expires_at)
         if decisions.is_life_too_short(token.life, self.settings.policy):
             self.log.warning(
                 "the token lives no longer than GRACE_SECONDS and one SCHEDULE_MINUTES together, so that consumers "
@@ -234,34 +236,42 @@ class Rotation:
                 extra={"life_seconds": token.life.total_seconds()},
             )
 
-    def _find_published(self, unknown: PublicationUnknownError) -> Entry:
+    def _look_up(self, token: Token, error: PublicationRefusedError | PublicationUnknownError) -> Entry:
+        """Find out what a write that did not go well has left. Raises the error if that was nothing, or who knows.
+
+        The version holds this run's token if only the answer was lost, and another one if a twin was first: the same
+        event, delivered twice. The twin's publication counts as this run's, and the own token is one too many.
+        """
+        if isinstance(error, PublicationRefusedError) and error.is_certain:
+            self._published = None
+            raise error
         try:
-            entry = self.secrets.describe().find(self.request_id)
+            value = self.secrets.read_version(self.request_id)
+            ledger = self.secrets.describe() if value else None
         except SecretsManagerError:
-            entry = None
-        if entry is None:
-            raise unknown
-        return entry
+            value = ledger = None
+        if value is None or ledger is None:
+            if isinstance(error, PublicationUnknownError):
+                self._unpublished.remove(token.access_token)
+            else:
+                self._published = None
+            raise error
+        if not value.holds(token.access_token):
+            self._published = None
+        self._note(ledger)
+        return ledger.find(self.request_id) or Entry(self.request_id)
 
-    def _adopt_twins(self, token: Token) -> None:
-        """Go on with what another delivery of this event has published; the own token is one too many."""
-        twins = self._value(self.request_id)
-        if twins is not None and not twins.holds(token.access_token):
-            self._unpublished.append(token.access_token)
-        entry = self.secrets.describe().find(self.request_id) or Entry(self.request_id)
-        self._note(self._ledger.superseded_by(entry))
-        self.report.outcome = Outcome.ROTATED
-
-    def _track(self, version_id: str, published_at: datetime, expires_at: datetime) -> Entry:
+    def _track(self, version_id: str, published_at: datetime, expires_at: datetime) -> None:
         """Give a published version its label. What is published stays so without it."""
         try:
-            return self.secrets.track(version_id, published_at, expires_at)
+            entry = self.secrets.track(version_id, published_at, expires_at)
         except SecretsManagerError as error:
             self.log.error(  # noqa: TRY400  the sentence says it all
                 f"a published token is not in the ledger, and the next run tries to mend that: {error}",
                 extra={"untracked_version_id": version_id},
             )
-            return Entry(version_id, published_at, expires_at)
+            entry = Entry(version_id, published_at, expires_at)
+        self._note(self._ledger.updated(entry))
 
     def _discard(self, access_token: str) -> None:
         """Log out a token that was not published, unless it is one that has been published some other time."""
@@ -287,7 +297,13 @@ class Rotation:
         """
         try:
             value = self._value(entry.version_id)
-            if value is not None and value.access_token is not None:
+            if value is None:
+                self.log.warning(
+                    "a superseded version cannot be found, so it is left to the next run: the read may lag",
+                    extra={"superseded_version_id": entry.version_id},
+                )
+                return False
+            if value.access_token is not None:
                 # Read before each logout: this is the last moment to see that another run or a hand was there.
                 current = self.secrets.read_current()
                 if not self._is_superseded(entry, value, current, at_once=at_once):
@@ -308,15 +324,22 @@ class Rotation:
 
     def _is_superseded(self, entry: Entry, value: StoredValue, current: StoredValue | None, *, at_once: bool) -> bool:
         """Tell whether what was decided about an entry still holds for what is current now."""
-        if current is None or value.is_current or current.version_id == entry.version_id:
+        where = {"superseded_version_id": entry.version_id}
+        if current is None:
+            self.log.warning("no version is current, so nothing is revoked", extra=where)
+            return False
+        if value.is_current or current.version_id == entry.version_id:
             self.log.warning(
                 "a token that was to be revoked reads as the current one, so it is left alone: the secret was rolled "
                 "back a moment ago, or the read lags",
-                extra={"superseded_version_id": entry.version_id},
+                extra=where,
             )
             return False
-        # What another run has superseded meanwhile has its grace before it, and may hold this very token.
-        return at_once or current.version_id in self._decided_on
+        if at_once or current.version_id in self._decided_on:
+            return True
+        # What that run has superseded has its grace before it, and may hold this very token.
+        self.log.info("another run has published meanwhile, so the next one revokes", extra=where)
+        return False
 
     def _is_current(self, access_token: str, current: StoredValue | None) -> bool:
         """Tell whether a token is the current one, also when the read lags behind what this run has published."""

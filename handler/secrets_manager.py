@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -51,13 +53,22 @@ _HINTS = {
 
 
 def create_client() -> SecretsManagerClient:
-    """Return the SDK's client, with timeouts that leave a run time for everything else."""
+    """Return the SDK's client, with timeouts that leave a run time for everything else. Raises InvalidInputError."""
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_SECONDS,
         read_timeout=_READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
     )
-    return boto3.client("secretsmanager", config=config)
+    # At DEBUG it logs every request and answer, and both secrets are in them. Lambda sets that level with one click.
+    logging.getLogger("botocore").setLevel(logging.INFO)
+    try:
+        # Lambda sets both; boto3 by itself reads AWS_DEFAULT_REGION alone.
+        return boto3.client("secretsmanager", region_name=os.environ.get("AWS_REGION") or None, config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise InvalidInputError(
+            f"the AWS SDK could not be set up ({type(error).__name__}): set AWS_REGION, and see that AWS_PROFILE and "
+            "AWS_ENDPOINT_URL, where they are set, are right"
+        ) from error
 
 
 class SecretsManager:
@@ -181,15 +192,18 @@ def _explained(operation: str, secret: str) -> Iterator[None]:
 
 def _publication_error(error: ClientError) -> SecretsManagerError:
     code = error.response.get("Error", {}).get("Code", "Unknown")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    metadata = error.response["ResponseMetadata"]
     if code == "ResourceExistsException":
-        return VersionExistsError("a twin of this run has published this version with another token")
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return VersionExistsError("PutSecretValue on the token secret found this version written with another token")
+    if metadata["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return PublicationUnknownError(
-            f"PutSecretValue on the token secret answered {status} ({code}): it may have been written"
+            f"PutSecretValue on the token secret failed with {code}: it may have been written"
         )
     hint = _HINTS.get(code, "see the code in the API reference of Secrets Manager")
-    return PublicationRefusedError(f"PutSecretValue on the token secret was refused with {code}: {hint}")
+    return PublicationRefusedError(
+        f"PutSecretValue on the token secret was refused with {code}: {hint}",
+        is_certain=metadata["RetryAttempts"] == 0,
+    )
 
 
 def _credentials(content: str) -> Credentials:
@@ -231,12 +245,17 @@ def _ledger(stages_by_version: dict[str, list[str]]) -> Ledger:
 
 
 def _labelled(version_id: str, stages: Sequence[str]) -> Entry:
-    """Read the LIVE labels of a version. Where a hand has added one, the longer life counts."""
+    """Read the LIVE labels of a version. Where a hand has added one, the careful reading counts.
+
+    A current token is then renewed by the shorter life, and a superseded one tracked for the longer.
+    """
     labels = tuple(stage for stage in stages if stage.startswith(_LIVE))
     times = [times for label in labels if (times := _times(label)) is not None]
     if not times:
         return Entry(version_id, labels=labels)
-    return Entry(version_id, max(published for published, _ in times), max(expires for _, expires in times), labels)
+    published_at = max(published_at for published_at, _ in times)
+    expiries = [expires_at for _, expires_at in times]
+    return Entry(version_id, published_at, min(expiries) if _CURRENT in stages else max(expiries), labels)
 
 
 def _age(entry: Entry) -> tuple[datetime, str]:

@@ -37,6 +37,9 @@ _ATTEMPTS = 5
 # Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): up to 1, 2, 4, 8 s between five attempts.
 _BACKOFF = wait_random_exponential(multiplier=1, max=8)
 
+# Beyond any deadline, and within what a clock can be asked to add.
+_LONGEST_WAIT_SECONDS = 86_400.0
+
 # What a token is taken to live where Telenor does not say: a quarter of what the reference shows.
 _ASSUMED_LIFE_SECONDS = 900
 
@@ -123,6 +126,13 @@ class _BearerAuth(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Leaves redirects alone: requests would read the whole answer and parse where it leads, even if not to follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Lead nowhere."""
+
+
 class Telenor:
     """Telenor's token and logout operations, with retries that end at a deadline."""
 
@@ -130,7 +140,7 @@ class Telenor:
         self._base_url = base_url
         self._clock = clock
         self._log = log
-        self._session = requests.Session()
+        self._session = _Session()
         self.token_attempts = 0
 
     def __enter__(self) -> Self:
@@ -249,30 +259,34 @@ class Telenor:
                     retry_after_seconds=self._retry_after_seconds(response.headers.get("Retry-After", "")),
                     text=self._body(response, give_up_at),
                 )
-        # The cause is named but not kept: its text may hold a proxy's password.
-        except requests.RequestException as error:
+        # Not all that goes wrong in requests is one of its own errors. The cause is named but not kept: its text may
+        # hold a proxy's password.
+        except (OSError, ValueError) as error:
             raise TelenorUnavailableError(f"no answer from {urlsplit(url).hostname} ({_cause(error)})") from None
 
     def _body(self, response: requests.Response, give_up_at: datetime) -> str:
+        """Read as much as comes in time; a status counts also where its body is cut short."""
         body = bytearray()
-        # Byte by byte, so that an answer which drips in is not waited for beyond its time.
-        for byte in response.iter_content(chunk_size=1):
-            body += byte
-            if len(body) >= _ANSWER_LIMIT_BYTES:
-                break
-            if self._clock.now() > give_up_at:
-                raise TelenorUnavailableError(f"the answer of {urlsplit(response.url).hostname} came too slowly")
+        try:
+            # Byte by byte, so that an answer which drips in is not waited for beyond its time.
+            for byte in response.iter_content(chunk_size=1):
+                body += byte
+                if len(body) >= _ANSWER_LIMIT_BYTES or self._clock.now() > give_up_at:
+                    break
+        except (OSError, ValueError) as error:
+            self._log.warning(f"an answer of {urlsplit(response.url).hostname} broke off ({_cause(error)})")
         return body.decode("utf-8", errors="replace")
 
     def _retry_after_seconds(self, value: str) -> float:
         """Read Retry-After (RFC 9110, section 10.2.3): seconds or a date; anything else counts as absent."""
         if value.isascii() and value.isdigit() and len(value) < len("1000000000"):
-            return float(value)
+            return min(float(value), _LONGEST_WAIT_SECONDS)
         try:
             at = parsedate_to_datetime(value)
-        except ValueError:
+            wait_seconds = (at.replace(tzinfo=at.tzinfo or UTC) - self._clock.now()).total_seconds()
+        except (ValueError, OverflowError):
             return 0.0
-        return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - self._clock.now()).total_seconds())
+        return min(max(0.0, wait_seconds), _LONGEST_WAIT_SECONDS)
 
     def _token(
         self, answer: _Answer, requested_at: datetime, scope: str | None, on_unusable: Callable[[str], None]

@@ -125,6 +125,8 @@ SECRET_PASTED = "CANARY"
         ("TELENOR_BASE_URL", "https://api.telenor.no\n"),
         ("TELENOR_BASE_URL", "https://[::1"),
         ("TELENOR_BASE_URL", "file:///etc/passwd"),
+        ("TELENOR_BASE_URL", "https://api..telenor.no"),
+        ("TELENOR_BASE_URL", f"https://{'x' * 64}.telenor.no"),
         ("TELENOR_SCOPE", "two  spaces"),
         ("TELENOR_SCOPE", 'a "quoted" CANARY'),
         ("TELENOR_SCOPE", " incidents.read"),

@@ -92,3 +92,16 @@ def test_a_superseded_version_stays_in_the_ledger_if_it_has_a_label() -> None:
 def test_an_entry_is_found_by_its_version() -> None:
     ledger = Ledger(Entry("current"), (LABELLED,))
     assert (ledger.find("old"), ledger.find("current"), ledger.find("other")) == (LABELLED, Entry("current"), None)
+
+
+def test_a_version_that_is_published_again_is_in_the_ledger_once() -> None:
+    assert Ledger(Entry("new", labels=("LIVE_new",)), (LABELLED,)).superseded_by(LABELLED) == Ledger(
+        LABELLED, (Entry("new", labels=("LIVE_new",)),)
+    )
+
+
+def test_a_label_is_updated_where_its_version_is() -> None:
+    bare = Entry("old")
+    assert Ledger(bare).updated(LABELLED) == Ledger(LABELLED)
+    assert Ledger(None, (bare,)).updated(LABELLED) == Ledger(None, (LABELLED,))
+    assert Ledger(Entry("current")).updated(LABELLED) == Ledger(Entry("current"))

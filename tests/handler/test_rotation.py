@@ -20,6 +20,7 @@ from handler.errors import (
     TelenorUnavailableError,
     TokenNotAcceptedError,
 )
+from handler.rotation import Rotation
 from infra.local.secrets_manager import CallFault, Meanwhile
 from tests.conftest import CANARY, CLIENT_ID
 
@@ -162,20 +163,46 @@ def test_a_leak_ends_also_a_token_that_was_rolled_back(world: World) -> None:
     assert world.live() == 1
 
 
+def test_a_repeated_leak_event_spares_what_another_run_has_published_since(world: World) -> None:
+    request_id = str(uuid.uuid4())
+    world.run()
+    world.run("rotate-and-revoke-now", request_id=request_id)
+    world.clock.advance(seconds=5)
+    current = world.run("rotate-now")["version_id"]
+    result = world.run("rotate-and-revoke-now", request_id=request_id)
+    assert (result["outcome"], result["version_id"], result["revoked"]) == ("not-due", current, [request_id])
+    assert world.live() == 1
+    assert world.is_current_live()
+
+
+def test_a_repeated_leak_event_whose_version_is_revoked_already_spares_the_current_token(world: World) -> None:
+    request_id = str(uuid.uuid4())
+    world.run("rotate-and-revoke-now", request_id=request_id)
+    world.clock.advance(seconds=5)
+    current = world.run("rotate-and-revoke-now")["version_id"]
+    assert world.tracked() == {current}
+    result = world.run("rotate-and-revoke-now", request_id=request_id)
+    assert (result["version_id"], result["revoked"]) == (current, [])
+    assert world.live() == 1
+    assert world.is_current_live()
+
+
+@pytest.mark.parametrize("issue", ["same", "same-extended"])
+def test_a_leaked_token_that_is_handed_out_again_is_never_published_as_good_as_new(world: World, issue: str) -> None:
+    first = world.run()["version_id"]
+    world.clock.advance(minutes=30)
+    world.telenor.knobs(issue=issue)
+    result = world.run("rotate-and-revoke-now")
+    assert (result["outcome"], result["version_id"]) == ("reissued", first)
+    assert "still the current one" in world.seen.messages()
+
+
 def test_a_leak_while_telenor_gives_no_token_ends_the_superseded_ones_and_fails(world: World) -> None:
     first, second = world.run()["version_id"], world.run("rotate-now")["version_id"]
     world.telenor.fault(operation="token", drop=True)
     with pytest.raises(TelenorUnavailableError):
         world.run("rotate-and-revoke-now")
     assert (world.is_live(first), world.is_live(second)) == (False, True)
-
-
-def test_a_leak_that_telenor_answers_with_the_leaked_token_is_said_loudly(world: World) -> None:
-    world.run()
-    world.telenor.knobs(issue="same")
-    assert world.run("rotate-and-revoke-now")["outcome"] == "reissued"
-    assert "change the client secret" in world.seen.messages()
-    assert world.is_current_live()
 
 
 # The same token again
@@ -259,6 +286,35 @@ def test_a_failed_rotation_still_revokes_what_has_had_its_grace(world: World) ->
         world.run()
     assert (world.is_live(first), world.is_live(second)) == (False, True)
     assert world.seen.metrics()["TokenRevoked"] == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 302, "headers": {"Location": "http://["}},
+        {"status": 503, "retry_after": "Fri, 31 Dec 9999 23:59:59 -1200"},
+    ],
+    ids=["a redirect that leads nowhere", "a Retry-After beyond all time"],
+)
+def test_no_answer_to_a_logout_fails_a_run_that_has_published(world: World, fault: dict[str, Any]) -> None:
+    world.run()
+    world.run("rotate-now")
+    world.clock.advance(minutes=30)
+    world.telenor.fault(operation="logout", **fault)
+    assert world.run()["outcome"] == "rotated"
+    assert world.seen.metrics()["RevocationFailed"] == 1
+
+
+def test_a_defect_between_obtaining_and_publishing_leaves_no_token_alive(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(Rotation, "_track_current", fail)
+    with pytest.raises(RotationError, match="unexpected KeyError"):
+        world.run()
+    assert (world.issued(), world.live()) == (1, 0)
 
 
 def test_a_failing_logout_does_not_hold_up_a_publication_and_is_tried_again(world: World) -> None:
@@ -358,6 +414,36 @@ def test_a_write_whose_answer_was_lost_is_looked_up_and_has_succeeded(
     assert world.is_current_live()
 
 
+def test_a_write_that_was_throttled_after_a_lost_answer_has_succeeded(world: World) -> None:
+    first = world.run()["version_id"]
+    world.aws.fault(CallFault(operation="PutSecretValue", when="after"))
+    world.aws.fault(CallFault(operation="PutSecretValue", code="ThrottlingException"), times=2)
+    result = world.run("rotate-now")
+    assert world.tracked() == {first, result["version_id"]}
+    assert world.is_current_live()
+
+
+def test_a_lost_answer_is_told_from_a_refusal_although_another_run_has_published_since(world: World) -> None:
+    world.run()
+    request_id = str(uuid.uuid4())
+    world.aws.fault(CallFault(operation="PutSecretValue", when="after"))
+    world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: world.run("rotate-now")))
+    world.aws.fault(CallFault(operation="PutSecretValue", code="ThrottlingException"), after=1)
+    assert world.run("rotate-now", request_id=request_id)["outcome"] == "rotated"
+    assert request_id in world.tracked()
+    assert world.is_live(request_id)
+
+
+def test_a_refused_write_that_cannot_be_looked_up_leaves_what_may_be_published(world: World) -> None:
+    world.run()
+    world.aws.fault(CallFault(operation="PutSecretValue", when="after"))
+    world.aws.fault(CallFault(operation="PutSecretValue", code="ThrottlingException"), times=2)
+    world.aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"), after=2)
+    with pytest.raises(PublicationRefusedError):
+        world.run("rotate-now")
+    assert world.is_current_live()
+
+
 def test_a_write_that_never_arrived_fails_as_unknown_and_revokes_nothing(world: World) -> None:
     first, second = world.run()["version_id"], world.run("rotate-now")["version_id"]
     world.clock.advance(minutes=30)
@@ -398,6 +484,16 @@ def test_a_revocation_that_secrets_manager_holds_up_is_tried_again(world: World,
     assert first in world.tracked()
     assert world.run()["pending_revocations"] == 0
     assert world.live() == len(world.tracked()) == 1
+
+
+def test_a_superseded_version_that_a_lagging_read_does_not_find_is_not_forgotten(world: World) -> None:
+    first = world.run()["version_id"]
+    world.run("rotate-now")
+    world.clock.advance(minutes=10)
+    world.aws.fault(CallFault(operation="GetSecretValue", code="ResourceNotFoundException"))
+    assert world.run()["pending_revocations"] == 1
+    assert first in world.tracked()
+    assert world.run()["revoked"] == [first]
 
 
 def test_answers_that_cannot_be_used_leave_no_token_alive(world: World) -> None:
@@ -469,6 +565,36 @@ def test_a_twin_that_published_first_wins_and_the_other_token_is_logged_out(worl
     assert (world.issued(), world.live()) == (2, 1)
     assert world.tracked() == {request_id}
     assert world.is_current_live()
+
+
+def test_a_twin_that_published_before_a_lost_write_is_told_from_the_own_token(world: World) -> None:
+    request_id = str(uuid.uuid4())
+
+    def publish_first() -> None:
+        world.run(request_id=request_id)
+        world.aws.fault(CallFault(operation="PutSecretValue", code="InternalServiceError", status=500), times=3)
+
+    world.aws.fault(Meanwhile(operation="GetSecretValue", happens=publish_first), after=1)
+    result = world.run(request_id=request_id)
+    assert (result["outcome"], result["version_id"]) == ("rotated", request_id)
+    assert (world.issued(), world.live()) == (2, 1)
+    assert world.seen.metrics()["TokenRotated"] == 0
+    assert world.is_current_live()
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+def test_a_twin_that_cannot_be_read_makes_the_run_fail_as_unknown(world: World, code: str) -> None:
+    request_id = str(uuid.uuid4())
+    world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: twin(world, request_id, code)))
+    with pytest.raises(PublicationUnknownError):
+        world.run(request_id=request_id)
+    assert world.is_current_live()
+    assert world.run()["outcome"] == "not-due"
+
+
+def twin(world: World, request_id: str, code: str) -> None:
+    world.run(request_id=request_id)
+    world.aws.fault(CallFault(operation="GetSecretValue", code=code))
 
 
 def test_twins_that_got_the_same_token_both_leave_it_alone(world: World) -> None:
@@ -672,6 +798,15 @@ def test_a_full_ledger_abandons_what_it_cannot_revoke_and_publishes(world: World
     assert world.tracked() == {*versions[1:], result["version_id"]}
     assert world.seen.metrics()["RevocationAbandoned"] == 1
     assert [request.operation for request in world.telenor.requests].count("logout") == 1
+
+
+def test_a_full_ledger_whose_labels_stick_costs_one_token_its_grace_and_no_more(world: World) -> None:
+    versions = fill(world)
+    world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code="AccessDeniedException"), times=4)
+    result = world.run("rotate-now")
+    assert (result["outcome"], result["revoked"]) == ("rotated", [versions[0]])
+    assert world.live() == 16
+    assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
 def test_the_labels_never_exceed_what_a_secret_can_carry(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -122,6 +123,18 @@ def test_a_refused_write_is_known_to_have_failed(
         secrets.publish(token(), ID, T0)
 
 
+def test_a_refusal_after_a_lost_answer_is_not_certain(aws: LocalSecretsManager, secrets: SecretsManager) -> None:
+    aws.fault(CallFault(operation="PutSecretValue", when="after"))
+    aws.fault(CallFault(operation="PutSecretValue", code="ThrottlingException"), times=2)
+    with pytest.raises(PublicationRefusedError) as refusal:
+        secrets.publish(token(), ID, T0)
+    assert not refusal.value.is_certain
+    aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
+    with pytest.raises(PublicationRefusedError) as refusal:
+        secrets.publish(token(), ID, T0)
+    assert refusal.value.is_certain
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("code", "status"), [(None, 0), ("InternalServiceError", 500), ("ServiceUnavailable", 503)])
 def test_a_write_without_a_clear_answer_is_unknown(
@@ -183,18 +196,21 @@ def test_a_label_that_nobody_can_read_is_tracked_without_times(
     assert secrets.describe().current == Entry(ID, None, None, (label,))
 
 
-def test_of_two_labels_the_longer_life_counts_and_both_are_forgotten(
+def test_of_two_labels_the_careful_reading_counts_and_both_are_forgotten(
     secrets: SecretsManager, client: SecretsManagerClient
 ) -> None:
-    longer = "LIVE_20261123T213001Z_20261123T230000Z_3fa85f64"
+    longer = "LIVE_20261123T213001Z_20291123T230000Z_3fa85f64"
     entry = secrets.publish(token(), ID, T0)
     client.update_secret_version_stage(SecretId="token", VersionStage=longer, MoveToVersionId=ID)
-    both = secrets.describe().current
-    assert both is not None
-    assert both.expires_at == datetime(2026, 11, 23, 23, 0, tzinfo=UTC)
-    assert set(both.labels) == {longer, *entry.labels}
-    secrets.forget(both)
-    assert stages(client) == {ID: ["AWSCURRENT"]}
+    current = secrets.describe().current
+    assert current is not None
+    assert current.expires_at == entry.expires_at
+    secrets.publish(token(f"{CANARY}-next"), str(uuid.uuid4()), T0 + timedelta(hours=1))
+    (superseded,) = secrets.describe().superseded
+    assert superseded.expires_at == datetime(2029, 11, 23, 23, 0, tzinfo=UTC)
+    assert set(superseded.labels) == {longer, *entry.labels}
+    secrets.forget(superseded)
+    assert stages(client)[ID] == ["AWSPREVIOUS"]
 
 
 def test_labels_of_others_are_left_alone(secrets: SecretsManager, client: SecretsManagerClient) -> None:
@@ -236,9 +252,29 @@ def test_a_failed_call_is_one_sentence(aws: LocalSecretsManager, secrets: Secret
         secrets.describe()
 
 
-def test_without_a_region_or_credentials_the_sentence_says_so(
+def test_without_a_region_the_sentence_says_what_to_set(
     aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert create_client().meta.region_name == "eu-north-1"
+    monkeypatch.delenv("AWS_REGION")
+    with pytest.raises(InvalidInputError, match=r"NoRegionError.*AWS_REGION"):
+        create_client()
+    assert aws.calls()["DescribeSecret"] == 0
+
+
+def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest.LogCaptureFixture) -> None:
+    """Lambda's ApplicationLogLevel DEBUG sets the root logger, and botocore would print both secrets."""
+    with caplog.at_level(logging.DEBUG):
+        secrets.read_credentials()
+        secrets.publish(token(), ID, T0)
+    assert CANARY not in caplog.text
+
+
+def test_without_credentials_the_sentence_says_so(aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

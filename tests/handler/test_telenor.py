@@ -328,7 +328,18 @@ def test_retry_after_may_be_a_date(telenor: TelenorSandbox, ask: Asking, clock: 
     assert clock.slept == [45]
 
 
-@pytest.mark.parametrize("retry_after", ["soon", "-5", "1.5", "9" * 30, "Mon, 23 Nov 2020 21:30:00 GMT", "Mon, 99 X"])
+@pytest.mark.parametrize(
+    "retry_after",
+    [
+        "soon",
+        "-5",
+        "1.5",
+        "9" * 30,
+        "Mon, 23 Nov 2020 21:30:00 GMT",
+        "Mon, 99 X",
+        "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+    ],
+)
 def test_a_retry_after_that_says_nothing_is_passed_over(
     telenor: TelenorSandbox, ask: Asking, clock: FakeClock, retry_after: str
 ) -> None:
@@ -345,6 +356,18 @@ def test_a_retry_after_beyond_the_deadline_ends_the_attempt_at_once(
     with pytest.raises(TelenorUnavailableError, match="429"):
         ask.token()
     assert requests_seen(telenor) == 1
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize(
+    "retry_after", ["Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -1200", "999999999"]
+)
+def test_a_retry_after_beyond_all_time_ends_the_attempt_at_once(
+    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, retry_after: str
+) -> None:
+    telenor.fault(operation="token", status=503, retry_after=retry_after)
+    with pytest.raises(TelenorUnavailableError):
+        ask.token()
     assert clock.slept == []
 
 
@@ -370,17 +393,56 @@ def test_no_attempt_waits_for_an_answer_beyond_the_deadline(
     held.set()
 
 
+def answering(status: str, body: bytes, *headers: tuple[str, str]) -> LoopbackServer:
+    """Serve one answer to everything, with headers that the sandbox would not send."""
+
+    def app_(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        start_response(status, list(headers))
+        yield body
+
+    return LoopbackServer(app_)
+
+
 def test_an_answer_that_drips_is_given_up(clock: FakeClock) -> None:
+    document = json.dumps({"access_token": CANARY, "expires_in": 3599}).encode()
+
     def drip(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "100")])
-        for _ in range(100):
+        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(document)))])
+        for byte in document:
             clock.advance(seconds=3)
-            yield b"x"
+            yield bytes([byte])
 
     with LoopbackServer(drip) as server, Telenor(server.url, clock, app.logger) as opened:
-        with pytest.raises(TelenorUnavailableError, match="too slowly"):
+        with pytest.raises(TelenorUnavailableError, match="without a readable access_token"):
             Asking(opened, clock).token(within=timedelta(seconds=12))
         assert opened.token_attempts == 1
+
+
+def test_a_status_counts_although_its_body_breaks_off(clock: FakeClock) -> None:
+    cut = answering("401 Unauthorized", b'{"code": 22}', ("Content-Length", "500"))
+    with cut as server, Telenor(server.url, clock, app.logger) as opened:
+        with pytest.raises(TelenorRefusedError, match="401 code 22"):
+            Asking(opened, clock).token()
+        assert opened.token_attempts == 1
+        with pytest.raises(TokenNotAcceptedError):
+            opened.verify(server.url, CANARY, clock.now() + MINUTES)
+
+
+@pytest.mark.parametrize("location", ["http://[", "\xff\xfe", "https://api..telenor.no/", "/" * 5000])
+def test_where_a_redirect_leads_is_not_even_read(clock: FakeClock, location: str) -> None:
+    redirect = answering("302 Found", b"", ("Location", location), ("Content-Length", "0"))
+    with redirect as server, Telenor(server.url, clock, app.logger) as opened:
+        ask = Asking(opened, clock)
+        with pytest.raises(TelenorRefusedError, match="302"):
+            ask.token()
+        with pytest.raises(TelenorUnavailableError, match="302"):
+            opened.logout(CANARY, clock.now() + MINUTES, once=True)
+
+
+@pytest.mark.parametrize("url", ["https://api..telenor.no/x", f"https://{'x' * 64}.no", "https://a b/"])
+def test_a_url_that_no_request_can_be_sent_to_is_no_defect(ask: Asking, url: str) -> None:
+    with pytest.raises(TelenorUnavailableError, match="no answer from"):
+        ask.telenor.verify(url, CANARY, ask.clock.now() + timedelta(milliseconds=200))
 
 
 def test_nobody_at_home_is_told_by_the_kind_of_error(clock: FakeClock) -> None:
