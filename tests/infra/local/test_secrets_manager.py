@@ -1,14 +1,15 @@
-"""The corrected moto against what is known of Secrets Manager itself, as far as the job rests on it."""
+"""The corrected moto, and the simulation's model, against what is known of Secrets Manager itself."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from infra.local.secrets_manager import CallFault, LocalSecretsManager
+from tests.simulation.secrets_manager import SecretsManagerModel
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -16,135 +17,139 @@ if TYPE_CHECKING:
 SECRET = "telenor/token"
 
 
-@pytest.fixture(autouse=True)
-def _secret(aws: LocalSecretsManager, client: SecretsManagerClient) -> None:
-    client.create_secret(Name=SECRET)
-    assert aws.calls()["CreateSecret"] == 1
+@pytest.fixture(params=["moto", "model"])
+def store(request: pytest.FixtureRequest, aws: LocalSecretsManager, client: SecretsManagerClient) -> Any:
+    """One secret without a value, in the corrected moto and in the model of the simulation."""
+    assert aws.url
+    store = client if request.param == "moto" else SecretsManagerModel()
+    store.create_secret(Name=SECRET)
+    return store
 
 
-def put(client: SecretsManagerClient, content: str, *labels: str, version_id: str | None = None) -> str:
-    return client.put_secret_value(
+def put(store: Any, content: str, *labels: str, version_id: str | None = None) -> str:
+    answer = store.put_secret_value(
         SecretId=SECRET,
         SecretString=content,
         VersionStages=["AWSCURRENT", *labels],
         ClientRequestToken=version_id or str(uuid.uuid4()),
-    )["VersionId"]
+    )
+    return str(answer["VersionId"])
 
 
-def labels(client: SecretsManagerClient) -> dict[str, set[str]]:
-    stages = client.describe_secret(SecretId=SECRET).get("VersionIdsToStages", {})
+def labels(store: Any) -> dict[str, set[str]]:
+    stages = store.describe_secret(SecretId=SECRET).get("VersionIdsToStages", {})
     return {version_id: set(labels) for version_id, labels in stages.items() if labels}
 
 
-def test_a_put_moves_current_and_previous_and_leaves_other_labels_where_they_are(client: SecretsManagerClient) -> None:
-    first, second, third = (put(client, f"value {name}", f"LIVE_{name}") for name in "abc")
-    assert labels(client) == {
+def test_a_put_moves_current_and_previous_and_leaves_other_labels_where_they_are(store: Any) -> None:
+    first, second, third = (put(store, f"value {name}", f"LIVE_{name}") for name in "abc")
+    assert labels(store) == {
         first: {"LIVE_a"},
         second: {"LIVE_b", "AWSPREVIOUS"},
         third: {"LIVE_c", "AWSCURRENT"},
     }
 
 
-def test_a_label_named_in_a_put_is_taken_from_whoever_has_it(client: SecretsManagerClient) -> None:
-    first, second = put(client, "1", "LIVE_x"), put(client, "2", "LIVE_x")
-    assert labels(client) == {first: {"AWSPREVIOUS"}, second: {"LIVE_x", "AWSCURRENT"}}
+def test_a_label_named_in_a_put_is_taken_from_whoever_has_it(store: Any) -> None:
+    first, second = put(store, "1", "LIVE_x"), put(store, "2", "LIVE_x")
+    assert labels(store) == {first: {"AWSPREVIOUS"}, second: {"LIVE_x", "AWSCURRENT"}}
 
 
-def test_a_put_answers_with_the_labels_that_were_set(client: SecretsManagerClient) -> None:
-    answer = client.put_secret_value(SecretId=SECRET, SecretString="1", VersionStages=["AWSCURRENT", "LIVE_x"])
+def test_a_put_answers_with_the_labels_that_were_set(store: Any) -> None:
+    answer = store.put_secret_value(SecretId=SECRET, SecretString="1", VersionStages=["AWSCURRENT", "LIVE_x"])
     assert set(answer["VersionStages"]) == {"AWSCURRENT", "LIVE_x"}
 
 
 def test_a_put_after_a_roll_back_makes_the_version_previous_that_really_was_current(
-    client: SecretsManagerClient,
+    store: Any,
 ) -> None:
-    first, second = put(client, "1", "LIVE_a"), put(client, "2", "LIVE_b")
-    client.update_secret_version_stage(
+    first, second = put(store, "1", "LIVE_a"), put(store, "2", "LIVE_b")
+    store.update_secret_version_stage(
         SecretId=SECRET, VersionStage="AWSCURRENT", MoveToVersionId=first, RemoveFromVersionId=second
     )
-    third = put(client, "3", "LIVE_c")
-    assert labels(client) == {
+    third = put(store, "3", "LIVE_c")
+    assert labels(store) == {
         first: {"LIVE_a", "AWSPREVIOUS"},
         second: {"LIVE_b"},
         third: {"LIVE_c", "AWSCURRENT"},
     }
 
 
-def test_the_request_token_becomes_the_version_id(client: SecretsManagerClient) -> None:
+def test_the_request_token_becomes_the_version_id(store: Any) -> None:
     version_id = str(uuid.uuid4())
-    assert put(client, "1", version_id=version_id) == version_id
+    assert put(store, "1", version_id=version_id) == version_id
 
 
-def test_the_same_request_token_with_the_same_content_changes_nothing(client: SecretsManagerClient) -> None:
-    first = put(client, "1", "LIVE_a")
-    second = put(client, "2", "LIVE_b")
-    before = labels(client)
-    assert put(client, "1", "LIVE_a", version_id=first) == first
-    assert labels(client) == before
+def test_the_same_request_token_with_the_same_content_changes_nothing(store: Any) -> None:
+    first = put(store, "1", "LIVE_a")
+    second = put(store, "2", "LIVE_b")
+    before = labels(store)
+    assert put(store, "1", "LIVE_a", version_id=first) == first
+    assert labels(store) == before
     assert second in before
 
 
-def test_the_same_request_token_with_other_content_is_refused(client: SecretsManagerClient) -> None:
-    first = put(client, "1")
-    with pytest.raises(client.exceptions.ResourceExistsException):
-        put(client, "other", version_id=first)
+def test_the_same_request_token_with_other_content_is_refused(store: Any) -> None:
+    first = put(store, "1")
+    with pytest.raises(store.exceptions.ResourceExistsException):
+        put(store, "other", version_id=first)
 
 
 @pytest.mark.parametrize("length", [31, 65])
-def test_a_request_token_has_32_to_64_characters(client: SecretsManagerClient, length: int) -> None:
+def test_a_request_token_has_32_to_64_characters(store: Any, length: int) -> None:
     with pytest.raises(Exception, match=r"32|length"):
-        put(client, "1", version_id="x" * length)
+        put(store, "1", version_id="x" * length)
 
 
-def test_the_first_version_is_current_in_any_case(client: SecretsManagerClient) -> None:
-    version_id = client.put_secret_value(SecretId=SECRET, SecretString="1", VersionStages=["LIVE_a"])["VersionId"]
-    assert labels(client) == {version_id: {"LIVE_a", "AWSCURRENT"}}
+def test_the_first_version_is_current_in_any_case(store: Any) -> None:
+    version_id = store.put_secret_value(SecretId=SECRET, SecretString="1", VersionStages=["LIVE_a"])["VersionId"]
+    assert labels(store) == {version_id: {"LIVE_a", "AWSCURRENT"}}
 
 
-def test_a_secret_without_a_value_is_described_but_not_read(client: SecretsManagerClient) -> None:
-    assert labels(client) == {}
+def test_a_secret_without_a_value_is_described_but_not_read(store: Any) -> None:
+    assert labels(store) == {}
     for version in ({}, {"VersionStage": "AWSCURRENT"}, {"VersionId": str(uuid.uuid4())}):
-        with pytest.raises(client.exceptions.ResourceNotFoundException):
-            client.get_secret_value(SecretId=SECRET, **version)
+        with pytest.raises(store.exceptions.ResourceNotFoundException):
+            store.get_secret_value(SecretId=SECRET, **version)
 
 
-def test_a_label_is_removed_by_its_version_and_a_second_time_refused(client: SecretsManagerClient) -> None:
-    version_id = put(client, "1", "LIVE_a")
-    client.update_secret_version_stage(SecretId=SECRET, VersionStage="LIVE_a", RemoveFromVersionId=version_id)
-    assert labels(client) == {version_id: {"AWSCURRENT"}}
-    with pytest.raises(client.exceptions.InvalidParameterException):
-        client.update_secret_version_stage(SecretId=SECRET, VersionStage="LIVE_a", RemoveFromVersionId=version_id)
+def test_a_label_is_removed_by_its_version_and_a_second_time_refused(store: Any) -> None:
+    version_id = put(store, "1", "LIVE_a")
+    store.update_secret_version_stage(SecretId=SECRET, VersionStage="LIVE_a", RemoveFromVersionId=version_id)
+    assert labels(store) == {version_id: {"AWSCURRENT"}}
+    with pytest.raises(store.exceptions.InvalidParameterException):
+        store.update_secret_version_stage(SecretId=SECRET, VersionStage="LIVE_a", RemoveFromVersionId=version_id)
 
 
-def test_a_label_is_attached_to_a_version(client: SecretsManagerClient) -> None:
-    version_id = put(client, "1")
-    client.update_secret_version_stage(SecretId=SECRET, VersionStage="LIVE_a", MoveToVersionId=version_id)
-    assert labels(client) == {version_id: {"AWSCURRENT", "LIVE_a"}}
+def test_a_label_is_attached_to_a_version(store: Any) -> None:
+    version_id = put(store, "1")
+    store.update_secret_version_stage(SecretId=SECRET, VersionStage="LIVE_a", MoveToVersionId=version_id)
+    assert labels(store) == {version_id: {"AWSCURRENT", "LIVE_a"}}
 
 
-def test_a_superseded_version_is_read_by_its_id(client: SecretsManagerClient) -> None:
-    first = put(client, "first", "LIVE_a")
-    put(client, "second", "LIVE_b")
-    put(client, "third", "LIVE_c")
-    answer = client.get_secret_value(SecretId=SECRET, VersionId=first)
+def test_a_superseded_version_is_read_by_its_id(store: Any) -> None:
+    first = put(store, "first", "LIVE_a")
+    put(store, "second", "LIVE_b")
+    put(store, "third", "LIVE_c")
+    answer = store.get_secret_value(SecretId=SECRET, VersionId=first)
     assert (answer["SecretString"], answer["VersionStages"]) == ("first", ["LIVE_a"])
 
 
-def test_current_is_read_by_its_label_after_a_roll_back(client: SecretsManagerClient) -> None:
-    first, second = put(client, "first"), put(client, "second")
-    client.update_secret_version_stage(
+def test_current_is_read_by_its_label_after_a_roll_back(store: Any) -> None:
+    first, second = put(store, "first"), put(store, "second")
+    store.update_secret_version_stage(
         SecretId=SECRET, VersionStage="AWSCURRENT", MoveToVersionId=first, RemoveFromVersionId=second
     )
-    answer = client.get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")
+    answer = store.get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")
     assert (answer["VersionId"], answer["SecretString"]) == (first, "first")
 
 
-def test_a_secret_marked_for_deletion_says_so_and_is_not_read(client: SecretsManagerClient) -> None:
-    put(client, "1")
-    client.delete_secret(SecretId=SECRET, RecoveryWindowInDays=7)
-    assert client.describe_secret(SecretId=SECRET)["DeletedDate"]
-    with pytest.raises(client.exceptions.InvalidRequestException):
-        client.get_secret_value(SecretId=SECRET)
+def test_a_secret_marked_for_deletion_says_so_and_is_not_read(store: Any) -> None:
+    put(store, "1")
+    store.delete_secret(SecretId=SECRET, RecoveryWindowInDays=7)
+    assert store.describe_secret(SecretId=SECRET)["DeletedDate"]
+    with pytest.raises(store.exceptions.InvalidRequestException):
+        store.get_secret_value(SecretId=SECRET)
 
 
 # The faults that tests turn
@@ -154,6 +159,7 @@ def test_a_secret_marked_for_deletion_says_so_and_is_not_read(client: SecretsMan
 def test_a_call_that_is_made_to_fail_takes_effect_only_afterwards(
     aws: LocalSecretsManager, client: SecretsManagerClient, when: str, written: int
 ) -> None:
+    client.create_secret(Name=SECRET)
     aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException", when=when))  # type: ignore[arg-type]
     with pytest.raises(client.exceptions.ClientError, match="AccessDeniedException"):
         put(client, "1")
@@ -161,6 +167,7 @@ def test_a_call_that_is_made_to_fail_takes_effect_only_afterwards(
 
 
 def test_a_dropped_call_is_repeated_by_the_sdk(aws: LocalSecretsManager, client: SecretsManagerClient) -> None:
+    client.create_secret(Name=SECRET)
     aws.fault(CallFault(operation="DescribeSecret"))
     assert json.dumps(client.describe_secret(SecretId=SECRET), default=str)
     assert aws.calls()["DescribeSecret"] == 2

@@ -1,0 +1,148 @@
+"""The situations that a run can meet: each prepares a world and says what the run is asked to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handler.model import Action
+from tests.simulation.secrets_manager import FAULTS as WRITE_FAULTS
+from tests.simulation.secrets_manager import READ_FAULTS
+from tests.simulation.telenor import FAULTS as TELENOR_FAULTS
+from tests.simulation.telenor import Issue
+from tests.simulation.world import TOKEN, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = {
+    "DescribeSecret": READ_FAULTS,
+    "GetSecretValue": READ_FAULTS,
+    "PutSecretValue": WRITE_FAULTS,
+    "UpdateSecretVersionStage": WRITE_FAULTS,
+    "token": TELENOR_FAULTS,
+    "logout": TELENOR_FAULTS,
+    "verify": TELENOR_FAULTS,
+}
+
+
+def first_run(_world: World) -> Action:
+    return Action.RENEW_IF_DUE
+
+
+def not_due(world: World) -> Action:
+    world.run()
+    world.clock.advance(minutes=5)
+    return Action.RENEW_IF_DUE
+
+
+def renewal(world: World) -> Action:
+    world.run()
+    world.clock.advance(minutes=30)
+    return Action.RENEW_IF_DUE
+
+
+def renewal_with_revocations(world: World) -> Action:
+    world.run()
+    for _ in range(2):
+        world.clock.advance(seconds=1)
+        world.run(Action.ROTATE_NOW)
+    world.clock.advance(minutes=30)
+    return Action.RENEW_IF_DUE
+
+
+def forced(world: World) -> Action:
+    world.run()
+    world.clock.advance(minutes=5)
+    return Action.ROTATE_NOW
+
+
+def leaked(world: World) -> Action:
+    world.run()
+    world.clock.advance(seconds=1)
+    world.run(Action.ROTATE_NOW)
+    world.clock.advance(minutes=5)
+    return Action.ROTATE_AND_REVOKE_NOW
+
+
+def reissued(world: World) -> Action:
+    world.telenor.issue = Issue.SAME
+    world.run()
+    world.clock.advance(minutes=30)
+    return Action.RENEW_IF_DUE
+
+
+def reissued_with_a_longer_life(world: World) -> Action:
+    world.run()
+    world.telenor.issue = Issue.SAME_EXTENDED
+    world.clock.advance(minutes=30)
+    world.run()
+    world.clock.advance(minutes=5)
+    return Action.ROTATE_NOW
+
+
+def new_token_kills_the_old(world: World) -> Action:
+    world.telenor.issue = Issue.NEW_KILLS_OLD
+    world.run()
+    world.clock.advance(minutes=30)
+    return Action.RENEW_IF_DUE
+
+
+def rolled_back(world: World) -> Action:
+    world.run()
+    first = str(world.secret.current)
+    world.clock.advance(minutes=1)
+    world.run(Action.ROTATE_NOW)
+    world.secretsmanager.update_secret_version_stage(
+        SecretId=TOKEN,
+        VersionStage="AWSCURRENT",
+        MoveToVersionId=first,
+        RemoveFromVersionId=str(world.secret.current),
+    )
+    world.clock.advance(minutes=29)
+    return Action.RENEW_IF_DUE
+
+
+def label_lost(world: World) -> Action:
+    world.run()
+    world.touched_by_hand = {str(world.current)}
+    (label,) = [label for label in world.secret.labels if label.startswith("LIVE_")]
+    world.secretsmanager.update_secret_version_stage(
+        SecretId=TOKEN, VersionStage=label, RemoveFromVersionId=str(world.secret.current)
+    )
+    return Action.RENEW_IF_DUE
+
+
+def ledger_full(world: World) -> Action:
+    for _ in range(16):
+        world.run(Action.ROTATE_NOW)
+        world.clock.advance(seconds=1)
+    world.may_abandon = True
+    return Action.ROTATE_NOW
+
+
+def verification_refused(world: World) -> Action:
+    world.run()
+    world.verify_url = "https://telenor.example/verify"
+    world.telenor.refuses_verification = True
+    world.clock.advance(minutes=30)
+    return Action.RENEW_IF_DUE
+
+
+SCENARIOS: Mapping[str, Callable[[World], Action]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        first_run,
+        not_due,
+        renewal,
+        renewal_with_revocations,
+        forced,
+        leaked,
+        reissued,
+        reissued_with_a_longer_life,
+        new_token_kills_the_old,
+        rolled_back,
+        label_lost,
+        ledger_full,
+        verification_refused,
+    )
+}

@@ -1,0 +1,127 @@
+"""Telenor as a model, in place of the network beneath `requests`."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import requests
+from requests.adapters import BaseAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# What a 401 says: a wrong secret, a missing header; a verification says no more.
+_REFUSALS = {"token": '{"code": 22}', "logout": '{"code": 6}', "verify": ""}
+
+FAULTS = ("lost-before", "lost-after", "503", "unreadable", "401")
+
+
+class Issue(StrEnum):
+    """How a token is issued where the client has a live one."""
+
+    NEW = "new"
+    SAME = "same"
+    SAME_EXTENDED = "same-extended"
+    NEW_KILLS_OLD = "new-kills-old"
+
+
+@dataclass
+class Issued:
+    """One token: when it dies, and when it died before that."""
+
+    expires_at: datetime
+    ended_at: datetime | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        """Tell whether Telenor accepts it."""
+        return self.ended_at is None and now < self.expires_at
+
+
+class TelenorModel(BaseAdapter):
+    """Answers requests. `intercept` is asked at each for its fate: a fault, or None."""
+
+    def __init__(self, now: Callable[[], datetime], intercept: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self.now = now
+        self.intercept = intercept
+        self.issue = Issue.NEW
+        self.life = timedelta(seconds=3599)
+        self.tokens: dict[str, Issued] = {}
+        self.refuses_verification = False
+        self.on_logout: Callable[[str], None] = lambda _token: None
+        self.on_answer: Callable[[object], None] = lambda _answer: None
+        self.on_lost_answer: Callable[[], None] = lambda: None
+        self._numbers = itertools.count(1)
+
+    def is_live(self, token: str) -> bool:
+        """Tell whether a token is accepted now."""
+        return token in self.tokens and self.tokens[token].is_live(self.now())
+
+    def live(self) -> list[str]:
+        """Return the tokens that are accepted now, in the order of their issue."""
+        return [token for token, issued in self.tokens.items() if issued.is_live(self.now())]
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Answer one request of the session."""
+        operation = {"/oauth/v2/token": "token", "/oauth/v2/logout": "logout"}.get(request.path_url, "verify")
+        fate = self.intercept(operation)
+        if fate == "lost-before":
+            raise requests.ReadTimeout
+        if fate in {"503", "401"}:
+            return _response(request, int(fate), _REFUSALS[operation] if fate == "401" else "")
+        status, body = getattr(self, f"_{operation}")(request)
+        self.on_answer((status, body))
+        if operation == "token" and fate in {"lost-after", "unreadable"}:
+            self.on_lost_answer()
+        if fate == "lost-after":
+            raise requests.ReadTimeout
+        return _response(request, status, body[:10] if fate == "unreadable" else body)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _token(self, _request: requests.PreparedRequest) -> tuple[int, str]:
+        now, live = self.now(), self.live()
+        if live and self.issue in {Issue.SAME, Issue.SAME_EXTENDED}:
+            token = live[-1]
+            if self.issue is Issue.SAME_EXTENDED:
+                self.tokens[token].expires_at = now + self.life
+        else:
+            if self.issue is Issue.NEW_KILLS_OLD:
+                for old in live:
+                    self.tokens[old].ended_at = now
+            token = f"CANARY-{next(self._numbers)}"
+            self.tokens[token] = Issued(now + self.life)
+        expires_in = int((self.tokens[token].expires_at - now).total_seconds())
+        return 200, json.dumps({"access_token": token, "expires_in": expires_in})
+
+    def _logout(self, request: requests.PreparedRequest) -> tuple[int, str]:
+        token = _bearer(request.headers)
+        self.on_logout(token)
+        if not self.is_live(token):
+            return 401, '{"code": 2}'
+        self.tokens[token].ended_at = self.now()
+        return 200, "OK!"
+
+    def _verify(self, request: requests.PreparedRequest) -> tuple[int, str]:
+        is_good = self.is_live(_bearer(request.headers)) and not self.refuses_verification
+        return (200, "[]") if is_good else (401, "")
+
+
+def _bearer(headers: Mapping[str, str | bytes]) -> str:
+    return str(headers["Authorization"]).removeprefix("Bearer ")
+
+
+def _response(request: requests.PreparedRequest, status: int, body: str) -> requests.Response:
+    response = requests.Response()
+    response.status_code = status
+    response.request = request
+    response.url = str(request.url)
+    response.raw = io.BytesIO(body.encode())
+    return response

@@ -1,0 +1,21 @@
+"""Every crash and every fault of one run: whatever happens, the next scheduled runs put everything right."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.explore import IS_FULL, crashes_and_faults
+from tests.simulation.scenarios import SCENARIOS
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_single_crash_or_fault_breaks_a_promise(scenario: str) -> None:
+    explored = crashes_and_faults(scenario)
+    assert explored.violations == []
+    assert explored.crash_points
+    assert explored.faults
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS if IS_FULL else ["first_run", "reissued"])
+def test_no_two_faults_of_one_run_break_a_promise(scenario: str) -> None:
+    assert crashes_and_faults(scenario, pairs=True).violations == []

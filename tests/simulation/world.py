@@ -1,0 +1,299 @@
+"""The real job on the models, one simulated clock, and an eye on every promise at every step."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+from greenlet import getcurrent, greenlet
+
+from handler.config import Settings
+from handler.errors import PublicationUnknownError, RotationError
+from handler.model import Action, Policy
+from handler.rotation import Report, Rotation
+from handler.secrets_manager import SecretsManager
+from handler.telenor import Telenor
+from tests.simulation.secrets_manager import Secret, SecretsManagerModel
+from tests.simulation.telenor import TelenorModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.5, schedule=timedelta(minutes=5))
+CREDENTIALS, TOKEN = "telenor/credentials", "telenor/token"
+
+_TIME_LEFT = timedelta(seconds=120)
+_PUBLISHING_NEEDS = timedelta(seconds=30)
+
+
+class CrashError(BaseException):
+    """The process is gone: no `except Exception` sees it."""
+
+
+class BrokenPromiseError(AssertionError):
+    """A promise does not hold; the message says which, and how."""
+
+
+@dataclass
+class Clock:
+    """The simulated clock."""
+
+    time: datetime = BEGIN
+
+    def now(self) -> datetime:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+    def advance(self, **time: float) -> None:
+        self.time += timedelta(**time)
+
+
+@dataclass
+class Log:
+    """Keeps what the job says."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def info(self, message: str, extra: dict[str, Any] | None = None) -> None:
+        self.lines.append(f"{message} {extra}")
+
+    warning = error = info
+
+
+class _Process(greenlet):
+    """What a run runs in: it can be left at a call, and gone on with later."""
+
+    owner: Run
+
+
+class Run:
+    """One run of the real job, which stops before each external call until it is told what becomes of it."""
+
+    def __init__(self, world: World, action: Action = Action.RENEW_IF_DUE, request_id: str = "") -> None:
+        world.runs.append(self)
+        self.world = world
+        self.action = action
+        self.request_id = request_id or str(uuid5(NAMESPACE_URL, f"run {len(world.runs)}"))
+        self.report = Report()
+        self.seen: list[object] = []
+        self.pending: str | None = "start"
+        self.is_unknown = False
+        self.may_abandon = world.may_abandon
+        self._fate: str | None = None
+        self._is_gone = False
+        self._greenlet = _Process(self._run)
+        self._greenlet.owner = self
+        self._go()
+
+    def step(self, fate: str | None = None) -> None:
+        """Let the pending call happen, or go wrong, and go on to the next."""
+        self._fate = fate
+        if fate:
+            self.world.excused |= self.world.touched_by_hand
+        self._go()
+
+    def crash(self) -> None:
+        """Kill the process before the pending call."""
+        self._is_gone = True
+        self.world.lose_unpublished()
+        self._go()
+        assert self.pending is None
+
+    def finish(self) -> Report:
+        """Let everything go well from here on."""
+        while self.pending:
+            self.step()
+        return self.report
+
+    def intercept(self, operation: str) -> str | None:
+        """Stop before a call; return its fate."""
+        if not self._is_gone:
+            self.pending = operation
+            self._greenlet.parent.switch()
+        if self._is_gone:
+            raise CrashError
+        self.world.caller = self
+        return self._fate
+
+    def _go(self) -> None:
+        self.pending = None
+        self._greenlet.switch()
+
+    def _run(self) -> None:
+        try:
+            self._rotate()
+        except CrashError:
+            self.report.has_failed = True
+        except RotationError as error:
+            self.report.has_failed = True
+            self.world.log.error(str(error))  # noqa: TRY400  kept to be searched for secrets
+            if isinstance(error, PublicationUnknownError):
+                self.world.lose_unpublished()
+        if self.report.revocations_failed:
+            # Said loudly: a token that could be neither published nor logged out.
+            self.world.lose_unpublished()
+        self.pending = None
+
+    def _rotate(self) -> None:
+        world, now = self.world, self.world.clock.now()
+        settings = Settings(
+            self.action, CREDENTIALS, TOKEN, "https://telenor.example", None, world.policy, world.verify_url
+        )
+        with Telenor(settings.base_url, world.clock, world.log) as telenor:  # type: ignore[arg-type]  # a smaller log
+            telenor._session.mount("https://", world.telenor)  # noqa: SLF001  the outer edge
+            Rotation(
+                settings,
+                SecretsManager(world.secretsmanager, CREDENTIALS, TOKEN),  # type: ignore[arg-type]  # the model
+                telenor,
+                world.clock,
+                world.log,  # type: ignore[arg-type]
+                self.report,
+                self.request_id,
+                now + _TIME_LEFT - _PUBLISHING_NEEDS,
+                now + _TIME_LEFT - timedelta(seconds=2),
+            ).run()
+
+
+@dataclass
+class World:
+    """Both models, and what the promises are about. Everything in it is the state as it is, not as it is read."""
+
+    policy: Policy = POLICY
+    verify_url: str | None = None
+    clock: Clock = field(default_factory=Clock)
+    log: Log = field(default_factory=Log)
+    runs: list[Run] = field(default_factory=list)
+    may_abandon: bool = False
+    caller: Run | None = None
+    published: set[str] = field(default_factory=set)
+    touched_by_hand: set[str] = field(default_factory=set)
+    excused: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    last_read_at: dict[str, datetime] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        random.seed(0)  # the jitter of the backoff
+        self.secretsmanager = SecretsManagerModel(self._intercept)
+        self.telenor = TelenorModel(self.clock.now, self._intercept)
+        self.secretsmanager.on_change = self.look
+        self.secretsmanager.on_answer = self.telenor.on_answer = self._answered
+        self.telenor.on_logout = self._check_logout
+        self.telenor.on_lost_answer = self.lose_unpublished
+        credentials = json.dumps({"client_id": "client", "client_secret": "CANARY-secret"})
+        self.secretsmanager.create_secret(Name=CREDENTIALS, SecretString=credentials)
+        self.secretsmanager.create_secret(Name=TOKEN)
+
+    @property
+    def secret(self) -> Secret:
+        return self.secretsmanager.secrets[TOKEN]
+
+    @property
+    def current(self) -> str | None:
+        """The token that consumers read."""
+        return self.token_of(self.secret.current)
+
+    def token_of(self, version_id: str | None) -> str | None:
+        """Return the token that a version holds."""
+        try:
+            value = json.loads(self.secret.content[version_id or ""])
+        except (KeyError, ValueError):
+            return None
+        token = value.get("access_token") if isinstance(value, dict) else None
+        return token if isinstance(token, str) else None
+
+    def tracked(self) -> set[str]:
+        """Return the tokens in the ledger."""
+        owners = {owner for label, owner in self.secret.labels.items() if label.startswith("LIVE_")}
+        return {token for owner in owners if (token := self.token_of(owner))}
+
+    def run(self, action: Action = Action.RENEW_IF_DUE, fates: Iterable[str | None] = ()) -> Report:
+        """Run once; the first calls meet the given fates, the others go well."""
+        run = Run(self, action)
+        for fate in fates:
+            if run.pending:
+                run.step(fate)
+        report = run.finish()
+        self.check()
+        return report
+
+    def tick(self, times: int = 1) -> None:
+        """Let scheduled runs follow."""
+        for _ in range(times):
+            self.clock.advance(minutes=self.policy.schedule.total_seconds() / 60)
+            self.run()
+
+    def lose_unpublished(self) -> None:
+        """Except what was obtained and not published, where nobody can know of it: it dies by its own expiry."""
+        self.lost |= set(self.telenor.tokens) - self.published
+
+    # The promises
+
+    def look(self) -> None:
+        """Note what consumers can read now."""
+        if self.current:
+            self.last_read_at[self.current] = self.clock.now()
+            self.published.add(self.current)
+
+    def check(self) -> None:
+        """Check what must hold at every moment."""
+        self.look()
+        forgotten = {
+            token
+            for token in self.published - self.excused - self.tracked() - {self.current}
+            if self.telenor.is_live(token)
+        }
+        if len(forgotten) > self._abandoned():
+            raise BrokenPromiseError(f"P2: {sorted(forgotten)} published, alive, and neither current nor in the ledger")
+        told = "\n".join([*self.log.lines, *self.secret.labels])
+        if "CANARY" in told:
+            raise BrokenPromiseError("P4: a secret in the log or in a label")
+        self.log.lines.clear()
+
+    def check_recovery(self) -> None:
+        """Let scheduled runs follow; they must put everything right by themselves."""
+        self.tick()
+        if self.current is None or not self.telenor.is_live(self.current) or self.current not in self.tracked():
+            raise BrokenPromiseError("P5: after a scheduled run the current token is dead or not in the ledger")
+        self.tick(5)
+        pending = set(self.telenor.live()) - {self.current} - self.lost - self.excused
+        late = {token for token in pending if self._age(token) > self.policy.grace + 2 * self.policy.schedule}
+        if len(late) > self._abandoned():
+            raise BrokenPromiseError(f"P5: {sorted(late)} should have been revoked by now")
+
+    def _abandoned(self) -> int:
+        """Count what a full ledger has given up because it could not be revoked. It is counted, and said."""
+        return sum(run.report.revocations_abandoned for run in self.runs)
+
+    def _age(self, token: str) -> timedelta:
+        return self.clock.now() - self.last_read_at.get(token, BEGIN)
+
+    def _intercept(self, operation: str) -> str | None:
+        run = _running()
+        return run.intercept(operation) if run else None
+
+    def _answered(self, answer: object) -> None:
+        if run := _running():
+            run.seen.append(answer)
+
+    def _check_logout(self, token: str) -> None:
+        run = _running()
+        assert run is not None
+        if token == self.current:
+            raise BrokenPromiseError(f"P3: {token} is current and is logged out")
+        if run.action is Action.ROTATE_AND_REVOKE_NOW or run.may_abandon or not self.telenor.is_live(token):
+            return
+        if token in self.last_read_at and self._age(token) < self.policy.grace:
+            raise BrokenPromiseError(f"P1: {token} was read {self._age(token)} ago and is logged out")
+
+
+def _running() -> Run | None:
+    """Return the run that is making a call, or None where a hand does."""
+    process = getcurrent()
+    return process.owner if isinstance(process, _Process) else None
