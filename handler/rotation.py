@@ -180,6 +180,9 @@ class Rotation:
         if current is not None:
             # What a version holds never changes, but this one is about to be superseded.
             self._values[current.version_id] = replace(current, is_current=False)
+            if current.version_id not in self._decided_on:
+                # Somebody was here since the description, so that what was allowed then may be in its grace now.
+                self._revocable = ()
         return current
 
     def _track_current(self, current: StoredValue | None) -> None:
@@ -304,11 +307,11 @@ class Rotation:
                 )
                 return False
             if value.access_token is not None:
-                # Read before each logout: this is the last moment to see that another run or a hand was there.
+                if self._is_any(value.access_token, spared):
+                    return False
+                # Read right before each logout: the last moment to see that another run or a hand was there.
                 current = self.secrets.read_current()
                 if not self._is_superseded(entry, value, current, at_once=at_once):
-                    return False
-                if self._is_any(value.access_token, spared):
                     return False
                 if not self._is_current(value.access_token, current):
                     self.telenor.logout(value.access_token, self.end_by, once=hurried)

@@ -657,6 +657,18 @@ def test_a_roll_back_between_the_look_and_the_logout_is_noticed(world: World) ->
     assert "rolled back" in world.seen.messages()
 
 
+def test_a_roll_back_while_a_token_is_renewed_gives_the_rolled_back_one_its_grace(world: World) -> None:
+    world.run()
+    second = world.run("rotate-now")["version_id"]
+    world.clock.advance(seconds=1)
+    world.run("rotate-now")
+    world.clock.advance(minutes=30)
+    world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.roll_back_to(second)))
+    result = world.run()
+    assert (result["outcome"], result["revoked"]) == ("rotated", [])
+    assert world.is_live(second)
+
+
 def test_a_current_version_that_lost_its_label_is_entered_again_before_it_is_superseded(world: World) -> None:
     first = world.run()["version_id"]
     world.unlabel(first)
