@@ -1,0 +1,382 @@
+"""Whatever comes from outside: no unknown exception, no leak, and never a logout of the current token."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import traceback
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import requests
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+
+from handler.config import Settings, settings_from
+from handler.errors import InvalidInputError
+from handler.model import Action
+from tests.simulation.telenor import Issued, TelenorModel
+from tests.simulation.world import BEGIN, CREDENTIALS, TOKEN, Run, World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FULL = os.environ.get("SIMULATION") == "full"
+
+CANARY = "CANARY"
+
+fuzz = settings(
+    max_examples=3000 if FULL else 100,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=False,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    # Some of what is drawn is large on purpose, and each example is several runs.
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+
+# What a hand or a gateway may make of a value.
+NUMBERS = st.one_of(
+    st.integers(),
+    st.floats(),
+    st.sampled_from([0, -1, 1, 3599, 10**9, 10**20, 10**400, 0.5, float("nan"), float("inf"), True, 253402300800]),
+)
+SECRETS = st.sampled_from(
+    [f"{CANARY}-1", f"{CANARY}-2", f"{CANARY}-æ", f" {CANARY}", f"{CANARY}\r\nX-Y: 1", f"{CANARY}\x00", CANARY * 100]
+)
+SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=20), SECRETS)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=10), inner, max_size=3)),
+    max_leaves=8,
+)
+DEEP = "[" * 5000
+
+CURRENT_TOKEN, OTHER_TOKEN = f"{CANARY}-1", f"{CANARY}-2"
+
+TOKEN_DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "access_token": st.one_of(SECRETS, SECRETS, JSON),
+        "token_type": st.one_of(st.sampled_from(["Bearer", "bearer", "BEARER ", "mac", ""]), JSON),
+        "expires_in": st.one_of(
+            NUMBERS, NUMBERS.map(str), st.sampled_from(["3599", " 3599 ", "1e3", "٣", "1_0"]), JSON
+        ),
+        "expires_at": st.one_of(NUMBERS, st.integers(1_700_000_000, 1_900_000_000), JSON),
+        "issued_at": st.one_of(NUMBERS, st.integers(1_700_000_000, 1_900_000_000), JSON),
+        "refresh_token": SECRETS,
+        "scope": JSON,
+        "code": st.one_of(st.integers(0, 30), JSON),
+        "error": JSON,
+    },
+)
+
+TEXTS = st.one_of(
+    st.text(max_size=40),
+    SECRETS,
+    JSON.map(json.dumps),
+    TOKEN_DOCUMENTS.map(json.dumps),
+    TOKEN_DOCUMENTS.map(lambda document: json.dumps(document)[:-3]),
+    st.just(DEEP),
+    st.just('{"expires_in": ' + "9" * 5000 + "}"),
+)
+
+BODIES = st.one_of(st.binary(max_size=60), TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")))
+
+HEADER_TEXTS = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40)
+DATES = st.from_regex(
+    r"[A-Z][a-z]{2},? ?[0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,5} [0-9:]{0,9} ?[A-Z+0-9-]{0,6}", fullmatch=True
+)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Retry-After": st.one_of(
+            HEADER_TEXTS,
+            DATES,
+            NUMBERS.map(str),
+            st.sampled_from(["²", "Fri, 31 Dec 9999 23:59:59 -2359", "1 Jan 1 0 0"]),
+        ),
+        "Content-Encoding": st.sampled_from(["gzip", "deflate", "br", "zstd", "gzip, gzip", "x"]),
+        "Content-Type": st.one_of(HEADER_TEXTS, st.sampled_from(["text/html; charset=utf-16", "x; charset=nonsense"])),
+        "Content-Length": st.one_of(HEADER_TEXTS, st.just("99999")),
+        "Transfer-Encoding": st.just("chunked"),
+        "Location": st.one_of(HEADER_TEXTS, st.sampled_from(["http://[", f"https://evil.example/{CANARY}"])),
+        "Set-Cookie": HEADER_TEXTS,
+        "WWW-Authenticate": HEADER_TEXTS,
+    },
+)
+
+
+@dataclass
+class Answer:
+    """What comes back instead of the model's answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def response(self, request: requests.PreparedRequest) -> requests.Response:
+        raw = HTTPResponse(io.BytesIO(self.body), self.headers, self.status, preload_content=False, reason="Any")
+        return HTTPAdapter().build_response(request, raw)
+
+
+ANSWERS = st.builds(
+    Answer,
+    status=st.one_of(
+        st.just(200),
+        st.just(200),
+        st.sampled_from([201, 204, 302, 400, 401, 403, 429, 500, 503]),
+        st.integers(100, 999),
+    ),
+    headers=HEADERS,
+    body=BODIES,
+)
+
+
+class _TelenorThatAnswersAnything(TelenorModel):
+    """Telenor, except for some operations; what it issues is accepted, also where its answer is a mess."""
+
+    answers: Mapping[str, list[Answer]]
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        operation = {"/oauth/v2/token": "token", "/oauth/v2/logout": "logout"}.get(request.path_url, "verify")
+        if not self.answers.get(operation):
+            return super().send(request)
+        self.intercept(operation)
+        if operation == "logout":
+            self._logout(request)
+        return self.answers[operation].pop().response(request)
+
+
+class _World(World):
+    """One whose contents may be anything, also JSON that is too deep to be read."""
+
+    def token_of(self, version_id: str | None) -> str | None:
+        try:
+            return super().token_of(version_id)
+        except RecursionError:
+            return None
+
+
+def _world(answers: Mapping[str, list[Answer]] | None = None) -> World:
+    world = _World()
+    check_logout = world.telenor.on_logout
+
+    def on_logout(token: str) -> None:
+        check_logout(token)
+        if world.current is None:
+            assert token not in world.secret.content.get(str(world.secret.current), ""), "P3: as consumers may read it"
+
+    telenor = _TelenorThatAnswersAnything(world.clock.now, world.telenor.intercept)
+    telenor.answers = answers or {}
+    telenor.on_logout = on_logout
+    # Those of the model begin with 1, which a hand or Telenor may have used here too.
+    telenor.tokens = {token: Issued(BEGIN + timedelta(seconds=3599)) for token in (CURRENT_TOKEN, OTHER_TOKEN)}
+    world.telenor = telenor
+    return world
+
+
+def _runs(world: World, action: Action) -> None:
+    """Run a few times. Whatever but RotationError passes through, and so does what the models find broken."""
+    for number, asked in enumerate([action, Action.RENEW_IF_DUE, Action.RENEW_IF_DUE]):
+        run = Run(world, asked, request_id=f"0000000{number}-run-of-the-fuzz-test-{number:04}")
+        run.finish()
+        world.clock.advance(minutes=11)
+        assert CANARY not in "\n".join(world.log.lines), "P4: in the log"
+        assert CANARY not in repr([label for label in world.secret.labels if label.startswith("LIVE_2")]), "P4: a label"
+        assert CANARY not in repr(run.report), "P4: in the report"
+
+
+ACTIONS = st.sampled_from(Action)
+
+
+@fuzz
+@example(Action.ROTATE_NOW, [Answer(200, {}, b"[" * 100_000)], [Answer(200, {}, b"x" * 100_000)])
+@given(action=ACTIONS, token=st.lists(ANSWERS, min_size=1, max_size=6), logout=st.lists(ANSWERS, max_size=6))
+def test_any_answer_of_telenor_is_survived(action: Action, token: list[Answer], logout: list[Answer]) -> None:
+    world = _world()
+    _runs(world, Action.RENEW_IF_DUE)
+    assert isinstance(world.telenor, _TelenorThatAnswersAnything)
+    world.telenor.answers = {"token": token, "logout": logout}
+    before = world.current
+    run = Run(world, action, request_id="7d8f1c9e-the-run-with-the-answers-x")
+    run.finish()
+    assert CANARY not in "\n".join(world.log.lines)
+    if run.report.has_failed:
+        assert world.current == before, "P6: a failing request touches nothing that is published"
+    world.clock.advance(minutes=40)
+    world.telenor.answers = {}
+    _runs(world, Action.ROTATE_NOW)
+    assert world.telenor.is_live(str(world.current)), "P5"
+
+
+@fuzz
+@given(action=ACTIONS, verify=st.lists(ANSWERS, min_size=1, max_size=2))
+def test_any_answer_to_the_verification_is_survived(action: Action, verify: list[Answer]) -> None:
+    world = _world({"verify": verify})
+    world.verify_url = "https://telenor.example/verify"
+    _runs(world, action)
+    assert world.telenor.is_live(str(world.current))
+
+
+@fuzz
+@given(
+    action=ACTIONS,
+    content=st.one_of(
+        TEXTS,
+        st.fixed_dictionaries(
+            {},
+            optional={
+                name: st.one_of(SECRETS, JSON, st.sampled_from(["a:b", "ø", "", "a", "\ud800", "\u2028"]))
+                for name in ("client_id", "client_secret", "username", "password")
+            },
+        ).map(json.dumps),
+    ),
+)
+@example(action=Action.ROTATE_NOW, content=json.dumps({"client_id": "\ud800", "client_secret": CANARY}))
+@example(action=Action.ROTATE_NOW, content=json.dumps({"client_id": "a", "client_secret": f"{CANARY}\udfff"}))
+def test_any_content_of_the_credentials_secret_is_survived(action: Action, content: str) -> None:
+    world = _world()
+    credentials = world.secretsmanager.secrets[CREDENTIALS]
+    good = credentials.content[str(credentials.current)]
+    credentials.content[str(credentials.current)] = content
+    _runs(world, action)
+    credentials.content[str(credentials.current)] = good
+    world.clock.advance(minutes=40)
+    _runs(world, Action.RENEW_IF_DUE)
+    assert world.telenor.is_live(str(world.current)), "P5"
+
+
+DIGITS = st.integers(-12_600, 16_200).map(lambda seconds: f"{BEGIN + timedelta(seconds=seconds):%Y%m%dT%H%M%SZ}")
+ODD_INSTANTS = st.sampled_from(
+    [
+        "00010101T000000Z",
+        "99991231T235959Z",
+        "20261323T256161Z",
+        "20260230T000000Z",
+        "20261123T213060Z",
+        "21991231T235959Z",
+    ]
+)
+INSTANTS = st.one_of(DIGITS, DIGITS, DIGITS, ODD_INSTANTS)
+LABELS = st.one_of(
+    st.builds("LIVE_{}_{}_{}".format, INSTANTS, INSTANTS, st.sampled_from(["x", "3fa85f64", "\n", "_", "æ"])),
+    st.builds("LIVE_{}".format, st.text(max_size=20)),
+    st.sampled_from(["LIVE_", "LIVE", "AWSPENDING", "live_x", "LIVE_\u0662\u0660261123T213000Z_20261123T222959Z_x"]),
+    st.text(min_size=1, max_size=30).filter(lambda label: not label.startswith("AWS")),
+)
+VERSIONS = st.lists(st.tuples(TEXTS, st.lists(LABELS, max_size=5)), max_size=5)
+
+
+@fuzz
+@given(action=ACTIONS, versions=VERSIONS, current=st.integers(0, 5))
+def test_any_content_and_labels_of_the_token_secret_are_survived(
+    action: Action, versions: list[tuple[str, list[str]]], current: int
+) -> None:
+    world = _world()
+    for number, (content, labels) in enumerate(versions):
+        version_id = f"by-hand-{number}"
+        world.secret.content[version_id] = content
+        world.secret.labels |= dict.fromkeys(labels[: (18 - len(world.secret.labels))], version_id)
+    if current < len(versions):
+        world.secret.make_current(f"by-hand-{current}")
+    _runs(world, action)
+    world.clock.advance(minutes=60)
+    _runs(world, Action.ROTATE_NOW)
+    if not world.runs[-3].report.has_failed:
+        assert world.telenor.is_live(str(world.current))
+
+
+NAMES = (
+    "CREDENTIALS_SECRET_ID",
+    "TOKEN_SECRET_ID",
+    "TELENOR_BASE_URL",
+    "TELENOR_SCOPE",
+    "GRACE_SECONDS",
+    "RENEW_AT_FRACTION",
+    "SCHEDULE_MINUTES",
+    "VERIFY_URL",
+)
+URLS = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["https://", "http://", "HTTPS:", "ftp://", "//", ""]),
+    st.one_of(
+        st.text(max_size=15),
+        st.sampled_from(
+            ["localhost", "127.0.0.1", "[::1]", "[::1", "a..b", "a" * 64 + ".no", f"u:{CANARY}@a.no", "api.no"]
+        ),
+    ),
+    st.sampled_from(["", ":0", ":443", ":99999", ":x", ":²"]),
+    st.one_of(st.just(""), st.text(max_size=10), st.sampled_from(["/?q", "/#f", f"/{CANARY}"])),
+)
+ENVIRONMENTS = st.fixed_dictionaries(
+    {"CREDENTIALS_SECRET_ID": st.just("telenor/credentials"), "TOKEN_SECRET_ID": st.just("telenor/token")},
+    optional={
+        name: st.one_of(st.text(max_size=20), SECRETS, NUMBERS.map(str), URLS, st.sampled_from(["0", "1e2", "a b"]))
+        for name in NAMES[2:]
+    },
+)
+BROKEN_ENVIRONMENTS = st.one_of(
+    ENVIRONMENTS, st.dictionaries(st.sampled_from(NAMES), st.one_of(st.text(max_size=20), SECRETS, URLS))
+)
+EVENTS = st.one_of(
+    JSON,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.one_of(JSON, SECRETS, st.sampled_from([*Action, "telenor/other", "a b", "a  b", "a\n"]))
+            for name in ("action", "credentials_secret_id", "token_secret_id", "scope", "detail")
+        },
+    ),
+)
+
+
+def _settings(environment: Mapping[str, str], event: object) -> Settings | None:
+    """Return the settings; a refusal says nothing of what it refuses."""
+    try:
+        return settings_from(environment, event)
+    except InvalidInputError as error:
+        refusal = error
+    told = "".join(traceback.format_exception(refusal)) + repr(vars(refusal))
+    assert CANARY not in told, "P4"
+    assert str(refusal)
+    return None
+
+
+@fuzz
+@given(environment=BROKEN_ENVIRONMENTS, event=EVENTS)
+def test_any_environment_and_event_are_refused_or_can_be_worked_with(
+    environment: dict[str, str], event: object
+) -> None:
+    settings = _settings(environment, event)
+    if settings is None:
+        return
+    assert timedelta(0) <= settings.policy.grace <= timedelta(days=1)
+    assert 0 < settings.policy.renew_at_fraction < 1
+    assert timedelta(0) < settings.policy.schedule <= timedelta(days=1)
+    for url in (settings.base_url, settings.verify_url or settings.base_url):
+        # Raises where requests could not send to it.
+        requests.Request("GET", url).prepare()
+    world = _world()
+    world.policy = settings.policy
+    _runs(world, settings.action)
+    assert world.current
+
+
+@fuzz
+@given(
+    scope=st.one_of(st.text(max_size=20), st.sampled_from(["a b", "incidents.read", "a\tb"])),
+    granted=TOKEN_DOCUMENTS,
+)
+def test_any_scope_asked_for_and_granted_is_survived(scope: str, granted: dict[str, object]) -> None:
+    settings = _settings({"CREDENTIALS_SECRET_ID": CREDENTIALS, "TOKEN_SECRET_ID": TOKEN}, {"scope": scope})
+    assert settings is None or settings.scope == (scope or None)
+    document = {"access_token": OTHER_TOKEN, "expires_in": 3599} | {"scope": granted.get("scope")}
+    world = _world({"token": [Answer(200, {}, json.dumps(document).encode())]})
+    _runs(world, Action.RENEW_IF_DUE)
+    assert world.current == OTHER_TOKEN
