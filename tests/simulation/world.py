@@ -203,7 +203,7 @@ class World:
         """Return the token that a version holds."""
         try:
             value = json.loads(self.secret.content[version_id or ""])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, RecursionError):
             return None
         token = value.get("access_token") if isinstance(value, dict) else None
         return token if isinstance(token, str) else None
