@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets as random
+import signal
 import sys
 import tempfile
 import time
@@ -394,6 +395,7 @@ def main() -> int:
     parser.add_argument("--ministack", type=Path, required=True, help="a Python with MiniStack")
     parser.add_argument("--runtime", type=Path, required=True, help="a Python with awslambdaric and boto3")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 140

@@ -71,6 +71,7 @@ class Emulator:
                 [self._python, _SCRIPT],
                 env=environment,
                 cwd=self._directory,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -84,9 +85,9 @@ class Emulator:
 
     def __exit__(self, *_: object) -> None:
         """End it and the functions that it has started."""
-        if self._process is None:
+        if self._process is None or self._process.stdin is None:
             return
-        self._process.terminate()
+        self._process.stdin.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

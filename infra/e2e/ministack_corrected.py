@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sys
+import threading
 from typing import Any
 
 from ministack import app
@@ -73,7 +76,18 @@ def let_minutes_pass_quickly(seconds_a_minute: float) -> None:
     scheduler._SCHEDULE_TICK_INTERVAL = 1.0  # noqa: SLF001
 
 
+def end_with_the_parent() -> None:
+    """End when whoever started this is gone, also if it was killed: its end of the pipe closes then."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+    end_with_the_parent()
     know_resource_policies()
     know_the_version_stage()
     let_minutes_pass_quickly(float(os.environ["SECONDS_A_MINUTE"]))
