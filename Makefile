@@ -10,7 +10,7 @@ SAM ?= $(or $(shell command -v sam),$(CURDIR)/.venv-sam/bin/sam)
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo test prove lint format build deploy validate e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	@$(PY) -W error -m pytest --cov --ignore tests/simulation
 	@# By itself: measuring coverage would double its time, and the tests above cover the handler.
 	@$(PY) -W error -m pytest tests/simulation
+
+prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant
+	@$(PY) -m tests.simulation
 
 lint: $(VENV)/.installed ## Check style and types: ruff, ruff format, mypy --strict
 	@$(PY) -m ruff check
@@ -63,7 +66,7 @@ lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt an
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* .aws-sam build .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # Python 3.13 runs in AWS, so the emulator and the runtime client run on it where the machine has it.
 PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \

@@ -150,15 +150,16 @@ class Rotation:
             )
             if self._revoke(oldest, at_once=True, hurried=True):
                 continue
+            if oldest.version_id not in self.report.revoked:
+                # Counted before its label goes, since the answer about that may be lost.
+                self.report.revocations_abandoned += 1
+                self.log.error(
+                    "a superseded token is given up although it was not revoked: it lives until it expires",
+                    extra={"superseded_version_id": oldest.version_id},
+                )
             if not self._forget(oldest):
                 # No label can be removed now, so that ending more tokens would make no room.
                 break
-            if oldest.version_id not in self.report.revoked:
-                self.report.revocations_abandoned += 1
-                self.log.error(
-                    "a superseded token is no longer tracked although it was not revoked: it lives until it expires",
-                    extra={"superseded_version_id": oldest.version_id},
-                )
 
     def _request_token(self, credentials: Credentials) -> Token:
         started_at = self.clock.now()

@@ -1,21 +1,23 @@
-"""Every crash and every fault of one run, and every order of two."""
+"""Every crash and every fault of one run, every order of two, and orders of three drawn at random."""
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
-import os
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING
+import itertools
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Self
 
+from handler.model import Action
 from tests.simulation.scenarios import FAULTS_BY_CALL, SCENARIOS
-from tests.simulation.world import BrokenPromiseError, Run, World
+from tests.simulation.telenor import Issue
+from tests.simulation.world import BEGIN, BrokenPromiseError, Run, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-IS_FULL = os.environ.get("SIMULATION") == "full"
-"""Whether to look at all that there is, which takes minutes."""
+    from collections.abc import Callable, Sequence
 
 CRASH = "crash"
 """The run is killed before the call that would come next."""
@@ -29,130 +31,211 @@ class Explored:
     states: int = 0
     crash_points: int = 0
     faults: int = 0
+    interleavings: int = 0
+    simulated_hours: float = 0.0
     violations: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: Explored) -> Self:
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        return self
+
+    def play(self, history: str, world: World, ending: Callable[[], None]) -> None:
+        """Note how a history ends."""
+        try:
+            ending()
+        except BrokenPromiseError as broken:
+            self.violations.append(f"{history}: {broken}")
+        self.histories += 1
+        self.simulated_hours += (world.clock.now() - BEGIN).total_seconds() / 3600
+
+
+# One run
 
 
 def crashes_and_faults(scenario: str, *, pairs: bool = False) -> Explored:
-    """Give each call of a run each fault, and kill the run before each; then let scheduled runs follow."""
+    """Give each call of a run each fault, and kill the run before each; then let scheduled runs follow.
+
+    With `pairs`, each call that comes after a fault gets each fault as well.
+    """
     explored = Explored()
-    for plan in _plans(scenario, pairs=pairs):
-        explored.histories += 1
-        explored.crash_points += CRASH in plan
-        explored.faults += sum(fate not in {None, CRASH} for fate in plan)
-        _guard(explored, f"{scenario}: {_told(plan)}", partial(_play, scenario, plan))
+    stack: list[tuple[str | None, ...]] = [()]
+    while stack:
+        fates = stack.pop()
+        world, run = _until(scenario, fates)
+        explored.states += len(fates) + 1
+        wrong = sum(fate is not None for fate in fates)
+        explored.faults += wrong
+        # What goes wrong next has the good calls up to there before it, so each history is looked at once.
+        while run.pending and wrong <= pairs:
+            _crash_here(explored, scenario, fates)
+            stack += [(*fates, fate) for fate in FAULTS_BY_CALL[run.pending]]
+            run.step()
+            fates = (*fates, None)
+            explored.states += 1
+        explored.play(f"{scenario}: {_told(fates)}", world, functools.partial(_end, world, run))
     return explored
 
 
-def _plans(scenario: str, *, pairs: bool) -> Iterator[tuple[str | None, ...]]:
-    """List the fates of the calls: one goes wrong, or two, or the run is killed."""
-    stack: list[tuple[str | None, ...]] = [()]
-    while stack:
-        prefix = stack.pop()
-        run = _until(scenario, prefix)
-        yield prefix
-        calls = 0
-        # What follows a fault is a history of its own, so that its calls get faults too when pairs are asked for.
-        wrong = sum(fate is not None for fate in prefix)
-        while run.pending:
-            good = prefix + (None,) * calls
-            if wrong <= pairs:
-                yield (*good, CRASH)
-                if wrong < 1 + pairs:
-                    stack += [(*good, fate) for fate in FAULTS_BY_CALL[run.pending]]
-            run.step()
-            calls += 1
+def _crash_here(explored: Explored, scenario: str, fates: tuple[str | None, ...]) -> None:
+    world, run = _until(scenario, fates)
+    run.crash()
+    explored.crash_points += 1
+    explored.play(f"{scenario}: {_told((*fates, CRASH))}", world, functools.partial(_end, world, run))
 
 
-def _until(scenario: str, prefix: tuple[str | None, ...]) -> Run:
-    world = World()
-    run = Run(world, SCENARIOS[scenario](world))
-    for fate in prefix:
-        if run.pending:
-            run.step(fate)
-    return run
+def _until(scenario: str, fates: Sequence[str | None]) -> tuple[World, Run]:
+    world, action = begin(scenario)
+    run = Run(world, action)
+    for fate in fates:
+        run.step(fate)
+    return world, run
 
 
-def _play(scenario: str, plan: tuple[str | None, ...]) -> None:
-    world = World()
-    run = Run(world, SCENARIOS[scenario](world))
-    for fate in plan:
-        if not run.pending:
-            break
-        if fate == CRASH:
-            run.crash()
-        else:
-            run.step(fate)
-        world.check()
-    run.finish()
+def _end(world: World, *runs: Run) -> None:
+    """Let everything go well from here on."""
+    for run in runs:
+        run.finish()
     world.check()
     world.telenor.refuses_verification = False
+    if len(runs) > 1 and world.telenor.issue is Issue.NEW_KILLS_OLD:
+        # Which of their tokens has killed the others nothing tells before the next one is due (docs/promises.md).
+        world.clock.advance(seconds=world.policy.renew_at_fraction * world.telenor.life.total_seconds())
     world.check_recovery()
 
 
-def _guard(explored: Explored, history: str, play: Callable[[], None]) -> None:
-    try:
-        play()
-    except BrokenPromiseError as broken:
-        explored.violations.append(f"{history}: {broken}")
+def _told(fates: Sequence[str | None]) -> str:
+    return " ".join(fate or "ok" for fate in fates) or "all goes well"
 
 
-def _told(plan: tuple[str | None, ...]) -> str:
-    return " ".join(fate or "ok" for fate in plan) or "all goes well"
+# Runs at once
 
 
-def orders(first: str, second: str, *, with_crash: bool) -> Explored:
-    """Run two at once in every order of their calls; the second scenario says what the other run is asked to do.
+def orders(scenario: str, other: Action, *, with_crash: bool, turns: int | None = None) -> Explored:
+    """Run two at once in every order of their calls: the scenario's own run, and another that is asked to do `other`.
 
-    A state that was reached in another order, with the same answers seen by both, is not gone on with.
+    A state that was reached in another order, with the same answers seen by both, is not gone on with. Each order
+    that leads through the states counts as one interleaving. `turns` bounds how often the one run gives way to the
+    other while both could go on.
     """
     explored = Explored()
-    seen: set[bytes] = set()
-    stack: list[str] = [""]
+    next_states: dict[bytes, list[bytes]] = defaultdict(list)
+    stack: list[tuple[str, bytes]] = [("", b"")]
     while stack:
-        path = stack.pop()
-        world, runs = _two(first, second)
+        path, before = stack.pop()
+        world, runs = _together(scenario, other)
         try:
             for letter in path:
-                run = runs["ab".index(letter.lower())]
-                if letter.isupper():
-                    run.crash()
-                else:
-                    run.step()
+                _move(runs, letter)
+            # What has been played needs not be played again for the first of the moves from here.
+            while True:
                 world.check()
+                moves = [letter for letter, run in zip("ab", runs, strict=True) if run.pending]
+                taken = _turns(path)
+                state = _state(world, runs, None if turns is None else (taken, path[-1:]))
+                is_known = state in next_states
+                next_states[before].append(state)
+                if is_known:
+                    break
+                next_states[state] = []
+                if not moves:
+                    explored.play(f"{scenario} with {other}: {path}", world, functools.partial(_end, world, *runs))
+                    break
+                if taken == turns and path[-1].lower() in moves:
+                    moves = [path[-1].lower()]
+                if with_crash and path == path.lower():
+                    explored.crash_points += len(moves)
+                    moves += [letter.upper() for letter in moves]
+                stack += [(path + letter, state) for letter in moves[1:]]
+                path, before = path + moves[0], state
+                _move(runs, moves[0])
         except BrokenPromiseError as broken:
-            explored.violations.append(f"{first} with {second}: {path}: {broken}")
-            continue
-        state = _state(world, runs)
-        if state in seen:
-            continue
-        seen.add(state)
-        explored.states += 1
-        pending = [letter for letter, run in zip("ab", runs, strict=True) if run.pending]
-        stack += [path + letter for letter in pending]
-        if with_crash and path == path.lower():
-            stack += [path + letter.upper() for letter in pending]
-            explored.crash_points += len(pending)
-        if not pending:
-            explored.histories += 1
-            world.telenor.refuses_verification = False
-            _guard(explored, f"{first} with {second}: {path}", world.check_recovery)
+            explored.violations.append(f"{scenario} with {other}: {path}: {broken}")
+    explored.states = len(next_states) - 1
+    explored.interleavings = _paths(next_states)
     return explored
 
 
-def _two(first: str, second: str) -> tuple[World, tuple[Run, Run]]:
-    world = World()
-    action = SCENARIOS[first](world)
-    other = SCENARIOS[second](World())
-    return world, (Run(world, action), Run(world, other))
+def _turns(path: str) -> int:
+    return sum(one != other for one, other in itertools.pairwise(path.lower()))
 
 
-def _state(world: World, runs: tuple[Run, Run]) -> bytes:
+def _paths(next_states: dict[bytes, list[bytes]]) -> int:
+    """Count the ways through the states."""
+
+    @functools.cache
+    def paths(state: bytes) -> int:
+        return sum(map(paths, next_states[state])) if next_states[state] else 1
+
+    return paths(b"")
+
+
+def orders_of_three(scenario: str, seed: int, samples: int) -> Explored:
+    """Run three at once in orders drawn at random; in half of them one is killed on its way."""
+    explored = Explored()
+    chance = random.Random(f"{scenario} {seed}")  # noqa: S311  to be repeated, not to be secret
+    for sample in range(samples):
+        world, runs = _together(scenario, *chance.choices(list(Action), k=2))
+        crash_at = chance.randrange(1, 60)
+        path = ""
+        try:
+            while pending := [letter for letter, run in zip("abc", runs, strict=True) if run.pending]:
+                letter = chance.choice(pending)
+                if sample % 2 and len(path) == crash_at:
+                    letter = letter.upper()
+                    explored.crash_points += 1
+                _move(runs, letter)
+                path += letter
+                world.check()
+                explored.states += 1
+        except BrokenPromiseError as broken:
+            explored.violations.append(f"{scenario} with {runs[1].action} and {runs[2].action}: {path}: {broken}")
+            continue
+        explored.interleavings += 1
+        asked = f"{scenario} with {runs[1].action} and {runs[2].action}"
+        explored.play(f"{asked}: {path}", world, functools.partial(_end, world, *runs))
+    return explored
+
+
+def _move(runs: Sequence[Run], letter: str) -> None:
+    run = runs["abc".index(letter.lower())]
+    if letter.isupper():
+        run.crash()
+    else:
+        run.step()
+
+
+def _together(scenario: str, *others: Action) -> tuple[World, list[Run]]:
+    world, action = begin(scenario)
+    return world, [Run(world, asked) for asked in (action, *others)]
+
+
+def _state(world: World, runs: Sequence[Run], bound: object = None) -> bytes:
+    """Tell apart all that could make a difference later."""
     told = (
         world.secret.content,
         world.secret.labels,
         world.telenor.tokens,
         world.clock.time,
         sorted(world.published),
-        [(run.pending, run.seen) for run in runs],
+        sorted(world.lost),
+        sorted(world.last_read_at.items()),
+        [(run.pending, run.is_gone, run.seen) for run in runs],
+        bound,
     )
     return hashlib.sha256(repr(told).encode()).digest()
+
+
+# Where a history begins
+
+
+def begin(scenario: str) -> tuple[World, Action]:
+    """Return a world of its own as the scenario prepares it, and what the run is asked to do."""
+    random.seed(0)  # the jitter of the backoff
+    return copy.deepcopy(_prepared(scenario))
+
+
+@functools.cache
+def _prepared(scenario: str) -> tuple[World, Action]:
+    world = World()
+    return world, SCENARIOS[scenario](world)

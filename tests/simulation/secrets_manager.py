@@ -6,11 +6,9 @@ after the write took effect, throttling.
 
 from __future__ import annotations
 
-import copy
-import itertools
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -65,6 +63,10 @@ class Secret:
         """Return the labels of a version."""
         return sorted(label for label, owner in self.labels.items() if owner == version_id)
 
+    def copy(self) -> Secret:
+        """Return the secret as it is now."""
+        return replace(self, content=dict(self.content), labels=dict(self.labels))
+
     def make_current(self, version_id: str) -> None:
         """Move AWSCURRENT, and AWSPREVIOUS to the version that had it."""
         if self.current not in {None, version_id}:
@@ -88,7 +90,7 @@ class SecretsManagerModel:
         self.intercept = intercept
         self.on_change: Callable[[], None] = lambda: None
         self.on_answer: Callable[[object], None] = lambda _answer: None
-        self._numbers = itertools.count(1)
+        self._versions = 0
 
     # What operators and tests do; never faulty.
 
@@ -210,7 +212,8 @@ class SecretsManagerModel:
         return self._call("UpdateSecretVersionStage", update, writes=True)
 
     def _new_id(self) -> str:
-        return str(uuid.UUID(int=next(self._numbers)))
+        self._versions += 1
+        return str(uuid.UUID(int=self._versions))
 
     def _find(self, secret_id: str) -> Secret:
         for name, secret in self.secrets.items():
@@ -234,13 +237,13 @@ class SecretsManagerModel:
             refuse("InternalServiceError", 500, retries=2)
         if fate == "lost-after":
             raise ReadTimeoutError(endpoint_url="model")
-        return copy.deepcopy(answer)
+        return answer
 
     def _act(self, act: Callable[[], dict[str, Any]], *, writes: bool) -> dict[str, Any]:
         if not writes:
             return act()
         self.on_change()
-        before = copy.deepcopy(self.secrets)
+        before = {name: secret.copy() for name, secret in self.secrets.items()}
         answer = act()
         self.before = before
         self.on_change()

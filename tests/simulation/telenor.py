@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -57,7 +56,7 @@ class TelenorModel(BaseAdapter):
         self.on_logout: Callable[[str], None] = lambda _token: None
         self.on_answer: Callable[[object], None] = lambda _answer: None
         self.on_lost_answer: Callable[[], None] = lambda: None
-        self._numbers = itertools.count(1)
+        self._issued = 0
 
     def is_live(self, token: str) -> bool:
         """Tell whether a token is accepted now."""
@@ -96,7 +95,8 @@ class TelenorModel(BaseAdapter):
             if self.issue is Issue.NEW_KILLS_OLD:
                 for old in live:
                     self.tokens[old].ended_at = now
-            token = f"CANARY-{next(self._numbers)}"
+            self._issued += 1
+            token = f"CANARY-{self._issued}"
             self.tokens[token] = Issued(now + self.life)
         expires_in = int((self.tokens[token].expires_at - now).total_seconds())
         return 200, json.dumps({"access_token": token, "expires_in": expires_in})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.explore import IS_FULL, crashes_and_faults
+from tests.simulation.explore import begin, crashes_and_faults
 from tests.simulation.scenarios import SCENARIOS
 
 
@@ -16,6 +16,12 @@ def test_no_single_crash_or_fault_breaks_a_promise(scenario: str) -> None:
     assert explored.faults
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS if IS_FULL else ["first_run", "reissued"])
+@pytest.mark.parametrize("scenario", ["first_run", "reissued", "verification_refused"])
 def test_no_two_faults_of_one_run_break_a_promise(scenario: str) -> None:
     assert crashes_and_faults(scenario, pairs=True).violations == []
+
+
+def test_a_token_is_given_up_loudly_also_where_the_answer_about_its_label_is_lost() -> None:
+    world, action = begin("ledger_full")
+    report = world.run(action, fates=[None, None, None, None, "503", "lost-after"])
+    assert report.revocations_abandoned == 1

@@ -19,18 +19,22 @@ from urllib3 import HTTPResponse
 from handler.config import Settings, settings_from
 from handler.errors import InvalidInputError
 from handler.model import Action
+from tests.simulation.explore import Explored
 from tests.simulation.telenor import Issued, TelenorModel
 from tests.simulation.world import BEGIN, CREDENTIALS, TOKEN, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FULL = os.environ.get("SIMULATION") == "full"
+IS_FULL = os.environ.get("SIMULATION") == "full"
+"""Whether to draw thirty times as much, as `make prove` does."""
+
+explored = Explored()
 
 CANARY = "CANARY"
 
 fuzz = settings(
-    max_examples=3000 if FULL else 100,
+    max_examples=3000 if IS_FULL else 100,
     deadline=None,
     derandomize=True,
     database=None,
@@ -155,6 +159,7 @@ class _TelenorThatAnswersAnything(TelenorModel):
 
 def _world(answers: Mapping[str, list[Answer]] | None = None) -> World:
     world = World()
+    explored.histories += 1
     check_logout = world.telenor.on_logout
 
     def on_logout(token: str) -> None:
@@ -331,6 +336,7 @@ def _settings(environment: Mapping[str, str], event: object) -> Settings | None:
     try:
         return settings_from(environment, event)
     except InvalidInputError as error:
+        explored.histories += 1
         refusal = error
     told = "".join(traceback.format_exception(refusal)) + repr(vars(refusal))
     assert CANARY not in told, "P4"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from dataclasses import dataclass, field
@@ -87,8 +88,8 @@ class Run:
         self.is_unknown = False
         self.may_abandon = world.may_abandon
         self._fate: str | None = None
-        self._is_gone = False
-        self._greenlet = _Process(self._run)
+        self.is_gone = False
+        self._greenlet: _Process | None = _Process(self._run)
         self._greenlet.owner = self
         self._go()
 
@@ -101,7 +102,7 @@ class Run:
 
     def crash(self) -> None:
         """Kill the process before the pending call."""
-        self._is_gone = True
+        self.is_gone = True
         self.world.lose_unpublished()
         self._go()
         assert self.pending is None
@@ -114,17 +115,21 @@ class Run:
 
     def intercept(self, operation: str) -> str | None:
         """Stop before a call; return its fate."""
-        if not self._is_gone:
+        if not self.is_gone:
             self.pending = operation
-            self._greenlet.parent.switch()
-        if self._is_gone:
+            getcurrent().parent.switch()
+        if self.is_gone:
             raise CrashError
         self.world.caller = self
         return self._fate
 
     def _go(self) -> None:
         self.pending = None
+        assert self._greenlet is not None
         self._greenlet.switch()
+        if self.pending is None:
+            # It is over, and a world can be copied again.
+            self._greenlet = None
 
     def _run(self) -> None:
         try:
@@ -148,6 +153,8 @@ class Run:
         )
         with Telenor(settings.base_url, world.clock, world.log) as telenor:  # type: ignore[arg-type]  # a smaller log
             telenor._session.mount("https://", world.telenor)  # noqa: SLF001  the outer edge
+            # To look for this machine's proxies at each request would take half of the simulation's time.
+            telenor._session.trust_env = False  # noqa: SLF001
             Rotation(
                 settings,
                 SecretsManager(world.secretsmanager, CREDENTIALS, TOKEN),  # type: ignore[arg-type]  # the model
@@ -201,12 +208,7 @@ class World:
 
     def token_of(self, version_id: str | None) -> str | None:
         """Return the token that a version holds."""
-        try:
-            value = json.loads(self.secret.content[version_id or ""])
-        except (KeyError, ValueError, RecursionError):
-            return None
-        token = value.get("access_token") if isinstance(value, dict) else None
-        return token if isinstance(token, str) else None
+        return _token_in(self.secret.content.get(version_id or "", ""))
 
     def tracked(self) -> set[str]:
         """Return the tokens in the ledger."""
@@ -249,7 +251,7 @@ class World:
             for token in self.published - self.excused - self.tracked() - {self.current}
             if self.telenor.is_live(token)
         }
-        if len(forgotten) > self._abandoned():
+        if forgotten and len(forgotten) > self._abandoned():
             raise BrokenPromiseError(f"P2: {sorted(forgotten)} published, alive, and neither current nor in the ledger")
         told = "\n".join([*self.log.lines, *self.secret.labels])
         if "CANARY" in told:
@@ -264,7 +266,7 @@ class World:
         self.tick(5)
         pending = set(self.telenor.live()) - {self.current} - self.lost - self.excused
         late = {token for token in pending if self._age(token) > self.policy.grace + 2 * self.policy.schedule}
-        if len(late) > self._abandoned():
+        if late and len(late) > self._abandoned():
             raise BrokenPromiseError(f"P5: {sorted(late)} should have been revoked by now")
 
     def _abandoned(self) -> int:
@@ -291,6 +293,16 @@ class World:
             return
         if token in self.last_read_at and self._age(token) < self.policy.grace:
             raise BrokenPromiseError(f"P1: {token} was read {self._age(token)} ago and is logged out")
+
+
+@functools.lru_cache(maxsize=1000)
+def _token_in(content: str) -> str | None:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    token = value.get("access_token") if isinstance(value, dict) else None
+    return token if isinstance(token, str) else None
 
 
 def _running() -> Run | None:

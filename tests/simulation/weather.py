@@ -1,0 +1,491 @@
+"""Bad weather: long histories of faults, hands and crashes, and consumers who live through them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar
+from uuid import NAMESPACE_URL, uuid5
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from handler.model import Action, Policy
+from tests.simulation.explore import Explored
+from tests.simulation.scenarios import FAULTS_BY_CALL
+from tests.simulation.telenor import Issue
+from tests.simulation.world import BEGIN, POLICY, TOKEN, BrokenPromiseError, Clock, Run, World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LIFE = timedelta(seconds=3599)
+# How far the clock of any run is from Telenor's.
+SKEW = timedelta(seconds=3)
+CRASH = -1
+
+_TICKS_A_DAY = 288
+# Shares of the ticks and of those.
+_TWO_AT_ONCE, _TWINS = 0.05, 0.5
+
+# Among twenty labels there is room for two of somebody else's.
+_FOREIGN_LABELS = ("hand-1", "hand-2")
+
+# A call's fate: None for a call that goes well, else the number of one of its faults, or the crash before it.
+FATES = st.lists(st.one_of(st.none(), st.none(), st.integers(CRASH, 6)), max_size=12)
+ACTIONS = st.sampled_from([Action.RENEW_IF_DUE, *Action])
+
+
+@dataclass
+class _SkewedClock(Clock):
+    """The clock of a machine that is off by some seconds."""
+
+    world_clock: Clock = field(default_factory=Clock)
+    skew: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        return self.world_clock.now() + self.skew
+
+    def sleep(self, seconds: float) -> None:
+        self.world_clock.sleep(seconds)
+
+
+class Weather(RuleBasedStateMachine):
+    """Any history of ticks, faults, crashes and hands: the promises hold at every step, and all mends itself."""
+
+    explored: ClassVar = Explored()
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The job's grace; the model checks a shorter one, since what the clocks are apart comes out of it.
+        self.world = World(policy=replace(POLICY, grace=POLICY.grace - 2 * SKEW))
+        self.token_outage = 0
+        self.logout_outage = 0
+        self.secrets_faults: list[int] = []
+        # The oldest version that a hand has made current since the job published last.
+        self.floor: str | None = None
+        self.by_hand: set[str] = set()
+        # Telenor ends a token by itself, so that the job cannot know that the current one is dead.
+        self.kills_old = False
+
+    # What happens
+
+    @initialize(issue=st.sampled_from(Issue))
+    def first_run(self, issue: Issue) -> None:
+        self.world.telenor.issue = issue
+        self.kills_old |= issue is Issue.NEW_KILLS_OLD
+        self._finish(self._begin())
+
+    @rule(times=st.integers(1, 8), skew=st.integers(-1, 1))
+    def scheduled_ticks(self, times: int, skew: int) -> None:
+        for _ in range(times):
+            self._advance(minutes=5)
+            self._finish(self._begin(skew=skew))
+            self._check()
+
+    @rule(fates=FATES, skew=st.integers(-1, 1))
+    def scheduled_tick_with_faults(self, fates: list[int | None], skew: int) -> None:
+        self._advance(minutes=5)
+        self._finish(self._begin(skew=skew), fates)
+
+    @rule(
+        action=st.sampled_from([Action.ROTATE_NOW, Action.ROTATE_AND_REVOKE_NOW]), fates=FATES, skew=st.integers(-1, 1)
+    )
+    def operator_forces(self, action: Action, fates: list[int | None], skew: int) -> None:
+        self._finish(self._begin(action, skew=skew), fates)
+
+    @rule(
+        first=ACTIONS,
+        second=ACTIONS,
+        is_twin=st.booleans(),
+        skew=st.integers(-1, 1),
+        moves=st.lists(st.tuples(st.booleans(), st.one_of(st.none(), st.none(), st.integers(CRASH, 6))), max_size=20),
+    )
+    def two_runs_overlap(
+        self, first: Action, second: Action, is_twin: bool, skew: int, moves: list[tuple[bool, int | None]]
+    ) -> None:
+        run = self._begin(first)
+        other = self._begin(second, request_id=run.request_id if is_twin else "", skew=skew)
+        for is_other, fate in moves:
+            self._step(other if is_other else run, fate)
+            self._check()
+        self._finish(run)
+        self._finish(other)
+
+    @rule(calls=st.integers(1, 20))
+    def token_endpoint_fails(self, calls: int) -> None:
+        self.token_outage = calls
+
+    @rule(calls=st.integers(1, 20))
+    def logouts_fail(self, calls: int) -> None:
+        self.logout_outage = calls
+
+    @rule(faults=st.lists(st.integers(0, 6), min_size=1, max_size=6))
+    def secrets_manager_fails(self, faults: list[int]) -> None:
+        self.secrets_faults = faults
+
+    @rule(seconds=st.one_of(st.integers(1, 1200), st.integers(1200, 9000)))
+    def time_passes(self, seconds: int) -> None:
+        self._advance(seconds=seconds)
+
+    @rule(issue=st.sampled_from(Issue))
+    def telenor_issues_otherwise(self, issue: Issue) -> None:
+        self.world.telenor.issue = issue
+        self.kills_old |= issue is Issue.NEW_KILLS_OLD
+
+    @precondition(lambda self: bool(self._older()))
+    @rule(data=st.data())
+    def hand_rolls_back(self, data: st.DataObject) -> None:
+        version_id = data.draw(st.sampled_from(self._older()))
+        self._forgive_untracked()
+        self.world.secretsmanager.update_secret_version_stage(
+            SecretId=TOKEN,
+            VersionStage="AWSCURRENT",
+            MoveToVersionId=version_id,
+            RemoveFromVersionId=str(self.world.secret.current),
+        )
+        self.floor = version_id
+
+    @rule(content=st.sampled_from(["", "{}", "CANARY-by-hand", '{"access_token": "CANARY-by-hand"}']))
+    def hand_puts_a_value(self, content: str) -> None:
+        self._forgive_untracked()
+        self.by_hand.add(self.world.secretsmanager.put_secret_value(SecretId=TOKEN, SecretString=content)["VersionId"])
+
+    @precondition(lambda self: bool(self._live_labels()))
+    @rule(data=st.data())
+    def hand_removes_a_label(self, data: st.DataObject) -> None:
+        label = data.draw(st.sampled_from(self._live_labels()))
+        owner = self.world.secret.labels[label]
+        token = self.world.token_of(owner)
+        if token and token == self.world.current:
+            self.world.touched_by_hand.add(token)
+        else:
+            self._forgive(token)
+        self.world.secretsmanager.update_secret_version_stage(
+            SecretId=TOKEN, VersionStage=label, RemoveFromVersionId=owner
+        )
+
+    @precondition(lambda self: len(self.world.secret.labels) < 16)
+    @rule(
+        label=st.sampled_from([*_FOREIGN_LABELS, "LIVE_", "LIVE_by_hand", "LIVE_20260101T000000Z_20260101T010000Z_x"]),
+        data=st.data(),
+    )
+    def hand_adds_a_label(self, label: str, data: st.DataObject) -> None:
+        version_id = data.draw(st.sampled_from(list(self.world.secret.content)))
+        # The label is taken from whoever has it, and may say that this token has died.
+        for touched in (version_id, self.world.secret.labels.get(label)):
+            self._forgive(self.world.token_of(touched))
+        self.world.secretsmanager.update_secret_version_stage(
+            SecretId=TOKEN, VersionStage=label, MoveToVersionId=version_id
+        )
+
+    # What holds
+
+    @invariant()
+    def promises_hold(self) -> None:
+        self._check()
+
+    def teardown(self) -> None:
+        """Good weather returns: one scheduled run mends what consumers read, and an hour all the rest."""
+        self.token_outage = self.logout_outage = 0
+        self.secrets_faults = []
+        for times in range(14):
+            self._advance(minutes=5)
+            self._finish(self._begin())
+            self._check()
+            current = self.world.current
+            is_good = current and self.world.telenor.is_live(current) and current in self.world.tracked()
+            if times and not is_good and not self.kills_old and current not in self.world.excused:
+                raise BrokenPromiseError("P5: after a scheduled run the current token is dead or not in the ledger")
+        self.world.check_recovery()
+        self.explored.histories += 1
+        self.explored.simulated_hours += (self.world.clock.now() - BEGIN).total_seconds() / 3600
+
+    # How
+
+    def _begin(self, action: Action = Action.RENEW_IF_DUE, request_id: str = "", skew: int = 0) -> Run:
+        world, clock, policy = self.world, self.world.clock, self.world.policy
+        world.may_abandon = len(self._live_labels()) >= 14
+        world.policy, world.clock = POLICY, _SkewedClock(world_clock=clock, skew=skew * SKEW)
+        try:
+            return Run(world, action, request_id)
+        finally:
+            world.policy, world.clock = policy, clock
+
+    def _finish(self, run: Run, fates: Sequence[int | None] = ()) -> None:
+        for fate in itertools.chain(fates, itertools.repeat(None)):
+            if not run.pending:
+                break
+            self._step(run, fate)
+        if self.world.secret.current not in self.by_hand | {self.floor}:
+            self.floor = None
+
+    def _step(self, run: Run, fate: int | None) -> None:
+        if not run.pending:
+            return
+        self.explored.states += 1
+        if fate == CRASH:
+            self.explored.crash_points += 1
+            run.crash()
+            return
+        if fate is None:
+            fate = self._weather(run.pending)
+        self.explored.faults += fate is not None
+        faults = FAULTS_BY_CALL[run.pending]
+        run.step(None if fate is None else faults[fate % len(faults)])
+
+    def _weather(self, operation: str) -> int | None:
+        if operation == "token" and self.token_outage:
+            self.token_outage -= 1
+            return self.token_outage
+        if operation == "logout" and self.logout_outage:
+            self.logout_outage -= 1
+            return self.logout_outage
+        if operation not in {"token", "logout", "verify"} and self.secrets_faults:
+            return self.secrets_faults.pop()
+        return None
+
+    def _advance(self, **time: float) -> None:
+        self.world.clock.advance(**time)
+        # Reads lag for a moment, not for minutes.
+        self.world.secretsmanager.before = {}
+
+    def _forgive(self, token: str | None) -> None:
+        self.world.excused |= {token} if token else set()
+
+    def _forgive_untracked(self) -> None:
+        """Excuse a current token whose label a hand took, and which a hand then replaces: no trace of it is left."""
+        if self.world.current not in self.world.tracked():
+            self._forgive(self.world.current)
+
+    def _check(self) -> None:
+        # A clock that is ahead takes a token as expired a little early.
+        now = self.world.clock.now()
+        for token in self.world.published & self.world.telenor.tokens.keys():
+            expires_at = self.world.telenor.tokens[token].expires_at
+            # One whose life was prolonged by an answer that was never published lives on after what its label says.
+            if expires_at - now <= 2 * SKEW or expires_at > self._told_expiry(token) + 2 * SKEW:
+                self._forgive(token)
+        self.world.check()
+
+    def _told_expiry(self, token: str) -> datetime:
+        documents = (json.loads(value) for value in self.world.secret.content.values() if token in value)
+        told = [document["expires_at"] for document in documents if "expires_at" in document]
+        return datetime.fromtimestamp(max(told, default=0), UTC)
+
+    def _older(self) -> list[str]:
+        """List what a hand may go back to; going forward again, it would supersede without a trace."""
+        versions = list(self.world.secret.content)
+        if self.world.secret.current is None:
+            return []
+        end = min(versions.index(version) for version in (self.world.secret.current, self.floor) if version)
+        return [version for version in versions[:end] if self._can_be_told(version)]
+
+    def _can_be_told(self, version_id: str) -> bool:
+        """Tell whether the job could know that this version's token is dead."""
+        is_tracked = any(label.startswith("LIVE_") for label in self.world.secret.labels_of(version_id))
+        return not is_tracked or self.world.telenor.is_live(self.world.token_of(version_id) or "")
+
+    def _live_labels(self) -> list[str]:
+        return sorted(label for label in self.world.secret.labels if label.startswith("LIVE_"))
+
+
+def long_histories(max_examples: int, steps: int) -> settings:
+    """Return how many histories of how many steps Hypothesis looks at; the same ones each time."""
+    return settings(
+        max_examples=max_examples,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        print_blob=False,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        # A history is long on purpose.
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+
+
+def any_history(number: int, max_examples: int, steps: int) -> Explored:
+    """Look at histories that no other number leads to."""
+    explored = Explored()
+    machine = type("Weather", (Weather,), {"explored": explored})
+    try:
+        run_state_machine_as_test(seed(number)(machine), settings=long_histories(max_examples, steps))
+    except BrokenPromiseError as broken:
+        explored.violations.append(f"long histories of seed {number}: {broken} {broken.__notes__}")
+    return explored
+
+
+# Consumers
+
+
+class Consumers:
+    """They read at any moment, and at any moment up to the grace after that the token must be accepted."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.least_left = LIFE
+        self._held: deque[tuple[str, datetime]] = deque()
+        # The last moment to read a token is right before the write that supersedes it.
+        world.secretsmanager.on_change = self.read
+
+    def read(self) -> None:
+        self.world.look()
+        if self.world.current:
+            self._held.append((self.world.current, self.world.clock.now()))
+
+    def use(self) -> None:
+        """Use what was read a grace ago for the last time; a token that is dead never comes back to life."""
+        while self._held and self._held[0][1] + self.world.policy.grace <= self.world.clock.now():
+            token, read_at = self._held.popleft()
+            self.least_left = min(self.least_left, self._died_at(token) - read_at)
+
+    def check(self) -> None:
+        """Check P1 for what was read a grace ago."""
+        self.use()
+        if self.least_left < self.world.policy.grace:
+            raise BrokenPromiseError(f"P1: a token was accepted for no more than {self.least_left} after it was read")
+
+    def _died_at(self, token: str) -> datetime:
+        issued = self.world.telenor.tokens[token]
+        return issued.expires_at if issued.ended_at is None else min(issued.ended_at, issued.expires_at)
+
+
+@dataclass
+class _Storms:
+    """Spells in which any call may go wrong and any run may be killed, none longer than the job can bear."""
+
+    chance: random.Random
+    longest: timedelta
+    explored: Explored
+    begins_at: datetime = BEGIN
+    ends_at: datetime = BEGIN
+
+    def strikes(self, now: datetime, share: float) -> bool:
+        if now >= self.ends_at:
+            # After each there is time for a run that renews.
+            self.begins_at = now + POLICY.schedule * self.chance.uniform(2, 40)
+            self.ends_at = self.begins_at + self.longest * self.chance.random()
+        return now >= self.begins_at and self.chance.random() < share
+
+    def step(self, run: Run) -> None:
+        now = run.world.clock.now()
+        if self.strikes(now, 0.05):
+            run.crash()
+            self.explored.crash_points += 1
+        elif run.pending and self.strikes(now, 0.6):
+            run.step(self.chance.choice(FAULTS_BY_CALL[run.pending]))
+            self.explored.faults += 1
+        else:
+            run.step()
+
+
+def storms(seed: int, days: int) -> Explored:
+    """Let scheduled runs go through storms that are shorter than the slack, and consumers live through them."""
+    world, chance, explored = World(), random.Random(seed), Explored()  # noqa: S311  to be repeated, not to be secret
+    consumers = Consumers(world)
+    weather = _Storms(chance, slack(POLICY) - POLICY.schedule, explored)
+    try:
+        for tick in range(days * _TICKS_A_DAY):
+            at = BEGIN + tick * POLICY.schedule
+            for moment in sorted([chance.random(), chance.random()]):
+                world.clock.time = max(world.clock.time, at - moment * POLICY.schedule)
+                consumers.read()
+            world.clock.time = max(world.clock.time, at)
+            world.secretsmanager.before = {}
+            runs = [Run(world, request_id=str(uuid5(NAMESPACE_URL, f"{seed} {tick}")))]
+            if chance.random() < _TWO_AT_ONCE:
+                runs.append(Run(world, request_id=runs[0].request_id if chance.random() < _TWINS else ""))
+            while pending := [run for run in runs if run.pending]:
+                weather.step(chance.choice(pending))
+                explored.states += 1
+            world.check()
+            consumers.check()
+            explored.histories += len(runs)
+            if tick % _TICKS_A_DAY == _TICKS_A_DAY - 1:
+                _clean_up(world)
+        world.check_recovery()
+    except BrokenPromiseError as broken:
+        explored.violations.append(f"storms of seed {seed}, tick {tick}: {broken}")
+    explored.simulated_hours = (world.clock.now() - BEGIN).total_seconds() / 3600
+    return explored
+
+
+def _clean_up(world: World) -> None:
+    """Drop what nobody asks for again, as Secrets Manager does with versions that have no label."""
+    tokens, labelled = world.telenor.tokens, set(world.secret.labels.values())
+    for token in [token for token, issued in tokens.items() if issued.expires_at + LIFE < world.clock.now()]:
+        del tokens[token]
+    for version_id in world.secret.content.keys() - labelled:
+        del world.secret.content[version_id]
+    world.published &= tokens.keys()
+    world.lost &= tokens.keys()
+
+
+# The slack
+
+
+def slack(policy: Policy) -> timedelta:
+    """Return the longest outage that consumers do not notice, as P1 says."""
+    renewal = min(policy.renew_at_fraction * LIFE, LIFE - policy.grace - policy.schedule)
+    return LIFE - renewal - policy.grace - policy.schedule
+
+
+def _least_left(policy: Policy, phase: float, start: float, outage: timedelta, explored: Explored) -> timedelta:
+    """Return how long the unluckiest consumer's token was accepted after it was read.
+
+    The token is published `phase` seconds after a scheduled run, and the outage of the token endpoint begins `start`
+    seconds after that scheduled run.
+    """
+    world = World(policy=policy)
+    consumers = Consumers(world)
+    begin, end = BEGIN + timedelta(seconds=start), BEGIN + timedelta(seconds=start) + outage
+    world.clock.advance(seconds=phase)
+    world.run()
+    for tick in range(1, 30):
+        at = BEGIN + tick * policy.schedule
+        world.clock.time = max(world.clock.time, at)
+        run = Run(world)
+        while run.pending:
+            is_out = run.pending == "token" and begin <= world.clock.now() < end
+            run.step("503" if is_out else None)
+            explored.faults += is_out
+        consumers.read()
+        consumers.use()
+        if at > end + policy.grace + 2 * policy.schedule:
+            break
+    explored.simulated_hours += (world.clock.now() - BEGIN).total_seconds() / 3600
+    return consumers.least_left
+
+
+def outages(policy: Policy, outage: timedelta, steps: int) -> Explored:
+    """Let the token endpoint fail for a while, beginning at any time around the renewal.
+
+    The token is published at any time between two scheduled runs. `steps` is how many parts of a period are tried.
+    """
+    explored = Explored()
+    schedule = policy.schedule.total_seconds()
+    renewal = min(policy.renew_at_fraction * LIFE, LIFE - policy.grace - policy.schedule).total_seconds()
+    first, step = renewal // schedule * schedule, schedule / steps
+    phases = [0, 0.5, 1, *(number * step + 1 for number in range(1, steps))]
+    starts = [first + number * step for number in range(-steps, 2 * steps + 1)]
+    for phase, start in itertools.product(phases, starts):
+        left = _least_left(policy, phase, start, outage, explored)
+        explored.histories += 1
+        if left < policy.grace:
+            explored.violations.append(
+                f"P1: published {phase} s after a run, an outage of {outage} from {start} s on: accepted for {left}"
+            )
+    return explored
