@@ -9,20 +9,27 @@ PY := $(VENV)/bin/python
 SAM ?= $(or $(shell command -v sam),$(CURDIR)/.venv-sam/bin/sam)
 export SAM_CLI_TELEMETRY ?= 0
 
+# Node's example is tested where there is Node; elsewhere the test is skipped and says so.
+NODE := $(shell command -v node)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove lint format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo test examples prove lint format build deploy validate e2e lock clean build-TokenFunction
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded servers (SECONDS=60)
 	@mkdir -p build
 	@$(PY) -m infra.local --seconds $(SECONDS) --svg build/demo.svg
 
 test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
-	@$(PY) -W error -m pytest --cov --ignore tests/simulation
+	@$(PY) -W error -m pytest --cov --ignore tests/simulation --ignore tests/examples
 	@# By itself: measuring coverage would double its time, and the tests above cover the handler.
 	@$(PY) -W error -m pytest tests/simulation
+	@echo "Left to make examples, which needs the AWS CLI and Node.js: tests/examples"
+
+examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),examples/node/node_modules/.installed) ## Run the examples for consumers through rotations
+	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples
 
 prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant
 	@$(PY) -m tests.simulation
@@ -59,14 +66,15 @@ build-TokenFunction:
 lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
-	@for tool in sam checkov ministack runtime; do \
+	@for tool in sam checkov ministack runtime awscli; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
+	@$(if $(NODE),cd examples/node && npm update --package-lock-only --no-audit --no-fund --loglevel error,echo "There is no Node.js here: examples/node/package-lock.json stays as it is")
 
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* examples/node/node_modules .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # Python 3.13 runs in AWS, so the emulator and the runtime client run on it where the machine has it.
 PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
@@ -89,7 +97,15 @@ $(VENV)/.installed: requirements-dev.txt
 .venv-runtime/.installed: infra/requirements-runtime.txt
 	$(call install,$(PYTHON313))
 
+.venv-awscli/.installed: infra/requirements-awscli.txt
+	$(call install,$(PYTHON))
+
 $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
+
+examples/node/node_modules/.installed: examples/node/package-lock.json
+	@echo "Installing the locked packages into $(@D) ..."
+	@cd examples/node && npm ci --no-audit --no-fund --loglevel error
+	@touch $@
 
 define install
 	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'

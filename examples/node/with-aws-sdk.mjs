@@ -1,0 +1,54 @@
+// Call Telenor's API with the shared token, read through the AWS SDK for JavaScript v3.
+//
+// Reads paths from stdin, one a line, and prints the status of each answer.
+// Needs Node.js 20 or newer and @aws-sdk/client-secrets-manager.
+
+import { createInterface } from "node:readline";
+
+import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
+
+const BASE_URL = process.env.TELENOR_BASE_URL ?? "https://api.telenor.no";
+
+// Less than the GRACE_SECONDS of the token job, by a minute at least.
+const CACHE_SECONDS = Number(process.env.CACHE_SECONDS ?? 300);
+
+const secrets = new SecretsManagerClient();
+let cached;
+
+/** Return the shared token: from the cache, or read anew if that is too old or `fresh` is asked for. */
+async function accessToken({ fresh = false } = {}) {
+  const now = Date.now();
+  const isYoung = cached !== undefined && now - cached.readAt < CACHE_SECONDS * 1000;
+  if (fresh || !isYoung) {
+    const command = new GetSecretValueCommand({ SecretId: process.env.TOKEN_SECRET_ID });
+    const { SecretString } = await secrets.send(command);
+    cached = { token: JSON.parse(SecretString).access_token, readAt: now };
+  }
+  return cached.token;
+}
+
+/** Send one request. */
+function call(path, token) {
+  const headers = { Authorization: `Bearer ${token}` };
+  return fetch(BASE_URL + path, { headers, signal: AbortSignal.timeout(10_000) });
+}
+
+/** GET a path; a 401 is met with the token that is current now, if it is another one. */
+async function get(path) {
+  const token = await accessToken();
+  const response = await call(path, token);
+  if (response.status === 401) {
+    const current = await accessToken({ fresh: true });
+    if (current !== token) {
+      await response.body?.cancel();
+      return call(path, current);
+    }
+  }
+  return response;
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const response = await get(line.trim());
+  await response.body?.cancel();
+  console.log(response.status);
+}

@@ -1,0 +1,52 @@
+"""Call Telenor's API through Authlib, with the token document as `token=` just as it is in the secret.
+
+Reads paths from stdin, one a line, and prints the status of each answer.
+Needs authlib, aws-lambda-powertools (which reads the secret and caches it), boto3 and requests.
+"""
+
+import os
+import sys
+from http import HTTPStatus
+from typing import Any
+
+from authlib.integrations.base_client import InvalidTokenError
+from authlib.integrations.requests_client import OAuth2Session
+from aws_lambda_powertools.utilities.parameters import get_secret
+
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+
+# Less than the GRACE_SECONDS of the token job, by a minute at least.
+CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
+
+
+def token_document(*, fresh: bool = False) -> dict[str, Any]:
+    """Return the token document: from the cache, or read anew if that is too old or `fresh` is asked for."""
+    return get_secret(os.environ["TOKEN_SECRET_ID"], transform="json", max_age=CACHE_SECONDS, force_fetch=fresh)
+
+
+session = OAuth2Session(token=token_document())
+
+
+def call(path: str) -> int:
+    """Send one request, and return the status of its answer."""
+    try:
+        return int(session.get(BASE_URL + path, timeout=10).status_code)
+    except InvalidTokenError:
+        # Authlib sends nothing when less than a minute is left until the document's expires_at.
+        return HTTPStatus.UNAUTHORIZED
+
+
+def get(path: str) -> int:
+    """GET a path; a 401 is met with the token that is current now, if it is another one."""
+    session.token = document = token_document()
+    status = call(path)
+    if status == HTTPStatus.UNAUTHORIZED:
+        session.token = current = token_document(fresh=True)
+        if current != document:
+            status = call(path)
+    return status
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(get(line.strip()), flush=True)

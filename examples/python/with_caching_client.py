@@ -1,0 +1,59 @@
+"""Call Telenor's API with the shared token, read through AWS's caching client for Secrets Manager.
+
+Reads paths from stdin, one a line, and prints the status of each answer.
+Needs aws-secretsmanager-caching, boto3 and requests.
+"""
+
+import json
+import os
+import sys
+from http import HTTPStatus
+
+import boto3
+import requests
+from aws_secretsmanager_caching import SecretCache, SecretCacheConfig
+
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+
+# Less than the GRACE_SECONDS of the token job, by a minute at least. The client's own default is an hour.
+CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
+
+client = boto3.client("secretsmanager")
+
+
+def new_cache() -> SecretCache:
+    """Return an empty cache."""
+    return SecretCache(SecretCacheConfig(secret_refresh_interval=CACHE_SECONDS), client)
+
+
+cache = new_cache()
+
+
+def access_token(*, fresh: bool = False) -> str:
+    """Return the shared token: from the cache, or read anew if that is too old or `fresh` is asked for."""
+    global cache
+    if fresh:
+        # Not refresh_secret_now(), which sleeps for 2.5 to 5 s before it reads.
+        cache = new_cache()
+    return str(json.loads(cache.get_secret_string(os.environ["TOKEN_SECRET_ID"]))["access_token"])
+
+
+def call(path: str, token: str) -> requests.Response:
+    """Send one request."""
+    return requests.get(BASE_URL + path, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+
+
+def get(path: str) -> requests.Response:
+    """GET a path; a 401 is met with the token that is current now, if it is another one."""
+    token = access_token()
+    response = call(path, token)
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        current = access_token(fresh=True)
+        if current != token:
+            response = call(path, current)
+    return response
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(get(line.strip()).status_code, flush=True)

@@ -1,0 +1,64 @@
+"""A Lambda function that calls Telenor's API with the shared token, read through AWS's own Lambda extension.
+
+Needs the layer "AWS Parameters and Secrets Lambda Extension", the variable TOKEN_SECRET_ID, and otherwise only what
+Lambda's Python brings. Invoke it with {"path": "/service-tickets/v2/incidents"}.
+"""
+
+import json
+import os
+from http import HTTPStatus
+from operator import itemgetter
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import urllib3
+
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+PORT = os.environ.get("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "2773")
+SECRET_ID = os.environ["TOKEN_SECRET_ID"]
+
+http = urllib3.PoolManager()
+secrets = boto3.client("secretsmanager")
+read_directly: dict[str, Any] = {"issued_at": 0}
+
+
+def from_extension() -> dict[str, Any]:
+    """Return the token document that the extension has, which is at most SECRETS_MANAGER_TTL old."""
+    answer = http.request(
+        "GET",
+        f"http://localhost:{PORT}/secretsmanager/get?secretId={quote(SECRET_ID, safe='')}",
+        headers={"X-Aws-Parameters-Secrets-Token": os.environ["AWS_SESSION_TOKEN"]},
+        timeout=5,
+    )
+    if answer.status != HTTPStatus.OK:
+        raise RuntimeError(f"the extension answered {answer.status}")
+    document: dict[str, Any] = json.loads(json.loads(answer.data)["SecretString"])
+    return document
+
+
+def access_token(*, fresh: bool = False) -> str:
+    """Return the shared token: from the extension, or directly from Secrets Manager if `fresh` is asked for."""
+    global read_directly
+    if fresh:
+        # The extension cannot be told to read again.
+        read_directly = json.loads(secrets.get_secret_value(SecretId=SECRET_ID)["SecretString"])
+        return str(read_directly["access_token"])
+    # What was read directly is the newer one until the extension reads again.
+    return str(max(read_directly, from_extension(), key=itemgetter("issued_at"))["access_token"])
+
+
+def call(path: str, token: str) -> urllib3.BaseHTTPResponse:
+    """Send one request."""
+    return http.request("GET", BASE_URL + path, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+
+
+def lambda_handler(event: dict[str, str], _context: object) -> dict[str, int]:
+    """GET a path; a 401 is met with the token that is current now, if it is another one."""
+    token = access_token()
+    response = call(event["path"], token)
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        current = access_token(fresh=True)
+        if current != token:
+            response = call(event["path"], current)
+    return {"status": response.status}

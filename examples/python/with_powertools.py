@@ -1,0 +1,44 @@
+"""Call Telenor's API with the shared token, read through Powertools for AWS Lambda.
+
+Reads paths from stdin, one a line, and prints the status of each answer.
+Needs aws-lambda-powertools, boto3 and requests.
+"""
+
+import os
+import sys
+from http import HTTPStatus
+
+import requests
+from aws_lambda_powertools.utilities.parameters import get_secret
+
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+
+# Less than the GRACE_SECONDS of the token job, by a minute at least.
+CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
+
+
+def access_token(*, fresh: bool = False) -> str:
+    """Return the shared token: from the cache, or read anew if that is too old or `fresh` is asked for."""
+    document = get_secret(os.environ["TOKEN_SECRET_ID"], transform="json", max_age=CACHE_SECONDS, force_fetch=fresh)
+    return str(document["access_token"])
+
+
+def call(path: str, token: str) -> requests.Response:
+    """Send one request."""
+    return requests.get(BASE_URL + path, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+
+
+def get(path: str) -> requests.Response:
+    """GET a path; a 401 is met with the token that is current now, if it is another one."""
+    token = access_token()
+    response = call(path, token)
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        current = access_token(fresh=True)
+        if current != token:
+            response = call(path, current)
+    return response
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(get(line.strip()).status_code, flush=True)

@@ -1,0 +1,56 @@
+"""Call Telenor's API through requests-oauthlib, with the token document as `token=` just as it is in the secret.
+
+Reads paths from stdin, one a line, and prints the status of each answer.
+Needs requests-oauthlib, aws-lambda-powertools (which reads the secret and caches it) and boto3.
+"""
+
+import logging
+import os
+import sys
+from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools.utilities.parameters import get_secret
+from oauthlib.oauth2 import TokenExpiredError
+from requests_oauthlib import OAuth2Session
+
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+
+# Less than the GRACE_SECONDS of the token job, by a minute at least.
+CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
+
+# At DEBUG the library logs the token itself.
+logging.getLogger("requests_oauthlib").setLevel(logging.INFO)
+
+
+def token_document(*, fresh: bool = False) -> dict[str, Any]:
+    """Return the token document: from the cache, or read anew if that is too old or `fresh` is asked for."""
+    return get_secret(os.environ["TOKEN_SECRET_ID"], transform="json", max_age=CACHE_SECONDS, force_fetch=fresh)
+
+
+session = OAuth2Session(token=token_document())
+
+
+def call(path: str) -> int:
+    """Send one request, and return the status of its answer."""
+    try:
+        return int(session.get(BASE_URL + path, timeout=10).status_code)
+    except TokenExpiredError:
+        # The library sends nothing when the document's expires_at has passed.
+        return HTTPStatus.UNAUTHORIZED
+
+
+def get(path: str) -> int:
+    """GET a path; a 401 is met with the token that is current now, if it is another one."""
+    session.token = document = token_document()
+    status = call(path)
+    if status == HTTPStatus.UNAUTHORIZED:
+        session.token = current = token_document(fresh=True)
+        if current != document:
+            status = call(path)
+    return status
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(get(line.strip()), flush=True)

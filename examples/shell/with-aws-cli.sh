@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Call Telenor's API with the shared token, read through the AWS CLI.
+#
+# Reads paths from stdin, one a line, and prints the status of each answer.
+# Needs bash, the AWS CLI (1 or 2), sed, and curl 7.55 or newer.
+set -euo pipefail
+
+base_url=${TELENOR_BASE_URL:-https://api.telenor.no}
+
+# Less than the GRACE_SECONDS of the token job, by a minute at least.
+cache_seconds=${CACHE_SECONDS:-300}
+
+token=''
+read_at=0
+
+# Read the shared token anew.
+read_token() {
+  local document
+  read_at=$SECONDS
+  document=$(aws secretsmanager get-secret-value --secret-id "$TOKEN_SECRET_ID" --query SecretString --output text)
+  # No JSON tool is needed: a token has neither quotes nor backslashes (RFC 6750, section 2.1).
+  token=$(printf '%s\n' "$document" | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p')
+}
+
+# Send one request. The header comes through a pipe: arguments can be seen by everybody on the machine.
+call() {
+  printf 'Authorization: Bearer %s\n' "$token" |
+    curl --silent --show-error --max-time 10 --header @- --output /dev/null --write-out '%{http_code}' "$base_url$1"
+}
+
+# GET a path; a 401 is met with the token that is current now, if it is another one.
+get() {
+  local status refused
+  if [[ -z $token ]] || ((SECONDS - read_at >= cache_seconds)); then
+    read_token
+  fi
+  status=$(call "$1")
+  if [[ $status == 401 ]]; then
+    refused=$token
+    read_token
+    if [[ $token != "$refused" ]]; then
+      status=$(call "$1")
+    fi
+  fi
+  echo "$status"
+}
+
+while read -r path; do
+  get "$path"
+done

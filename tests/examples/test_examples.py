@@ -1,0 +1,306 @@
+"""Each example, as the file that it is and in a process of its own, while tokens rotate.
+
+The examples' caches go by the machine's own clock, which a test cannot turn, so they are told to last for a second or
+four where they have to lapse; the hours of the job and of Telenor pass in an instant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import boto3
+import pytest
+import requests
+from botocore.config import Config
+
+from tests.examples.conftest import Tally
+from tests.examples.lambda_extension import LambdaExtension
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.conftest import World
+
+ROOT = Path(__file__).parents[2]
+PATH = "/service-tickets/v2/incidents"
+DRIVER = str(Path(__file__).with_name("lambda_driver.py"))
+AWS_CLI = ROOT / ".venv-awscli" / "bin"
+NODE_MODULES = ROOT / "examples" / "node" / "node_modules"
+
+GRACE_SECONDS = 600
+LONG_SECONDS = 300
+PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Example:
+    """A file of the repository, and what runs it."""
+
+    file: str
+    runs_it: tuple[str, ...]
+    looks_at_expiry: bool = False
+    """It sends nothing where the token document says that the token has expired."""
+    short_seconds: int = 1
+    """A cache that lapses soon, and not before the next call."""
+
+    @property
+    def command(self) -> list[str]:
+        return [*self.runs_it, str(ROOT / self.file)]
+
+
+PYTHON = (sys.executable,)
+LAMBDA = (sys.executable, DRIVER)
+
+EXAMPLES = [
+    Example("examples/python/with_powertools.py", PYTHON),
+    Example("examples/python/with_caching_client.py", PYTHON),
+    Example("examples/python/with_authlib.py", PYTHON, looks_at_expiry=True),
+    Example("examples/python/with_requests_oauthlib.py", PYTHON, looks_at_expiry=True),
+    Example("examples/python/with_lambda_extension.py", LAMBDA),
+    Example("examples/node/with-aws-sdk.mjs", ("node",)),
+    Example("examples/shell/with-aws-cli.sh", ("bash",), short_seconds=4),
+    Example("infra/consumer/app.py", LAMBDA),
+]
+
+
+def skip(reason: str) -> None:
+    """Skip what this machine cannot run; `make examples` has installed all of it, so there it is a failure."""
+    if os.environ.get("EXAMPLES") == "all":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(params=EXAMPLES, ids=lambda example: Path(example.file).stem)
+def example(request: pytest.FixtureRequest) -> Example:
+    example: Example = request.param
+    if example.runs_it == ("node",):
+        if shutil.which("node") is None:
+            skip("there is no Node.js on this machine")
+        if not NODE_MODULES.is_dir():
+            skip("the AWS SDK for JavaScript is not installed; `make examples` does that")
+    if example.runs_it == ("bash",):
+        if not AWS_CLI.is_dir():
+            skip("the AWS CLI is not installed; `make examples` does that")
+        if not (shutil.which("bash") and shutil.which("curl")):
+            skip("there is no bash, or no curl, on this machine")
+    return example
+
+
+@dataclass
+class Consumer:
+    """An example that runs, and what it did."""
+
+    example: Example
+    world: World
+    process: subprocess.Popen[str]
+    calls: int = 0
+    failed: int = 0
+    rotations: int = 0
+
+    def get(self) -> int:
+        """Let it call the API once, and return the status that it prints."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(PATH + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line.strip().isdigit(), f"{self.example.file} has ended or does not answer; its stderr says why"
+        self.calls += 1
+        self.failed += int(line) != 200
+        return int(line)
+
+    def get_for(self, seconds: float) -> None:
+        """Let it call the API without pause for some time, and twice at least."""
+        end = time.monotonic() + seconds
+        self.get()
+        self.get()
+        while time.monotonic() < end:
+            self.get()
+
+    def rotate(self, action: str = "rotate-now") -> None:
+        self.world.run(action)
+        self.rotations += 1
+
+    @property
+    def requests(self) -> int:
+        """What of it has reached the API."""
+        return sum(self._answers().values())
+
+    @property
+    def refused(self) -> int:
+        return self._answers().get("401", 0)
+
+    @property
+    def reads(self) -> int:
+        """How often Secrets Manager was asked for a value on its behalf."""
+        return self.world.aws.calls("example")["GetSecretValue"]
+
+    def tally(self, scenario: str) -> Tally:
+        return Tally(
+            scenario,
+            Path(self.example.file).name if "consumer" not in self.example.file else self.example.file,
+            self.rotations,
+            self.calls,
+            self.failed,
+            self.requests,
+            self.refused,
+            self.reads,
+        )
+
+    def _answers(self) -> Mapping[str, int]:
+        answers: Mapping[str, int] = self.world.telenor.state()["counters"].get("incidents", {})
+        return answers
+
+
+@pytest.fixture
+def consumers_world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Let the job's clock begin at the machine's time, which the libraries compare `expires_at` with."""
+    monkeypatch.setenv("GRACE_SECONDS", str(GRACE_SECONDS))
+    world.clock.advance(seconds=(datetime.now(UTC).replace(microsecond=0) - world.clock.now()).total_seconds())
+    world.run()
+    return world
+
+
+@contextmanager
+def running(example: Example, world: World, cache_seconds: int) -> Iterator[Consumer]:
+    """Run an example with a setting of its cache."""
+    with ExitStack() as stack:
+        environment = {
+            **os.environ,
+            "PATH": os.pathsep.join([str(AWS_CLI), os.environ["PATH"]]),
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_SDK_UA_APP_ID": "example",
+            "CACHE_SECONDS": str(cache_seconds),
+        }
+        if "extension" in example.file:
+            environment["AWS_SESSION_TOKEN"] = "session"
+            client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/example"))
+            extension = stack.enter_context(LambdaExtension(client, "session", cache_seconds))
+            environment["PARAMETERS_SECRETS_EXTENSION_HTTP_PORT"] = extension.port
+        if example.looks_at_expiry:
+            # requests-oauthlib sends no token over plain http without this.
+            environment["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
+        stderr: IO[str] = stack.enter_context(tempfile.TemporaryFile("w+"))
+        process = stack.enter_context(
+            subprocess.Popen(  # noqa: S603  a file of this repository
+                example.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env=environment,
+                cwd=tempfile.gettempdir(),
+            )
+        )
+        watchdog = threading.Timer(PATIENCE_SECONDS, process.kill)
+        stack.callback(watchdog.cancel)
+        watchdog.start()
+        try:
+            yield Consumer(example, world, process)
+        finally:
+            process.communicate()
+            stderr.seek(0)
+            sys.stderr.write(stderr.read())
+    assert process.returncode == 0
+
+
+def rotate_with_grace(consumer: Consumer, times: int) -> None:
+    """Rotate; let as much time pass as an example may cache for; let the grace end and the old token with it."""
+    consumer.get()
+    for _ in range(times):
+        superseded = consumer.world.document()["access_token"]
+        consumer.rotate()
+        consumer.get_for(consumer.example.short_seconds)
+        consumer.world.clock.advance(seconds=GRACE_SECONDS)
+        assert len(consumer.world.run()["revoked"]) == 1
+        assert not consumer.world.telenor.is_live(superseded)
+        consumer.get_for(0)
+
+
+def test_no_request_is_refused_while_tokens_rotate(
+    example: Example, consumers_world: World, tallies: list[Tally]
+) -> None:
+    with running(example, consumers_world, example.short_seconds) as consumer:
+        rotate_with_grace(consumer, 3)
+    tallies.append(consumer.tally("rotations with the grace"))
+    assert (consumer.failed, consumer.refused) == (0, 0)
+    assert consumer.requests == consumer.calls
+    assert consumer.reads >= 1 + consumer.rotations
+
+
+def test_a_token_that_is_revoked_at_once_costs_one_401_and_no_call(
+    example: Example, consumers_world: World, tallies: list[Tally]
+) -> None:
+    with running(example, consumers_world, LONG_SECONDS) as consumer:
+        consumer.get_for(0)
+        for _ in range(3):
+            consumer.rotate("rotate-and-revoke-now")
+            before = consumer.refused
+            consumer.get()
+            assert consumer.refused == before + 1
+            consumer.get_for(0)
+            assert consumer.refused == before + 1
+    tallies.append(consumer.tally("emergencies, cached for 300 s"))
+    assert consumer.failed == 0
+    assert consumer.requests == consumer.calls + consumer.rotations
+
+
+def test_a_cache_longer_than_the_grace_is_seen_as_401s(
+    example: Example, consumers_world: World, tallies: list[Tally]
+) -> None:
+    with running(example, consumers_world, LONG_SECONDS) as consumer:
+        rotate_with_grace(consumer, 1)
+    tallies.append(consumer.tally("rotations with the grace, cached too long"))
+    assert (consumer.failed, consumer.refused) == (0, 1)
+
+
+def test_a_401_for_the_token_that_is_still_current_is_final(example: Example, consumers_world: World) -> None:
+    with running(example, consumers_world, LONG_SECONDS) as consumer:
+        consumer.get()
+        reads = consumer.reads
+        consumers_world.telenor.fault(operation="incidents", status=401)
+        assert consumer.get() == 401
+        assert (consumer.refused, consumer.reads) == (1, reads + 1)
+        consumers_world.telenor.clear_faults()
+        assert consumer.get() == 200
+
+
+def test_an_outage_ends_with_the_first_call_after_the_publication(example: Example, consumers_world: World) -> None:
+    # Published two hours ago, so that the token has expired by the machine's clock, though not yet by Telenor's.
+    consumers_world.clock.advance(hours=-2)
+    consumers_world.run("rotate-now")
+    with running(example, consumers_world, LONG_SECONDS) as consumer:
+        assert consumer.get() == (401 if example.looks_at_expiry else 200)
+        assert consumer.requests == (0 if example.looks_at_expiry else 1)
+        consumers_world.clock.advance(hours=2)
+        assert consumer.get() == 401
+        assert consumers_world.run()["outcome"] == "rotated"
+        assert [consumer.get(), consumer.get()] == [200, 200]
+
+
+def test_the_stand_in_for_the_extension_keeps_to_its_documentation(world: World) -> None:
+    world.run()
+    client = boto3.client("secretsmanager")
+    headers = {"X-Aws-Parameters-Secrets-Token": "session"}
+    with LambdaExtension(client, "session", LONG_SECONDS) as extension, requests.Session() as http:
+        url = f"http://localhost:{extension.port}/secretsmanager/get"
+        asked = {"secretId": os.environ["TOKEN_SECRET_ID"]}
+        assert http.get(url, params=asked, timeout=5).status_code == 401
+        assert http.get(url, params=asked | {"refreshNow": "true"}, headers=headers, timeout=5).status_code == 400
+        first = http.get(url, params=asked, headers=headers, timeout=5).json()
+        assert json.loads(first["SecretString"]) == world.document()
+        world.run("rotate-now")
+        assert http.get(url, params=asked, headers=headers, timeout=5).json() == first
