@@ -10,7 +10,7 @@ SAM ?= $(or $(shell command -v sam),$(CURDIR)/.venv-sam/bin/sam)
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo test lint docs format build deploy validate e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: $(VENV)/.installed ## Check style and types: ruff, ruff format, mypy --str
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
+
+docs: $(VENV)/.installed ## Check links, anchors and names in the documents
+	@$(PY) -m infra.docs
 
 format: $(VENV)/.installed ## Mend what ruff can mend
 	@$(PY) -m ruff check --fix
@@ -56,7 +59,7 @@ build-TokenFunction:
 lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
-	@for tool in sam checkov ministack runtime; do \
+	@for tool in sam checkov ministack runtime awscli; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
 
@@ -85,6 +88,9 @@ $(VENV)/.installed: requirements-dev.txt
 
 .venv-runtime/.installed: infra/requirements-runtime.txt
 	$(call install,$(PYTHON313))
+
+.venv-awscli/.installed: infra/requirements-awscli.txt
+	$(call install,$(PYTHON))
 
 $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
 
