@@ -49,8 +49,9 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 	@.venv-sam/bin/cfn-lint --non-zero-exit-code informational template.yaml infra/consumer/template.yaml
 	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
 
-e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed ## Deploy to an emulator with IAM enforced, and check it all
-	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python
+e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
+	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
+	  --aws .venv-awscli/bin/aws
 
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:

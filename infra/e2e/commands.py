@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from infra import docs
 from infra.e2e.stack import ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DOCUMENTS = ("README.md", "docs/runbook.md")
 
@@ -25,11 +22,21 @@ DOCUMENTS = ("README.md", "docs/runbook.md")
 ELSEWHERE = {
     "make demo": "needs no account; .ci/run runs it",
     "make test": "needs no account; .ci/run runs it",
-    "make deploy": "asks its questions of a person; the stack here was deployed by the same sam, answers given beforehand",
+    "make deploy": "asks its questions of a person; the same sam has deployed the stack here, answered beforehand",
     "make validate": "needs no account; .ci/run runs it",
     "make e2e": "is what runs this",
     "python -m handler": "not typed yet",
 }
+
+# What must have happened for a command to make sense, by its beginning.
+HAPPENED = {
+    "aws secretsmanager restore-secret": 'aws secretsmanager delete-secret --secret-id "$TOKEN_SECRET_ARN" >/dev/null',
+}
+
+# Version 1 sends `aws sqs` to the region's old host name, whatever AWS_ENDPOINT_URL says; the option overrules that.
+_AWS = """#!/bin/sh
+exec {aws} --endpoint-url "$AWS_ENDPOINT_URL" "$@"
+"""
 
 _LONGEST_SECONDS = 300
 
@@ -45,7 +52,11 @@ class Typed:
 
 def elsewhere(command: docs.Command) -> str | None:
     """Return what else tries a command, or None where it is to be typed here."""
-    return next((reason for start, reason in ELSEWHERE.items() if command.text.startswith(start)), None)
+    return _given(ELSEWHERE, command)
+
+
+def _given(texts: dict[str, str], command: docs.Command) -> str | None:
+    return next((text for start, text in texts.items() if command.text.startswith(start)), None)
 
 
 def commands() -> list[docs.Command]:
@@ -54,24 +65,26 @@ def commands() -> list[docs.Command]:
 
 
 def type_in(
-    document: str, directory: Path, environment: Mapping[str, str], variables: Mapping[str, str], aws: Path
+    document: str, directory: Path, environment: dict[str, str], variables: dict[str, str], aws: Path
 ) -> list[Typed]:
     """Type a document's commands into bash, in a directory of its own, with the AWS CLI on the path."""
     to_type = [command for command in docs.read(ROOT / document).commands() if not elsewhere(command)]
     mark = secrets.token_hex(8)
     # Both streams are one, as on a screen. The mark tells where a command has ended, and how.
-    script = "\n".join(f"{command.text}\nprintf '\\n{mark} %s\\n' $?" for command in to_type)
+    script = "\n".join(
+        f"{_given(HAPPENED, command) or ':'}\n{command.text}\nprintf '\\n{mark} %s\\n' $?" for command in to_type
+    )
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TELENOR_"))}
+    programs = directory / "bin"
+    programs.mkdir()
+    (programs / "aws").write_text(_AWS.format(aws=shlex.quote(str(aws))), encoding="utf-8")
+    (programs / "aws").chmod(0o755)
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(  # noqa: S603  the documents' own words are the point
-        ["/usr/bin/env", "bash", "--norc", "--noprofile", "-s"],
-        input=script,
+        ["/usr/bin/env", "bash", "--norc", "--noprofile", "-c", script],
         cwd=directory,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TELENOR_"))}
-        | dict(environment)
-        | dict(variables)
-        | {
-            "PATH": os.pathsep.join([str(aws.parent), str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PYTHONPATH": str(ROOT),
-        },
+        env=mine | environment | variables | {"PATH": path, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
