@@ -88,8 +88,9 @@ class Document:
             if child.type in {"link_open", "image"} and target is not None:
                 yield line, str(target)
 
-    def commands(self) -> Iterator[Command]:
-        """Yield each line that begins with `$ ` in a console block, with those that continue it."""
+    def commands(self) -> list[Command]:
+        """Return each line that begins with `$ ` in a console block, with those that continue it."""
+        found = []
         for token in self.tokens:
             if token.type != "fence" or token.info.strip() != "console":
                 continue
@@ -100,7 +101,8 @@ class Document:
                 command = text.removeprefix("$ ")
                 while command.endswith("\\"):
                     command += "\n" + next(lines)[1].removeprefix("> ")
-                yield Command(self.name, number, command)
+                found.append(Command(self.name, number, command))
+        return found
 
     def faults(self) -> Iterator[str]:
         """Yield one sentence for each link that leads nowhere and each name that nothing has."""
@@ -234,7 +236,7 @@ def main() -> int:
     links = [target for document in checked for _, target in document.links()]
     anchored = sum("#" in target and not target.startswith("https:") for target in links)
     outside = sum(target.startswith("https:") for target in links)
-    commands = sum(1 for document in checked for _ in document.commands())
+    commands = sum(len(document.commands()) for document in checked)
     print(  # noqa: T201  likewise
         f"{len(checked)} documents, {len(links)} links ({anchored} to a heading; {outside} to the web, not followed), "
         f"{commands} commands: {len(faults)} faults"

@@ -79,7 +79,7 @@ def test_what_leads_somewhere_is_left_alone(text: str) -> None:
 
 def test_a_command_ends_where_its_line_does_not_go_on() -> None:
     text = "```console\n$ one \\\n>   two\nits output\n$ three\n```\n\n```text\n$ four\n```\n"
-    commands = list(document(text).commands())
+    commands = document(text).commands()
     assert [(command.line, command.text) for command in commands] == [(2, "one \\\n  two"), (5, "three")]
 
 
@@ -179,6 +179,14 @@ def test_each_alarm_has_its_section(path: str, pattern: str) -> None:
     }
     assert len(named) == 5
     assert {name.lower() for name in named} <= docs.read(RUNBOOK).anchors()
+
+
+def test_each_permission_of_the_template_has_its_reason() -> None:
+    template = (docs.ROOT / "template.yaml").read_text("utf-8")
+    actions = set(re.findall(r"(?m)^ +(?:- |Action: )([a-z0-9]+:[A-Z]\w+)$", template))
+    assert len(actions) >= 15
+    security = docs.read(docs.ROOT / "docs" / "security.md")
+    assert actions - {child.content for _, child in security.inlines() if child.type == "code_inline"} == set()
 
 
 # The figures

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.table import Table
 
-from infra import artifact
+from infra import artifact, docs
 from infra.e2e.commands import DOCUMENTS, commands, elsewhere, type_in
 from infra.e2e.emulator import Emulator
 from infra.e2e.runtime import check_artifact
@@ -271,8 +271,8 @@ def every_command_of_the_documents_works(story: Story) -> None:
         with tempfile.TemporaryDirectory() as name:
             credentials = {"client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET}
             Path(name, "credentials.json").write_text(json.dumps(credentials), encoding="utf-8")
-            environment = story.stack.emulator.environment | settings
-            ran += type_in(document, Path(name), environment, variables[document], story.aws)
+            environment = story.stack.emulator.environment | settings | variables[document]
+            ran += type_in(docs.read(ROOT / document).commands(), Path(name), environment, story.aws)
     ends = [(each.command, f"exit code {each.exit_code}") for each in ran]
     ends += [(command, f"not typed here: {why}") for command in commands() if (why := elsewhere(command))]
     for command, end in ends:

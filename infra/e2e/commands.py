@@ -25,7 +25,8 @@ ELSEWHERE = {
     "make deploy": "asks its questions of a person; the same sam has deployed the stack here, answered beforehand",
     "make validate": "needs no account; .ci/run runs it",
     "make e2e": "is what runs this",
-    "python -m handler": "not typed yet",
+    "python -m handler status": "not typed yet",
+    "python -m handler doctor": "not typed yet",
 }
 
 # What must have happened for a command to make sense, by its beginning.
@@ -64,11 +65,9 @@ def commands() -> list[docs.Command]:
     return [command for name in DOCUMENTS for command in docs.read(ROOT / name).commands()]
 
 
-def type_in(
-    document: str, directory: Path, environment: dict[str, str], variables: dict[str, str], aws: Path
-) -> list[Typed]:
-    """Type a document's commands into bash, in a directory of its own, with the AWS CLI on the path."""
-    to_type = [command for command in docs.read(ROOT / document).commands() if not elsewhere(command)]
+def type_in(shown: list[docs.Command], directory: Path, environment: dict[str, str], aws: Path) -> list[Typed]:
+    """Type what is to be typed here into one bash, in a directory of its own, with the AWS CLI on the path."""
+    to_type = [command for command in shown if not elsewhere(command)]
     mark = secrets.token_hex(8)
     # Both streams are one, as on a screen. The mark tells where a command has ended, and how.
     script = "\n".join(
@@ -83,7 +82,7 @@ def type_in(
     done = subprocess.run(  # noqa: S603  the documents' own words are the point
         ["/usr/bin/env", "bash", "--norc", "--noprofile", "-c", script],
         cwd=directory,
-        env=mine | environment | variables | {"PATH": path, "PYTHONPATH": str(ROOT)},
+        env=mine | environment | {"PATH": path, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -92,7 +91,7 @@ def type_in(
         check=False,
     )
     *ended, rest = done.stdout.split(f"\n{mark} ")
-    assert len(ended) == len(to_type), f"bash stopped in {document} after {len(ended)} commands: {rest[-500:]}"
+    assert len(ended) == len(to_type), f"bash ended at command {len(ended) + 1} of {len(to_type)}: {rest[-500:]}"
     exits = [int(part.split("\n", 1)[0]) for part in (*ended[1:], rest)]
     printed = [ended[0], *(part.partition("\n")[2] for part in ended[1:])]
     return [Typed(*each) for each in zip(to_type, exits, printed, strict=True)]
