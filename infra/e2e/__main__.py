@@ -281,6 +281,11 @@ def every_command_of_the_documents_works(story: Story) -> None:
     for each in ran:
         assert each.exit_code == 0, f"{each.command.text} ended with {each.exit_code}: {each.printed[-500:]}"
         assert "FunctionError" not in each.printed, f"{each.command.text} printed {each.printed[-500:]}"
+        if each.command.text.endswith("cat answer.json"):
+            assert '"outcome"' in each.printed, f"{each.command.text} printed {each.printed[-500:]}"
+        if each.command.text.startswith('echo "$FUNCTION_NAME'):
+            names = ("FunctionName", "LogGroupName", "UndeliveredQueueUrl", "TokenSecretArn", "CredentialsSecretArn")
+            assert each.printed.split() == [outputs[name] for name in names], each.printed
     admin = story.client("secretsmanager", user(story, "admin", "secretsmanager:*"))
     assert refused(admin.put_secret_value, SecretId=story.token_secret, SecretString="x"), "the policy is not back"
     assert story.stack.invoke({"action": "rotate-and-revoke-now"}).get("outcome") == "rotated"

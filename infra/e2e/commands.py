@@ -25,8 +25,8 @@ ELSEWHERE = {
     "make deploy": "asks its questions of a person; the same sam has deployed the stack here, answered beforehand",
     "make validate": "needs no account; .ci/run runs it",
     "make e2e": "is what runs this",
-    "python -m handler status": "not typed yet",
-    "python -m handler doctor": "not typed yet",
+    "python -m handler status": "belongs to the terminal, which comes separately: take this line out then",
+    "python -m handler doctor": "likewise",
 }
 
 # What must have happened for a command to make sense, by its beginning.
