@@ -13,7 +13,7 @@ export SAM_CLI_TELEMETRY ?= 0
 NODE := $(shell command -v node)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples prove lint format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo test examples prove lint docs format build deploy validate e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: $(VENV)/.installed ## Check style and types: ruff, ruff format, mypy --str
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
 
+docs: $(VENV)/.installed ## Check links, anchors and names in the documents
+	@$(PY) -m infra.docs
+
 format: $(VENV)/.installed ## Mend what ruff can mend
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
@@ -56,8 +59,9 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 	@.venv-sam/bin/cfn-lint --non-zero-exit-code informational template.yaml infra/consumer/template.yaml
 	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
 
-e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed ## Deploy to an emulator with IAM enforced, and check it all
-	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python
+e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
+	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
+	  --aws .venv-awscli/bin/aws
 
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:
