@@ -292,9 +292,7 @@ class Rotation:
 
     # Revocation
 
-    def _revoke(
-        self, entry: Entry, spared: Sequence[Entry] = (), *, at_once: bool = False, hurried: bool = False
-    ) -> bool:
+    def _revoke(self, entry: Entry, spared: Sequence[Entry] = (), *, at_once: bool, hurried: bool = False) -> bool:
         """Log out a superseded token and take it out of the ledger; tell whether it is out.
 
         `at_once` says that consumers may still be using it, and `hurried` that a publication waits for this.

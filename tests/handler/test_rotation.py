@@ -332,6 +332,34 @@ def test_a_failing_logout_does_not_hold_up_a_publication_and_is_tried_again(worl
     assert world.live() == 1
 
 
+def test_a_logout_that_fails_once_is_tried_again_in_the_same_run(world: World) -> None:
+    first = world.run()["version_id"]
+    world.run("rotate-now")
+    world.clock.advance(minutes=10)
+    world.telenor.fault(operation="logout", status=503, times=1)
+    assert world.run()["revoked"] == [first]
+
+
+def test_each_token_that_could_not_be_revoked_is_counted(world: World) -> None:
+    for _ in range(3):
+        world.run("rotate-now")
+    world.clock.advance(minutes=10)
+    world.telenor.fault(operation="logout", status=503)
+    assert world.run()["pending_revocations"] == 2
+    assert world.seen.metrics()["RevocationFailed"] == 2
+
+
+def test_nothing_is_revoked_while_no_version_reads_as_current(world: World) -> None:
+    first = world.run()["version_id"]
+    world.run("rotate-now")
+    world.clock.advance(minutes=10)
+    world.aws.fault(CallFault(operation="GetSecretValue", code="ResourceNotFoundException"), after=1)
+    result = world.run()
+    assert (result["revoked"], result["pending_revocations"]) == ([], 1)
+    assert world.is_live(first)
+    assert "no version is current" in world.seen.messages()
+
+
 def test_a_token_is_not_minted_that_could_not_be_stored(world: World) -> None:
     for operation in ("DescribeSecret", "GetSecretValue"):
         world.aws.fault(CallFault(operation=operation, code="AccessDeniedException"))
@@ -401,6 +429,14 @@ def test_a_token_that_could_be_neither_stored_nor_logged_out_is_said(world: Worl
     assert world.seen.metrics()["RevocationFailed"] == 1
 
 
+def test_each_token_that_could_be_neither_stored_nor_logged_out_is_counted(world: World) -> None:
+    world.telenor.knobs(expires_in_as="raw", expires_in_raw="nonsense")
+    world.telenor.fault(operation="logout", status=503)
+    with pytest.raises(TelenorUnavailableError):
+        world.run()
+    assert world.seen.metrics()["RevocationFailed"] == world.live() > 1
+
+
 @pytest.mark.parametrize(("code", "status"), [(None, 0), ("InternalServiceError", 500)])
 def test_a_write_whose_answer_was_lost_is_looked_up_and_has_succeeded(
     world: World, code: str | None, status: int
@@ -448,8 +484,11 @@ def test_a_write_that_never_arrived_fails_as_unknown_and_revokes_nothing(world: 
     first, second = world.run()["version_id"], world.run("rotate-now")["version_id"]
     world.clock.advance(minutes=30)
     world.aws.fault(CallFault(operation="PutSecretValue"), times=3)
+    before = world.aws.calls()
     with pytest.raises(PublicationUnknownError, match="may have been written"):
         world.run()
+    # Where the version is not there, what is current need not be asked for.
+    assert (world.aws.calls() - before)["DescribeSecret"] == 1
     assert world.is_live(first)
     assert world.tracked() == {first, second}
     assert [request.operation for request in world.telenor.requests] == ["token"] * 3
@@ -765,6 +804,8 @@ def test_a_label_that_cannot_be_attached_is_said_loudly_and_costs_no_token(world
     world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code="AccessDeniedException"), after=1)
     result = world.run("rotate-now")
     assert (result["outcome"], result["revoked"]) == ("rotated", [])
+    assert result["expires_at"] == world.document()["expires_at"]
+    assert result["expires_at"] - result["renews_at"] == pytest.approx(1800, abs=1)
     assert "not in the ledger" in world.seen.messages()
     assert world.is_current_live()
     assert world.is_live(first)
@@ -810,6 +851,15 @@ def test_a_full_ledger_abandons_what_it_cannot_revoke_and_publishes(world: World
     assert world.tracked() == {*versions[1:], result["version_id"]}
     assert world.seen.metrics()["RevocationAbandoned"] == 1
     assert [request.operation for request in world.telenor.requests].count("logout") == 1
+
+
+def test_a_full_ledger_abandons_a_version_that_cannot_be_found(world: World) -> None:
+    versions = fill(world)
+    world.aws.fault(CallFault(operation="GetSecretValue", code="ResourceNotFoundException"), after=1)
+    result = world.run("rotate-now")
+    assert (result["outcome"], result["revoked"]) == ("rotated", [])
+    assert world.tracked() == {*versions[1:], result["version_id"]}
+    assert world.seen.metrics()["RevocationAbandoned"] == 1
 
 
 def test_a_full_ledger_whose_labels_stick_costs_one_token_its_grace_and_no_more(world: World) -> None:

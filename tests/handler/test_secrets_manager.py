@@ -268,10 +268,20 @@ def test_without_a_region_the_sentence_says_what_to_set(
 
 def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest.LogCaptureFixture) -> None:
     """Lambda's ApplicationLogLevel DEBUG sets the root logger, and botocore would print both secrets."""
+    logging.getLogger("botocore").setLevel(logging.NOTSET)
     with caplog.at_level(logging.DEBUG):
+        create_client()
         secrets.read_credentials()
         secrets.publish(token(), ID, T0)
+        assert logging.getLogger().level == logging.DEBUG
     assert CANARY not in caplog.text
+
+
+def test_a_call_without_an_answer_is_given_up_in_time_for_the_rest_of_the_run(aws: LocalSecretsManager) -> None:
+    assert aws.url
+    config = create_client().meta.config
+    assert (config.connect_timeout, config.read_timeout) == (3, 5)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
 
 
 def test_without_credentials_the_sentence_says_so(aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:

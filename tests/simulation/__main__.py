@@ -25,7 +25,7 @@ from handler.model import Action
 from tests.simulation import test_fuzz, test_wrong_designs
 from tests.simulation.explore import Explored, crashes_and_faults, orders, orders_of_three
 from tests.simulation.mutants import Mutants, survey
-from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.scenarios import MORE_SCENARIOS, SCENARIOS
 from tests.simulation.test_weather import POLICIES, SECOND
 from tests.simulation.weather import any_history, outages, slack, storms
 from tests.simulation.world import POLICY
@@ -54,9 +54,10 @@ class Stage:
 
 def stages() -> list[Stage]:
     """Return all that there is to look at."""
+    alone = [*SCENARIOS, *MORE_SCENARIOS]
     return [
-        Stage("one crash or one fault, 13 scenarios", [partial(crashes_and_faults, each) for each in SCENARIOS]),
-        Stage("two faults, or one and a crash", [partial(crashes_and_faults, each, pairs=True) for each in SCENARIOS]),
+        Stage(f"one crash or one fault, {len(alone)} scenarios", [partial(crashes_and_faults, each) for each in alone]),
+        Stage("two faults, or one and a crash", [partial(crashes_and_faults, each, pairs=True) for each in alone]),
         Stage("two runs at once, in every order, with a crash", list(starmap(_two, product(SCENARIOS, Action)))),
         Stage(
             "three runs at once, drawn at random",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
 from handler.model import Action
-from tests.simulation.scenarios import FAULTS_BY_CALL, SCENARIOS
+from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS
 from tests.simulation.telenor import Issue
 from tests.simulation.world import BEGIN, BrokenPromiseError, Run, World
 
@@ -238,4 +238,4 @@ def begin(scenario: str) -> tuple[World, Action]:
 @functools.cache
 def _prepared(scenario: str) -> tuple[World, Action]:
     world = World()
-    return world, SCENARIOS[scenario](world)
+    return world, {**SCENARIOS, **MORE_SCENARIOS}[scenario](world)

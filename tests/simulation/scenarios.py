@@ -25,6 +25,17 @@ FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def roll_back(world: World) -> None:
+    """Make the version under AWSPREVIOUS current, as a hand would."""
+    labels = world.secret.labels
+    world.secretsmanager.update_secret_version_stage(
+        SecretId=TOKEN,
+        VersionStage="AWSCURRENT",
+        MoveToVersionId=labels["AWSPREVIOUS"],
+        RemoveFromVersionId=labels["AWSCURRENT"],
+    )
+
+
 def first_run(_world: World) -> Action:
     return Action.RENEW_IF_DUE
 
@@ -89,15 +100,9 @@ def new_token_kills_the_old(world: World) -> Action:
 
 def rolled_back(world: World) -> Action:
     world.run()
-    first = str(world.secret.current)
     world.clock.advance(minutes=1)
     world.run(Action.ROTATE_NOW)
-    world.secretsmanager.update_secret_version_stage(
-        SecretId=TOKEN,
-        VersionStage="AWSCURRENT",
-        MoveToVersionId=first,
-        RemoveFromVersionId=str(world.secret.current),
-    )
+    roll_back(world)
     world.clock.advance(minutes=29)
     return Action.RENEW_IF_DUE
 
@@ -144,5 +149,63 @@ SCENARIOS: Mapping[str, Callable[[World], Action]] = {
         label_lost,
         ledger_full,
         verification_refused,
+    )
+}
+
+
+# What wrong designs stumble over
+
+def grace_over(world: World) -> Action:
+    world.run()
+    for _ in range(2):
+        world.clock.advance(minutes=1)
+        world.run(Action.ROTATE_NOW)
+    world.clock.advance(minutes=11)
+    return Action.RENEW_IF_DUE
+
+
+def rolled_back_a_moment_ago(world: World) -> Action:
+    world.run()
+    world.clock.advance(minutes=25)
+    world.run(Action.ROTATE_NOW)
+    world.clock.advance(minutes=1)
+    roll_back(world)
+    world.clock.advance(minutes=1)
+    return Action.RENEW_IF_DUE
+
+
+def older_token_again(world: World) -> Action:
+    world.run()
+    world.clock.advance(minutes=1)
+    world.run(Action.ROTATE_NOW)
+    world.telenor.tokens[str(world.current)].ended_at = world.clock.now()
+    world.telenor.issue = Issue.SAME
+    world.clock.advance(minutes=30)
+    return Action.RENEW_IF_DUE
+
+
+def same_token_and_then_another(world: World) -> Action:
+    same_token_in_two_versions(world)
+    return Action.ROTATE_NOW
+
+
+def same_token_in_two_versions(world: World) -> Action:
+    world.run()
+    world.telenor.issue = Issue.SAME_EXTENDED
+    world.clock.advance(minutes=30)
+    world.run()
+    world.telenor.issue = Issue.NEW
+    world.clock.advance(minutes=11)
+    return Action.RENEW_IF_DUE
+
+
+MORE_SCENARIOS: Mapping[str, Callable[[World], Action]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        grace_over,
+        rolled_back_a_moment_ago,
+        older_token_again,
+        same_token_in_two_versions,
+        same_token_and_then_another,
     )
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.explore import begin, crashes_and_faults
-from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.scenarios import MORE_SCENARIOS, SCENARIOS
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *MORE_SCENARIOS])
 def test_no_single_crash_or_fault_breaks_a_promise(scenario: str) -> None:
     explored = crashes_and_faults(scenario)
     assert explored.violations == []

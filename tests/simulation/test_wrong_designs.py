@@ -23,59 +23,12 @@ from handler.rotation import Rotation
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
 from tests.simulation.explore import CRASH, _state
-from tests.simulation.scenarios import FAULTS_BY_CALL, SCENARIOS
+from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS, grace_over, roll_back
 from tests.simulation.telenor import Issue
-from tests.simulation.world import TOKEN, BrokenPromiseError, Run, World
+from tests.simulation.world import BrokenPromiseError, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-# Scenarios that only a wrong design makes interesting
-
-
-def grace_over(world: World) -> Action:
-    world.run()
-    for _ in range(2):
-        world.clock.advance(minutes=1)
-        world.run(Action.ROTATE_NOW)
-    world.clock.advance(minutes=11)
-    return Action.RENEW_IF_DUE
-
-
-def rolled_back_a_moment_ago(world: World) -> Action:
-    world.run()
-    world.clock.advance(minutes=25)
-    world.run(Action.ROTATE_NOW)
-    world.clock.advance(minutes=1)
-    _roll_back(world)
-    world.clock.advance(minutes=1)
-    return Action.RENEW_IF_DUE
-
-
-def older_token_again(world: World) -> Action:
-    world.run()
-    world.clock.advance(minutes=1)
-    world.run(Action.ROTATE_NOW)
-    world.telenor.tokens[str(world.current)].ended_at = world.clock.now()
-    world.telenor.issue = Issue.SAME
-    world.clock.advance(minutes=30)
-    return Action.RENEW_IF_DUE
-
-
-def same_token_and_then_another(world: World) -> Action:
-    same_token_in_two_versions(world)
-    return Action.ROTATE_NOW
-
-
-def same_token_in_two_versions(world: World) -> Action:
-    world.run()
-    world.telenor.issue = Issue.SAME_EXTENDED
-    world.clock.advance(minutes=30)
-    world.run()
-    world.telenor.issue = Issue.NEW
-    world.clock.advance(minutes=11)
-    return Action.RENEW_IF_DUE
-
 
 def slow_answers(world: World) -> Action:
     answered = world.telenor.on_answer
@@ -88,34 +41,13 @@ def slow_answers(world: World) -> Action:
     return Action.RENEW_IF_DUE
 
 
-OWN_SCENARIOS: dict[str, Callable[[World], Action]] = {
-    scenario.__name__: scenario
-    for scenario in (
-        grace_over,
-        rolled_back_a_moment_ago,
-        older_token_again,
-        same_token_in_two_versions,
-        same_token_and_then_another,
-        slow_answers,
-    )
-}
-ALL_SCENARIOS = {**SCENARIOS, **OWN_SCENARIOS}
+ALL_SCENARIOS = {**SCENARIOS, **MORE_SCENARIOS, "slow_answers": slow_answers}
 
 ROLLED_BACK = "rolled-back"
 """A hand makes the version under AWSPREVIOUS current just before a call."""
 
 TWIN = "its twin"
 """The other run is the same event, delivered twice."""
-
-
-def _roll_back(world: World) -> None:
-    labels = world.secret.labels
-    world.secretsmanager.update_secret_version_stage(
-        SecretId=TOKEN,
-        VersionStage="AWSCURRENT",
-        MoveToVersionId=labels["AWSPREVIOUS"],
-        RemoveFromVersionId=labels["AWSCURRENT"],
-    )
 
 
 # Histories
@@ -159,7 +91,7 @@ def _played(run: Run, fates: Iterable[str | None]) -> list[tuple[str, str | None
         if fate == CRASH:
             run.crash()
         elif fate == ROLLED_BACK:
-            _roll_back(run.world)
+            roll_back(run.world)
             run.step()
         else:
             run.step(fate)
