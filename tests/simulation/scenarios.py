@@ -155,6 +155,7 @@ SCENARIOS: Mapping[str, Callable[[World], Action]] = {
 
 # What wrong designs stumble over
 
+
 def grace_over(world: World) -> Action:
     world.run()
     for _ in range(2):

@@ -30,6 +30,7 @@ from tests.simulation.world import BrokenPromiseError, Run, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+
 def slow_answers(world: World) -> Action:
     answered = world.telenor.on_answer
 
