@@ -23,6 +23,8 @@ ELSEWHERE = {
     "make demo": "needs no account; .ci/run runs it",
     "make test": "needs no account; .ci/run runs it",
     "make deploy": "asks its questions of a person; the same sam has deployed the stack here, answered beforehand",
+    "make prove": "needs no account; .ci/run runs it",
+    "make examples": "needs no account; .ci/run runs it",
     "make validate": "needs no account; .ci/run runs it",
     "make e2e": "is what runs this",
     "python -m handler status": "belongs to the terminal, which comes separately: take this line out then",

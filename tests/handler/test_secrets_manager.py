@@ -6,7 +6,7 @@ import json
 import logging
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -279,7 +279,7 @@ def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest
 
 def test_a_call_without_an_answer_is_given_up_in_time_for_the_rest_of_the_run(aws: LocalSecretsManager) -> None:
     assert aws.url
-    config = create_client().meta.config
+    config: Any = create_client().meta.config  # the types know only what one may give it
     assert (config.connect_timeout, config.read_timeout) == (3, 5)
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
 
