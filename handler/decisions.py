@@ -99,10 +99,11 @@ def slack(life: timedelta, policy: Policy) -> timedelta:
 def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
     """Tell whether a renewal is so late that runs must have failed, or that a reader has less than the grace left."""
     due = renewal_time(current, policy)
-    if due is None or current.expires_at is None:
+    if due is None or current.published_at is None or current.expires_at is None:
         return False
     # The first run comes up to one period after the time of renewal, and may take a moment.
-    return now >= due[0] + 2 * policy.schedule or now > max(current.expires_at - policy.grace, due[0] + policy.schedule)
+    due_at = max(due[0], current.published_at)
+    return now >= due_at + 2 * policy.schedule or now > max(current.expires_at - policy.grace, due_at + policy.schedule)
 
 
 def is_life_too_short(life: timedelta, policy: Policy) -> bool:

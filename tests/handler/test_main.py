@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(("arguments", "reason"), [([], "no-current-version"), (["rotate"], "forced")])
 def test_it_runs_as_a_module(world: World, arguments: list[str], reason: str) -> None:
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603  our own words
         [sys.executable, "-W", "error", "-m", "handler", *arguments], capture_output=True, text=True, check=False
     )
     world.seen.streams += [done.stdout, done.stderr]

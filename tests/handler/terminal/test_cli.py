@@ -169,6 +169,14 @@ def test_an_emergency_that_gets_the_leaked_token_again_ends_with_1(world: World,
     assert "change the client secret at Telenor" in ran.err.splitlines()[-1]
 
 
+def test_an_emergency_without_a_stdin_at_all_is_refused(world: World) -> None:
+    world.run()
+    code = "import sys; sys.stdin = None; from handler.terminal.cli import main; sys.exit(main())"
+    done = outside(world, "emergency", code=code)
+    assert done.returncode == 2
+    assert "add --yes" in done.stderr
+
+
 # Status
 
 
@@ -306,7 +314,7 @@ def test_a_watch_on_a_real_terminal_redraws_in_place_and_ends_with_ctrl_c(world:
 def outside(world: World, *arguments: str, code: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run it in a process of its own."""
     what = ["-m", "handler"] if code is None else ["-c", code]
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603  our own words
         [sys.executable, "-W", "error", *what, *arguments],
         capture_output=True,
         text=True,

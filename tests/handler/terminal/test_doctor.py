@@ -414,7 +414,7 @@ class InterruptedClock(FakeClock):
     """Ctrl-C, as soon as somebody waits."""
 
     def sleep(self, seconds: float) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(f"{seconds} s are too long")
 
 
 def test_ctrl_c_leaves_no_token_behind(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
