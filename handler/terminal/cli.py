@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import textwrap
 import uuid
 from contextlib import nullcontext
 from datetime import timedelta
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 # As long as the deployed function has.
 _TIME_LEFT = timedelta(seconds=120)
+
+_NOTICE_COLUMNS = 79
 
 
 class Exit(IntEnum):
@@ -79,7 +82,7 @@ def _rotate(_arguments: argparse.Namespace) -> Exit:
 
 def _emergency(arguments: argparse.Namespace) -> Exit:
     settings = settings_from(os.environ, {})
-    _say(_felt_by_consumers(_look(_secrets(settings), settings)))
+    _say(_wrapped(_felt_by_consumers(_look(_secrets(settings), settings))))
     if not _confirmed("End them now?", arguments):
         return Exit.FAILED
     report = _run(Action.ROTATE_AND_REVOKE_NOW)
@@ -115,7 +118,7 @@ def _doctor(arguments: argparse.Namespace) -> Exit:
         doctor = Doctor(settings, _secrets(settings), telenor, app.clock)
         ledger = doctor.look()
         if doctor.may_harm:
-            _say(_felt_from_doctor(doctor.findings))
+            _say(_wrapped(_felt_from_doctor(doctor.findings)))
             if not _confirmed("Ask Telenor for two tokens now?", arguments):
                 return Exit.FAILED
         try:
@@ -221,26 +224,26 @@ def _felt_by_consumers(seen: Status) -> str:
     others = alive - is_current_alive
     named = ["the current token"] * is_current_alive + [_count(others, "superseded token")] * (others > 0)
     return (
-        f"This publishes a new token and ends {' and '.join(named)} at once.\n"
-        "Consumers that hold one in a cache are refused (401) until they read the secret again: those\n"
-        "that read once more on a 401 hardly notice, the others wait for their cache to run out,\n"
-        f"which should take less than {status.duration(seen.policy.grace)} (GRACE_SECONDS)."
+        f"This publishes a new token and ends {' and '.join(named)} at once. Consumers that hold one in a cache are "
+        "refused (401) until they read the secret again: those that read once more on a 401 hardly notice, the others "
+        f"wait for their cache to run out, which should take less than {status.duration(seen.policy.grace)} "
+        "(GRACE_SECONDS)."
     )
 
 
 def _felt_from_doctor(findings: Findings) -> str:
     superseded = (findings.superseded_id or "")[:8]
     hint = {
-        True: f"VERIFY_URL still accepts superseded {superseded}, so a new token does not seem to end the old one.\n",
-        False: f"VERIFY_URL refuses superseded {superseded}, which nobody has revoked: a new token seems to\n"
-        "end the old one here, and then this ends the published one.\n",
+        True: f" VERIFY_URL still accepts superseded {superseded}, so a new token does not seem to end the old one.",
+        False: f" VERIFY_URL refuses superseded {superseded}, which nobody has revoked: a new token seems to end the "
+        "old one here, and then this ends the published one.",
         None: "",
     }[findings.superseded_accepted]
     return (
-        "A token is published and alive. If Telenor keeps one token at a time for a client, or if a\n"
-        "logout ends all of them, then asking ends it, and consumers are refused until the next\n"
-        f"rotation, which is offered afterwards. What is published is never logged out.\n{hint}"
-    ).rstrip()
+        "A token is published and alive. If Telenor keeps one token at a time for a client, or if a logout ends all of "
+        "them, then asking ends it, and consumers are refused until the next rotation, which is offered afterwards. "
+        f"What is published is never logged out.{hint}"
+    )
 
 
 def _mend(ended: bool | None, arguments: argparse.Namespace) -> None:  # noqa: FBT001  None is that nobody knows
@@ -285,6 +288,10 @@ def _print_result(report: Report) -> None:
 
 def _print_json(document: object) -> None:
     print(json.dumps(document), flush=True)  # noqa: T201  this is what stdout is for
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _NOTICE_COLUMNS)
 
 
 def _say(sentence: str) -> None:

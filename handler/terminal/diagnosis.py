@@ -207,7 +207,8 @@ def published_ended(found: Findings) -> bool | None:
     if not found.obtained:
         # A request that was refused has done nothing; one whose answer was lost may have.
         return False if found.is_refused else None
-    if found.is_published_handed_out and found.is_new is False:
+    if found.is_new is False and found.spared:
+        # No token was issued, and none was logged out.
         return False
     lives, others = old_lives_on(found), logout_ends_others(found)
     if lives is False or others:
@@ -351,8 +352,8 @@ def _untold(found: Findings) -> str:
     if found.token_failure:
         return f"cannot be told: {found.token_failure}"
     if found.spared:
-        return "cannot be told: Telenor hands out the published token, and that one is not for trying"
-    why = "logout answers a dead token as it answers a living one"
+        return "cannot be told: Telenor hands out a published or tracked token, and that one is not for trying"
+    why = "logout accepts the same token twice"
     if _is_logout_deaf(found):
         why = "logout refuses every token"
     if found.logout_failure:

@@ -43,6 +43,7 @@ class Doctor:
 
     _credentials: Credentials | None = field(init=False, default=None, repr=False)
     _published: str | None = field(init=False, default=None, repr=False)
+    _published_life: timedelta | None = field(init=False, default=None)
     _obtained: list[str] = field(init=False, default_factory=list, repr=False)
     _settled: set[str] = field(init=False, default_factory=set, repr=False)
     _values: dict[str, StoredValue | None] = field(init=False, default_factory=dict)
@@ -73,6 +74,8 @@ class Doctor:
         if current is not None and current.access_token and (current.expires_at is None or now < current.expires_at):
             found.has_published = True
             self._published = current.access_token
+            if current.issued_at and current.expires_at:
+                self._published_life = current.expires_at - current.issued_at
             found.published_before = self._accepts(current.access_token)
             self._try_superseded(ledger, now)
         return ledger
@@ -88,6 +91,9 @@ class Doctor:
             found.verify_url, found.published_before = VerifyUrl.REFUSES_FRESH, None
         found.is_published_handed_out = first.access_token == self._published
         second = self._second(first)
+        if found.is_published_handed_out and found.prolongs is False:
+            # What was told is only what is left of it.
+            found.life = self._published_life or found.life
         if second is None:
             return
         found.second_accepted = self._accepts(second.access_token)
