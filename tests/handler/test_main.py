@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -23,6 +24,14 @@ def test_it_runs_as_a_module(world: World, arguments: list[str], reason: str) ->
     assert done.returncode == 0
     assert json.loads(done.stdout)["reason"] == reason
     assert "run ended" in done.stderr
+
+
+def test_its_exit_status_is_the_commands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert world.labels() == {}
+    monkeypatch.setattr(sys, "argv", ["handler", "status", "--json"])
+    with pytest.raises(SystemExit) as leaving:
+        runpy.run_module("handler", run_name="__main__")
+    assert leaving.value.code == 3
 
 
 def test_nothing_is_drawn_in_colours_that_goes_into_a_pipe(world: World) -> None:

@@ -86,34 +86,6 @@ def test_an_unusable_credentials_secret_ends_with_2(world: World, terminal: Term
     assert "Connect ID" in ran.err.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["rotate-now"],
-        ["--watch"],
-        ["status", "--watch", "0.5"],
-        ["status", "--watch", "soon"],
-        ["status", "--watch", "nan"],
-        ["status", "--yes"],
-        ["renew", "--json"],
-    ],
-)
-def test_wrong_arguments_end_with_2(terminal: Terminal, arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as leaving:
-        terminal.run(*arguments)
-    assert leaving.value.code == 2
-
-
-@pytest.mark.parametrize("command", [[], ["status"], ["renew"], ["rotate"], ["emergency"], ["doctor"]])
-def test_help_fits_80_columns(terminal: Terminal, command: list[str]) -> None:
-    with pytest.raises(SystemExit) as leaving:
-        terminal.run(*command, "--help")
-    assert leaving.value.code == 0
-    help_lines = terminal.seen.streams[-2].splitlines()
-    assert help_lines
-    assert max(map(len, help_lines)) <= 80
-
-
 # Emergencies
 
 
