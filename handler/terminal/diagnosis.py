@@ -403,7 +403,11 @@ def _p1(found: Findings, policy: Policy) -> Promise:
         ),
     }
     slack = decisions.slack(found.life, policy) if found.life is not None else timedelta(0)
-    return _promise("P1 overlap", risks, conditions, f"an outage of up to {_minutes(slack)} hurts nobody")
+    holds = (
+        f"an outage of up to {_minutes(slack - policy.schedule)} hurts nobody, nor one of {_minutes(slack)} where runs "
+        "fall on the time of renewal"
+    )
+    return _promise("P1 overlap", risks, conditions, holds)
 
 
 def _life_risks(life: timedelta | None, policy: Policy) -> dict[str, bool]:
@@ -422,7 +426,7 @@ def _life_conditions(found: Findings, policy: Policy) -> dict[str, bool]:
     slack = decisions.slack(found.life, policy)
     return {
         f"a token lives for {duration(found.life)} at least": not found.is_life_told,
-        f"the token endpoint is never out for longer than {_minutes(slack)}": slack < policy.schedule,
+        f"the token endpoint is never out for longer than {_minutes(slack)}": slack <= policy.schedule,
     }
 
 
