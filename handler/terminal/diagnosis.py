@@ -507,4 +507,4 @@ def _shape_json(shape: Shape | None) -> dict[str, object] | None:
 
 
 def _minutes(length: timedelta) -> str:
-    return f"{length.total_seconds() / 60:.3g} min"
+    return f"{round(length.total_seconds() / 60, 1):g} min"
