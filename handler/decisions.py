@@ -58,14 +58,26 @@ def revocable(ledger: Ledger, now: datetime, grace: timedelta) -> tuple[Entry, .
     One that is newer than the current version is left alone: somebody rolled the secret back by hand, and nothing
     tells when consumers read it last.
     """
-    current = ledger.current
-    if current is None or current.published_at is None:
-        return ()
     # No grace means no wait, also not for the second to which the time of publication is rounded up.
-    if grace and now < current.published_at + grace:
-        return ()
-    newest = current.published_at
-    return tuple(entry for entry in ledger.superseded if entry.published_at is None or entry.published_at <= newest)
+    return tuple(
+        entry
+        for entry in ledger.superseded
+        if (at := revocation_time(ledger, entry, grace)) is not None and (not grace or now >= at)
+    )
+
+
+def revocation_time(ledger: Ledger, entry: Entry, grace: timedelta) -> datetime | None:
+    """Return from when on a superseded token may be revoked; None where it is left to its expiry."""
+    current = ledger.current
+    if current is None or current.published_at is None or is_rolled_back_from(ledger, entry):
+        return None
+    return current.published_at + grace
+
+
+def is_rolled_back_from(ledger: Ledger, entry: Entry) -> bool:
+    """Tell whether a superseded token is newer than the current one, as after a roll-back by hand."""
+    published_at = ledger.current.published_at if ledger.current else None
+    return published_at is not None and entry.published_at is not None and entry.published_at > published_at
 
 
 def is_full(ledger: Ledger) -> bool:
@@ -76,6 +88,22 @@ def is_full(ledger: Ledger) -> bool:
 def outlives(token: Token, expires_at: datetime | None) -> bool:
     """Tell whether a token that was handed out again really lives longer than consumers were told."""
     return expires_at is None or token.expires_at > expires_at + SAME_LIFE
+
+
+def slack(life: timedelta, policy: Policy) -> timedelta:
+    """Return for how long the token endpoint may be out from the time of renewal on, with no harm to consumers."""
+    renewed_after = min(policy.renew_at_fraction * life, life - policy.grace - policy.schedule)
+    return life - renewed_after - policy.grace - policy.schedule
+
+
+def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
+    """Tell whether a renewal is so late that runs must have failed, or that a reader has less than the grace left."""
+    due = renewal_time(current, policy)
+    if due is None or current.published_at is None or current.expires_at is None:
+        return False
+    # The first run comes up to one period after the time of renewal, and may take a moment.
+    due_at = max(due[0], current.published_at)
+    return now >= due_at + 2 * policy.schedule or now > max(current.expires_at - policy.grace, due_at + policy.schedule)
 
 
 def is_life_too_short(life: timedelta, policy: Policy) -> bool:

@@ -53,6 +53,10 @@ class SecretsManagerError(RotationError):
     """Secrets Manager did not do what it was asked."""
 
 
+class MarkedForDeletionError(SecretsManagerError):
+    """The token secret is marked for deletion, so that nobody can read it."""
+
+
 class PublicationRefusedError(SecretsManagerError):
     """The new version was not written.
 

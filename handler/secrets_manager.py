@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.errors import (
     InvalidInputError,
+    MarkedForDeletionError,
     PublicationRefusedError,
     PublicationUnknownError,
     SecretsManagerError,
@@ -88,7 +89,7 @@ class SecretsManager:
         with _explained("DescribeSecret", "token secret (TOKEN_SECRET_ID)"):
             description = self._client.describe_secret(SecretId=self._token_secret_id)
         if description.get("DeletedDate"):
-            raise SecretsManagerError(
+            raise MarkedForDeletionError(
                 "the token secret (TOKEN_SECRET_ID) is marked for deletion, so that nobody can read it: "
                 "take that back with RestoreSecret"
             )

@@ -22,7 +22,7 @@ from handler.errors import TelenorError, TelenorRefusedError, TelenorUnavailable
 from handler.model import Clock, Credentials, Token, is_access_token, json_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from aws_lambda_powertools import Logger
 
@@ -88,14 +88,43 @@ _TOKEN_ERRORS = {
 _ERROR_CODE = re.compile(r"""\b(?:error[\s_-]?)?code\b[\s"':=>#]{0,8}([0-9]{1,4})\b""", re.IGNORECASE)
 
 
+# What a media type and a field of JSON may be called to be shown: nothing that a token could pass for.
+_MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}", re.IGNORECASE)
+_FIELD_NAME = re.compile(r"[a-z][a-z_-]{0,30}", re.IGNORECASE)
+_CODE_FIELD = re.compile(r"(?:error[\s_-]?)?code", re.IGNORECASE)
+_MOST_FIELDS = 20
+_DEEPEST_FIELD = 5
+
+# A Date header is cut to the second (RFC 9110, section 5.6.7), so that it is half a second late on average.
+_DATE_LAGS = timedelta(seconds=0.5)
+
+
 # Beyond this an expires_in is a mistake, and times calculated from it would not hold.
 _LONGEST_LIFE_SECONDS = 10 * 365 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an answer looked like, and nothing of what it held: for whoever wants to learn about Telenor.
+
+    `fields` are the types of its JSON by dotted name. `code_at` is the one that holds the error code, or "text".
+    `clock_ahead` is by how much this machine's clock is ahead of the one that answered, to within a second.
+    """
+
+    status: int
+    code: int | None
+    code_at: str | None
+    media_type: str | None
+    fields: Mapping[str, str]
+    clock_ahead: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
     retry_after_seconds: float
+    media_type: str
+    clock_ahead: timedelta | None
     text: str = field(repr=False)
 
     @property
@@ -110,6 +139,21 @@ class _Answer:
         """
         codes = [int(digits) for digits in _ERROR_CODE.findall(self.text)]
         return next((code for code in codes if (self.status, code) in _TOKEN_ERRORS), codes[0] if codes else None)
+
+    def shape(self) -> Shape:
+        """Return what may be shown of it."""
+        values = dict(_values(json_object(self.text) or {}))
+        holders = (name for name, value in values.items() if _holds_code(name, value, self.code))
+        # A text is what is neither JSON nor, for example, a page in HTML that a gateway has sent.
+        at = next(holders, "text" if not values and self.code is not None else None)
+        return Shape(
+            status=self.status,
+            code=self.code,
+            code_at=at,
+            media_type=self.media_type if _MEDIA_TYPE.fullmatch(self.media_type) else None,
+            fields={name: _json_type(value) for name, value in values.items()},
+            clock_ahead=self.clock_ahead,
+        )
 
     def __str__(self) -> str:
         return f"{self.status}" if self.code is None else f"{self.status} code {self.code}"
@@ -142,12 +186,17 @@ class Telenor:
         self._log = log
         self._session = _Session()
         self.token_attempts = 0
+        self._last: _Answer | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._session.close()
+
+    def last_shape(self) -> Shape | None:
+        """Return what the last answer looked like, or None where none came."""
+        return self._last.shape() if self._last else None
 
     def request_token(
         self, credentials: Credentials, scope: str | None, deadline: datetime, on_unusable: Callable[[str], None]
@@ -174,17 +223,17 @@ class Telenor:
 
         return self._retrying("token request", deadline, _ATTEMPTS)(attempt)
 
-    def logout(self, access_token: str, deadline: datetime, *, once: bool = False) -> None:
-        """Invalidate an access token; one that is dead already is as good.
+    def logout(self, access_token: str, deadline: datetime, *, once: bool = False) -> bool:
+        """Invalidate an access token; one that is dead already is as good. Tell whether it was alive.
 
         Raises TelenorUnavailableError or TelenorRefusedError; the token may live on then.
         """
         auth = _BearerAuth(access_token)
 
-        def attempt() -> None:
+        def attempt() -> bool:
             answer = self._send("GET", self._base_url + _LOGOUT_PATH, auth, deadline)
             if answer.status == HTTPStatus.OK:
-                return
+                return True
             if answer.status != HTTPStatus.UNAUTHORIZED:
                 raise _unavailable("logout", answer, "it should pass by itself")
             if answer.code == _BAD_AUTHORIZATION_HEADER:
@@ -195,11 +244,12 @@ class Telenor:
                 )
             if answer.code != _DEAD_TOKEN:
                 self._log.warning(f"logout answered {answer}, which the reference does not list: taken as dead")
+            return False
 
-        self._retrying("logout", deadline, 1 if once else _ATTEMPTS)(attempt)
+        return self._retrying("logout", deadline, 1 if once else _ATTEMPTS)(attempt)
 
-    def verify(self, url: str, access_token: str, deadline: datetime) -> None:
-        """Try a new token where consumers will use it.
+    def verify(self, url: str, access_token: str, deadline: datetime) -> bool:
+        """Try a new token where consumers will use it. Tell whether the answer says anything about it.
 
         Raises TokenNotAcceptedError if it is refused, TelenorUnavailableError if nobody answered.
         """
@@ -210,6 +260,7 @@ class Telenor:
                 "has access to that API, or correct VERIFY_URL"
             )
             raise TokenNotAcceptedError(msg, status=answer.status, code=answer.code)
+        return answer.status not in _PASSING_STATUSES
 
     def _retrying(self, what: str, deadline: datetime, attempts: int) -> Retrying:
         def wait(state: RetryCallState) -> float:
@@ -242,7 +293,8 @@ class Telenor:
         if left_seconds <= 0:
             raise TelenorUnavailableError("no time was left to ask Telenor: raise the function's timeout")
         timeouts = (min(_CONNECT_TIMEOUT_SECONDS, left_seconds), min(_READ_TIMEOUT_SECONDS, left_seconds))
-        give_up_at = self._clock.now() + timedelta(seconds=sum(timeouts))
+        sent_at, self._last = self._clock.now(), None
+        give_up_at = sent_at + timedelta(seconds=sum(timeouts))
         try:
             with self._session.request(
                 method,
@@ -254,11 +306,15 @@ class Telenor:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return _Answer(
+                answered_at = self._clock.now()
+                self._last = _Answer(
                     status=response.status_code,
                     retry_after_seconds=self._retry_after_seconds(response.headers.get("Retry-After", "")),
+                    media_type=response.headers.get("Content-Type", "").partition(";")[0].strip(),
+                    clock_ahead=_clock_ahead(response.headers.get("Date", ""), sent_at, answered_at),
                     text=self._body(response, give_up_at),
                 )
+                return self._last
         # Not all that goes wrong in requests is one of its own errors. The cause is named but not kept: its text may
         # hold a proxy's password.
         except (OSError, ValueError) as error:
@@ -369,3 +425,34 @@ def _cause(error: BaseException) -> str:
         error = inner
         names.append(type(error).__name__)
     return " < ".join(dict.fromkeys(names))
+
+
+def _clock_ahead(date: str, sent_at: datetime, answered_at: datetime) -> timedelta | None:
+    """Compare this machine's clock, halfway through the exchange, with a Date header (RFC 9110, section 6.6.1)."""
+    try:
+        at = parsedate_to_datetime(date)
+        return sent_at + (answered_at - sent_at) / 2 - at.replace(tzinfo=at.tzinfo or UTC) - _DATE_LAGS
+    except (ValueError, OverflowError):
+        return None
+
+
+def _values(document: Mapping[str, object], prefix: str = "", depth: int = 1) -> Iterator[tuple[str, object]]:
+    """Return what a JSON object holds by dotted name, but for names that are none."""
+    for name, value in list(document.items())[:_MOST_FIELDS]:
+        if not _FIELD_NAME.fullmatch(name):
+            continue
+        if isinstance(value, dict) and depth < _DEEPEST_FIELD:
+            yield from _values(value, f"{prefix}{name}.", depth + 1)
+        else:
+            yield prefix + name, value
+
+
+def _holds_code(name: str, value: object, code: int | None) -> bool:
+    return code is not None and _CODE_FIELD.fullmatch(name.rpartition(".")[2]) is not None and str(value) == str(code)
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    names = {str: "string", int: "number", float: "number", list: "array", dict: "object", type(None): "null"}
+    return names[type(value)]

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parent.parent
 # boto3 and what only boto3 needs come from Lambda's runtime.
 FROM_THE_RUNTIME = {"boto3", "botocore", "python-dateutil", "s3transfer", "six"}
 
+# In handler/, what nothing of the job imports.
+OF_THE_TERMINAL = ("terminal", "__main__.py")
+
 ZIP_LIMIT_BYTES = 2_500_000
 
 # The earliest time that a zip file can hold, in UTC.
@@ -54,10 +57,16 @@ def make(directory: Path) -> None:
     for name in ("RECORD", "direct_url.json"):
         for listed in directory.glob(f"*.dist-info/{name}"):
             listed.unlink()
-    shutil.copytree(ROOT / "handler", directory / "handler", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_handler(directory)
     for path in [directory, *directory.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
         os.utime(path, (_TIMESTAMP, _TIMESTAMP))
+
+
+def copy_handler(directory: Path) -> None:
+    """Copy what Lambda runs: the job without its terminal."""
+    ignored = shutil.ignore_patterns("__pycache__", *OF_THE_TERMINAL)
+    shutil.copytree(ROOT / "handler", directory / "handler", ignore=ignored)
 
 
 def zipped(directory: Path) -> bytes:
@@ -75,7 +84,8 @@ def faults(directory: Path) -> list[str]:
     """Return what must not be in an artifact, a sentence each."""
     files = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
     compiled = [name for name in files if name.endswith((".so", ".pyd", ".pyc", ".dylib"))]
-    stray = [name for name in files if name.partition("/")[0] in FROM_THE_RUNTIME | {"tests", "infra"}]
+    stray = [name for name in files if name.partition("/")[0] in FROM_THE_RUNTIME | {"rich", "tests", "infra"}]
+    stray += [name for name in files if name.startswith(tuple(f"handler/{part}" for part in OF_THE_TERMINAL))]
     size = len(zipped(directory))
     found = [f"{name} is compiled" for name in compiled] + [f"{name} does not belong here" for name in stray]
     if size > ZIP_LIMIT_BYTES:

@@ -27,8 +27,7 @@ ELSEWHERE = {
     "make examples": "needs no account; .ci/run runs it",
     "make validate": "needs no account; .ci/run runs it",
     "make e2e": "is what runs this",
-    "python -m handler status": "belongs to the terminal, which comes separately: take this line out then",
-    "python -m handler doctor": "likewise",
+    "python -m handler doctor": "asks a person first where a token is published, as here; tests/handler/terminal tries it",
 }
 
 # What must have happened for a command to make sense, by its beginning.

@@ -26,6 +26,7 @@ import time
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from email.utils import formatdate
 from enum import Enum
 from functools import partial
 from types import MappingProxyType
@@ -198,6 +199,7 @@ _LINES = Rule(
 )
 _POSITIVE = Rule("a number above 0", lambda value: _number(value, int, float) and 0 < value < math.inf)
 _SECONDS = Rule("a number from 0", lambda value: _number(value, int, float) and 0 <= value < math.inf)
+_OFFSET = Rule("a number", lambda value: _number(value, int, float) and math.isfinite(value))
 _RETRY_AFTER = Rule(
     "a whole number from 0, or one line of ASCII text",
     lambda value: _whole(0).allows(value) or _one_line(value),
@@ -231,6 +233,10 @@ class Knobs:
     """Whether client_credentials gets one; the other grants always do."""
     error_shape: str = _setting("code", _choice(tuple(ERROR_SHAPES)))
     scope_in_answer: bool = _setting(default=False, rule=_FLAG)
+    logout_ends: str = _setting("token", _choice(("token", "client", "nothing")))
+    """Whether logout ends that token, every token of its client, or nothing although it says so."""
+    clock_ahead_seconds: float = _setting(0, _OFFSET)
+    """By how much the Date header of each answer is ahead of the sandbox's clock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -603,7 +609,9 @@ class _Authority:
         token = self._live_bearer(authorization)
         if not self._clients[token.order.client_id].logout_ok:
             raise RefusalError(ApiError.INTERNAL, token)
-        token.end(self._clock(), "revoked")
+        ended: Mapping[str, Sequence[Token]] = {"token": [token], "client": self._live(token.order.client_id)}
+        for each in ended.get(self.knobs.logout_ends, ()):
+            each.end(self._clock(), "revoked")
         return Answer.of("OK!", token)
 
     def _incidents(self, authorization: str, _form: Mapping[str, str]) -> Answer:
@@ -828,7 +836,12 @@ class TelenorSandbox:
             self._delay(fault)
         if fault.drop:
             return _hang_up(request)
-        return Response(answer.body, answer.status, dict(answer.headers), content_type=answer.content_type)
+        headers = {"Date": self._date(), **answer.headers}
+        return Response(answer.body, answer.status, headers, content_type=answer.content_type)
+
+    def _date(self) -> str:
+        with self._lock:
+            return formatdate(self._clock() + self._authority.knobs.clock_ahead_seconds, usegmt=True)
 
     def _arrived(self, operation: str) -> Fault:
         """Take the request down, and use up the first fault that waits for it."""

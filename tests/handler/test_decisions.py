@@ -153,6 +153,26 @@ def test_a_token_handed_out_again_is_published_only_for_a_really_longer_life(
     assert decisions.outlives(token, told) is lives_longer
 
 
+@pytest.mark.parametrize(("seconds", "slack_seconds"), [(3600, 900), (2400, 300), (1800, 0), (901, 0), (600, 0)])
+def test_the_slack_is_what_is_left_after_the_renewal_the_grace_and_one_period(seconds: int, slack_seconds: int) -> None:
+    assert decisions.slack(timedelta(seconds=seconds), POLICY) == timedelta(seconds=slack_seconds)
+
+
+@pytest.mark.parametrize(
+    ("life_minutes", "minutes", "is_overdue"),
+    [(60, 39.99, False), (60, 40, True), (20, 10, False), (20, 10.01, True), (10, 5, False), (10, 5.01, True)],
+)
+def test_a_renewal_is_overdue_when_runs_must_have_failed_or_the_grace_is_not_whole(
+    life_minutes: float, minutes: float, is_overdue: bool
+) -> None:
+    current = Entry("current", T0, at(minutes=life_minutes), ("label",))
+    assert decisions.is_overdue(current, POLICY, at(minutes=minutes)) is is_overdue
+
+
+def test_what_is_not_in_the_ledger_is_not_overdue() -> None:
+    assert not decisions.is_overdue(Entry("current"), POLICY, at(days=9))
+
+
 @pytest.mark.parametrize(("seconds", "is_too_short"), [(900, True), (901, False)])
 def test_a_life_of_grace_and_one_period_is_too_short(seconds: int, is_too_short: bool) -> None:
     assert decisions.is_life_too_short(timedelta(seconds=seconds), POLICY) is is_too_short

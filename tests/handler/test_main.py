@@ -1,67 +1,48 @@
-"""The same job from a terminal."""
+"""`python -m handler`, as a process of its own."""
 
 from __future__ import annotations
 
 import json
+import os
+import runpy
 import subprocess
 import sys
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
-
-from handler import __main__ as terminal
-from handler import app
 
 if TYPE_CHECKING:
     from tests.conftest import World
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["handler", *arguments])
-    return terminal.main()
-
-
-def test_the_result_is_on_stdout_and_the_log_is_not(
-    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch) == 0
-    captured = capfd.readouterr()
-    world.seen.streams += captured
-    result = json.loads(captured.out)
-    assert result["outcome"] == "rotated"
-    assert uuid.UUID(result["version_id"])
-    assert "run ended" in captured.err
-    assert world.is_current_live()
-
-
-def test_an_action_is_taken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [run(monkeypatch, action) for action in ("renew-if-due", "rotate-now", "rotate-and-revoke-now")] == [0] * 3
-    assert world.issued() == 3
-    assert world.live() == 1
-
-
-def test_a_failed_run_exits_with_1_and_its_sentence(
-    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    world.put_credentials("{}")
-    assert run(monkeypatch) == 1
-    captured = capfd.readouterr()
-    assert captured.out == ""
-    assert "CREDENTIALS_SECRET_ID" in captured.err
-
-
-def test_an_unknown_action_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit) as leaving:
-        run(monkeypatch, "rotate")
-    assert leaving.value.code == 2
-
-
-def test_it_runs_as_a_module_of_its_own(world: World) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "handler", "rotate-now"], capture_output=True, text=True, check=False
+@pytest.mark.parametrize(("arguments", "reason"), [([], "no-current-version"), (["rotate"], "forced")])
+def test_it_runs_as_a_module(world: World, arguments: list[str], reason: str) -> None:
+    done = subprocess.run(  # noqa: S603  our own words
+        [sys.executable, "-W", "error", "-m", "handler", *arguments], capture_output=True, text=True, check=False
     )
     world.seen.streams += [done.stdout, done.stderr]
     assert done.returncode == 0
-    assert json.loads(done.stdout)["reason"] == "forced"
-    assert app.logger is not None
+    assert json.loads(done.stdout)["reason"] == reason
+    assert "run ended" in done.stderr
+
+
+def test_its_exit_status_is_the_commands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert world.labels() == {}
+    monkeypatch.setattr(sys, "argv", ["handler", "status", "--json"])
+    with pytest.raises(SystemExit) as leaving:
+        runpy.run_module("handler", run_name="__main__")
+    assert leaving.value.code == 3
+
+
+def test_nothing_is_drawn_in_colours_that_goes_into_a_pipe(world: World) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "handler", "status"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "80"},
+    )
+    world.seen.streams += [done.stdout, done.stderr]
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "\x1b" not in done.stdout
+    assert "no value: nothing has been published yet" in done.stdout

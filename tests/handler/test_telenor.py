@@ -554,6 +554,62 @@ def test_any_other_answer_is_no_reason_to_hold_a_token_back(telenor: TelenorSand
     assert requests_seen(telenor, "incidents") == 1
 
 
+@pytest.mark.parametrize(("status", "is_clear"), [(200, True), (404, True), (429, False), (500, False), (503, False)])
+def test_an_answer_says_something_about_a_token_unless_it_is_a_passing_fault(
+    telenor: TelenorSandbox, ask: Asking, status: int, is_clear: bool
+) -> None:
+    telenor.fault(operation="incidents", status=status)
+    url = f"{telenor.url}/service-tickets/v2/incidents"
+    assert ask.telenor.verify(url, CANARY, ask.clock.now() + MINUTES) is is_clear
+
+
+def test_a_logout_tells_whether_the_token_was_alive(ask: Asking) -> None:
+    token = ask.token()
+    deadline = ask.clock.now() + MINUTES
+    assert [ask.telenor.logout(token.access_token, deadline) for _ in range(2)] == [True, False]
+
+
+# What an answer looked like
+
+
+def test_there_is_no_shape_where_no_answer_came(telenor: TelenorSandbox, ask: Asking) -> None:
+    assert ask.telenor.last_shape() is None
+    token = ask.token()
+    assert ask.telenor.last_shape() is not None
+    telenor.fault(operation="logout", drop=True)
+    with pytest.raises(TelenorUnavailableError):
+        ask.logout(token)
+    assert ask.telenor.last_shape() is None
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "code_at"),
+    [
+        ('{"error": {"code": "2"}}', {"error.code": "string"}, "error.code"),
+        (
+            '{"status": 2, "Error-Code": 2.0, "code": 2}',
+            {"status": "number", "Error-Code": "number", "code": "number"},
+            "code",
+        ),
+        ('{"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}', {"a.b.c.d.e": "object"}, None),
+        ('{"ok": true, "list": [1], "none": null}', {"ok": "boolean", "list": "array", "none": "null"}, None),
+        ('{"a b": 1, "2": 1, "' + "x" * 32 + '": 1, "x": 1}', {"x": "number"}, None),
+        ("[1, 2]", {}, None),
+        ("Error code 2", {}, "text"),
+        ("", {}, None),
+    ],
+)
+def test_a_shape_has_the_names_and_types_of_fields_and_where_the_code_is(
+    telenor: TelenorSandbox, ask: Asking, body: str, fields: dict[str, str], code_at: str | None
+) -> None:
+    token = ask.token()
+    telenor.fault(operation="logout", status=401, body=body)
+    ask.logout(token)
+    shape = ask.telenor.last_shape()
+    assert shape is not None
+    assert (shape.fields, shape.code_at) == (fields, code_at)
+
+
 def test_the_table_of_errors_is_the_references() -> None:
     documented = {(error.status, error.code) for error in ApiError if error is not ApiError.ACCESS_TOKEN}
     assert adapter._TOKEN_ERRORS.keys() == documented  # noqa: SLF001  nothing else lists what the adapter knows

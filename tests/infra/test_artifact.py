@@ -58,12 +58,23 @@ def test_a_good_artifact_has_no_fault(built: Path) -> None:
         ("handler/__pycache__/app.cpython-313.pyc", "is compiled"),
         ("boto3/session.py", "does not belong here"),
         ("tests/test_app.py", "does not belong here"),
+        ("rich/console.py", "does not belong here"),
+        ("handler/__main__.py", "does not belong here"),
+        ("handler/terminal/cli.py", "does not belong here"),
     ],
 )
 def test_what_must_not_be_there_is_named(built: Path, name: str, says: str) -> None:
     (built / name).parent.mkdir(parents=True, exist_ok=True)
     (built / name).write_bytes(b"x")
     assert artifact.faults(built) == [f"{name} {says}"]
+
+
+def test_the_job_goes_into_it_and_the_terminal_does_not(tmp_path: Path) -> None:
+    artifact.copy_handler(tmp_path)
+    copied = {path.relative_to(tmp_path / "handler").as_posix() for path in tmp_path.rglob("*.py")}
+    kept = {path.name for path in (artifact.ROOT / "handler").glob("*.py")} - {"__main__.py"}
+    assert copied == kept
+    assert "app.py" in kept
 
 
 def test_a_missing_handler_and_a_large_artifact_are_named(built: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from email.utils import parsedate_to_datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -434,6 +435,24 @@ def test_new_kills_old_kills_the_tokens_of_that_client_only(visitor: Visitor) ->
     foreign, old, new = visitor.token(PORTAL), visitor.token(), visitor.token()
     assert [visitor.sandbox.is_live(token) for token in (foreign, old, new)] == [True, False, True]
     assert visitor.sandbox.state()["tokens"][short_id(old)]["status"] == "killed"
+
+
+@pytest.mark.parametrize(
+    ("logout_ends", "live"), [("token", [True, False, True]), ("client", [True, False, False]), ("nothing", [True] * 3)]
+)
+def test_logout_ends_what_the_knob_says(visitor: Visitor, logout_ends: str, live: list[bool]) -> None:
+    visitor.sandbox.knobs(logout_ends=logout_ends)
+    foreign, one, other = visitor.token(PORTAL), visitor.token(), visitor.token()
+    assert visitor.logout(one).text == "OK!"
+    assert [visitor.sandbox.is_live(token) for token in (foreign, one, other)] == live
+
+
+@pytest.mark.parametrize("ahead_seconds", [0, 90, -3600])
+def test_each_answer_has_one_date_of_the_sandboxs_own_clock(visitor: Visitor, ahead_seconds: float) -> None:
+    visitor.sandbox.knobs(clock_ahead_seconds=ahead_seconds)
+    dates = [answer.headers["Date"] for answer in (visitor.ask(), visitor.logout("nobody's"))]
+    # With two of them, requests would join them with a comma.
+    assert {parsedate_to_datetime(date).timestamp() for date in dates} == {int(START) + ahead_seconds}
 
 
 def test_knobs_can_be_turned_and_read_over_http(visitor: Visitor) -> None:
