@@ -27,7 +27,7 @@ ELSEWHERE = {
     "make examples": "needs no account; .ci/run runs it",
     "make validate": "needs no account; .ci/run runs it",
     "make e2e": "is what runs this",
-    "python -m handler doctor": "asks a person first where a token is published, as here; tests/handler/terminal tries it",
+    "python -m handler doctor": "asks a person first where a token is published; its tests run it",
 }
 
 # What must have happened for a command to make sense, by its beginning.
