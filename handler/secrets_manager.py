@@ -278,7 +278,7 @@ def _times(label: str) -> tuple[datetime, datetime] | None:
     if match is None:
         return None
     try:
-        published_at, expires_at = (datetime.strptime(text, _INSTANT).replace(tzinfo=UTC) for text in match.groups())
+        published_at, expires_at = (datetime.fromisoformat(text) for text in match.groups())
     except ValueError:
         return None
     return (published_at, expires_at) if is_plausible(published_at) and is_plausible(expires_at) else None
