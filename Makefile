@@ -10,7 +10,7 @@ SAM ?= $(or $(shell command -v sam),$(CURDIR)/.venv-sam/bin/sam)
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo test bench lint format build deploy validate e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed ## Deploy to an emulator with IAM enforced, and check it all
 	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python
 
+bench: $(VENV)/.installed .venv-bench/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
+	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python
+
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:
 	@$(PYTHON) -m infra.artifact --make "$(ARTIFACTS_DIR)"
@@ -56,7 +59,7 @@ build-TokenFunction:
 lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
-	@for tool in sam checkov ministack runtime; do \
+	@for tool in bench sam checkov ministack runtime; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
 
@@ -75,6 +78,9 @@ $(VENV)/.installed: requirements-dev.txt
 
 # Their pins exclude each other's, so each tool has an environment of its own.
 .venv-sam/.installed: infra/requirements-sam.txt
+	$(call install,$(PYTHON))
+
+.venv-bench/.installed: infra/requirements-bench.txt
 	$(call install,$(PYTHON))
 
 .venv-checkov/.installed: infra/requirements-checkov.txt
