@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -140,14 +142,19 @@ class Telenor:
         self._base_url = base_url
         self._clock = clock
         self._log = log
-        self._session = _Session()
+        self._open = ExitStack()
         self.token_attempts = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._session.close()
+        self._open.close()
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        """Made when it is first used: most runs send nothing."""
+        return self._open.enter_context(_Session())
 
     def request_token(
         self, credentials: Credentials, scope: str | None, deadline: datetime, on_unusable: Callable[[str], None]
