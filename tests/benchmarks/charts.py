@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _consumers(climates: list[dict[str, Any]], path: Path) -> None:
-    chart, all_axes = plt.subplots(1, len(climates), figsize=(11, 4), sharey=True, sharex=True, layout="constrained")
+    chart, all_axes = plt.subplots(1, len(climates), figsize=(11, 5), sharey=True, sharex=True, layout="constrained")
     for axes, climate in zip(all_axes, climates, strict=True):
         ways, caches = climate["ways"], climate["cache_seconds"]
         height = 0.8 / len(caches)
@@ -45,7 +45,7 @@ def _consumers(climates: list[dict[str, Any]], path: Path) -> None:
         axes.set_title(climate["title"], fontsize=10)
         axes.set_xlabel("requests refused a month by two consumers (log)")
     all_axes[0].invert_yaxis()
-    all_axes[-1].legend(fontsize=8, loc="lower right")
+    chart.legend(*all_axes[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=4)
     _save(chart, path)
 
 
@@ -63,7 +63,8 @@ def _clients(sizes: list[dict[str, Any]], path: Path) -> None:
     memory.set_ylabel("peak memory, MiB")
     for axes in (rates, memory):
         axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
+        axes.set_xticks(clients, [f"{number:,}" for number in clients])
         axes.set_xlabel("clients")
         axes.legend(fontsize=8)
     _save(chart, path)

@@ -10,7 +10,16 @@ import pytest
 from tests.benchmarks.month import DAYS, Climate, Month, Place, Weather, climate, felt_by_consumer, month
 from tests.benchmarks.prices import OWN_SECONDS_A_RUN, limits, running_cost
 from tests.benchmarks.sizes import package_of
-from tests.benchmarks.ways import OTHERS, OVERWRITE_OFTEN, THIS_JOB, Way, four_steps, overwrite, overwrite_and_log_out
+from tests.benchmarks.ways import (
+    OTHERS,
+    OVERWRITE_OFTEN,
+    THIS_JOB,
+    Way,
+    four_steps,
+    overwrite,
+    overwrite_and_log_out,
+    overwrite_and_log_out_the_one_before,
+)
 from tests.simulation.world import BEGIN, TOKEN
 
 CALM = Climate({}, {}, twice=0)
@@ -108,6 +117,19 @@ def test_four_steps_start_anew_when_the_token_that_waits_has_died() -> None:
     assert not there.run(way(four_steps), "c" * 32, "third")
     assert there.run(way(four_steps), "d" * 32, "fourth")
     assert there.telenor.is_live(there.published[-1][1])
+
+
+def test_logging_out_the_one_before_takes_a_token_in_use_where_a_run_comes_again_after_it_has_written() -> None:
+    there, one = place(), way(overwrite_and_log_out_the_one_before)
+    assert there.run(one, "a" * 32, "first")
+    assert there.run(one, "b" * 32, "second")
+    there.weather.outages = {"logout": [(BEGIN, BEGIN + timedelta(days=1), "crash")]}
+    assert not there.run(one, "c" * 32, "third")
+    there.weather.outages = {}
+    in_use = there.published[-2][1]
+    assert there.telenor.is_live(in_use)
+    assert there.run(one, "c" * 32, "third again")
+    assert not there.telenor.is_live(in_use)
 
 
 def test_a_failed_logout_leaves_the_token_to_its_expiry_where_nothing_keeps_it() -> None:

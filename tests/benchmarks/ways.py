@@ -75,6 +75,15 @@ def overwrite_and_log_out(place: Place, _request_id: str) -> None:
         _log_out(place, telenor, previous)
 
 
+def overwrite_and_log_out_the_one_before(place: Place, _request_id: str) -> None:
+    """Ask for a token, overwrite the secret, and log out what was replaced by the run before, which is AWSPREVIOUS."""
+    with _telenor(place) as telenor:
+        replaced_before = _read(place, "AWSPREVIOUS")
+        token = _request(place, telenor)
+        place.aws.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+        _log_out(place, telenor, replaced_before)
+
+
 def four_steps(place: Place, request_id: str) -> None:
     """Run AWS's rotation template: createSecret, setSecret, testSecret, finishSecret, each a run of the function.
 
@@ -149,7 +158,7 @@ def _read(place: Place, stage: str) -> str | None:
 
 
 def _log_out(place: Place, telenor: Telenor, access_token: str | None) -> None:
-    """Log out the previous token. The new one is published, so a failure is only logged: nothing has kept this one."""
+    """Log out a replaced token. The new one is published, so a failure is only logged: nothing has kept this one."""
     if access_token is None:
         return
     try:
@@ -166,6 +175,7 @@ OVERWRITE_OFTEN = Way("overwrite every 15 min", timedelta(minutes=15), overwrite
 OTHERS = (
     Way("overwrite every 30 min", timedelta(minutes=30), overwrite),
     OVERWRITE_OFTEN,
+    Way("every 15 min, log out the one before", timedelta(minutes=15), overwrite_and_log_out_the_one_before),
     Way("overwrite, log out at once", timedelta(minutes=30), overwrite_and_log_out),
     Way("AWS's four steps, then log out", timedelta(minutes=30), four_steps),
 )
