@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
+from handler import app
+from handler.rotation import Report
+from infra import artifact
 from tests.benchmarks.month import DAYS, Climate, Month, Place, Weather, climate, felt_by_consumer, month
-from tests.benchmarks.prices import OWN_SECONDS_A_RUN, limits, running_cost
+from tests.benchmarks.prices import ALARMS, METRICS, OWN_SECONDS_A_RUN, limits, running_cost
 from tests.benchmarks.sizes import package_of
 from tests.benchmarks.ways import (
     OTHERS,
@@ -21,6 +25,9 @@ from tests.benchmarks.ways import (
     overwrite_and_log_out_the_one_before,
 )
 from tests.simulation.world import BEGIN, TOKEN
+
+if TYPE_CHECKING:
+    from tests.conftest import Seen
 
 CALM = Climate({}, {}, twice=0)
 SECOND = timedelta(seconds=1)
@@ -155,6 +162,13 @@ def test_the_cost_is_of_one_month_and_counts_calls_runs_and_time() -> None:
     calls, runs = 11_000 * 0.05 / 10_000, 1000 * 0.20 / 1_000_000
     seconds = (100 + 1000 * OWN_SECONDS_A_RUN) * 0.25 * 0.0000133334
     assert running_cost(lived_month()) == pytest.approx(calls + runs + seconds)
+
+
+def test_what_is_watched_is_what_the_template_and_the_handler_have(seen: Seen) -> None:
+    template = (artifact.ROOT / "template.yaml").read_text(encoding="utf-8")
+    assert template.count("Type: AWS::CloudWatch::Alarm") == ALARMS
+    app._put_metrics(Report())  # noqa: SLF001  a run puts out nothing else that could be counted
+    assert len(seen.metrics()) == METRICS
 
 
 def test_a_limit_is_the_quota_by_what_one_client_needs_and_the_nearest_comes_first() -> None:
