@@ -37,6 +37,8 @@ def main() -> int:
     parser.add_argument("--charts", type=Path, required=True, help="a Python with matplotlib")
     parser.add_argument("--command", default="make bench", help="how this was called, for the document")
     arguments = parser.parse_args()
+    if not Path("/proc/self/status").exists():
+        parser.error("the peak of a process's memory is read from /proc, so this needs Linux")
     origin = _origin(arguments.command)
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch) / "artifact"

@@ -263,6 +263,7 @@ class Month:
 
 def month(way: Way, climate: Climate, seed: int, days: int = DAYS) -> Month:
     """Live through a month."""
+    random.seed(seed)  # the jitter of the backoff
     place, end = Place(Weather(climate, seed, days)), BEGIN + timedelta(days=days)
     _live(place, way, end)
     return _account(place, way, seed, end)

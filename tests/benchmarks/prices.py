@@ -127,7 +127,7 @@ def limits(month: Month) -> list[Limit]:
             f"{READS_A_SECOND:,} ÷ {reads:.5f} a second and client",
         ),
         Limit(
-            "Lambda, all well",
+            "Lambda, runs as in the months above",
             f"{CONCURRENCY:,} concurrent executions",
             int(CONCURRENCY * _SCHEDULE_SECONDS / run_seconds),
             f"{CONCURRENCY:,} × {_SCHEDULE_SECONDS} s ÷ {run_seconds:.2f} s a run",

@@ -151,7 +151,8 @@ def _startup(results: Results) -> Iterable[str]:
         "**Open:** bytecode in the artifact. Lambda's code folder cannot be written, so that every cold start compiles "
         f"the sources: {results.starts['source'].own_ratio(floor):.2f} of the floor instead of "
         f"{results.starts['compiled'].own_ratio(floor):.2f}. Bytecode holds for one version of Python only, and for "
-        "the same bytes every time that very version must make it; today's artifact runs on any."
+        "the same bytes every time that very version must make it; today's artifact runs on any. All other rows have "
+        "bytecode on both sides."
     )
     yield _prose(
         "**Not worth a line:** dataclasses without `frozen` and `slots` would save one or two hundredths of the floor, "
@@ -250,7 +251,8 @@ def _consumers(results: Results) -> Iterable[str]:
         "*Spare* is a token that is alive and that no consumer needs: replaced, or never published. The numbers are of "
         "the months with outages within the slack. *For an operator:* a spare token is what a leak is made of. "
         "Overwriting leaves one alive at any time, for as long as it has left to live; this job ends each after its "
-        "grace; logging out at once leaves none, and pays with every cached copy."
+        "grace; logging out at once leaves none, and pays with every cached copy. Those that last the longest were "
+        "never published: their answer was lost or their run was killed, which no way can mend."
     )
     yield _prose(
         "A consumer that reads the secret anew whenever it is refused would repeat one request for each rotation where "

@@ -80,6 +80,11 @@ def test_an_outage_is_the_same_for_every_way_and_other_weather_in_another_month(
     assert Weather(CALM, 1).fate("token", begin, "any") is None
 
 
+def test_a_month_is_the_same_every_time() -> None:
+    stormy = climate(timedelta(minutes=5), timedelta(minutes=20), count=2)
+    assert month(THIS_JOB, stormy, seed=1, days=2) == month(THIS_JOB, stormy, seed=1, days=2)
+
+
 # Ways
 
 
