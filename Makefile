@@ -13,7 +13,7 @@ export SAM_CLI_TELEMETRY ?= 0
 NODE := $(shell command -v node)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples prove lint docs format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo test examples prove bench lint docs format build deploy validate e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.install
 	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
 	  --aws .venv-awscli/bin/aws
 
+bench: $(VENV)/.installed .venv-bench/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
+	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python
+
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:
 	@$(PYTHON) -m infra.artifact --make "$(ARTIFACTS_DIR)"
@@ -70,7 +73,7 @@ build-TokenFunction:
 lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
-	@for tool in sam checkov ministack runtime awscli; do \
+	@for tool in bench sam checkov ministack runtime awscli; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
 	@$(if $(NODE),cd examples/node && npm update --package-lock-only --no-audit --no-fund --loglevel error,echo "There is no Node.js here: examples/node/package-lock.json stays as it is")
@@ -90,6 +93,9 @@ $(VENV)/.installed: requirements-dev.txt
 
 # Their pins exclude each other's, so each tool has an environment of its own.
 .venv-sam/.installed: infra/requirements-sam.txt
+	$(call install,$(PYTHON))
+
+.venv-bench/.installed: infra/requirements-bench.txt
 	$(call install,$(PYTHON))
 
 .venv-checkov/.installed: infra/requirements-checkov.txt

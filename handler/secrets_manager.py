@@ -1,4 +1,4 @@
-"""The only file that knows boto3 and staging labels."""
+"""The only file that knows the AWS SDK and staging labels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import re
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 
 from handler.errors import (
     InvalidInputError,
@@ -63,8 +63,11 @@ def create_client() -> SecretsManagerClient:
     # At DEBUG it logs every request and answer, and both secrets are in them. Lambda sets that level with one click.
     logging.getLogger("botocore").setLevel(logging.INFO)
     try:
-        # Lambda sets both; boto3 by itself reads AWS_DEFAULT_REGION alone.
-        return boto3.client("secretsmanager", region_name=os.environ.get("AWS_REGION") or None, config=config)
+        # Lambda sets both; the SDK by itself reads AWS_DEFAULT_REGION alone.
+        region_name = os.environ.get("AWS_REGION") or None
+        # boto3 makes its client in this way too. By itself it would load transfers to S3 and resources as well.
+        client = get_session().create_client("secretsmanager", region_name=region_name, config=config)
+        return cast("SecretsManagerClient", client)
     except (BotoCoreError, ValueError) as error:
         raise InvalidInputError(
             f"the AWS SDK could not be set up ({type(error).__name__}): set AWS_REGION, and see that AWS_PROFILE and "
@@ -276,7 +279,7 @@ def _times(label: str) -> tuple[datetime, datetime] | None:
     if match is None:
         return None
     try:
-        published_at, expires_at = (datetime.strptime(text, _INSTANT).replace(tzinfo=UTC) for text in match.groups())
+        published_at, expires_at = (datetime.fromisoformat(text) for text in match.groups())
     except ValueError:
         return None
     return (published_at, expires_at) if is_plausible(published_at) and is_plausible(expires_at) else None

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -184,7 +186,7 @@ class Telenor:
         self._base_url = base_url
         self._clock = clock
         self._log = log
-        self._session = _Session()
+        self._open = ExitStack()
         self.token_attempts = 0
         self._last: _Answer | None = None
 
@@ -192,7 +194,12 @@ class Telenor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._session.close()
+        self._open.close()
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        """Made when it is first used: most runs send nothing."""
+        return self._open.enter_context(_Session())
 
     def last_shape(self) -> Shape | None:
         """Return what the last answer looked like, or None where none came."""

@@ -401,7 +401,7 @@ def modules_by_origin(files: Mapping[str, str], artifact: Path) -> dict[str, set
 
 
 def the_modules_come_from_the_artifact(trial: _Trial) -> str:
-    """Nothing that the artifact holds comes from elsewhere, and nothing else from the runtime than boto3's own."""
+    """Nothing that the artifact holds comes from elsewhere, and of the runtime only the AWS SDK's own."""
     done = subprocess.run(  # noqa: S603  our own words
         [trial.python, "-c", _PROBE],
         cwd=trial.artifact,  # the first place where the runtime client looks too
@@ -417,7 +417,7 @@ def the_modules_come_from_the_artifact(trial: _Trial) -> str:
     _require(names["artifact"] == held, f"of the artifact {held - names['artifact']} were not loaded from it")
     stray = names["runtime"] - _OF_THE_RUNTIME
     _require(not stray, f"{stray} came from the runtime: the artifact is not complete, or not the first to be asked")
-    _require("boto3" in names["runtime"], "boto3 did not come from the runtime")
+    _require("botocore" in names["runtime"], "the AWS SDK did not come from the runtime")
     return f"{', '.join(sorted(held))}; of the runtime only {', '.join(sorted(names['runtime']))}"
 
 

@@ -255,7 +255,6 @@ def test_a_failed_call_is_one_sentence(aws: LocalSecretsManager, secrets: Secret
 def test_without_a_region_the_sentence_says_what_to_set(
     aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
@@ -285,7 +284,6 @@ def test_a_call_without_an_answer_is_given_up_in_time_for_the_rest_of_the_run(aw
 
 
 def test_without_credentials_the_sentence_says_so(aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")

@@ -1,0 +1,183 @@
+"""What a cold start takes: fresh processes in turn, measured from the first import to the client that is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[2]
+
+_CONFIG = (
+    'Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})'  # the handler's
+)
+_BOTO3 = f"""
+import boto3
+from botocore.config import Config
+boto3.client("secretsmanager", region_name="eu-north-1", config={_CONFIG})
+"""
+_BOTOCORE = f"""
+from botocore.session import get_session
+from botocore.config import Config
+get_session().create_client("secretsmanager", region_name="eu-north-1", config={_CONFIG})
+"""
+_HTTP = """
+import requests, tenacity
+"""
+_POWERTOOLS = """
+from aws_lambda_powertools import Logger, Metrics
+Logger(service="x")
+Metrics(namespace="X", service="x")
+"""
+_ONE_SERVICE = f"""
+import os
+from botocore.loaders import Loader
+from botocore.session import get_session
+from botocore.config import Config
+session = get_session()
+session.register_component(
+    "data_loader", Loader(extra_search_paths=[os.environ["ONE_SERVICE"]], include_default_search_paths=False)
+)
+session.create_client("secretsmanager", region_name="eu-north-1", config={_CONFIG})
+"""
+_HANDLER = """
+from handler import app
+app._client(None, None)
+"""
+_HANDLER_WITHOUT_HTTP = """
+import sys
+from types import ModuleType
+stand_in = sys.modules["handler.telenor"] = ModuleType("handler.telenor")
+stand_in.Telenor = object
+from handler import app
+app._client(None, None)
+"""
+
+_PROGRAM = """
+import time
+wall, own = time.perf_counter(), time.process_time()
+{code}
+print(time.process_time() - own, time.perf_counter() - wall)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@dataclass
+class Start:
+    """One thing to start, and what it took each time."""
+
+    name: str
+    code: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+    own_seconds: list[float] = field(default_factory=list)
+    wall_seconds: list[float] = field(default_factory=list)
+    peak_kib: list[int] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Start it in a fresh process."""
+        done = subprocess.run(  # noqa: S603  our own words
+            [sys.executable, "-c", _PROGRAM.format(code=self.code)],
+            cwd="/",  # so that only PYTHONPATH says where the handler is
+            env={**_environment(), **self.environ},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        own, wall, peak = done.stdout.split()[-3:]
+        self.own_seconds.append(float(own))
+        self.wall_seconds.append(float(wall))
+        self.peak_kib.append(int(peak))
+
+    def own_ratio(self, floor: Start) -> float:
+        """Return the CPU time, against what was started beside it."""
+        return median(own / other for own, other in zip(self.own_seconds, floor.own_seconds, strict=True))
+
+    def wall_ratio(self, floor: Start) -> float:
+        """Return the time that passed, likewise."""
+        return median(wall / other for wall, other in zip(self.wall_seconds, floor.wall_seconds, strict=True))
+
+
+def starts(artifact: Path, scratch: Path) -> dict[str, Start]:
+    """Return what is compared, the floor first."""
+    compiled = scratch / "compiled"
+    _compile(artifact, compiled)
+    return {
+        "floor": Start("the floor: boto3 and its client, requests, tenacity, Powertools", _BOTO3 + _HTTP + _POWERTOOLS),
+        "bare": Start("boto3 and its client alone", _BOTO3),
+        "handler": Start("**the handler and its client**", _HANDLER),
+        "botocore": Start("the floor with botocore's session in place of boto3", _BOTOCORE + _HTTP + _POWERTOOLS),
+        "no-http": Start("the floor without requests and tenacity", _BOTO3 + _POWERTOOLS),
+        "lazy": Start("the handler without telenor.py, as if it were imported when due", _HANDLER_WITHOUT_HTTP),
+        "one-service": Start(
+            "botocore's floor with a loader that knows one service",
+            _ONE_SERVICE + _HTTP + _POWERTOOLS,
+            {"ONE_SERVICE": str(_one_service(scratch))},
+        ),
+        "source": Start(
+            "the artifact as it is deployed: sources, in a folder that cannot be written",
+            _HANDLER,
+            {"PYTHONPATH": str(artifact), "PYTHONDONTWRITEBYTECODE": "1"},
+        ),
+        "compiled": Start(
+            "the artifact with bytecode beside the sources",
+            _HANDLER,
+            {"PYTHONPATH": str(compiled), "PYTHONDONTWRITEBYTECODE": "1"},
+        ),
+    }
+
+
+def measure(artifact: Path, scratch: Path, rounds: int) -> dict[str, Start]:
+    """Start everything in turn, as often as told; the first round only warms the disk's cache and writes bytecode."""
+    compared = starts(artifact, scratch)
+    for start in compared.values():
+        start.run()
+        start.own_seconds.clear()
+        start.wall_seconds.clear()
+    for number in range(rounds):
+        # From another place each time, so that nothing is always the first or after the same one.
+        order = list(compared.values())
+        for start in order[number % len(order) :] + order[: number % len(order)]:
+            start.run()
+    return compared
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": str(ROOT),
+        "AWS_REGION": "eu-north-1",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
+
+
+def _compile(artifact: Path, compiled: Path) -> None:
+    """Copy the artifact, with bytecode that is valid whatever the times of the sources are."""
+    script = (
+        "import compileall, py_compile, shutil, sys; shutil.copytree(*sys.argv[1:]);"
+        "compileall.compile_dir(sys.argv[2], quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
+    )
+    subprocess.run([sys.executable, "-c", script, artifact, compiled], check=True)  # noqa: S603  our own words
+
+
+def _one_service(scratch: Path) -> Path:
+    """Copy what of the SDK's data one client needs."""
+    script = (
+        "import botocore, pathlib, shutil, sys; data = pathlib.Path(botocore.__file__).parent / 'data';"
+        "wanted = pathlib.Path(sys.argv[1]); wanted.mkdir(parents=True);"
+        "[shutil.copy(path, wanted) for path in data.glob('*.json')];"
+        "shutil.copytree(data / 'secretsmanager', wanted / 'secretsmanager')"
+    )
+    directory = scratch / "one-service"
+    subprocess.run([sys.executable, "-c", script, directory], check=True)  # noqa: S603  our own words
+    return directory

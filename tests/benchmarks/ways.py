@@ -1,0 +1,181 @@
+"""Four ways to keep a shared token fresh. Each is one scheduled run over the same clients and with the same retries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from handler.config import Settings
+from handler.errors import RotationError, TelenorError, TokenNotAcceptedError
+from handler.model import Action, Policy
+from handler.rotation import Report, Rotation
+from handler.secrets_manager import SecretsManager
+from handler.telenor import Telenor
+from tests.simulation.world import CREDENTIALS, TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handler.model import Token
+    from tests.benchmarks.month import Place
+
+SCHEDULE = timedelta(minutes=5)
+# A minute above the longest cache lifetime of any consumer, as the README asks.
+GRACE = timedelta(seconds=660)
+POLICY = Policy(grace=GRACE, renew_at_fraction=0.5, schedule=SCHEDULE)
+
+_URL = "https://telenor.example"
+_API = f"{_URL}/verify"
+_PUBLISH_BY, _END_BY = timedelta(seconds=90), timedelta(seconds=118)
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is run, and how often. A run raises what it fails with."""
+
+    name: str
+    every: timedelta
+    run: Callable[[Place, str], None]
+
+
+def this_job(place: Place, request_id: str, policy: Policy = POLICY) -> None:
+    """Run the handler's own code, from the first look to the last logout."""
+    now = place.clock.now()
+    settings = Settings(Action.RENEW_IF_DUE, CREDENTIALS, TOKEN, _URL, None, policy, None)
+    with _telenor(place) as telenor:
+        Rotation(
+            settings,
+            SecretsManager(place.aws, CREDENTIALS, TOKEN),  # type: ignore[arg-type]  # the model
+            telenor,
+            place.clock,
+            place.log,  # type: ignore[arg-type]  # a smaller log
+            Report(),
+            request_id,
+            now + _PUBLISH_BY,
+            now + _END_BY,
+        ).run()
+
+
+def overwrite(place: Place, _request_id: str) -> None:
+    """Ask for a token and overwrite the secret. The previous token dies by its expiry."""
+    with _telenor(place) as telenor:
+        token = _request(place, telenor)
+        place.aws.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+
+
+def overwrite_and_log_out(place: Place, _request_id: str) -> None:
+    """Ask for a token, overwrite the secret, and log the previous token out at once."""
+    with _telenor(place) as telenor:
+        previous = _read(place, "AWSCURRENT")
+        token = _request(place, telenor)
+        place.aws.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+        _log_out(place, telenor, previous)
+
+
+def overwrite_and_log_out_the_one_before(place: Place, _request_id: str) -> None:
+    """Ask for a token, overwrite the secret, and log out what was replaced by the run before, which is AWSPREVIOUS."""
+    with _telenor(place) as telenor:
+        replaced_before = _read(place, "AWSPREVIOUS")
+        token = _request(place, telenor)
+        place.aws.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+        _log_out(place, telenor, replaced_before)
+
+
+def four_steps(place: Place, request_id: str) -> None:
+    """Run AWS's rotation template: createSecret, setSecret, testSecret, finishSecret, each a run of the function.
+
+    The last step logs the previous token out. A rotation that was left unfinished is gone on with, as by RotateSecret.
+    """
+    version_id = place.unfinished() or request_id
+    with _telenor(place) as telenor:
+        # setSecret has nothing to set: Telenor knows the token, since it has issued it.
+        for step in (_create_secret, _set_secret, _test_secret, _finish_secret):
+            if step is not _create_secret:
+                place.invocations += 1
+            place.aws.describe_secret(SecretId=TOKEN)
+            step(place, telenor, version_id)
+
+
+def _create_secret(place: Place, telenor: Telenor, version_id: str) -> None:
+    try:
+        place.aws.get_secret_value(SecretId=TOKEN, VersionId=version_id, VersionStage="AWSPENDING")
+    except place.aws.exceptions.ResourceNotFoundException:
+        place.aws.put_secret_value(
+            SecretId=TOKEN,
+            ClientRequestToken=version_id,
+            SecretString=_request(place, telenor).document(),
+            VersionStages=["AWSPENDING"],
+        )
+
+
+def _set_secret(_place: Place, _telenor: Telenor, _version_id: str) -> None:
+    """Do nothing."""
+
+
+def _test_secret(place: Place, telenor: Telenor, version_id: str) -> None:
+    pending = _read(place, "AWSPENDING")
+    try:
+        telenor.verify(_API, str(pending), place.clock.now() + _PUBLISH_BY)
+    except TokenNotAcceptedError:
+        # Otherwise every later rotation would go on with this dead token.
+        place.aws.update_secret_version_stage(SecretId=TOKEN, VersionStage="AWSPENDING", RemoveFromVersionId=version_id)
+        raise
+
+
+def _finish_secret(place: Place, telenor: Telenor, version_id: str) -> None:
+    stages = place.aws.describe_secret(SecretId=TOKEN)["VersionIdsToStages"]
+    current = next((version for version, labels in stages.items() if "AWSCURRENT" in labels), None)
+    if current in {None, version_id}:
+        return
+    previous = _read(place, "AWSCURRENT")
+    place.aws.update_secret_version_stage(
+        SecretId=TOKEN, VersionStage="AWSCURRENT", MoveToVersionId=version_id, RemoveFromVersionId=str(current)
+    )
+    _log_out(place, telenor, previous)
+
+
+def _telenor(place: Place) -> Telenor:
+    """Return the handler's own client, so that every way retries alike."""
+    telenor = Telenor(_URL, place.clock, place.log)  # type: ignore[arg-type]  # a smaller log
+    telenor._session.mount("https://", place.telenor)  # noqa: SLF001  the outer edge
+    return telenor
+
+
+def _request(place: Place, telenor: Telenor) -> Token:
+    credentials = SecretsManager(place.aws, CREDENTIALS, TOKEN).read_credentials()  # type: ignore[arg-type]  # the model
+    return telenor.request_token(credentials, None, place.clock.now() + _PUBLISH_BY, lambda _token: None)
+
+
+def _read(place: Place, stage: str) -> str | None:
+    try:
+        answer = place.aws.get_secret_value(SecretId=TOKEN, VersionStage=stage)
+    except place.aws.exceptions.ResourceNotFoundException:
+        return None
+    return str(json.loads(answer["SecretString"])["access_token"])
+
+
+def _log_out(place: Place, telenor: Telenor, access_token: str | None) -> None:
+    """Log out a replaced token. The new one is published, so a failure is only logged: nothing has kept this one."""
+    if access_token is None:
+        return
+    try:
+        telenor.logout(access_token, place.clock.now() + timedelta(seconds=30))
+    except (TelenorError, RotationError) as error:
+        place.log.warning(str(error))
+
+
+THIS_JOB = Way("this job", SCHEDULE, this_job)
+THIS_JOB_EARLIER = Way(
+    "this job, `RENEW_AT_FRACTION=0.25`", SCHEDULE, partial(this_job, policy=replace(POLICY, renew_at_fraction=0.25))
+)
+OVERWRITE_OFTEN = Way("overwrite every 15 min", timedelta(minutes=15), overwrite)
+OTHERS = (
+    Way("overwrite every 30 min", timedelta(minutes=30), overwrite),
+    OVERWRITE_OFTEN,
+    Way("every 15 min, log out the one before", timedelta(minutes=15), overwrite_and_log_out_the_one_before),
+    Way("overwrite, log out at once", timedelta(minutes=30), overwrite_and_log_out),
+    Way("AWS's four steps, then log out", timedelta(minutes=30), four_steps),
+)
