@@ -142,7 +142,7 @@ class Rotation:
         self._forget_expired(self.clock.now())
         for oldest in self._ledger.superseded:
             if not decisions.is_full(self._ledger):
-                break
+                return
             self.log.warning(
                 "the ledger is full, so the oldest superseded token is revoked before its grace has passed: find out "
                 "why logouts fail",
@@ -159,7 +159,7 @@ class Rotation:
                 )
             if not self._forget(oldest):
                 # No label can be removed now, so that ending more tokens would make no room.
-                break
+                return
 
     def _request_token(self, credentials: Credentials) -> Token:
         started_at = self.clock.now()

@@ -696,6 +696,19 @@ def test_a_roll_back_between_the_look_and_the_logout_is_noticed(world: World) ->
     assert "rolled back" in world.seen.messages()
 
 
+def test_a_roll_back_right_before_the_logout_of_a_leaked_token_leaves_what_is_current_then(world: World) -> None:
+    """The read of the version is older than the roll-back, the read of what is current is not."""
+    first = world.run()["version_id"]
+    world.run("rotate-now")
+    world.aws.fault(
+        Meanwhile(operation="GetSecretValue", happens=lambda: world.roll_back_to(first)),
+        after=3,
+    )
+    assert first not in world.run("rotate-and-revoke-now")["revoked"]
+    assert world.is_current_live()
+    assert first in world.tracked()
+
+
 def test_a_roll_back_while_a_token_is_renewed_gives_the_rolled_back_one_its_grace(world: World) -> None:
     world.run()
     second = world.run("rotate-now")["version_id"]
@@ -725,6 +738,15 @@ def test_a_current_version_that_lost_its_label_is_mended_also_if_telenor_hands_i
     assert world.run()["outcome"] == "reissued"
     assert world.tracked() == {first}
     assert world.run()["outcome"] == "not-due"
+
+
+def test_a_current_token_that_dies_at_this_moment_is_not_entered_again(world: World) -> None:
+    first = world.run()["version_id"]
+    world.unlabel(first)
+    world.clock.advance(seconds=3599)
+    before = world.aws.calls()
+    assert world.run()["outcome"] == "rotated"
+    assert (world.aws.calls() - before)["UpdateSecretVersionStage"] == 0
 
 
 def test_a_label_that_cannot_be_mended_is_said_and_tried_again(world: World) -> None:
@@ -858,6 +880,39 @@ def test_a_full_ledger_abandons_a_version_that_cannot_be_found(world: World) -> 
     world.aws.fault(CallFault(operation="GetSecretValue", code="ResourceNotFoundException"), after=1)
     result = world.run("rotate-now")
     assert (result["outcome"], result["revoked"]) == ("rotated", [])
+    assert world.tracked() == {*versions[1:], result["version_id"]}
+    assert world.seen.metrics()["RevocationAbandoned"] == 1
+
+
+def test_a_full_ledger_makes_room_for_as_many_as_it_must_and_ends_each_once(world: World) -> None:
+    versions = fill(world)
+    world.label(versions[5], "LIVE_by_hand")
+    world.clock.advance(seconds=1)
+    result = world.run("rotate-now")
+    assert result["revoked"] == versions[:2]
+    assert world.tracked() == {*versions[2:], result["version_id"]}
+    world.clock.advance(minutes=10)
+    assert world.run()["revoked"] == versions[2:]
+
+
+def test_a_full_ledger_whose_tokens_have_had_their_grace_ends_each_once(world: World) -> None:
+    versions = fill(world)
+    world.clock.advance(minutes=10)
+    assert world.run("rotate-now")["revoked"] == versions[:-1]
+    assert [request.operation for request in world.telenor.requests].count("logout") == 15
+
+
+def test_a_full_ledger_makes_room_although_somebody_has_published_since(world: World) -> None:
+    versions = fill(world)
+    world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.put("{}")))
+    assert world.run("rotate-now")["revoked"] == versions[:1]
+    assert world.seen.metrics()["RevocationAbandoned"] == 0
+
+
+def test_a_full_ledger_abandons_a_token_that_cannot_be_told_from_the_current_one(world: World) -> None:
+    versions = fill(world)
+    world.aws.fault(CallFault(operation="GetSecretValue", code="ResourceNotFoundException"), after=2)
+    result = world.run("rotate-now")
     assert world.tracked() == {*versions[1:], result["version_id"]}
     assert world.seen.metrics()["RevocationAbandoned"] == 1
 

@@ -209,8 +209,23 @@ def test_of_two_labels_the_careful_reading_counts_and_both_are_forgotten(
     (superseded,) = secrets.describe().superseded
     assert superseded.expires_at == datetime(2029, 11, 23, 23, 0, tzinfo=UTC)
     assert set(superseded.labels) == {longer, *entry.labels}
+    # One that a hand has taken meanwhile does not keep the other.
+    client.update_secret_version_stage(
+        SecretId="token", VersionStage=superseded.labels[0], RemoveFromVersionId=superseded.version_id
+    )
     secrets.forget(superseded)
     assert stages(client)[ID] == ["AWSPREVIOUS"]
+
+
+def test_a_superseded_version_whose_label_nobody_can_read_counts_as_the_oldest(
+    secrets: SecretsManager, client: SecretsManagerClient
+) -> None:
+    secrets.publish(token(), ID, T0)
+    by_hand = client.put_secret_value(
+        SecretId="token", SecretString="x", VersionStages=["AWSCURRENT", "LIVE_by_hand"]
+    )["VersionId"]
+    secrets.publish(token(f"{CANARY}-next"), str(uuid.uuid4()), T0 + timedelta(hours=1))
+    assert [entry.version_id for entry in secrets.describe().superseded] == [by_hand, ID]
 
 
 def test_labels_of_others_are_left_alone(secrets: SecretsManager, client: SecretsManagerClient) -> None:
