@@ -221,9 +221,9 @@ def test_a_superseded_version_whose_label_nobody_can_read_counts_as_the_oldest(
     secrets: SecretsManager, client: SecretsManagerClient
 ) -> None:
     secrets.publish(token(), ID, T0)
-    by_hand = client.put_secret_value(
-        SecretId="token", SecretString="x", VersionStages=["AWSCURRENT", "LIVE_by_hand"]
-    )["VersionId"]
+    by_hand = client.put_secret_value(SecretId="token", SecretString="x", VersionStages=["AWSCURRENT", "LIVE_by_hand"])[
+        "VersionId"
+    ]
     secrets.publish(token(f"{CANARY}-next"), str(uuid.uuid4()), T0 + timedelta(hours=1))
     assert [entry.version_id for entry in secrets.describe().superseded] == [by_hand, ID]
 
