@@ -17,7 +17,7 @@ from handler.errors import (
     SecretsManagerError,
     VersionExistsError,
 )
-from handler.model import Credentials, Entry, Token
+from handler.model import Credentials, Entry, StoredValue, Token
 from handler.secrets_manager import SecretsManager, create_client
 from infra.local.secrets_manager import CallFault, LocalSecretsManager
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
@@ -146,14 +146,18 @@ def test_a_write_without_a_clear_answer_is_unknown(
         secrets.publish(token(), ID, T0)
 
 
+@pytest.mark.parametrize("answer", [{"VersionStages": ["AWSCURRENT"]}, {}])
 def test_a_label_that_was_not_set_is_noticed(
-    aws: LocalSecretsManager, secrets: SecretsManager, client: SecretsManagerClient, monkeypatch: pytest.MonkeyPatch
+    aws: LocalSecretsManager,
+    secrets: SecretsManager,
+    client: SecretsManagerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: dict[str, list[str]],
 ) -> None:
     """MiniStack drops the labels of a Put beside AWSCURRENT, so this is what a handler on it sees."""
     assert aws.url
-    answer = {"VersionStages": ["AWSCURRENT"]}
     monkeypatch.setattr(secrets._client, "put_secret_value", lambda **_parameters: answer)  # noqa: SLF001
-    assert secrets.publish(token(), ID, T0).labels == ()
+    assert secrets.publish(token(), ID, T0) == Entry(ID, T0, token().expires_at)
     assert stages(client) == {}
 
 
@@ -249,7 +253,16 @@ def test_a_binary_value_is_no_token(secrets: SecretsManager, client: SecretsMana
     client.put_secret_value(SecretId="token", SecretBinary=b"\x00\xff")
     current = secrets.read_current()
     assert current is not None
-    assert current.access_token is None
+    assert (current.content, current.access_token) == ("", None)
+
+
+def test_a_version_that_no_label_is_told_of_is_not_current(
+    aws: LocalSecretsManager, secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert aws.url
+    answer = {"VersionId": ID, "SecretString": "x"}
+    monkeypatch.setattr(secrets._client, "get_secret_value", lambda **_parameters: answer)  # noqa: SLF001
+    assert secrets.read_version(ID) == StoredValue(ID, is_current=False, content="x")
 
 
 def test_a_secret_marked_for_deletion_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
