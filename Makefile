@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SECONDS ?= 60
+YEARS ?= 3
 VENV := .venv
 PY := $(VENV)/bin/python
 
@@ -31,8 +32,8 @@ test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),examples/node/node_modules/.installed) ## Run the examples for consumers through rotations
 	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples
 
-prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant
-	@$(PY) -m tests.simulation
+prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant (YEARS=3)
+	@$(PY) -m tests.simulation --years $(YEARS)
 
 lint: $(VENV)/.installed ## Check style and types: ruff, ruff format, mypy --strict
 	@$(PY) -m ruff check

@@ -895,6 +895,15 @@ def test_a_full_ledger_makes_room_for_as_many_as_it_must_and_ends_each_once(worl
     assert world.run()["revoked"] == versions[2:]
 
 
+def test_each_token_that_a_full_ledger_abandons_is_counted(world: World) -> None:
+    versions = fill(world)
+    world.label(versions[5], "LIVE_by_hand")
+    world.telenor.fault(operation="logout", status=503)
+    result = world.run("rotate-now")
+    assert world.tracked() == {*versions[2:], result["version_id"]}
+    assert world.seen.metrics()["RevocationAbandoned"] == 2
+
+
 def test_a_full_ledger_whose_tokens_have_had_their_grace_ends_each_once(world: World) -> None:
     versions = fill(world)
     world.clock.advance(minutes=10)

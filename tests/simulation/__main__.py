@@ -39,7 +39,7 @@ _TURNS = 2
 
 _THREE_AT_ONCE = 500
 _LONG_HISTORIES, _HISTORIES_EACH, _STEPS = 8, 150, 80
-_YEARS, _DAYS = 3, 365
+_DAYS_A_YEAR = 365
 _PARTS_OF_A_PERIOD = 20
 
 
@@ -52,7 +52,7 @@ class Stage:
     explored: Explored = field(default_factory=Explored)
 
 
-def stages() -> list[Stage]:
+def stages(years: int) -> list[Stage]:
     """Return all that there is to look at."""
     alone = [*SCENARIOS, *MORE_SCENARIOS]
     return [
@@ -67,7 +67,10 @@ def stages() -> list[Stage]:
             "long histories of faults, hands and crashes",
             [partial(any_history, number, _HISTORIES_EACH, _STEPS) for number in range(_LONG_HISTORIES)],
         ),
-        Stage(f"a year of ticks with storms, {_YEARS} seeds", [partial(storms, seed, _DAYS) for seed in range(_YEARS)]),
+        Stage(
+            f"a year of ticks with storms, seeds: {years}",
+            [partial(storms, seed, _DAYS_A_YEAR) for seed in range(years)],
+        ),
         Stage("outages within the slack", _outages()),
         Stage("nonsense from outside", [partial(_fuzz, name) for name in dir(test_fuzz) if name.startswith("test_")]),
     ]
@@ -100,9 +103,11 @@ def main() -> int:
     """Look at everything, and print what was looked at and found."""
     parser = argparse.ArgumentParser(prog="make prove", description=__doc__)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
-    workers = parser.parse_args().workers
+    parser.add_argument("--years", type=int, default=3, help="seeds of a year of ticks (default: %(default)s)")
+    arguments = parser.parse_args()
+    workers = arguments.workers
     console = Console(width=None if sys.stdout.isatty() else 120)
-    rows = stages()
+    rows = stages(arguments.years)
     with _progress(console) as progress, ProcessPoolExecutor(workers) as pool:
         _explore(rows, pool, progress)
         caught = _wrong_designs(pool, progress)
