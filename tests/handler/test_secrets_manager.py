@@ -328,6 +328,14 @@ def test_credentials_are_read(secrets: SecretsManager) -> None:
     assert secrets.read_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
 
 
+def test_what_stands_beside_good_credentials_does_no_harm(
+    secrets: SecretsManager, client: SecretsManagerClient
+) -> None:
+    content = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "username": "kari", "note": 5}
+    client.put_secret_value(SecretId="credentials", SecretString=json.dumps(content))
+    assert secrets.read_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -346,6 +354,8 @@ def test_credentials_are_read(secrets: SecretsManager) -> None:
         ('{"client_id": "x:y", "client_secret": "CANARY"}', "colon"),
         ('{"username": "kari", "password": "CANARY"}', "Connect ID and Min Bedrift"),
         ('{"client_id": "x", "password": "CANARY"}', "Connect ID and Min Bedrift"),
+        ('{"client_secret": "CANARY", "username": "kari"}', "Connect ID and Min Bedrift"),
+        ('{"password": "CANARY"}', "Connect ID and Min Bedrift"),
         ("[" * 50_000, "JSON object"),
     ],
 )
