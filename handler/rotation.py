@@ -262,8 +262,13 @@ class Rotation:
             raise error
         if not value.holds(token.access_token):
             self._published = None
+        entry = ledger.find(self.request_id)
+        if entry is None:
+            # The version is there, so the description lags behind it, and what it calls current is superseded.
+            entry = Entry(self.request_id)
+            ledger = ledger.superseded_by(entry)
         self._note(ledger)
-        return ledger.find(self.request_id) or Entry(self.request_id)
+        return entry
 
     def _track(self, version_id: str, published_at: datetime, expires_at: datetime) -> None:
         """Give a published version its label. What is published stays so without it."""

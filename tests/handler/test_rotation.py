@@ -445,6 +445,7 @@ def test_a_write_whose_answer_was_lost_is_looked_up_and_has_succeeded(
     world.aws.fault(CallFault(operation="PutSecretValue", when="after", code=code, status=status), times=3)
     result = world.run("rotate-now")
     assert (result["outcome"], result["pending_revocations"]) == ("rotated", 1)
+    assert world.aws.calls()["UpdateSecretVersionStage"] == 0
     assert world.tracked() == {first, result["version_id"]}
     assert world.seen.metrics()["TokenRotated"] == 1
     assert world.is_current_live()

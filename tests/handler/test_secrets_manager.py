@@ -367,6 +367,15 @@ def test_other_content_is_refused_with_what_to_put_there(
         secrets.read_credentials()
 
 
+def test_half_of_the_credentials_is_not_taken_for_a_login(
+    secrets: SecretsManager, client: SecretsManagerClient
+) -> None:
+    client.put_secret_value(SecretId="credentials", SecretString='{"client_id": "x"}')
+    with pytest.raises(InvalidInputError, match="has no usable client_secret") as refusal:
+        secrets.read_credentials()
+    assert "Connect ID" not in str(refusal.value)
+
+
 def test_a_binary_credentials_secret_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     client.put_secret_value(SecretId="credentials", SecretBinary=b"\x00")
     with pytest.raises(InvalidInputError, match="JSON object"):

@@ -25,3 +25,8 @@ def test_a_token_is_given_up_loudly_also_where_the_answer_about_its_label_is_los
     world, action = begin("ledger_full")
     report = world.run(action, fates=[None, None, None, None, "503", "lost-after"])
     assert report.revocations_abandoned == 1
+
+
+def test_a_token_that_two_versions_hold_keeps_its_grace_also_where_an_answer_is_lost_and_the_next_read_lags() -> None:
+    world, action = begin("same_token_and_then_another")
+    world.run(action, fates=[None, None, None, None, "lost-after", None, "stale"])
