@@ -262,10 +262,9 @@ class Rotation:
             raise error
         if not value.holds(token.access_token):
             self._published = None
-        entry = ledger.find(self.request_id)
-        if entry is None:
-            # The version is there, so the description lags behind it, and what it calls current is superseded.
-            entry = Entry(self.request_id)
+        entry = ledger.find(self.request_id) or Entry(self.request_id)
+        if value.is_current:
+            # The description may lag behind that, and what it calls current is then superseded.
             ledger = ledger.superseded_by(entry)
         self._note(ledger)
         return entry
