@@ -176,6 +176,7 @@ def orders_of_three(scenario: str, seed: int, samples: int) -> Explored:
     chance = random.Random(f"{scenario} {seed}")  # noqa: S311  to be repeated, not to be secret
     for sample in range(samples):
         world, runs = _together(scenario, *chance.choices(list(Action), k=2))
+        asked = f"{scenario} with {runs[1].action} and {runs[2].action}"
         crash_at = chance.randrange(1, 60)
         path = ""
         try:
@@ -189,10 +190,9 @@ def orders_of_three(scenario: str, seed: int, samples: int) -> Explored:
                 world.check()
                 explored.states += 1
         except BrokenPromiseError as broken:
-            explored.violations.append(f"{scenario} with {runs[1].action} and {runs[2].action}: {path}: {broken}")
+            explored.violations.append(f"{asked}: {path}: {broken}")
             continue
         explored.interleavings += 1
-        asked = f"{scenario} with {runs[1].action} and {runs[2].action}"
         explored.play(f"{asked}: {path}", world, functools.partial(_end, world, *runs))
     return explored
 

@@ -74,12 +74,13 @@ def survey(workers: int, on_output: Callable[[str], None]) -> Mutants:
         for line in process.stdout:
             told = [*told[-20:], line]
             on_output(line.strip())
-    mutants = Mutants(Counter(_statuses().values()))
+    statuses = _statuses()
+    mutants = Mutants(Counter(statuses.values()))
     if process.returncode or not mutants.total:
         mutants.violations.append(f"mutmut ended with {process.returncode}: {''.join(told)}")
         return mutants
     justified = _justified()
-    survived = {_change(name) for name, status in _statuses().items() if status not in _KILLED}
+    survived = {_change(name) for name, status in statuses.items() if status not in _KILLED}
     mutants.justified = len(survived & justified.keys())
     mutants.violations += [
         f"a mutant survives and is not justified: {change}" for change in survived - justified.keys()

@@ -85,7 +85,6 @@ class Run:
         self.report = Report()
         self.seen: list[object] = []
         self.pending: str | None = "start"
-        self.is_unknown = False
         self.may_abandon = world.may_abandon
         self._fate: str | None = None
         self.is_gone = False
