@@ -169,8 +169,8 @@ def seen(
 
     remember = errors.RotationError.__init__
 
-    def raise_and_remember(error: errors.RotationError, *arguments: object) -> None:
-        remember(error, *arguments)
+    def raise_and_remember(error: errors.RotationError, *arguments: Any, **named: Any) -> None:
+        remember(error, *arguments, **named)
         seen.errors.append(error)
 
     monkeypatch.setattr(errors.RotationError, "__init__", raise_and_remember)
