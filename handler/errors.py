@@ -85,25 +85,46 @@ class TokenReissuedError(TelenorError):
 class SecretsManagerError(RotationError):
     """Secrets Manager did not do what it was asked."""
 
+    default_code = "secrets-manager-failed"
 
-class MarkedForDeletionError(SecretsManagerError):
+
+class SecretsManagerRefusedError(SecretsManagerError):
+    """Secrets Manager answered no; asking again would change nothing."""
+
+    default_code = "secrets-manager-refused"
+
+
+class SecretsManagerUnavailableError(SecretsManagerError):
+    """Secrets Manager was throttling, failing, or gave no answer."""
+
+    default_code = "secrets-manager-unavailable"
+
+
+class MarkedForDeletionError(SecretsManagerRefusedError):
     """The token secret is marked for deletion, so that nobody can read it."""
 
+    default_code = "secret-marked-for-deletion"
 
-class PublicationRefusedError(SecretsManagerError):
-    """The new version was not written.
 
-    `is_certain` is False where an earlier attempt of the SDK got no answer, and may have written it after all.
-    """
+class LabelsExhaustedError(SecretsManagerRefusedError):
+    """The token secret carries so many labels of somebody else's that a new version could get none."""
 
-    def __init__(self, message: str, *, is_certain: bool = True) -> None:
-        super().__init__(message)
-        self.is_certain = is_certain
+    default_code = "labels-exhausted"
+
+
+class PublicationRefusedError(SecretsManagerRefusedError):
+    """The new version was not written, for certain."""
+
+    default_code = "write-refused"
 
 
 class PublicationUnknownError(SecretsManagerError):
-    """Whether the new version was written cannot be told."""
+    """Nobody can tell whether the new version was written."""
+
+    default_code = "write-unknown"
 
 
-class VersionExistsError(PublicationUnknownError):
-    """The version was written before, with another token: by a twin of this run."""
+class VersionExistsError(SecretsManagerError):
+    """The version holds another token: a twin of this run, with the same request id, has published."""
+
+    default_code = "version-exists"
