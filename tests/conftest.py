@@ -81,6 +81,10 @@ class Seen:
     def messages(self) -> str:
         return "\n".join(line["message"] for line in self.log())
 
+    def codes(self) -> list[str]:
+        """Return the error code of each warning and error."""
+        return [line["error_code"] for line in self.log() if line["level"] != "INFO"]
+
     def metrics(self) -> dict[str, float]:
         """Return the metrics of the last run."""
         last = [line for line in self.lines() if "_aws" in line][-1]
@@ -203,6 +207,12 @@ class World:
         result: dict[str, Any] = json.loads(json.dumps(answer))
         return result
 
+    def supersede(self) -> tuple[str, str]:
+        """Publish twice, a minute apart; return the version that is superseded and the one that is current."""
+        first = self.run("rotate-now")["version_id"]
+        self.clock.advance(minutes=1)
+        return first, self.run("rotate-now")["version_id"]
+
     def labels(self) -> dict[str, list[str]]:
         """Return the staging labels by version; a version without any is not listed, as on AWS."""
         stages = self.client.describe_secret(SecretId=_TOKEN_SECRET).get("VersionIdsToStages", {})
@@ -278,7 +288,7 @@ def world(
         SecretString=json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}),
     )
     client.create_secret(Name=_TOKEN_SECRET)
-    for name in ("GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "TELENOR_SCOPE", "VERIFY_URL"):
+    for name in ("CLIENT_NAME", "GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "TELENOR_SCOPE", "VERIFY_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CREDENTIALS_SECRET_ID", _CREDENTIALS_SECRET)
     monkeypatch.setenv("TOKEN_SECRET_ID", _TOKEN_SECRET)
