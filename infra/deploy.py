@@ -38,6 +38,14 @@ class Deployed:
     outputs: Mapping[str, str]
 
 
+def the_region() -> str:
+    """Return the region of the environment or the profile. Raises RefusalError."""
+    region: str | None = boto3.session.Session().region_name
+    if region is None:
+        raise RefusalError("no region is set: export AWS_REGION, or choose a profile that has one")
+    return region
+
+
 def describe(stack: str, region: str) -> Deployed | None:
     """Look a stack up, or return None. Raises RefusalError where AWS cannot be asked."""
     try:
@@ -197,10 +205,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command in (again, printed):
         command.add_argument("--stack", default=_STACK)
     arguments = parser.parse_args(argv)
-    region = boto3.session.Session().region_name
     try:
-        if region is None:
-            raise RefusalError("no region is set: export AWS_REGION, or choose a profile that has one")
+        region = the_region()
         match arguments.command:
             case "deploy":
                 deploy(arguments, region)

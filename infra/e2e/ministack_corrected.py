@@ -69,7 +69,7 @@ def know_the_condition_keys() -> None:
     aws:PrincipalArn is a session's role. lambda:SourceFunctionArn is there for sessions that Lambda has made, which it
     calls by the function's name. secretsmanager:VersionStage is a list. A simulation brings its own.
     """
-    simulated: ContextVar[dict[str, Any]] = ContextVar("simulated", default={})
+    simulated: ContextVar[dict[str, Any] | None] = ContextVar("simulated", default=None)
     simulate = iam._simulate_principal_policy  # noqa: SLF001
     with_the_request = iam_actions.request_tag_context
     of_the_caller = iam_evaluator._resolve_condition_key  # noqa: SLF001
@@ -82,8 +82,8 @@ def know_the_condition_keys() -> None:
         return context | ({"secretsmanager:versionstage": [label]} if label else {})
 
     def condition_key(key: str, context: iam_evaluator.EvalContext) -> Any:  # noqa: ANN401  as there
-        if key.lower() in simulated.get():
-            return simulated.get()[key.lower()]
+        if key.lower() in (brought := simulated.get() or {}):
+            return brought[key.lower()]
         if key.lower() not in {"aws:principalarn", "lambda:sourcefunctionarn"}:
             return of_the_caller(key, context)
         kind, _, rest = context.principal_arn.partition(":assumed-role/")
@@ -114,8 +114,8 @@ def know_the_condition_keys() -> None:
 def invoke_as_lambda_does() -> None:
     """AWS, "How Lambda handles errors and retries with asynchronous invocation".
 
-    Scheduler and EventBridge hand over to Lambda's queue, so that the function's EventInvokeConfig decides. An event that
-    is run again keeps its request id.
+    Scheduler and EventBridge hand over to Lambda's queue, so that the function's EventInvokeConfig decides. An event
+    that is run again keeps its request id.
     """
     queued: ContextVar[str | None] = ContextVar("queued", default=None)
     run_with_retries = lambda_svc.invoke_async_with_retry
