@@ -15,8 +15,13 @@ export SAM_CLI_TELEMETRY ?= 0
 # Node's example is tested where there is Node; elsewhere the test is skipped and says so.
 NODE := $(shell command -v node)
 
+# Python 3.13 runs in AWS, so the artifact has its bytecode, and the emulator and the runtime client run on it, where the
+# machine has it.
+export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
+  "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples prove bench lint docs format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo test examples prove bench lint docs format build deploy redeploy outputs smoke validate e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,8 +59,17 @@ build: $(SAM) ## Build the artifact that is deployed, with its size
 	@$(SAM) build
 	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction
 
-deploy: build ## Deploy to the AWS account of the environment, asking for what it needs
-	@$(SAM) deploy --guided
+deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (CLIENT=name for one of several, STACK=name)
+	@$(PY) -m infra.deploy deploy --sam $(SAM) $(if $(CLIENT),--client $(CLIENT)) $(if $(STACK),--stack $(STACK))
+
+redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has (STACK=name)
+	@$(PY) -m infra.deploy redeploy --sam $(SAM) $(if $(STACK),--stack $(STACK))
+
+outputs: $(VENV)/.installed ## Print what a stack puts out, as export lines (STACK=name)
+	@$(PY) -m infra.deploy outputs $(if $(STACK),--stack $(STACK))
+
+smoke: $(VENV)/.installed ## Check on a deployed stack what only a real account shows (STACK=name)
+	@$(PY) -m infra.smoke $(if $(STACK),--stack $(STACK))
 
 validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
 	@.venv-sam/bin/sam validate --lint --region eu-north-1
@@ -86,10 +100,6 @@ COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .venv-* examples/node/node_modules .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
-
-# Python 3.13 runs in AWS, so the emulator and the runtime client run on it where the machine has it.
-PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
-  "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 # Each stamp is as new as its requirements, so that a second run installs nothing.
 $(VENV)/.installed: requirements-dev.txt
