@@ -32,8 +32,10 @@ test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	  echo "Left to make examples, which needs the AWS CLI and Node.js: tests/examples"; \
 	  exit $$((others | simulation))
 
-examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),examples/node/node_modules/.installed) ## Run the examples for consumers through rotations
-	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples
+NODE_MODULES := examples/node/node_modules/.installed infra/oidc/node_modules/.installed
+
+examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the examples for consumers through rotations, and the job against oidc-provider
+	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/infra/oidc
 
 prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant (YEARS=3)
 	@$(PY) -m tests.simulation --years $(YEARS)
@@ -80,12 +82,14 @@ lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt an
 	@for tool in bench sam checkov ministack runtime awscli; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
-	@$(if $(NODE),cd examples/node && npm update --package-lock-only --no-audit --no-fund --loglevel error,echo "There is no Node.js here: examples/node/package-lock.json stays as it is")
+	@$(if $(NODE),for folder in examples/node infra/oidc; do \
+	  (cd $$folder && npm update --package-lock-only --no-audit --no-fund --loglevel error) || exit; \
+	done,echo "There is no Node.js here: both files package-lock.json stay as they are")
 
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* examples/node/node_modules .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # Python 3.13 runs in AWS, so the emulator and the runtime client run on it where the machine has it.
 PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
@@ -116,9 +120,9 @@ $(VENV)/.installed: requirements-dev.txt
 
 $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
 
-examples/node/node_modules/.installed: examples/node/package-lock.json
+%/node_modules/.installed: %/package-lock.json
 	@echo "Installing the locked packages into $(@D) ..."
-	@cd examples/node && npm ci --no-audit --no-fund --loglevel error
+	@cd $* && npm ci --no-audit --no-fund --loglevel error
 	@touch $@
 
 define install
