@@ -1,7 +1,8 @@
 """The whole job on one machine, seen by a person: `python -m infra.local`.
 
-Hours pass in a minute, by a clock that the handler and Telenor's sandbox share. Real requests over real sockets between the handler, a Secrets Manager, Telenor's sandbox and eight consumers, while one
-fault after the other strikes. The exit status is 0 only if no promise was broken.
+Hours pass in a minute, by a clock that the handler and Telenor's sandbox share. Real requests over real sockets between
+the handler, a Secrets Manager, Telenor's sandbox and eight consumers, while one fault after the other strikes. The exit
+status is 0 only if no promise was broken.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ RUNS_WITHOUT_LOGOUT = 2
 ANSWER_DELAY_SECONDS = 1.0
 """How long, by the machine, two runs at once wait for their tokens: each has its own before the other can publish."""
 
+_AT_ONCE_SECONDS = ANSWER_DELAY_SECONDS * SPEED
 _PATIENCE_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
 _ROTATE_NOW = {"action": "rotate-now"}
@@ -130,10 +131,7 @@ class Faults:
         self._environments.invoke(one, other)
         view = self._look()
         tokens = [token for each in (one, other) if (token := view.version(each.request_id))]
-        if (
-            len(tokens) == len((one, other))
-            and abs(tokens[0].issued_at - tokens[1].issued_at) < ANSWER_DELAY_SECONDS * SPEED
-        ):
+        if len(tokens) == len((one, other)) and abs(tokens[0].issued_at - tokens[1].issued_at) < _AT_ONCE_SECONDS:
             strike.began_at = tokens[0].issued_at
             strike.evidence = (
                 " and ".join(token.short_id for token in tokens) + " were obtained at once, both published"
@@ -149,7 +147,7 @@ class Faults:
         tokens = [token for name, token in view.tokens.items() if name not in known]
         published = [token for token in tokens if token.version_id == twice.request_id]
         spare = [token for token in tokens if token.version_id is None and token.status == "revoked"]
-        if published and spare and abs(published[0].issued_at - spare[0].issued_at) < ANSWER_DELAY_SECONDS * SPEED:
+        if published and spare and abs(published[0].issued_at - spare[0].issued_at) < _AT_ONCE_SECONDS:
             strike.began_at = published[0].issued_at
             strike.evidence = f"{published[0].short_id} was published, its twin's {spare[0].short_id} revoked at once"
 
@@ -176,7 +174,7 @@ def _is_almost_due(view: View) -> bool:
     if view.current is None:
         return False
     due_in_seconds = view.current.issued_at + RENEWED_AFTER_SECONDS - view.at
-    return SCHEDULE_SECONDS / 2 < due_in_seconds <= SCHEDULE_SECONDS
+    return 0 < due_in_seconds <= SCHEDULE_SECONDS / 2
 
 
 def _unanswered(view: View) -> int:

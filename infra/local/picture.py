@@ -51,6 +51,7 @@ _MOST_COLUMNS = 130
 _NAME_COLUMNS = 18
 _NOTE_COLUMNS = 14
 _LEAST_BAR_COLUMNS = 24
+_CACHE_COLUMNS, _COUNT_COLUMNS = 23, 36
 _TICKS = 6
 _ENDS = ("revoked", "expired", "live")
 _FAULT = "fault"
@@ -216,7 +217,7 @@ def _title(view: View, axis: Axis, space: Space) -> list[Text]:
     elapsed = min(max(0.0, view.at - axis.begin), axis.seconds)
     title = Text.assemble(
         ("One token, kept fresh for everybody who needs it", "bold"),
-        f"   {_clock(elapsed)} of {_clock(axis.seconds)} h",
+        f"   {hours(elapsed)} of {hours(axis.seconds)} h",
     )
     if not space.is_small:
         title.append(f"   {view.served:,} requests served, ")
@@ -227,17 +228,18 @@ def _title(view: View, axis: Axis, space: Space) -> list[Text]:
 def scale_of_time() -> list[Text]:
     """Say what a second stands for, in lines that fit on any terminal."""
     life, grace, schedule = (
-        f"{seconds / 60:.0f} min ({seconds / terms.SPEED:.1f} s)"
+        f"{seconds / 60:.0f} min ({seconds / terms.SPEED:.2g} s)"
         for seconds in (terms.LIFE_SECONDS, terms.GRACE_SECONDS, terms.SCHEDULE_SECONDS)
     )
     lines = (
-        f"A second stands for {terms.SPEED / 60:.0f} minutes: a token lives {life}, is superseded by a",
-        f"newer one, and revoked after a grace of {grace}; a run every {schedule}.",
+        f"A second stands for {terms.SPEED / 60:.0f} minutes: a token lives {life} at Telenor; once a",
+        f"newer one is out, it has a grace of {grace}; a run every {schedule}.",
     )
     return [Text(line, style="dim") for line in lines]
 
 
-def _clock(seconds: float) -> str:
+def hours(seconds: float) -> str:
+    """Write a time of the story as hours and minutes."""
     minutes = round(seconds / 60)
     return f"{minutes // 60}:{minutes % 60:02}"
 
@@ -246,7 +248,7 @@ def _scale(axis: Axis, columns: int) -> Text:
     step = math.ceil(axis.seconds / _TICKS / 600) * 600
     plain = " " * columns
     for second in range(0, int(axis.seconds), step):
-        label = _clock(second)
+        label = hours(second)
         column = round(second / axis.seconds * columns)
         plain = (plain[:column] + label + plain[column + len(label) :])[:columns]
     return Text(plain, style="dim")
@@ -287,30 +289,26 @@ def _glossary(notes: Sequence[Text]) -> list[Text]:
     return [Text(f"{word}: {_GLOSSARY[word]}", style="dim") for word in words]
 
 
-def _consumers(counts: Sequence[Count], space: Space) -> list[RenderableType]:
+def _consumers(counts: Sequence[Count], space: Space) -> list[Text]:
     caches = list(dict.fromkeys(count.cache for count in counts))
     by_cache = [[count for count in counts if count.cache == cache] for cache in caches]
     if space.is_small:
         return [Text.assemble(f"{cache:28}", _served(*mine)) for cache, mine in zip(caches, by_cache, strict=True)]
-    lines: list[RenderableType] = [
-        "",
-        Text(f"{'consumers, cached for':{_NAME_COLUMNS + 5}}" + "".join(f"{cache:36}" for cache in caches)),
-    ]
+    heads = "".join(f"{cache:{_COUNT_COLUMNS}}" for cache in caches)
+    lines = [Text(), Text(f"{'consumers, cached for':{_CACHE_COLUMNS}}{heads}")]
     for row in zip(*by_cache, strict=True):
-        minutes = row[0].cache_seconds * terms.SPEED / 60
-        name = f"{minutes:.0f} min"
-        lines.append(
-            Text.assemble((f"{name:>{_NAME_COLUMNS + 3}}  ", "dim"), *(_served(count, width=36) for count in row))
-        )
+        name = Text(f"{row[0].cache_seconds * terms.SPEED / 60:>14.0f} min", style="dim")
+        name.pad_right(_CACHE_COLUMNS - len(name))
+        lines.append(Text.assemble(name, *map(_served, row)))
     return lines
 
 
-def _served(*counts: Count, width: int = 0) -> Text:
+def _served(*counts: Count) -> Text:
     served, refused, failed = (sum(getattr(each, name) for each in counts) for name in ("served", "refused", "failed"))
     text = Text.assemble(
         f"{served:>6,} served  ",
         (f"{refused} refused", "bold red" if refused else "green"),
         f"  {failed} failed" if failed else "",
     )
-    text.pad_right(max(0, width - len(text)))
+    text.pad_right(max(0, _COUNT_COLUMNS - len(text)))
     return text

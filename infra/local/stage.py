@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.live import Live
 
-from infra.local.picture import PAGE, Axis, Space, happenings, picture, scale_of_time
+from infra.local.picture import PAGE, Axis, Space, happenings, hours, picture, scale_of_time
 from infra.local.verdict import View
 
 if TYPE_CHECKING:
@@ -74,10 +74,8 @@ class Stage:
 
     def tell(self, line: str) -> None:
         """Tell something in a line, with the time of the story."""
-        minutes = (self._story.time() - self._axis.begin) / 60
-        self._console.print(
-            f"{minutes // 60:.0f}:{minutes % 60:02.0f} h  {line}", markup=False, highlight=False, soft_wrap=True
-        )
+        at = hours(self._story.time() - self._axis.begin)
+        self._console.print(f"{at} h  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def space_of(console: Console) -> Space:
