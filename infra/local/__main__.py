@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             except Exception:
                 _keep(log)
                 raise
-            if status:
+            if status not in {0, _INTERRUPTED}:
                 _keep(log)
             return status
     except KeyboardInterrupt:

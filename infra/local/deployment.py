@@ -14,10 +14,11 @@ from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-    from infra.local.execution_environments import ExecutionEnvironments
+    from infra.local.execution_environments import Ending, ExecutionEnvironments
     from infra.local.story import Story
 
 CREDENTIALS_SECRET = "telenor/credentials"  # noqa: S105  a name, not a secret
@@ -65,11 +66,15 @@ def settings(
 
 
 def keep_schedule(
-    environments: ExecutionEnvironments, stop: threading.Event, story: Story, schedule_seconds: float
+    environments: ExecutionEnvironments,
+    stop: threading.Event,
+    story: Story,
+    schedule_seconds: float,
+    hear: Callable[[list[Ending]], None] = lambda _: None,
 ) -> None:
     """Stand in for EventBridge until told to stop. A tick that falls into a run is left out."""
     period = schedule_seconds / story.speed
     began_at = time.monotonic()
     while not stop.is_set():
-        environments.invoke(Delivery.new(_TICK))
+        hear(environments.invoke(Delivery.new(_TICK)))
         stop.wait(period - (time.monotonic() - began_at) % period)

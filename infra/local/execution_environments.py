@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+Ending = dict[str, Any] | None
+"""How a run ended: with {"result"}, with {"error"}, or with the end of its process."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """An event under a request id, which Lambda keeps when it delivers the event again."""
@@ -68,12 +72,12 @@ class ExecutionEnvironments:
         while not self._idle.empty():
             self._idle.get().stop()
 
-    def invoke(self, *deliveries: Delivery) -> None:
-        """Run all of them at the same instant, each in an environment that is free, and wait for their ends."""
+    def invoke(self, *deliveries: Delivery) -> list[Ending]:
+        """Run all of them at the same instant, each in an environment that is free, and return how they ended."""
         # Taken before any is used. Whoever takes several must be alone in that, or two would wait for each other.
         taken = [self._idle.get() for _ in deliveries]
         with ThreadPoolExecutor(len(taken)) as at_once:
-            list(at_once.map(self._run, taken, deliveries))
+            return list(at_once.map(self._run, taken, deliveries))
 
     def kill_running(self) -> bool:
         """End one that is running by SIGKILL; tell whether that is how it ended."""
@@ -84,17 +88,18 @@ class ExecutionEnvironments:
     def _start(self) -> _Environment:
         return _Environment(self._environ, self._log, self._run_seconds)
 
-    def _run(self, environment: _Environment, delivery: Delivery) -> None:
+    def _run(self, environment: _Environment, delivery: Delivery) -> Ending:
         environment.warm_up()
         with self._lock:
             self._running.append(environment)
-        is_alive = environment.run(delivery)
+        ending = environment.run(delivery)
         with self._lock:
             self._running.remove(environment)
-        if not is_alive:
+        if ending is None:
             environment.stop()
             environment = self._start()
         self._idle.put(environment)
+        return ending
 
 
 class _Environment(Child):
@@ -112,14 +117,14 @@ class _Environment(Child):
             raise RuntimeError("an execution environment did not start: the log says why")
         self._is_warm = True
 
-    def run(self, delivery: Delivery) -> bool:
-        """Run the handler once, for as long as it may take; tell whether the environment has lived through it."""
+    def run(self, delivery: Delivery) -> Ending:
+        """Run the handler once, for as long as it may take."""
         timeout = threading.Timer(self._run_seconds, self.kill)
         timeout.start()
         self.send({"event": delivery.event, "request_id": delivery.request_id, "seconds": self._run_seconds})
-        answer = self.receive()
+        ending: Ending = self.receive()
         timeout.cancel()
-        return answer is not None
+        return ending
 
 
 class _Context:
