@@ -21,7 +21,7 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
   "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples prove bench lint docs format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo sandbox test examples prove bench lint docs format build deploy validate e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ help: ## List the targets
 demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded servers (SECONDS=60)
 	@mkdir -p build
 	@$(PY) -m infra.local --seconds $(SECONDS) --svg build/demo.svg
+
+sandbox: $(VENV)/.installed ## Keep Telenor's stand-in, a Secrets Manager and the job up, to write a consumer against
+	@$(PY) -m infra.local.sandbox
 
 test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	@# Apart: measuring coverage would double the simulation's time. Neither hides what the other finds.
@@ -129,7 +132,7 @@ $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
 define install
 	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@$(1) -m venv --clear $(@D)
-	@echo "Installing the locked requirements into $(@D) ..."
+	@echo "Installing the $$(grep -c '^[a-z].*==' $<) locked packages of $< into $(@D), once: half a minute or so ..."
 	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 endef
