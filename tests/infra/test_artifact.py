@@ -150,7 +150,9 @@ def test_bytecode_of_some_sources_alone_is_a_fault(built: Path) -> None:
 
 
 @pytest.mark.parametrize("python", ["/nowhere/python3.13", "true"])
-def test_without_lambda_s_python_there_is_no_bytecode(built: Path, python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_lambda_s_python_there_is_no_bytecode(
+    built: Path, python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHON313", python)
     assert not artifact.add_bytecode(built)
     assert artifact.faults(built) == []
