@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -213,10 +212,9 @@ def metrics_arrive(stack: Stack) -> tuple[bool, str]:
 
 def alarms_are_quiet_and_heard(stack: Stack) -> tuple[bool, str]:
     """No alarm rings, and each has somebody to tell."""
-    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack.name}-")
-    # Not those of a stack whose name begins with this one's: a logical id has no hyphen.
-    own = re.compile(rf"{re.escape(stack.name)}-\w+-\w+")
-    alarms = [alarm for page in pages for alarm in page["MetricAlarms"] if own.fullmatch(alarm["AlarmName"])]
+    own = f"{stack.name}-{stack.settings['CLIENT_NAME']}-"
+    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=own)
+    alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
     ringing = [alarm["AlarmName"] for alarm in alarms if alarm["StateValue"] == "ALARM"]
     silent = [alarm["AlarmName"] for alarm in alarms if not (alarm["ActionsEnabled"] and alarm["AlarmActions"])]
     found = f"{len(alarms)} alarms; ringing: {', '.join(ringing) or 'none'}; tell nobody: {', '.join(silent) or 'none'}"
