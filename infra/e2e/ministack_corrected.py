@@ -111,6 +111,18 @@ def know_the_condition_keys() -> None:
     iam_evaluator._resolve_condition_key = condition_key  # noqa: SLF001
 
 
+def name_log_groups_with_what_is_in_them() -> None:
+    """AWS, "CloudWatch Logs resources and operations": a log group's ARN in policies ends with `:*`, tagging apart."""
+    original = iam_actions.extract_resource_arn
+
+    def resource_arn(service: str, method: str, path: str, headers: dict[str, str], *rest: Any) -> str:  # noqa: ANN401
+        arn: str = original(service, method, path, headers, *rest)
+        is_tagging = "Tag" in headers.get("x-amz-target", "")
+        return f"{arn}:*" if service == "logs" and ":log-group:" in arn and not is_tagging else arn
+
+    iam_actions.extract_resource_arn = resource_arn
+
+
 def invoke_as_lambda_does() -> None:
     """AWS, "How Lambda handles errors and retries with asynchronous invocation".
 
@@ -216,6 +228,7 @@ if __name__ == "__main__":
     know_resource_policies()
     keep_policies_that_are_held()
     know_the_condition_keys()
+    name_log_groups_with_what_is_in_them()
     invoke_as_lambda_does()
     keep_each_label_of_a_put()
     take_metrics_out_of_the_log()
