@@ -20,7 +20,7 @@ BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("minutes", "grace", "fraction"),
-    itertools.product(schedules(TEMPLATE), graces(TEMPLATE), (0.001, 0.25, 0.33, 0.5, 0.75, 0.999)),
+    list(itertools.product(schedules(TEMPLATE), graces(TEMPLATE), (0.001, 0.25, 0.33, 0.5, 0.75, 0.999))),
 )
 def test_a_token_is_due_when_the_handler_says_so(minutes: int, grace: int, fraction: float) -> None:
     policy = Policy(timedelta(seconds=grace), fraction, timedelta(minutes=minutes))
