@@ -27,7 +27,7 @@ from botocore.config import Config
 
 from infra.chaos.designs import DESIGNS
 from infra.chaos.episode import LIFE_SECONDS, Episode, Stage
-from infra.chaos.judge import Violation, violations
+from infra.chaos.judge import Violation, is_slow, violations
 from infra.chaos.stage import BASIC, TOKEN_MARK, Register, TelenorGate, WatchedSecretsManager
 from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
 
@@ -47,7 +47,8 @@ class Tally:
     episodes: int = 0
     runs: int = 0
     killed: int = 0
-    raised: int = 0
+    failed: int = 0
+    slow: int = 0
     hands: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
@@ -60,7 +61,8 @@ class Tally:
         self.episodes += 1
         self.runs += len(history.runs)
         self.killed += sum(run.is_killed for run in history.runs)
-        self.raised += sum(run.has_raised for run in history.runs)
+        self.slow += sum(is_slow(run) for run in history.runs)
+        self.failed += sum(run.failure is not None for run in history.runs)
         self.hands += sum(state.by is None for state in history.states)
         for run in history.runs:
             self.faults += run.faults
@@ -72,7 +74,7 @@ class Tally:
     def lines(self) -> Iterator[str]:
         """Say it."""
         yield f"episodes    {self.episodes:>7,}"
-        yield f"runs        {self.runs:>7,}   of which {self.killed:,} were killed, and {self.raised:,} failed"
+        yield f"runs        {self.runs:>7,}   of which {self.killed:,} were killed, {self.failed:,} failed, {self.slow:,} were slow"
         faults = ", ".join(f"{name} {count:,}" for name, count in self.faults.most_common())
         yield f"faults      {self.faults.total():>7,}   {faults}"
         yield f"roll-backs  {self.hands:>7,}"

@@ -37,7 +37,7 @@ class _Context:
 
 
 def serve(pipe: Connection, environ: Mapping[str, str], log: str, design: str | None) -> None:
-    """Run what comes through the pipe, and answer whether it went well; all output goes to the log."""
+    """Run what comes through the pipe, and answer what it failed with, if it did; all output goes to the log."""
     os.environ.update(environ)
     output = os.open(log, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
     for stream in (sys.stdout, sys.stderr):
@@ -46,15 +46,15 @@ def serve(pipe: Connection, environ: Mapping[str, str], log: str, design: str | 
         DESIGNS[design]()
     pipe.send("ready")
     while (invocation := pipe.recv()) is not None:
-        is_well = _run(invocation)
+        failure = _run(invocation)
         sys.stdout.flush()
-        pipe.send(is_well)
+        pipe.send(failure)
 
 
-def _run(invocation: tuple[dict[str, Any], str, float]) -> bool:
+def _run(invocation: tuple[dict[str, Any], str, float]) -> str | None:
     event, request_id, seconds = invocation
     try:
         app.lambda_handler(event, _Context(request_id, seconds))
-    except RotationError:
-        return False
-    return True
+    except RotationError as error:
+        return str(error)
+    return None

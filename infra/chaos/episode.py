@@ -235,7 +235,7 @@ class Episode:
             environment.pipe.send((event, request_id, RUN_SECONDS))
             if not environment.pipe.poll(RUN_SECONDS + 0.5):
                 environment.kill()
-            run.has_raised = not environment.pipe.recv()
+            run.failure = environment.pipe.recv()
         except (EOFError, OSError):
             return False
         return True

@@ -26,7 +26,8 @@ class RunSeen:
     began_at: float
     ended_at: float | None = None
     is_killed: bool = False
-    has_raised: bool = False
+    failure: str | None = None
+    """What it has raised, for whoever looks into it."""
     is_calm: bool = False
     """Whether it was one of those at the end, when nothing goes wrong any more."""
     abandoned: int = 0
