@@ -20,7 +20,7 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from handler.errors import TelenorError, TelenorRefusedError, TelenorUnavailableError, TokenNotAcceptedError
+from handler.errors import ClientRefusedError, TelenorError, TelenorRefusedError, TelenorUnavailableError, TokenNotAcceptedError
 from handler.model import Clock, Credentials, Token, is_access_token, json_object
 
 if TYPE_CHECKING:
@@ -247,7 +247,6 @@ class Telenor:
                 raise TelenorRefusedError(
                     f"logout answered {answer}: see that no proxy on the way removes the Authorization header",
                     status=answer.status,
-                    code=answer.code,
                 )
             if answer.code != _DEAD_TOKEN:
                 self._log.warning(f"logout answered {answer}, which the reference does not list: taken as dead")
@@ -266,8 +265,15 @@ class Telenor:
                 f"VERIFY_URL answered {answer} to the new token, which was therefore not published: see that the app "
                 "has access to that API, or correct VERIFY_URL"
             )
-            raise TokenNotAcceptedError(msg, status=answer.status, code=answer.code)
+            raise TokenNotAcceptedError(msg, status=answer.status)
         return answer.status not in _PASSING_STATUSES
+
+    def is_refused(self, url: str, access_token: str, deadline: datetime) -> bool:
+        try:
+            answer = self._send("GET", url, _BearerAuth(access_token), deadline)
+        except TelenorUnavailableError:
+            return False
+        return answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
     def _retrying(self, what: str, deadline: datetime, attempts: int) -> Retrying:
         def wait(state: RetryCallState) -> float:
@@ -392,14 +398,14 @@ def _token_error(answer: _Answer) -> TelenorError:
         return _unavailable("the token request", answer, advice or "it should pass by itself")
     if advice is None:
         advice = "the reference does not list that; see that TELENOR_BASE_URL leads to Telenor itself"
-    return TelenorRefusedError(f"the token request answered {answer}: {advice}", status=answer.status, code=answer.code)
+    kind = ClientRefusedError if (answer.status, answer.code) in {(401, 1), (401, 9), (401, 22)} else TelenorRefusedError
+    return kind(f"the token request answered {answer}: {advice}", status=answer.status)
 
 
 def _unavailable(what: str, answer: _Answer, advice: str) -> TelenorUnavailableError:
     return TelenorUnavailableError(
         f"{what} answered {answer}: {advice}",
         status=answer.status,
-        code=answer.code,
         retry_after_seconds=answer.retry_after_seconds,
     )
 
