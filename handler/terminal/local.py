@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import uuid
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from handler.terminal import aws
 from handler.terminal.jobs import RunFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from handler.config import Settings
@@ -56,9 +55,10 @@ class LocalJob:
         """Find nothing out: no call tells beforehand whether a write would be allowed."""
 
     def run(self, action: Action) -> Mapping[str, object]:
-        """Run as Lambda would. Metrics go where the log goes."""
+        """Run as Lambda would."""
         try:
-            with _lines_to(self.log):
+            # Metrics are printed: they go where the log goes.
+            with contextlib.redirect_stdout(self.log):  # type: ignore[type-var]  it is one, for writing
                 return app.lambda_handler({"action": action}, _Context())
         except RotationError as error:
             told = aws.retold(error, "the job's secrets", self.region)
@@ -79,7 +79,9 @@ def find(environ: Mapping[str, str], region: str | None, log: LogLines, *, to_lo
     if to_look:
         environ = _UNUSED | {name: value for name, value in environ.items() if name in _LOOKED_AT}
     settings = settings_from(environ, {})
-    return LocalJob(settings, region or aws.region_of(settings.token_secret_id), log)
+    if region is None and (region := aws.region_of(settings.token_secret_id)) and not environ.get("AWS_REGION"):
+        os.environ["AWS_REGION"] = region
+    return LocalJob(settings, region, log)
 
 
 class _Context:
@@ -91,18 +93,3 @@ class _Context:
     def get_remaining_time_in_millis(self) -> int:
         """Return as much as the deployed function has."""
         return int(_TIME_LEFT.total_seconds() * 1000)
-
-
-@contextlib.contextmanager
-def _lines_to(log: LogLines) -> Iterator[None]:
-    """Lead the job's log and its metrics, which are printed, to one place."""
-    handler = app.logger.registered_handler
-    stream = handler.stream if isinstance(handler, logging.StreamHandler) else None
-    with contextlib.redirect_stdout(log):  # type: ignore[type-var]  it is one, for writing
-        try:
-            if isinstance(handler, logging.StreamHandler):
-                handler.stream = log
-            yield
-        finally:
-            if isinstance(handler, logging.StreamHandler):
-                handler.stream = stream

@@ -13,7 +13,8 @@ from handler.model import Action, Reason
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from handler.model import Entry, Ledger, Policy
+    from handler.ledger import Entry, Ledger
+    from handler.model import Policy
     from handler.terminal.jobs import PastRun, PastRuns
 
 _MINUTE_SECONDS = 60
@@ -21,8 +22,8 @@ _HOUR_SECONDS = 3600
 _DAY_SECONDS = 86_400
 
 _REASONS = {
-    Reason.SHARE_OF_LIFE_USED: "RENEW_AT_FRACTION of its life is over",
-    Reason.TOO_LITTLE_LIFE_LEFT: "no more of its life is left than GRACE_SECONDS and one SCHEDULE_MINUTES",
+    Reason.SHARE_OF_LIFE_USED: "RENEW_AT_FRACTION of its life will be over before the run after it",
+    Reason.TOO_LITTLE_LIFE_LEFT: "its life gets as short as GRACE_SECONDS and the time to tell of an outage",
 }
 
 
@@ -113,14 +114,14 @@ def status_of(
     if ledger is None:
         return Status(now, policy, State.MARKED_FOR_DELETION, None, None, None, (), runs=runs)
     _, reason = decisions.renewal(ledger, policy, now, Action.RENEW_IF_DUE, "")
-    due = decisions.renewal_time(ledger.current, policy) if ledger.current else None
+    times = decisions.times_of(ledger.current, policy)
     return Status(
         at=now,
         policy=policy,
         state=_state(ledger.current, reason, policy, now, runs=runs, accepted=accepted),
         reason=reason,
         current=ledger.current,
-        renews_at=due[0] if due else None,
+        renews_at=times.at if times else None,
         superseded=tuple(_superseded(ledger, entry, policy, now) for entry in ledger.superseded),
         accepted=accepted,
         runs=runs,
@@ -138,13 +139,13 @@ def headline(status: Status) -> str:
     if status.state in _SENTENCES:
         return _SENTENCES[status.state]
     if status.current is None or status.renews_at is None or status.current.expires_at is None:
-        cause = "its label cannot be read" if status.current and status.current.labels else "it has no label"
-        return f"current version not in the ledger, as {cause}: the next run publishes another token"
+        cause = "its label cannot be read" if status.current and status.current.is_tracked else "it has no label"
+        return f"current version not in the ledger, as {cause}: the next run enters it again, or publishes another"
     since = f"since {instant(status.renews_at, status.at)}"
     why = f", as {_REASONS[status.reason]}" if status.reason in _REASONS else ""
     return {
-        State.FRESH: f"fresh: renews in {duration(status.renews_at - status.at)}, with the first run from then on",
-        State.DUE: f"due {since}{why}: the next run renews it",
+        State.FRESH: f"fresh: {_renews(status)}",
+        State.DUE: f"due{why}: the next run renews it",
         State.OVERDUE: f"overdue {since}: runs fail or do not happen",
         State.FAILING: f"{_renews(status)}, but runs fail",
         State.NOT_RUNNING: f"{_renews(status)}, but the job does not run",
@@ -186,7 +187,8 @@ def _renews(status: Status) -> str:
     if status.renews_at is None:
         return "to be renewed"
     left = status.renews_at - status.at
-    return f"renews in {duration(left)}" if left > timedelta(0) else f"due since {instant(status.renews_at, status.at)}"
+    at = instant(status.renews_at, status.at)
+    return f"renewed within {duration(left)}, by {at}" if left > timedelta(0) else f"due since {at}"
 
 
 def ending_of(superseded: Superseded, at: datetime) -> str:
@@ -200,7 +202,7 @@ def ending_of(superseded: Superseded, at: datetime) -> str:
         case Ending.REVOCATION_DUE:
             text = "its grace is over, revoked by the next run"
         case Ending.NEWER_THAN_CURRENT:
-            text = f"newer: rolled back from, expires in {left}"
+            text = f"newer: rolled back from; its grace begins with the next run, it expires in {left}"
         case Ending.EXPIRED:
             text = "expired, dropped by the next run"
         case Ending.UNKNOWN:
@@ -291,11 +293,11 @@ def _run_json(run: PastRun | None) -> dict[str, object] | None:
 def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Superseded:
     if entry.expires_at is not None and now >= entry.expires_at:
         return Superseded(entry, Ending.EXPIRED, entry.expires_at)
-    if decisions.is_rolled_back_from(ledger, entry):
-        return Superseded(entry, Ending.NEWER_THAN_CURRENT, entry.expires_at)
-    revoked_at = decisions.revocation_time(ledger, entry, policy.grace)
-    if revoked_at is None:
-        return Superseded(entry, Ending.UNKNOWN, entry.expires_at)
+    superseded_at = decisions.superseded_at(ledger, entry)
+    if superseded_at is None:
+        is_newer = ledger.current is not None and not ledger.is_in_order and entry.published_at is not None
+        return Superseded(entry, Ending.NEWER_THAN_CURRENT if is_newer else Ending.UNKNOWN, entry.expires_at)
+    revoked_at = superseded_at + policy.grace
     if entry in decisions.revocable(ledger, now, policy.grace):
         return Superseded(entry, Ending.REVOCATION_DUE, revoked_at)
     return Superseded(entry, Ending.IN_GRACE, min(revoked_at, entry.expires_at or revoked_at))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from handler.model import StoredValue
+    from handler.ledger import Ledger
+    from handler.model import Clock, StoredValue
     from handler.secrets_manager import SecretsManager
 
 
@@ -15,14 +16,21 @@ class Custody:
     """The token secret, and what its versions were seen to hold, which never changes."""
 
     secrets: SecretsManager
+    clock: Clock
     _values: dict[str, StoredValue] = field(init=False, default_factory=dict, repr=False)
 
     def holds(self, access_token: str) -> bool:
         """Tell whether a token is published, or waits in the ledger, now. Raises SecretsManagerError."""
-        ledger = self.secrets.describe()
-        current = self.secrets.read_current()
-        values = [current, *(self.value(entry.version_id) for entry in ledger.superseded)]
+        values = [self.current(), *(self.value(entry.version_id) for entry in self.ledger().superseded)]
         return any(value is not None and value.holds(access_token) for value in values)
+
+    def ledger(self) -> Ledger:
+        """Describe the token secret. Raises SecretsManagerError."""
+        return self.secrets.describe(self.clock.now())
+
+    def current(self) -> StoredValue | None:
+        """Read what is published. Raises SecretsManagerError."""
+        return self.secrets.read_current()
 
     def value(self, version_id: str) -> StoredValue | None:
         """Read a version, once. Raises SecretsManagerError."""

@@ -11,19 +11,21 @@ from datetime import timedelta
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
-from handler import decisions
-from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError, TokenNotAcceptedError
-from handler.terminal.doctor.custody import Custody
-from handler.terminal.doctor.dialect import dialect_of
-from handler.terminal.doctor.findings import Asked, Heard, Left, Look, Published, Trial, VerifyUrl, Watch
+from handler import answers, decisions
+from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError
+from handler.terminal.doctor.findings import WATCH, Asked, Heard, Left, Look, Published, Trial, VerifyUrl, Watch
+from handler.terminal.doctor.shape import shape_of
+from handler.terminal.looking import is_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from handler.config import Settings
-    from handler.model import Clock, Credentials, Entry, Ledger, Token
+    from handler.ledger import Entry, Ledger
+    from handler.model import Clock, Credentials, Token
     from handler.telenor import Telenor
+    from handler.terminal.doctor.custody import Custody
     from handler.terminal.doctor.findings import Access
 
 # For one request with its retries.
@@ -32,8 +34,6 @@ _PATIENCE = timedelta(seconds=60)
 # Longer than the rounding of an expiry: a token that is handed out again after it shows whether its life got longer.
 _PAUSE_SECONDS = 5.0
 
-# A gateway's cache may accept a revoked token for some three minutes (Apigee, "Approving and revoking access tokens").
-WATCH = timedelta(seconds=200)
 _WATCH_EVERY_SECONDS = 5.0
 
 
@@ -67,7 +67,7 @@ class Examination:
         try:
             self._logged_out(made_up)
         except TelenorError as error:
-            if self.telenor.last_shape() is None:
+            if self.telenor.last is None:
                 raise
             failure = str(error)
         verify_url = VerifyUrl.NOT_SET
@@ -121,7 +121,7 @@ class Examination:
     # Looking
 
     def _look_at_published(self, ledger: Ledger, *, is_telling: bool) -> Published | None:
-        now, current = self.clock.now(), self.custody.secrets.read_current()
+        now, current = self.clock.now(), self.custody.current()
         if current is None or current.access_token is None:
             return None
         if current.expires_at is not None and now >= current.expires_at:
@@ -145,9 +145,9 @@ class Examination:
 
     def _is_in_grace(self, ledger: Ledger, entry: Entry) -> bool:
         now = self.clock.now()
-        revoked_at = decisions.revocation_time(ledger, entry, self.settings.policy.grace)
+        superseded_at = decisions.superseded_at(ledger, entry)
         is_alive = entry.expires_at is not None and now < entry.expires_at
-        return is_alive and revoked_at is not None and now < revoked_at
+        return is_alive and superseded_at is not None and now < superseded_at + self.settings.policy.grace
 
     # Asking
 
@@ -163,7 +163,7 @@ class Examination:
             return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=len(self._obtained))
         self._obtain(token.access_token)
         self._hear(is_error=False)
-        shape = self.telenor.last_shape()
+        shape = shape_of(self.telenor.last) if self.telenor.last else None
         return token, replace(
             asked,
             obtained=len(self._obtained),
@@ -213,24 +213,24 @@ class Examination:
 
     def _watch(self, ended_at: Mapping[str, datetime]) -> dict[str, Watch]:
         """Try tokens until each was refused, or for as long as any cache is known to accept a revoked one."""
+        if not ended_at:
+            return {}
         watches: dict[str, Watch] = {}
         began_at = self.clock.now()
         while True:
-            for token, at in ended_at.items():
-                accepted, tried_at = self._try(token), self.clock.now()
+            answers_now = {token: self._try(token) for token in ended_at}
+            now = self.clock.now()
+            for token, accepted in answers_now.items():
                 if accepted is False and token not in watches:
-                    watches[token] = Watch(lag=tried_at - at)
+                    watches[token] = Watch(lag=now - ended_at[token])
                 elif accepted and token in watches:
                     watches[token] = replace(watches[token], accepted_again=True)
-                elif accepted is None and token not in watches and tried_at - began_at >= WATCH:
-                    # Neither accepted nor refused, so that nothing is told.
-                    return watches
-            waited = self.clock.now() - began_at
+            waited = now - began_at
             if watches.keys() == ended_at.keys() or waited >= WATCH:
                 break
             self.on_wait(waited)
             self.clock.sleep(_WATCH_EVERY_SECONDS)
-        return {token: watches.get(token, Watch()) for token in ended_at} | self._looked_at_again(watches)
+        return {token: Watch() for token, accepted in answers_now.items() if accepted} | self._looked_at_again(watches)
 
     def _looked_at_again(self, watches: Mapping[str, Watch]) -> dict[str, Watch]:
         """Try what was refused once more after a pause: gateways do not all learn of a revocation at once."""
@@ -248,15 +248,8 @@ class Examination:
 
     def _try(self, access_token: str) -> bool | None:
         """Tell what VERIFY_URL says about a token."""
-        if self.settings.verify_url is None:
-            return None
-        try:
-            is_clear = self.telenor.verify(self.settings.verify_url, access_token, self.clock.now() + _PATIENCE)
-        except TokenNotAcceptedError:
-            return False
-        except TelenorError:
-            return None
-        return True if is_clear else None
+        url = self.settings.verify_url
+        return None if url is None else is_accepted(self.telenor, url, access_token, self.clock.now() + _PATIENCE)
 
     def _logout(self, access_token: str, ended_at: dict[str, datetime]) -> bool | None:
         """Log a token out, once, since a second attempt would not tell what the first one has done."""
@@ -281,9 +274,12 @@ class Examination:
 
     def _hear(self, *, is_error: bool) -> None:
         """Keep what an answer looks like, in whose words an error is, and how the clocks stand."""
-        shape = self.telenor.last_shape()
-        if shape is None:
+        last = self.telenor.last
+        if last is None:
             return
+        shape = shape_of(last)
         self.heard = replace(self.heard, clock_ahead=shape.clock_ahead)
-        if is_error and self.heard.error_shape is None:
-            self.heard = replace(self.heard, error_shape=shape, dialect=dialect_of(shape))
+        if is_error:
+            error_shape = self.heard.error_shape or shape
+            dialect = self.heard.dialect or answers.read(last).dialect
+            self.heard = replace(self.heard, error_shape=error_shape, dialect=dialect)

@@ -8,8 +8,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from handler.telenor import Shape
-    from handler.terminal.doctor.dialect import Dialect
+    from handler.answers import Dialect
+    from handler.terminal.doctor.shape import Shape
+
+# A gateway's cache may accept a revoked token for some three minutes (Apigee, "Approving and revoking access tokens").
+WATCH = timedelta(seconds=200)
 
 
 class VerifyUrl(StrEnum):
@@ -32,8 +35,12 @@ class Access:
 
     @property
     def may_ask(self) -> bool:
-        """Whether tokens may be asked for: only where they can be told from what is published, and logged out."""
-        return self.reads_both_secrets
+        """Whether tokens may be asked for.
+
+        Only where they can be told from what is published, and where the job can be started to replace what asking has
+        ended.
+        """
+        return self.reads_both_secrets and self.starts_the_job
 
 
 @dataclass(frozen=True, slots=True)
