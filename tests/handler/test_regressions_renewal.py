@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from requests.auth import HTTPBasicAuth
 
 from handler.errors import RotationError
 from tests.conftest import CLIENT_ID, CLIENT_SECRET
@@ -169,7 +170,7 @@ def let_another_party_get_a_token(world: World) -> None:
     world.telenor.knobs(issue="new-kills-old")
     answer = requests.post(
         f"{world.telenor.url}/oauth/v2/token",
-        auth=(CLIENT_ID.encode(), CLIENT_SECRET.encode()),
+        auth=HTTPBasicAuth(CLIENT_ID.encode(), CLIENT_SECRET.encode()),
         data={"grant_type": "client_credentials"},
         timeout=5,
     )
