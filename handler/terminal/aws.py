@@ -39,7 +39,7 @@ _ATTEMPTS = 3
 # AWS, "ARN format": arn:partition:service:region:account:resource
 _ARN = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:([a-z0-9-]+):[0-9]{12}:.+")
 
-# "User: arn:… is not authorized to perform: lambda:InvokeFunction on resource: arn:…"
+# As IAM says it: "User: arn:… is not authorized to perform: lambda:InvokeFunction on resource: arn:…"
 _WHO = re.compile(r"\bUser: (\S+) is not authorized")
 _WHICH = re.compile(r"\bto perform: ([a-z0-9-]+:[A-Za-z]+)")
 
@@ -106,7 +106,8 @@ def client(service: str, region: str | None, *, attempts: int = _ATTEMPTS, read_
     with explained(f"the client of {service}"):
         # Lambda sets AWS_REGION; the SDK by itself reads AWS_DEFAULT_REGION alone.
         region_name = region or os.environ.get("AWS_REGION") or None
-        return boto3.client(service, region_name=region_name, config=config)  # type: ignore[call-overload]
+        # A session of its own, and no default one that keeps credentials which have expired since.
+        return boto3.Session().client(service, region_name=region_name, config=config)  # type: ignore[call-overload]
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def _jobs(arguments: argparse.Namespace, log: LogLines) -> list[Job]:
     """Find the jobs that the arguments name. Raises InvalidInputError where they name none."""
     if arguments.local:
         if arguments.stacks or arguments.functions or arguments.clients:
-            raise InvalidInputError("--local is a job of its own: leave out --stack, --function and --client, or --local")
+            raise InvalidInputError("--local is a job of its own: leave it out, or --stack, --function and --client")
         return [local.find(os.environ, arguments.region, log, to_look=arguments.command == "status")]
     if not arguments.stacks and not arguments.functions:
         raise InvalidInputError(

@@ -127,20 +127,19 @@ class DeployedJob:
 
 def find_stack(name: str, region: str | None) -> Function:
     """Return the function of a stack. Raises InvalidInputError or AccessError."""
-    region = aws.region_of(name) or region
+    cloudformation = aws.client("cloudformation", aws.region_of(name) or region)
+    region = cloudformation.meta.region_name
     with aws.explained(f"stack {name} with a {_LOGICAL_ID}", region):
-        cloudformation = aws.client("cloudformation", region)
         answer = cloudformation.describe_stack_resource(StackName=name, LogicalResourceId=_LOGICAL_ID)
-    return find_function(answer["StackResourceDetail"]["PhysicalResourceId"], cloudformation.meta.region_name)
+    return find_function(answer["StackResourceDetail"]["PhysicalResourceId"], region)
 
 
 def find_function(name: str, region: str | None) -> Function:
     """Return a function by its name or ARN. Raises InvalidInputError or AccessError."""
-    region = aws.region_of(name) or region
+    client = aws.client("lambda", aws.region_of(name) or region)
+    region = client.meta.region_name
     with aws.explained(f"function {name}", region):
-        function = aws.client("lambda", region)
-        region = function.meta.region_name
-        configuration = function.get_function_configuration(FunctionName=name)
+        configuration = client.get_function_configuration(FunctionName=name)
     environment = configuration.get("Environment", {})
     if "Error" in environment:
         raise aws.NotAllowedError(

@@ -158,8 +158,8 @@ class Drawing:
         """Draw a bar on stderr, where that is a terminal."""
         if self._wait is None:
             console = Console(stderr=True)
-            bar = Progress(TextColumn("tried again for"), BarColumn(), TextColumn("{task.completed:.0f} s"), console=console)
-            bar.disable = not console.is_terminal
+            columns = TextColumn("tried again for"), BarColumn(), TextColumn("{task.completed:.0f} s")
+            bar = Progress(*columns, console=console, disable=not console.is_terminal)
             self._wait = bar, bar.add_task("", total=WATCH.total_seconds())
             bar.start()
         bar, task = self._wait

@@ -58,7 +58,7 @@ class LocalJob:
         """Run as Lambda would."""
         try:
             # Metrics are printed: they go where the log goes.
-            with contextlib.redirect_stdout(self.log):  # type: ignore[type-var]  it is one, for writing
+            with contextlib.redirect_stdout(self.log):
                 return app.lambda_handler({"action": action}, _Context())
         except RotationError as error:
             told = aws.retold(error, "the job's secrets", self.region)

@@ -258,7 +258,7 @@ def short(entry: Entry) -> str:
     return entry.version_id[:8]
 
 
-def _state(  # noqa: PLR0911  one a state, the worst first
+def _state(  # noqa: PLR0911, PLR0913  one a state, the worst first, by all that is known
     current: Entry | None,
     reason: Reason,
     policy: Policy,

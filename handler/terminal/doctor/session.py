@@ -107,8 +107,8 @@ def _felt(look: Look) -> str:
         None: "",
     }[look.published.superseded_accepted]
     return (
-        "This obtains two tokens, tries them, and logs them out again. A token is published and alive. If Telenor keeps "
-        "one token at a time for a client, or if a logout ends all of them, then this ends it: the job is told to "
-        "rotate right afterwards, and consumers are refused until they read again. What is published is never logged "
-        f"out.{hint}"
+        "This obtains two tokens, tries them, and logs them out again. A token is published and alive. If Telenor "
+        "keeps one token at a time for a client, or if a logout ends all of them, then this ends it: the job is told "
+        "to rotate right afterwards, and consumers are refused until they read again. What is published is never "
+        f"logged out.{hint}"
     )
