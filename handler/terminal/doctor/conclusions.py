@@ -289,7 +289,11 @@ def _error(found: Findings, _policy: Policy) -> str:
     shape = found.heard.error_shape
     if shape is None:
         return "no error was seen, not even for a made-up token"
-    where = {None: "it has no code that the job can find", "text": "the code is in its text"}
+    where = {
+        None: "it has no code that the job can find",
+        "text": "the code is in its text",
+        "header": "the code is in WWW-Authenticate",
+    }
     at = where.get(shape.code_at, f"the code is in `{shape.code_at}`")
     return f"{_described(shape)}; {at}"
 

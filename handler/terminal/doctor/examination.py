@@ -11,8 +11,8 @@ from datetime import timedelta
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
-from handler import answers, decisions
-from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError
+from handler import decisions
+from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError, TokenNotAcceptedError
 from handler.terminal.doctor.findings import WATCH, Asked, Heard, Left, Look, Published, Trial, VerifyUrl, Watch
 from handler.terminal.doctor.shape import shape_of
 from handler.terminal.looking import is_accepted
@@ -190,11 +190,11 @@ class Examination:
         is_telling = look.verify_url is VerifyUrl.TELLS
         # Whether the old one lives on beside the new one shows here alone. From then on a gateway may have it in its
         # cache, as it has any token in use; so the new one is not tried before its logout, and tells lag from failure.
-        old = Trial(accepted=self._try(first)) if asked.is_new and is_telling else Trial()
+        old = Trial(accepted=self._try_fresh(first)) if asked.is_new and is_telling else Trial()
         new = Trial()
         if is_telling and not (old.accepted or (look.published and look.published.accepted)):
             # Nothing has shown yet that VERIFY_URL accepts a living token.
-            new = Trial(accepted=self._try(second))
+            new = Trial(accepted=self._try_fresh(second))
             is_telling = new.accepted is not False
             asked = asked if is_telling else replace(asked, verify_url=VerifyUrl.REFUSES_FRESH)
             if not is_telling:
@@ -251,6 +251,18 @@ class Examination:
         url = self.settings.verify_url
         return None if url is None else is_accepted(self.telenor, url, access_token, self.clock.now() + _PATIENCE)
 
+    def _try_fresh(self, access_token: str) -> bool | None:
+        """Tell what VERIFY_URL says about a token that it may not have learned of yet."""
+        if self.settings.verify_url is None:
+            return None
+        try:
+            is_clear = self.telenor.verify(self.settings.verify_url, access_token, self.clock.now() + _PATIENCE)
+        except TokenNotAcceptedError:
+            return False
+        except TelenorError:
+            return None
+        return True if is_clear else None
+
     def _logout(self, access_token: str, ended_at: dict[str, datetime]) -> bool | None:
         """Log a token out, once, since a second attempt would not tell what the first one has done."""
         try:
@@ -281,5 +293,5 @@ class Examination:
         self.heard = replace(self.heard, clock_ahead=shape.clock_ahead)
         if is_error:
             error_shape = self.heard.error_shape or shape
-            dialect = self.heard.dialect or answers.read(last).dialect
+            dialect = self.heard.dialect or shape.dialect
             self.heard = replace(self.heard, error_shape=error_shape, dialect=dialect)

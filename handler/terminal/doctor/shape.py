@@ -1,10 +1,10 @@
-"""What an answer looked like, and nothing of what it held: for whoever wants to learn about Telenor."""
+"""What an answer looked like, and nothing of what it held: for whoever wants to learn about Telenor. Pure."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # What a media type and a field of JSON may be called to be shown: nothing that a token could pass for.
 _MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}", re.IGNORECASE)
 _FIELD_NAME = re.compile(r"[a-z][a-z_-]{0,30}", re.IGNORECASE)
+_CODE_FIELD = re.compile(r"(?:error[\s_-]?)?code|error", re.IGNORECASE)
 _MOST_FIELDS = 20
 _DEEPEST_FIELD = 5
 
@@ -28,14 +29,15 @@ _DATE_LAGS = timedelta(seconds=0.5)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The form of an answer.
+    """What may be shown of an answer.
 
-    `fields` are the types of its JSON by dotted name. `code_at` is the one that holds the error code, or "text".
-    `clock_ahead` is by how much this machine's clock is ahead of the one that answered, to within a second.
+    `fields` are the types of its JSON by dotted name. `code_at` is the one that holds the error code, "header" or
+    "text". `clock_ahead` is by how much this machine's clock is ahead of the one that answered, to within a second.
     """
 
     status: int
-    code: str | None
+    dialect: answers.Dialect | None
+    code: int | str | None
     code_at: str | None
     media_type: str | None
     fields: Mapping[str, str]
@@ -44,30 +46,39 @@ class Shape:
 
 def shape_of(answer: Answer) -> Shape:
     """Return what may be shown of an answer."""
-    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
     values = dict(_values(json_object(answer.text) or {}))
-    code = None if answer.is_success else answers.read(answer).said
-    holders = (name for name, value in values.items() if code is not None and str(value) == code)
-    # A text is what is neither JSON nor, for example, a page in HTML that a gateway has sent.
-    at = next(holders, "text" if not values and code is not None else None)
+    reading = answers.read(answer)
+    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
     return Shape(
         status=answer.status,
-        code=code,
-        code_at=at,
+        dialect=reading.dialect,
+        code=int(reading.said) if reading.said and reading.said.isdigit() else reading.said,
+        code_at=_code_at(answer, values, reading.said),
         media_type=media_type if _MEDIA_TYPE.fullmatch(media_type) else None,
         fields={name: _json_type(value) for name, value in values.items()},
-        clock_ahead=_clock_ahead(answer),
+        clock_ahead=_clock_ahead(answer.headers.get("Date", ""), answer.sent_at, answer.answered_at),
     )
 
 
-def _clock_ahead(answer: Answer) -> timedelta | None:
+def _code_at(answer: Answer, values: Mapping[str, object], said: str | None) -> str | None:
+    if said is None:
+        return None
+    for name, value in values.items():
+        if _CODE_FIELD.fullmatch(name.rpartition(".")[2]) and str(value) == said:
+            return name
+    if said not in answer.text:
+        return "header"
+    # A text is what is neither JSON nor, for example, a page in HTML that a gateway has sent.
+    return None if values else "text"
+
+
+def _clock_ahead(date: str, sent_at: datetime, answered_at: datetime) -> timedelta | None:
     """Compare this machine's clock, halfway through the exchange, with a Date header (RFC 9110, section 6.6.1)."""
     try:
-        at = parsedate_to_datetime(answer.headers.get("Date", ""))
-    except ValueError:
+        at = parsedate_to_datetime(date)
+        return sent_at + (answered_at - sent_at) / 2 - at.replace(tzinfo=at.tzinfo or UTC) - _DATE_LAGS
+    except (ValueError, OverflowError):
         return None
-    halfway = answer.sent_at + (answer.answered_at - answer.sent_at) / 2
-    return halfway - at.replace(tzinfo=at.tzinfo or UTC) - _DATE_LAGS
 
 
 def _values(document: Mapping[str, object], prefix: str = "", depth: int = 1) -> Iterator[tuple[str, object]]:
