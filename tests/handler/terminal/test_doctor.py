@@ -216,7 +216,7 @@ def test_no_value_of_an_answer_is_shown(world: World, terminal: Terminal) -> Non
 def test_the_shape_of_a_tokens_answer_is_shown(
     world: World, terminal: Terminal, knobs: dict[str, Any], fields: dict[str, str]
 ) -> None:
-    world.telenor.knobs(**knobs)
+    world.telenor.knobs(**knobs, oddities=False)
     ran = terminal.run("doctor", "--json")
     assert ran.json["token_answer"]["fields"] == fields
     assert ran.status == 0
