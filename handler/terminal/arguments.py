@@ -211,8 +211,8 @@ def _add_job(command: argparse.ArgumentParser, prefix: str) -> None:
         action="append",
         nargs=3,
         dest=f"{prefix}clients",
-        metavar=("NAME", "CREDENTIALS_SECRET", "TOKEN_SECRET"),
-        help="a client of a function that serves several",
+        metavar=("NAME", "CREDENTIALS", "TOKEN"),
+        help="a client of a function that serves several: its name, and the names or ARNs of its two secrets",
     )
     add("--local", action="store_true", help="none that is deployed: run it here, by the environment")
     job = command.add_argument_group("how")

@@ -31,7 +31,7 @@ def look(job: Job) -> Status:
     except MarkedForDeletionError:
         return status.status_of(None, job.settings.policy, now, runs=runs)
     except SecretsManagerError as error:
-        raise explained(error, job) from error
+        raise explained(error, job) from error.__cause__
     accepted = _is_accepted(job, secrets) if ledger.current and job.settings.verify_url else None
     return status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
 
@@ -42,7 +42,7 @@ def look_at_labels(job: Job) -> Status:
     try:
         return status.status_of(job.secrets().describe(now), job.settings.policy, now)
     except SecretsManagerError as error:
-        raise explained(error, job) from error
+        raise explained(error, job) from error.__cause__
 
 
 def explained(error: SecretsManagerError, job: Job) -> RotationError:

@@ -56,5 +56,5 @@ class Survey:
         except RotationError as error:
             told = aws.retold(error, about, self.job.region)
             if not isinstance(told, NotAllowedError):
-                raise told from error
+                raise told from error.__cause__
             self.cannot.append(f"{what}: {told}")

@@ -182,8 +182,8 @@ def logout_ends_others(found: Findings) -> bool | None:
 
 def published_ended(found: Findings) -> bool | None:
     """Tell whether the examination has ended the published token."""
-    asked, published = found.asked, found.look.published
-    if published is None or published.accepted is False:
+    asked = found.asked
+    if found.look.published is None or _was_published_refused(found):
         return False
     if asked.published_accepted is False:
         return True
@@ -198,6 +198,12 @@ def published_ended(found: Findings) -> bool | None:
         return True
     # That it is still accepted proves nothing by itself: a gateway may have it in its cache.
     return False if lives and others is False else None
+
+
+def _was_published_refused(found: Findings) -> bool:
+    """Tell whether the published token was dead before anything was asked."""
+    published = found.look.published
+    return published is not None and published.accepted is False and found.verify_url is VerifyUrl.TELLS
 
 
 def _is_logout_deaf(found: Findings) -> bool:
@@ -336,7 +342,7 @@ def _published(found: Findings, _policy: Policy) -> str:
         return "cannot be told: its value may not be read"
     if found.look.published is None:
         return "there is none that is alive"
-    if found.look.published.accepted is False:
+    if _was_published_refused(found):
         return "was refused by VERIFY_URL before anything was asked: run `rotate`"
     answers = {
         True: "was ended by this examination, so the job was told to rotate",
@@ -397,11 +403,10 @@ _ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
 
 def _overlap(found: Findings, policy: Policy) -> Promise:
     asked, lives, others = found.asked, old_lives_on(found), logout_ends_others(found)
-    published = found.look.published
     risks = {
         f"no token can be had: {asked.failure}": asked.failure is not None,
         "VERIFY_URL refuses the published token: run `rotate`, and find out what ended it": (
-            published is not None and published.accepted is False
+            _was_published_refused(found)
         ),
         "each renewal ends the token that consumers hold, and they are refused until they read again": lives is False,
         "revoking a superseded token ends the current one too": others is True,

@@ -29,15 +29,19 @@ if TYPE_CHECKING:
     from tests.handler.terminal.conftest import Terminal
 
 
+pytestmark = pytest.mark.usefixtures("local")
+
+
 # Runs
 
 
 def test_the_result_is_on_stdout_and_the_log_is_not(world: World, terminal: Terminal) -> None:
-    ran = terminal.run()
+    ran = terminal.run("--local")
     assert ran.status == 0
     assert ran.json["outcome"] == "rotated"
     assert uuid.UUID(ran.json["version_id"])
-    assert "run ended" in ran.err
+    assert ran.err == ""
+    assert "run ended" in terminal.run("--local", "--verbose").err
     assert world.is_current_live()
 
 
@@ -54,7 +58,7 @@ def test_each_command_is_its_action(
     world: World, terminal: Terminal, arguments: list[str], outcome: str, reason: Reason, live: int
 ) -> None:
     world.run()
-    ran = terminal.run(*arguments)
+    ran = terminal.run("--local", *arguments)
     assert (ran.status, ran.json["outcome"], ran.json["reason"]) == (0, outcome, reason)
     assert world.live() == live
 
@@ -62,7 +66,7 @@ def test_each_command_is_its_action(
 @pytest.mark.parametrize("command", ["renew", "rotate"])
 def test_a_run_that_fails_ends_with_1_and_a_sentence(world: World, terminal: Terminal, command: str) -> None:
     world.telenor.fault(operation="token", status=401, body='{"code": 5}')
-    ran = terminal.run(command)
+    ran = terminal.run("--local", command)
     assert (ran.status, ran.out) == (1, "")
     assert ran.err.splitlines()[-1].startswith("the token request answered 401 code 5: the app is not authorized")
 
@@ -73,7 +77,7 @@ def test_a_setting_that_is_missing_ends_with_2_and_a_sentence(
 ) -> None:
     assert world.labels() == {}
     monkeypatch.delenv("TOKEN_SECRET_ID")
-    ran = terminal.run(command)
+    ran = terminal.run("--local", command)
     assert (ran.status, ran.out) == (2, "")
     assert ran.err.splitlines()[-1].startswith("TOKEN_SECRET_ID is not set")
 
@@ -81,7 +85,7 @@ def test_a_setting_that_is_missing_ends_with_2_and_a_sentence(
 @pytest.mark.parametrize("command", ["renew", "doctor"])
 def test_an_unusable_credentials_secret_ends_with_2(world: World, terminal: Terminal, command: str) -> None:
     world.put_credentials('{"username": "CANARY", "password": "CANARY"}')
-    ran = terminal.run(command)
+    ran = terminal.run("--local", command)
     assert ran.status == 2
     assert "Connect ID" in ran.err.splitlines()[-1]
 
@@ -92,7 +96,7 @@ def test_an_unusable_credentials_secret_ends_with_2(world: World, terminal: Term
 def test_an_emergency_says_what_it_ends_and_asks(world: World, terminal: Terminal) -> None:
     world.run()
     world.run("rotate-now")
-    ran = terminal.run("emergency", typed="yes\n")
+    ran = terminal.run("--local", "emergency", typed="yes\n")
     notice = " ".join(ran.err.split())
     assert "ends the current token and 1 superseded token at once" in notice
     assert "less than 10 min (GRACE_SECONDS)" in notice
@@ -103,7 +107,7 @@ def test_an_emergency_says_what_it_ends_and_asks(world: World, terminal: Termina
 @pytest.mark.parametrize("typed", ["no\n", "\n", "yes please\n", "\x04"])
 def test_an_emergency_takes_anything_but_yes_for_no(world: World, terminal: Terminal, typed: str) -> None:
     world.run()
-    ran = terminal.run("emergency", typed=typed)
+    ran = terminal.run("--local", "emergency", typed=typed)
     assert (ran.status, ran.out) == (1, "")
     assert "Nothing was done." in ran.err
     assert world.issued() == 1
@@ -111,24 +115,24 @@ def test_an_emergency_takes_anything_but_yes_for_no(world: World, terminal: Term
 
 def test_an_emergency_needs_a_yes_where_nobody_can_be_asked(world: World, terminal: Terminal) -> None:
     world.run()
-    ran = terminal.run("emergency")
+    ran = terminal.run("--local", "emergency")
     assert ran.status == 2
     assert "add --yes" in ran.err.splitlines()[-1]
     assert world.issued() == 1
 
 
 def test_an_emergency_counts_only_what_lives(world: World, terminal: Terminal) -> None:
-    assert "No token is alive" in terminal.run("emergency", typed="no\n").err
+    assert "No token is alive" in terminal.run("--local", "emergency", typed="no\n").err
     world.run()
-    assert "ends the current token at once" in terminal.run("emergency", typed="no\n").err
+    assert "ends the current token at once" in terminal.run("--local", "emergency", typed="no\n").err
     world.clock.advance(hours=2)
-    assert "No token is alive" in terminal.run("emergency", typed="no\n").err
+    assert "No token is alive" in terminal.run("--local", "emergency", typed="no\n").err
 
 
 def test_an_emergency_that_leaves_a_token_alive_ends_with_1(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.fault(operation="logout", status=503)
-    ran = terminal.run("emergency", "--yes")
+    ran = terminal.run("--local", "emergency", "--yes")
     assert ran.status == 1
     assert ran.json["pending_revocations"] == 1
     assert ran.err.splitlines()[-1] == "1 token could not be ended, see the log: run this again"
@@ -137,7 +141,7 @@ def test_an_emergency_that_leaves_a_token_alive_ends_with_1(world: World, termin
 def test_an_emergency_that_gets_the_leaked_token_again_ends_with_1(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(issue="same")
-    ran = terminal.run("emergency", "--yes")
+    ran = terminal.run("--local", "emergency", "--yes")
     assert (ran.status, ran.json["outcome"]) == (1, "reissued")
     assert "change the client secret at Telenor" in ran.err.splitlines()[-1]
 
@@ -156,7 +160,7 @@ def test_an_emergency_without_a_stdin_at_all_is_refused(world: World) -> None:
 def test_status_makes_one_call_and_reads_no_value(world: World, terminal: Terminal) -> None:
     world.run()
     before = world.aws.calls()
-    ran = terminal.run("status")
+    ran = terminal.run("--local", "status")
     assert world.aws.calls() - before == {"DescribeSecret": 1}
     assert ran.status == 0
     assert ran.out.startswith("telenor/token  ")
@@ -173,16 +177,16 @@ def test_the_exit_status_tells_scripts_how_things_stand(
 ) -> None:
     world.run()
     world.clock.advance(minutes=minutes)
-    ran = terminal.run("status", "--json")
+    ran = terminal.run("--local", "status", "--json")
     assert (ran.json["state"], ran.status) == (state, status)
-    assert terminal.run("status").status == status
+    assert terminal.run("--local", "status").status == status
 
 
 def test_no_value_and_no_label_have_an_exit_status_too(world: World, terminal: Terminal) -> None:
-    assert terminal.run("status").status == 3
+    assert terminal.run("--local", "status").status == 3
     version_id = world.run()["version_id"]
     world.unlabel(version_id)
-    ran = terminal.run("status")
+    ran = terminal.run("--local", "status")
     assert (ran.status, "not in the ledger" in ran.out) == (4, True)
 
 
@@ -191,7 +195,7 @@ def test_a_secret_that_is_marked_for_deletion_is_a_status(
 ) -> None:
     world.run()
     client.delete_secret(SecretId="telenor/token", RecoveryWindowInDays=7)
-    ran = terminal.run("status")
+    ran = terminal.run("--local", "status")
     assert (ran.status, "marked for deletion" in ran.out) == (3, True)
 
 
@@ -200,12 +204,12 @@ def test_a_version_that_was_rolled_back_from_is_shown(world: World, terminal: Te
     world.clock.advance(minutes=1)
     world.run("rotate-now")
     world.roll_back_to(first)
-    assert "newer: rolled back from, expires in" in terminal.run("status").out
+    assert "newer: rolled back from, expires in" in terminal.run("--local", "status").out
 
 
 def test_a_status_that_cannot_be_read_ends_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
-    ran = terminal.run("status", "--json")
+    ran = terminal.run("--local", "status", "--json")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err.startswith("DescribeSecret on the token secret (TOKEN_SECRET_ID) failed with AccessDeniedException")
     assert len(ran.err.splitlines()) == 1
@@ -235,7 +239,7 @@ def test_watching_draws_again_and_again_until_ctrl_c(
     clock = PatientClock(waits=2)
     monkeypatch.setattr(app, "clock", clock)
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), after=1)
-    ran = terminal.run("status", "--watch", "60")
+    ran = terminal.run("--local", "status", "--watch", "60")
     assert ran.status == 0
     assert clock.slept == [60, 60]
     assert ran.out.count("fresh: renews in") == 2
@@ -249,7 +253,7 @@ def test_watching_as_json_prints_a_line_each_time(
     clock = PatientClock(waits=2)
     monkeypatch.setattr(app, "clock", clock)
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), after=1)
-    ran = terminal.run("status", "--json", "--watch")
+    ran = terminal.run("--local", "status", "--json", "--watch")
     assert [json.loads(line)["state"] for line in ran.out.splitlines()] == ["fresh", "fresh"]
     assert clock.slept == [5, 5]
     assert len(ran.err.splitlines()) == 1
@@ -260,7 +264,7 @@ def test_a_watch_on_a_real_terminal_redraws_in_place_and_ends_with_ctrl_c(world:
     screen, stdout = os.openpty()
     fcntl.ioctl(stdout, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 80, 0, 0))
     with subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "handler", "status", "--watch", "1"],
+        [sys.executable, "-W", "error", "-m", "handler", "--local", "status", "--watch", "1"],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,
@@ -268,7 +272,7 @@ def test_a_watch_on_a_real_terminal_redraws_in_place_and_ends_with_ctrl_c(world:
         env=os.environ | {"TERM": "xterm"},
     ) as watching:
         os.close(stdout)
-        while shown.count(b"no value") < 2:
+        while shown.count(b"no value") < 2 and watching.poll() is None:
             shown += os.read(screen, 1024)
         watching.send_signal(signal.SIGINT)
         assert watching.stderr is not None
@@ -303,13 +307,13 @@ _WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from handler.terminal.c
 
 
 def test_without_rich_a_sentence_says_what_to_do_and_json_works(world: World) -> None:
-    done = outside(world, "status", code=_WITHOUT_RICH)
+    done = outside(world, "--local", "status", code=_WITHOUT_RICH)
     assert (done.returncode, done.stdout) == (2, "")
     assert 'pip install "telenor-token[cli]"' in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert json.loads(outside(world, "status", "--json", code=_WITHOUT_RICH).stdout)["state"] == "no-value"
-    assert json.loads(outside(world, "doctor", "--json", code=_WITHOUT_RICH).stdout)["tokens_left"] == 0
-    assert outside(world, "renew", code=_WITHOUT_RICH).returncode == 0
+    assert json.loads(outside(world, "--local", "status", "--json", code=_WITHOUT_RICH).stdout)["state"] == "no-value"
+    assert json.loads(outside(world, "--local", "doctor", "--json", code=_WITHOUT_RICH).stdout)["tokens_left"] == 0
+    assert outside(world, "--local", "renew", code=_WITHOUT_RICH).returncode == 0
 
 
 def test_a_profile_counts_for_more_than_keys_in_the_environment(world: World, tmp_path: Path) -> None:
@@ -326,7 +330,7 @@ def test_a_profile_counts_for_more_than_keys_in_the_environment(world: World, tm
 
 
 def test_a_profile_that_does_not_exist_ends_with_2(world: World) -> None:
-    done = outside(world, "status", "--json", "--profile", "nowhere")
+    done = outside(world, "--local", "status", "--json", "--profile", "nowhere")
     assert done.returncode == 2
     assert "ProfileNotFound" in done.stderr
     assert len(done.stderr.splitlines()) == 1
