@@ -57,7 +57,7 @@ def stages(years: int) -> list[Stage]:
     alone = [*SCENARIOS, *MORE_SCENARIOS]
     return [
         Stage(f"one crash or one fault, {len(alone)} scenarios", [partial(crashes_and_faults, each) for each in alone]),
-        Stage("two faults, or one and a crash", [partial(crashes_and_faults, each, pairs=True) for each in alone]),
+        Stage("two faults, or one and a crash", [partial(crashes_and_faults, each, faults=2) for each in alone]),
         Stage("two runs at once, in every order, with a crash", list(starmap(_two, product(SCENARIOS, Action)))),
         Stage(
             "three runs at once, drawn at random",

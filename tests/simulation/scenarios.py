@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler.model import Action
-from tests.simulation.secrets_manager import FAULTS as WRITE_FAULTS
-from tests.simulation.secrets_manager import READ_FAULTS
+from tests.simulation.secrets_manager import FAULTS, READ_FAULTS, RETRIED
 from tests.simulation.telenor import FAULTS as TELENOR_FAULTS
 from tests.simulation.telenor import Issue
-from tests.simulation.world import TOKEN, World
+from tests.simulation.world import TOKEN, UNDECIDED, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = {
-    "DescribeSecret": READ_FAULTS,
-    "GetSecretValue": READ_FAULTS,
-    "PutSecretValue": WRITE_FAULTS,
-    "UpdateSecretVersionStage": WRITE_FAULTS,
-    "token": TELENOR_FAULTS,
-    "logout": TELENOR_FAULTS,
-    "verify": TELENOR_FAULTS,
+_TELENOR = dict.fromkeys(("token", "logout", "verify"), TELENOR_FAULTS)
+_READS, _WRITES = ("DescribeSecret", "GetSecretValue"), ("PutSecretValue", "UpdateSecretVersionStage")
+
+FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = (
+    _TELENOR | dict.fromkeys(_READS, READ_FAULTS) | dict.fromkeys(_WRITES, FAULTS)
+)
+
+# Any sequence of attempts, each with a fate of its own, and other runs at work between them.
+FAULTS_BY_ATTEMPT: Mapping[str, tuple[str, ...]] = _TELENOR | {
+    call: (*FAULTS_BY_CALL[call], *(f"{fault}/{UNDECIDED}" for fault in RETRIED)) for call in (*_READS, *_WRITES)
 }
 
 

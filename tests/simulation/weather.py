@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from handler.model import Action, Policy
 from tests.simulation.explore import Explored
-from tests.simulation.scenarios import FAULTS_BY_CALL
+from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
 from tests.simulation.telenor import Issue
 from tests.simulation.world import BEGIN, POLICY, TOKEN, BrokenPromiseError, Clock, Run, World
 
@@ -43,8 +43,11 @@ _TWO_AT_ONCE, _TWINS = 0.05, 0.5
 # Among twenty labels there is room for two of somebody else's.
 _FOREIGN_LABELS = ("hand-1", "hand-2")
 
+_FAULTS = max(map(len, FAULTS_BY_ATTEMPT.values())) - 1
+
 # A call's fate: None for a call that goes well, else the number of one of its faults, or the crash before it.
-FATES = st.lists(st.one_of(st.none(), st.none(), st.integers(CRASH, 6)), max_size=12)
+FATE = st.one_of(st.none(), st.none(), st.integers(CRASH, _FAULTS))
+FATES = st.lists(FATE, max_size=12)
 ACTIONS = st.sampled_from([Action.RENEW_IF_DUE, *Action])
 
 
@@ -111,7 +114,7 @@ class Weather(RuleBasedStateMachine):
         second=ACTIONS,
         is_twin=st.booleans(),
         skew=st.integers(-1, 1),
-        moves=st.lists(st.tuples(st.booleans(), st.one_of(st.none(), st.none(), st.integers(CRASH, 6))), max_size=20),
+        moves=st.lists(st.tuples(st.booleans(), FATE), max_size=20),
     )
     def two_runs_overlap(
         self, first: Action, second: Action, is_twin: bool, skew: int, moves: list[tuple[bool, int | None]]
@@ -132,7 +135,7 @@ class Weather(RuleBasedStateMachine):
     def logouts_fail(self, calls: int) -> None:
         self.logout_outage = calls
 
-    @rule(faults=st.lists(st.integers(0, 6), min_size=1, max_size=6))
+    @rule(faults=st.lists(st.integers(0, _FAULTS), min_size=1, max_size=6))
     def secrets_manager_fails(self, faults: list[int]) -> None:
         self.secrets_faults = faults
 
@@ -243,7 +246,7 @@ class Weather(RuleBasedStateMachine):
         if fate is None:
             fate = self._weather(run.pending)
         self.explored.faults += fate is not None
-        faults = FAULTS_BY_CALL[run.pending]
+        faults = FAULTS_BY_ATTEMPT[run.pending]
         run.step(None if fate is None else faults[fate % len(faults)])
 
     def _weather(self, operation: str) -> int | None:
@@ -386,7 +389,7 @@ class _Storms:
             run.crash()
             self.explored.crash_points += 1
         elif run.pending and self.strikes(now, 0.6):
-            run.step(self.chance.choice(FAULTS_BY_CALL[run.pending]))
+            run.step(self.chance.choice(FAULTS_BY_ATTEMPT[run.pending]))
             self.explored.faults += 1
         else:
             run.step()

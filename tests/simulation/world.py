@@ -18,6 +18,7 @@ from handler.model import Action, Policy
 from handler.rotation import Report, Rotation
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
+from tests.simulation import sdk
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
 from tests.simulation.telenor import TelenorModel
 
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.5, schedule=timedelta(minutes=5))
 CREDENTIALS, TOKEN = "telenor/credentials", "telenor/token"
+
+OK = "ok"
+"""The fate of an attempt that is answered."""
+UNDECIDED = "?"
+"""The fate of attempts that is told when they are made."""
+CRASH = "crash"
+"""The run is killed before the call that would come next."""
 
 _TIME_LEFT = timedelta(seconds=120)
 _PUBLISHING_NEEDS = timedelta(seconds=30)
@@ -86,25 +94,48 @@ class Run:
         self.seen: list[object] = []
         self.pending: str | None = "start"
         self.may_abandon = world.may_abandon
-        self._fate: str | None = None
+        self._fate = OK
+        self._rest = OK
+        self._steps: list[tuple[str | None, str | None]] = []
         self.is_gone = False
         self._greenlet: _Process | None = _Process(self._run)
         self._greenlet.owner = self
         self._go()
 
     def step(self, fate: str | None = None) -> None:
-        """Let the pending call happen, or go wrong, and go on to the next."""
-        self._fate = fate
+        """Let the pending call happen, or go wrong, and go on to the next.
+
+        `lost-after/refused` is the fate of the first attempt of a call and that of all others. With `lost-after/?`
+        the SDK's next attempt is pending then, like a call.
+        """
         if fate:
             self.world.excused |= self.world.touched_by_hand
+        self._steps.append((self.pending, fate))
+        first, _, rest = (fate or OK).partition("/")
+        self._fate, self._rest = first, rest or first
         self._go()
+
+    @property
+    def story(self) -> str:
+        """The calls up to the last that went wrong, and how."""
+        steps = [*self._steps]
+        while steps and steps[-1][1] is None:
+            steps.pop()
+        return " · ".join(f"{call} {fate}" if fate else f"{call}" for call, fate in steps)
 
     def crash(self) -> None:
         """Kill the process before the pending call."""
+        self._steps.append((self.pending, CRASH))
         self.is_gone = True
         self.world.lose_unpublished()
         self._go()
         assert self.pending is None
+
+    def abandon(self) -> None:
+        """Leave a history that nobody looks at any more: its client goes to the next run."""
+        if self._greenlet is not None:
+            self._greenlet.throw()
+            self._greenlet = None
 
     def finish(self) -> Report:
         """Let everything go well from here on."""
@@ -112,15 +143,20 @@ class Run:
             self.step()
         return self.report
 
-    def intercept(self, operation: str) -> str | None:
-        """Stop before a call; return its fate."""
-        if not self.is_gone:
+    def intercept(self, operation: str, attempt: int = 1) -> str | None:
+        """Stop before a call, or before an attempt of which nothing has been said yet; return its fate."""
+        if attempt > 1 and self._rest != UNDECIDED:
+            self._fate = self._rest
+        elif not self.is_gone:
             self.pending = operation
             getcurrent().parent.switch()
         if self.is_gone:
             raise CrashError
         self.world.caller = self
-        return self._fate
+        return None if self._fate == OK else self._fate
+
+    def _answer(self, operation: str, parameters: dict[str, Any], attempt: int) -> tuple[int, dict[str, Any]]:
+        return self.world.secretsmanager.attempt(operation, parameters, self.intercept(operation, attempt))
 
     def _go(self) -> None:
         self.pending = None
@@ -150,13 +186,16 @@ class Run:
         settings = Settings(
             self.action, CREDENTIALS, TOKEN, "https://telenor.example", None, world.policy, world.verify_url
         )
-        with Telenor(settings.base_url, world.clock, world.log) as telenor:  # type: ignore[arg-type]  # a smaller log
+        with (
+            sdk.client(self._answer, world.clock.sleep) as client,
+            Telenor(settings.base_url, world.clock, world.log) as telenor,  # type: ignore[arg-type]  # a smaller log
+        ):
             telenor._session.mount("https://", world.telenor)  # noqa: SLF001  the outer edge
             # To look for this machine's proxies at each request would take half of the simulation's time.
             telenor._session.trust_env = False  # noqa: SLF001
             Rotation(
                 settings,
-                SecretsManager(world.secretsmanager, CREDENTIALS, TOKEN),  # type: ignore[arg-type]  # the model
+                SecretsManager(client, CREDENTIALS, TOKEN),
                 telenor,
                 world.clock,
                 world.log,  # type: ignore[arg-type]
@@ -186,7 +225,7 @@ class World:
 
     def __post_init__(self) -> None:
         random.seed(0)  # the jitter of the backoff
-        self.secretsmanager = SecretsManagerModel(self._intercept)
+        self.secretsmanager = SecretsManagerModel(self.clock.now)
         self.telenor = TelenorModel(self.clock.now, self._intercept)
         self.secretsmanager.on_change = self.look
         self.secretsmanager.on_answer = self.telenor.on_answer = self._answered
