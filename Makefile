@@ -5,6 +5,8 @@ SECONDS ?= 60
 YEARS ?= 3
 VENV := .venv
 PY := $(VENV)/bin/python
+# As many processes as there are cores.
+PYTEST := $(PY) -W error -m pytest -n auto --dist worksteal
 
 # An operator's own SAM CLI is used where there is one; otherwise one is installed into .venv-sam.
 SAM ?= $(or $(shell command -v sam),$(CURDIR)/.venv-sam/bin/sam)
@@ -24,10 +26,11 @@ demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded server
 	@$(PY) -m infra.local --seconds $(SECONDS) --svg build/demo.svg
 
 test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
-	@$(PY) -W error -m pytest --cov --ignore tests/simulation --ignore tests/examples
-	@# By itself: measuring coverage would double its time, and the tests above cover the handler.
-	@$(PY) -W error -m pytest tests/simulation
-	@echo "Left to make examples, which needs the AWS CLI and Node.js: tests/examples"
+	@# Apart: measuring coverage would double the simulation's time. Neither hides what the other finds.
+	@$(PYTEST) --cov --ignore tests/simulation --ignore tests/examples; others=$$?; \
+	  $(PYTEST) tests/simulation; simulation=$$?; \
+	  echo "Left to make examples, which needs the AWS CLI and Node.js: tests/examples"; \
+	  exit $$((others | simulation))
 
 examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),examples/node/node_modules/.installed) ## Run the examples for consumers through rotations
 	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples

@@ -11,16 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 
-from handler.config import settings_from
+from handler.config import client_of, settings_from
 from handler.errors import RotationError
-from handler.model import Clock, Outcome
-from handler.rotation import Report, Rotation
+from handler.report import Report
+from handler.rotation import rotate
+from handler.run import Run
 from handler.secrets_manager import SecretsManager, create_client
 from handler.telenor import Telenor
 
 if TYPE_CHECKING:
+    from handler.model import Clock
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 # The parts of a run's time that are kept back: for storing a token that has just been obtained, through a lost answer
@@ -63,18 +64,20 @@ clock: Clock = SystemClock()
 
 def lambda_handler(event: object, context: LambdaContext) -> dict[str, object]:
     """Run once for an event of EventBridge or of an operator. Raises RotationError after the metrics are out."""
-    report = Report()
+    report = Report(client_of(os.environ, event))
     try:
         run(event, context.aws_request_id, timedelta(milliseconds=context.get_remaining_time_in_millis()), report)
     finally:
         _put_metrics(report)
-    return result(report)
+    return report.result()
 
 
 def run(event: object, request_id: str, time_left: timedelta, report: Report) -> None:
     """Run once, fill in the report and log one summary line. Raises RotationError."""
     started_at = clock.now()
-    logger.append_keys(function_request_id=request_id, token_secret_id=None, credentials_secret_id=None)
+    logger.append_keys(
+        client=report.client, function_request_id=request_id, token_secret_id=None, credentials_secret_id=None
+    )
     failure: RotationError | None = None
     try:
         _rotate(event, request_id, started_at, time_left, report)
@@ -84,51 +87,39 @@ def run(event: object, request_id: str, time_left: timedelta, report: Report) ->
         place = [
             f"{frame.name} in {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
         ]
-        logger.error(f"unexpected {type(error).__name__}", extra={"place": place})  # noqa: TRY400  see above
         failure = RotationError(f"unexpected {type(error).__name__}: a defect of this job; its place is in the log")
+        logger.error(f"unexpected {type(error).__name__}", extra={"error_code": failure.error_code, "place": place})  # noqa: TRY400  see above
     report.has_failed = failure is not None
-    duration_seconds = (clock.now() - started_at).total_seconds()
-    summary = result(report) | {
-        "outcome": "failed" if failure else report.outcome,
-        "attempts": report.attempts,
-        "revocations_failed": report.revocations_failed,
-        "revocations_abandoned": report.revocations_abandoned,
-        "telenor_seconds": round(report.telenor_seconds, 3),
-        "duration_seconds": round(duration_seconds, 3),
-    }
+    summary = report.summary(clock.now() - started_at)
     if failure is None:
         logger.info(f"run ended: {report.outcome}", extra=summary)
         return
-    logger.error(f"run failed: {failure}", extra=summary)
+    logger.error(f"run failed: {failure}", extra={"error_code": failure.error_code, **summary})
     raise failure
-
-
-def result(report: Report) -> dict[str, object]:
-    """Return what an invocation answers. Times are whole epoch seconds, as in the token document."""
-    return {
-        "outcome": report.outcome,
-        "reason": report.reason,
-        "version_id": report.version_id,
-        "expires_at": report.expires_at and int(report.expires_at.timestamp()),
-        "renews_at": report.renews_at and int(report.renews_at.timestamp()),
-        "revoked": report.revoked,
-        "pending_revocations": report.pending_revocations,
-    }
 
 
 def _rotate(event: object, request_id: str, started_at: datetime, time_left: timedelta, report: Report) -> None:
     settings = settings_from(os.environ, event)
     logger.append_keys(token_secret_id=settings.token_secret_id, credentials_secret_id=settings.credentials_secret_id)
-    end_by = started_at + time_left - min(_REPORTING_NEEDS, time_left / 2)
-    publish_by = started_at + time_left - min(_PUBLISHING_NEEDS, time_left / 2)
     secrets = SecretsManager(
         _client(os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER")),
         settings.credentials_secret_id,
         settings.token_secret_id,
     )
     with Telenor(settings.base_url, clock, logger) as telenor:
-        version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
-        Rotation(settings, secrets, telenor, clock, logger, report, version_id, publish_by, end_by).run()
+        rotate(
+            Run(
+                settings=settings,
+                secrets=secrets,
+                telenor=telenor,
+                clock=clock,
+                log=logger,
+                report=report,
+                version_id=request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4()),
+                publish_by=started_at + time_left - min(_PUBLISHING_NEEDS, time_left / 2),
+                end_by=started_at + time_left - min(_REPORTING_NEEDS, time_left / 2),
+            )
+        )
 
 
 @functools.lru_cache(maxsize=1)
@@ -138,17 +129,7 @@ def _client(*_endpoints: str | None) -> SecretsManagerClient:
 
 
 def _put_metrics(report: Report) -> None:
-    left = (report.expires_at - clock.now()) if report.expires_at else timedelta(0)
-    counts = {
-        "TokenRotated": report.has_published,
-        "TokenReissued": report.outcome is Outcome.REISSUED,
-        "TokenRevoked": len(report.revoked),
-        "RotationFailed": report.has_failed,
-        "RevocationFailed": report.revocations_failed,
-        "RevocationAbandoned": report.revocations_abandoned,
-        "RevocationsPending": report.pending_revocations,
-    }
-    for name, count in counts.items():
-        metrics.add_metric(name, MetricUnit.Count, int(count))
-    metrics.add_metric("SecondsUntilExpiry", MetricUnit.Seconds, max(0, int(left.total_seconds())))
+    metrics.add_dimension("client", report.client)
+    for name, (unit, value) in report.metrics(clock.now()).items():
+        metrics.add_metric(name, unit, value)
     metrics.flush_metrics()

@@ -27,6 +27,10 @@ _DNS_LABEL_LENGTH = 63
 # AWS, "CreateSecret": letters, digits and /_+=.@- ; an ARN adds colons.
 _SECRET_ID = re.compile(r"[A-Za-z0-9/_+=.@:-]{1,2048}")
 
+_CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
+_CLIENT_FIELDS = ("client", "credentials_secret_id", "token_secret_id")
+DEFAULT_CLIENT = "default"
+
 # RFC 6749, section 3.3: scope tokens with one space between them.
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 
@@ -35,6 +39,7 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 class Settings:
     """What one run works with."""
 
+    client: str
     action: Action
     credentials_secret_id: str
     token_secret_id: str
@@ -47,7 +52,17 @@ class Settings:
 def settings_from(environ: Mapping[str, str], event: object) -> Settings:
     """Check the environment and the event; an empty variable counts as unset. Raises InvalidInputError."""
     if not isinstance(event, dict):
-        raise InvalidInputError('the event is not a JSON object: send {}, or for example {"action": "rotate-now"}')
+        raise _event_error('the event is not a JSON object: send {}, or for example {"action": "rotate-now"}')
+    named = [field for field in _CLIENT_FIELDS if field in event]
+    if named and len(named) < len(_CLIENT_FIELDS):
+        raise _event_error(
+            f"the event names a client in part, by {' and '.join(named)}: name {', '.join(_CLIENT_FIELDS)}, or none of "
+            "them for the client of the environment"
+        )
+    if "scope" in event and not named:
+        raise _event_error(
+            f"the event has a scope and names no client: name {', '.join(_CLIENT_FIELDS)} too, or set TELENOR_SCOPE"
+        )
     credentials_secret_id = _secret_id(environ, event, "CREDENTIALS_SECRET_ID", "credentials_secret_id")
     token_secret_id = _secret_id(environ, event, "TOKEN_SECRET_ID", "token_secret_id")
     if credentials_secret_id == token_secret_id:
@@ -56,6 +71,7 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
             "credentials: give the token a secret of its own"
         )
     return Settings(
+        client=_client(environ, event),
         action=_action(event),
         credentials_secret_id=credentials_secret_id,
         token_secret_id=token_secret_id,
@@ -66,38 +82,64 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
     )
 
 
+def client_of(environ: Mapping[str, str], event: object) -> str:
+    """Return whose run this is as far as anybody can tell, for the metrics of a run whose settings are refused."""
+    named = event.get("client") if isinstance(event, dict) else None
+    for name in (named, environ.get("CLIENT_NAME")):
+        if isinstance(name, str) and _CLIENT_NAME.fullmatch(name):
+            return name
+    return DEFAULT_CLIENT
+
+
+def _client(environ: Mapping[str, str], event: dict[str, Any]) -> str:
+    where, name = _either(environ, event, "CLIENT_NAME", "client")
+    if name == "" and "client" not in event:
+        return DEFAULT_CLIENT
+    if not isinstance(name, str) or not _CLIENT_NAME.fullmatch(name):
+        raise _setting_error(where, f"{where} is not the name of a client: it may be 1 to 32 of a-z, 0-9 and -")
+    return name
+
+
+def _either(environ: Mapping[str, str], event: dict[str, Any], variable: str, field: str) -> tuple[str, object]:
+    """Return a setting and where it stands: in the event if it is there, else in the environment."""
+    return (f"the event's {field}", event[field]) if field in event else (variable, environ.get(variable, ""))
+
+
+def _event_error(sentence: str) -> InvalidInputError:
+    return InvalidInputError(sentence, error_code="invalid-event")
+
+
+def _setting_error(where: str, sentence: str) -> InvalidInputError:
+    return _event_error(sentence) if where.startswith("the event") else InvalidInputError(sentence)
+
+
 def _action(event: dict[str, Any]) -> Action:
     # Whatever EventBridge sends has no action of ours in it.
     action = event.get("action", Action.RENEW_IF_DUE)
     if not isinstance(action, str) or action not in list(Action):
-        raise InvalidInputError(f"the event's action is not one that this job knows: it may be {', '.join(Action)}")
+        raise _event_error(f"the event's action is not one that this job knows: it may be {', '.join(Action)}")
     return Action(action)
 
 
 def _secret_id(environ: Mapping[str, str], event: dict[str, Any], variable: str, field: str) -> str:
-    if field in event:
-        where, secret_id = f"the event's {field}", event[field]
-    else:
-        where, secret_id = variable, environ.get(variable, "")
+    where, secret_id = _either(environ, event, variable, field)
     if secret_id == "":
-        raise InvalidInputError(f"{where} is not set: it must be the name or the ARN of a secret")
+        raise _setting_error(where, f"{where} is not set: it must be the name or the ARN of a secret")
     if not isinstance(secret_id, str) or not _SECRET_ID.fullmatch(secret_id):
-        raise InvalidInputError(
-            f"{where} is not the name or the ARN of a secret: letters, digits and /_+=.@- are allowed in a name"
+        raise _setting_error(
+            where, f"{where} is not the name or the ARN of a secret: letters, digits and /_+=.@- are allowed in a name"
         )
     return secret_id
 
 
 def _scope(environ: Mapping[str, str], event: dict[str, Any]) -> str | None:
-    if "scope" in event:
-        where, scope = "the event's scope", event["scope"]
-    else:
-        where, scope = "TELENOR_SCOPE", environ.get("TELENOR_SCOPE", "")
+    where, scope = _either(environ, event, "TELENOR_SCOPE", "scope")
     if scope == "":
         return None
     if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
-        raise InvalidInputError(
-            f"{where} is not a scope: it may be words of visible ASCII with one space between them, or empty for none"
+        raise _setting_error(
+            where,
+            f"{where} is not a scope: it may be words of visible ASCII with one space between them, or empty for none",
         )
     return scope
 
@@ -111,7 +153,7 @@ def _policy(environ: Mapping[str, str]) -> Policy:
         f"a whole number of seconds from 0 to {_DAY_SECONDS}",
     )
     renew_at_fraction = _number(
-        environ, "RENEW_AT_FRACTION", "0.5", lambda fraction: 0 < fraction < 1, "a number above 0 and below 1"
+        environ, "RENEW_AT_FRACTION", "0.33", lambda fraction: 0 < fraction < 1, "a number above 0 and below 1"
     )
     schedule_minutes = _number(
         environ,

@@ -2,32 +2,84 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from handler.model import Action, Entry, Ledger, Policy, Reason, Token
+from handler.model import Action, Reason
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from handler.ledger import Entry, Ledger
+    from handler.model import Policy, Token
 
-# A secret can carry 20 labels on all its versions together (AWS, "AWS Secrets Manager quotas"). Sixteen leave room
-# for AWSCURRENT, AWSPREVIOUS and two of somebody else's.
+# Secrets Manager keeps every version of the last 24 hours, and refuses a write where that makes too many: a hundred are
+# safe on any reading of its quotas (AWS, "AWS Secrets Manager quotas" and "PutSecretValue"). This makes 96 a day.
+_LEAST_BETWEEN_WRITES = timedelta(minutes=15)
+
+# A token of a short life is renewed after this share of it at the earliest.
+_LEAST_SHARE = 2 / 3
+
+# With a write more often than every ten minutes, a day's versions may be more than Secrets Manager keeps.
+_SHORTEST_BETWEEN_WRITES = timedelta(minutes=10)
+
+# EventBridge Scheduler runs within a minute of the time (AWS, "Schedule types in EventBridge Scheduler").
+_SCHEDULER_IS_LATE = timedelta(minutes=1)
+
+# What the page needs before a reader has less than the grace: one run may be missed, one may fail unnoticed, one comes
+# at the wrong moment; and its readings, of a minute each, come late (AWS, "Evaluating an alarm").
+_RUNS_TO_SPARE = 3
+_READINGS_TAKE = timedelta(minutes=4)
+
+# A secret can carry 20 labels in all. Sixteen leave room for AWSCURRENT, AWSPREVIOUS and the next version's.
 LEDGER_LIMIT = 16
 
 # An expiry is counted from before the request, so it is early by the time that the answer took, and by up to a second
 # of rounding. A token that is handed out again with a quicker answer seems to live longer by that much.
 SAME_LIFE = timedelta(seconds=2)
 
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
-def renewal_time(current: Entry, policy: Policy) -> tuple[datetime, Reason] | None:
-    """Return when a published token is due, and why then; None where its label does not say."""
-    if current.published_at is None or current.expires_at is None:
+
+# Renewal
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalTimes:
+    """When a token may be renewed, must be, and will be."""
+
+    not_before: datetime
+    needed_at: datetime
+    at: datetime
+    reason: Reason
+
+    @property
+    def are_in_order(self) -> bool:
+        """Whether the token is renewed by the time that P1 and P7 need."""
+        return self.at <= self.needed_at
+
+
+def latitude(policy: Policy) -> timedelta:
+    """Return how much later than planned a scheduled run may come."""
+    return min(_SCHEDULER_IS_LATE, policy.schedule / 2)
+
+
+def renewal_times(published_at: datetime, expires_at: datetime, policy: Policy) -> RenewalTimes:
+    """Return when a token is renewed that was published then and dies then."""
+    life = expires_at - published_at
+    not_before = published_at + min(_LEAST_BETWEEN_WRITES, _LEAST_SHARE * life)
+    needed_at = expires_at - policy.grace - _RUNS_TO_SPARE * policy.schedule - _READINGS_TAKE
+    share_used_at = published_at + policy.renew_at_fraction * life
+    wanted_at, reason = min((share_used_at, Reason.SHARE_OF_LIFE_USED), (needed_at, Reason.TOO_LITTLE_LIFE_LEFT))
+    at = max(not_before + policy.schedule + latitude(policy), wanted_at)
+    return RenewalTimes(not_before, needed_at, at, reason)
+
+
+def times_of(entry: Entry | None, policy: Policy) -> RenewalTimes | None:
+    """Return when the token of an entry is renewed; None where its label does not say."""
+    if entry is None or entry.first_published_at is None or entry.expires_at is None:
         return None
-    life = current.expires_at - current.published_at
-    share_used_at = current.published_at + policy.renew_at_fraction * life
-    # Later than this, one missed run would leave a consumer that reads the token then less than its grace.
-    needed_at = current.expires_at - policy.grace - policy.schedule
-    return min((share_used_at, Reason.SHARE_OF_LIFE_USED), (needed_at, Reason.TOO_LITTLE_LIFE_LEFT))
+    # Not from when somebody rolled back to it: a token does not live longer for that.
+    return renewal_times(entry.first_published_at, entry.expires_at, policy)
 
 
 def renewal(ledger: Ledger, policy: Policy, now: datetime, action: Action, request_id: str) -> tuple[bool, Reason]:
@@ -40,49 +92,43 @@ def renewal(ledger: Ledger, policy: Policy, now: datetime, action: Action, reque
         return True, Reason.LEAKED if action is Action.ROTATE_AND_REVOKE_NOW else Reason.FORCED
     if current is None:
         return True, Reason.NO_CURRENT_VERSION
-    due = renewal_time(current, policy)
-    if due is None:
+    times = times_of(current, policy)
+    if times is None or current.expires_at is None:
         return True, Reason.NOT_IN_LEDGER
-    due_at, reason = due
-    return (True, reason) if now >= due_at else (False, Reason.FRESH)
+    if now >= current.expires_at:
+        return True, Reason.EXPIRED
+    # In the last run before its time, and not in the first one after it.
+    next_run_may_come_at = now + policy.schedule + latitude(policy)
+    is_due = now >= times.not_before and next_run_may_come_at > times.at
+    return (True, times.reason) if is_due else (False, Reason.FRESH)
 
 
-def expired(ledger: Ledger, now: datetime) -> tuple[Entry, ...]:
-    """Return the superseded tokens that have died by themselves."""
-    return tuple(entry for entry in ledger.superseded if entry.expires_at is not None and now >= entry.expires_at)
+def may_replace_refused(ledger: Ledger, policy: Policy, now: datetime) -> bool:
+    """Tell whether a token that is not accepted may be replaced yet.
 
-
-def revocable(ledger: Ledger, now: datetime, grace: timedelta) -> tuple[Entry, ...]:
-    """Return the superseded tokens that no consumer may still be using.
-
-    One that is newer than the current version is left alone: somebody rolled the secret back by hand, and nothing
-    tells when consumers read it last.
+    Two jobs whose tokens kill each other's would otherwise write until the quota of versions stops both.
     """
-    # No grace means no wait, also not for the second to which the time of publication is rounded up.
-    return tuple(
-        entry
-        for entry in ledger.superseded
-        if (at := revocation_time(ledger, entry, grace)) is not None and (not grace or now >= at)
-    )
+    times = times_of(ledger.current, policy)
+    return times is None or now >= times.not_before
 
 
-def revocation_time(ledger: Ledger, entry: Entry, grace: timedelta) -> datetime | None:
-    """Return from when on a superseded token may be revoked; None where it is left to its expiry."""
-    current = ledger.current
-    if current is None or current.published_at is None or is_rolled_back_from(ledger, entry):
-        return None
-    return current.published_at + grace
+def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
+    """Tell whether a renewal is so late that a run must have failed, or that a reader has less than the grace left."""
+    times = times_of(current, policy)
+    if times is None or current.expires_at is None:
+        return False
+    return now > times.at + latitude(policy) or now > current.expires_at - policy.grace
 
 
-def is_rolled_back_from(ledger: Ledger, entry: Entry) -> bool:
-    """Tell whether a superseded token is newer than the current one, as after a roll-back by hand."""
-    published_at = ledger.current.published_at if ledger.current else None
-    return published_at is not None and entry.published_at is not None and entry.published_at > published_at
+def slack(life: timedelta, policy: Policy) -> timedelta:
+    """Return for how long the token endpoint may be out with no harm to consumers, as P1 says."""
+    expires_at = _ANY_TIME + life
+    return expires_at - renewal_times(_ANY_TIME, expires_at, policy).at - policy.grace - policy.schedule
 
 
-def is_full(ledger: Ledger) -> bool:
-    """Tell whether room must be made in the ledger before another token is published."""
-    return ledger.size >= LEDGER_LIMIT
+def writes_too_often(life: timedelta) -> bool:
+    """Tell whether tokens of this life are published more often than Secrets Manager can keep."""
+    return _LEAST_SHARE * life < _SHORTEST_BETWEEN_WRITES
 
 
 def outlives(token: Token, expires_at: datetime | None) -> bool:
@@ -90,22 +136,45 @@ def outlives(token: Token, expires_at: datetime | None) -> bool:
     return expires_at is None or token.expires_at > expires_at + SAME_LIFE
 
 
-def slack(life: timedelta, policy: Policy) -> timedelta:
-    """Return for how long the token endpoint may be out from the time of renewal on, with no harm to consumers."""
-    renewed_after = min(policy.renew_at_fraction * life, life - policy.grace - policy.schedule)
-    return life - renewed_after - policy.grace - policy.schedule
+# Revocation
 
 
-def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
-    """Tell whether a renewal is so late that runs must have failed, or that a reader has less than the grace left."""
-    due = renewal_time(current, policy)
-    if due is None or current.published_at is None or current.expires_at is None:
-        return False
-    # The first run comes up to one period after the time of renewal, and may take a moment.
-    due_at = max(due[0], current.published_at)
-    return now >= due_at + 2 * policy.schedule or now > max(current.expires_at - policy.grace, due_at + policy.schedule)
+def superseded_at(ledger: Ledger, entry: Entry) -> datetime | None:
+    """Return when a token was superseded; None where nothing tells.
+
+    That is when the next later version was published. The version under AWSPREVIOUS was current until AWSCURRENT moved,
+    also where somebody had rolled back to it.
+    """
+    current = ledger.current
+    if current is None or current.published_at is None:
+        return None
+    if entry.published_at is None:
+        return current.published_at if ledger.is_in_order else None
+    later = [
+        other.published_at
+        for other in ledger.entries
+        if other.published_at is not None and other.published_at > entry.published_at
+    ]
+    if not later:
+        return None
+    return max(min(later), current.published_at) if entry.was_current_last else min(later)
 
 
-def is_life_too_short(life: timedelta, policy: Policy) -> bool:
-    """Tell whether a token dies before the grace and one schedule period have passed."""
-    return life <= policy.grace + policy.schedule
+def revocable(ledger: Ledger, now: datetime, grace: timedelta) -> tuple[Entry, ...]:
+    """Return the superseded tokens that no consumer may still be using."""
+    # No grace means no wait, also not for the second to which the time of publication is rounded up.
+    return tuple(
+        entry
+        for entry in ledger.superseded
+        if (at := superseded_at(ledger, entry)) is not None and (not grace or now >= at + grace)
+    )
+
+
+def expired(ledger: Ledger, now: datetime) -> tuple[Entry, ...]:
+    """Return the superseded tokens that have died by themselves."""
+    return tuple(entry for entry in ledger.superseded if entry.expires_at is not None and now >= entry.expires_at)
+
+
+def is_crowded(ledger: Ledger) -> bool:
+    """Tell whether labels must be removed before another token is published."""
+    return ledger.size >= LEDGER_LIMIT

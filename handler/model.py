@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # RFC 6749, appendix A.12, less the space, which fits in no Bearer header (RFC 6750, section 2.1).
 _ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -15,6 +18,9 @@ _ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")
 # Beyond these, adding a grace to a time could leave what a datetime can hold.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+# The clocks of two machines differ by less.
+_CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 class Clock(Protocol):
@@ -48,6 +54,8 @@ class Reason(StrEnum):
 
     NO_CURRENT_VERSION = "no-current-version"
     NOT_IN_LEDGER = "current-version-not-in-ledger"
+    EXPIRED = "expired"
+    NOT_ACCEPTED = "not-accepted"
     SHARE_OF_LIFE_USED = "share-of-life-used"
     TOO_LITTLE_LIFE_LEFT = "too-little-life-left"
     FORCED = "forced"
@@ -104,10 +112,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """What one version of the token secret holds: ours, or whatever a hand has put there."""
+    """What one version of the token secret holds: a token document, or whatever somebody has put there."""
 
     version_id: str
     is_current: bool
+    is_tracked: bool
     content: str = field(repr=False)
 
     @property
@@ -127,59 +136,11 @@ class StoredValue:
         return _instant((json_object(self.content) or {}).get("expires_at"))
 
     def holds(self, access_token: str) -> bool:
-        """Tell whether a consumer would take this token from the content, whatever shape a hand has given it."""
-        return access_token in self.content if self.access_token is None else access_token == self.access_token
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One version of the token secret in the ledger of live tokens.
-
-    The times are None where there is no label that can be read. `labels` is for `secrets_manager.py` alone.
-    """
-
-    version_id: str
-    published_at: datetime | None = None
-    expires_at: datetime | None = None
-    labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """Which version is current and which superseded ones are still tracked, the oldest first."""
-
-    current: Entry | None
-    superseded: tuple[Entry, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """How many labels the ledger takes up on the secret."""
-        entries = self.superseded if self.current is None else (self.current, *self.superseded)
-        return sum(len(entry.labels) for entry in entries)
-
-    def find(self, version_id: str) -> Entry | None:
-        """Return the entry of a version, if it is current or tracked."""
-        if self.current is not None and self.current.version_id == version_id:
-            return self.current
-        return next((entry for entry in self.superseded if entry.version_id == version_id), None)
-
-    def without(self, entry: Entry) -> Ledger:
-        """Return the ledger after an entry has been settled."""
-        return replace(self, superseded=tuple(kept for kept in self.superseded if kept != entry))
-
-    def updated(self, entry: Entry) -> Ledger:
-        """Return the ledger after the labels of a version have changed."""
-        current = entry if self.current and self.current.version_id == entry.version_id else self.current
-        others = tuple(entry if other.version_id == entry.version_id else other for other in self.superseded)
-        return Ledger(current, others)
-
-    def superseded_by(self, entry: Entry) -> Ledger:
-        """Return the ledger after a new version has become current."""
-        kept = tuple(other for other in self.superseded if other.version_id != entry.version_id)
-        previous = self.current
-        if previous is None or not previous.labels or previous.version_id == entry.version_id:
-            return Ledger(entry, kept)
-        return Ledger(entry, (*kept, previous))
+        """Tell whether a consumer would take this token from the content, whatever its shape."""
+        if self.access_token is not None:
+            return access_token == self.access_token
+        # Escapes of JSON may hide it from a search of the text: "\\/" is "/".
+        return access_token in self.content or any(access_token in text for text in _texts(self.content))
 
 
 def is_access_token(value: object) -> TypeGuard[str]:
@@ -189,11 +150,13 @@ def is_access_token(value: object) -> TypeGuard[str]:
 
 def json_object(text: str) -> dict[str, object] | None:
     """Return the JSON object in a text from outside, or None where there is none."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    value = _json(text)
     return value if isinstance(value, dict) else None
+
+
+def is_too_far_ahead(instant: datetime, now: datetime) -> bool:
+    """Tell whether a time in the past, as somebody says, lies more than a minute ahead."""
+    return instant > now + _CLOCKS_DIFFER
 
 
 def is_plausible(instant: datetime) -> bool:
@@ -207,3 +170,24 @@ def _instant(value: object) -> datetime | None:
     if not _EARLIEST.timestamp() <= value <= _LATEST.timestamp():
         return None
     return datetime.fromtimestamp(value, UTC)
+
+
+def _json(text: str) -> object:
+    try:
+        # Editors on Windows begin a file with a byte order mark, which RFC 8259, section 8.1, lets a reader ignore.
+        return json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(content: str) -> Iterator[str]:
+    """Return every string in a JSON text, the names of its fields included."""
+    values = [_json(content)]
+    while values:
+        value = values.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            values += [*value, *value.values()]
+        elif isinstance(value, list):
+            values += value

@@ -1,394 +1,300 @@
-"""The story of one run, read top to bottom. The only place that orders steps."""
+"""The story of one run, read top to bottom: gather, decide, act. The only place that orders steps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from handler import decisions
 from handler.errors import (
-    PublicationRefusedError,
+    ClientRefusedError,
     PublicationUnknownError,
     RotationError,
     SecretsManagerError,
-    TelenorError,
+    SecretsManagerUnavailableError,
     TelenorUnavailableError,
+    TokenReissuedError,
 )
-from handler.model import Action, Clock, Credentials, Entry, Ledger, Outcome, Reason, StoredValue, Token
+from handler.ledger import entered_again
+from handler.model import Action, Outcome, Reason, is_too_far_ahead
+from handler.publication import Refused, Stored, Twin, Unknown, look_again, publish
+from handler.revocation import discard, end_superseded, make_room
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
-    from aws_lambda_powertools import Logger
-
-    from handler.config import Settings
-    from handler.secrets_manager import SecretsManager
-    from handler.telenor import Telenor
+    from handler.ledger import Entry
+    from handler.model import Credentials, StoredValue, Token
+    from handler.run import Run
 
 
-@dataclass(slots=True)
-class Report:
-    """What a run has found and done so far, so that one that fails can still be told and measured."""
+def rotate(run: Run) -> None:
+    """Renew the token if it is due, then revoke what nobody uses any more. Raises RotationError."""
+    _gather(run)
+    is_due = _decide(run)
+    failure: RotationError | None = None
+    try:
+        if is_due:
+            _renew(run)
+        else:
+            run.report.outcome = Outcome.NOT_DUE
+    except PublicationUnknownError:
+        # Until it is known which token is current, any logout may be of the wrong one.
+        raise
+    except RotationError as error:
+        failure = error
+    end_superseded(run, at_once=_is_emergency(run))
+    if failure is not None:
+        raise failure
 
-    outcome: Outcome | None = None
-    reason: Reason | None = None
-    version_id: str | None = None
-    expires_at: datetime | None = None
-    renews_at: datetime | None = None
-    revoked: list[str] = field(default_factory=list)
-    pending_revocations: int = 0
-    has_published: bool = False
-    has_failed: bool = False
-    revocations_failed: int = 0
-    revocations_abandoned: int = 0
-    attempts: int = 0
-    telenor_seconds: float = 0.0
+
+# Gather
 
 
-@dataclass(slots=True)
-class Rotation:
-    """One run over one token secret.
+def _gather(run: Run) -> None:
+    """Read the ledger, and see that the current version is in it as the one that was published last."""
+    run.note(run.describe())
+    current = run.ledger.current
+    if current is not None and current.published_at is None:
+        _enter_by_its_document(run, current)
+    current = run.ledger.current
+    if current is not None and current.expires_at is not None and not run.ledger.is_in_order:
+        # Somebody rolled back to it, or two runs overlapped: those that were published later are superseded now.
+        _enter(run, current, run.ledger.next_publication(run.clock.now()), current.expires_at)
 
-    What it publishes gets `request_id` as its version id. Telenor is asked for a token until `publish_by`, which
-    leaves the time to store it, and for logouts until `end_by`.
+
+def _enter_by_its_document(run: Run, current: Entry) -> None:
+    """Enter a current version that has lost its label by the times in its document, where these say anything."""
+    now = run.clock.now()
+    try:
+        value = run.read_current()
+    except SecretsManagerError as error:
+        run.warn("current-unreadable", f"the current version has no label, and cannot be read: {error}")
+        return
+    if value is None or value.version_id != current.version_id or value.access_token is None:
+        return
+    issued_at, expires_at = value.issued_at or now, value.expires_at
+    if expires_at is not None and expires_at > now and not is_too_far_ahead(issued_at, now):
+        _enter(run, current, min(issued_at, now).replace(microsecond=0), expires_at)
+
+
+def _enter(run: Run, current: Entry, published_at: datetime, expires_at: datetime) -> None:
+    entry = entered_again(current, published_at, expires_at)
+    try:
+        run.secrets.attach(entry.version_id, entry.labels[len(current.labels) :])
+    except SecretsManagerError as error:
+        run.complain(
+            "label-not-attached",
+            f"the current version lacks a label of the ledger, which is tried again after a publication: {error}",
+            labelled_version_id=entry.version_id,
+        )
+    run.note(run.ledger.updated(entry))
+
+
+# Decide
+
+
+def _decide(run: Run) -> bool:
+    """Tell whether a token is due, and report why or why not."""
+    now, settings = run.clock.now(), run.settings
+    is_due, reason = decisions.renewal(run.ledger, settings.policy, now, settings.action, run.version_id)
+    if reason is Reason.FRESH and _is_refused(run):
+        reason = Reason.NOT_ACCEPTED
+        is_due = decisions.may_replace_refused(run.ledger, settings.policy, now)
+        run.report.is_refused = True
+        run.complain(
+            "token-not-accepted",
+            "VERIFY_URL refuses the published token, "
+            + ("so it is replaced" if is_due else "and it is replaced a quarter of an hour after its publication"),
+        )
+    run.report.reason = reason
+    return is_due
+
+
+def _is_refused(run: Run) -> bool:
+    """Try the published token where consumers use it, if there is a URL for that."""
+    if run.settings.verify_url is None:
+        return False
+    try:
+        value = run.read_current()
+    except SecretsManagerError as error:
+        run.warn("current-unreadable", f"the published token could not be tried: {error}")
+        return False
+    if value is None or value.access_token is None or not run.is_alone:
+        return False
+    return run.telenor.is_refused(run.settings.verify_url, value.access_token, run.publish_by)
+
+
+def _is_emergency(run: Run) -> bool:
+    """Tell whether superseded tokens are revoked without their grace.
+
+    That is said of this request's own version. Where another one is current, the event was delivered before, and what
+    has been superseded since has its grace.
     """
-
-    settings: Settings
-    secrets: SecretsManager
-    telenor: Telenor
-    clock: Clock
-    log: Logger
-    report: Report
-    request_id: str
-    publish_by: datetime
-    end_by: datetime
-
-    # Kept up to date as the run goes: what Secrets Manager has been told, or has told.
-    _ledger: Ledger = field(init=False, default=Ledger(None))
-    _revocable: tuple[Entry, ...] = field(init=False, default=())
-    _decided_on: set[str] = field(init=False, default_factory=set)
-    _values: dict[str, StoredValue] = field(init=False, default_factory=dict)
-    _published: Token | None = field(init=False, default=None)
-    _unpublished: list[str] = field(init=False, default_factory=list, repr=False)
-
-    def run(self) -> None:
-        """Renew the token if it is due, then revoke what nobody uses any more. Raises RotationError."""
-        is_due = self._look()
-        failure: RotationError | None = None
-        try:
-            if is_due:
-                self._renew()
-            else:
-                self.report.outcome = Outcome.NOT_DUE
-        except PublicationUnknownError:
-            # Until it is known which token is current, any logout may be of the wrong one.
-            raise
-        except RotationError as error:
-            failure = error
-        self._end_superseded()
-        if failure is not None:
-            raise failure
-
-    def _look(self) -> bool:
-        """Decide on one DescribeSecret whether a token is due, and which superseded ones may be revoked."""
-        now, policy = self.clock.now(), self.settings.policy
-        self._note(self.secrets.describe())
-        current = self._ledger.current
-        self._decided_on = {self.request_id} | ({current.version_id} if current else set())
-        self._revocable = decisions.revocable(self._ledger, now, policy.grace)
-        is_due, self.report.reason = decisions.renewal(self._ledger, policy, now, self.settings.action, self.request_id)
-        return is_due
-
-    def _renew(self) -> None:
-        """Obtain a token and publish it. One that cannot be published is logged out."""
-        credentials = self.secrets.read_credentials()
-        self._make_room()
-        try:
-            token = self._request_token(credentials)
-            # Until it is published it is one to log out, whatever happens in between.
-            self._unpublished.append(token.access_token)
-            current = self._read_current()
-            self._track_current(current)
-            if self._is_reissued(token, current):
-                self._unpublished.remove(token.access_token)
-            else:
-                self._verify(token)
-                self._publish(token)
-        finally:
-            for access_token in self._unpublished:
-                self._discard(access_token)
-
-    def _end_superseded(self) -> None:
-        """Log out what may be revoked, and drop from the ledger what has died by itself."""
-        now, policy = self.clock.now(), self.settings.policy
-        if self.settings.action is Action.ROTATE_AND_REVOKE_NOW:
-            self._revocable = self._ledger.superseded
-        elif not policy.grace:
-            # What this run has superseded has no grace to wait for either.
-            self._revocable = decisions.revocable(self._ledger, now, policy.grace)
-        spared = [entry for entry in self._ledger.superseded if entry not in self._revocable]
-        expired = self._forget_expired(now)
-        for entry in self._revocable:
-            if entry in self._ledger.superseded and entry not in expired:
-                self._revoke(entry, spared, at_once=self.settings.action is Action.ROTATE_AND_REVOKE_NOW)
-
-    # Renewal, step by step
-
-    def _make_room(self) -> None:
-        """Keep the ledger below what a secret can carry. Publishing wins over every other promise here."""
-        if not decisions.is_full(self._ledger):
-            return
-        self._forget_expired(self.clock.now())
-        for oldest in self._ledger.superseded:
-            if not decisions.is_full(self._ledger):
-                return
-            self.log.warning(
-                "the ledger is full, so the oldest superseded token is revoked before its grace has passed: find out "
-                "why logouts fail",
-                extra={"superseded_version_id": oldest.version_id},
-            )
-            if self._revoke(oldest, at_once=True, hurried=True):
-                continue
-            if oldest.version_id not in self.report.revoked:
-                # Counted before its label goes, since the answer about that may be lost.
-                self.report.revocations_abandoned += 1
-                self.log.error(
-                    "a superseded token is given up although it was not revoked: it lives until it expires",
-                    extra={"superseded_version_id": oldest.version_id},
-                )
-            if not self._forget(oldest):
-                # No label can be removed now, so that ending more tokens would make no room.
-                return
-
-    def _request_token(self, credentials: Credentials) -> Token:
-        started_at = self.clock.now()
-        try:
-            return self.telenor.request_token(
-                credentials, self.settings.scope, self.publish_by, self._unpublished.append
-            )
-        finally:
-            self.report.attempts = self.telenor.token_attempts
-            self.report.telenor_seconds = (self.clock.now() - started_at).total_seconds()
-
-    def _read_current(self) -> StoredValue | None:
-        try:
-            current = self.secrets.read_current()
-        except SecretsManagerError as error:
-            # The comparison saves a write at most. The token is there now, and storing it is what counts.
-            self.log.warning(f"the new token is published without a look at the current one: {error}")
-            return None
-        if current is not None:
-            # What a version holds never changes, but this one is about to be superseded.
-            self._values[current.version_id] = replace(current, is_current=False)
-            if current.version_id not in self._decided_on:
-                # Somebody was here since the description, so that what was allowed then may be in its grace now.
-                self._revocable = ()
-        return current
-
-    def _track_current(self, current: StoredValue | None) -> None:
-        """Enter a current token that has lost its label, so that it is not forgotten when it is superseded."""
-        untracked, now = self._ledger.current, self.clock.now()
-        if untracked is None or untracked.labels or current is None or current.version_id != untracked.version_id:
-            return
-        if current.access_token and current.expires_at and current.expires_at > now:
-            self._track(current.version_id, min(current.issued_at or now, now), current.expires_at)
-
-    def _is_reissued(self, token: Token, current: StoredValue | None) -> bool:
-        """Tell whether Telenor has handed out the current token again and publishing it would change nothing."""
-        if current is None or not current.holds(token.access_token):
-            return False
-        if self.settings.action is Action.ROTATE_AND_REVOKE_NOW:
-            self.log.error(
-                "Telenor handed out the leaked token again, so it is still the current one: change the client secret "
-                "at Telenor, or have Telenor revoke the token"
-            )
-        elif decisions.outlives(token, current.expires_at):
-            return False
-        else:
-            self.log.warning("Telenor handed out the current token again, with no longer life: nothing is published")
-        self.report.outcome = Outcome.REISSUED
+    if run.settings.action is not Action.ROTATE_AND_REVOKE_NOW:
+        return False
+    if run.published_token is not None:
         return True
-
-    def _verify(self, token: Token) -> None:
-        if self.settings.verify_url is None:
-            return
-        try:
-            self.telenor.verify(self.settings.verify_url, token.access_token, self.publish_by)
-        except TelenorUnavailableError as error:
-            self.log.warning(f"the new token is published without having been tried: {error}")
-
-    def _publish(self, token: Token) -> None:
-        self._published = token
-        try:
-            entry = self.secrets.publish(token, self.request_id, self.clock.now())
-        except (PublicationRefusedError, PublicationUnknownError) as error:
-            entry = self._look_up(token, error)
-        else:
-            self._note(self._ledger.superseded_by(entry))
-        self.report.outcome = Outcome.ROTATED
-        if self._published is None:
-            return
-        self._unpublished.remove(token.access_token)
-        self.report.has_published = True
-        if not entry.labels:
-            self._track(self.request_id, self.clock.now(), token.expires_at)
-        if decisions.is_life_too_short(token.life, self.settings.policy):
-            self.log.warning(
-                "the token lives no longer than GRACE_SECONDS and one SCHEDULE_MINUTES together, so that consumers "
-                "may be left with a dead one: set either lower",
-                extra={"life_seconds": token.life.total_seconds()},
-            )
-
-    def _look_up(self, token: Token, error: PublicationRefusedError | PublicationUnknownError) -> Entry:
-        """Find out what a write that did not go well has left. Raises the error if that was nothing, or who knows.
-
-        The version holds this run's token if only the answer was lost, and another one if a twin was first: the same
-        event, delivered twice. The twin's publication counts as this run's, and the own token is one too many.
-        """
-        if isinstance(error, PublicationRefusedError) and error.is_certain:
-            self._published = None
-            raise error
-        try:
-            value = self.secrets.read_version(self.request_id)
-            ledger = self.secrets.describe() if value else None
-        except SecretsManagerError:
-            value = ledger = None
-        if value is None or ledger is None:
-            if isinstance(error, PublicationUnknownError):
-                self._unpublished.remove(token.access_token)
-            else:
-                self._published = None
-            raise error
-        if not value.holds(token.access_token):
-            self._published = None
-        entry = ledger.find(self.request_id) or Entry(self.request_id)
-        if value.is_current:
-            # The description may lag behind that, and what it calls current is then superseded.
-            ledger = ledger.superseded_by(entry)
-        self._note(ledger)
-        return entry
-
-    def _track(self, version_id: str, published_at: datetime, expires_at: datetime) -> None:
-        """Give a published version its label. What is published stays so without it."""
-        try:
-            entry = self.secrets.track(version_id, published_at, expires_at)
-        except SecretsManagerError as error:
-            self.log.error(  # noqa: TRY400  the sentence says it all
-                f"a published token is not in the ledger, and the next run tries to mend that: {error}",
-                extra={"untracked_version_id": version_id},
-            )
-            entry = Entry(version_id, published_at, expires_at)
-        self._note(self._ledger.updated(entry))
-
-    def _discard(self, access_token: str) -> None:
-        """Log out a token that was not published, unless it is one that has been published some other time."""
-        try:
-            current = self.secrets.read_current()
-            if self._is_current(access_token, current) or self._is_any(access_token, self._ledger.superseded):
-                return
-            self.telenor.logout(access_token, self.end_by)
-        except (SecretsManagerError, TelenorError) as error:
-            self.report.revocations_failed += 1
-            self.log.error(  # noqa: TRY400  the sentence says it all
-                f"a token that was not published could not be revoked either, and lives until it expires: {error}"
-            )
-
-    # Revocation
-
-    def _revoke(self, entry: Entry, spared: Sequence[Entry] = (), *, at_once: bool, hurried: bool = False) -> bool:
-        """Log out a superseded token and take it out of the ledger; tell whether it is out.
-
-        `at_once` says that consumers may still be using it, and `hurried` that a publication waits for this.
-        """
-        try:
-            value = self._value(entry.version_id)
-            if value is None:
-                self.log.warning(
-                    "a superseded version cannot be found, so it is left to the next run: the read may lag",
-                    extra={"superseded_version_id": entry.version_id},
-                )
-                return False
-            if value.access_token is not None:
-                if self._is_any(value.access_token, spared):
-                    return False
-                # Read right before each logout: the last moment to see that another run or a hand was there.
-                current = self.secrets.read_current()
-                if not self._is_superseded(entry, value, current, at_once=at_once):
-                    return False
-                if not self._is_current(value.access_token, current):
-                    self.telenor.logout(value.access_token, self.end_by, once=hurried)
-                    self.report.revoked.append(entry.version_id)
-        except (SecretsManagerError, TelenorError) as error:
-            self.report.revocations_failed += 1
-            self.log.warning(
-                f"a superseded token could not be revoked, and is tried again by the next run: {error}",
-                extra={"superseded_version_id": entry.version_id},
-            )
-            return False
-        return self._forget(entry)
-
-    def _is_superseded(self, entry: Entry, value: StoredValue, current: StoredValue | None, *, at_once: bool) -> bool:
-        """Tell whether what was decided about an entry still holds for what is current now."""
-        where = {"superseded_version_id": entry.version_id}
-        if current is None:
-            self.log.warning("no version is current, so nothing is revoked", extra=where)
-            return False
-        if value.is_current or current.version_id == entry.version_id:
-            self.log.warning(
-                "a token that was to be revoked reads as the current one, so it is left alone: the secret was rolled "
-                "back a moment ago, or the read lags",
-                extra=where,
-            )
-            return False
-        if at_once or current.version_id in self._decided_on:
-            return True
-        # What that run has superseded has its grace before it, and may hold this very token.
-        self.log.info("another run has published meanwhile, so the next one revokes", extra=where)
+    if run.ledger.current is not None and run.ledger.current.version_id == run.version_id:
+        return True
+    try:
+        return run.report.reason is Reason.LEAKED and run.read_version(run.version_id) is None
+    except SecretsManagerError:
         return False
 
-    def _is_current(self, access_token: str, current: StoredValue | None) -> bool:
-        """Tell whether a token is the current one, also when the read lags behind what this run has published."""
-        is_own = self._published is not None and access_token == self._published.access_token
-        return is_own or (current is not None and current.holds(access_token))
 
-    def _is_any(self, access_token: str, entries: Sequence[Entry]) -> bool:
-        """Tell whether one of these versions holds a token, as when Telenor has handed it out twice."""
-        values = (self._value(entry.version_id) for entry in entries)
-        return any(value is not None and value.holds(access_token) for value in values)
+# Act
 
-    def _forget_expired(self, now: datetime) -> tuple[Entry, ...]:
-        expired = decisions.expired(self._ledger, now)
-        for entry in expired:
-            self._forget(entry)
-        return expired
 
-    def _forget(self, entry: Entry) -> bool:
+def _renew(run: Run) -> None:
+    """Obtain a token and publish it. One that cannot be published is logged out."""
+    credentials = run.secrets.read_credentials()
+    current = _read_what_is_to_be_replaced(run)
+    make_room(run)
+    unpublished: list[str] = []
+    try:
+        token = _obtain(run, credentials, unpublished.append)
+        # Until it is published it is one to log out, whatever happens in between.
+        unpublished.append(token.access_token)
+        if current is not None and current.holds(token.access_token) and not _is_worth_publishing(run, token, current):
+            unpublished.remove(token.access_token)
+            _report_reissued(run)
+        else:
+            _verify(run, token)
+            _publish(run, token, unpublished)
+    finally:
+        for access_token in unpublished:
+            discard(run, access_token)
+
+
+def _read_what_is_to_be_replaced(run: Run) -> StoredValue | None:
+    """Read the current value. Raises SecretsManagerRefusedError: what cannot be read cannot be written either."""
+    try:
+        return run.read_current()
+    except SecretsManagerUnavailableError as error:
+        # The comparison saves a write at most. Storing a new token is what counts.
+        run.warn("current-unreadable", f"the new token is published without a look at the current one: {error}")
+        return None
+
+
+def _obtain(run: Run, credentials: Credentials, on_unusable: Callable[[str], None]) -> Token:
+    """Request a token; where Telenor refuses the client, once more with the credentials before these."""
+    started_at = run.clock.now()
+    scope = run.settings.scope
+    try:
+        return run.telenor.request_token(credentials, scope, run.publish_by, on_unusable)
+    except ClientRefusedError as refusal:
+        previous = _previous_credentials(run, credentials)
+        if previous is None:
+            raise
         try:
-            self.secrets.forget(entry)
-        except SecretsManagerError as error:
-            self.log.warning(
-                f"a dead token stays in the ledger, and the next run tries again: {error}",
-                extra={"superseded_version_id": entry.version_id},
-            )
-            return False
-        self._note(self._ledger.without(entry))
-        return True
+            token = run.telenor.request_token(previous, scope, run.publish_by, on_unusable)
+        except RotationError as error:
+            run.warn(error.error_code, f"the credentials before these did not work either: {error}")
+            raise refusal from None
+        run.report.used_previous_credentials = True
+        run.complain(
+            "credentials-fallback",
+            "the new credentials do not work, and the ones before them still do: move AWSCURRENT of the credentials "
+            "secret back to the version under AWSPREVIOUS; do not put another value, which would push the good pair "
+            f"out of AWSPREVIOUS ({refusal})",
+        )
+        return token
+    finally:
+        run.report.attempts = run.telenor.token_attempts
+        run.report.telenor_seconds = (run.clock.now() - started_at).total_seconds()
 
-    # What the run knows
 
-    def _value(self, version_id: str) -> StoredValue | None:
-        """Read a version once: what it holds never changes."""
-        if version_id not in self._values and (value := self.secrets.read_version(version_id)) is not None:
-            self._values[version_id] = value
-        return self._values.get(version_id)
+def _previous_credentials(run: Run, refused: Credentials) -> Credentials | None:
+    try:
+        previous = run.secrets.read_previous_credentials()
+    except RotationError as error:
+        run.log.info(f"there are no credentials to fall back to: {error}")
+        return None
+    return previous if previous != refused else None
 
-    def _note(self, ledger: Ledger) -> None:
-        """Keep how things stand, for the next step and for the report."""
-        self._ledger = ledger
-        self.report.pending_revocations = len(ledger.superseded)
-        if ledger.current is not None:
-            self.report.version_id = ledger.current.version_id
-            self.report.expires_at = ledger.current.expires_at
-            due = decisions.renewal_time(ledger.current, self.settings.policy)
-            self.report.renews_at = due[0] if due else None
+
+def _is_worth_publishing(run: Run, token: Token, current: StoredValue) -> bool:
+    """Tell whether the current token, which Telenor handed out again, is to be published with a longer life."""
+    if run.report.reason in {Reason.LEAKED, Reason.NOT_ACCEPTED}:
+        return False
+    return decisions.outlives(token, current.expires_at)
+
+
+def _report_reissued(run: Run) -> None:
+    """Raise TokenReissuedError where another token was needed."""
+    run.report.outcome = Outcome.REISSUED
+    if run.report.reason is Reason.LEAKED:
+        raise TokenReissuedError(
+            "Telenor handed out the leaked token again, so it is still the current one: change the client secret at "
+            "Telenor, or have Telenor revoke the token"
+        )
+    if run.report.reason is Reason.NOT_ACCEPTED:
+        raise TokenReissuedError(
+            "Telenor handed out the published token again, which VERIFY_URL refuses: ask Telenor, or correct VERIFY_URL"
+        )
+    run.warn("token-reissued", "Telenor handed out the current token again, with no longer life: nothing is published")
+
+
+def _verify(run: Run, token: Token) -> None:
+    if run.settings.verify_url is None:
+        return
+    try:
+        run.telenor.verify(run.settings.verify_url, token.access_token, run.publish_by)
+    except TelenorUnavailableError as error:
+        run.warn(error.error_code, f"the new token is published without having been tried: {error}")
+
+
+def _publish(run: Run, token: Token, unpublished: list[str]) -> None:
+    """Store a token, and act on what became of that."""
+    unpublished.remove(token.access_token)
+    match publish(run, token):
+        case Stored(entry):
+            run.published_token = token.access_token
+            run.report.outcome, run.report.has_published, run.report.is_refused = Outcome.ROTATED, True, False
+            look_again(run, run.ledger.superseded_by(entry))
+            _warn_of_settings(run, token)
+        case Twin(value):
+            # Its publication counts as this run's, and the own token is one too many.
+            run.report.outcome = Outcome.ROTATED
+            look_again(run, run.ledger)
+            if value is not None:
+                unpublished.append(token.access_token)
+            else:
+                run.abandon(
+                    "the same event, delivered twice, has published a token that cannot be read, so this "
+                    "run's is left alone"
+                )
+        case Refused(error):
+            unpublished.append(token.access_token)
+            raise error
+        case Unknown(error):
+            run.published_token = token.access_token
+            run.abandon("nobody can tell whether the new token was published")
+            raise error
+
+
+def _warn_of_settings(run: Run, token: Token) -> None:
+    """Say where the settings cannot hold the promises for tokens of this life."""
+    policy = run.settings.policy
+    times = decisions.times_of(run.ledger.find(run.version_id), policy)
+    numbers = {
+        "life_seconds": int(token.life.total_seconds()),
+        "grace_seconds": int(policy.grace.total_seconds()),
+        "schedule_minutes": policy.schedule.total_seconds() / 60,
+    }
+    if times is not None and not times.are_in_order:
+        late = times.at - times.needed_at
+        run.warn(
+            "settings-cannot-hold",
+            f"with these settings a token is renewed {int(late.total_seconds())} s later than a missed run and the "
+            "page need, so that consumers may get a dead one: set GRACE_SECONDS or SCHEDULE_MINUTES lower",
+            **numbers,
+        )
+    if decisions.writes_too_often(token.life):
+        run.warn(
+            "life-too-short",
+            "tokens live so short that the secret is written more often than every ten minutes, which Secrets Manager "
+            "may refuse in the end: ask Telenor for a longer life",
+            **numbers,
+        )

@@ -88,6 +88,17 @@ class Seen:
         assert directive["Namespace"] == "TelenorToken"
         return {metric["Name"]: last[metric["Name"]][0] for metric in directive["Metrics"]}
 
+    def client(self) -> str:
+        """Return the client that the metrics of the last run are about."""
+        last = [line for line in self.lines() if "_aws" in line][-1]
+        ((dimensions,),) = (directive["Dimensions"] for directive in last["_aws"]["CloudWatchMetrics"])
+        assert sorted(dimensions) == ["client", "service"]
+        return str(last["client"])
+
+    def codes(self) -> list[str | None]:
+        """Return the code of each warning and error."""
+        return [line.get("error_code") for line in self.log() if line["level"] in {"WARNING", "ERROR"}]
+
     def everything(self) -> str:
         """Return all of it as text, with the whole chain of each error."""
         told = [*self.streams, *self.capture.readouterr(), *map(repr, self.answers)]
@@ -169,8 +180,8 @@ def seen(
 
     remember = errors.RotationError.__init__
 
-    def raise_and_remember(error: errors.RotationError, *arguments: object) -> None:
-        remember(error, *arguments)
+    def raise_and_remember(error: errors.RotationError, *arguments: Any, **details: Any) -> None:
+        remember(error, *arguments, **details)
         seen.errors.append(error)
 
     monkeypatch.setattr(errors.RotationError, "__init__", raise_and_remember)
@@ -238,9 +249,10 @@ class World:
     def issued(self) -> int:
         return len(self.telenor.state()["tokens"])
 
-    def put(self, content: str) -> str:
-        """Put a value as a hand would, and return its version."""
-        return self.client.put_secret_value(SecretId=_TOKEN_SECRET, SecretString=content)["VersionId"]
+    def put(self, content: str | bytes) -> str:
+        """Put a value by hand, and return its version."""
+        value: Any = {"SecretString": content} if isinstance(content, str) else {"SecretBinary": content}
+        return str(self.client.put_secret_value(SecretId=_TOKEN_SECRET, **value)["VersionId"])
 
     def put_credentials(self, content: str) -> None:
         self.client.put_secret_value(SecretId=_CREDENTIALS_SECRET, SecretString=content)
@@ -252,7 +264,7 @@ class World:
         )
 
     def unlabel(self, version_id: str) -> None:
-        """Take the LIVE labels off a version, as a hand would."""
+        """Take the LIVE labels off a version by hand."""
         for label in self.labels()[version_id]:
             if label.startswith("LIVE_"):
                 self.client.update_secret_version_stage(
@@ -278,8 +290,10 @@ def world(
         SecretString=json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}),
     )
     client.create_secret(Name=_TOKEN_SECRET)
-    for name in ("GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "TELENOR_SCOPE", "VERIFY_URL"):
+    optional = ("CLIENT_NAME", "GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "TELENOR_SCOPE", "VERIFY_URL")
+    for name in optional:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(aws, "clock", lambda: clock.now().timestamp())
     monkeypatch.setenv("CREDENTIALS_SECRET_ID", _CREDENTIALS_SECRET)
     monkeypatch.setenv("TOKEN_SECRET_ID", _TOKEN_SECRET)
     monkeypatch.setenv("TELENOR_BASE_URL", telenor.url)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from handler.model import Policy
-    from handler.telenor import Shape
+    from handler.terminal.shape import Shape
     from handler.terminal.status import Status
 
 # A Date header tells whole seconds, and an answer takes a moment.

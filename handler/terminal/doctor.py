@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from handler import decisions
 from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError, TokenNotAcceptedError
 from handler.terminal.diagnosis import Findings, VerifyUrl
+from handler.terminal.shape import shape_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -162,7 +163,7 @@ class Doctor:
             self._note_shape(is_error=True)
             return None
         self._obtain(token.access_token)
-        found.token_shape = self.telenor.last_shape()
+        found.token_shape = shape_of(self.telenor.last) if self.telenor.last else None
         found.is_life_told = found.token_shape is not None and "expires_in" in found.token_shape.fields
         found.life = max(found.life or token.life, token.life)
         return token
@@ -216,7 +217,7 @@ class Doctor:
 
     def _note_shape(self, *, is_error: bool) -> None:
         """Keep what an error looks like, and how the clocks stand."""
-        shape = self.telenor.last_shape()
+        shape = shape_of(self.telenor.last) if self.telenor.last else None
         if shape is None:
             return
         self.findings.clock_ahead = shape.clock_ahead

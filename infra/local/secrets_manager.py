@@ -1,24 +1,31 @@
-"""Secrets Manager on this machine: moto's server on a loopback port, with one correction.
+"""Secrets Manager on this machine: moto's server on a loopback port, with one correction and the quotas of AWS.
 
     with LocalSecretsManager() as aws:
         os.environ.update(aws.environment)
         boto3.client("secretsmanager").create_secret(Name="telenor/token")
 
-Calls are counted by operation and can be made to fail. One at a time in a process, since moto keeps its secrets there.
+Calls are counted by operation and can be made to fail, or to lag. One at a time in a process, since moto keeps its
+secrets there.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import socket
 import threading
+import time
 from collections import Counter, defaultdict, deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from unittest.mock import patch
 
 import moto.backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.secretsmanager.models import FakeSecret
 from werkzeug.wrappers import Request, Response
@@ -26,11 +33,21 @@ from werkzeug.wrappers import Request, Response
 from infra.local.server import LoopbackServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Self
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 REGION = "eu-north-1"
+
+LABELS = 20
+"""How many staging labels a secret carries on all its versions together (AWS, "Secrets Manager quotas")."""
+
+VERSIONS_A_DAY = 144
+"""How many versions a secret may get in 24 hours. AWS asks for one in ten minutes at most, keeps every version of the
+last 24 hours, and does not say at which number it refuses the next: between 100 and this."""
+
+_DAY_SECONDS = 86_400
+_WRITES = frozenset({"PutSecretValue", "UpdateSecret", "UpdateSecretVersionStage"})
 
 
 def _make_current(secret: FakeSecret, version: dict[str, Any], version_id: str) -> None:
@@ -50,6 +67,13 @@ def _make_current(secret: FakeSecret, version: dict[str, Any], version_id: str) 
     secret.set_default_version_id(version_id)
 
 
+class Ask(Protocol):
+    """Asks Secrets Manager itself."""
+
+    def __call__(self, *, writes_ago: int = 0, within_seconds: float = math.inf) -> Response:
+        """Return its answer, as things are or as they were before the last writes."""
+
+
 class Fate(Protocol):
     """What becomes of one call."""
 
@@ -57,7 +81,7 @@ class Fate(Protocol):
     def operation(self) -> str:
         """The operation that is called."""
 
-    def answer(self, environ: WSGIEnvironment, ask: Callable[[], Response]) -> Response:
+    def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
         """Answer, with or without asking Secrets Manager."""
 
 
@@ -72,49 +96,94 @@ class CallFault:
     when: Literal["before", "after"] = "before"
     code: str | None = None
     status: int = 400
+    message: str = "made to fail"
 
-    def answer(self, environ: WSGIEnvironment, ask: Callable[[], Response]) -> Response:
+    def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
         """Answer in place of Secrets Manager."""
         if self.when == "after":
             ask()
-        else:
-            Request(environ).get_data()
         if self.code is None:
             # Shut down, not closed: werkzeug looks at the socket once more, and closes it itself.
             with suppress(OSError):
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        body = {"__type": self.code, "message": "made to fail"}
-        return Response(json.dumps(body), self.status, content_type="application/x-amz-json-1.1")
+        return _refusal(self.code, self.message, self.status)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meanwhile:
-    """A call that goes well, while something else happens before or after it takes effect."""
+    """A call while something else happens before or after it; it goes well, or meets a fate of its own."""
 
     operation: str
     happens: Callable[[], object]
     when: Literal["before", "after"] = "before"
+    fate: Fate | None = None
 
-    def answer(self, _environ: WSGIEnvironment, ask: Callable[[], Response]) -> Response:
-        """Let it happen, and ask Secrets Manager."""
+    def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
+        """Let it happen, and let the call happen."""
         if self.when == "before":
             self.happens()
-        answer = ask()
+        answer = self.fate.answer(environ, ask) if self.fate else ask()
         if self.when == "after":
             self.happens()
         return answer
 
 
-class LocalSecretsManager:
-    """Secrets Manager at `url`, empty when the `with` block begins."""
+@dataclass(frozen=True, kw_only=True)
+class Lag:
+    """A read that lags: it is answered as things were before the last writes to that secret.
 
-    def __init__(self) -> None:
+    Writes from before the last `within_seconds` are seen all the same.
+    """
+
+    operation: Literal["GetSecretValue", "DescribeSecret"]
+    writes: int = 1
+    within_seconds: float = math.inf
+
+    def answer(self, _environ: WSGIEnvironment, ask: Ask) -> Response:
+        """Answer with what was."""
+        return ask(writes_ago=self.writes, within_seconds=self.within_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoseLabels:
+    """A write that takes the labels off what it supersedes: nobody has recorded that AWS leaves them there."""
+
+    operation: str = "PutSecretValue"
+
+    def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
+        """Write, and lose them."""
+        answer = ask()
+        secret = _secret(_parameters(environ))
+        for version in secret.versions.values() if secret and answer.status_code < HTTPStatus.BAD_REQUEST else ():
+            if "AWSPREVIOUS" in version["version_stages"]:
+                version["version_stages"] = ["AWSPREVIOUS"]
+        return answer
+
+
+class _Past(NamedTuple):
+    """How a secret was before a write, until when."""
+
+    until: float
+    versions: dict[str, dict[str, Any]]
+    default_version_id: str | None
+
+
+class LocalSecretsManager:
+    """Secrets Manager at `url`, empty when the `with` block begins.
+
+    `clock` gives epoch seconds, and decides which writes fall into the same day.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = LoopbackServer(self._answer)
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
         self._calls: deque[tuple[str, str]] = deque()
-        self._fates: defaultdict[str, deque[Fate | None]] = defaultdict(deque)
+        self._fates: defaultdict[tuple[str, str | None], deque[Fate | None]] = defaultdict(deque)
+        self._past: defaultdict[str, deque[_Past]] = defaultdict(partial(deque, maxlen=_PAST_WRITES))
+        self._written: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=VERSIONS_A_DAY))
         self._correction = patch.object(FakeSecret, "reset_default_version", _make_current)
 
     def __enter__(self) -> Self:
@@ -150,30 +219,122 @@ class LocalSecretsManager:
         with self._lock:
             return Counter(operation for operation, agent in self._calls if app_id is None or f"app/{app_id}" in agent)
 
-    def fault(self, fault: Fate, times: int = 1, after: int = 0) -> None:
-        """Let some calls of an operation meet a fate: the next ones, or those `after` as many that go well."""
+    def fault(self, fault: Fate, times: int = 1, after: int = 0, *, secret_id: str | None = None) -> None:
+        """Let some calls of an operation meet a fate: the next ones, or those `after` as many that go well.
+
+        With a `secret_id`, those that name this secret so.
+        """
         with self._lock:
-            self._fates[fault.operation] += [*[None] * after, *[fault] * times]
+            self._fates[fault.operation, secret_id] += [*[None] * after, *[fault] * times]
+
+    def clear_faults(self) -> None:
+        """Let all calls go well from now on."""
+        with self._lock:
+            self._fates.clear()
 
     def reset(self) -> None:
         """Forget the secrets, the faults and the calls."""
-        with self._lock:
+        with self._lock, self._one_at_a_time:
             moto.backends.get_backend("secretsmanager").reset()
             self._fates.clear()
             self._calls.clear()
+            self._past.clear()
+            self._written.clear()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # The protocol of Secrets Manager names the operation here: "secretsmanager.GetSecretValue".
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
+        # Read whatever becomes of the call, and kept for whoever reads it again.
+        environ["wsgi.input"] = io.BytesIO(Request(environ).get_data())
+        parameters = _parameters(environ)
         with self._lock:
             self._calls.append((operation, environ.get("HTTP_USER_AGENT", "")))
-            fates = self._fates[operation]
-            fate = fates.popleft() if fates else None
+            queues = (self._fates[operation, parameters.get("SecretId")], self._fates[operation, None])
+            fate = next((queue.popleft() for queue in queues if queue), None)
 
-        def ask() -> Response:
+        def ask(*, writes_ago: int = 0, within_seconds: float = math.inf) -> Response:
             # One at a time: a write is atomic in Secrets Manager, and moto knows no locks.
-            with self._one_at_a_time:
-                return Response.from_app(self._moto, environ, buffered=True)
+            with self._one_at_a_time, self._as_of(_secret(parameters), writes_ago, within_seconds):
+                if operation in _WRITES and (refusal := self._over_quota(operation, parameters)):
+                    return refusal
+                return self._asked(operation, environ, parameters)
 
         answer = fate.answer(environ, ask) if fate else ask()
         return answer(environ, start_response)
+
+    def _asked(self, operation: str, environ: WSGIEnvironment, parameters: Mapping[str, Any]) -> Response:
+        """Let moto answer, and remember how things were before a write."""
+        secret = _secret(parameters) if operation in _WRITES else None
+        before = _state(secret) if secret else None
+        answer = Response.from_app(self._moto, environ, buffered=True)
+        if secret and before and (after := _state(secret)) != before:
+            self._past[secret.arn].appendleft(_Past(self.clock(), *before))
+            if after[0].keys() > before[0].keys():
+                self._written[secret.arn].append(self.clock())
+        return answer
+
+    def _over_quota(self, operation: str, parameters: Mapping[str, Any]) -> Response | None:
+        """Refuse what AWS refuses and moto does not."""
+        secret = _secret(parameters)
+        if secret is None:
+            return None
+        labels = {label for version in secret.versions.values() for label in version["version_stages"]}
+        added = set[str]()
+        if operation == "UpdateSecretVersionStage":
+            added |= {parameters["VersionStage"]} if parameters.get("MoveToVersionId") else set()
+        elif _VALUES & parameters.keys() and parameters.get("ClientRequestToken") not in secret.versions:
+            written = self._written[secret.arn]
+            if len(written) == VERSIONS_A_DAY and written[0] > self.clock() - _DAY_SECONDS:
+                return _refusal("LimitExceededException", "the secret has too many versions")
+            added |= set(parameters.get("VersionStages") or ["AWSCURRENT"])
+            added |= {"AWSPREVIOUS"} if {"AWSCURRENT"} <= added & labels else set()
+        if len(labels | added) > LABELS:
+            return _refusal("LimitExceededException", f"a secret carries no more than {LABELS} staging labels")
+        return None
+
+    @contextmanager
+    def _as_of(self, secret: FakeSecret | None, writes_ago: int, within_seconds: float) -> Iterator[None]:
+        """Put a secret back to how it was before the last writes; the caller holds the lock."""
+        past = None
+        if secret is not None:
+            recent = [past for past in self._past[secret.arn] if past.until > self.clock() - within_seconds]
+            past = recent[:writes_ago][-1] if recent[:writes_ago] else None
+        if secret is None or past is None:
+            yield
+            return
+        now = secret.versions, secret.default_version_id
+        secret.versions, secret.default_version_id = past.versions, past.default_version_id
+        try:
+            yield
+        finally:
+            secret.versions, secret.default_version_id = now
+
+
+_VALUES = frozenset({"SecretString", "SecretBinary"})
+_PAST_WRITES = 50
+
+
+def _refusal(code: str | None, message: str, status: int = 400) -> Response:
+    body = {"__type": code, "message": message}
+    return Response(json.dumps(body), status, content_type="application/x-amz-json-1.1")
+
+
+def _parameters(environ: WSGIEnvironment) -> dict[str, Any]:
+    body: io.BytesIO = environ["wsgi.input"]
+    parameters = json.loads(body.getvalue() or b"{}")
+    return parameters if isinstance(parameters, dict) else {}
+
+
+def _secret(parameters: Mapping[str, Any]) -> FakeSecret | None:
+    """Return moto's own secret, if the call names one that exists."""
+    secrets = moto.backends.get_backend("secretsmanager")[DEFAULT_ACCOUNT_ID][REGION].secrets
+    secret = secrets.get(parameters.get("SecretId", ""))
+    return secret if isinstance(secret, FakeSecret) else None
+
+
+def _state(secret: FakeSecret) -> tuple[dict[str, dict[str, Any]], str | None]:
+    versions = {
+        version_id: version | {"version_stages": list(version["version_stages"])}
+        for version_id, version in secret.versions.items()
+    }
+    return versions, secret.default_version_id

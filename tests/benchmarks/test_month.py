@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler import app
-from handler.rotation import Report
+from handler.report import Report
 from infra import artifact
 from tests.benchmarks.month import DAYS, Climate, Month, Place, Weather, climate, felt_by_consumer, month
 from tests.benchmarks.prices import ALARMS, METRICS, OWN_SECONDS_A_RUN, limits, running_cost
@@ -172,7 +172,7 @@ def test_the_cost_is_of_one_month_and_counts_calls_runs_and_time() -> None:
 def test_what_is_watched_is_what_the_template_and_the_handler_have(seen: Seen) -> None:
     template = (artifact.ROOT / "template.yaml").read_text(encoding="utf-8")
     assert template.count("Type: AWS::CloudWatch::Alarm") == ALARMS
-    app._put_metrics(Report())  # noqa: SLF001  a run puts out nothing else that could be counted
+    app._put_metrics(Report("default"))  # noqa: SLF001  a run puts out nothing else that could be counted
     assert len(seen.metrics()) == METRICS
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from handler.config import Settings
 from handler.errors import RotationError, TelenorError, TokenNotAcceptedError
 from handler.model import Action, Policy
-from handler.rotation import Report, Rotation
+from handler.report import Report
+from handler.rotation import rotate
+from handler.run import Run
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
 from tests.simulation.world import CREDENTIALS, TOKEN
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 SCHEDULE = timedelta(minutes=5)
 # A minute above the longest cache lifetime of any consumer, as the README asks.
 GRACE = timedelta(seconds=660)
-POLICY = Policy(grace=GRACE, renew_at_fraction=0.5, schedule=SCHEDULE)
+POLICY = Policy(grace=GRACE, renew_at_fraction=0.33, schedule=SCHEDULE)
 
 _URL = "https://telenor.example"
 _API = f"{_URL}/verify"
@@ -44,19 +46,30 @@ class Way:
 def this_job(place: Place, request_id: str, policy: Policy = POLICY) -> None:
     """Run the handler's own code, from the first look to the last logout."""
     now = place.clock.now()
-    settings = Settings(Action.RENEW_IF_DUE, CREDENTIALS, TOKEN, _URL, None, policy, None)
+    settings = Settings(
+        client="default",
+        action=Action.RENEW_IF_DUE,
+        credentials_secret_id=CREDENTIALS,
+        token_secret_id=TOKEN,
+        base_url=_URL,
+        scope=None,
+        policy=policy,
+        verify_url=None,
+    )
     with _telenor(place) as telenor:
-        Rotation(
-            settings,
-            SecretsManager(place.client, CREDENTIALS, TOKEN),
-            telenor,
-            place.clock,
-            place.log,  # type: ignore[arg-type]  # a smaller log
-            Report(),
-            request_id,
-            now + _PUBLISH_BY,
-            now + _END_BY,
-        ).run()
+        rotate(
+            Run(
+                settings=settings,
+                secrets=SecretsManager(place.client, CREDENTIALS, TOKEN),
+                telenor=telenor,
+                clock=place.clock,
+                log=place.log,  # type: ignore[arg-type]  # a smaller log
+                report=Report("default"),
+                version_id=request_id,
+                publish_by=now + _PUBLISH_BY,
+                end_by=now + _END_BY,
+            )
+        )
 
 
 def overwrite(place: Place, _request_id: str) -> None:

@@ -20,7 +20,7 @@ from handler.errors import (
     TelenorUnavailableError,
     TokenNotAcceptedError,
 )
-from handler.rotation import Rotation
+from handler import rotation
 from infra.local.secrets_manager import CallFault, Meanwhile
 from tests.conftest import CANARY, CLIENT_ID
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
+from handler import decisions
 from handler.model import Action
 from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS
 from tests.simulation.telenor import Issue
@@ -98,7 +99,7 @@ def _end(world: World, *runs: Run) -> None:
     world.telenor.refuses_verification = False
     if len(runs) > 1 and world.telenor.issue is Issue.NEW_KILLS_OLD:
         # Which of their tokens has killed the others nothing tells before the next one is due (docs/promises.md).
-        world.clock.advance(seconds=world.policy.renew_at_fraction * world.telenor.life.total_seconds())
+        world.recovers_after = decisions.renewal_times(BEGIN, BEGIN + world.telenor.life, world.policy).at - BEGIN
     world.check_recovery()
 
 

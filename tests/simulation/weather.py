@@ -22,6 +22,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from handler import decisions
+from handler.decisions import slack
 from handler.model import Action, Policy
 from tests.simulation.explore import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
@@ -39,6 +41,9 @@ CRASH = -1
 _TICKS_A_DAY = 288
 # Shares of the ticks and of those.
 _TWO_AT_ONCE, _TWINS = 0.05, 0.5
+
+# From so many labels of any kind on, a run may make room before a token has had its grace.
+_CROWDED = 16
 
 # Among twenty labels there is room for two of somebody else's.
 _FOREIGN_LABELS = ("hand-1", "hand-2")
@@ -220,7 +225,7 @@ class Weather(RuleBasedStateMachine):
 
     def _begin(self, action: Action = Action.RENEW_IF_DUE, request_id: str = "", skew: int = 0) -> Run:
         world, clock, policy = self.world, self.world.clock, self.world.policy
-        world.may_abandon = len(self._live_labels()) >= 14
+        world.may_abandon = len(self.world.secret.labels) >= _CROWDED
         world.policy, world.clock = POLICY, _SkewedClock(world_clock=clock, skew=skew * SKEW)
         try:
             return Run(world, action, request_id)
@@ -399,7 +404,7 @@ def storms(seed: int, days: int) -> Explored:
     """Let scheduled runs go through storms that are shorter than the slack, and consumers live through them."""
     world, chance, explored = World(), random.Random(seed), Explored()  # noqa: S311  to be repeated, not to be secret
     consumers = Consumers(world)
-    weather = _Storms(chance, slack(POLICY) - POLICY.schedule, explored)
+    weather = _Storms(chance, slack(LIFE, POLICY), explored)
     try:
         for tick in range(days * _TICKS_A_DAY):
             at = BEGIN + tick * POLICY.schedule
@@ -437,20 +442,16 @@ def _clean_up(world: World) -> None:
     world.lost &= tokens.keys()
 
 
-# The slack
+# The slack of P1
 
 
-def slack(policy: Policy) -> timedelta:
-    """Return the longest outage that consumers do not notice, as P1 says."""
-    renewal = min(policy.renew_at_fraction * LIFE, LIFE - policy.grace - policy.schedule)
-    return LIFE - renewal - policy.grace - policy.schedule
-
-
-def _least_left(policy: Policy, phase: float, start: float, outage: timedelta, explored: Explored) -> timedelta:
+def _least_left(
+    policy: Policy, phase: float, start: float, late: timedelta, outage: timedelta, explored: Explored
+) -> timedelta:
     """Return how long the unluckiest consumer's token was accepted after it was read.
 
     The token is published `phase` seconds after a scheduled run, and the outage of the token endpoint begins `start`
-    seconds after that scheduled run.
+    seconds after that scheduled run. The first run after the outage is late.
     """
     world = World(policy=policy)
     consumers = Consumers(world)
@@ -459,6 +460,8 @@ def _least_left(policy: Policy, phase: float, start: float, outage: timedelta, e
     world.run()
     for tick in range(1, 30):
         at = BEGIN + tick * policy.schedule
+        if at >= end > at - policy.schedule:
+            at += late
         world.clock.time = max(world.clock.time, at)
         run = Run(world)
         while run.pending:
@@ -480,12 +483,12 @@ def outages(policy: Policy, outage: timedelta, steps: int) -> Explored:
     """
     explored = Explored()
     schedule = policy.schedule.total_seconds()
-    renewal = min(policy.renew_at_fraction * LIFE, LIFE - policy.grace - policy.schedule).total_seconds()
+    renewal = (decisions.renewal_times(BEGIN, BEGIN + LIFE, policy).at - BEGIN).total_seconds()
     first, step = renewal // schedule * schedule, schedule / steps
     phases = [0, 0.5, 1, *(number * step + 1 for number in range(1, steps))]
-    starts = [first + number * step for number in range(-steps, 2 * steps + 1)]
-    for phase, start in itertools.product(phases, starts):
-        left = _least_left(policy, phase, start, outage, explored)
+    starts = [first + number * step for number in range(-2 * steps, steps + 1)]
+    for phase, start, late in itertools.product(phases, starts, (timedelta(0), decisions.latitude(policy))):
+        left = _least_left(policy, phase, start, late, outage, explored)
         explored.histories += 1
         if left < policy.grace:
             explored.violations.append(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.local.secrets_manager import CallFault, LocalSecretsManager
+from infra.local.secrets_manager import CallFault, Lag, LocalSecretsManager, LoseLabels, Meanwhile
 from tests.simulation.secrets_manager import SecretsManagerModel
 
 if TYPE_CHECKING:
@@ -171,3 +171,124 @@ def test_a_dropped_call_is_repeated_by_the_sdk(aws: LocalSecretsManager, client:
     aws.fault(CallFault(operation="DescribeSecret"))
     assert json.dumps(client.describe_secret(SecretId=SECRET), default=str)
     assert aws.calls()["DescribeSecret"] == 2
+
+
+# What AWS refuses
+
+
+@pytest.fixture
+def at(aws: LocalSecretsManager, client: SecretsManagerClient, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """One secret without a value, and a way to set the clock: hours since it began."""
+    client.create_secret(Name=SECRET)
+
+    def set_clock(hours: float) -> None:
+        monkeypatch.setattr(aws, "clock", lambda: hours * 3600)
+
+    set_clock(0)
+    return set_clock
+
+
+def test_a_secret_gets_144_versions_within_a_day_and_no_more(client: SecretsManagerClient, at: Any) -> None:
+    for number in range(144):
+        at(number / 10)
+        put(client, str(number))
+    at(23.9)
+    with pytest.raises(client.exceptions.LimitExceededException):
+        put(client, "one too many")
+    at(24.05)
+    put(client, "the first is a day old")
+    with pytest.raises(client.exceptions.LimitExceededException):
+        put(client, "the second is not")
+
+
+def test_a_write_that_makes_no_version_never_meets_the_quota(client: SecretsManagerClient, at: Any) -> None:
+    at(0)
+    version_id = put(client, "0")
+    for number in range(1, 144):
+        put(client, str(number))
+    assert put(client, "0", version_id=version_id) == version_id
+
+
+def test_a_secret_carries_20_labels_of_whatever_kind_and_no_more(client: SecretsManagerClient, at: Any) -> None:
+    at(0)
+    put(client, "1")
+    version_id = put(client, "2")
+    for number in range(18):
+        client.update_secret_version_stage(SecretId=SECRET, VersionStage=f"LIVE_{number}", MoveToVersionId=version_id)
+    before = labels(client)
+    with pytest.raises(client.exceptions.LimitExceededException):
+        put(client, "3", "LIVE_x")
+    with pytest.raises(client.exceptions.LimitExceededException):
+        client.update_secret_version_stage(SecretId=SECRET, VersionStage="LIVE_x", MoveToVersionId=version_id)
+    assert labels(client) == before
+    assert put(client, "3", "LIVE_0")
+
+
+# Reads that lag, and labels that are lost
+
+
+def test_a_read_that_lags_answers_as_before_the_last_write(
+    aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
+) -> None:
+    at(0)
+    first, second = put(client, "1", "LIVE_a"), put(client, "2", "LIVE_b")
+    for operation in ("GetSecretValue", "DescribeSecret"):
+        aws.fault(Lag(operation=operation), secret_id=SECRET)
+    assert client.get_secret_value(SecretId=SECRET)["VersionId"] == first
+    assert labels(client) == {first: {"AWSCURRENT", "LIVE_a"}}
+    assert client.get_secret_value(SecretId=SECRET)["VersionId"] == second
+    assert labels(client) == {first: {"AWSPREVIOUS", "LIVE_a"}, second: {"AWSCURRENT", "LIVE_b"}}
+
+
+def test_a_version_of_the_last_write_is_not_found_by_a_read_that_lags(
+    aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
+) -> None:
+    at(0)
+    version_id = put(client, "1")
+    aws.fault(Lag(operation="GetSecretValue"))
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_secret_value(SecretId=SECRET, VersionId=version_id)
+
+
+def test_a_read_lags_no_longer_than_it_may(aws: LocalSecretsManager, client: SecretsManagerClient, at: Any) -> None:
+    at(0)
+    put(client, "1")
+    put(client, "2")
+    at(1)
+    put(client, "3")
+    aws.fault(Lag(operation="GetSecretValue", writes=9, within_seconds=60))
+    assert client.get_secret_value(SecretId=SECRET)["SecretString"] == "2"
+
+
+def test_a_label_that_is_lost_at_supersession_is_the_superseded_versions_own(
+    aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
+) -> None:
+    at(0)
+    first, second = put(client, "1", "LIVE_a"), put(client, "2", "LIVE_b")
+    aws.fault(LoseLabels())
+    third = put(client, "3", "LIVE_c")
+    assert labels(client) == {first: {"LIVE_a"}, second: {"AWSPREVIOUS"}, third: {"AWSCURRENT", "LIVE_c"}}
+
+
+def test_a_fault_for_one_secret_leaves_the_others_alone(
+    aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
+) -> None:
+    at(0)
+    put(client, "1")
+    client.create_secret(Name="other", SecretString="2")
+    aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"), secret_id=SECRET)
+    assert client.get_secret_value(SecretId="other")["SecretString"] == "2"
+    with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+        client.get_secret_value(SecretId=SECRET)
+
+
+def test_something_happens_beside_the_fate_of_a_call(
+    aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
+) -> None:
+    at(0)
+    fate = CallFault(operation="PutSecretValue", when="after", code="AccessDeniedException")
+    heard = list[str]()
+    aws.fault(Meanwhile(operation="PutSecretValue", fate=fate, happens=lambda: heard.append("it"), when="after"))
+    with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+        put(client, "1")
+    assert (heard, len(labels(client))) == (["it"], 1)

@@ -1,0 +1,300 @@
+"""What Telenor's answers mean, in whichever of four dialects they come: one table, and how a code is found.
+
+A host of Telenor's may answer in its own codes (the API reference), in its gateway's (documented for a sibling API), as
+Apigee does unless told otherwise, or in OAuth's own words. The same mistake has the same meaning in each.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from handler.transport import Answer
+
+CREDENTIALS_REFUSED = "credentials-refused"
+TOKEN_DEAD = "token-dead"  # noqa: S105  a code, not a password
+RATE_QUOTA = "rate-quota"
+UNKNOWN = "answer-unknown"
+OUT = "telenor-out"
+
+
+class Dialect(StrEnum):
+    """Whose codes an answer speaks in."""
+
+    APIGEE = "apigee"
+    GATEWAY = "gateway"
+    REFERENCE = "reference"
+    OAUTH = "oauth"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What is wrong, whether it passes by itself, and how each dialect says it.
+
+    `code` is the stable name that the log and the runbook know it by. A number of the reference means something only
+    with its status; the gateway's numbers and the words speak for themselves.
+    """
+
+    code: str
+    advice: str
+    passes: bool = False
+    reference: tuple[tuple[int, int], ...] = ()
+    gateway: tuple[int, ...] = ()
+    apigee: tuple[str, ...] = ()
+    oauth: tuple[str, ...] = ()
+
+
+# Sources: the Telenor Stores API reference, "oauth"; a sibling API of Telenor's (5 to 7 digits); Apigee, "OAuthV2
+# policy" and "OAuth HTTP error response reference"; RFC 6749, sections 4.1.2.1 and 5.2; RFC 6750, section 3.1.
+MEANINGS = (
+    Meaning(
+        CREDENTIALS_REFUSED,
+        "these are not the app's client_id and client_secret; Connect ID and Min Bedrift logins do not work here: copy "
+        "both from the app in the developer dashboard into the credentials secret",
+        reference=((401, 22),),
+        gateway=(40108,),
+        apigee=("keymanagement.service.invalid_client-client_id_not_approved", "oauth.v2.InvalidApiKey"),
+        oauth=("invalid_client",),
+    ),
+    Meaning(
+        CREDENTIALS_REFUSED,
+        "Telenor does not know this client_id: copy it again from the app in the developer dashboard",
+        reference=((401, 1),),
+        apigee=("keymanagement.service.invalid_client-invalid_client_id", "oauth.v2.InvalidClientIdentifier"),
+    ),
+    Meaning(
+        CREDENTIALS_REFUSED,
+        "Telenor's data about this client is invalid: ask Telenor, this job cannot fix it",
+        reference=((401, 9),),
+    ),
+    Meaning(
+        "app-not-approved",
+        "the app is not authorized to create access tokens: have it approved in the developer dashboard",
+        reference=((401, 5),),
+        apigee=(
+            "keymanagement.service.CompanyStatusNotActive",
+            "keymanagement.service.DeveloperStatusNotActive",
+            "keymanagement.service.invalid_client-app_not_approved",
+        ),
+    ),
+    Meaning(
+        "grant-not-allowed",
+        "the app may not use the client_credentials grant: ask Telenor to allow it for this app",
+        reference=((401, 21),),
+        oauth=("unauthorized_client",),
+    ),
+    Meaning(
+        "basic-not-allowed",
+        "Telenor does not allow Basic authentication for this client, or not from the network that this job runs in: "
+        "ask Telenor which of the two, and to allow it",
+        gateway=(40107,),
+    ),
+    Meaning(
+        "scope-refused",
+        "the scope is illegal or not granted to the app: correct TELENOR_SCOPE or the event's scope, or ask Telenor to "
+        "grant it",
+        reference=((403, 8),),
+        gateway=(40301,),
+        apigee=("steps.oauth.v2.InsufficientScope",),
+        oauth=("insufficient_scope", "invalid_scope"),
+    ),
+    Meaning(
+        "app-attributes-invalid",
+        "the app's attributes are invalid: ask Telenor, this job cannot fix it (their text: please contact Telenor "
+        "Admin)",
+        reference=((500, 16),),
+    ),
+    Meaning(
+        TOKEN_DEAD,
+        "the access token is invalid, has expired or was revoked",
+        reference=((401, 2),),
+        gateway=(40105, 40106),
+        apigee=(
+            "keymanagement.service.access_token_expired",
+            # What Apigee says of a token that was revoked.
+            "keymanagement.service.access_token_not_approved",
+            "keymanagement.service.invalid_access_token",
+            "oauth.v2.InvalidAccessToken",
+        ),
+        oauth=("invalid_token",),
+    ),
+    Meaning(
+        "authorization-missing",
+        "Telenor saw no usable Authorization header: see that no proxy on the way removes it",
+        reference=((401, 6),),
+        gateway=(40102,),
+        apigee=("oauth.v2.FailedToResolveAPIKey",),
+    ),
+    Meaning(
+        "api-product-missing",
+        "the app has no API product that covers this: have the product added to the app in the developer dashboard",
+        gateway=(40103,),
+        apigee=("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound",),
+    ),
+    Meaning(
+        "resource-unknown",
+        "Telenor does not know this path: see that TELENOR_BASE_URL leads to Telenor itself",
+        gateway=(40101, 40401, 4042000),
+        apigee=("keymanagement.service.apiresource_doesnot_exist", "messaging.adaptors.http.flow.ApplicationNotFound"),
+    ),
+    Meaning(
+        "request-malformed",
+        "the request did not arrive as it was sent: see that no gateway on the way rewrites the form body",
+        reference=((400, 2),),
+        oauth=("invalid_request", "unsupported_grant_type"),
+    ),
+    Meaning(
+        "request-foreign",
+        "Telenor speaks of an authorization code, a refresh token, a redirect URI or a response type; this job sends "
+        "none, so see that TELENOR_BASE_URL leads to Telenor and that no gateway rewrites requests",
+        reference=((401, 4), (401, 7), (403, 12), (403, 15)),
+        oauth=("invalid_grant", "unsupported_response_type"),
+    ),
+    Meaning(
+        RATE_QUOTA,
+        "the app's quota of requests is used up: wait until it starts anew, and ask Telenor for a larger one",
+        passes=True,
+        gateway=(42901,),
+        apigee=("policies.ratelimit.QuotaViolation",),
+    ),
+    Meaning(
+        "rate-spike",
+        "there were too many requests at once: it should pass by itself",
+        passes=True,
+        gateway=(42902,),
+        apigee=("policies.ratelimit.SpikeArrestViolation",),
+    ),
+    Meaning(
+        "telenor-internal",
+        "an internal error of Telenor's: it should pass by itself",
+        passes=True,
+        reference=((500, 2),),
+        gateway=(50001, 50002, 50003, 500100),
+        oauth=("server_error", "temporarily_unavailable"),
+    ),
+)
+
+# Of an answer in no dialect above, its status alone decides.
+_OUT = Meaning(OUT, "it should pass by itself", passes=True)
+_UNKNOWN = Meaning(
+    UNKNOWN,
+    "this job does not know that answer; see that TELENOR_BASE_URL leads to Telenor itself",
+)
+_PASSING_STATUSES = {
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read from an answer: its meaning, and the dialect and code that say so, if any does.
+
+    `said` is a code of the table or a number, so that it may be shown.
+    """
+
+    meaning: Meaning
+    dialect: Dialect | None = None
+    said: str | None = None
+
+
+class Row(NamedTuple):
+    """One meaning as a document or a terminal shows it: the codes by dialect, in words."""
+
+    code: str
+    advice: str
+    passes: bool
+    reference: str
+    gateway: str
+    apigee: str
+    oauth: str
+
+
+def rows() -> Iterator[Row]:
+    """Yield the table, for whoever wants to print it."""
+    for meaning in MEANINGS:
+        yield Row(
+            meaning.code,
+            meaning.advice,
+            meaning.passes,
+            reference=", ".join(f"{status} code {code}" for status, code in meaning.reference),
+            gateway=", ".join(map(str, meaning.gateway)),
+            apigee=", ".join(meaning.apigee),
+            oauth=", ".join(meaning.oauth),
+        )
+
+
+def read(answer: Answer) -> Reading:
+    """Find out what an answer means that is no success.
+
+    Where it speaks in several dialects, the most particular one counts, even if what it says is not in the table:
+    Apigee puts `invalid_token` into WWW-Authenticate for whatever is wrong, and only its own code tells what.
+    """
+    for dialect, said, meaning in _found(answer):
+        return Reading(meaning or _by_status(answer.status), dialect, said)
+    return Reading(_by_status(answer.status))
+
+
+def is_passing(status: int) -> bool:
+    """Tell whether a status alone says that asking again may help."""
+    return status in _PASSING_STATUSES
+
+
+def _by_status(status: int) -> Meaning:
+    return _OUT if is_passing(status) else _UNKNOWN
+
+
+# How a code is found: it may stand in JSON at any depth, in XML, in a form, in a sentence, or in a header
+
+# A name of Apigee's, wherever it stands: nothing else looks like it.
+_APIGEE_NAME = re.compile(
+    r"\b(?:keymanagement\.service|(?:steps\.)?oauth\.v2|policies\.ratelimit|messaging)\.[\w.-]*\w"
+)
+
+# "code", "errorCode", "error_code", "ErrorCode" or "Error code" with a number or a word, and "error" with a word.
+_NUMBER = re.compile(r"""\b(?:error[\s_-]?)?code\b[\s"'\\:=>#]{1,8}([0-9]{1,7})\b""", re.IGNORECASE)
+_WORD = re.compile(r"""\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,8}([a-z]+(?:_[a-z]+)+)\b""", re.IGNORECASE)
+
+_APIGEE = {name: meaning for meaning in MEANINGS for name in meaning.apigee}
+_GATEWAY = {number: meaning for meaning in MEANINGS for number in meaning.gateway}
+_REFERENCE = {row: meaning for meaning in MEANINGS for row in meaning.reference}
+_OAUTH = {word: meaning for meaning in MEANINGS for word in meaning.oauth}
+
+
+def _found(answer: Answer) -> Iterator[tuple[Dialect, str | None, Meaning | None]]:
+    """Yield what is said in each dialect, the most particular first; the meaning is None where the table has none."""
+    header = answer.headers.get("WWW-Authenticate", "")
+    names = _APIGEE_NAME.findall(f"{answer.text}\n{header}")
+    for name in sorted(names, key=lambda name: name not in _APIGEE):
+        yield (Dialect.APIGEE, name, _APIGEE[name]) if name in _APIGEE else (Dialect.APIGEE, None, None)
+    numbers = [int(digits) for digits in _NUMBER.findall(answer.text)]
+    for number in numbers:
+        if number in _GATEWAY or _is_gateways(number, answer.status):
+            yield Dialect.GATEWAY, str(number), _GATEWAY.get(number)
+    for number in numbers:
+        if meaning := _REFERENCE.get((answer.status, number)):
+            yield Dialect.REFERENCE, str(number), meaning
+    for key, word in _WORD.findall(f"{answer.text}\n{_bearer_error(header)}"):
+        if meaning := _OAUTH.get(word):
+            # Apigee's other shape: {"ErrorCode": "invalid_client", "Error": "…"}.
+            yield (Dialect.APIGEE if key == "ErrorCode" else Dialect.OAUTH), word, meaning
+
+
+def _is_gateways(number: int, status: int) -> bool:
+    """Tell whether a number is the gateway's, known or not: its status, and two to four digits more."""
+    return number > 9999 and str(number).startswith(str(status))  # noqa: PLR2004  five digits at least
+
+
+def _bearer_error(header: str) -> str:
+    """Return the parameter of RFC 6750, section 3, without what the other schemes have to say."""
+    found = re.search(r'\bBearer\b[^\n]*?\b(error\s*=\s*"?[a-z_]+)', header, re.IGNORECASE)
+    return found[1] if found else ""

@@ -1,0 +1,193 @@
+"""The ledger of live tokens: which versions hold one, as the staging labels of the token secret say. Pure.
+
+A LIVE label names when a version was published, when its token expires, and the version:
+`LIVE_20261123T213000Z_20261123T222959Z_3fa85f64-5717-4562-b3fc-2c963f66afa6`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from handler.model import is_plausible, is_too_far_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+CURRENT_LABEL = "AWSCURRENT"
+PREVIOUS_LABEL = "AWSPREVIOUS"
+
+# AWS, "AWS Secrets Manager quotas": labels attached across all versions of a secret.
+LABEL_QUOTA = 20
+
+_SECOND = timedelta(seconds=1)
+_PREFIX = "LIVE_"
+_INSTANT = "%Y%m%dT%H%M%SZ"
+
+# The first version of this job wrote eight characters of the version id; what follows the times is not looked at.
+_LIVE_LABEL = re.compile(r"LIVE_([0-9]{8}T[0-9]{6}Z)_([0-9]{8}T[0-9]{6}Z)_.+")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One version of the token secret in the ledger.
+
+    The times are None where no label can be read. A version that became current again has a label for each time:
+    `published_at` is the last one, and `first_published_at` is when its token was new. `was_current_last` tells
+    AWSPREVIOUS.
+    """
+
+    version_id: str
+    published_at: datetime | None = None
+    expires_at: datetime | None = None
+    labels: tuple[str, ...] = ()
+    first_published_at: datetime | None = None
+    was_current_last: bool = False
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether the version has a LIVE label, readable or not."""
+        return bool(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Which version is current, and which superseded ones are still tracked, the oldest first.
+
+    `other_labels` counts the labels that are neither LIVE nor Secrets Manager's own.
+    """
+
+    current: Entry | None
+    superseded: tuple[Entry, ...] = ()
+    other_labels: int = 0
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every version that is current or tracked."""
+        return self.superseded if self.current is None else (*self.superseded, self.current)
+
+    @property
+    def size(self) -> int:
+        """How many labels the secret carries, AWSCURRENT and AWSPREVIOUS apart."""
+        return self.other_labels + sum(len(entry.labels) for entry in self.entries)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more version fits, with its LIVE label, AWSCURRENT, and AWSPREVIOUS for the current one."""
+        return self.size + 1 + (1 if self.current is None else 2) <= LABEL_QUOTA
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether the current version is the one that was published last, as its label tells."""
+        if self.current is None or self.current.published_at is None:
+            return True
+        return not any(_is_not_before(other, self.current.published_at) for other in self.superseded)
+
+    def find(self, version_id: str) -> Entry | None:
+        """Return the entry of a version, if it is current or tracked."""
+        return next((entry for entry in self.entries if entry.version_id == version_id), None)
+
+    def next_publication(self, now: datetime) -> datetime:
+        """Return the time for a label that comes after every other one, in whole seconds and not before now."""
+        # Rounded up, so that the grace that the label promises is not shorter than the real one.
+        instants = [now + _SECOND - timedelta(microseconds=1)]
+        instants += [entry.published_at + _SECOND for entry in self.entries if entry.published_at]
+        return max(instants).replace(microsecond=0)
+
+    def without(self, entry: Entry) -> Ledger:
+        """Return the ledger after the token of an entry has been settled."""
+        return replace(self, superseded=tuple(kept for kept in self.superseded if kept.version_id != entry.version_id))
+
+    def updated(self, entry: Entry) -> Ledger:
+        """Return the ledger after the labels of a version have changed."""
+        if self.current is not None and self.current.version_id == entry.version_id:
+            return replace(self, current=entry)
+        others = (kept for kept in self.superseded if kept.version_id != entry.version_id)
+        return replace(self, superseded=_by_age([*others, entry]))
+
+    def superseded_by(self, entry: Entry) -> Ledger:
+        """Return the ledger after a new version has become current."""
+        others = [replace(other, was_current_last=False) for other in self.superseded]
+        if self.current is not None and self.current.is_tracked:
+            others.append(replace(self.current, was_current_last=True))
+        kept = (other for other in others if other.version_id != entry.version_id)
+        return replace(self, current=entry, superseded=_by_age(kept))
+
+
+def ledger_from(stages_by_version: Mapping[str, Iterable[str]], now: datetime) -> Ledger:
+    """Read the ledger from the staging labels of each version (AWS, "DescribeSecret")."""
+    current: Entry | None = None
+    superseded: list[Entry] = []
+    other_labels = 0
+    for version_id, stages in stages_by_version.items():
+        labels = set(stages)
+        entry = _entry_from(version_id, labels, now)
+        other_labels += len(labels - {CURRENT_LABEL, PREVIOUS_LABEL, *entry.labels})
+        if CURRENT_LABEL in labels:
+            current = entry
+        elif entry.is_tracked:
+            superseded.append(entry)
+    return Ledger(current, _by_age(superseded), other_labels)
+
+
+def new_entry(version_id: str, published_at: datetime, expires_at: datetime) -> Entry:
+    """Return the entry of a version with the label that it is to get. `published_at` is in whole seconds."""
+    # Rounded down, so that the life that the label promises is not longer than the real one.
+    expires_at = expires_at.replace(microsecond=0)
+    label = f"{_PREFIX}{published_at:{_INSTANT}}_{expires_at:{_INSTANT}}_{version_id}"
+    return Entry(version_id, published_at, expires_at, (label,), first_published_at=published_at)
+
+
+def entered_again(entry: Entry, published_at: datetime, expires_at: datetime) -> Entry:
+    """Return the entry of a version with one more label."""
+    again = new_entry(entry.version_id, published_at, expires_at)
+    first_published_at = entry.first_published_at or published_at
+    return replace(again, labels=(*entry.labels, *again.labels), first_published_at=first_published_at)
+
+
+def is_live_label(label: str) -> bool:
+    """Tell whether a staging label is one of this job's."""
+    return label.startswith(_PREFIX)
+
+
+def _entry_from(version_id: str, stages: set[str], now: datetime) -> Entry:
+    """Read the LIVE labels of a version. Of two, the later publication counts.
+
+    Where somebody has added one with another expiry, the careful reading counts: a current token is renewed by the
+    shorter life, and a superseded one tracked for the longer.
+    """
+    labels = tuple(sorted(filter(is_live_label, stages)))
+    was_current_last = PREVIOUS_LABEL in stages
+    times = [times for label in labels if (times := _times(label, now)) is not None]
+    if not times:
+        return Entry(version_id, labels=labels, was_current_last=was_current_last)
+    publications = [published_at for published_at, _ in times]
+    expiries = [expires_at for _, expires_at in times]
+    expires_at = min(expiries) if CURRENT_LABEL in stages else max(expiries)
+    return Entry(version_id, max(publications), expires_at, labels, min(publications), was_current_last)
+
+
+def _times(label: str, now: datetime) -> tuple[datetime, datetime] | None:
+    match = _LIVE_LABEL.fullmatch(label)
+    if match is None:
+        return None
+    try:
+        published_at, expires_at = (datetime.fromisoformat(text) for text in match.groups())
+    except ValueError:
+        return None
+    if not is_plausible(published_at) or not is_plausible(expires_at) or is_too_far_ahead(published_at, now):
+        return None
+    return published_at, expires_at
+
+
+def _is_not_before(entry: Entry, instant: datetime) -> bool:
+    return entry.published_at is not None and entry.published_at >= instant
+
+
+def _by_age(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    # One whose label cannot be read comes first.
+    return tuple(
+        sorted(entries, key=lambda entry: (entry.published_at is not None, entry.published_at, entry.version_id))
+    )

@@ -1,0 +1,79 @@
+"""What one run has found and done: its answer, its summary line and its metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from handler.model import Outcome
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from handler.model import Reason
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run has found and done so far, so that one that fails can still be told and measured."""
+
+    client: str
+    outcome: Outcome | None = None
+    reason: Reason | None = None
+    version_id: str | None = None
+    expires_at: datetime | None = None
+    renews_at: datetime | None = None
+    revoked: list[str] = field(default_factory=list)
+    pending_revocations: int = 0
+    has_published: bool = False
+    has_failed: bool = False
+    is_refused: bool = False
+    used_previous_credentials: bool = False
+    revocations_failed: int = 0
+    revocations_abandoned: int = 0
+    attempts: int = 0
+    telenor_seconds: float = 0.0
+
+    def result(self) -> dict[str, object]:
+        """Return what an invocation answers. Times are whole epoch seconds, as in the token document."""
+        return {
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "client": self.client,
+            "version_id": self.version_id,
+            "expires_at": self.expires_at and int(self.expires_at.timestamp()),
+            "renews_at": self.renews_at and int(self.renews_at.timestamp()),
+            "revoked": self.revoked,
+            "pending_revocations": self.pending_revocations,
+        }
+
+    def summary(self, duration: timedelta) -> dict[str, object]:
+        """Return the fields of the one line that the log has about each run."""
+        return self.result() | {
+            "outcome": "failed" if self.has_failed else self.outcome,
+            "attempts": self.attempts,
+            "revocations_failed": self.revocations_failed,
+            "revocations_abandoned": self.revocations_abandoned,
+            "telenor_seconds": round(self.telenor_seconds, 3),
+            "duration_seconds": round(duration.total_seconds(), 3),
+        }
+
+    def metrics(self, now: datetime) -> dict[str, tuple[MetricUnit, int]]:
+        """Return every metric with its unit; each run puts out all of them."""
+        is_usable = self.expires_at is not None and not self.is_refused
+        left = self.expires_at - now if self.expires_at and is_usable else timedelta(0)
+        counts = {
+            "TokenRotated": self.has_published,
+            "TokenReissued": self.outcome is Outcome.REISSUED,
+            "TokenRevoked": len(self.revoked),
+            "RotationFailed": self.has_failed,
+            "RevocationFailed": self.revocations_failed,
+            "RevocationAbandoned": self.revocations_abandoned,
+            "RevocationsPending": self.pending_revocations,
+            "CredentialsFallback": self.used_previous_credentials,
+        }
+        metrics = {name: (MetricUnit.Count, int(count)) for name, count in counts.items()}
+        return metrics | {"SecondsUntilExpiry": (MetricUnit.Seconds, max(0, int(left.total_seconds())))}
