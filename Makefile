@@ -15,6 +15,11 @@ export SAM_CLI_TELEMETRY ?= 0
 # Node's example is tested where there is Node; elsewhere the test is skipped and says so.
 NODE := $(shell command -v node)
 
+# Python 3.13 runs in AWS, so the artifact has its bytecode, and the emulator and the runtime client run on it, where the
+# machine has it.
+export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
+  "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test examples prove bench lint docs format build deploy validate e2e lock clean build-TokenFunction
 
@@ -86,10 +91,6 @@ COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .venv-* examples/node/node_modules .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
-
-# Python 3.13 runs in AWS, so the emulator and the runtime client run on it where the machine has it.
-PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
-  "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 # Each stamp is as new as its requirements, so that a second run installs nothing.
 $(VENV)/.installed: requirements-dev.txt
