@@ -19,8 +19,8 @@ from infra.local.telenor_sandbox import Meaning
 from tests.conftest import CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
-    from infra.local.telenor_sandbox import TelenorSandbox
     from handler.model import Token
+    from infra.local.telenor_sandbox import TelenorSandbox
     from tests.conftest import FakeClock
 
 CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
