@@ -21,7 +21,7 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
   "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test examples prove bench lint docs format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo sandbox test examples prove bench lint docs format build deploy redeploy outputs smoke validate alarms e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES
 prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant (YEARS=3)
 	@$(PY) -m tests.simulation --years $(YEARS)
 
+alarms: $(VENV)/.installed ## Try the page in every trouble and through healthy months, and print its margins
+	@$(PY) -m tests.infra.alarms.page
+
 lint: $(VENV)/.installed ## Check style and types: ruff, ruff format, mypy --strict
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
@@ -64,8 +67,17 @@ build: $(SAM) ## Build the artifact that is deployed, with its size
 	@$(SAM) build
 	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction
 
-deploy: build ## Deploy to the AWS account of the environment, asking for what it needs
-	@$(SAM) deploy --guided
+deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (CLIENT=name for one of several, STACK=name)
+	@$(PY) -m infra.deploy deploy --sam $(SAM) $(if $(CLIENT),--client $(CLIENT)) $(if $(STACK),--stack $(STACK))
+
+redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has (STACK=name)
+	@$(PY) -m infra.deploy redeploy --sam $(SAM) $(if $(STACK),--stack $(STACK))
+
+outputs: $(VENV)/.installed ## Print what a stack puts out, as export lines (STACK=name)
+	@$(PY) -m infra.deploy outputs $(if $(STACK),--stack $(STACK))
+
+smoke: $(VENV)/.installed ## Check on a deployed stack what only a real account shows (STACK=name)
+	@$(PY) -m infra.smoke $(if $(STACK),--stack $(STACK))
 
 validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
 	@.venv-sam/bin/sam validate --lint --region eu-north-1
@@ -77,8 +89,8 @@ e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.install
 	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
 	  --aws .venv-awscli/bin/aws
 
-bench: $(VENV)/.installed .venv-bench/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
-	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python
+bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
+	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
 
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:

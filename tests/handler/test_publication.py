@@ -209,6 +209,7 @@ def test_the_own_version_that_lacks_its_label_is_given_it_once_more(clock: FakeC
     look_again(run, Ledger(new))
     assert secrets.attached == {OWN: list(new.labels)}
     assert run.ledger.current == new
+    assert seen.codes() == ["label-lost"]
 
 
 def test_the_own_version_that_cannot_be_given_its_label_is_current_and_not_abandoned(clock: FakeClock) -> None:
