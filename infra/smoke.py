@@ -198,20 +198,22 @@ def metrics_arrive(stack: Stack) -> tuple[bool, str]:
         },
     }
     cloudwatch = stack.client("cloudwatch")
+    since = stack.rotated_at.replace(second=0, microsecond=0)
+    logged = sum(record.get("outcome") == "rotated" for record in stack.records_since(since))
 
-    def total() -> float:
-        start = stack.rotated_at.replace(second=0, microsecond=0)
+    def counted() -> float:
         end = datetime.now(UTC) + timedelta(minutes=1)
-        answer = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=start, EndTime=end)
+        answer = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=since, EndTime=end)
         return float(sum(answer["MetricDataResults"][0]["Values"]))
 
-    arrived = stack.wait("the metrics of this run", _METRICS_SECONDS, lambda: total() >= 1)
-    return arrived, f"TokenRotated {total():.0f} under {dimensions}"
+    arrived = stack.wait("the metrics of this run", _METRICS_SECONDS, lambda: counted() >= logged > 0)
+    return arrived, f"TokenRotated {counted():.0f} for {logged} in the log, under {dimensions}"
 
 
 def alarms_are_quiet_and_heard(stack: Stack) -> tuple[bool, str]:
     """No alarm rings, and each has somebody to tell."""
-    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack.name}-")
+    own = f"{stack.name}-{stack.settings['CLIENT_NAME']}-"
+    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=own)
     alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
     ringing = [alarm["AlarmName"] for alarm in alarms if alarm["StateValue"] == "ALARM"]
     silent = [alarm["AlarmName"] for alarm in alarms if not (alarm["ActionsEnabled"] and alarm["AlarmActions"])]

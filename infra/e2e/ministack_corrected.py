@@ -51,6 +51,23 @@ def know_resource_policies() -> None:
     }
 
 
+def know_alarms_on_arithmetic() -> None:
+    """AWS::CloudWatch::Alarm with Metrics: its CloudFormation refuses it. It is kept as it is, and not evaluated."""
+    record = provisioners._cw_metric_alarm_record  # noqa: SLF001
+    evaluate = cloudwatch._evaluate_alarm  # noqa: SLF001
+
+    def with_metrics(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+        if "Metrics" not in properties:
+            alarm: dict[str, Any] = record(name, properties)
+            return alarm
+        named = {"MetricName": "-", "Namespace": "-"} | {key: properties[key] for key in properties if key != "Metrics"}
+        alarm = {key: value for key, value in record(name, named).items() if key not in {"MetricName", "Namespace"}}
+        return alarm | {"Metrics": properties["Metrics"]}
+
+    provisioners._cw_metric_alarm_record = with_metrics  # noqa: SLF001
+    cloudwatch._evaluate_alarm = lambda alarm: None if "Metrics" in alarm else evaluate(alarm)  # noqa: SLF001
+
+
 def keep_policies_that_are_held() -> None:
     """AWS, "DeletePolicy": one that is attached cannot be deleted. The API here knows that, CloudFormation does not."""
     original = provisioners._RESOURCE_HANDLERS["AWS::IAM::ManagedPolicy"]["delete"]  # noqa: SLF001
@@ -109,6 +126,18 @@ def know_the_condition_keys() -> None:
     iam._IAM_HANDLERS["SimulatePrincipalPolicy"] = simulate_in_context  # noqa: SLF001
     iam_actions.request_tag_context = request_context
     iam_evaluator._resolve_condition_key = condition_key  # noqa: SLF001
+
+
+def name_log_groups_with_what_is_in_them() -> None:
+    """AWS, "CloudWatch Logs resources and operations": a log group's ARN in policies ends with `:*`, tagging apart."""
+    original = iam_actions.extract_resource_arn
+
+    def resource_arn(service: str, method: str, path: str, headers: dict[str, str], *rest: Any) -> str:  # noqa: ANN401
+        arn: str = original(service, method, path, headers, *rest)
+        is_tagging = "Tag" in headers.get("x-amz-target", "")
+        return f"{arn}:*" if service == "logs" and ":log-group:" in arn and not is_tagging else arn
+
+    iam_actions.extract_resource_arn = resource_arn
 
 
 def invoke_as_lambda_does() -> None:
@@ -214,8 +243,10 @@ def end_with_the_parent() -> None:
 if __name__ == "__main__":
     end_with_the_parent()
     know_resource_policies()
+    know_alarms_on_arithmetic()
     keep_policies_that_are_held()
     know_the_condition_keys()
+    name_log_groups_with_what_is_in_them()
     invoke_as_lambda_does()
     keep_each_label_of_a_put()
     take_metrics_out_of_the_log()

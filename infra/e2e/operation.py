@@ -180,18 +180,16 @@ def alarms_and_dashboard_watch_what_is_put_out(story: Story) -> None:
     put_out = next(record for record in story.stack.records() if "_aws" in record)
     dimensions = {name: put_out[name] for name in ("service", "client")}
     cloudwatch = story.client("cloudwatch")
-    alarms = cloudwatch.describe_alarms(AlarmNamePrefix=f"{story.stack.name}-")["MetricAlarms"]
+    alarms = cloudwatch.describe_alarms(AlarmNamePrefix=f"{story.stack.name}-default-")["MetricAlarms"]
     for alarm in alarms:
         assert alarm["AlarmActions"], f"{alarm['AlarmName']} tells nobody"
         for namespace, name, which in watched(alarm):
             if namespace == "TelenorToken":
                 assert name in METRICS, name
                 assert which == dimensions, which
-    (body,) = [
-        cloudwatch.get_dashboard(DashboardName=each["DashboardName"])["DashboardBody"]
-        for each in cloudwatch.list_dashboards(DashboardNamePrefix=story.stack.name)["DashboardEntries"]
-        if not each["DashboardName"].startswith(_SECOND)
-    ]
+    # Dashboards are global in an account: the name has the region.
+    region = story.stack.emulator.environment["AWS_REGION"]
+    body = cloudwatch.get_dashboard(DashboardName=f"{story.stack.name}-{region}")["DashboardBody"]
     widgets = json.loads(body)["widgets"]
     drawn = {name for name in METRICS if f'"{name}"' in body}
     assert drawn == METRICS, f"the dashboard leaves out {METRICS - drawn}"
