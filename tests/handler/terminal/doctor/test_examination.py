@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tests.handler.terminal.conftest import Terminal
 
 
+pytestmark = pytest.mark.usefixtures("local")
+
+
 def told(document: dict[str, Any]) -> dict[str, bool | None]:
     """Return the answers to the questions of yes and no, by short names."""
     return {
@@ -77,7 +80,7 @@ def test_each_way_of_issuing_and_logging_out_is_found_out(
     world.run()
     world.clock.advance(minutes=10)
     world.telenor.knobs(**knobs)
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == answers
     assert verdicts(ran.json) == signs
     assert ran.status == (4 if "!" in signs else 0)
@@ -94,7 +97,7 @@ def test_without_a_published_token_it_asks_nobody_and_leaves_nothing(
     world: World, terminal: Terminal, issue: str, signs: str
 ) -> None:
     world.telenor.knobs(issue=issue)
-    ran = terminal.run("doctor", "--json")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json)["ends"] is True
     assert verdicts(ran.json) == signs
     assert ran.err == ""
@@ -108,7 +111,7 @@ def test_a_logout_that_ends_nothing_is_found_out_where_the_token_is_used(
     assert verify_url is None
     world.run()
     world.telenor.knobs(logout_ends="nothing")
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == NEW | {"ends": False}
     assert verdicts(ran.json) == "+!++++"
     assert ran.json["tokens_left"] == 2
@@ -118,7 +121,7 @@ def test_a_logout_that_ends_nothing_is_found_out_where_the_token_is_used(
 def test_what_logout_does_not_tell_is_said_to_be_unknown(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(logout_ends="nothing")
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == NOTHING
     assert verdicts(ran.json) == "???++?"
     assert ran.json["tokens_left"] is None
@@ -135,7 +138,7 @@ def test_a_logout_that_fails_is_told_and_tried_again_at_the_end(
     # Five attempts with the made-up token, one for each of the four probes.
     world.run()
     world.telenor.fault(operation="logout", status=503, times=times)
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == NOTHING
     assert "logout answered 503" in ran.json["answers"]["logout"]
     assert verdicts(ran.json) == "?!?++?"
@@ -145,7 +148,7 @@ def test_a_logout_that_fails_is_told_and_tried_again_at_the_end(
 def test_a_logout_that_refuses_every_token_is_told(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.fault(operation="logout", status=401, body='{"code": 2}')
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == NOTHING
     assert "refuses tokens that were just issued" in ran.json["answers"]["logout"]
     assert verdicts(ran.json) == "?!?++?"
@@ -155,7 +158,7 @@ def test_a_logout_that_refuses_every_token_is_told(world: World, terminal: Termi
 def test_a_logout_that_takes_a_made_up_token_is_no_obstacle(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.fault(operation="logout", status=200, body="OK!", times=1)
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == NEW
     assert ran.json["error"]["code"] == 2
 
@@ -180,7 +183,7 @@ def test_the_shape_of_an_error_is_shown(
 ) -> None:
     assert shape in ERROR_SHAPES
     world.telenor.knobs(error_shape=shape)
-    ran = terminal.run("doctor", "--json")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     error = ran.json["error"]
     assert (error["status"], error["media_type"], error["code"], error["code_at"]) == (401, media_type, code, code_at)
     assert told(ran.json) == NEW
@@ -189,7 +192,7 @@ def test_the_shape_of_an_error_is_shown(
 def test_no_value_of_an_answer_is_shown(world: World, terminal: Terminal) -> None:
     echo = '{"code": 2, "message": "CANARY-token is not valid", "CANARY-1": "CANARY", "type": ["CANARY"], "at": null}'
     world.telenor.fault(operation="logout", status=401, body=echo, content_type="CANARY!", times=1)
-    ran = terminal.run("doctor", "--json")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     error = ran.json["error"]
     assert error["fields"] == {"code": "number", "message": "string", "type": "array", "at": "null"}
     assert error["media_type"] is None
@@ -216,8 +219,8 @@ def test_no_value_of_an_answer_is_shown(world: World, terminal: Terminal) -> Non
 def test_the_shape_of_a_tokens_answer_is_shown(
     world: World, terminal: Terminal, knobs: dict[str, Any], fields: dict[str, str]
 ) -> None:
-    world.telenor.knobs(**knobs)
-    ran = terminal.run("doctor", "--json")
+    world.telenor.knobs(**knobs, oddities=False)
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert ran.json["token_answer"]["fields"] == fields
     assert ran.status == 0
 
@@ -239,7 +242,7 @@ def test_the_life_is_held_against_the_grace_and_the_schedule(
     world: World, terminal: Terminal, seconds: int, verdict: str, says: str
 ) -> None:
     world.telenor.knobs(lifetime_seconds=seconds)
-    ran = terminal.run("doctor", "--json")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert verdicts(ran.json) == f"{verdict}+++++"
     assert because(ran.json, "P1") == says
     assert ran.json["life_seconds"] == seconds
@@ -251,7 +254,7 @@ def test_the_life_of_a_token_that_is_handed_out_again_is_counted_from_its_issue(
     world.telenor.knobs(issue="same")
     world.run()
     world.clock.advance(minutes=55)
-    assert terminal.run("doctor", "--json", "--yes").json["life_seconds"] == 3599
+    assert terminal.run("--local", "doctor", "--json", "--yes").json["life_seconds"] == 3599
 
 
 def test_a_life_that_telenor_does_not_tell_is_a_condition(
@@ -260,7 +263,7 @@ def test_a_life_that_telenor_does_not_tell_is_a_condition(
     monkeypatch.setenv("GRACE_SECONDS", "60")
     monkeypatch.setenv("SCHEDULE_MINUTES", "1")
     world.telenor.knobs(expires_in_as="missing", issue="same-extended")
-    ran = terminal.run("doctor", "--json")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert because(ran.json, "P1") == "the same token gets a longer life and a token lives for 15 min at least"
     assert told(ran.json)["longer"] is None
 
@@ -275,7 +278,7 @@ def test_a_life_that_telenor_does_not_tell_is_a_condition(
 )
 def test_the_clock_is_held_against_telenors(world: World, terminal: Terminal, ahead_seconds: float, says: str) -> None:
     world.telenor.knobs(clock_ahead_seconds=ahead_seconds)
-    ran = terminal.run("doctor", "--json")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert abs(ran.json["clock_ahead_seconds"] + ahead_seconds) <= 0.5
     assert ran.json["answers"]["the clock"].startswith(says[:30])
     assert verdicts(ran.json) == ("++++++" if abs(ahead_seconds) < 5 else "?+++++")
@@ -283,7 +286,7 @@ def test_the_clock_is_held_against_telenors(world: World, terminal: Terminal, ah
 
 def test_a_clock_that_is_not_told_is_no_finding(world: World, terminal: Terminal) -> None:
     world.telenor.fault(operation="logout", status=401, body='{"code": 2}', headers={"Date": "soon"})
-    assert terminal.run("doctor", "--json").json["clock_ahead_seconds"] is None
+    assert terminal.run("--local", "doctor", "--json", "--yes").json["clock_ahead_seconds"] is None
 
 
 # VERIFY_URL
@@ -295,7 +298,7 @@ def test_a_verify_url_that_accepts_anything_is_told_and_not_relied_on(
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/_sandbox/state")
     world.run()
     world.telenor.knobs(issue="new-kills-old")
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert ran.json["verify_url"] == "accepts-a-made-up-token"
     assert told(ran.json)["harmed"] is True
 
@@ -306,7 +309,7 @@ def test_a_verify_url_that_refuses_every_token_puts_publication_at_risk(
     world.run()
     assert verify_url is None
     world.telenor.fault(operation="incidents", status=403)
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert ran.json["verify_url"] == "refuses-a-new-token"
     assert told(ran.json) == NEW
     assert verdicts(ran.json) == "+++++!"
@@ -318,7 +321,7 @@ def test_a_verify_url_that_says_nothing_is_told_and_not_relied_on(
 ) -> None:
     assert verify_url is None
     world.telenor.fault(operation="incidents", **fault)
-    ran = terminal.run("doctor", "--json")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert ran.json["verify_url"] == "no-clear-answer"
     assert told(ran.json) == NEW
 
@@ -327,7 +330,7 @@ def test_a_published_token_that_is_dead_already_is_told(world: World, terminal: 
     assert verify_url is None
     world.run()
     world.telenor.reset()
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert verdicts(ran.json) == "!+++++"
     assert "VERIFY_URL refuses the published token" in because(ran.json, "P1")
     assert told(ran.json)["harmed"] is False
@@ -339,7 +342,7 @@ def test_a_published_token_that_is_dead_already_is_told(world: World, terminal: 
 def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> None:
     world.run()
     world.put_credentials('{"client_id": "client-ø", "client_secret": "CANARY-wrong"}')
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert "Connect ID and Min Bedrift" in because(ran.json, "P1")
     assert verdicts(ran.json) == "!??++?"
     assert told(ran.json)["harmed"] is False
@@ -354,7 +357,7 @@ def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> No
 def test_tokens_that_nobody_can_use_are_ended_too(world: World, terminal: Terminal, trouble: dict[str, Any]) -> None:
     world.run()
     world.telenor.knobs(**trouble)
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert ran.status == 4
     assert "no token can be had" in because(ran.json, "P1")
     assert ran.json["tokens_obtained"] >= 1
@@ -365,7 +368,7 @@ def test_tokens_that_nobody_can_use_are_ended_too(world: World, terminal: Termin
 def test_an_outage_of_the_token_endpoint_is_a_finding(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.fault(operation="token", drop=True)
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json)["harmed"] is None
     assert because(ran.json, "P1").startswith("no token can be had: no answer from 127.0.0.1")
     assert len(world.labels()) == 1, "a rotation would fail too"
@@ -377,7 +380,7 @@ def test_an_outage_in_between_leaves_no_token_behind(world: World, terminal: Ter
     for _ in range(requests):
         world.telenor.fault(operation="token", delay_seconds=0.001, times=1)
     world.telenor.fault(operation="token", status=503)
-    ran = terminal.run("doctor", "--json")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json)["new"] is (None if requests == 1 else False)
     assert ran.json["tokens_left"] == 0
     assert world.live() == 0
@@ -392,7 +395,7 @@ def test_a_token_that_a_run_publishes_meanwhile_is_not_logged_out(
 ) -> None:
     world.telenor.knobs(issue="same")
     world.aws.fault(Meanwhile(operation="DescribeSecret", happens=lambda: world.run("rotate-now")), after=before)
-    ran = terminal.run("doctor")
+    ran = terminal.run("--local", "doctor")
     assert ran.status in {0, 4}
     if world.labels():
         assert world.is_current_live()
@@ -403,7 +406,7 @@ def test_a_superseded_token_that_is_handed_out_again_is_not_logged_out(world: Wo
     world.telenor.knobs(issue="new")
     second = world.run("rotate-now")["version_id"]
     world.telenor.knobs(issue="same")  # gives out the oldest that lives
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert "1 left alone" in ran.json["answers"]["tokens"]
     assert world.is_live(first)
     assert world.is_live(second)
@@ -414,7 +417,7 @@ def test_nothing_is_logged_out_that_cannot_be_compared(world: World, terminal: T
     world.run()
     good = {"DescribeSecret": 1, "GetSecretValue": 2}[operation]
     world.aws.fault(CallFault(operation=operation, code="AccessDeniedException"), times=99, after=good)
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert ran.json["tokens_left"] == 2
     assert [request.operation for request in world.telenor.requests].count("logout") == 1  # the made-up token's
     assert world.live() == 3
@@ -430,7 +433,7 @@ class InterruptedClock(FakeClock):
 def test_ctrl_c_leaves_no_token_behind(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     world.telenor.knobs(issue="same")
     monkeypatch.setattr(app, "clock", InterruptedClock())
-    assert terminal.run("doctor").status == 130
+    assert terminal.run("--local", "doctor").status == 130
     assert (world.issued(), world.live()) == (1, 0)
 
 
@@ -441,7 +444,7 @@ def test_it_does_not_ask_telenor_while_a_token_is_published_and_nobody_can_say_y
     world: World, terminal: Terminal
 ) -> None:
     world.run()
-    ran = terminal.run("doctor")
+    ran = terminal.run("--local", "doctor")
     assert ran.status == 2
     assert "A token is published and alive" in ran.err
     assert "add --yes" in ran.err
@@ -451,7 +454,7 @@ def test_it_does_not_ask_telenor_while_a_token_is_published_and_nobody_can_say_y
 @pytest.mark.parametrize("typed", ["no\n", "\n", "y\n", "\x04"])
 def test_anything_but_yes_is_no(world: World, terminal: Terminal, typed: str) -> None:
     world.run()
-    ran = terminal.run("doctor", typed=typed)
+    ran = terminal.run("--local", "doctor", typed=typed)
     assert ran.status == 1
     assert "Nothing was done." in ran.err
     assert world.issued() == 1
@@ -461,7 +464,7 @@ def test_anything_but_yes_is_no(world: World, terminal: Terminal, typed: str) ->
 def test_it_offers_to_rotate_where_the_published_token_was_ended(world: World, terminal: Terminal, answer: str) -> None:
     world.run()
     world.telenor.knobs(issue="new-kills-old")
-    ran = terminal.run("doctor", typed=f"yes\n{answer}\n")
+    ran = terminal.run("--local", "doctor", typed=f"yes\n{answer}\n")
     assert ran.status == 4
     assert "The published token was ended." in ran.err
     assert world.is_current_live() is (answer == "yes")
@@ -478,7 +481,7 @@ def test_a_superseded_token_hints_at_what_asking_would_do(
     world.telenor.knobs(issue=issue)
     world.run()
     world.run("rotate-now")
-    ran = terminal.run("doctor", typed="no\n")
+    ran = terminal.run("--local", "doctor", typed="no\n")
     assert says in " ".join(ran.err.split())
     assert world.is_current_live()
 
@@ -490,11 +493,11 @@ def test_a_superseded_token_whose_grace_is_over_hints_at_nothing(
     world.run()
     world.run("rotate-now")
     world.clock.advance(minutes=11)
-    assert "superseded" not in terminal.run("doctor", typed="no\n").err
+    assert "superseded" not in terminal.run("--local", "doctor", typed="no\n").err
 
 
 def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, terminal: Terminal) -> None:
     world.run()
     world.clock.advance(minutes=45)
-    ran = terminal.run("doctor", "--json", "--yes")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert verdicts(ran.json) == "++++!+"
