@@ -88,7 +88,9 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
 def test_apigees_other_shape_refuses_the_client_too(telenor: TelenorSandbox, clock: FakeClock) -> None:
     telenor.knobs(dialect="apigee", apigee_shape="ErrorCode")
     with Telenor(telenor.url, clock, app.logger) as job, pytest.raises(ClientRefusedError):
-        job.request_token(Credentials(CLIENT_ID, "wrong"), None, clock.now() + timedelta(minutes=2), on_unusable=pytest.fail)
+        job.request_token(
+            Credentials(CLIENT_ID, "wrong"), None, clock.now() + timedelta(minutes=2), on_unusable=pytest.fail
+        )
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -99,7 +101,10 @@ def test_a_spike_is_outlasted_and_a_quota_is_not_asked_again(
         with Telenor(telenor.url, clock, app.logger) as job:
             try:
                 job.request_token(
-                    Credentials(CLIENT_ID, CLIENT_SECRET), None, clock.now() + timedelta(minutes=2), on_unusable=pytest.fail
+                    Credentials(CLIENT_ID, CLIENT_SECRET),
+                    None,
+                    clock.now() + timedelta(minutes=2),
+                    on_unusable=pytest.fail,
                 )
             except TelenorError:
                 return -job.token_attempts
