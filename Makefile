@@ -53,10 +53,11 @@ prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years
 alarms: $(VENV)/.installed ## Try the page in every trouble and through healthy months, and print its margins
 	@$(PY) -m tests.infra.alarms.page
 
-lint: $(VENV)/.installed ## Check style and types: ruff, ruff format, mypy --strict
+lint: $(VENV)/.installed ## Check style, types and who imports whom: ruff, ruff format, mypy --strict, import-linter
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-logo
 
 docs: $(VENV)/.installed ## Check links, anchors and names in the documents
 	@$(PY) -m infra.docs
@@ -111,7 +112,7 @@ lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt an
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Each stamp is as new as its requirements, so that a second run installs nothing.
 $(VENV)/.installed: requirements-dev.txt
