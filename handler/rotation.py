@@ -248,7 +248,12 @@ def _verify(run: Run, token: Token) -> None:
 def _publish(run: Run, token: Token, unpublished: list[str]) -> None:
     """Store a token, and act on what became of that."""
     unpublished.remove(token.access_token)
-    match publish(run, token):
+    try:
+        publication = publish(run, token)
+    except Exception:
+        run.abandon("a defect of this job leaves open whether the new token was published")
+        raise
+    match publication:
         case Stored(entry):
             run.published_token = token.access_token
             run.report.outcome, run.report.has_published, run.report.is_refused = Outcome.ROTATED, True, False

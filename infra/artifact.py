@@ -1,11 +1,15 @@
 """The artifact that is deployed: handler/ and the pure-Python wheels of what it needs, the same bytes every time.
 
+It has bytecode for Lambda's Python where the machine that makes it has that Python: otherwise every cold start compiles
+the sources, since the folder that they run in cannot be written. It runs on any other Python all the same.
+
 `python -m infra.artifact --make DIRECTORY` makes it, `python -m infra.artifact DIRECTORY` says what is in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import io
 import os
@@ -25,7 +29,18 @@ FROM_THE_RUNTIME = {"boto3", "botocore", "python-dateutil", "s3transfer", "six"}
 # In handler/, what nothing of the job imports.
 OF_THE_TERMINAL = ("terminal", "__main__.py")
 
-ZIP_LIMIT_BYTES = 2_500_000
+ZIP_LIMIT_BYTES = 4_000_000
+
+# template.yaml: Runtime. What such a Python calls its bytecode (sys.implementation.cache_tag), and the folder in which
+# Lambda runs it, which stands in it so that the folder in which it was made does not.
+BYTECODE_TAG = "cpython-313"
+_LAMBDA_FOLDER = "/var/task"
+
+# PEP 552: bytes 4 to 7 of bytecode that names its source by hash, and that is taken without a look at the source.
+_UNCHECKED_HASH = (0b01).to_bytes(4, "little")
+
+# Where the Makefile has found Lambda's Python, or another one if there is none.
+_PYTHON_NAME = "PYTHON313"
 
 # The earliest time that a zip file can hold, in UTC.
 _TIMESTAMP = 315_532_800
@@ -58,6 +73,12 @@ def make(directory: Path) -> None:
         for listed in directory.glob(f"*.dist-info/{name}"):
             listed.unlink()
     copy_handler(directory)
+    if not add_bytecode(directory):
+        print(  # noqa: T201
+            f"Left out: the bytecode for {BYTECODE_TAG}. No Python 3.13 is here, so every cold start will compile "
+            f"the sources. Install one, or name it: make {_PYTHON_NAME}=/path/to/python3.13 build",
+            file=sys.stderr,
+        )
     for path in [directory, *directory.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
         os.utime(path, (_TIMESTAMP, _TIMESTAMP))
@@ -67,6 +88,32 @@ def copy_handler(directory: Path) -> None:
     """Copy what Lambda runs: the job without its terminal."""
     ignored = shutil.ignore_patterns("__pycache__", *OF_THE_TERMINAL)
     shutil.copytree(ROOT / "handler", directory / "handler", ignore=ignored)
+
+
+def add_bytecode(directory: Path) -> bool:
+    """Compile the sources for Lambda's Python; False if there is none here.
+
+    The same sources become the same bytes: a fresh process compiles them in the same order, with the same hash seed.
+    """
+    python = os.environ.get(_PYTHON_NAME) or shutil.which("python3.13") or sys.executable
+    with contextlib.suppress(OSError):
+        asked = subprocess.run(  # noqa: S603  our own words
+            [python, "-c", "import sys; print(sys.implementation.cache_tag)"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if asked.stdout.strip() == BYTECODE_TAG:
+            subprocess.run(  # noqa: S603  likewise
+                [
+                    *(python, "-P", "-m", "compileall", "-qq", "-f", "--invalidation-mode", "unchecked-hash"),
+                    *("-s", str(directory), "-p", _LAMBDA_FOLDER, str(directory)),
+                ],
+                env={"PYTHONHASHSEED": "0"},
+                check=True,
+            )
+            return True
+    return False
 
 
 def zipped(directory: Path) -> bytes:
@@ -83,16 +130,28 @@ def zipped(directory: Path) -> bytes:
 def faults(directory: Path) -> list[str]:
     """Return what must not be in an artifact, a sentence each."""
     files = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
-    compiled = [name for name in files if name.endswith((".so", ".pyd", ".pyc", ".dylib"))]
+    compiled = [name for name in files if name.endswith((".so", ".pyd", ".dylib"))]
+    bytecode = {name for name in files if name.endswith(".pyc")}
+    expected = {_bytecode_of(name) for name in files if name.endswith(".py")}
+    useless = sorted(bytecode - expected)
+    useless += sorted(n for n in bytecode & expected if (directory / n).read_bytes()[4:8] != _UNCHECKED_HASH)
+    missing = sorted(expected - bytecode) if bytecode else []
     stray = [name for name in files if name.partition("/")[0] in FROM_THE_RUNTIME | {"rich", "tests", "infra"}]
     stray += [name for name in files if name.startswith(tuple(f"handler/{part}" for part in OF_THE_TERMINAL))]
     size = len(zipped(directory))
     found = [f"{name} is compiled" for name in compiled] + [f"{name} does not belong here" for name in stray]
+    found += [f"{name} is bytecode that Lambda's Python would not take" for name in useless]
+    found += [f"{name} is missing, so that its source would be compiled at each start" for name in missing]
     if size > ZIP_LIMIT_BYTES:
         found.append(f"{size:,} bytes zipped are more than {ZIP_LIMIT_BYTES:,}")
     if "handler/app.py" not in files:
         found.append("handler/app.py is missing")
     return found
+
+
+def _bytecode_of(source: str) -> str:
+    folder, _, name = source.rpartition("/")
+    return f"{folder}{folder and '/'}__pycache__/{name.removesuffix('.py')}.{BYTECODE_TAG}.pyc"
 
 
 def describe(directory: Path) -> str:
@@ -105,6 +164,8 @@ def describe(directory: Path) -> str:
             sizes[top] = count + 1, size + path.stat().st_size
     lines = [f"{size:>10,} bytes {count:>5} files  {top}" for top, (count, size) in sorted(sizes.items())]
     content = zipped(directory)
+    bytecode = [path.stat().st_size for path in directory.rglob("*.pyc")]
+    lines.append(f"{sum(bytecode):>10,} bytes {len(bytecode):>5} files  of these are bytecode for {BYTECODE_TAG}")
     lines.append(f"{sum(size for _, size in sizes.values()):>10,} bytes in all")
     lines.append(f"{len(content):>10,} bytes zipped, sha256 {hashlib.sha256(content).hexdigest()}")
     return "\n".join(lines)

@@ -214,6 +214,12 @@ class World:
         result: dict[str, Any] = json.loads(json.dumps(answer))
         return result
 
+    def supersede(self) -> tuple[str, str]:
+        """Publish twice, a minute apart; return the version that is superseded and the one that is current."""
+        first = self.run("rotate-now")["version_id"]
+        self.clock.advance(minutes=1)
+        return first, self.run("rotate-now")["version_id"]
+
     def labels(self) -> dict[str, list[str]]:
         """Return the staging labels by version; a version without any is not listed, as on AWS."""
         stages = self.client.describe_secret(SecretId=_TOKEN_SECRET).get("VersionIdsToStages", {})

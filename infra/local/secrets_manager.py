@@ -246,11 +246,10 @@ class LocalSecretsManager:
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
         # Read whatever becomes of the call, and kept for whoever reads it again.
         environ["wsgi.input"] = io.BytesIO(Request(environ).get_data())
-        parameters = _parameters(environ)
+        parameters, agent = _parameters(environ), environ.get("HTTP_USER_AGENT", "")
         with self._lock:
-            self._calls.append((operation, environ.get("HTTP_USER_AGENT", "")))
-            queues = (self._fates[operation, parameters.get("SecretId")], self._fates[operation, None])
-            fate = next((queue.popleft() for queue in queues if queue), None)
+            self._calls.append((operation, agent))
+        fate = self._fate(operation, parameters, agent)
 
         def ask(*, writes_ago: int = 0, within_seconds: float = math.inf) -> Response:
             # One at a time: a write is atomic in Secrets Manager, and moto knows no locks.
@@ -261,6 +260,11 @@ class LocalSecretsManager:
 
         answer = fate.answer(environ, ask) if fate else ask()
         return answer(environ, start_response)
+
+    def _fate(self, operation: str, parameters: Mapping[str, Any], _agent: str) -> Fate | None:
+        with self._lock:
+            queues = (self._fates[operation, parameters.get("SecretId")], self._fates[operation, None])
+            return next((queue.popleft() for queue in queues if queue), None)
 
     def _asked(self, operation: str, environ: WSGIEnvironment, parameters: Mapping[str, Any]) -> Response:
         """Let moto answer, and remember how things were before a write."""
@@ -330,6 +334,13 @@ def _secret(parameters: Mapping[str, Any]) -> FakeSecret | None:
     secrets = moto.backends.get_backend("secretsmanager")[DEFAULT_ACCOUNT_ID][REGION].secrets
     secret = secrets.get(parameters.get("SecretId", ""))
     return secret if isinstance(secret, FakeSecret) else None
+
+
+def stages_of(secret_id: str) -> dict[str, frozenset[str]]:
+    """Return the labels of each version as they are, without a call."""
+    secret = _secret({"SecretId": secret_id})
+    versions = secret.versions if secret else {}
+    return {version_id: frozenset(version["version_stages"]) for version_id, version in versions.items()}
 
 
 def _state(secret: FakeSecret) -> tuple[dict[str, dict[str, Any]], str | None]:

@@ -1,20 +1,22 @@
-"""Values: what consumers get to read, and what a hand may have put there."""
+"""Values: what consumers get to read, and what somebody may have put there."""
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from handler.model import Entry, Ledger, StoredValue, Token, is_access_token, json_object
+from handler.model import Credentials, StoredValue, Token, is_access_token, json_object
 from tests.conftest import CANARY
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+BYTE_ORDER_MARK = "\ufeff"
 
 
 def stored(content: str) -> StoredValue:
-    return StoredValue("version", is_current=True, content=content)
+    return StoredValue("version", is_current=True, is_tracked=False, content=content)
 
 
 def test_the_document_is_a_standard_token_with_whole_seconds() -> None:
@@ -40,22 +42,55 @@ def test_what_is_no_token_document_has_no_token(content: str) -> None:
     assert stored(content).access_token is None
 
 
-@pytest.mark.parametrize("content", [CANARY, f'{{"token": "{CANARY}"}}', f"access_token={CANARY}&expires_in=1"])
-def test_a_token_that_a_hand_has_put_there_in_another_shape_is_recognised(content: str) -> None:
-    assert stored(content).holds(CANARY)
+def test_a_byte_order_mark_before_a_document_does_no_harm() -> None:
+    assert stored(f'{BYTE_ORDER_MARK}{{"access_token": "{CANARY}"}}').access_token == CANARY
 
 
-def test_a_token_that_json_writes_otherwise_is_recognised() -> None:
-    assert stored('{"access_token": "a\\u002fb"}').holds("a/b")
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("a/b", id="as it is"),
+        pytest.param(" a/b\n", id="with blanks around it"),
+        pytest.param("Authorization: Bearer a/b", id="as a header"),
+        pytest.param("access_token=a/b&expires_in=1", id="as a form"),
+        pytest.param('"a/b"', id="as a JSON string"),
+        pytest.param('"a\\/b"', id="as a JSON string, written otherwise"),
+        pytest.param('["x", "a/b"]', id="in a list"),
+        pytest.param('{"token": "a/b"}', id="under another name"),
+        pytest.param('{"token": {"value": ["a\\u002fb"]}}', id="deep in another shape, written otherwise"),
+        pytest.param('{"a\\u002fb": null}', id="as the name of a field"),
+        pytest.param('{"header": "Bearer a\\u002fb"}', id="within a text, written otherwise"),
+        pytest.param('{"access_token": ["a\\/b"]}', id="in a document that is none"),
+        pytest.param('{"access_token": "a\\u002fb"}', id="in a document, written otherwise"),
+        pytest.param(f'{BYTE_ORDER_MARK}{{"access_token": "a\\u002fb"}}', id="after a byte order mark"),
+        pytest.param(f'{BYTE_ORDER_MARK}["a\\/b"]', id="in another shape after a byte order mark"),
+        pytest.param(b"\x00\xffa/b\x80".decode("utf-8", errors="replace"), id="among bytes"),
+    ],
+)
+def test_a_token_is_recognised_in_whatever_somebody_has_put_there(content: str) -> None:
+    assert stored(content).holds("a/b")
 
 
-def test_another_token_is_not_recognised() -> None:
-    assert not stored(json.dumps({"access_token": CANARY})).holds("other")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "a-b",
+        json.dumps({"access_token": "other"}),
+        '{"a": 5, "b": [null, true, 1.5], "c": "a-b"}',
+        "[" * 50_000,
+        pytest.param(base64.b64encode(b"a/b").decode(), id="as base64, which nobody reads as a token"),
+        pytest.param('{"access_token": "other", "old": "a/b"}', id="beside the token that consumers take"),
+    ],
+)
+def test_another_token_is_not_recognised(content: str) -> None:
+    assert not stored(content).holds("a/b")
 
 
 @pytest.mark.parametrize("value", [None, True, "1795469400", -1, 10**15, float("nan"), float("inf"), 1, []])
 def test_a_time_that_is_none_is_no_time(value: object) -> None:
-    assert stored(json.dumps({"access_token": "x", "expires_at": value, "issued_at": value})).expires_at is None
+    content = stored(json.dumps({"access_token": "x", "expires_at": value, "issued_at": value}))
+    assert (content.expires_at, content.issued_at) == (None, None)
 
 
 def test_times_are_read() -> None:
@@ -76,32 +111,4 @@ def test_only_an_object_is_an_object(text: str) -> None:
 
 
 def test_nothing_secret_shows_in_a_repr() -> None:
-    assert CANARY not in repr(Token(CANARY, "Bearer", T0, T0)) + repr(stored(CANARY))
-
-
-LABELLED = Entry("old", T0, T0, ("LIVE_old",))
-
-
-def test_a_superseded_version_stays_in_the_ledger_if_it_has_a_label() -> None:
-    new = Entry("new", T0, T0, ("LIVE_new",))
-    assert Ledger(LABELLED).superseded_by(new) == Ledger(new, (LABELLED,))
-    assert Ledger(Entry("unlabelled")).superseded_by(new) == Ledger(new)
-    assert Ledger(None).superseded_by(new) == Ledger(new)
-
-
-def test_an_entry_is_found_by_its_version() -> None:
-    ledger = Ledger(Entry("current"), (LABELLED,))
-    assert (ledger.find("old"), ledger.find("current"), ledger.find("other")) == (LABELLED, Entry("current"), None)
-
-
-def test_a_version_that_is_published_again_is_in_the_ledger_once() -> None:
-    assert Ledger(Entry("new", labels=("LIVE_new",)), (LABELLED,)).superseded_by(LABELLED) == Ledger(
-        LABELLED, (Entry("new", labels=("LIVE_new",)),)
-    )
-
-
-def test_a_label_is_updated_where_its_version_is() -> None:
-    bare = Entry("old")
-    assert Ledger(bare).updated(LABELLED) == Ledger(LABELLED)
-    assert Ledger(None, (bare,)).updated(LABELLED) == Ledger(None, (LABELLED,))
-    assert Ledger(Entry("current")).updated(LABELLED) == Ledger(Entry("current"))
+    assert CANARY not in repr([Token(CANARY, "Bearer", T0, T0), stored(CANARY), Credentials("id", CANARY)])

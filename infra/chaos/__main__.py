@@ -1,0 +1,181 @@
+"""The job under every fault at once, over real sockets: `python -m infra.chaos`.
+
+Processes that are forked from one that has imported the handler run it against a Secrets Manager and Telenor's sandbox:
+overlapping, twice, and killed; every call of both servers may fail before or after its effect, reads lag, operators
+roll back. What both servers have seen is held against the promises. The exit status is 0 only if none was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from infra.chaos.designs import DESIGNS
+from infra.chaos.episode import LIFE_SECONDS, Episode, Stage
+from infra.chaos.judge import Violation, is_slow, violations
+from infra.chaos.stage import BASIC, TOKEN_MARK, Register, TelenorGate, WatchedSecretsManager
+from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from infra.chaos.history import History
+
+_LEADING_ELSEWHERE = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_MOST_TOLD = 20
+
+
+@dataclass
+class Tally:
+    """What came of all episodes."""
+
+    episodes: int = 0
+    runs: int = 0
+    killed: int = 0
+    failed: int = 0
+    slow: int = 0
+    hands: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    tokens: int = 0
+    published: int = 0
+    revoked: int = 0
+    violations: list[tuple[int, Violation]] = field(default_factory=list)
+
+    def add(self, seed: int, history: History, found: Sequence[Violation]) -> None:
+        """Count an episode."""
+        self.episodes += 1
+        self.runs += len(history.runs)
+        self.killed += sum(run.is_killed for run in history.runs)
+        self.slow += sum(is_slow(run) for run in history.runs)
+        self.failed += sum(run.failure is not None for run in history.runs)
+        self.hands += sum(state.by is None for state in history.states)
+        for run in history.runs:
+            self.faults += run.faults
+        self.tokens += len(history.expires_at)
+        self.published += len(history.values)
+        self.revoked += len(history.logouts)
+        self.violations += [(seed, violation) for violation in found]
+
+    def lines(self) -> Iterator[str]:
+        """Say it."""
+        yield f"episodes    {self.episodes:>7,}"
+        yield f"runs        {self.runs:>7,}   of which {self.killed:,} were killed, {self.failed:,} failed, {self.slow:,} were slow"
+        faults = ", ".join(f"{name} {count:,}" for name, count in self.faults.most_common())
+        yield f"faults      {self.faults.total():>7,}   {faults}"
+        yield f"roll-backs  {self.hands:>7,}"
+        yield f"tokens      {self.tokens:>7,}   of which {self.published:,} were published, {self.revoked:,} logged out"
+        kinds = Counter(violation.promise for _, violation in self.violations)
+        told = ", ".join(f"{promise} {count:,}" for promise, count in sorted(kinds.items()))
+        yield f"violations  {len(self.violations):>7,}   {told}".rstrip()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run episodes until the time is up; 0 says that no promise was broken."""
+    arguments = _arguments(argv)
+    for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
+        signal.signal(number, signal.default_int_handler)
+    try:
+        tally = run(
+            seed=arguments.seed,
+            seconds=arguments.seconds,
+            at_once=arguments.at_once,
+            episodes=arguments.episodes,
+            design=arguments.design,
+        )
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    for seed, violation in tally.violations[:_MOST_TOLD]:
+        print(f"{violation.promise}: {violation.how}\n    python -m infra.chaos --seed {seed} --episodes 1")  # noqa: T201
+    print(*tally.lines(), f"seed        {arguments.seed:>7}", sep="\n")  # noqa: T201
+    return 1 if tally.violations or not tally.runs else 0
+
+
+def run(*, seed: int, seconds: float, at_once: int, episodes: int | None = None, design: str | None = None) -> Tally:
+    """Play episodes side by side until the time is up, or as many as are asked for."""
+    for name in [name for name in os.environ if name.upper().startswith(_LEADING_ELSEWHERE)]:
+        del os.environ[name]
+    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    register, tally, end_at = Register(), Tally(), time.monotonic() + seconds
+    numbers = itertools.count(1)
+    with (
+        tempfile.TemporaryDirectory(prefix="chaos-") as logs,
+        WatchedSecretsManager(register) as aws,
+        TelenorSandbox(new_token=lambda: f"{TOKEN_MARK}{next(numbers)}-{secrets.token_urlsafe(16)}") as sandbox,
+        TelenorGate(sandbox, register) as gate,
+        ThreadPoolExecutor(at_once) as players,
+    ):
+        sandbox.knobs(lifetime_seconds=LIFE_SECONDS)
+        os.environ.update(aws.environment)
+        client = boto3.client("secretsmanager", config=Config(max_pool_connections=4 * at_once))
+        stage = Stage(register, gate, client, Path(logs), design)
+        seeds = itertools.count(seed) if episodes is None else iter(range(seed, seed + episodes))
+        playing: set[Future[None]] = set()
+        counting = threading.Lock()
+
+        def play(number: int) -> None:
+            episode = Episode(stage, number)
+            history = episode.play()
+            found = [*violations(history), *_leaks(episode.log())]
+            with counting:
+                tally.add(number, history, found)
+
+        for number in seeds:
+            if time.monotonic() >= end_at:
+                break
+            playing.add(players.submit(play, number))
+            if len(playing) >= at_once:
+                done, playing = wait(playing, return_when=FIRST_COMPLETED)
+                for each in done:
+                    each.result()
+        for each in playing:
+            each.result()
+    return tally
+
+
+def _leaks(log: str) -> Iterator[Violation]:
+    for secret in (TOKEN_MARK, DEMO_CLIENT_SECRET, BASIC):
+        if secret in log:
+            yield Violation("P4", "a secret is in the log")
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.chaos",
+        description="Run the handler over real sockets under faults of every kind, and hold what both servers have "
+        "seen against the promises. Nothing is kept, and nothing leaves this machine.",
+    )
+    parser.add_argument("--seconds", type=float, default=120, help="for how long episodes begin (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=None,
+        help="where to begin; the same seed draws the same events and faults, and the machine how they interleave",
+    )
+    parser.add_argument(
+        "--episodes", type=int, help="how many episodes at most (default: as many as there is time for)"
+    )
+    parser.add_argument("--at-once", type=int, default=8, help="how many episodes side by side (default: %(default)s)")
+    parser.add_argument("--design", choices=sorted(DESIGNS), help="a wrong design of the handler to try")
+    arguments = parser.parse_args(argv)
+    if arguments.seed is None:
+        arguments.seed = secrets.randbelow(1_000_000)
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""What both servers have seen of one episode, run by run.
+
+Of what the handler says of itself it takes one number: how many tokens it has said that it abandons.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EMERGENCY = "rotate-and-revoke-now"
+
+
+@dataclass(kw_only=True)
+class RunSeen:
+    """One invocation. Times are epoch seconds."""
+
+    name: str
+    request_id: str
+    action: str
+    began_at: float
+    ended_at: float | None = None
+    is_killed: bool = False
+    failure: str | None = None
+    """What it has raised, for whoever looks into it."""
+    is_calm: bool = False
+    """Whether it was one of those at the end, when nothing goes wrong any more."""
+    abandoned: int = 0
+    """How many tokens it has said that it leaves alive."""
+    faults: Counter[str] = field(default_factory=Counter)
+    """By operation."""
+    tokens: list[str] = field(default_factory=list)
+    """What Telenor has handed out to it, and it has heard."""
+    read_current_at: float | None = None
+    """When it last was told what is under AWSCURRENT."""
+    put_at: float | None = None
+    """When its first attempt to publish came in."""
+    left_alive: int = 0
+    """How many of its tokens were neither published nor dead when it ended."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The labels of the token secret by version, from a write on."""
+
+    at: float
+    by: RunSeen | None
+    """None: an operator."""
+    stages: Mapping[str, frozenset[str]]
+
+    @property
+    def current(self) -> str | None:
+        """The version that consumers read."""
+        return next((version for version, labels in self.stages.items() if "AWSCURRENT" in labels), None)
+
+    @property
+    def tracked(self) -> frozenset[str]:
+        """The versions in the ledger."""
+        return frozenset(
+            version for version, labels in self.stages.items() if any(label.startswith("LIVE_") for label in labels)
+        )
+
+    @property
+    def labels(self) -> int:
+        """How many labels there are, AWSCURRENT and AWSPREVIOUS apart."""
+        return sum(len(labels - {"AWSCURRENT", "AWSPREVIOUS"}) for labels in self.stages.values())
+
+
+@dataclass(frozen=True)
+class Logout:
+    """A logout that has ended a token."""
+
+    at: float
+    token: str
+    by: RunSeen | None
+    """None: another party."""
+    compared_at: float | None
+    """When that run had last been told what is under AWSCURRENT."""
+
+
+@dataclass
+class History:
+    """All of one episode."""
+
+    grace: float
+    life: float
+    runs: list[RunSeen] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    """The token of each version."""
+    expires_at: dict[str, float] = field(default_factory=dict)
+    """Of each token that Telenor has issued."""
+    logouts: list[Logout] = field(default_factory=list)
+    latest_tick: float = 0.0
+    """By how many seconds a scheduled run came too late at most: this machine has more to do than that."""
+    calm_from: float | None = None
+    ended_at: float | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)

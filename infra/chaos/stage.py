@@ -1,0 +1,254 @@
+"""Both servers, with weather before them, and a record of what they have seen of each run."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from werkzeug.wrappers import Request, Response
+
+from infra.chaos.history import Logout, State
+from infra.local.secrets_manager import LocalSecretsManager, stages_of
+from infra.local.server import LoopbackServer
+from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Self
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from infra.chaos.history import History, RunSeen
+    from infra.chaos.weather import Weather
+    from infra.local.secrets_manager import Fate
+
+TOKEN_MARK = "chaos-token-"  # noqa: S105  what every token begins with, to look for in the log
+CREDENTIALS = json.dumps({"client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET})
+BASIC = base64.b64encode(f"{DEMO_CLIENT_ID}:{DEMO_CLIENT_SECRET}".encode()).decode()
+
+_APP_ID = re.compile(r"\bapp/(\S+)")
+_PATIENCE_SECONDS = 10
+_OPERATIONS = {"token": "token", "logout": "logout", "incidents": "incidents"}
+
+
+class Watched:
+    """A run under way: what is recorded of it, and the weather that it meets."""
+
+    def __init__(self, history: History, run: RunSeen, weather: Weather) -> None:
+        self.history = history
+        self.run = run
+        self.weather = weather
+
+
+class Register:
+    """Which run each environment is at, and which episode each secret belongs to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: dict[str, Watched] = {}
+        self._histories: dict[str, History] = {}
+        self._hands: dict[str, float] = {}
+
+    def begin(self, environment: str, watched: Watched) -> None:
+        """Take note that an environment runs."""
+        with self._lock:
+            self._watched[environment] = watched
+
+    def end(self, environment: str) -> None:
+        """Take note that it has ended; a request of it that still comes in is nobody's."""
+        with self._lock:
+            self._watched.pop(environment, None)
+
+    def watched(self, environment: str) -> Watched | None:
+        """Return what an environment runs."""
+        with self._lock:
+            return self._watched.get(environment)
+
+    def enter(self, secret_id: str, history: History) -> None:
+        """Take note of an episode's token secret."""
+        with self._lock:
+            self._histories[secret_id] = history
+
+    def history(self, secret_id: str) -> History | None:
+        """Return the episode of a secret."""
+        with self._lock:
+            return self._histories.get(secret_id)
+
+    def forget(self, secret_id: str) -> None:
+        """Forget an episode."""
+        with self._lock:
+            self._histories.pop(secret_id, None)
+            self._hands.pop(secret_id, None)
+
+    def note_hand(self, secret_id: str) -> None:
+        """Take note that an operator acts now: no read lags behind that, or nobody could see it."""
+        with self._lock:
+            self._hands[secret_id] = time.time()
+
+    def seconds_since_hand(self, secret_id: str) -> float:
+        """Return how long ago an operator acted on a secret."""
+        with self._lock:
+            return time.time() - self._hands.get(secret_id, 0.0)
+
+
+class WatchedSecretsManager(LocalSecretsManager):
+    """Secrets Manager with weather, by the AWS_SDK_UA_APP_ID of each environment."""
+
+    def __init__(self, register: Register) -> None:
+        super().__init__()
+        self._register = register
+
+    def _fate(self, operation: str, parameters: Mapping[str, Any], agent: str) -> Fate | None:
+        watched = self._watched(agent)
+        if watched is None:
+            return None
+        secret_id = str(parameters.get("SecretId", ""))
+        with watched.history.lock:
+            if operation == "PutSecretValue":
+                watched.run.put_at = watched.run.put_at or time.time()
+            lag_seconds = self._register.seconds_since_hand(secret_id)
+            fate, is_fault = watched.weather.secrets_manager(operation, lag_seconds)
+            if is_fault:
+                watched.run.faults[operation] += 1
+        return fate
+
+    def _asked(self, operation: str, environ: WSGIEnvironment, parameters: Mapping[str, Any]) -> Response:
+        answer = super()._asked(operation, environ, parameters)
+        secret_id = str(parameters.get("SecretId", ""))
+        history = self._register.history(secret_id)
+        watched = self._watched(environ.get("HTTP_USER_AGENT", ""))
+        if history is None:
+            return answer
+        with history.lock:
+            if (
+                operation == "GetSecretValue"
+                and watched
+                and parameters.get("VersionStage", "AWSCURRENT") == "AWSCURRENT"
+            ):
+                watched.run.read_current_at = time.time()
+            stages = stages_of(secret_id)
+            # A read that lags sees another past in its place, which is no state of its own.
+            if operation not in {"GetSecretValue", "DescribeSecret"} and (
+                not history.states or history.states[-1].stages != stages
+            ):
+                if (token := _token_in(parameters)) is not None and answer.status_code == http.HTTPStatus.OK:
+                    history.values[json.loads(answer.get_data())["VersionId"]] = token
+                history.states.append(State(time.time(), watched.run if watched else None, stages))
+        return answer
+
+    def _watched(self, agent: str) -> Watched | None:
+        match = _APP_ID.search(agent)
+        return self._register.watched(match.group(1)) if match else None
+
+
+class TelenorGate:
+    """A proxy before the sandbox: `/<environment>/...` leads to it, through the weather of what runs there."""
+
+    def __init__(self, sandbox: TelenorSandbox, register: Register) -> None:
+        self._sandbox = sandbox
+        self._register = register
+        self._server = LoopbackServer(self._answer)
+
+    def __enter__(self) -> Self:
+        """Listen, and serve in threads."""
+        self._server.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop listening."""
+        self._server.__exit__(*exception)
+
+    def url(self, environment: str) -> str:
+        """Where an environment reaches Telenor."""
+        return f"{self._server.url}/{environment}"
+
+    def end(self, history: History, token: str) -> None:
+        """End a token as another party would."""
+        with history.lock:
+            self._ask("GET", "/oauth/v2/logout", {"Authorization": f"Bearer {token}"}, b"")
+            history.logouts.append(Logout(time.time(), token, None, None))
+
+    def is_live(self, token: str) -> bool:
+        """Tell whether Telenor accepts a token now."""
+        return self._sandbox.is_live(token)
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        body = request.get_data()
+        _, environment, path = request.path.split("/", 2)
+        operation = path.rpartition("/")[2]
+        watched = self._register.watched(environment)
+        if watched is None:
+            # What a killed run has sent is answered to nobody.
+            return Response(status=503)(environ, start_response)
+        with watched.history.lock:
+            fault, happens, when = watched.weather.telenor(operation)
+            if fault is not None:
+                watched.run.faults[operation] += 1
+        if happens and when == "before":
+            happens()
+        status, content_type, answer = 503, "text/plain", b""
+        if fault is None or fault.when == "after":
+            headers = {
+                name: value
+                for name in ("Authorization", "Content-Type", "Accept")
+                if (value := request.headers.get(name)) is not None
+            }
+            # One at a time in an episode, so that the record has the order of the effects.
+            with watched.history.lock:
+                status, content_type, answer = self._ask(request.method, f"/{path}", headers, body)
+                if status == http.HTTPStatus.OK:
+                    self._note(watched, operation, answer, headers, is_heard=fault is None)
+        if happens and when == "after":
+            happens()
+        if fault is None:
+            return Response(answer, status, content_type=content_type)(environ, start_response)
+        if fault.status is None:
+            # Shut down, not closed: werkzeug looks at the socket once more, and closes it itself.
+            with suppress(OSError):
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        return Response(fault.body, fault.status or 503, content_type="application/json")(environ, start_response)
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, bytes]:
+        address = urlsplit(self._sandbox.url)
+        connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=_PATIENCE_SECONDS)
+        try:
+            connection.request(method, path, body or None, dict(headers))
+            response = connection.getresponse()
+            return response.status, response.headers.get("Content-Type", "text/plain"), response.read()
+        finally:
+            connection.close()
+
+    def _note(
+        self,
+        watched: Watched,
+        operation: str,
+        answer: bytes,
+        headers: Mapping[str, str],
+        *,
+        is_heard: bool,
+    ) -> None:
+        now, history, run = time.time(), watched.history, watched.run
+        if operation == "token":
+            token = json.loads(answer)["access_token"]
+            history.expires_at[token] = now + history.life
+            if is_heard:
+                run.tokens.append(token)
+        elif operation == "logout":
+            token = headers["Authorization"].removeprefix("Bearer ")
+            history.logouts.append(Logout(now, token, run, run.read_current_at))
+
+
+def _token_in(parameters: Mapping[str, Any]) -> str | None:
+    try:
+        document = json.loads(parameters.get("SecretString", ""))
+    except ValueError:
+        return None
+    return document.get("access_token") if isinstance(document, dict) else None

@@ -1,0 +1,132 @@
+"""What goes wrong with the calls of one run, drawn call by call from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from infra.local.secrets_manager import CallFault, Fate, Lag, Meanwhile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+Moment = Literal["before", "after"]
+
+READS = frozenset({"GetSecretValue", "DescribeSecret"})
+
+LAG_SECONDS = 1.0
+"""How long a read may lag behind a write."""
+
+_STORM_LAG_SECONDS = 6.0
+"""In a storm, reads lag until the SDK has made all its attempts."""
+
+
+@dataclass(frozen=True)
+class TelenorFault:
+    """What becomes of one request to Telenor: no answer, or another one, before or after it has taken effect."""
+
+    when: Moment
+    status: int | None = None
+    """None: the connection is cut."""
+    body: str = ""
+
+
+_OUT = (
+    TelenorFault("before"),
+    TelenorFault("after"),
+    TelenorFault("before", 503),
+    TelenorFault("after", 503),
+    TelenorFault("before", 500, '{"code": 2}'),
+    TelenorFault("before", 429),
+    TelenorFault("before", 200, "<html>Back in a moment</html>"),
+)
+# A 401 that says nothing about the token: a missing API product, a missing header, an unknown code.
+_SAYS_NOTHING = tuple(
+    TelenorFault("before", 401, body)
+    for body in (
+        '{"code": 40103, "message": "No API product found"}',
+        '{"code": 6, "message": "Missing or bad Authorization header"}',
+        '{"fault": {"detail": {"errorcode": "oauth.v2.FailedToResolveAPIKey"}}}',
+        '{"code": 4711}',
+        "",
+    )
+)
+TELENOR_FAULTS = {
+    "token": (*_OUT, TelenorFault("before", 401, '{"code": 5}')),
+    # A 200 to a logout is Telenor's word that the token is dead.
+    "logout": tuple(fault for fault in _OUT if fault.status != 200) + _SAYS_NOTHING,  # noqa: PLR2004
+    "incidents": _OUT,
+}
+
+
+@dataclass
+class Weather:
+    """Decides what becomes of each call of one run; `share` of them go wrong."""
+
+    rng: Random
+    share: float = 0.0
+    is_storm: bool = False
+    """The first write lands and its answer is lost, the next attempts are refused, and reads lag."""
+    kill_at: int | None = None
+    """The number of the call at which the run is killed."""
+    kill: Callable[[], object] = lambda: None
+    hand_at: int | None = None
+    """The number of the call at which an operator acts."""
+    hand: Callable[[], object] = lambda: None
+    _calls: int = 0
+    _puts: int = field(default=0, init=False)
+
+    def secrets_manager(self, operation: str, lag_seconds: float) -> tuple[Fate | None, bool]:
+        """Return what becomes of a call to Secrets Manager, and whether that is a fault."""
+        fate = self._storm(operation, lag_seconds) if self.is_storm else self._fault(operation, lag_seconds)
+        happens, when = self._happens(operation)
+        if happens is None:
+            return fate, fate is not None
+        return Meanwhile(operation=operation, fate=fate, happens=happens, when=when), fate is not None
+
+    def telenor(self, operation: str) -> tuple[TelenorFault | None, Callable[[], object] | None, Moment]:
+        """Return what becomes of a request to Telenor, and what happens before or after it."""
+        fault = self.rng.choice(TELENOR_FAULTS[operation]) if self.rng.random() < self.share else None
+        return (fault, *self._happens(operation))
+
+    def _happens(self, operation: str) -> tuple[Callable[[], object] | None, Moment]:
+        self._calls += 1
+        when: Moment = self.rng.choice(("before", "after"))
+        if self._calls == self.kill_at:
+            return self.kill, when
+        # After a read at the earliest, and before a logout at the latest: where a run could miss it.
+        if self._calls == self.hand_at:
+            return self.hand, "before" if operation == "logout" else "after"
+        return None, when
+
+    def _storm(self, operation: str, lag_seconds: float) -> Fate | None:
+        if operation == "PutSecretValue":
+            self._puts += 1
+            if self._puts == 1:
+                return CallFault(operation=operation, when="after")
+            code = self.rng.choice(("ThrottlingException", "AccessDeniedException"))
+            return CallFault(operation=operation, code=code)
+        return self._lag(operation, min(lag_seconds, _STORM_LAG_SECONDS)) if self._puts else None
+
+    def _fault(self, operation: str, lag_seconds: float) -> Fate | None:
+        if self.rng.random() >= self.share:
+            return None
+        if operation in READS and self.rng.random() < 0.5:  # noqa: PLR2004  half of what goes wrong with reads
+            return self._lag(operation, min(lag_seconds, LAG_SECONDS))
+        when: Moment = self.rng.choice(("before", "after"))
+        return self.rng.choice(
+            (
+                CallFault(operation=operation, when=when),
+                CallFault(operation=operation, code="InternalServiceError", status=500, when=when),
+                CallFault(operation=operation, code="ThrottlingException"),
+                CallFault(operation=operation, code="AccessDeniedException"),
+            )
+        )
+
+    def _lag(self, operation: str, seconds: float) -> Fate | None:
+        if operation == "GetSecretValue":
+            return Lag(operation="GetSecretValue", writes=self.rng.randint(1, 3), within_seconds=seconds)
+        if operation == "DescribeSecret":
+            return Lag(operation="DescribeSecret", writes=self.rng.randint(1, 3), within_seconds=seconds)
+        return None

@@ -1,0 +1,255 @@
+"""What an answer means: each mistake in each dialect, wherever its code stands, and what says nothing at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from handler.answers import MEANINGS, Dialect, Reading, read, rows
+from handler.transport import Answer
+from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
+from tests.conftest import CANARY
+
+NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+
+
+def answer(status: int, body: object, **headers: str) -> Answer:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return Answer(status, NOW, NOW, {name.replace("_", "-"): value for name, value in headers.items()}, text)
+
+
+def code_of(status: int, body: object, **headers: str) -> str:
+    return read(answer(status, body, **headers)).meaning.code
+
+
+def fault(name: str) -> object:
+    return {"fault": {"faultstring": "in words", "detail": {"errorcode": name}}}
+
+
+# The same mistake has the same code in every dialect
+
+MISTAKES = [
+    ("credentials-refused", 401, {"code": 1}),
+    ("credentials-refused", 401, {"code": 9}),
+    ("credentials-refused", 401, {"code": 22}),
+    ("credentials-refused", 401, {"code": 40108}),
+    ("credentials-refused", 401, fault("oauth.v2.InvalidClientIdentifier")),
+    ("credentials-refused", 401, {"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}),
+    ("credentials-refused", 400, {"error": "invalid_client", "error_description": "no"}),
+    ("app-not-approved", 401, {"code": 5}),
+    ("app-not-approved", 401, fault("keymanagement.service.invalid_client-app_not_approved")),
+    ("authorization-missing", 401, {"code": 6}),
+    ("authorization-missing", 401, {"code": 40102}),
+    ("authorization-missing", 401, fault("oauth.v2.FailedToResolveAPIKey")),
+    ("grant-not-allowed", 401, {"code": 21}),
+    ("grant-not-allowed", 400, {"error": "unauthorized_client"}),
+    ("basic-not-allowed", 401, {"code": 40107}),
+    ("scope-refused", 403, {"code": 8}),
+    ("scope-refused", 403, {"code": 40301}),
+    ("scope-refused", 400, {"error": "invalid_scope"}),
+    ("token-dead", 401, {"code": 2}),
+    ("token-dead", 401, {"code": 40105}),
+    ("token-dead", 401, {"code": "40106"}),
+    ("token-dead", 401, fault("keymanagement.service.invalid_access_token")),
+    ("token-dead", 401, fault("keymanagement.service.access_token_expired")),
+    ("token-dead", 401, fault("keymanagement.service.access_token_not_approved")),
+    ("token-dead", 401, fault("oauth.v2.InvalidAccessToken")),
+    ("token-dead", 401, {"error": "invalid_token"}),
+    ("api-product-missing", 401, {"code": 40103}),
+    ("api-product-missing", 401, fault("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound")),
+    ("resource-unknown", 401, {"code": 40101}),
+    ("resource-unknown", 404, {"code": 40401}),
+    ("resource-unknown", 404, {"code": 4042000}),
+    ("resource-unknown", 404, fault("messaging.adaptors.http.flow.ApplicationNotFound")),
+    ("request-malformed", 400, {"code": 2}),
+    ("request-malformed", 400, {"error": "invalid_request"}),
+    ("request-malformed", 400, {"error": "unsupported_grant_type"}),
+    ("request-foreign", 401, {"code": 4}),
+    ("request-foreign", 401, {"code": 7}),
+    ("request-foreign", 403, {"code": 12}),
+    ("request-foreign", 403, {"code": 15}),
+    ("rate-quota", 429, {"code": 42901}),
+    ("rate-quota", 429, fault("policies.ratelimit.QuotaViolation")),
+    ("rate-spike", 429, {"code": 42902}),
+    ("rate-spike", 429, fault("policies.ratelimit.SpikeArrestViolation")),
+    ("telenor-internal", 500, {"code": 2}),
+    ("telenor-internal", 500, {"code": 50002}),
+    ("telenor-internal", 500, {"code": 500100}),
+    ("telenor-internal", 503, {"error": "temporarily_unavailable"}),
+    ("app-attributes-invalid", 500, {"code": 16}),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "body"), MISTAKES)
+def test_a_mistake_has_one_code_in_every_dialect(code: str, status: int, body: object) -> None:
+    assert code_of(status, body) == code
+
+
+@pytest.mark.parametrize("error", ApiError)
+@pytest.mark.parametrize("shape", [shape for shape in ERROR_SHAPES if shape != "none"])
+def test_every_error_of_the_reference_is_read_in_whatever_shape_it_comes(error: ApiError, shape: str) -> None:
+    reading = read(answer(error.status, ERROR_SHAPES[shape](error)))
+    assert (reading.dialect, reading.said) == (Dialect.REFERENCE, str(error.code))
+    assert (error.status, error.code) in reading.meaning.reference
+
+
+def test_the_table_has_the_whole_reference_and_no_more() -> None:
+    known = [row for meaning in MEANINGS for row in meaning.reference]
+    assert sorted(known) == sorted((error.status, error.code) for error in ApiError)
+
+
+def test_no_code_of_a_dialect_means_two_things() -> None:
+    for column in ("reference", "gateway", "apigee", "oauth"):
+        said = [code for meaning in MEANINGS for code in getattr(meaning, column)]
+        assert len(said) == len(set(said))
+
+
+def test_the_table_can_be_listed_for_people() -> None:
+    listed = {meaning.code: (meaning, said) for meaning, said in rows()}
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)+", code) and meaning.advice for code, (meaning, _) in listed.items())
+    assert {meaning.code for meaning, _ in listed.values() if meaning.passes} == {
+        *("rate-quota", "rate-spike", "telenor-internal")
+    }
+    assert listed["rate-quota"][1] == {
+        Dialect.REFERENCE: "",
+        Dialect.GATEWAY: "42901",
+        Dialect.APIGEE: "policies.ratelimit.QuotaViolation",
+        Dialect.OAUTH: "",
+    }
+    assert listed["request-foreign"][1][Dialect.REFERENCE] == "401 code 4, 401 code 7, 403 code 12, 403 code 15"
+
+
+# A code is found wherever it stands
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"a": {"b": [{"c": {"d": {"code": 40108}}}]}}',
+        '{"code": 401, "errors": [{"code": "40108"}]}',
+        '{"errorCode": "40108"}',
+        '{"error-code":40108}',
+        "<error><code>40108</code></error>",
+        '<error code="40108"/>',
+        "errorCode=40108&message=no",
+        "Error code 40108 - Invalid client id or secret",
+        'upstream said: "{\\"code\\": 40108}"',
+        "\ufeff  code: 40108",
+    ],
+)
+def test_a_number_is_found_in_json_xml_a_form_and_text(body: str) -> None:
+    assert read(answer(401, body)) == Reading(read(answer(401, {"code": 40108})).meaning, Dialect.GATEWAY, "40108")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"status": 401, "details": {"error": "invalid_client"}}',
+        '{"code": "invalid_client"}',
+        "<OAuth><error>invalid_client</error></OAuth>",
+        "error=invalid_client&error_description=no",
+        "Error: invalid_client",
+    ],
+)
+def test_a_word_is_found_in_json_xml_a_form_and_text(body: str) -> None:
+    assert (read(answer(401, body)).dialect, code_of(401, body)) == (Dialect.OAUTH, "credentials-refused")
+
+
+def test_apigees_name_is_found_in_plain_text() -> None:
+    assert code_of(401, "Fault: oauth.v2.InvalidClientIdentifier.") == "credentials-refused"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        'Bearer error="invalid_token"',
+        'Bearer realm="telenor", error="invalid_token", error_description="expired"',
+        "Basic realm=x, Bearer error=invalid_token",
+    ],
+)
+def test_the_word_of_a_bearer_challenge_counts(header: str) -> None:
+    assert code_of(401, "", WWW_Authenticate=header) == "token-dead"
+
+
+@pytest.mark.parametrize("header", ['Basic realm="error=invalid_token"', 'Basic error="invalid_token"', "Bearer"])
+def test_the_words_of_another_challenge_do_not(header: str) -> None:
+    assert code_of(401, "", WWW_Authenticate=header) == "answer-unknown"
+
+
+def test_both_shapes_of_apigee_are_told_from_oauths() -> None:
+    for body in (fault("oauth.v2.InvalidAccessToken"), {"ErrorCode": "invalid_client", "Error": "no"}):
+        assert read(answer(401, body)).dialect is Dialect.APIGEE
+    assert read(answer(401, {"error": "invalid_client"})).dialect is Dialect.OAUTH
+
+
+# What speaks in two dialects, and what says nothing
+
+APIGEES_CHALLENGE = 'Bearer realm="null",error="invalid_token",error_description="{0}: in words"'
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound", "api-product-missing"),
+        ("keymanagement.service.something_new", "answer-unknown"),
+        ("keymanagement.service.invalid_access_token", "token-dead"),
+    ],
+)
+def test_apigees_own_code_counts_and_not_the_challenge_that_it_always_sends(name: str, code: str) -> None:
+    challenge = APIGEES_CHALLENGE.format(name)
+    assert code_of(401, fault(name), WWW_Authenticate=challenge) == code
+    assert code_of(401, "", WWW_Authenticate=challenge) == code
+
+
+def test_a_code_of_the_gateway_that_is_new_does_not_make_a_token_dead() -> None:
+    assert read(answer(401, {"code": 40199, "error": "invalid_token"})) == Reading(
+        read(answer(401, "")).meaning, Dialect.GATEWAY, "40199"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, ""),
+        (401, "\x00\xff"),
+        (401, {"code": 401}),
+        (401, {"code": 3}),
+        (401, {"statusCode": 22}),
+        (401, {"code": None}),
+        (401, {"error": "denied"}),
+        (401, {"message": "invalid_token"}),
+        (401, {"last_error": "invalid_token"}),
+        (401, "decoder 22"),
+        (401, "<html><title>401</title>Error 2</html>"),
+        (403, {"code": 22}),
+        (404, "<html>nothing here</html>"),
+        (302, ""),
+    ],
+)
+def test_what_no_dialect_says_is_unknown(status: int, body: object) -> None:
+    reading = read(answer(status, body))
+    assert (reading.meaning.code, reading.dialect, reading.said) == ("answer-unknown", None, None)
+    assert not reading.meaning.passes
+
+
+@pytest.mark.parametrize(
+    ("status", "passes"), [(429, True), (500, True), (502, True), (503, True), (504, True), (501, False)]
+)
+def test_an_unknown_answer_passes_if_its_status_does(status: int, passes: bool) -> None:
+    assert read(answer(status, "<html>Sorry</html>")).meaning.passes is passes
+
+
+def test_nothing_that_is_not_in_the_table_is_shown() -> None:
+    reading = read(answer(401, fault(f"oauth.v2.{CANARY}")))
+    assert (reading.dialect, reading.said) == (Dialect.APIGEE, None)
+    assert CANARY not in repr(reading)
+    assert CANARY not in repr(answer(401, CANARY, Set_Cookie=CANARY))
+
+
+def test_a_long_text_is_read_in_no_time_that_matters() -> None:
+    """Each expression is run over what an enemy could send, 64 KiB of it; a slow one would hang here."""
+    for piece in ("error ", "error_code=", "code=a_", "a_", "oauth.v2.", "Bearer error=", "code''''''''"):
+        read(answer(401, piece * (65_536 // len(piece)), WWW_Authenticate=piece * 1000))

@@ -1,0 +1,252 @@
+"""The ledger: labels to entries and back, and which of two versions came later."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from handler.ledger import LABEL_QUOTA, Entry, Ledger, entered_again, ledger_from, new_entry
+
+T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+DIES = datetime(2026, 11, 23, 22, 29, 59, tzinfo=UTC)
+ID = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
+OTHER = "9b2d1c40-0000-4000-8000-000000000001"
+LABEL = f"LIVE_20261123T213000Z_20261123T222959Z_{ID}"
+SHORT = "LIVE_20261123T213000Z_20261123T222959Z_3fa85f64"
+LATER = f"LIVE_20261123T214000Z_20261123T222959Z_{ID}"
+
+
+def at(**time: float) -> datetime:
+    return T0 + timedelta(**time)
+
+
+def live(name: str, published_at: datetime = T0) -> Entry:
+    return new_entry(name, published_at, published_at + timedelta(hours=1))
+
+
+def current_of(*labels: str, now: datetime = T0) -> Entry:
+    current = ledger_from({ID: ["AWSCURRENT", *labels]}, now).current
+    assert current is not None
+    return current
+
+
+# Labels
+
+
+def test_a_label_names_the_times_and_the_whole_version() -> None:
+    assert new_entry(ID, T0, DIES) == Entry(ID, T0, DIES, (LABEL,), T0)
+
+
+def test_the_expiry_is_rounded_down_so_that_no_life_is_promised_that_is_not_there() -> None:
+    assert new_entry(ID, T0, DIES + timedelta(milliseconds=999)).expires_at == DIES
+
+
+def test_what_a_label_says_is_read_back() -> None:
+    assert current_of(LABEL) == new_entry(ID, T0, DIES)
+
+
+def test_a_label_of_the_first_version_is_read_just_as_well() -> None:
+    assert current_of(SHORT) == Entry(ID, T0, DIES, (SHORT,), T0)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "LIVE_",
+        "LIVE_by_hand",
+        "LIVE_20261123T213000Z_20261123T222959Z",
+        "LIVE_20261123T213000Z_20261123T222959Z_",
+        "LIVE_20261323T213000Z_20261123T222959Z_3fa85f64",
+        "LIVE_20261123T213000Z_20261123T222960Z_3fa85f64",
+        "LIVE_00010101T000000Z_99991231T235959Z_3fa85f64",
+        "LIVE_20261123T213000Z_99991231T235959Z_3fa85f64",
+        "LIVE_\uff12\uff10261123T213000Z_20261123T222959Z_3fa85f64",
+    ],
+)
+def test_a_label_that_nobody_can_read_is_tracked_without_times(label: str) -> None:
+    entry = current_of(label)
+    assert entry == Entry(ID, labels=(label,))
+    assert entry.is_tracked
+
+
+@pytest.mark.parametrize(
+    ("now", "is_readable"),
+    [
+        pytest.param(at(minutes=-1), True, id="a minute ahead is what two clocks may differ by"),
+        pytest.param(at(minutes=-1, microseconds=-1), False, id="more than a minute ahead is unreadable"),
+        pytest.param(at(days=-400), False, id="so is another year"),
+    ],
+)
+def test_a_label_from_the_future_is_unreadable(now: datetime, is_readable: bool) -> None:
+    assert (current_of(LABEL, now=now).published_at == T0) is is_readable
+
+
+def test_a_label_from_the_future_is_not_passed_on_to_the_next_publication() -> None:
+    ledger = ledger_from({ID: ["AWSCURRENT", LABEL]}, at(hours=-1))
+    assert ledger.next_publication(at(hours=-1)) == at(hours=-1)
+
+
+@pytest.mark.parametrize("labels", [(LABEL, LATER), (LATER, LABEL), (SHORT, LATER)])
+def test_of_two_labels_the_later_publication_counts_and_the_first_is_known(labels: tuple[str, ...]) -> None:
+    entry = current_of(*labels, now=at(minutes=10))
+    assert (entry.published_at, entry.first_published_at) == (at(minutes=10), T0)
+    assert entry.labels == tuple(sorted(labels))
+
+
+def test_of_two_labels_one_of_which_nobody_can_read_the_other_counts() -> None:
+    entry = current_of("LIVE_by_hand", LABEL)
+    assert (entry.published_at, len(entry.labels)) == (T0, 2)
+
+
+def test_of_two_expiries_the_careful_reading_counts() -> None:
+    longer = f"LIVE_20261123T213000Z_20261123T230000Z_{ID}"
+    assert current_of(LABEL, longer).expires_at == DIES
+    (superseded,) = ledger_from({ID: [LABEL, longer]}, T0).superseded
+    assert superseded.expires_at == datetime(2026, 11, 23, 23, 0, tzinfo=UTC)
+
+
+def test_a_version_that_is_entered_again_has_a_label_for_each_time() -> None:
+    again = entered_again(new_entry(ID, T0, DIES), at(minutes=10), DIES)
+    assert again == Entry(ID, at(minutes=10), DIES, (LABEL, LATER), T0)
+    assert again == current_of(*again.labels, now=at(minutes=10))
+
+
+def test_a_version_without_a_readable_label_is_entered_for_the_first_time() -> None:
+    again = entered_again(Entry(ID, labels=("LIVE_by_hand",)), T0, DIES)
+    assert again == Entry(ID, T0, DIES, ("LIVE_by_hand", LABEL), T0)
+
+
+# What a description says
+
+
+def test_a_secret_without_a_value_has_an_empty_ledger() -> None:
+    assert ledger_from({}, T0) == Ledger(None)
+
+
+def test_superseded_versions_are_those_with_a_label_the_oldest_first() -> None:
+    middle, unreadable = live("middle", at(minutes=1)), Entry("unreadable", labels=("LIVE_",))
+    ledger = ledger_from(
+        {
+            "new": ["AWSCURRENT", *live("new", at(minutes=2)).labels],
+            "middle": ["AWSPREVIOUS", *middle.labels],
+            "old": list(live("old").labels),
+            "unreadable": ["LIVE_"],
+            "settled": ["theirs"],
+        },
+        at(minutes=2),
+    )
+    assert ledger.current == live("new", at(minutes=2))
+    assert [entry.version_id for entry in ledger.superseded] == ["unreadable", "old", "middle"]
+    assert ledger.superseded[0] == unreadable
+    assert [entry.was_current_last for entry in ledger.superseded] == [False, False, True]
+
+
+def test_labels_of_others_are_counted_wherever_they_are() -> None:
+    ledger = ledger_from(
+        {ID: ["AWSCURRENT", LABEL, "theirs"], OTHER: ["AWSPREVIOUS", "a", "b"], "third": ["c"]},
+        T0,
+    )
+    assert (ledger.other_labels, ledger.size, ledger.superseded) == (4, 5, ())
+
+
+@pytest.mark.parametrize(
+    ("labels", "has_current", "has_room"),
+    [
+        # One for the new version, AWSCURRENT for it, and AWSPREVIOUS for the one before it.
+        (LABEL_QUOTA - 3, True, True),
+        (LABEL_QUOTA - 2, True, False),
+        (LABEL_QUOTA - 2, False, True),
+        (LABEL_QUOTA - 1, False, False),
+    ],
+)
+def test_a_secret_has_room_for_twenty_labels(labels: int, has_current: bool, has_room: bool) -> None:
+    current = live("current") if has_current else None
+    assert Ledger(current, other_labels=labels - (1 if has_current else 0)).has_room is has_room
+
+
+# The order of publications
+
+
+@pytest.mark.parametrize(
+    ("now", "published_at"),
+    [
+        pytest.param(T0, T0, id="a whole second is taken as it is"),
+        pytest.param(at(microseconds=1), at(seconds=1), id="rounded up, so that no grace is cut short"),
+        pytest.param(at(seconds=1, microseconds=-1), at(seconds=1), id="however little is missing"),
+    ],
+)
+def test_a_publication_is_dated_by_the_second(now: datetime, published_at: datetime) -> None:
+    assert Ledger(None).next_publication(now) == published_at
+
+
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        pytest.param(Ledger(live("current")), id="the current one"),
+        pytest.param(Ledger(live("current", at(hours=-1)), (live("newer"),)), id="a superseded one"),
+        pytest.param(Ledger(None, (live("newer"),)), id="where nothing is current"),
+    ],
+)
+@pytest.mark.parametrize("now", [T0, at(seconds=-30), at(days=-1), at(milliseconds=300)])
+def test_the_next_publication_is_later_than_every_other_whatever_the_clock_says(ledger: Ledger, now: datetime) -> None:
+    assert ledger.next_publication(now) == at(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("current", "is_in_order"),
+    [
+        (None, True),
+        (Entry("current"), True),
+        (live("current", at(seconds=1)), True),
+        pytest.param(live("current"), False, id="a tie tells nothing"),
+        (live("current", at(seconds=-1)), False),
+    ],
+)
+def test_a_ledger_is_in_order_where_the_current_version_came_last(current: Entry | None, is_in_order: bool) -> None:
+    assert Ledger(current, (Entry("unreadable", labels=("LIVE_",)), live("other"))).is_in_order is is_in_order
+
+
+# What changes
+
+
+def test_a_superseded_version_stays_in_the_ledger_if_it_has_a_label() -> None:
+    old, new = live("old"), live("new", at(minutes=1))
+    (superseded,) = Ledger(old).superseded_by(new).superseded
+    assert (superseded.version_id, superseded.labels, superseded.was_current_last) == ("old", old.labels, True)
+    assert Ledger(Entry("unlabelled")).superseded_by(new) == Ledger(new)
+    assert Ledger(None).superseded_by(new) == Ledger(new)
+
+
+def test_only_the_version_that_was_current_last_is_the_previous_one() -> None:
+    before = Ledger(None).superseded_by(live("first")).superseded_by(live("second", at(minutes=1)))
+    after = before.superseded_by(live("third", at(minutes=2)))
+    assert [(entry.version_id, entry.was_current_last) for entry in after.superseded] == [
+        ("first", False),
+        ("second", True),
+    ]
+
+
+def test_a_version_that_is_published_again_is_in_the_ledger_once() -> None:
+    old, new = live("old"), live("new", at(minutes=1))
+    ledger = Ledger(new, (old,)).superseded_by(old)
+    assert (ledger.current, [entry.version_id for entry in ledger.superseded]) == (old, ["new"])
+
+
+def test_an_entry_is_found_by_its_version() -> None:
+    ledger = Ledger(Entry("current"), (live("old"),))
+    assert (ledger.find("old"), ledger.find("current"), ledger.find("other")) == (live("old"), Entry("current"), None)
+
+
+def test_a_settled_version_is_out() -> None:
+    assert Ledger(live("current"), (live("old"),)).without(live("old")) == Ledger(live("current"))
+
+
+def test_a_label_is_updated_where_its_version_is() -> None:
+    assert Ledger(Entry("old")).updated(live("old")) == Ledger(live("old"))
+    assert Ledger(None, (Entry("old"),)).updated(live("old")) == Ledger(None, (live("old"),))
+
+
+def test_a_version_that_gets_its_label_back_is_in_its_place_again() -> None:
+    ledger = Ledger(live("current", at(minutes=2)), (live("middle", at(minutes=1)),)).updated(live("old"))
+    assert [entry.version_id for entry in ledger.entries] == ["old", "middle", "current"]

@@ -1,0 +1,513 @@
+"""Logging out what is over: after its grace, at once, to make room, and never what is in use."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handler.errors import LabelsExhaustedError, PublicationRefusedError, TelenorRefusedError, TelenorUnavailableError
+from infra.local.secrets_manager import CallFault, Meanwhile
+from tests.conftest import CANARY
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+
+DENIED = "AccessDeniedException"
+NOT_FOUND = "ResourceNotFoundException"
+
+
+def operations(world: World) -> list[str | None]:
+    return [request.operation for request in world.telenor.requests]
+
+
+# After the grace
+
+
+def test_a_superseded_token_survives_its_grace_and_no_longer(world: World) -> None:
+    first = world.run()["version_id"]
+    world.clock.advance(minutes=1)
+    second = world.run("rotate-now")
+    assert (second["revoked"], second["pending_revocations"]) == ([], 1)
+    world.clock.advance(seconds=599)
+    assert world.run()["revoked"] == []
+    assert world.is_live(first)
+    world.clock.advance(seconds=1)
+    third = world.run()
+    assert (third["outcome"], third["revoked"], third["pending_revocations"]) == ("not-due", [first], 0)
+    assert not world.is_live(first)
+    assert world.tracked() == {second["version_id"]}
+    assert world.is_current_live()
+
+
+def test_the_grace_counts_from_the_label_where_two_publications_share_a_second(world: World) -> None:
+    first = world.run()["version_id"]
+    world.run("rotate-now")
+    world.clock.advance(seconds=600)
+    assert world.run()["revoked"] == []
+    world.clock.advance(seconds=1)
+    assert world.run()["revoked"] == [first]
+
+
+def test_a_run_that_rotates_also_revokes_what_has_had_its_grace(world: World) -> None:
+    first, second = world.supersede()
+    world.clock.advance(minutes=30)
+    third = world.run()
+    assert (third["outcome"], third["revoked"], third["pending_revocations"]) == ("rotated", [first], 1)
+    assert (world.is_live(first), world.is_live(second)) == (False, True)
+
+
+def test_without_a_grace_the_previous_token_dies_in_the_run_that_replaces_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRACE_SECONDS", "0")
+    first = world.run()["version_id"]
+    world.clock.advance(milliseconds=300)
+    assert world.run("rotate-now")["revoked"] == [first]
+    assert world.live() == 1
+    assert world.is_current_live()
+
+
+def test_an_expired_token_is_forgotten_without_a_logout(world: World) -> None:
+    world.supersede()
+    world.clock.advance(hours=1)
+    result = world.run()
+    assert (result["revoked"], result["pending_revocations"]) == ([], 0)
+    assert world.tracked() == {result["version_id"]}
+    assert operations(world) == ["token"] * 3
+
+
+def test_a_dead_token_whose_label_sticks_is_neither_logged_out_nor_counted(world: World) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=59, seconds=30)
+    world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code=DENIED))
+    result = world.run()
+    assert (result["revoked"], result["pending_revocations"]) == ([], 2)
+    assert "label-not-removed" in world.seen.codes()
+    assert "logout" not in operations(world)
+    assert first in world.tracked()
+    assert world.run()["pending_revocations"] == 1
+
+
+@pytest.mark.parametrize("label", ["LIVE_", "LIVE_by_hand", "LIVE_20269999T000000Z_20261123T222959Z_3fa85f64"])
+def test_a_superseded_token_with_an_unreadable_label_is_revoked_after_the_grace(world: World, label: str) -> None:
+    first, second = world.supersede()
+    world.unlabel(first)
+    world.label(first, label)
+    assert world.run()["revoked"] == []
+    world.clock.advance(minutes=10)
+    assert world.run()["revoked"] == [first]
+    assert world.tracked() == {second}
+
+
+def test_a_tracked_version_that_holds_no_token_is_forgotten(world: World) -> None:
+    version_id = world.put("by hand")
+    world.label(version_id, "LIVE_by_hand")
+    world.run()
+    world.clock.advance(minutes=10)
+    assert world.run()["pending_revocations"] == 0
+    assert world.seen.metrics()["TokenRevoked"] == 0
+
+
+# At once
+
+
+def test_a_leak_ends_every_other_token_at_once(world: World) -> None:
+    versions = [world.run("rotate-now")["version_id"] for _ in range(3)]
+    result = world.run("rotate-and-revoke-now")
+    assert (result["outcome"], result["reason"], result["pending_revocations"]) == ("rotated", "leaked", 0)
+    assert set(result["revoked"]) == set(versions)
+    assert world.live() == 1
+    assert world.is_current_live()
+
+
+def test_a_leak_ends_also_a_token_that_was_rolled_back(world: World) -> None:
+    first, second = world.supersede()
+    world.roll_back_to(first)
+    assert set(world.run("rotate-and-revoke-now")["revoked"]) == {first, second}
+    assert world.live() == 1
+
+
+def test_a_leak_event_that_is_delivered_again_ends_what_it_could_not_end_before(world: World) -> None:
+    request_id = str(uuid.uuid4())
+    first = world.run()["version_id"]
+    world.telenor.fault(operation="logout", status=503)
+    assert world.run("rotate-and-revoke-now", request_id=request_id)["revoked"] == []
+    world.telenor.clear_faults()
+    assert world.run("rotate-and-revoke-now", request_id=request_id)["revoked"] == [first]
+    assert world.issued() == 2
+
+
+def test_a_leak_event_that_is_delivered_after_a_later_rotation_respects_the_grace(world: World) -> None:
+    request_id = str(uuid.uuid4())
+    world.run()
+    world.run("rotate-and-revoke-now", request_id=request_id)
+    world.clock.advance(seconds=5)
+    current = world.run("rotate-now")["version_id"]
+    world.clock.advance(seconds=2)
+    result = world.run("rotate-and-revoke-now", request_id=request_id)
+    assert (result["outcome"], result["version_id"], result["revoked"]) == ("not-due", current, [])
+    assert world.is_live(request_id)
+    assert world.is_current_live()
+
+
+def test_a_repeated_leak_event_whose_version_is_revoked_already_spares_the_current_token(world: World) -> None:
+    request_id = str(uuid.uuid4())
+    world.run("rotate-and-revoke-now", request_id=request_id)
+    world.clock.advance(seconds=5)
+    current = world.run("rotate-and-revoke-now")["version_id"]
+    assert world.tracked() == {current}
+    result = world.run("rotate-and-revoke-now", request_id=request_id)
+    assert (result["version_id"], result["revoked"]) == (current, [])
+    assert world.live() == 1
+    assert world.is_current_live()
+
+
+def test_a_leak_event_that_gets_no_token_and_cannot_tell_whether_it_had_one_respects_the_grace(world: World) -> None:
+    first, _ = world.supersede()
+    world.telenor.fault(operation="token", drop=True)
+    world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED), after=2)
+    with pytest.raises(TelenorUnavailableError):
+        world.run("rotate-and-revoke-now")
+    assert world.is_live(first)
+
+
+# What is in use
+
+
+def test_a_twin_of_a_token_in_its_grace_is_not_logged_out(world: World) -> None:
+    """The first two versions hold one token. When the third comes, the first may be revoked, but not its token."""
+    world.run()
+    world.telenor.knobs(issue="same-extended")
+    world.clock.advance(minutes=30)
+    second = world.run()["version_id"]
+    world.telenor.knobs(issue="new")
+    world.clock.advance(minutes=11)
+    result = world.run("rotate-now")
+    assert result["outcome"] == "rotated"
+    assert world.is_live(second)
+    world.clock.advance(minutes=10)
+    world.run()
+    assert world.live() == 1
+    assert world.is_current_live()
+
+
+def test_a_token_that_is_current_in_a_version_nobody_tracks_keeps_its_label(world: World) -> None:
+    """The current version has no label of its own, so that this one is the only trace of a live token."""
+    first, _ = world.supersede()
+    value = world.client.get_secret_value(SecretId="telenor/token", VersionId=first)["SecretString"]
+    world.telenor.fault(operation="token", status=401, body="{}")
+    world.put(json.dumps({"access_token": json.loads(value)["access_token"]}))
+    with pytest.raises(TelenorRefusedError):
+        world.run("rotate-and-revoke-now")
+    assert first in world.tracked()
+    assert world.is_live(first)
+    assert world.is_current_live()
+
+
+def test_a_token_that_somebody_made_current_in_another_shape_is_never_logged_out(world: World) -> None:
+    first = world.run()["version_id"]
+    access_token = world.document()["access_token"]
+    world.clock.advance(minutes=1)
+    world.run("rotate-now")
+    version_id = world.put(f"token={access_token}")
+    world.label(version_id, "LIVE_20261123T213200Z_20261123T223059Z_byhand00")
+    world.clock.advance(minutes=12)
+    assert first not in world.run()["revoked"]
+    assert world.telenor.is_live(access_token)
+
+
+def test_a_run_that_was_overtaken_revokes_nothing_in_its_grace(world: World) -> None:
+    """The first two versions hold one token, and another run publishes while this one wants to revoke the first."""
+    world.run()
+    world.telenor.knobs(issue="same-extended")
+    world.clock.advance(minutes=30)
+    second = world.run()["version_id"]
+    world.telenor.knobs(issue="new")
+    world.clock.advance(minutes=10)
+    world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.run("rotate-now")))
+    assert world.run()["revoked"] == []
+    assert world.is_live(second)
+
+
+def test_a_roll_back_between_the_look_and_the_logout_is_noticed(world: World) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=10)
+    world.aws.fault(Meanwhile(operation="DescribeSecret", when="after", happens=lambda: world.roll_back_to(first)))
+    assert world.run()["revoked"] == []
+    assert world.is_current_live()
+    assert "reads-as-current" in world.seen.codes()
+
+
+def test_a_roll_back_right_before_the_logout_of_a_leaked_token_leaves_what_is_current_then(world: World) -> None:
+    """The read of the version is older than the roll-back, the read of what is current is not."""
+    first, _ = world.supersede()
+    world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.roll_back_to(first)), after=3)
+    assert first not in world.run("rotate-and-revoke-now")["revoked"]
+    assert world.is_current_live()
+    assert first in world.tracked()
+
+
+def test_nothing_is_revoked_while_no_version_reads_as_current(world: World) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=10)
+    world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), after=1)
+    result = world.run()
+    assert (result["revoked"], result["pending_revocations"]) == ([], 1)
+    assert world.is_live(first)
+    assert world.seen.codes() == ["no-current-version"]
+
+
+# What fails
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 302, "headers": {"Location": "http://["}},
+        {"status": 503, "retry_after": "Fri, 31 Dec 9999 23:59:59 -1200"},
+    ],
+    ids=["a redirect that leads nowhere", "a Retry-After beyond all time"],
+)
+def test_no_answer_to_a_logout_fails_a_run_that_has_published(world: World, fault: dict[str, Any]) -> None:
+    world.supersede()
+    world.clock.advance(minutes=30)
+    world.telenor.fault(operation="logout", **fault)
+    assert world.run()["outcome"] == "rotated"
+    assert world.seen.metrics()["RevocationFailed"] == 1
+
+
+def test_a_failing_logout_does_not_hold_up_a_publication_and_is_tried_again(world: World) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=30)
+    world.telenor.fault(operation="logout", status=500)
+    result = world.run()
+    assert (result["outcome"], result["revoked"], result["pending_revocations"]) == ("rotated", [], 2)
+    assert (world.seen.metrics()["RevocationFailed"], world.seen.metrics()["RevocationsPending"]) == (1, 2)
+    assert "revocation-failed" in world.seen.codes()
+    assert first in world.tracked()
+    world.telenor.clear_faults()
+    world.clock.advance(minutes=10)
+    assert first in world.run()["revoked"]
+    assert world.live() == 1
+
+
+def test_a_logout_that_fails_once_is_tried_again_in_the_same_run(world: World) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=10)
+    world.telenor.fault(operation="logout", status=503, times=1)
+    assert world.run()["revoked"] == [first]
+
+
+def test_each_token_that_could_not_be_revoked_is_counted(world: World) -> None:
+    world.run()
+    world.supersede()
+    world.clock.advance(minutes=10)
+    world.telenor.fault(operation="logout", status=503)
+    assert world.run()["pending_revocations"] == 2
+    assert world.seen.metrics()["RevocationFailed"] == 2
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"), [("GetSecretValue", "revocation-failed"), ("UpdateSecretVersionStage", "label-not-removed")]
+)
+def test_a_revocation_that_secrets_manager_holds_up_is_tried_again(world: World, operation: str, code: str) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=10)
+    world.aws.fault(CallFault(operation=operation, code=DENIED))
+    assert world.run()["pending_revocations"] == 1
+    assert world.seen.codes() == [code]
+    assert first in world.tracked()
+    assert world.run()["pending_revocations"] == 0
+    assert world.live() == len(world.tracked()) == 1
+
+
+def test_a_superseded_version_that_a_lagging_read_does_not_find_is_not_forgotten(world: World) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=10)
+    world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND))
+    assert world.run()["pending_revocations"] == 1
+    assert world.seen.codes() == ["version-not-found"]
+    assert first in world.tracked()
+    assert world.run()["revoked"] == [first]
+
+
+# Tokens that were not published
+
+
+def test_answers_that_cannot_be_used_leave_no_token_alive(world: World) -> None:
+    world.telenor.knobs(expires_in_as="raw", expires_in_raw="nonsense")
+    with pytest.raises(TelenorUnavailableError):
+        world.run()
+    assert (world.issued(), world.live(), world.labels()) == (5, 0, {})
+    assert world.seen.metrics()["RevocationAbandoned"] == 0
+
+
+def test_an_unusable_answer_before_a_good_one_does_not_cost_the_good_token(world: World) -> None:
+    """Telenor hands out one token twice, first with a life that makes no sense."""
+    document = json.dumps({"access_token": f"{CANARY}-same", "expires_in": 0})
+    world.telenor.fault(operation="token", body=document, times=1)
+    world.telenor.fault(operation="token", body=document.replace(" 0", " 3599"), times=1)
+    assert world.run()["outcome"] == "rotated"
+    assert operations(world) == ["token", "token"]
+
+
+def test_a_token_that_could_be_neither_stored_nor_logged_out_is_said_and_counted(world: World) -> None:
+    world.run()
+    world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
+    world.telenor.fault(operation="logout", status=503)
+    with pytest.raises(PublicationRefusedError):
+        world.run("rotate-now")
+    assert "revocation-abandoned" in world.seen.codes()
+    metrics = world.seen.metrics()
+    assert (metrics["RevocationAbandoned"], metrics["RevocationFailed"]) == (1, 0)
+
+
+def test_each_token_that_could_be_neither_stored_nor_logged_out_is_counted(world: World) -> None:
+    world.telenor.knobs(expires_in_as="raw", expires_in_raw="nonsense")
+    world.telenor.fault(operation="logout", status=503)
+    with pytest.raises(TelenorUnavailableError):
+        world.run()
+    assert world.seen.metrics()["RevocationAbandoned"] == world.live() > 1
+
+
+def test_a_token_whose_current_version_cannot_be_found_is_left_alone_and_counted(world: World) -> None:
+    """No version reads as current, and the one that is cannot be found: the read lags, and tells nothing."""
+    world.run()
+    world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
+    world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), times=2, after=1)
+    world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND))
+    with pytest.raises(PublicationRefusedError):
+        world.run("rotate-now")
+    assert world.live() == 2
+    assert world.seen.metrics()["RevocationAbandoned"] == 1
+
+
+# A full ledger
+
+
+def fill(world: World) -> list[str]:
+    versions = []
+    for _ in range(16):
+        versions.append(world.run("rotate-now")["version_id"])
+        world.clock.advance(seconds=1)
+    return versions
+
+
+def test_a_full_ledger_gives_up_the_grace_of_its_oldest_token(world: World) -> None:
+    versions = fill(world)
+    result = world.run("rotate-now")
+    assert result["revoked"] == [versions[0]]
+    assert world.tracked() == {*versions[1:], result["version_id"]}
+    assert world.is_current_live()
+    assert world.seen.codes() == ["grace-cut-short"]
+    assert world.seen.metrics()["RevocationAbandoned"] == 0
+
+
+def test_a_full_ledger_drops_expired_tokens_first(world: World) -> None:
+    world.telenor.knobs(lifetime_seconds=60)
+    short = world.run("rotate-now")["version_id"]
+    world.telenor.knobs(lifetime_seconds=3599)
+    versions = [world.run("rotate-now")["version_id"] for _ in range(15)]
+    world.clock.advance(minutes=2)
+    result = world.run("rotate-now")
+    assert result["revoked"] == []
+    assert world.tracked() == {*versions, result["version_id"]}
+    assert short not in world.tracked()
+
+
+def test_a_full_ledger_abandons_what_it_cannot_revoke_and_publishes(world: World) -> None:
+    versions = fill(world)
+    world.telenor.fault(operation="logout", status=503)
+    result = world.run("rotate-now")
+    assert result["outcome"] == "rotated"
+    assert world.tracked() == {*versions[1:], result["version_id"]}
+    assert world.seen.metrics()["RevocationAbandoned"] == 1
+    assert operations(world).count("logout") == 1
+
+
+@pytest.mark.parametrize("read", [2, 3], ids=["the oldest version", "the current one"])
+def test_a_full_ledger_abandons_a_token_that_cannot_be_compared_with_the_current_one(world: World, read: int) -> None:
+    """The credentials and the current value are read first, then the oldest version, then the current value again."""
+    versions = fill(world)
+    world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), after=read)
+    result = world.run("rotate-now")
+    assert (result["outcome"], result["revoked"]) == ("rotated", [])
+    assert world.tracked() == {*versions[1:], result["version_id"]}
+    assert world.seen.metrics()["RevocationAbandoned"] == 1
+
+
+def test_a_full_ledger_makes_room_for_as_many_as_it_must_and_ends_each_once(world: World) -> None:
+    versions = fill(world)
+    world.label(versions[5], "LIVE_by_hand")
+    world.clock.advance(seconds=1)
+    result = world.run("rotate-now")
+    assert result["revoked"] == versions[:2]
+    assert world.tracked() == {*versions[2:], result["version_id"]}
+    world.clock.advance(minutes=10)
+    assert world.run()["revoked"] == versions[2:]
+
+
+def test_each_token_that_a_full_ledger_abandons_is_counted(world: World) -> None:
+    versions = fill(world)
+    world.label(versions[5], "LIVE_by_hand")
+    world.telenor.fault(operation="logout", status=503)
+    result = world.run("rotate-now")
+    assert world.tracked() == {*versions[2:], result["version_id"]}
+    assert world.seen.metrics()["RevocationAbandoned"] == 2
+
+
+def test_a_full_ledger_whose_tokens_have_had_their_grace_ends_each_once(world: World) -> None:
+    versions = fill(world)
+    world.clock.advance(minutes=10)
+    assert world.run("rotate-now")["revoked"] == versions[:-1]
+    assert operations(world).count("logout") == 15
+
+
+def test_a_full_ledger_makes_room_although_somebody_has_published_since(world: World) -> None:
+    versions = fill(world)
+    world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.put("{}")))
+    assert world.run("rotate-now")["revoked"] == versions[:1]
+    assert world.seen.metrics()["RevocationAbandoned"] == 0
+
+
+def test_a_full_ledger_whose_labels_stick_costs_one_token_its_grace_and_no_more(world: World) -> None:
+    versions = fill(world)
+    world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code=DENIED), times=4)
+    result = world.run("rotate-now")
+    assert (result["outcome"], result["revoked"]) == ("rotated", [versions[0]])
+    assert world.live() == 16
+    assert world.seen.metrics()["RevocationAbandoned"] == 0
+
+
+def test_a_full_ledger_whose_labels_stick_until_none_fits_mints_nothing_and_says_whose_they_are(world: World) -> None:
+    fill(world)
+    world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code=DENIED), times=99)
+    world.run("rotate-now")
+    world.run("rotate-now")
+    issued = world.issued()
+    with pytest.raises(LabelsExhaustedError, match=r"18 .* 0 ") as refusal:
+        world.run("rotate-now")
+    assert refusal.value.error_code == "labels-exhausted"
+    assert world.issued() == issued
+    assert world.is_current_live()
+
+
+def test_the_current_tokens_own_label_is_never_given_up(world: World) -> None:
+    current = world.run()["version_id"]
+    for number in range(17):
+        world.label(current, f"theirs-{number}")
+    with pytest.raises(LabelsExhaustedError):
+        world.run("rotate-now")
+    assert world.tracked() == {current}
+    assert world.issued() == 1
+    assert world.seen.codes() == ["labels-exhausted"]
+
+
+def test_the_labels_never_exceed_what_a_secret_can_carry(world: World) -> None:
+    world.telenor.fault(operation="logout", status=503)
+    for _ in range(40):
+        world.run("rotate-now")
+        assert sum(map(len, world.labels().values())) <= 20

@@ -1,0 +1,333 @@
+"""One exchange over real sockets: what it sends, how much it reads, and that it ends in its time."""
+
+from __future__ import annotations
+
+import gzip
+import ipaddress
+import ssl
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from handler import app
+from handler.errors import TelenorUnavailableError
+from handler.transport import Answer, Bearer, Request, Transport
+from infra.local.server import HOST
+from tests.conftest import CANARY, Seen
+from tests.handler.raw_server import CHUNKED, DRIPS, OK, Drip, RawServer, whole
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# What an exchange is given, and what a server drips for, which nobody waits for.
+SHORT = timedelta(milliseconds=600)
+LONG_SECONDS = 4
+DEADLINE = timedelta(seconds=20)
+
+
+class RealClock:
+    """The machine's clock: a socket knows no other."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class TlsServer(RawServer):
+    """The same over TLS."""
+
+    def __init__(self, answer: Callable[[str], bytes | Drip], context: ssl.SSLContext) -> None:
+        super().__init__(answer)
+        self._context = context
+
+    @property
+    def url(self) -> str:
+        return super().url.replace("http://", "https://")
+
+    def _speak(self, connection: socket.socket) -> None:
+        with suppress(OSError):
+            super()._speak(self._context.wrap_socket(connection, server_side=True))
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    with Transport(RealClock(), app.logger) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for this machine, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "identity.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest.fixture
+def tls(identity: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(identity))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity)
+    return context
+
+
+def get(transport: Transport, url: str, within: timedelta = DEADLINE) -> Answer:
+    request = Request("a trial", "nobody-there", "GET", url, Bearer(f"{CANARY}-token"))
+    return transport.exchange(request, datetime.now(UTC) + within)
+
+
+# An answer ends in its time
+
+PARTS = DRIPS | {
+    "102 without end": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "103 without end": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+    "the extension of a chunk": (CHUNKED + b"2;", b"x"),
+    "chunks of empty gzip members": (
+        OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"%x\r\n%b\r\n" % (len(gzip.compress(b"")), gzip.compress(b"")),
+    ),
+    "a body of no length": (OK + b"\r\n", b" "),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_whatever_part_of_an_answer_drips_nobody_waits_for_it(transport: Transport, part: str) -> None:
+    with RawServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS)) as server:
+        with suppress(TelenorUnavailableError):
+            assert get(transport, server.url, SHORT).status == 200
+        assert (len(server.paths), server.outlasted) == (1, 0)
+
+
+@pytest.mark.parametrize("part", ["the status line", "headers without end", "the size of a chunk", "the body"])
+def test_over_tls_neither(transport: Transport, tls: ssl.SSLContext, part: str) -> None:
+    with TlsServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS), tls) as server:
+        with suppress(TelenorUnavailableError):
+            assert get(transport, server.url, SHORT).status == 200
+        assert (len(server.paths), server.outlasted) == (1, 0)
+
+
+def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
+    class DrippingHandshake(RawServer):
+        def _speak(self, connection: socket.socket) -> None:
+            end_at = time.monotonic() + LONG_SECONDS
+            with connection, suppress(OSError):
+                connection.sendall(b"\x16\x03\x03\x40\x00")
+                while time.monotonic() < end_at:
+                    connection.sendall(b"\x00")
+                    time.sleep(0.1)
+                self.outlasted += 1
+
+    with DrippingHandshake(lambda _path: b"") as server:
+        with pytest.raises(TelenorUnavailableError) as refusal:
+            get(transport, server.url.replace("http://", "https://"), SHORT)
+        assert (refusal.value.error_code, server.outlasted) == ("nobody-there", 0)
+
+
+@pytest.mark.parametrize("part", ["the status line", "a header", "headers without end"])
+def test_a_proxy_that_drips_is_given_up(transport: Transport, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    with RawServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(TelenorUnavailableError) as refusal:
+            get(transport, "https://telenor.invalid/", SHORT)
+        assert refusal.value.error_code == "nobody-there"
+        assert (proxy.paths, proxy.outlasted) == (["telenor.invalid:443"], 0)
+
+
+def test_what_came_before_the_end_of_the_time_is_kept(transport: Transport, seen: Seen) -> None:
+    start = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n" + b'{"code": 22}' + b"\r\n"
+    with RawServer(lambda _path: Drip(start, b"0", seconds=LONG_SECONDS)) as server:
+        answer = get(transport, server.url, SHORT)
+    assert (answer.status, answer.text) == (401, '{"code": 22}')
+    assert seen.codes() == ["answer-cut-short"]
+
+
+def test_nothing_is_sent_when_no_time_is_left(transport: Transport) -> None:
+    with RawServer(lambda _path: whole({})) as server:
+        with pytest.raises(TelenorUnavailableError) as refusal:
+            get(transport, server.url, timedelta(0))
+        assert (refusal.value.error_code, server.paths) == ("no-time-left", [])
+
+
+# No more is read than is needed
+
+
+def at_once(answer: bytes) -> Drip:
+    """Send more than the client will read; that it hangs up is no error."""
+    return Drip(answer, b"", seconds=0)
+
+
+def test_no_more_than_64_kib_are_read(transport: Transport) -> None:
+    with RawServer(lambda _path: at_once(whole("x" * 1_000_000))) as server:
+        assert 60_000 < len(get(transport, server.url).text) <= 65_536
+
+
+def test_a_gzip_bomb_is_not_unpacked(transport: Transport) -> None:
+    bomb = gzip.compress(b"x" * 20_000_000)
+    assert len(bomb) < 65_536 - 1000
+    head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+    with RawServer(lambda _path: head + bomb) as server:
+        assert len(get(transport, server.url).text) == 65_536
+
+
+def test_headers_count_as_well(transport: Transport) -> None:
+    head = OK + b"".join(b"X-%d: %b\r\n" % (number, b"x" * 60_000) for number in range(90))
+    with RawServer(lambda _path: at_once(head + b"\r\n{}")) as server:
+        assert sum(map(len, get(transport, server.url).headers.values())) <= 65_536
+
+
+def test_a_gzip_that_is_none_does_not_hide_the_status(transport: Transport, seen: Seen) -> None:
+    head = b"HTTP/1.1 403 Forbidden\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n"
+    with RawServer(lambda _path: head + b"oops") as server:
+        assert get(transport, server.url).status == 403
+    assert seen.codes() == ["answer-cut-short"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x00\x01",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 200 + b"\r\n",
+    ],
+)
+def test_what_is_no_answer_is_said_to_be_none(transport: Transport, broken: bytes) -> None:
+    with RawServer(lambda _path: broken) as server, pytest.raises(TelenorUnavailableError) as refusal:
+        get(transport, server.url)
+    assert refusal.value.error_code == "nobody-there"
+    assert transport.last is None
+
+
+# What comes before, and how it is written
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nContent-Length: 9\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+    ],
+)
+def test_hints_before_an_answer_are_passed_over(transport: Transport, before: bytes) -> None:
+    with RawServer(lambda _path: whole({"a": 1}, before=before)) as server:
+        answer = get(transport, server.url)
+    assert (answer.status, answer.text, "Link" in answer.headers) == (200, '{"a": 1}', False)
+
+
+def test_a_byte_order_mark_is_not_part_of_the_text(transport: Transport) -> None:
+    with RawServer(lambda _path: OK + b"Connection: close\r\n\r\n\xef\xbb\xbf{}") as server:
+        assert get(transport, server.url).text == "{}"
+
+
+def test_gzip_and_chunks_are_read(transport: Transport) -> None:
+    body = gzip.compress(b'{"a": 1}')
+    chunks = b"".join(b"1\r\n%b\r\n" % body[at : at + 1] for at in range(len(body))) + b"0\r\nX-Trailer: 1\r\n\r\n"
+    head = OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with RawServer(lambda _path: head + chunks) as server:
+        assert get(transport, server.url).text == '{"a": 1}'
+
+
+def test_tls_is_spoken_and_certificates_are_checked(
+    transport: Transport, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TlsServer(lambda _path: whole({}), tls) as server:
+        assert get(transport, server.url).text == "{}"
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        with Transport(RealClock(), app.logger) as other, pytest.raises(TelenorUnavailableError):
+            get(other, server.url)
+
+
+# Between requests
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Says which connection a request came by, and with which cookie; sets one."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = f"{self.client_address[1]} {self.headers.get('Cookie', 'no cookie')}".encode()
+        self.send_response_only(200)
+        self.send_header("Set-Cookie", "session=1; Path=/")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_connection_serves_the_next_request_and_no_cookie_goes_with_it(transport: Transport) -> None:
+    with ThreadingHTTPServer((HOST, 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        first, second = (get(transport, f"http://{HOST}:{server.server_port}/").text for _ in range(2))
+        server.shutdown()
+        # Before the server waits for its threads, which wait for the connection.
+        transport.__exit__()
+    assert first == second
+    assert second.endswith("no cookie")
+
+
+def test_a_proxy_of_the_environment_is_asked(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(lambda _path: whole({})) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        assert get(transport, "http://telenor.invalid/path").status == 200
+        assert proxy.paths == ["http://telenor.invalid/path"]
+
+
+# Retry-After
+
+NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("30", 30),
+        ("0", 0),
+        ("9" * 21, 86_400),
+        ("9" * 5000, 86_400),
+        (format_datetime(NOW + timedelta(seconds=45), usegmt=True), 45),
+        ("Mon, 23 Nov 2020 21:30:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("Fri, 31 Dec 9999 23:59:59 -1200", 86_400),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("٣٠", None),
+        ("Mon, 99 X", None),
+        ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_of_any_number_of_digits_or_a_date(value: str, seconds: float | None) -> None:
+    assert Answer(503, NOW, NOW, {"Retry-After": value}, "").retry_after_seconds == seconds

@@ -1,0 +1,156 @@
+"""Reads a CloudFormation template as CloudFormation would deploy it: intrinsic functions resolved, for parameters."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TEMPLATE = Path(__file__).parents[3] / "template.yaml"
+
+PSEUDO = {
+    "AWS::StackName": "stack",
+    "AWS::Region": "eu-north-1",
+    "AWS::AccountId": "000000000000",
+    "AWS::Partition": "aws",
+    "AWS::URLSuffix": "amazonaws.com",
+    "AWS::StackId": "arn:aws:cloudformation:eu-north-1:000000000000:stack/stack/0a1b2c3d-0000",
+}
+
+_NO_VALUE = object()
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows the short forms: !Ref, !Sub and the rest."""
+
+
+def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    match node:
+        case yaml.ScalarNode():
+            value = loader.construct_scalar(node)
+        case yaml.SequenceNode():
+            value = loader.construct_sequence(node, deep=True)
+        case _:
+            value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template as it is written."""
+
+    body: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path = TEMPLATE) -> Template:
+        """Read a file."""
+        return cls(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # noqa: S506  made of SafeLoader
+
+    def parameter(self, name: str) -> dict[str, Any]:
+        """Return what a parameter accepts."""
+        accepted: dict[str, Any] = self.body["Parameters"][name]
+        return accepted
+
+    def deployed(self, **parameters: object) -> Stack:
+        """Return it with parameters, and the defaults of the others. Raises KeyError for one that it has not."""
+        unknown = parameters.keys() - self.body["Parameters"].keys()
+        if unknown:
+            raise KeyError(f"the template has no parameter {', '.join(sorted(unknown))}")
+        values = {name: parameters.get(name, each.get("Default", "")) for name, each in self.body["Parameters"].items()}
+        for name, each in self.body["Parameters"].items():
+            if each["Type"] == "CommaDelimitedList":
+                values[name] = str(values[name]).split(",")
+        return Stack(self.body, values)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A template with the values of its parameters."""
+
+    body: dict[str, Any]
+    values: dict[str, Any]
+
+    def resources(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the resolved properties of a kind of resource, of those that there are."""
+        return {
+            name: self._resolved(resource.get("Properties", {}))
+            for name, resource in self.body["Resources"].items()
+            if resource["Type"] == kind and ("Condition" not in resource or self._holds(resource["Condition"]))
+        }
+
+    def outputs(self) -> dict[str, str]:
+        """Return the outputs that there are."""
+        return {
+            name: self._resolved(output["Value"])
+            for name, output in self.body["Outputs"].items()
+            if "Condition" not in output or self._holds(output["Condition"])
+        }
+
+    def _holds(self, name: str) -> bool:
+        return bool(self._resolved(self.body["Conditions"][name]))
+
+    def _resolved(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [each for each in (self._resolved(item) for item in value) if each is not _NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            ((name, argument),) = value.items()
+            if name in self._functions:
+                return self._functions[name](argument)
+            # A policy has statements with a Condition of their own.
+            if name.startswith("Fn::"):
+                raise NotImplementedError(f"this reader of templates does not know {name}")
+        resolved = {key: self._resolved(each) for key, each in value.items()}
+        return {key: each for key, each in resolved.items() if each is not _NO_VALUE}
+
+    @property
+    def _functions(self) -> dict[str, Callable[[Any], Any]]:
+        return {
+            "Ref": self._reference,
+            "Condition": lambda name: self._holds(name) if isinstance(name, str) else {"Condition": name},
+            "Fn::GetAtt": ".".join,
+            "Fn::Sub": lambda given: self._substituted(*([given] if isinstance(given, str) else given)),
+            "Fn::FindInMap": self._found_in_map,
+            "Fn::If": lambda given: self._resolved(given[1] if self._holds(given[0]) else given[2]),
+            "Fn::Equals": lambda given: len({str(self._resolved(each)) for each in given}) == 1,
+            "Fn::Not": lambda given: not self._resolved(given[0]),
+            "Fn::Or": lambda given: any(self._resolved(given)),
+            "Fn::And": lambda given: all(self._resolved(given)),
+            "Fn::Select": lambda given: self._resolved(given[1])[int(given[0])],
+            "Fn::Split": lambda given: self._resolved(given[1]).split(given[0]),
+        }
+
+    def _found_in_map(self, given: list[Any]) -> Any:
+        name, first, second = (self._resolved(each) for each in given)
+        return self.body["Mappings"][name][str(first)][second]
+
+    def _reference(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return _NO_VALUE
+        if name in self.body["Resources"]:
+            return name
+        return PSEUDO[name] if name in PSEUDO else self.values[name]
+
+    def _substituted(self, text: str, own: dict[str, Any] | None = None) -> str:
+        names = self._resolved(own or {})
+
+        def replaced(match: re.Match[str]) -> str:
+            name = match[1]
+            if name in names:
+                return str(names[name])
+            return name if "." in name else str(self._reference(name))
+
+        return re.sub(r"\$\{([^!}][^}]*)\}", replaced, text)

@@ -1,0 +1,292 @@
+"""The alarms of the template, the dashboard, and who is told."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
+from tests.infra.alarms.job import Fate, Job, Run, Settings
+from tests.infra.alarms.page import DAY, HOUR, LATEST_METRIC, graces, schedules
+from tests.infra.alarms.template import Template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEMPLATE = Template.read()
+
+# DESIGN, "Public contract".
+METRICS = {
+    *("TokenRotated", "TokenRevoked", "TokenReissued", "RotationFailed", "RevocationFailed", "RevocationAbandoned"),
+    *("RevocationsPending", "CredentialsFallback", "SecondsUntilExpiry"),
+}
+OWN = frozenset({("service", "stack"), ("client", "broadband")})
+FUNCTION = frozenset({("FunctionName", "TokenFunction")})
+PARAMETERS = [(minutes, grace) for minutes in schedules(TEMPLATE) for grace in graces(TEMPLATE)]
+
+
+def properties(**parameters: object) -> dict[str, dict[str, Any]]:
+    return TEMPLATE.deployed(ClientName="broadband", **parameters).resources("AWS::CloudWatch::Alarm")
+
+
+def alarm(name: str, minutes: int = 5, grace: int = 600) -> Alarm:
+    return Alarm.of(properties(ScheduleMinutes=str(minutes), GraceSeconds=grace)[name])
+
+
+def own(name: str) -> Metric:
+    return Metric("TelenorToken", name, OWN)
+
+
+def of_the_function(name: str) -> Metric:
+    return Metric("AWS/Lambda", name, FUNCTION)
+
+
+def changes(
+    watching: Alarm, values: Mapping[int, float] | Mapping[float, float], until: float
+) -> list[tuple[float, State]]:
+    """Return what an alarm does when its metric has these values at these seconds, each a minute late."""
+    cloudwatch = CloudWatch()
+    (metric,) = watching.metrics
+    for at, value in sorted(values.items()):
+        cloudwatch.put(metric, at, value, at + LATEST_METRIC)
+    return list(cloudwatch.changes(watching, 0, until))
+
+
+def states(found: list[tuple[float, State]]) -> list[State]:
+    return [state for _, state in found]
+
+
+# --- What each alarm watches and says
+
+
+@pytest.mark.parametrize("name", properties())
+def test_each_names_its_client_and_its_chapter(name: str) -> None:
+    deployed = properties()[name]
+    assert deployed["AlarmName"] == f"stack-broadband-{name}"
+    assert deployed["AlarmDescription"].startswith("Client broadband of stack stack: ")
+    assert deployed["AlarmDescription"].endswith(f'See docs/runbook.md, "{name}".')
+
+
+@pytest.mark.parametrize("name", properties())
+def test_each_watches_a_metric_that_is_put_out_for_this_client(name: str) -> None:
+    (metric,) = alarm(name).metrics
+    match metric.namespace:
+        case "TelenorToken":
+            assert metric.name in METRICS
+            assert metric.dimensions == OWN
+        case "AWS/Lambda":
+            assert metric in {of_the_function("Errors"), of_the_function("Throttles"), of_the_function("AsyncEventAge")}
+        case _:
+            dimensions = frozenset({("QueueName", "UndeliveredQueue.QueueName")})
+            assert metric == Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", dimensions)
+
+
+def test_there_is_one_for_each_way_to_go_wrong() -> None:
+    watched = {metric.name for name in properties() for metric in alarm(name).metrics}
+    assert watched == {
+        *("SecondsUntilExpiry", "Errors", "RevocationFailed", "RevocationsPending", "RevocationAbandoned"),
+        *("CredentialsFallback", "ApproximateNumberOfMessagesVisible", "Throttles", "AsyncEventAge"),
+    }
+
+
+# --- Who is told
+
+NOBODY: dict[str, str] = {}
+ALARM_MAIL, PAGER_MAIL = {"AlarmEmail": "a@example.com"}, {"PagerEmail": "p@example.com"}
+ALARM_TOPIC = {"AlarmTopicArn": "arn:aws:sns:eu-north-1:000000000000:alarms"}
+PAGER_TOPIC = {"PagerTopicArn": "arn:aws:sns:eu-north-1:000000000000:pager"}
+
+
+@pytest.mark.parametrize(
+    ("given", "page", "others"),
+    [
+        (NOBODY, [], []),
+        (ALARM_MAIL, ["AlarmTopic"], ["AlarmTopic"]),
+        (ALARM_TOPIC, [*ALARM_TOPIC.values()], [*ALARM_TOPIC.values()]),
+        (PAGER_MAIL, ["PagerTopic"], []),
+        (PAGER_TOPIC | ALARM_MAIL, [*PAGER_TOPIC.values()], ["AlarmTopic"]),
+        (PAGER_MAIL | ALARM_TOPIC, ["PagerTopic"], [*ALARM_TOPIC.values()]),
+        (PAGER_TOPIC | PAGER_MAIL, [*PAGER_TOPIC.values(), "PagerTopic"], []),
+        (ALARM_MAIL | ALARM_TOPIC, [*ALARM_TOPIC.values(), "AlarmTopic"], [*ALARM_TOPIC.values(), "AlarmTopic"]),
+    ],
+)
+def test_the_page_has_its_own_address_where_there_is_one(
+    given: dict[str, str], page: list[str], others: list[str]
+) -> None:
+    for name, deployed in properties(**given).items():
+        told = page if name == "TokenExpiryAlarm" else others
+        assert deployed["AlarmActions"] == told, name
+        assert deployed["OKActions"] == told, name
+    outputs = TEMPLATE.deployed(**given).outputs()
+    assert ("UntoldAlarms" in outputs) == (not others)
+    if not others:
+        assert ("not even the page" in outputs["UntoldAlarms"]) == (not page)
+    topics = TEMPLATE.deployed(**given).resources("AWS::SNS::Topic")
+    addressed = {topic["Subscription"][0]["Endpoint"] for topic in topics.values()}
+    assert addressed == {value for name, value in given.items() if name.endswith("Email")}
+
+
+@pytest.mark.parametrize("name", ["PagerTopicArn", "AlarmTopicArn"])
+def test_a_topic_is_named_whole(name: str) -> None:
+    pattern = TEMPLATE.parameter(name)["AllowedPattern"]
+    assert re.fullmatch(pattern, PAGER_TOPIC["PagerTopicArn"])
+    for wrong in ("arn:aws:sns:eu-north-1:000000000000:*", "arn:aws:sns:*:000000000000:pager", "pager"):
+        assert not re.fullmatch(pattern, wrong), wrong
+
+
+# --- When they ring
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RunsFailingAlarm", 1), ("ThrottledAlarm", 1), ("WaitingAlarm", 31_000), ("RevocationFailedAlarm", 1)],
+)
+@pytest.mark.parametrize("minutes", schedules(TEMPLATE))
+def test_again_and_again_rings_and_once_does_not(name: str, value: int, minutes: int) -> None:
+    period = minutes * 60
+    healthy = dict.fromkeys(range(0, 40 * period, period), 0.0)
+    assert changes(alarm(name, minutes), healthy, 40 * period) == []
+    assert changes(alarm(name, minutes), healthy | {20 * period: value}, 40 * period) == []
+    often = healthy | dict.fromkeys(range(20 * period, 30 * period, period), float(value))
+    (rung, first), (_, last) = changes(alarm(name, minutes), often, 45 * period)
+    assert (first, last) == (State.ALARM, State.OK)
+    assert rung <= 23 * period + LATEST_METRIC + 60
+
+
+def test_what_lambda_counts_only_when_it_happens_rings_as_well() -> None:
+    """Throttles and the age have no value where nothing has happened."""
+    for name, value in (("ThrottledAlarm", 3), ("WaitingAlarm", 45_000)):
+        assert changes(alarm(name), {}, DAY) == []
+        assert changes(alarm(name), {6000: value}, DAY) == []
+        assert states(changes(alarm(name), {6000: value, 6300: value}, DAY)) == [State.ALARM, State.OK], name
+
+
+def test_one_abandoned_token_rings_once() -> None:
+    values = dict.fromkeys(range(0, DAY, 300), 0.0) | {7200: 2.0}
+    (rung, first), (over, last) = changes(alarm("RevocationAbandonedAlarm"), values, DAY)
+    assert (first, last) == (State.ALARM, State.OK)
+    assert rung <= 7200 + LATEST_METRIC + 120
+    assert over <= 7200 + HOUR + 60
+
+
+@pytest.mark.parametrize(("minutes", "grace"), [(1, 0), (5, 600), (5, 1200)])
+@pytest.mark.parametrize("fraction", [0.001, 0.33, 0.999])
+def test_credentials_that_are_refused_ring_at_once_and_do_not_flap(minutes: int, grace: int, fraction: float) -> None:
+    settings = Settings(minutes * 60, grace, fraction)
+    runs = (
+        Run(number * settings.period + late)
+        for number, late in enumerate(itertools.islice(itertools.cycle((0, 60, 30)), DAY // settings.period))
+    )
+    begin, end = DAY / 4, DAY / 2
+    values = {told.at: float(told.has_published and begin <= told.at < end) for told in Job(settings).live(runs)}
+    (rung, first), (over, last) = changes(alarm("CredentialsFallbackAlarm", minutes, grace), values, DAY)
+    assert (first, last) == (State.ALARM, State.OK)
+    counted = [at for at, value in values.items() if value]
+    assert rung <= counted[0] + LATEST_METRIC + 120
+    assert over <= counted[-1] + HOUR + 120
+
+
+def test_an_undelivered_event_rings_until_the_queue_is_empty() -> None:
+    values = dict.fromkeys(range(0, 3000, 60), 0.0) | dict.fromkeys(range(3000, 9000, 60), 1.0)
+    found = changes(alarm("UndeliveredAlarm"), values | dict.fromkeys(range(9000, DAY, 60), 0.0), DAY)
+    assert states(found) == [State.ALARM, State.OK]
+
+
+def pending(job: Job, runs: list[Run]) -> dict[float, float]:
+    return {told.at: float(told.pending) for told in job.live(runs)}
+
+
+def runs_of(settings: Settings, seconds: int, *, lost_every: int) -> list[Run]:
+    """Return runs of which some are lost; the rest start on time and a minute late by turns."""
+    return [
+        Run(
+            number * settings.period + (0, 60, 30)[number % 3],
+            Fate.LOST if number % lost_every == lost_every - 1 else Fate.WELL,
+        )
+        for number in range(seconds // settings.period)
+    ]
+
+
+@pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
+def test_what_waits_for_its_grace_is_no_pile(minutes: int, grace: int) -> None:
+    for fraction in (0.001, 0.33, 0.999):
+        settings = Settings(minutes * 60, grace, fraction)
+        values = pending(Job(settings), runs_of(settings, DAY // 2, lost_every=17))
+        assert max(values.values()) <= 1 + -(-(grace + 2 * settings.period) // 900)
+        assert changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY // 2) == []
+
+
+def test_one_that_always_waits_is_the_rule() -> None:
+    """So an alarm on the first one, as there once was, would ring for ever."""
+    settings = Settings(300, 1200, 0.33)
+    values = pending(Job(settings), runs_of(settings, DAY, lost_every=10**6))
+    assert min(value for at, value in values.items() if at > HOUR) >= 1
+
+
+@pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
+def test_a_pile_rings_before_the_ledger_is_full(minutes: int, grace: int) -> None:
+    for fraction in (0.001, 0.33, 0.999):
+        settings = Settings(minutes * 60, grace, fraction)
+        values = pending(Job(settings, revokes=False), runs_of(settings, DAY, lost_every=10**6))
+        full_at = next(at for at, value in values.items() if value == 15)
+        ((rung, state),) = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY)
+        assert state is State.ALARM
+        assert rung < full_at
+
+
+# --- The dashboard
+
+
+def dashboard() -> dict[str, Any]:
+    (found,) = TEMPLATE.deployed(ClientName="broadband").resources("AWS::CloudWatch::Dashboard").values()
+    return found
+
+
+def widgets(kind: str) -> list[dict[str, Any]]:
+    body = json.loads(dashboard()["DashboardBody"])
+    return [widget["properties"] for widget in body["widgets"] if widget["type"] == kind]
+
+
+def drawn() -> set[Metric]:
+    found = set()
+    for widget in widgets("metric"):
+        above: list[str] = []
+        for line in widget["metrics"]:
+            names = [each for each in line if isinstance(each, str)]
+            above = [above[place] if each == "." else each for place, each in enumerate(names)]
+            namespace, name, *rest = above
+            found.add(Metric(namespace, name, frozenset(zip(rest[::2], rest[1::2], strict=True))))
+    return found
+
+
+def test_the_dashboard_is_this_region_s() -> None:
+    assert dashboard()["DashboardName"] == "stack-eu-north-1"
+
+
+def test_the_dashboard_draws_every_metric_of_this_client_and_what_does_not_reach_the_function() -> None:
+    assert {metric for metric in drawn() if metric.namespace == "TelenorToken"} == {own(name) for name in METRICS}
+    assert drawn() >= {of_the_function(name) for name in ("Invocations", "Errors", "Throttles", "AsyncEventAge")}
+
+
+def test_the_dashboard_shows_every_alarm() -> None:
+    (shown,) = widgets("alarm")
+    assert set(shown["alarms"]) == {f"{name}.Arn" for name in properties()}
+
+
+def test_the_dashboard_lists_failures_by_their_code() -> None:
+    assert sum("error_code" in widget["query"] for widget in widgets("log")) == 2
+
+
+def test_no_two_widgets_overlap() -> None:
+    body = json.loads(dashboard()["DashboardBody"])
+    taken: set[tuple[int, int]] = set()
+    for widget in body["widgets"]:
+        columns = range(widget["x"], widget["x"] + widget["width"])
+        cells = set(itertools.product(columns, range(widget["y"], widget["y"] + widget["height"])))
+        assert not taken & cells
+        assert max(columns) < 24
+        taken |= cells

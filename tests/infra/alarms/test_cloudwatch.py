@@ -1,0 +1,145 @@
+"""The evaluator against AWS's own tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, Query, Rule, State, judge, parse
+
+RETAINED = "Retain current state"
+
+# Amazon CloudWatch User Guide, "How alarm state is evaluated when data is missing": two tables, word for word. The
+# columns are data points, how many must be filled, MISSING, IGNORE, BREACHING, NOT BREACHING.
+THREE_OF_THREE = """
+0 - X - X | 0 | OK | OK | OK | OK
+0 - - - - | 2 | OK | OK | OK | OK
+- - - - - | 3 | INSUFFICIENT_DATA | Retain current state | ALARM | OK
+0 X X - X | 0 | ALARM | ALARM | ALARM | ALARM
+- - X - - | 2 | ALARM | Retain current state | ALARM | OK
+"""
+TWO_OF_THREE = """
+0 - X - X | 0 | ALARM | ALARM | ALARM | ALARM
+0 0 X 0 X | 0 | ALARM | ALARM | ALARM | ALARM
+0 - X - - | 1 | OK | OK | ALARM | OK
+- - - - 0 | 2 | OK | OK | ALARM | OK
+- - - X - | 2 | ALARM | Retain current state | ALARM | OK
+"""
+TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
+POINTS = {"0": False, "X": True, "-": None}
+
+
+def rows() -> list[Any]:
+    cases = []
+    for table, datapoints_to_alarm in ((THREE_OF_THREE, 3), (TWO_OF_THREE, 2)):
+        for row in table.strip().splitlines():
+            points, to_fill, *states = (cell.strip() for cell in row.split("|"))
+            for treatment, state in zip(TREATMENTS, states, strict=True):
+                name = f"{datapoints_to_alarm} of 3: {points} {treatment}"
+                cases.append(pytest.param(points.split(), int(to_fill), datapoints_to_alarm, treatment, state, id=name))
+    return cases
+
+
+@pytest.mark.parametrize(("points", "to_fill", "datapoints_to_alarm", "treatment", "state"), rows())
+@pytest.mark.parametrize("before", list(State))
+def test_each_row_of_aws_own_tables(
+    points: list[str], to_fill: int, datapoints_to_alarm: int, treatment: str, state: str, before: State
+) -> None:
+    given = [POINTS[point] for point in points]
+    assert max(0, 3 - sum(point is not None for point in given)) == to_fill
+    after = judge(given, Rule(3, datapoints_to_alarm, treatment), before)
+    assert after == (before if state == RETAINED else state)
+
+
+def test_both_tables_are_here_whole() -> None:
+    assert len(rows()) == 2 * 5 * 4
+
+
+# The same page, "Avoiding premature transitions to alarm state".
+@pytest.mark.parametrize("points", ["- - - - X", "- - - X -"])
+def test_an_alarm_is_not_premature(points: str) -> None:
+    given = [POINTS[point] for point in points.split()]
+    assert judge(given, Rule(3, 3, "missing"), State.OK) is State.OK
+
+
+# "Metric math", "Comparison and logical operators": metric1 is [30, 20, 0, 0] and metric2 is [20, -, 20, -].
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("metric1 < metric2", [0, 0, 1, 0]),
+        ("metric1 >= 30", [1, 0, 0, 0]),
+        # "Basic arithmetic functions": missing values in a time series are treated as 0.
+        ("metric1 - metric2", [10, 20, -20, 0]),
+        ("FILL(metric2, 7)", [20, 7, 20, 7]),
+        ("FILL(metric2, 0) - (15 + 2 * 5)", [-5, -25, -5, -25]),
+        ("metric2 - 15", [5, None, 5, None]),
+        ("IF(metric1 > 10, metric1, 1)", [30, 20, 1, 1]),
+        ("-metric1 / 2", [-15, -10, 0, 0]),
+    ],
+)
+def test_metric_math_is_read_as_aws_shows_it(expression: str, result: list[float | None]) -> None:
+    given: dict[str, list[float | None]] = {"metric1": [30.0, 20.0, 0.0, 0.0], "metric2": [20.0, None, 20.0, None]}
+    assert parse(expression)(given) == result
+
+
+@pytest.mark.parametrize("expression", ["AVG(m)", "m AND m", "FILL(m, REPEAT)", "m ** 2", "__import__('os')"])
+def test_what_it_does_not_know_it_says(expression: str) -> None:
+    with pytest.raises(SyntaxError):
+        parse(expression)
+
+
+def test_filling_nothing_can_be_asked_for() -> None:
+    assert parse("FILL(m, 0)")({"m": [None, None]}) == [0, 0]
+    assert parse("FILL(m, 0)", fills_nothing=True)({"m": [None, None]}) == [None, None]
+    assert parse("FILL(m, 0)", fills_nothing=True)({"m": [None, 1.0]}) == [0, 1]
+
+
+METRIC = Metric("N", "m", frozenset())
+
+
+def test_periods_end_with_the_last_full_minute_and_slide_with_it() -> None:
+    cloudwatch = CloudWatch()
+    cloudwatch.put(METRIC, 61, 1, 61)
+    cloudwatch.put(METRIC, 119, 2, 119)
+    cloudwatch.put(METRIC, 240, 4, 240)
+    for now, seen in ((239, [None, 3.0]), (299, [None, 3.0]), (300, [3.0, 4.0]), (420, [3.0, 4.0]), (480, [4.0, None])):
+        expected = cloudwatch.series(Query("m", METRIC, "Sum"), 180, 2, now)
+        assert expected == seen, now
+
+
+def test_a_value_is_not_seen_before_it_has_arrived() -> None:
+    cloudwatch = CloudWatch()
+    cloudwatch.put(METRIC, 30, 5, 90)
+    query = Query("m", METRIC, "Maximum")
+    assert cloudwatch.series(query, 60, 1, 89) == [None]
+    assert cloudwatch.series(query, 60, 1, 90) == [5]
+
+
+def test_one_good_reading_in_the_wider_range_hides_silence_unless_it_is_filled() -> None:
+    """The reason for metric math: FACTS, "CloudWatch"."""
+    cloudwatch = CloudWatch()
+    cloudwatch.put(METRIC, 0, 3600, 0)
+    plain: dict[str, Any] = {
+        "Namespace": "N",
+        "MetricName": "m",
+        "Dimensions": [],
+        "Statistic": "Minimum",
+        "Period": 300,
+        "EvaluationPeriods": 2,
+        "Threshold": 600,
+        "ComparisonOperator": "LessThanOrEqualToThreshold",
+        "TreatMissingData": "breaching",
+    }
+    metric = {key: plain[key] for key in ("Namespace", "MetricName", "Dimensions")}
+    metrics = [
+        {"Id": "m", "ReturnData": False, "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Minimum"}},
+        {"Id": "e", "Expression": "FILL(m, 0)"},
+    ]
+    filled = {key: value for key, value in plain.items() if key not in metric} | {"Metrics": metrics}
+    rung = [
+        next(at for at, state in cloudwatch.changes(Alarm.of(properties), 300, 7200) if state is State.ALARM)
+        for properties in (plain, filled)
+    ]
+    # Two periods are silent at second 660. As missing data they count only when the reading has left four of them.
+    assert rung == [1260, 660]
