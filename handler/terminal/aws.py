@@ -75,7 +75,7 @@ _ACTIONS = {
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
     "Invoke": "lambda:InvokeFunction",
     "FilterLogEvents": "logs:FilterLogEvents",
-    "DescribeStackResource": "cloudformation:DescribeStackResource",
+    "DescribeStacks": "cloudformation:DescribeStacks",
 }
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from handler.model import Action
     from handler.terminal.loglines import LogLines
 
-# The function's name in template.yaml.
-_LOGICAL_ID = "TokenFunction"
+# An output of template.yaml.
+_FUNCTION_OUTPUT = "FunctionName"
 
 # A function without them would run by its own defaults, which this version does not know.
 _SIGNS_OF_THE_JOB = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
@@ -129,9 +129,14 @@ def find_stack(name: str, region: str | None) -> Function:
     """Return the function of a stack. Raises InvalidInputError or AccessError."""
     cloudformation = aws.client("cloudformation", aws.region_of(name) or region)
     region = cloudformation.meta.region_name
-    with aws.explained(f"stack {name} with a {_LOGICAL_ID}", region):
-        answer = cloudformation.describe_stack_resource(StackName=name, LogicalResourceId=_LOGICAL_ID)
-    return find_function(answer["StackResourceDetail"]["PhysicalResourceId"], region)
+    with aws.explained(f"stack {name}", region):
+        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    if _FUNCTION_OUTPUT not in outputs:
+        raise InvalidInputError(
+            f"stack {name} in {region} is not this job's, or is not deployed yet: it has no output {_FUNCTION_OUTPUT}"
+        )
+    return find_function(outputs[_FUNCTION_OUTPUT], region)
 
 
 def find_function(name: str, region: str | None) -> Function:

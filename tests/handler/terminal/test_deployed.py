@@ -80,6 +80,13 @@ def test_a_function_that_is_not_this_job_is_refused(deployed: DeployedAws, termi
     assert not deployed.events
 
 
+def test_a_stack_of_somebody_elses_is_refused(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.output = "BucketName"
+    ran = terminal.run("rotate", "--stack", STACK)
+    assert (ran.status, "no output FunctionName" in ran.err) == (2, True)
+    assert not deployed.events
+
+
 def test_a_client_of_a_function_that_serves_several_is_named_whole(
     deployed: DeployedAws, world: World, terminal: Terminal
 ) -> None:
@@ -203,7 +210,7 @@ def test_status_reads_labels_and_the_log_and_no_value(deployed: DeployedAws, wor
     ran = terminal.run("status", "--stack", STACK)
     assert world.aws.calls() - before == {"DescribeSecret": 1}
     assert (deployed.calls - calls).keys() == {
-        "cloudformation:DescribeStackResource",
+        "cloudformation:DescribeStacks",
         "lambda:GetFunctionConfiguration",
         "logs:FilterLogEvents",
     }
@@ -283,7 +290,7 @@ def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
 @pytest.mark.parametrize(
     ("action", "command"),
     [
-        ("cloudformation:DescribeStackResource", ["status"]),
+        ("cloudformation:DescribeStacks", ["status"]),
         ("lambda:GetFunctionConfiguration", ["status"]),
         ("lambda:InvokeFunction", ["rotate"]),
     ],
