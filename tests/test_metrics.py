@@ -46,7 +46,9 @@ def test_each_metric_is_named_where_all_are(file: str) -> None:
 
 @pytest.mark.parametrize("file", COUNTS)
 def test_each_metric_is_counted_where_they_are(file: str) -> None:
-    assert COUNTS[file] == len(DEFINED), f"{file} counts {COUNTS[file]} metrics, and handler/report.py has {len(DEFINED)}"
+    assert COUNTS[file] == len(DEFINED), (
+        f"{file} counts {COUNTS[file]} metrics, and handler/report.py has {len(DEFINED)}"
+    )
 
 
 def test_the_deployment_watches_nothing_that_no_run_puts_out() -> None:
@@ -55,7 +57,9 @@ def test_the_deployment_watches_nothing_that_no_run_puts_out() -> None:
     shown = {name for widget in _DASHBOARD.findall(text) for name in _LISTED.findall(widget)}
     assert watched
     assert shown
-    assert watched | shown <= DEFINED, f"template.yaml knows {sorted((watched | shown) - DEFINED)}, which nothing puts out"
+    assert watched | shown <= DEFINED, (
+        f"template.yaml knows {sorted((watched | shown) - DEFINED)}, which nothing puts out"
+    )
 
 
 def test_the_emulated_deployment_expects_what_a_run_puts_out() -> None:

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ConnectionError as NoConnectionError
-from botocore.exceptions import HTTPClientError
-
 from handler.config import settings_from
 from handler.errors import InvalidInputError
 from handler.secrets_manager import SecretsManager
@@ -90,8 +87,8 @@ class DeployedJob:
             try:
                 answer = client.invoke(FunctionName=self.function.name, LogType="Tail", Payload=event)
                 payload = answer["Payload"].read()
-            except (HTTPClientError, NoConnectionError) as error:
-                if not _is_sent(error):
+            except aws.NO_ANSWER as error:
+                if not aws.is_sent(error):
                     raise
                 raise RunUnknownError(
                     f"function {self.function.name} was invoked and its answer did not come "
@@ -177,11 +174,6 @@ def job(name: str, function: Function, log: LogLines, client: tuple[str, str, st
             "with --client"
         )
     return DeployedJob(name, function, settings_from(function.variables, event), log, event)
-
-
-def _is_sent(error: Exception) -> bool:
-    """Tell whether the invocation may have reached Lambda: it has not where no connection was made."""
-    return not isinstance(error, NoConnectionError)
 
 
 def _run_failed(document: object) -> RunFailedError:
