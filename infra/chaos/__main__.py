@@ -74,11 +74,11 @@ class Tally:
     def lines(self) -> Iterator[str]:
         """Say it."""
         yield f"episodes    {self.episodes:>7,}"
-        yield f"runs        {self.runs:>7,}   of which {self.killed:,} were killed, {self.failed:,} failed, {self.slow:,} were slow"
+        yield f"runs        {self.runs:>7,}   {self.killed:,} were killed, {self.failed:,} failed, {self.slow:,} were slow"
         faults = ", ".join(f"{name} {count:,}" for name, count in self.faults.most_common())
         yield f"faults      {self.faults.total():>7,}   {faults}"
         yield f"roll-backs  {self.hands:>7,}"
-        yield f"tokens      {self.tokens:>7,}   of which {self.published:,} were published, {self.revoked:,} logged out"
+        yield f"tokens      {self.tokens:>7,}   {self.published:,} were published, {self.revoked:,} logged out"
         kinds = Counter(violation.promise for _, violation in self.violations)
         told = ", ".join(f"{promise} {count:,}" for promise, count in sorted(kinds.items()))
         yield f"violations  {len(self.violations):>7,}   {told}".rstrip()
@@ -122,7 +122,7 @@ def run(*, seed: int, seconds: float, at_once: int, episodes: int | None = None,
         sandbox.knobs(lifetime_seconds=LIFE_SECONDS)
         os.environ.update(aws.environment)
         client = boto3.client("secretsmanager", config=Config(max_pool_connections=4 * at_once))
-        stage = Stage(register, gate, client, Path(logs), design)
+        stage = Stage(register, gate, client, aws.environment, Path(logs), design)
         seeds = itertools.count(seed) if episodes is None else iter(range(seed, seed + episodes))
         playing: set[Future[None]] = set()
         counting = threading.Lock()

@@ -54,7 +54,6 @@ class Register:
         self._lock = threading.Lock()
         self._watched: dict[str, Watched] = {}
         self._histories: dict[str, History] = {}
-        self._hands: dict[str, float] = {}
 
     def begin(self, environment: str, watched: Watched) -> None:
         """Take note that an environment runs."""
@@ -85,17 +84,6 @@ class Register:
         """Forget an episode."""
         with self._lock:
             self._histories.pop(secret_id, None)
-            self._hands.pop(secret_id, None)
-
-    def note_hand(self, secret_id: str) -> None:
-        """Take note that an operator acts now: no read lags behind that, or nobody could see it."""
-        with self._lock:
-            self._hands[secret_id] = time.time()
-
-    def seconds_since_hand(self, secret_id: str) -> float:
-        """Return how long ago an operator acted on a secret."""
-        with self._lock:
-            return time.time() - self._hands.get(secret_id, 0.0)
 
 
 class WatchedSecretsManager(LocalSecretsManager):
@@ -109,12 +97,10 @@ class WatchedSecretsManager(LocalSecretsManager):
         watched = self._watched(agent)
         if watched is None:
             return None
-        secret_id = str(parameters.get("SecretId", ""))
         with watched.history.lock:
             if operation == "PutSecretValue":
                 watched.run.put_at = watched.run.put_at or time.time()
-            lag_seconds = self._register.seconds_since_hand(secret_id)
-            fate, is_fault = watched.weather.secrets_manager(operation, lag_seconds)
+            fate, is_fault = watched.weather.secrets_manager(operation)
             if is_fault:
                 watched.run.faults[operation] += 1
         return fate
@@ -141,6 +127,9 @@ class WatchedSecretsManager(LocalSecretsManager):
                 if (token := _token_in(parameters)) is not None and answer.status_code == http.HTTPStatus.OK:
                     history.values[json.loads(answer.get_data())["VersionId"]] = token
                 history.states.append(State(time.time(), watched.run if watched else None, stages))
+                if watched is None:
+                    # No read lags behind an operator, or no run could see what has been done.
+                    self.forget_past(secret_id)
         return answer
 
     def _watched(self, agent: str) -> Watched | None:
