@@ -29,6 +29,7 @@ from infra.chaos.designs import DESIGNS
 from infra.chaos.episode import LIFE_SECONDS, Episode, Stage
 from infra.chaos.judge import Violation, is_slow, violations
 from infra.chaos.stage import BASIC, TOKEN_MARK, Register, TelenorGate, WatchedSecretsManager
+from infra.chaos.story import story
 from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Tally:
     def lines(self) -> Iterator[str]:
         """Say it."""
         yield f"episodes    {self.episodes:>7,}"
-        yield f"runs        {self.runs:>7,}   {self.killed:,} were killed, {self.failed:,} failed, {self.slow:,} were slow"
+        yield f"runs        {self.runs:>7,}   {self.killed:,} killed, {self.failed:,} failed, {self.slow:,} slow"
         faults = ", ".join(f"{name} {count:,}" for name, count in self.faults.most_common())
         yield f"faults      {self.faults.total():>7,}   {faults}"
         yield f"roll-backs  {self.hands:>7,}"
@@ -133,6 +134,8 @@ def run(*, seed: int, seconds: float, at_once: int, episodes: int | None = None,
             found = [*violations(history), *_leaks(episode.log())]
             with counting:
                 tally.add(number, history, found)
+                if found:
+                    _keep(number, story(history) + "\n" + episode.log())
 
         for number in seeds:
             if time.monotonic() >= end_at:
@@ -145,6 +148,12 @@ def run(*, seed: int, seconds: float, at_once: int, episodes: int | None = None,
         for each in playing:
             each.result()
     return tally
+
+
+def _keep(seed: int, text: str) -> None:
+    kept = Path(tempfile.gettempdir()) / f"telenor-chaos-{seed}.txt"
+    kept.write_text(text, encoding="utf-8")
+    print(f"What happened in the episode of seed {seed} is in {kept}", file=sys.stderr)  # noqa: T201
 
 
 def _leaks(log: str) -> Iterator[Violation]:

@@ -35,7 +35,6 @@ BASIC = base64.b64encode(f"{DEMO_CLIENT_ID}:{DEMO_CLIENT_SECRET}".encode()).deco
 
 _APP_ID = re.compile(r"\bapp/(\S+)")
 _PATIENCE_SECONDS = 10
-_OPERATIONS = {"token": "token", "logout": "logout", "incidents": "incidents"}
 
 
 class Watched:
@@ -93,7 +92,7 @@ class WatchedSecretsManager(LocalSecretsManager):
         super().__init__()
         self._register = register
 
-    def _fate(self, operation: str, parameters: Mapping[str, Any], agent: str) -> Fate | None:
+    def _fate(self, operation: str, _parameters: Mapping[str, Any], agent: str, /) -> Fate | None:
         watched = self._watched(agent)
         if watched is None:
             return None
@@ -169,7 +168,7 @@ class TelenorGate:
         return self._sandbox.is_live(token)
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        request = Request(environ)
+        arrived_at, request = time.time(), Request(environ)
         body = request.get_data()
         _, environment, path = request.path.split("/", 2)
         operation = path.rpartition("/")[2]
@@ -194,7 +193,9 @@ class TelenorGate:
             with watched.history.lock:
                 status, content_type, answer = self._ask(request.method, f"/{path}", headers, body)
                 if status == http.HTTPStatus.OK:
-                    self._note(watched, operation, answer, headers, is_heard=fault is None)
+                    _note(watched, operation, arrived_at, answer, headers)
+                    if operation == "token" and fault is None:
+                        watched.run.tokens.append(_issued(answer))
         if happens and when == "after":
             happens()
         if fault is None:
@@ -215,24 +216,17 @@ class TelenorGate:
         finally:
             connection.close()
 
-    def _note(
-        self,
-        watched: Watched,
-        operation: str,
-        answer: bytes,
-        headers: Mapping[str, str],
-        *,
-        is_heard: bool,
-    ) -> None:
-        now, history, run = time.time(), watched.history, watched.run
-        if operation == "token":
-            token = json.loads(answer)["access_token"]
-            history.expires_at[token] = now + history.life
-            if is_heard:
-                run.tokens.append(token)
-        elif operation == "logout":
-            token = headers["Authorization"].removeprefix("Bearer ")
-            history.logouts.append(Logout(now, token, run, run.read_current_at))
+
+def _note(watched: Watched, operation: str, arrived_at: float, answer: bytes, headers: Mapping[str, str]) -> None:
+    if operation == "token":
+        watched.history.expires_at[_issued(answer)] = arrived_at + watched.history.life
+    elif operation == "logout":
+        token = headers["Authorization"].removeprefix("Bearer ")
+        watched.history.logouts.append(Logout(time.time(), token, watched.run, watched.run.read_current_at))
+
+
+def _issued(answer: bytes) -> str:
+    return str(json.loads(answer)["access_token"])
 
 
 def _token_in(parameters: Mapping[str, Any]) -> str | None:

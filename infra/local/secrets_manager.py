@@ -266,7 +266,7 @@ class LocalSecretsManager:
         answer = fate.answer(environ, ask) if fate else ask()
         return answer(environ, start_response)
 
-    def _fate(self, operation: str, parameters: Mapping[str, Any], _agent: str) -> Fate | None:
+    def _fate(self, operation: str, parameters: Mapping[str, Any], _agent: str, /) -> Fate | None:
         with self._lock:
             queues = (self._fates[operation, parameters.get("SecretId")], self._fates[operation, None])
             return next((queue.popleft() for queue in queues if queue), None)
