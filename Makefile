@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 SECONDS ?= 60
+CLIENT ?=
+STACK ?= telenor-token$(if $(CLIENT),-$(CLIENT))
 YEARS ?= 3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -21,7 +23,7 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
   "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples prove chaos bench lint docs format build deploy validate e2e lock clean build-TokenFunction
+.PHONY: help demo sandbox test examples prove chaos bench lint docs format build deploy redeploy outputs smoke validate alarms e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded server
 	@mkdir -p build
 	@$(PY) -m infra.local --seconds $(SECONDS) --svg build/demo.svg
 
+sandbox: $(VENV)/.installed ## Keep Telenor's stand-in, a Secrets Manager and the job up, to write a consumer against
+	@$(PY) -m infra.local.sandbox
+
 test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	@# Apart: measuring coverage would double the simulation's time. Neither hides what the other finds.
 	@$(PYTEST) --cov --ignore tests/simulation --ignore tests/examples; others=$$?; \
@@ -37,16 +42,22 @@ test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	  echo "Left to make examples, which needs the AWS CLI and Node.js: tests/examples"; \
 	  exit $$((others | simulation))
 
-examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),examples/node/node_modules/.installed) ## Run the examples for consumers through rotations
-	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples
+NODE_MODULES := examples/node/node_modules/.installed infra/oidc/node_modules/.installed
+
+examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the examples for consumers through rotations, and the job against oidc-provider
+	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/infra/oidc
 
 prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant (YEARS=3)
 	@$(PY) -m tests.simulation --years $(YEARS)
 
-lint: $(VENV)/.installed ## Check style and types: ruff, ruff format, mypy --strict
+alarms: $(VENV)/.installed ## Try the page in every trouble and through healthy months, and print its margins
+	@$(PY) -m tests.infra.alarms.page
+
+lint: $(VENV)/.installed ## Check style, types and who imports whom: ruff, ruff format, mypy --strict, import-linter
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-logo
 
 docs: $(VENV)/.installed ## Check links, anchors and names in the documents
 	@$(PY) -m infra.docs
@@ -59,8 +70,17 @@ build: $(SAM) ## Build the artifact that is deployed, with its size
 	@$(SAM) build
 	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction
 
-deploy: build ## Deploy to the AWS account of the environment, asking for what it needs
-	@$(SAM) deploy --guided
+deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (CLIENT=name for one of several, STACK=name)
+	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT))
+
+redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has (STACK=name)
+	@$(PY) -m infra.deploy redeploy --sam $(SAM) --stack $(STACK)
+
+outputs: $(VENV)/.installed ## Print what a stack puts out, as export lines (STACK=name)
+	@$(PY) -m infra.deploy outputs --stack $(STACK)
+
+smoke: $(VENV)/.installed ## Check on a deployed stack what only a real account shows (STACK=name)
+	@$(PY) -m infra.smoke --stack $(STACK)
 
 validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
 	@.venv-sam/bin/sam validate --lint --region eu-north-1
@@ -75,8 +95,8 @@ e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.install
 chaos: $(VENV)/.installed ## Run the job under faults of every kind at once, and judge what both servers saw (SECONDS=60)
 	@$(PY) -m infra.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-bench: $(VENV)/.installed .venv-bench/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
-	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python
+bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
+	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
 
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:
@@ -88,12 +108,14 @@ lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt an
 	@for tool in bench sam checkov ministack runtime awscli; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
-	@$(if $(NODE),cd examples/node && npm update --package-lock-only --no-audit --no-fund --loglevel error,echo "There is no Node.js here: examples/node/package-lock.json stays as it is")
+	@$(if $(NODE),for folder in examples/node infra/oidc; do \
+	  (cd $$folder && npm update --package-lock-only --no-audit --no-fund --loglevel error) || exit; \
+	done,echo "There is no Node.js here: both files package-lock.json stay as they are")
 
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* examples/node/node_modules .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Each stamp is as new as its requirements, so that a second run installs nothing.
 $(VENV)/.installed: requirements-dev.txt
@@ -120,15 +142,15 @@ $(VENV)/.installed: requirements-dev.txt
 
 $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
 
-examples/node/node_modules/.installed: examples/node/package-lock.json
+%/node_modules/.installed: %/package-lock.json
 	@echo "Installing the locked packages into $(@D) ..."
-	@cd examples/node && npm ci --no-audit --no-fund --loglevel error
+	@cd $* && npm ci --no-audit --no-fund --loglevel error
 	@touch $@
 
 define install
 	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@$(1) -m venv --clear $(@D)
-	@echo "Installing the locked requirements into $(@D) ..."
+	@echo "Installing the $$(grep -c '^[a-z].*==' $<) locked packages of $< into $(@D), once: half a minute or so ..."
 	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 endef

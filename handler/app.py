@@ -21,8 +21,9 @@ from handler.secrets_manager import SecretsManager, create_client
 from handler.telenor import Telenor
 
 if TYPE_CHECKING:
-    from handler.model import Clock
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+    from handler.model import Clock
 
 # The parts of a run's time that are kept back: for storing a token that has just been obtained, through a lost answer
 # or two, and for the last lines of the log. A short run keeps back half.

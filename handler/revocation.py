@@ -55,8 +55,8 @@ def make_room(run: Run) -> None:
             break
     if not run.ledger.has_room:
         raise LabelsExhaustedError(
-            f"the token secret (TOKEN_SECRET_ID) carries {run.ledger.size} staging labels, {run.ledger.other_labels} of "
-            "which are not this job's, so that a new version could get none: remove those, or find out why the job "
+            f"the token secret (TOKEN_SECRET_ID) carries {run.ledger.size} staging labels, {run.ledger.other_labels} "
+            "of them not this job's, so that a new version could get none: remove those, or find out why the job "
             "cannot remove its own"
         )
 

@@ -32,7 +32,7 @@ OF_THE_TERMINAL = ("terminal", "__main__.py")
 ZIP_LIMIT_BYTES = 4_000_000
 
 # template.yaml: Runtime. What such a Python calls its bytecode (sys.implementation.cache_tag), and the folder in which
-# Lambda runs the sources, for the lines of a traceback.
+# Lambda runs it, which stands in it so that the folder in which it was made does not.
 BYTECODE_TAG = "cpython-313"
 _LAMBDA_FOLDER = "/var/task"
 
@@ -75,7 +75,7 @@ def make(directory: Path) -> None:
     copy_handler(directory)
     if not add_bytecode(directory):
         print(  # noqa: T201
-            f"Left out: the bytecode for {BYTECODE_TAG}. There is no Python 3.13 here, so every cold start will compile "
+            f"Left out: the bytecode for {BYTECODE_TAG}. No Python 3.13 is here, so every cold start will compile "
             f"the sources. Install one, or name it: make {_PYTHON_NAME}=/path/to/python3.13 build",
             file=sys.stderr,
         )
@@ -93,7 +93,7 @@ def copy_handler(directory: Path) -> None:
 def add_bytecode(directory: Path) -> bool:
     """Compile the sources for Lambda's Python; False if there is none here.
 
-    The same sources become the same bytes: a fresh process compiles them all in the same order, with the same hash seed.
+    The same sources become the same bytes: a fresh process compiles them in the same order, with the same hash seed.
     """
     python = os.environ.get(_PYTHON_NAME) or shutil.which("python3.13") or sys.executable
     with contextlib.suppress(OSError):

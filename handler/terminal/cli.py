@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
 import os
-import sys
-import textwrap
-import uuid
-from contextlib import nullcontext
-from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from handler import app
-from handler.config import settings_from
-from handler.errors import InvalidInputError, MarkedForDeletionError, RotationError, SecretsManagerError
+from handler.errors import InvalidInputError, RotationError
 from handler.model import Action, Outcome
-from handler.rotation import Report
-from handler.secrets_manager import SecretsManager, create_client
-from handler.telenor import Telenor
-from handler.terminal import diagnosis, status
-from handler.terminal.arguments import parser
-from handler.terminal.doctor import Doctor
+from handler.terminal import arguments as command_line
+from handler.terminal import deployed, local, status, talk
+from handler.terminal.doctor import conclusions, session
+from handler.terminal.jobs import RunFailedError
+from handler.terminal.loglines import LogLines
+from handler.terminal.looking import look, look_at_labels
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
-    from handler.config import Settings
-    from handler.terminal.diagnosis import Diagnosis, Findings
+    from handler.terminal.doctor.conclusions import Diagnosis
+    from handler.terminal.doctor.findings import Findings
+    from handler.terminal.jobs import Job
     from handler.terminal.status import Status
-
-# As long as the deployed function has.
-_TIME_LEFT = timedelta(seconds=120)
-
-_NOTICE_COLUMNS = 79
 
 
 class Exit(IntEnum):
@@ -53,87 +43,106 @@ class Exit(IntEnum):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    arguments = parser().parse_args(argv)
-    log_handler = app.logger.registered_handler
-    if isinstance(log_handler, logging.StreamHandler):
-        log_handler.setStream(sys.stderr)
+    arguments = command_line.parse(argv)
+    log = LogLines(is_verbose=arguments.verbose)
     try:
-        _choose_account(arguments.profile, arguments.region)
-        return _COMMANDS[arguments.command](arguments)
+        with _logging_to(log):
+            _choose_account(arguments.profile, arguments.region)
+            return _COMMANDS[arguments.command](arguments, log)
     except RotationError as error:
-        _say(str(error))
-        return Exit.BAD_INPUT if isinstance(error, InvalidInputError) else Exit.FAILED
+        talk.say(str(error))
+        is_bad_input = isinstance(error, InvalidInputError) or getattr(error, "is_bad_input", False)
+        return Exit.BAD_INPUT if is_bad_input else Exit.FAILED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+
+
+# Which job
+
+
+def _jobs(arguments: argparse.Namespace, log: LogLines) -> list[Job]:
+    """Find the jobs that the arguments name. Raises InvalidInputError where they name none."""
+    if arguments.local:
+        if arguments.stacks or arguments.functions or arguments.clients:
+            raise InvalidInputError("--local is a job of its own: leave it out, or --stack, --function and --client")
+        return [local.find(os.environ, arguments.region, log, to_look=arguments.command == "status")]
+    if not arguments.stacks and not arguments.functions:
+        raise InvalidInputError(
+            "name the job: --stack NAME or --function NAME for one that is deployed, or --local to run it here by the "
+            "environment's settings"
+        )
+    functions = [(name, deployed.find_stack(name, arguments.region)) for name in arguments.stacks]
+    functions += [(name, deployed.find_function(name, arguments.region)) for name in arguments.functions]
+    if not arguments.clients:
+        return [deployed.job(name, function, log) for name, function in functions]
+    return [deployed.job(name, function, log, client) for name, function in functions for client in arguments.clients]
+
+
+def _job(arguments: argparse.Namespace, log: LogLines) -> Job:
+    # Counted before any is looked up.
+    if len(arguments.stacks) + len(arguments.functions) > 1 or len(arguments.clients) > 1:
+        raise InvalidInputError(f"{arguments.command} acts on one job at a time: name one")
+    (job,) = _jobs(arguments, log)
+    return job
 
 
 # The commands
 
 
-def _renew(_arguments: argparse.Namespace) -> Exit:
-    _print_result(_run(Action.RENEW_IF_DUE))
+def _renew(arguments: argparse.Namespace, log: LogLines) -> Exit:
+    talk.show(_job(arguments, log).run(Action.RENEW_IF_DUE))
     return Exit.DONE
 
 
-def _rotate(_arguments: argparse.Namespace) -> Exit:
-    _print_result(_run(Action.ROTATE_NOW))
+def _rotate(arguments: argparse.Namespace, log: LogLines) -> Exit:
+    talk.show(_job(arguments, log).run(Action.ROTATE_NOW))
     return Exit.DONE
 
 
-def _emergency(arguments: argparse.Namespace) -> Exit:
-    settings = settings_from(os.environ, {})
-    _say(_wrapped(_felt_by_consumers(_look(_secrets(settings), settings))))
-    if not _confirmed("End them now?", arguments):
+def _emergency(arguments: argparse.Namespace, log: LogLines) -> Exit:
+    job = _job(arguments, log)
+    talk.explain(_felt_by_consumers(job))
+    if not talk.is_confirmed("End them now?", yes=arguments.yes):
         return Exit.FAILED
-    report = _run(Action.ROTATE_AND_REVOKE_NOW)
-    _print_result(report)
-    if report.outcome is Outcome.REISSUED:
-        _say("Telenor handed out the current token again, so it was not ended: change the client secret at Telenor")
+    try:
+        answer = job.run(Action.ROTATE_AND_REVOKE_NOW)
+    except RunFailedError:
+        talk.say("The leaked token may still be the current one: run this again until it ends with 0.")
+        raise
+    talk.show(answer)
+    if answer.get("outcome") == Outcome.REISSUED:
+        talk.say("Telenor handed out the current token again, so it was not ended: change the client secret at Telenor")
         return Exit.FAILED
-    if report.pending_revocations:
-        _say(f"{_count(report.pending_revocations, 'token')} could not be ended, see the log: run this again")
+    if pending := answer.get("pending_revocations"):
+        talk.say(f"{talk.count(int(str(pending)), 'token')} could not be ended, see the log: run this again")
         return Exit.FAILED
     return Exit.DONE
 
 
-def _status(arguments: argparse.Namespace) -> Exit:
-    settings = settings_from(os.environ, {})
-    with _output(arguments, settings, is_watch=arguments.watch is not None) as output:
-        secrets = _secrets(settings)
+def _status(arguments: argparse.Namespace, log: LogLines) -> Exit:
+    with _output(arguments, is_watch=arguments.watch is not None) as output:
+        jobs = _jobs(arguments, log)
         if arguments.watch is not None:
-            return _watch(secrets, settings, output, arguments.watch)
-        seen = _look(secrets, settings)
+            return _watch(jobs, output, arguments.watch)
+        seen = [(job, look(job)) for job in jobs]
         output.show_status(seen)
-    if seen.state in status.UNUSABLE:
-        return Exit.NO_USABLE_TOKEN
-    return Exit.AT_RISK if seen.state in status.AT_RISK else Exit.DONE
+    return max((_exit_of(each) for _, each in seen), key=_FROM_GOOD_TO_BAD.index)
 
 
-def _doctor(arguments: argparse.Namespace) -> Exit:
-    settings = settings_from(os.environ, {})
-    with (
-        _output(arguments, settings) as output,
-        Telenor(settings.base_url, app.clock, app.logger) as telenor,
-    ):
-        doctor = Doctor(settings, _secrets(settings), telenor, app.clock)
-        ledger = doctor.look()
-        if doctor.may_harm:
-            _say(_wrapped(_felt_from_doctor(doctor.findings)))
-            if not _confirmed("Ask Telenor for two tokens now?", arguments):
-                return Exit.FAILED
+def _doctor(arguments: argparse.Namespace, log: LogLines) -> Exit:
+    job = _job(arguments, log)
+    with _output(arguments) as output:
         try:
-            doctor.ask()
-        finally:
-            doctor.clean_up()
-        findings = doctor.findings
-        found = diagnosis.diagnosis(findings, status.status_of(ledger, settings.policy, app.clock.now()))
+            findings, found = session.examine(job, output.show_wait, yes=arguments.yes)
+        except session.DeclinedError:
+            return Exit.FAILED
         output.show_diagnosis(findings, found)
-    if doctor.may_harm and not findings.token_failure:
-        _mend(diagnosis.published_ended(findings), arguments)
-    return Exit.AT_RISK if found.is_at_risk else Exit.DONE
+    if found.is_at_risk:
+        return Exit.AT_RISK
+    return Exit.DONE if findings.look.access.may_ask else Exit.FAILED
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace], Exit]] = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace, LogLines], Exit]] = {
     "renew": _renew,
     "rotate": _rotate,
     "emergency": _emergency,
@@ -146,125 +155,104 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Exit]] = {
 
 
 class Output(Protocol):
-    """Where status and doctor show what they have found: `screen.py` for people, or JSON for scripts."""
+    """Where status and doctor show what they have found: `drawing.py` for people, or JSON for scripts."""
 
-    def show_status(self, seen: Status) -> None:
-        """Show how things stand."""
+    def show_status(self, seen: Sequence[tuple[Job, Status]]) -> None:
+        """Show how jobs stand."""
 
     def show_failure(self, sentence: str, at: datetime) -> None:
         """Show that nothing is known at the moment."""
+
+    def show_wait(self, waited: timedelta) -> None:
+        """Show for how long doctor has been trying a token that was logged out."""
 
     def show_diagnosis(self, findings: Findings, found: Diagnosis) -> None:
         """Show what was found out."""
 
 
 class _Json:
-    def show_status(self, seen: Status) -> None:
-        _print_json(status.as_json(seen))
+    def show_status(self, seen: Sequence[tuple[Job, Status]]) -> None:
+        for job, each in seen:
+            talk.show({"job": job.name, **status.as_json(each)})
 
     def show_failure(self, sentence: str, _at: datetime) -> None:
-        _say(sentence)
+        talk.say(sentence)
+
+    def show_wait(self, waited: timedelta) -> None:
+        pass
 
     def show_diagnosis(self, findings: Findings, found: Diagnosis) -> None:
-        _print_json(diagnosis.as_json(findings, found))
+        talk.show(conclusions.as_json(findings, found))
 
 
-def _output(
-    arguments: argparse.Namespace, settings: Settings, *, is_watch: bool = False
-) -> AbstractContextManager[Output]:
+def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> AbstractContextManager[Output]:
     if arguments.json:
-        return nullcontext(_Json())
+        return contextlib.nullcontext(_Json())
     try:
-        from handler.terminal.screen import Screen  # noqa: PLC0415  rich is an extra, and --json goes without it
+        from handler.terminal.drawing import Drawing  # noqa: PLC0415  rich is an extra, and --json goes without it
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
         raise InvalidInputError(
             'drawing needs rich, which is not installed: pip install "telenor-token[cli]", or use --json'
         ) from None
-    return Screen(settings.token_secret_id, is_watch=is_watch)
+    return Drawing(is_watch=is_watch)
 
 
-def _run(action: Action) -> Report:
-    report = Report()
-    app.run({"action": action}, str(uuid.uuid4()), _TIME_LEFT, report)
-    return report
+_FROM_GOOD_TO_BAD = [Exit.DONE, Exit.AT_RISK, Exit.NO_USABLE_TOKEN]
 
 
-def _secrets(settings: Settings) -> SecretsManager:
-    return SecretsManager(create_client(), settings.credentials_secret_id, settings.token_secret_id)
+def _exit_of(seen: Status) -> Exit:
+    if seen.state in status.UNUSABLE:
+        return Exit.NO_USABLE_TOKEN
+    return Exit.AT_RISK if seen.state in status.AT_RISK else Exit.DONE
 
 
-def _look(secrets: SecretsManager, settings: Settings) -> Status:
-    try:
-        ledger = secrets.describe()
-    except MarkedForDeletionError:
-        ledger = None
-    return status.status_of(ledger, settings.policy, app.clock.now())
-
-
-def _watch(secrets: SecretsManager, settings: Settings, output: Output, seconds: float) -> Exit:
+def _watch(jobs: Sequence[Job], output: Output, seconds: float) -> Exit:
     """Look again and again; a failure is shown, and may pass."""
     try:
         while True:
             try:
-                output.show_status(_look(secrets, settings))
-            except SecretsManagerError as error:
+                output.show_status([(job, look(job)) for job in jobs])
+            except RotationError as error:
                 output.show_failure(str(error), app.clock.now())
             app.clock.sleep(seconds)
     except KeyboardInterrupt:
         return Exit.DONE
 
 
-def _felt_by_consumers(seen: Status) -> str:
+def _felt_by_consumers(job: Job) -> str:
+    try:
+        seen = look_at_labels(job)
+    except RotationError as error:
+        # Nothing that is to be shown may stop an emergency.
+        return f"This publishes a new token and ends every other one. Which there are cannot be told: {error}."
     alive = status.live(seen)
     if not alive:
         return "No token is alive, so there is none to end. A new one is published."
     is_current_alive = seen.state not in status.UNUSABLE
     others = alive - is_current_alive
-    named = ["the current token"] * is_current_alive + [_count(others, "superseded token")] * (others > 0)
+    named = ["the current token"] * is_current_alive + [talk.count(others, "superseded token")] * (others > 0)
     return (
-        f"This publishes a new token and ends {' and '.join(named)} at once. Consumers that hold one in a cache are "
-        "refused (401) until they read the secret again: those that read once more on a 401 hardly notice, the others "
-        f"wait for their cache to run out, which should take less than {status.duration(seen.policy.grace)} "
-        "(GRACE_SECONDS)."
+        f"This publishes a new token and logs out {' and '.join(named)} at once. A gateway's cache may accept them for "
+        "some minutes more. Consumers that hold one are refused (401) until they read the secret again: those that "
+        "read once more on a 401 hardly notice, the others wait for their cache to run out, which should take less "
+        f"than {status.duration(seen.policy.grace)} (GRACE_SECONDS)."
     )
 
 
-def _felt_from_doctor(findings: Findings) -> str:
-    superseded = (findings.superseded_id or "")[:8]
-    hint = {
-        True: f" VERIFY_URL still accepts superseded {superseded}, so a new token does not seem to end the old one.",
-        False: f" VERIFY_URL refuses superseded {superseded}, which nobody has revoked: a new token seems to end the "
-        "old one here, and then this ends the published one.",
-        None: "",
-    }[findings.superseded_accepted]
-    return (
-        "A token is published and alive. If Telenor keeps one token at a time for a client, or if a logout ends all of "
-        "them, then asking ends it, and consumers are refused until the next rotation, which is offered afterwards. "
-        f"What is published is never logged out.{hint}"
-    )
-
-
-def _mend(ended: bool | None, arguments: argparse.Namespace) -> None:  # noqa: FBT001  None is that nobody knows
-    if ended is False:
+@contextlib.contextmanager
+def _logging_to(log: LogLines) -> Iterator[None]:
+    """Lead what the job's own parts log here to the operator."""
+    handler = app.logger.registered_handler
+    if not isinstance(handler, logging.StreamHandler):
+        yield
         return
-    _say("The published token was ended." if ended else "Whether the published token is still alive cannot be told.")
-    if _confirmed("Rotate now?", arguments):
-        _say(f"Published version {_run(Action.ROTATE_NOW).version_id}.")
-
-
-def _confirmed(question: str, arguments: argparse.Namespace) -> bool:
-    if arguments.yes:
-        return True
-    # None where a process was started without one.
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise InvalidInputError("this asks before it acts, and stdin is no terminal: add --yes to say yes beforehand")
-    print(f"{question} Type yes: ", end="", file=sys.stderr, flush=True)  # noqa: T201
-    if sys.stdin.readline().strip().lower() == "yes":
-        return True
-    _say("Nothing was done.")
-    return False
+    stream, handler.stream = handler.stream, log
+    try:
+        yield
+    finally:
+        handler.stream = stream
 
 
 def _choose_account(profile: str | None, region: str | None) -> None:
@@ -276,23 +264,3 @@ def _choose_account(profile: str | None, region: str | None) -> None:
         # As with the AWS CLI, a profile that is named counts for more than keys in the environment.
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             os.environ.pop(name, None)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _print_result(report: Report) -> None:
-    _print_json(app.result(report))
-
-
-def _print_json(document: object) -> None:
-    print(json.dumps(document), flush=True)  # noqa: T201  this is what stdout is for
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, _NOTICE_COLUMNS)
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201  not part of the result

@@ -1,8 +1,9 @@
-"""What the labels of the token secret say at a time, in values, words and JSON. Pure, as `decisions.py`."""
+"""What labels, the last runs and VERIFY_URL say at a time, in values, words and JSON. Pure, as `decisions.py`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -10,17 +11,19 @@ from handler import decisions
 from handler.model import Action, Reason
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
-    from handler.model import Entry, Ledger, Policy
+    from handler.ledger import Entry, Ledger
+    from handler.model import Policy
+    from handler.terminal.jobs import PastRun, PastRuns
 
 _MINUTE_SECONDS = 60
 _HOUR_SECONDS = 3600
 _DAY_SECONDS = 86_400
 
 _REASONS = {
-    Reason.SHARE_OF_LIFE_USED: "RENEW_AT_FRACTION of its life is over",
-    Reason.TOO_LITTLE_LIFE_LEFT: "no more of its life is left than GRACE_SECONDS and one SCHEDULE_MINUTES",
+    Reason.SHARE_OF_LIFE_USED: "RENEW_AT_FRACTION of its life will be over before the run after it",
+    Reason.TOO_LITTLE_LIFE_LEFT: "its life gets as short as GRACE_SECONDS and the time to tell of an outage",
 }
 
 
@@ -30,16 +33,21 @@ class State(StrEnum):
     FRESH = "fresh"
     DUE = "due"
     OVERDUE = "overdue"
+    FAILING = "failing"
+    NOT_RUNNING = "not-running"
     EXPIRED = "expired"
+    NOT_ACCEPTED = "not-accepted"
     NOT_IN_LEDGER = "not-in-ledger"
     NO_VALUE = "no-value"
     MARKED_FOR_DELETION = "marked-for-deletion"
 
 
 # Where consumers have nothing that works, and where they will not have it for long or nothing tells.
-UNUSABLE = {State.EXPIRED, State.NO_VALUE, State.MARKED_FOR_DELETION}
-AT_RISK = {State.OVERDUE, State.NOT_IN_LEDGER}
+UNUSABLE = {State.EXPIRED, State.NOT_ACCEPTED, State.NO_VALUE, State.MARKED_FOR_DELETION}
+AT_RISK = {State.OVERDUE, State.NOT_IN_LEDGER, State.FAILING, State.NOT_RUNNING}
 
+# How late a run may be: the minute of the scheduler (AWS, "Schedule types"), and one until its line is in the log.
+_RUN_MAY_BE_LATE = timedelta(minutes=2)
 
 _SENTENCES = {
     State.NO_VALUE: "no value: nothing has been published yet, the next run does it",
@@ -47,7 +55,7 @@ _SENTENCES = {
 }
 
 
-class Fate(StrEnum):
+class Ending(StrEnum):
     """What becomes of a superseded token next."""
 
     IN_GRACE = "in-grace"
@@ -62,7 +70,7 @@ class Superseded:
     """A superseded token that is still tracked, and when it ends: by its revocation or, before that, its expiry."""
 
     entry: Entry
-    fate: Fate
+    ending: Ending
     ends_at: datetime | None
 
 
@@ -77,22 +85,46 @@ class Status:
     current: Entry | None
     renews_at: datetime | None
     superseded: tuple[Superseded, ...]
+    accepted: bool | None = None
+    """What VERIFY_URL says about the current token; None where it was not asked, or gave no clear answer."""
+    runs: PastRuns | None = None
+    """How the last runs ended; None where nothing tells."""
+
+    @property
+    def last_run(self) -> PastRun | None:
+        """The last run that has ended, if the log shows one."""
+        return self.runs.ended[-1] if self.runs and self.runs.ended else None
+
+    @property
+    def failed_runs(self) -> int:
+        """How many runs failed since the last one that did not."""
+        ended = self.runs.ended if self.runs else ()
+        return next((n for n, run in enumerate(reversed(ended)) if not run.has_failed), len(ended))
 
 
-def status_of(ledger: Ledger | None, policy: Policy, now: datetime) -> Status:
-    """Tell how things stand by the ledger, which is None where the secret is marked for deletion."""
+def status_of(
+    ledger: Ledger | None,
+    policy: Policy,
+    now: datetime,
+    *,
+    runs: PastRuns | None = None,
+    accepted: bool | None = None,
+) -> Status:
+    """Tell how things stand. The ledger is None where the secret is marked for deletion."""
     if ledger is None:
-        return Status(now, policy, State.MARKED_FOR_DELETION, None, None, None, ())
+        return Status(now, policy, State.MARKED_FOR_DELETION, None, None, None, (), runs=runs)
     _, reason = decisions.renewal(ledger, policy, now, Action.RENEW_IF_DUE, "")
-    due = decisions.renewal_time(ledger.current, policy) if ledger.current else None
+    times = decisions.times_of(ledger.current, policy)
     return Status(
         at=now,
         policy=policy,
-        state=_state(ledger.current, reason, policy, now),
+        state=_state(ledger.current, reason, policy, now, runs=runs, accepted=accepted),
         reason=reason,
         current=ledger.current,
-        renews_at=due[0] if due else None,
+        renews_at=times.at if times else None,
         superseded=tuple(_superseded(ledger, entry, policy, now) for entry in ledger.superseded),
+        accepted=accepted,
+        runs=runs,
     )
 
 
@@ -107,34 +139,73 @@ def headline(status: Status) -> str:
     if status.state in _SENTENCES:
         return _SENTENCES[status.state]
     if status.current is None or status.renews_at is None or status.current.expires_at is None:
-        cause = "its label cannot be read" if status.current and status.current.labels else "it has no label"
-        return f"current version not in the ledger, as {cause}: the next run publishes another token"
+        cause = "its label cannot be read" if status.current and status.current.is_tracked else "it has no label"
+        return f"current version not in the ledger, as {cause}: the next run enters it again, or publishes another"
     since = f"since {instant(status.renews_at, status.at)}"
     why = f", as {_REASONS[status.reason]}" if status.reason in _REASONS else ""
     return {
-        State.FRESH: f"fresh: renews in {duration(status.renews_at - status.at)}, with the first run from then on",
-        State.DUE: f"due {since}{why}: the next run renews it",
-        State.OVERDUE: f"overdue {since}: runs fail or do not happen, see the job's log",
-        State.EXPIRED: f"expired {duration(status.at - status.current.expires_at)} ago: consumers are refused, see the "
-        "job's log",
+        State.FRESH: f"fresh: {_renews(status)}",
+        State.DUE: f"due{why}: the next run renews it",
+        State.OVERDUE: f"overdue {since}: runs fail or do not happen",
+        State.FAILING: f"{_renews(status)}, but runs fail",
+        State.NOT_RUNNING: f"{_renews(status)}, but the job does not run",
+        State.EXPIRED: f"expired {duration(status.at - status.current.expires_at)} ago: consumers are refused",
+        State.NOT_ACCEPTED: "refused by VERIFY_URL although it has not expired: somebody else has ended it; consumers "
+        "are refused",
     }[status.state]
 
 
-def fate(superseded: Superseded, at: datetime) -> str:
+def runs_in_words(status: Status) -> str | None:
+    """Say in one sentence how the last runs ended, or None where nothing tells."""
+    runs, last = status.runs, status.last_run
+    if runs is None:
+        return None
+    if last is None:
+        return f"no run has ended since {instant(runs.since, status.at)}: see that the schedule is enabled"
+    at = instant(last.at, status.at)
+    if last.has_failed:
+        n = status.failed_runs
+        return f"the last {'run' if n == 1 else f'{n} runs'} failed, the last at {at}: {last.message}"
+    if is_run_missing(status):
+        return f"the last run ended at {at}: see that the schedule is enabled, and whether runs time out"
+    return f"the last run ended at {at}: {last.outcome}"
+
+
+def is_run_missing(status: Status) -> bool:
+    """Tell whether the schedule should have brought another run by now."""
+    return _is_run_missing(status.runs, status.policy, status.at)
+
+
+def _is_run_missing(runs: PastRuns | None, policy: Policy, now: datetime) -> bool:
+    if runs is None:
+        return False
+    last_at = runs.ended[-1].at if runs.ended else runs.since
+    return now - last_at > 2 * policy.schedule + _RUN_MAY_BE_LATE
+
+
+def _renews(status: Status) -> str:
+    if status.renews_at is None:
+        return "to be renewed"
+    left = status.renews_at - status.at
+    at = instant(status.renews_at, status.at)
+    return f"renewed within {duration(left)}, by {at}" if left > timedelta(0) else f"due since {at}"
+
+
+def ending_of(superseded: Superseded, at: datetime) -> str:
     """Say in one sentence what becomes of a superseded token."""
     left = duration(superseded.ends_at - at) if superseded.ends_at and superseded.ends_at > at else ""
-    match superseded.fate:
-        case Fate.IN_GRACE if superseded.ends_at == superseded.entry.expires_at:
+    match superseded.ending:
+        case Ending.IN_GRACE if superseded.ends_at == superseded.entry.expires_at:
             text = f"in its grace, expires in {left}"
-        case Fate.IN_GRACE:
+        case Ending.IN_GRACE:
             text = f"in its grace, revoked in {left}"
-        case Fate.REVOCATION_DUE:
+        case Ending.REVOCATION_DUE:
             text = "its grace is over, revoked by the next run"
-        case Fate.NEWER_THAN_CURRENT:
-            text = f"newer: rolled back from, expires in {left}"
-        case Fate.EXPIRED:
+        case Ending.NEWER_THAN_CURRENT:
+            text = f"newer: rolled back from; its grace begins with the next run, it expires in {left}"
+        case Ending.EXPIRED:
             text = "expired, dropped by the next run"
-        case Fate.UNKNOWN:
+        case Ending.UNKNOWN:
             text = "left alone until another token is published"
     return text if superseded.entry.expires_at else f"{text} (label cannot be read)"
 
@@ -144,6 +215,9 @@ def as_json(status: Status) -> dict[str, object]:
     return {
         "state": status.state,
         "reason": status.reason,
+        "accepted": status.accepted,
+        "last_run": _run_json(status.last_run),
+        "failed_runs": None if status.runs is None else status.failed_runs,
         "checked_at": int(status.at.timestamp()),
         "version_id": status.current and status.current.version_id,
         "published_at": status.current and _epoch(status.current.published_at),
@@ -152,7 +226,7 @@ def as_json(status: Status) -> dict[str, object]:
         "superseded": [
             {
                 "version_id": each.entry.version_id,
-                "state": each.fate,
+                "state": each.ending,
                 "published_at": _epoch(each.entry.published_at),
                 "expires_at": _epoch(each.entry.expires_at),
                 "ends_at": _epoch(each.ends_at),
@@ -184,29 +258,49 @@ def short(entry: Entry) -> str:
     return entry.version_id[:8]
 
 
-def _state(current: Entry | None, reason: Reason, policy: Policy, now: datetime) -> State:
+def _state(  # noqa: PLR0911, PLR0913  one a state, the worst first, by all that is known
+    current: Entry | None,
+    reason: Reason,
+    policy: Policy,
+    now: datetime,
+    *,
+    runs: PastRuns | None,
+    accepted: bool | None,
+) -> State:
     if current is None:
         return State.NO_VALUE
+    if current.expires_at is not None and now >= current.expires_at:
+        return State.EXPIRED
+    if accepted is False:
+        return State.NOT_ACCEPTED
     if current.expires_at is None:
         return State.NOT_IN_LEDGER
-    if now >= current.expires_at:
-        return State.EXPIRED
     if decisions.is_overdue(current, policy, now):
         return State.OVERDUE
+    if runs is not None and runs.ended and runs.ended[-1].has_failed:
+        return State.FAILING
+    if _is_run_missing(runs, policy, now):
+        return State.NOT_RUNNING
     return State.FRESH if reason is Reason.FRESH else State.DUE
+
+
+def _run_json(run: PastRun | None) -> dict[str, object] | None:
+    if run is None:
+        return None
+    return {"at": _epoch(run.at), "outcome": run.outcome, "message": run.message, "error_code": run.error_code}
 
 
 def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Superseded:
     if entry.expires_at is not None and now >= entry.expires_at:
-        return Superseded(entry, Fate.EXPIRED, entry.expires_at)
-    if decisions.is_rolled_back_from(ledger, entry):
-        return Superseded(entry, Fate.NEWER_THAN_CURRENT, entry.expires_at)
-    revoked_at = decisions.revocation_time(ledger, entry, policy.grace)
-    if revoked_at is None:
-        return Superseded(entry, Fate.UNKNOWN, entry.expires_at)
+        return Superseded(entry, Ending.EXPIRED, entry.expires_at)
+    superseded_at = decisions.superseded_at(ledger, entry)
+    if superseded_at is None:
+        is_newer = ledger.current is not None and not ledger.is_in_order and entry.published_at is not None
+        return Superseded(entry, Ending.NEWER_THAN_CURRENT if is_newer else Ending.UNKNOWN, entry.expires_at)
+    revoked_at = superseded_at + policy.grace
     if entry in decisions.revocable(ledger, now, policy.grace):
-        return Superseded(entry, Fate.REVOCATION_DUE, revoked_at)
-    return Superseded(entry, Fate.IN_GRACE, min(revoked_at, entry.expires_at or revoked_at))
+        return Superseded(entry, Ending.REVOCATION_DUE, revoked_at)
+    return Superseded(entry, Ending.IN_GRACE, min(revoked_at, entry.expires_at or revoked_at))
 
 
 def _epoch(at: datetime | None) -> int | None:

@@ -17,7 +17,9 @@ import boto3
 # At least a minute less than the GRACE_SECONDS of the token job.
 CACHE_SECONDS = float(os.environ.get("CACHE_SECONDS", "300"))
 
-_secrets = boto3.client("secretsmanager")
+# An ARN names its region, which need not be this function's own.
+_arn = os.environ["TOKEN_SECRET_ID"].split(":")
+_secrets = boto3.client("secretsmanager", region_name=_arn[3] if len(_arn) > 1 else None)
 _cached: tuple[str, float] | None = None
 
 
@@ -41,8 +43,11 @@ def call(path: str, token: str) -> tuple[int, bytes]:
         return error.code, b""
 
 
-def lambda_handler(_event: object, _context: object) -> dict[str, object]:
-    """List the incidents, as an example of a call."""
+def lambda_handler(event: dict[str, object], _context: object) -> dict[str, object]:
+    """List the incidents, as an example of a call, or drop the cache at the event that tells of a new token."""
+    if event.get("detail-type") == "Secret Label Updated":
+        access_token(fresh=True)
+        return {"status": None, "incidents": 0}
     path = "/service-tickets/v2/incidents"
     token = access_token()
     status, body = call(path, token)

@@ -22,7 +22,7 @@ DOCUMENTS = ("README.md", "docs/runbook.md")
 ELSEWHERE = {
     "make demo": "needs no account; .ci/run runs it",
     "make test": "needs no account; .ci/run runs it",
-    "make deploy": "asks its questions of a person; the same sam has deployed the stack here, answered beforehand",
+    "make deploy": "asks its questions of a person; the same module has deployed the second client here, unasked",
     "make prove": "needs no account; .ci/run runs it",
     "make examples": "needs no account; .ci/run runs it",
     "make validate": "needs no account; .ci/run runs it",

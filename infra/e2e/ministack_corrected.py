@@ -11,11 +11,13 @@ import os
 import signal
 import sys
 import threading
+import uuid
+from contextvars import ContextVar
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions
-from ministack.services import eventbridge, scheduler, secretsmanager
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import cloudwatch, eventbridge, iam, lambda_svc, scheduler, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 _BAD_REQUEST = 400
@@ -49,23 +51,174 @@ def know_resource_policies() -> None:
     }
 
 
-def know_the_version_stage() -> None:
-    """The condition key secretsmanager:VersionStage: AWS sets it for calls that name a label."""
-    original = iam_actions.request_tag_context
+def know_alarms_on_arithmetic() -> None:
+    """AWS::CloudWatch::Alarm with Metrics: its CloudFormation refuses it. It is kept as it is, and not evaluated."""
+    record = provisioners._cw_metric_alarm_record  # noqa: SLF001
+    evaluate = cloudwatch._evaluate_alarm  # noqa: SLF001
 
-    def with_version_stage(service: str, action: str, body: bytes | str | None, *rest: object) -> dict[str, Any]:
-        context: dict[str, Any] = original(service, action, body, *rest)
-        if service == "secretsmanager":
-            label = json.loads(body or b"{}").get("VersionStage")
-            if isinstance(label, str):
-                context = {**context, "secretsmanager:VersionStage": label}
-        return context
+    def with_metrics(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+        if "Metrics" not in properties:
+            alarm: dict[str, Any] = record(name, properties)
+            return alarm
+        named = {"MetricName": "-", "Namespace": "-"} | {key: properties[key] for key in properties if key != "Metrics"}
+        alarm = {key: value for key, value in record(name, named).items() if key not in {"MetricName", "Namespace"}}
+        return alarm | {"Metrics": properties["Metrics"]}
 
-    iam_actions.request_tag_context = with_version_stage
+    provisioners._cw_metric_alarm_record = with_metrics  # noqa: SLF001
+    cloudwatch._evaluate_alarm = lambda alarm: None if "Metrics" in alarm else evaluate(alarm)  # noqa: SLF001
+
+
+def keep_policies_that_are_held() -> None:
+    """AWS, "DeletePolicy": one that is attached cannot be deleted. The API here knows that, CloudFormation does not."""
+    original = provisioners._RESOURCE_HANDLERS["AWS::IAM::ManagedPolicy"]["delete"]  # noqa: SLF001
+
+    def delete(physical_id: str, properties: dict[str, Any]) -> None:
+        if iam._policies.get(physical_id, {}).get("AttachmentCount"):  # noqa: SLF001
+            raise ValueError("Cannot delete a policy attached to entities. (Status Code: 409, DeleteConflict)")
+        original(physical_id, properties)
+
+    provisioners._RESOURCE_HANDLERS["AWS::IAM::ManagedPolicy"]["delete"] = delete  # noqa: SLF001
+
+
+def know_the_condition_keys() -> None:
+    """What AWS puts into a request's context and this does not, for the keys that the template names.
+
+    aws:PrincipalArn is a session's role. lambda:SourceFunctionArn is there for sessions that Lambda has made, which it
+    calls by the function's name. secretsmanager:VersionStage is a list. A simulation brings its own.
+    """
+    simulated: ContextVar[dict[str, Any] | None] = ContextVar("simulated", default=None)
+    simulate = iam._simulate_principal_policy  # noqa: SLF001
+    with_the_request = iam_actions.request_tag_context
+    of_the_caller = iam_evaluator._resolve_condition_key  # noqa: SLF001
+
+    def request_context(service: str, action: str, body: bytes | str | None, *rest: object) -> dict[str, Any]:
+        context: dict[str, Any] = with_the_request(service, action, body, *rest)
+        if service != "secretsmanager":
+            return context
+        label = json.loads(body or b"{}").get("VersionStage")
+        return context | ({"secretsmanager:versionstage": [label]} if label else {})
+
+    def condition_key(key: str, context: iam_evaluator.EvalContext) -> Any:  # noqa: ANN401  as there
+        if key.lower() in (brought := simulated.get() or {}):
+            return brought[key.lower()]
+        if key.lower() not in {"aws:principalarn", "lambda:sourcefunctionarn"}:
+            return of_the_caller(key, context)
+        kind, _, rest = context.principal_arn.partition(":assumed-role/")
+        role, _, session = rest.partition("/")
+        if key.lower() == "aws:principalarn":
+            return f"{kind.replace(':sts:', ':iam:')}:role/{role}" if role else context.principal_arn
+        function = lambda_svc._functions.get(session, {}).get("config", {})  # noqa: SLF001
+        return function.get("FunctionArn") if function.get("Role", "").endswith(f":role/{role}") else None
+
+    def simulate_in_context(parameters: dict[str, Any]) -> Any:  # noqa: ANN401  as there
+        given, index = {}, 1
+        while name := iam._p(parameters, f"ContextEntries.member.{index}.ContextKeyName"):  # noqa: SLF001
+            value = iam._p(parameters, f"ContextEntries.member.{index}.ContextKeyValues.member.1")  # noqa: SLF001
+            is_list = iam._p(parameters, f"ContextEntries.member.{index}.ContextKeyType").endswith("List")  # noqa: SLF001
+            given[name.lower()] = [value] if is_list else value
+            index += 1
+        token = simulated.set(given)
+        try:
+            return simulate(parameters)
+        finally:
+            simulated.reset(token)
+
+    iam._IAM_HANDLERS["SimulatePrincipalPolicy"] = simulate_in_context  # noqa: SLF001
+    iam_actions.request_tag_context = request_context
+    iam_evaluator._resolve_condition_key = condition_key  # noqa: SLF001
+
+
+def name_log_groups_with_what_is_in_them() -> None:
+    """AWS, "CloudWatch Logs resources and operations": a log group's ARN in policies ends with `:*`, tagging apart."""
+    original = iam_actions.extract_resource_arn
+
+    def resource_arn(service: str, method: str, path: str, headers: dict[str, str], *rest: Any) -> str:  # noqa: ANN401
+        arn: str = original(service, method, path, headers, *rest)
+        is_tagging = "Tag" in headers.get("x-amz-target", "")
+        return f"{arn}:*" if service == "logs" and ":log-group:" in arn and not is_tagging else arn
+
+    iam_actions.extract_resource_arn = resource_arn
+
+
+def invoke_as_lambda_does() -> None:
+    """AWS, "How Lambda handles errors and retries with asynchronous invocation".
+
+    Scheduler and EventBridge hand over to Lambda's queue, so that the function's EventInvokeConfig decides. An event
+    that is run again keeps its request id.
+    """
+    queued: ContextVar[str | None] = ContextVar("queued", default=None)
+    run_with_retries = lambda_svc.invoke_async_with_retry
+    run = lambda_svc._execute_function_dispatch  # noqa: SLF001
+
+    def enqueue(function: dict[str, Any], event: dict[str, Any]) -> None:
+        token = queued.set(str(uuid.uuid4()))
+        try:
+            run_with_retries(function, event)
+        finally:
+            queued.reset(token)
+
+    def run_under_its_id(
+        function: dict[str, Any], config: dict[str, Any], event: dict[str, Any], request_id: str, started: float
+    ) -> dict[str, Any]:
+        answer: dict[str, Any] = run(function, config, event, queued.get() or request_id, started)
+        return answer
+
+    def deliver(arn: str, payload: str) -> None:
+        function, config, _ = lambda_svc._get_func_record_for_ref(arn)  # noqa: SLF001
+        enqueue(lambda_svc._execution_record_for_config(function, config), json.loads(payload))  # noqa: SLF001
+
+    lambda_svc.invoke_async_with_retry = enqueue
+    lambda_svc._execute_function_dispatch = run_under_its_id  # noqa: SLF001
+    eventbridge._dispatch_to_lambda = deliver  # noqa: SLF001
+
+
+def keep_each_label_of_a_put() -> None:
+    """AWS, "PutSecretValue": all the labels that it names are on the new version, and each sends its event."""
+    original = secretsmanager._put_secret_value  # noqa: SLF001
+
+    def put(request: dict[str, Any]) -> Any:  # noqa: ANN401  as there
+        answer = original(request)
+        labels = request.get("VersionStages", [])
+        if answer[0] >= _BAD_REQUEST or "AWSCURRENT" not in labels:
+            return answer
+        _, secret = secretsmanager._resolve(request["SecretId"])  # noqa: SLF001
+        body = json.loads(answer[2])
+        for label in labels:
+            if label not in body["VersionStages"]:
+                secretsmanager._remove_stage_everywhere(secret, label)  # noqa: SLF001
+                secretsmanager._add_stage(secret, body["VersionId"], label)  # noqa: SLF001
+                secretsmanager._emit_secret_label_updated(secret, label, body["VersionId"])  # noqa: SLF001
+        stages = secret["Versions"][body["VersionId"]]["Stages"]
+        return answer[0], answer[1], json.dumps(body | {"VersionStages": list(stages)}).encode()
+
+    secretsmanager._put_secret_value = put  # noqa: SLF001
+
+
+def take_metrics_out_of_the_log() -> None:
+    """AWS, "Embedded metric format": CloudWatch makes metrics of the lines that a function prints in this form."""
+    original = lambda_svc._emit_lambda_logs  # noqa: SLF001
+
+    def emit(function: dict[str, Any], request_id: str, text: str, *rest: Any, **options: Any) -> None:  # noqa: ANN401
+        original(function, request_id, text, *rest, **options)
+        for line in (text or "").splitlines():
+            if not line.startswith('{"_aws"') and '"CloudWatchMetrics"' not in line:
+                continue
+            record = json.loads(line)
+            for directive in record["_aws"]["CloudWatchMetrics"]:
+                for names in directive["Dimensions"]:
+                    dimensions = {name: record[name] for name in names}
+                    for metric in directive["Metrics"]:
+                        values = record[metric["Name"]]
+                        for value in values if isinstance(values, list) else [values]:
+                            cloudwatch.record_metric(
+                                directive["Namespace"], metric["Name"], value, metric["Unit"], dimensions
+                            )
+
+    lambda_svc._emit_lambda_logs = emit  # noqa: SLF001
 
 
 def let_minutes_pass_quickly(seconds_a_minute: float) -> None:
-    """The scheduler's own ticks, only sooner: a rate of one minute comes round in a few seconds."""
+    """The ticks of the scheduler and Lambda's retries, only sooner: a minute is a few seconds."""
     original = eventbridge._parse_rate_seconds  # noqa: SLF001
 
     def quick(expression: str) -> float | None:
@@ -74,6 +227,7 @@ def let_minutes_pass_quickly(seconds_a_minute: float) -> None:
 
     eventbridge._parse_rate_seconds = quick  # noqa: SLF001
     scheduler._SCHEDULE_TICK_INTERVAL = 1.0  # noqa: SLF001
+    lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS = seconds_a_minute  # noqa: SLF001
 
 
 def end_with_the_parent() -> None:
@@ -89,6 +243,12 @@ def end_with_the_parent() -> None:
 if __name__ == "__main__":
     end_with_the_parent()
     know_resource_policies()
-    know_the_version_stage()
+    know_alarms_on_arithmetic()
+    keep_policies_that_are_held()
+    know_the_condition_keys()
+    name_log_groups_with_what_is_in_them()
+    invoke_as_lambda_does()
+    keep_each_label_of_a_put()
+    take_metrics_out_of_the_log()
     let_minutes_pass_quickly(float(os.environ["SECONDS_A_MINUTE"]))
     app.main()

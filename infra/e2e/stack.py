@@ -73,11 +73,16 @@ class Stack:
             *("--stack-name", self.name),
             *template,
             *("--no-confirm-changeset", "--no-progressbar"),
-            *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+            *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
         )
         self.parameters = parameters
+        self.look()
+
+    def look(self) -> dict[str, str]:
+        """Read its outputs, whoever has deployed it."""
         described = self.emulator.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        return self.outputs
 
     def delete(self) -> None:
         """Delete it."""

@@ -1,13 +1,13 @@
 """The whole job on one machine, seen by a person: `python -m infra.local`.
 
-Real requests over real sockets between the handler, a Secrets Manager, Telenor's sandbox and eight consumers, while one
-fault after the other strikes. The exit status is 0 only if no promise was broken.
+Hours pass in a minute, by a clock that the handler and Telenor's sandbox share. Real requests over real sockets between
+the handler, a Secrets Manager, Telenor's sandbox and eight consumers, while one fault after the other strikes. The exit
+status is 0 only if no promise was broken.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -18,25 +18,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-import boto3
 from rich.console import Console
+from rich.text import Text
 
-from infra.local import terms
+from infra.local import deployment, terms
 from infra.local.consumers import Consumers
+from infra.local.execution_environments import ExecutionEnvironments
 from infra.local.faults import PLAN, Faults
-from infra.local.picture import SVG_COLUMNS, Axis, picture, save_svg, summary
-from infra.local.runtime import Invocation, Runtime
-from infra.local.screen import Screen
+from infra.local.picture import PAGE, Axis, figures, findings_table, picture, save_svg
 from infra.local.secrets_manager import LocalSecretsManager
-from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
+from infra.local.stage import Stage, space_of
+from infra.local.story import Story
+from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
 from infra.local.verdict import Account, exit_status
 from infra.local.witness import Witness
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator, Sequence
 
-    from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from rich.console import RenderableType
 
     from infra.local.verdict import View
@@ -44,15 +43,7 @@ if TYPE_CHECKING:
 _LEAST_SECONDS = 30
 _FRAME_SECONDS = 0.2
 _FIRST_TOKEN_SECONDS = 30.0
-
-_CREDENTIALS_SECRET = "telenor/credentials"  # noqa: S105  a name, not a secret
-_TOKEN_SECRET = "telenor/token"  # noqa: S105  likewise
-
-# What EventBridge sends; the job looks at none of it.
-_TICK = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
-
-# Variables that would lead the SDKs and the handler elsewhere.
-_LEADING_ELSEWHERE = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,11 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             except Exception:
                 _keep(log)
                 raise
-            if status:
+            if status not in {0, _INTERRUPTED}:
                 _keep(log)
             return status
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return _INTERRUPTED
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -98,20 +89,24 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _demo(arguments: argparse.Namespace, log: IO[bytes]) -> int:
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = SVG_COLUMNS
-    _forget_surroundings()
-    with LocalSecretsManager() as aws, TelenorSandbox() as sandbox:
+        console.width = PAGE.columns
+    console.print("Starting Secrets Manager, Telenor's sandbox, the handler and eight consumers ...")
+    deployment.forget_surroundings()
+    with LocalSecretsManager() as aws, TelenorSandbox(clock=(story := Story.begin(terms.SPEED)).time) as sandbox:
+        aws.clock = story.time
         os.environ.update(aws.environment, AWS_SDK_UA_APP_ID="demo")
         sandbox.knobs(lifetime_seconds=terms.LIFE_SECONDS)
-        witness = Witness(sandbox, _create_secrets(), _TOKEN_SECRET)
+        witness = Witness(sandbox, deployment.create_secrets(), deployment.TOKEN_SECRET, story)
         with (
-            Runtime(_environment("rotation", sandbox), log) as runtime,
+            ExecutionEnvironments(
+                _environment("rotation", sandbox), log, story, run_seconds=terms.RUN_SECONDS
+            ) as environments,
             Consumers(_environment("consumer", sandbox), log) as consumers,
         ):
-            axis = Axis(time.time(), arguments.seconds)
-            faults = Faults(sandbox, runtime, witness)
-            with Screen(console, axis, Path(log.name) if arguments.verbose else None) as screen:
-                _play(runtime, consumers, faults, axis, _frames(witness, consumers, faults, screen))
+            axis = Axis(story.time(), arguments.seconds * story.speed)
+            faults = Faults(sandbox, environments, witness, story)
+            with Stage(console, axis, story, Path(log.name) if arguments.verbose else None) as stage:
+                is_whole = _play(environments, consumers, faults, axis, _frames(witness, consumers, faults, stage))
         text = Path(log.name).read_text(encoding="utf-8", errors="replace")
         account = Account(
             view=witness.look(),
@@ -121,22 +116,31 @@ def _demo(arguments: argparse.Namespace, log: IO[bytes]) -> int:
             calls=aws.calls("rotation"),
             is_log_clean=witness.is_clean(text) and DEMO_CLIENT_SECRET not in text,
         )
-    drawn: list[RenderableType] = [picture(account.view, account.counts, account.strikes, axis), "", summary(account)]
-    console.print(*(drawn if console.is_terminal else drawn[1:]), sep="\n")
+    last = findings_table(account) if is_whole else Text("Interrupted, so that there is no verdict.", style="bold")
+    below: list[RenderableType] = ["", figures(account), "", last]
+    if console.is_terminal:
+        console.print(picture(account.view, account.counts, account.strikes, axis, space_of(console)))
+    console.print(*below, sep="\n")
     if arguments.svg:
-        save_svg(arguments.svg, *drawn)
-    return exit_status(account)
+        save_svg(arguments.svg, picture(account.view, account.counts, account.strikes, axis), *below)
+        console.print(f"The picture is in {arguments.svg}")
+    return exit_status(account) if is_whole else _INTERRUPTED
 
 
-def _play(runtime: Runtime, consumers: Consumers, faults: Faults, axis: Axis, frames: Iterator[View]) -> None:
-    """Run until the time is up, and until every token has died that nobody can know of."""
+def _play(
+    environments: ExecutionEnvironments, consumers: Consumers, faults: Faults, axis: Axis, frames: Iterator[View]
+) -> bool:
+    """Run until the time is up, and every token has died that nobody can know of; False if Ctrl-C came before."""
+    schedule_seconds = terms.SCHEDULE_SECONDS
     with ThreadPoolExecutor() as background:
         try:
-            schedule = background.submit(_keep_schedule, runtime, faults.stop)
+            schedule = background.submit(
+                deployment.keep_schedule, environments, faults.stop, faults.story, schedule_seconds
+            )
             for view in frames:
                 if view.current is not None:
                     break
-                if view.at > axis.begin + _FIRST_TOKEN_SECONDS:
+                if view.at > axis.begin + _FIRST_TOKEN_SECONDS * terms.SPEED:
                     raise RuntimeError("no token was published in time: the log says why")
             consumers.begin()
             story = background.submit(faults.play, axis.begin, axis.seconds)
@@ -145,55 +149,29 @@ def _play(runtime: Runtime, consumers: Consumers, faults: Faults, axis: Axis, fr
                     ended.result()  # raises what it has ended with
                 if story.done() and view.at >= axis.begin + axis.seconds and not faults.waits_for_expiry(view):
                     break
+        except KeyboardInterrupt:
+            return False
         finally:
             faults.stop.set()
+    return True
 
 
-def _frames(witness: Witness, consumers: Consumers, faults: Faults, screen: Screen) -> Iterator[View]:
+def _frames(witness: Witness, consumers: Consumers, faults: Faults, stage: Stage) -> Iterator[View]:
     while True:
         view = witness.look()
-        screen.show(view, consumers.counts, faults.strikes)
+        stage.show(view, consumers.counts, faults.strikes)
         yield view
         time.sleep(_FRAME_SECONDS)
 
 
-def _keep_schedule(runtime: Runtime, stop: threading.Event) -> None:
-    """Stand in for EventBridge. A tick that falls into a run is left out."""
-    began_at = time.monotonic()
-    while not stop.is_set():
-        runtime.invoke(Invocation.new(_TICK))
-        stop.wait(terms.SCHEDULE_SECONDS - (time.monotonic() - began_at) % terms.SCHEDULE_SECONDS)
-
-
-def _create_secrets() -> SecretsManagerClient:
-    client = boto3.client("secretsmanager")
-    credentials = {"client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET}
-    client.create_secret(Name=_CREDENTIALS_SECRET, SecretString=json.dumps(credentials))
-    client.create_secret(Name=_TOKEN_SECRET)
-    return client
-
-
 def _environment(app_id: str, sandbox: TelenorSandbox) -> dict[str, str]:
-    """Return the settings of the handler and of the consumers; Secrets Manager counts their calls by `app_id`."""
-    return {
-        "AWS_SDK_UA_APP_ID": app_id,
-        "TELENOR_BASE_URL": sandbox.url,
-        "CREDENTIALS_SECRET_ID": _CREDENTIALS_SECRET,
-        "TOKEN_SECRET_ID": _TOKEN_SECRET,
-        "GRACE_SECONDS": str(terms.GRACE_SECONDS),
-        "RENEW_AT_FRACTION": str(terms.RENEW_AT_FRACTION),
-        "SCHEDULE_MINUTES": str(terms.SCHEDULE_SECONDS / 60),
-        "POWERTOOLS_SERVICE_NAME": "telenor-token",
-        "POWERTOOLS_LOG_LEVEL": "INFO",
-    }
-
-
-def _forget_surroundings() -> None:
-    """Drop what would lead the SDKs and the handler elsewhere than to the servers of this demo."""
-    for name in [name for name in os.environ if name.upper().startswith(_LEADING_ELSEWHERE)]:
-        del os.environ[name]
-    # No profile of the user's either.
-    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    return deployment.settings(
+        app_id,
+        sandbox.url,
+        grace_seconds=terms.GRACE_SECONDS,
+        schedule_seconds=terms.SCHEDULE_SECONDS,
+        renew_at_fraction=terms.RENEW_AT_FRACTION,
+    )
 
 
 def _keep(log: IO[bytes]) -> None:

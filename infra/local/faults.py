@@ -6,27 +6,31 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from infra.local.runtime import Invocation
-from infra.local.terms import RENEWED_AFTER_SECONDS, SCHEDULE_SECONDS, SLACK_SECONDS
+from infra.local.execution_environments import Delivery
+from infra.local.terms import LIFE_SECONDS, RENEWED_AFTER_SECONDS, SCHEDULE_SECONDS, SLACK_SECONDS, SPEED
 from infra.local.verdict import Phase, Strike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.local.runtime import Runtime
+    from infra.local.execution_environments import ExecutionEnvironments
+    from infra.local.story import Story
     from infra.local.telenor_sandbox import TelenorSandbox
     from infra.local.verdict import View
     from infra.local.witness import Witness
+
+# All times are the story's, but for those that somebody waits for.
 
 OUTAGE_SECONDS = SLACK_SECONDS / 2
 """How long the token endpoint stays out after the first request that it fails."""
 
 RUNS_WITHOUT_LOGOUT = 2
-"""How many runs try in vain to log a token out. More, and the next renewal would start the grace anew."""
+"""How many runs try in vain to log a token out."""
 
 ANSWER_DELAY_SECONDS = 1.0
-"""How long two runs at once wait for their tokens, so that each has its own before the other can publish."""
+"""How long, by the machine, two runs at once wait for their tokens: each has its own before the other can publish."""
 
+_AT_ONCE_SECONDS = ANSWER_DELAY_SECONDS * SPEED
 _PATIENCE_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
 _ROTATE_NOW = {"action": "rotate-now"}
@@ -43,24 +47,27 @@ class Planned(NamedTuple):
 class Faults:
     """Turns one fault after the other while the demo runs."""
 
-    def __init__(self, sandbox: TelenorSandbox, runtime: Runtime, witness: Witness) -> None:
+    def __init__(
+        self, sandbox: TelenorSandbox, environments: ExecutionEnvironments, witness: Witness, story: Story
+    ) -> None:
         self._sandbox = sandbox
-        self._runtime = runtime
+        self._environments = environments
         self._witness = witness
+        self.story = story
         self.stop = threading.Event()
         self.strikes: list[Strike] = []
 
     def play(self, began_at: float, seconds: float) -> None:
         """Play the plan. A fault that comes late moves the later ones."""
         for planned in PLAN:
-            self.stop.wait(max(0.0, began_at + planned.share * seconds - time.time()))
+            self._wait(began_at + planned.share * seconds - self.story.time())
             if self.stop.is_set():
                 return
-            strike = Strike(planned.name, began_at=time.time())
+            strike = Strike(planned.name, began_at=self.story.time())
             self.strikes.append(strike)
             planned.strike(self, strike)
             self._sandbox.clear_faults()
-            strike.ended_at = time.time()
+            strike.ended_at = self.story.time()
 
     def waits_for_expiry(self, view: View) -> bool:
         """Tell whether a token is live that nobody can know of any more."""
@@ -72,7 +79,7 @@ class Faults:
         self._sandbox.fault(operation="token", when="after", delay_seconds=_PATIENCE_SECONDS, times=1)
         if not self._until(lambda view: bool(view.tokens.keys() - known)):
             return
-        is_killed = self._runtime.kill_running()
+        is_killed = self._environments.kill_running()
         lost = (self._look().tokens.keys() - known).pop()
         strike.began_at = self._look().tokens[lost].issued_at
         if is_killed:
@@ -84,15 +91,15 @@ class Faults:
     def break_logout(self, strike: Strike) -> None:
         """Let the next logouts fail, each so that its run gives up and leaves the token to the next one."""
         before = self._look().answered("logout", "503")
-        self._sandbox.fault(operation="logout", status=503, retry_after=int(_PATIENCE_SECONDS))
+        self._sandbox.fault(operation="logout", status=503, retry_after=int(LIFE_SECONDS))
         if not self._until(lambda view: view.answered("logout", "503") > before):
             return
-        strike.began_at = time.time()
+        strike.began_at = self.story.time()
         if not self._until(lambda view: view.answered("logout", "503") >= before + RUNS_WITHOUT_LOGOUT):
             return
         waiting = [token.short_id for token in self._look().published if token.phase is Phase.IN_GRACE]
         self._sandbox.clear_faults()
-        strike.ended_at = time.time()
+        strike.ended_at = self.story.time()
         if waiting and self._until(lambda view: not view.tokens[waiting[0]].is_live):
             view = self._look()
             failed, end = view.answered("logout", "503") - before, view.tokens[waiting[0]].status
@@ -103,26 +110,28 @@ class Faults:
         if not self._until(_is_almost_due):
             return
         before = self._look()
-        strike.began_at = time.time()
+        strike.began_at = self.story.time()
         self._sandbox.fault(operation="token", drop=True, times=2)
         self._sandbox.fault(operation="token", status=503)
         if not self._until(lambda view: _unanswered(view) > _unanswered(before)):
             return
-        self.stop.wait(OUTAGE_SECONDS)
+        self._wait(OUTAGE_SECONDS)
         self._sandbox.clear_faults()
-        strike.ended_at = time.time()
+        strike.ended_at = self.story.time()
         failed = _unanswered(self._look()) - _unanswered(before)
         if self._until(lambda view: len(view.published) > len(before.published)):
-            strike.evidence = f"{failed} token requests failed in {strike.ended_at - strike.began_at:.1f} s"
+            strike.evidence = (
+                f"{failed} token requests failed in {(strike.ended_at - strike.began_at) / 60:.0f} minutes"
+            )
 
     def run_two_at_once(self, strike: Strike) -> None:
         """Let two runs rotate at the same instant."""
-        one, other = Invocation.new(_ROTATE_NOW), Invocation.new(_ROTATE_NOW)
+        one, other = Delivery.new(_ROTATE_NOW), Delivery.new(_ROTATE_NOW)
         self._delay_answers()
-        self._runtime.invoke(one, other)
+        self._environments.invoke(one, other)
         view = self._look()
         tokens = [token for each in (one, other) if (token := view.version(each.request_id))]
-        if len(tokens) == len((one, other)) and abs(tokens[0].issued_at - tokens[1].issued_at) < ANSWER_DELAY_SECONDS:
+        if len(tokens) == len((one, other)) and abs(tokens[0].issued_at - tokens[1].issued_at) < _AT_ONCE_SECONDS:
             strike.began_at = tokens[0].issued_at
             strike.evidence = (
                 " and ".join(token.short_id for token in tokens) + " were obtained at once, both published"
@@ -131,27 +140,31 @@ class Faults:
     def deliver_an_event_twice(self, strike: Strike) -> None:
         """Let Lambda deliver one event twice, under one request id, at the same instant."""
         known = set(self._look().tokens)
-        twice = Invocation.new(_ROTATE_NOW)
+        twice = Delivery.new(_ROTATE_NOW)
         self._delay_answers()
-        self._runtime.invoke(twice, twice)
+        self._environments.invoke(twice, twice)
         view = self._look()
         tokens = [token for name, token in view.tokens.items() if name not in known]
         published = [token for token in tokens if token.version_id == twice.request_id]
         spare = [token for token in tokens if token.version_id is None and token.status == "revoked"]
-        if published and spare and abs(published[0].issued_at - spare[0].issued_at) < ANSWER_DELAY_SECONDS:
+        if published and spare and abs(published[0].issued_at - spare[0].issued_at) < _AT_ONCE_SECONDS:
             strike.began_at = published[0].issued_at
             strike.evidence = f"{published[0].short_id} was published, its twin's {spare[0].short_id} revoked at once"
 
     def _delay_answers(self) -> None:
         self._sandbox.fault(operation="token", when="after", delay_seconds=ANSWER_DELAY_SECONDS, times=2)
 
+    def _wait(self, seconds: float) -> None:
+        """Wait by the story's clock, or until the demo ends."""
+        self.stop.wait(max(0.0, seconds) / self.story.speed)
+
     def _look(self) -> View:
         return self._witness.look()
 
     def _until(self, condition: Callable[[View], bool], patience_seconds: float = _PATIENCE_SECONDS) -> bool:
         """Wait until the servers show something; tell whether they have."""
-        give_up_at = time.time() + patience_seconds
-        while not self.stop.wait(_LOOK_SECONDS) and time.time() < give_up_at:
+        give_up_at = time.monotonic() + patience_seconds
+        while not self.stop.wait(_LOOK_SECONDS) and time.monotonic() < give_up_at:
             if condition(self._look()):
                 return True
         return False
@@ -161,7 +174,7 @@ def _is_almost_due(view: View) -> bool:
     if view.current is None:
         return False
     due_in_seconds = view.current.issued_at + RENEWED_AFTER_SECONDS - view.at
-    return SCHEDULE_SECONDS / 2 < due_in_seconds <= SCHEDULE_SECONDS
+    return 0 < due_in_seconds <= SCHEDULE_SECONDS / 2
 
 
 def _unanswered(view: View) -> int:

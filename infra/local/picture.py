@@ -1,6 +1,6 @@
 """What a person sees: a bar a token on one axis of time, the faults above, the consumers below.
 
-Without a terminal: a line for each thing that happens.
+Without a terminal: a line for each thing that happens. Times are the story's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from infra.local.verdict import Account, Count, Phase, Strike, Token, View, exit_status, findings
+from infra.local import terms
+from infra.local.verdict import Account, Count, Phase, SeenToken, Strike, View, exit_status, findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,9 +25,33 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-SVG_COLUMNS = 110
-_NAME_COLUMNS = 20
-_BAR_COLUMNS = 66
+
+class Space(NamedTuple):
+    """How much room there is to draw in."""
+
+    columns: int
+    rows: int
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the picture has to do without what is nice to have."""
+        return self.columns < _FULL_COLUMNS or self.rows < _FULL_ROWS
+
+    @property
+    def bar_columns(self) -> int:
+        """What is left for a bar between a name and a note."""
+        return max(_LEAST_BAR_COLUMNS, min(self.columns, _MOST_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
+
+
+PAGE = Space(110, 120)
+"""Where no terminal says how large it is, and in a saved picture."""
+
+_FULL_COLUMNS, _FULL_ROWS = 100, 34
+_MOST_COLUMNS = 130
+_NAME_COLUMNS = 18
+_NOTE_COLUMNS = 14
+_LEAST_BAR_COLUMNS = 24
+_CACHE_COLUMNS, _COUNT_COLUMNS = 23, 36
 _TICKS = 6
 _ENDS = ("revoked", "expired", "live")
 _FAULT = "fault"
@@ -40,6 +65,16 @@ _LOOKS = {
     Phase.UNTRACKED: ("red", "!"),
     _LOST: ("red", "?"),
     _FAULT: ("magenta", "x"),
+}
+
+
+# The words of the notes that explain themselves to nobody, while they are to be seen.
+_NOT_PROVEN = "not proven yet"
+_SPARE = "spare"
+_GLOSSARY = {
+    _LOST: "a killed run had it, so that nobody can revoke it: it dies by its expiry",
+    _SPARE: "its twin's token was published instead, so it was revoked at once",
+    _NOT_PROVEN: "the fault is on, and the servers' records do not show it yet",
 }
 
 
@@ -58,7 +93,7 @@ class Axis:
     begin: float
     seconds: float
 
-    def cells(self, spans: Sequence[Span], columns: int = _BAR_COLUMNS) -> list[str]:
+    def cells(self, spans: Sequence[Span], columns: int) -> list[str]:
         """Return what each column shows. A span too short for a column of its own shows where nothing else does."""
         cells = [""] * columns
         for span in spans:
@@ -73,7 +108,7 @@ class Axis:
         return min(columns, max(0, round((at - self.begin) / self.seconds * columns)))
 
 
-def spans(token: Token, now: float, *, is_lost: bool = False) -> list[Span]:
+def spans(token: SeenToken, now: float, *, is_lost: bool = False) -> list[Span]:
     """Return what a token has been through."""
     end = now if token.ended_at is None else token.ended_at
     published_at = end if token.published_at is None else min(token.published_at, end)
@@ -98,25 +133,39 @@ def happenings(before: View, after: View, lost: Sequence[str] = ()) -> Iterator[
             yield f"token {name} {token.status}{', as nobody knew of it' if name in lost else ''}"
 
 
-def picture(view: View, counts: Sequence[Count], strikes: Sequence[Strike], axis: Axis, rows: int = 100) -> Group:
-    """Draw everything; `rows` is how many tokens there is room for."""
+def picture(view: View, counts: Sequence[Count], strikes: Sequence[Strike], axis: Axis, space: Space = PAGE) -> Group:
+    """Draw everything that there is room for: of the tokens, the last."""
+    columns = space.bar_columns
+    notes = [_struck(strike) for strike in strikes]
     lost = {strike.lost_token for strike in strikes}
-    grid = _grid(_NAME_COLUMNS, _BAR_COLUMNS, None)
-    grid.add_row("", _scale(axis), "")
-    for strike in strikes:
+    tokens = list(view.tokens.values())
+    head = _title(view, axis, space)
+    # Twice, since what is explained depends on what is shown, and the other way round.
+    for _ in range(2):
+        shown = [*notes, *(_note(token, is_lost=token.short_id in lost) for token in tokens)]
+        foot = [_legend(space), *_glossary(shown), *_consumers(counts, space)]
+        room = space.rows - len(head) - len(foot) - len(strikes) - _OTHER_ROWS
+        tokens = tokens[-max(1, room) :]
+    grid = _grid(_NAME_COLUMNS, columns, None)
+    grid.add_row("", _scale(axis, columns), "")
+    for strike, note in zip(strikes, notes, strict=True):
         span = Span(strike.began_at, strike.ended_at or view.at, _FAULT)
-        grid.add_row(Text(strike.name, style="magenta"), _bar([span], axis), _struck(strike))
-    for token in list(view.tokens.values())[-rows:]:
+        grid.add_row(Text(strike.name, style="magenta"), _bar([span], axis, columns), note)
+    for token in tokens:
         name = Text(f"token {token.short_id}", style="dim" if not token.is_live else "")
         is_lost = token.short_id in lost
-        grid.add_row(name, _bar(spans(token, view.at, is_lost=is_lost), axis), _note(token, is_lost=is_lost))
-    return Group(_title(view, axis), "", grid, "", _legend(), "", _consumers(counts))
+        grid.add_row(name, _bar(spans(token, view.at, is_lost=is_lost), axis, columns), _note(token, is_lost=is_lost))
+    return Group(*head, "", grid, "", *foot)
 
 
-def summary(account: Account) -> Group:
-    """Draw the figures and the verdict."""
+# The scale, and the empty lines above and below the bars; the last row of a terminal stays free.
+_OTHER_ROWS = 4
+
+
+def figures(account: Account) -> Table:
+    """Draw what was counted."""
     view = account.view
-    figures = _grid(20, None)
+    table = _grid(20, None)
     calls = ", ".join(f"{count} {operation}" for operation, count in sorted(account.calls.items()))
     for name, figure in (
         ("rotations", f"{len(view.published)}"),
@@ -125,13 +174,18 @@ def summary(account: Account) -> Group:
         ("the job's AWS calls", calls),
         *((strike.name, strike.evidence or "did not strike") for strike in account.strikes),
     ):
-        figures.add_row(Text(name, style="bold"), figure)
-    verdict = _grid(20, None)
+        table.add_row(Text(name, style="bold"), figure)
+    return table
+
+
+def findings_table(account: Account) -> Group:
+    """Draw what the figures say of each promise."""
+    table = _grid(20, None)
     for claim, holds in findings(account):
-        verdict.add_row(Text("yes", style="green") if holds else Text("NO", style="bold red"), claim)
+        table.add_row(Text("yes", style="green") if holds else Text("NO", style="bold red"), claim)
     good = exit_status(account) == 0
     last = Text("All promises held.", style="bold green") if good else Text("A promise was broken.", style="bold red")
-    return Group(figures, "", verdict, "", last)
+    return Group(table, "", last)
 
 
 def save_svg(path: Path, *parts: RenderableType) -> None:
@@ -139,7 +193,7 @@ def save_svg(path: Path, *parts: RenderableType) -> None:
     console = Console(
         record=True,
         file=io.StringIO(),
-        width=SVG_COLUMNS,
+        width=PAGE.columns,
         force_terminal=True,
         color_system="truecolor",
         legacy_windows=False,
@@ -159,48 +213,70 @@ def _grid(*widths: int | None) -> Table:
     return grid
 
 
-def _title(view: View, axis: Axis) -> Text:
+def _title(view: View, axis: Axis, space: Space) -> list[Text]:
     elapsed = min(max(0.0, view.at - axis.begin), axis.seconds)
-    return Text.assemble(
+    title = Text.assemble(
         ("One token, kept fresh for everybody who needs it", "bold"),
-        f"   {elapsed:.0f} of {axis.seconds:.0f} s   {view.served:,} requests served, ",
-        (f"{view.refused} refused", "bold red" if view.refused else "bold green"),
+        f"   {hours(elapsed)} of {hours(axis.seconds)} h",
     )
+    if not space.is_small:
+        title.append(f"   {view.served:,} requests served, ")
+        title.append(f"{view.refused} refused", "bold red" if view.refused else "bold green")
+    return [title, *scale_of_time()]
 
 
-def _scale(axis: Axis) -> Text:
-    step = math.ceil(axis.seconds / _TICKS / 5) * 5
-    plain = " " * _BAR_COLUMNS
+def scale_of_time() -> list[Text]:
+    """Say what a second stands for, in lines that fit on any terminal."""
+    life, grace, schedule = (
+        f"{seconds / 60:.0f} min ({seconds / terms.SPEED:.2g} s)"
+        for seconds in (terms.LIFE_SECONDS, terms.GRACE_SECONDS, terms.SCHEDULE_SECONDS)
+    )
+    lines = (
+        f"A second stands for {terms.SPEED / 60:.0f} minutes: a token lives {life} at Telenor; once a",
+        f"newer one is out, it has a grace of {grace}; a run every {schedule}.",
+    )
+    return [Text(line, style="dim") for line in lines]
+
+
+def hours(seconds: float) -> str:
+    """Write a time of the story as hours and minutes."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02}"
+
+
+def _scale(axis: Axis, columns: int) -> Text:
+    step = math.ceil(axis.seconds / _TICKS / 600) * 600
+    plain = " " * columns
     for second in range(0, int(axis.seconds), step):
-        label = f"{second} s"
-        column = round(second / axis.seconds * _BAR_COLUMNS)
-        plain = (plain[:column] + label + plain[column + len(label) :])[:_BAR_COLUMNS]
+        label = hours(second)
+        column = round(second / axis.seconds * columns)
+        plain = (plain[:column] + label + plain[column + len(label) :])[:columns]
     return Text(plain, style="dim")
 
 
-def _bar(stretches: Sequence[Span], axis: Axis) -> Text:
+def _bar(stretches: Sequence[Span], axis: Axis, columns: int) -> Text:
     text = Text()
-    for cell in axis.cells(stretches):
+    for cell in axis.cells(stretches, columns):
         colour, sign = _LOOKS.get(cell, ("", " "))
         text.append(sign, style=f"{colour} on {colour}" if colour else "")
     return text
 
 
 def _struck(strike: Strike) -> Text:
-    return Text("not proven yet") if strike.evidence is None else Text("struck", style="magenta")
+    return Text(_NOT_PROVEN) if strike.evidence is None else Text("struck", style="magenta")
 
 
-def _note(token: Token, *, is_lost: bool) -> Text:
+def _note(token: SeenToken, *, is_lost: bool) -> Text:
     phase = token.phase
     if is_lost:
         return Text(_LOST if token.is_live else f"{_LOST}, {phase}", style="red")
     if phase is Phase.REVOKED and token.version_id is None:
-        return Text("spare, revoked", style="dim")
+        return Text(f"{_SPARE}, {phase}", style="dim")
     return Text(phase, style=_LOOKS[phase][0] if phase in _LOOKS else "dim")
 
 
-def _legend() -> Text:
-    text = Text(" " * (_NAME_COLUMNS + 1))
+def _legend(space: Space) -> Text:
+    text = Text("" if space.is_small else " " * (_NAME_COLUMNS + 1))
     for what, (colour, sign) in _LOOKS.items():
         if what != Phase.UNTRACKED:
             text.append(sign * 2, style=f"{colour} on {colour}")
@@ -208,19 +284,31 @@ def _legend() -> Text:
     return text
 
 
-def _consumers(counts: Sequence[Count]) -> Table:
-    grid = _grid(_NAME_COLUMNS, _BAR_COLUMNS // 2, _BAR_COLUMNS // 2)
+def _glossary(notes: Sequence[Text]) -> list[Text]:
+    words = (word for word in _GLOSSARY if any(note.plain.startswith(word) for note in notes))
+    return [Text(f"{word}: {_GLOSSARY[word]}", style="dim") for word in words]
+
+
+def _consumers(counts: Sequence[Count], space: Space) -> list[Text]:
     caches = list(dict.fromkeys(count.cache for count in counts))
-    grid.add_row("consumers", *caches)
-    by_cache = ([count for count in counts if count.cache == cache] for cache in caches)
+    by_cache = [[count for count in counts if count.cache == cache] for cache in caches]
+    if space.is_small:
+        return [Text.assemble(f"{cache:28}", _served(*mine)) for cache, mine in zip(caches, by_cache, strict=True)]
+    heads = "".join(f"{cache:{_COUNT_COLUMNS}}" for cache in caches)
+    lines = [Text(), Text(f"{'consumers, cached for':{_CACHE_COLUMNS}}{heads}")]
     for row in zip(*by_cache, strict=True):
-        grid.add_row(Text(f"cached for {row[0].cache_seconds} s", style="dim"), *map(_served, row))
-    return grid
+        name = Text(f"{row[0].cache_seconds * terms.SPEED / 60:>14.0f} min", style="dim")
+        name.pad_right(_CACHE_COLUMNS - len(name))
+        lines.append(Text.assemble(name, *map(_served, row)))
+    return lines
 
 
-def _served(count: Count) -> Text:
-    return Text.assemble(
-        f"{count.served:>6,} served  ",
-        (f"{count.refused} refused", "bold red" if count.refused else "green"),
-        f"  {count.failed} failed" if count.failed else "",
+def _served(*counts: Count) -> Text:
+    served, refused, failed = (sum(getattr(each, name) for each in counts) for name in ("served", "refused", "failed"))
+    text = Text.assemble(
+        f"{served:>6,} served  ",
+        (f"{refused} refused", "bold red" if refused else "green"),
+        f"  {failed} failed" if failed else "",
     )
+    text.pad_right(max(0, _COUNT_COLUMNS - len(text)))
+    return text

@@ -1,28 +1,50 @@
-"""How long things last in the demo. A minute shows what takes hours in earnest."""
+"""How long things last in the demo: what they last by default, on a clock that shows three hours in a minute."""
 
 from __future__ import annotations
 
-LIFE_SECONDS = 20.0
+from datetime import UTC, datetime, timedelta
+
+from handler import decisions
+from handler.model import Policy
+
+SPEED = 180
+"""How many seconds of the story pass in one of the machine's."""
+
+# Seconds of the story
+
+LIFE_SECONDS = 3600.0
 """How long Telenor lets a token live."""
 
-GRACE_SECONDS = 4
+GRACE_SECONDS = 600
 """How long a superseded token stays valid."""
 
-RENEW_AT_FRACTION = 0.45
-"""Share of its life after which a token is renewed."""
+RENEW_AT_FRACTION = 0.33
+"""Share of its life by which a token is renewed."""
 
-SCHEDULE_SECONDS = 1.0
+SCHEDULE_SECONDS = 300.0
 """How far apart the scheduled runs are."""
 
-RUN_SECONDS = 6.0
-"""What a run has until Lambda would end it. The job asks for tokens in the first half of so short a time."""
+_POLICY = Policy(timedelta(seconds=GRACE_SECONDS), RENEW_AT_FRACTION, timedelta(seconds=SCHEDULE_SECONDS))
+_LIFE = timedelta(seconds=LIFE_SECONDS)
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_TIMES = decisions.renewal_times(_ANY_TIME, _ANY_TIME + _LIFE, _POLICY)
+_LAST_RUN_AT = _TIMES.at - _POLICY.schedule - decisions.latitude(_POLICY)
 
-CACHE_SECONDS = (1, 2, 3, 3)
+RENEWED_AFTER_SECONDS = (max(_TIMES.not_before, _LAST_RUN_AT) - _ANY_TIME).total_seconds()
+"""Age after which the next run renews a token."""
+
+SLACK_SECONDS = decisions.slack(_LIFE, _POLICY).total_seconds()
+"""How long the token endpoint may be out without a consumer noticing."""
+
+EARLY_SECONDS = 1.0 * SPEED
+"""How much sooner than Telenor the ledger takes a token for expired: it counts from before the request. A second of
+the machine's is more than a request takes."""
+
+# Seconds of the machine
+
+RUN_SECONDS = 6.0
+"""What a run has until Lambda would end it."""
+
+CACHE_SECONDS = (1, 1, 2, 2)
 """Cache lifetimes of the consumers of each kind: at least a second below the grace, which is for the write itself,
 for the answers under way, and for a read that was a moment old when it came."""
-
-RENEWED_AFTER_SECONDS = RENEW_AT_FRACTION * LIFE_SECONDS
-"""Age at which a token is due for renewal."""
-
-SLACK_SECONDS = LIFE_SECONDS - RENEWED_AFTER_SECONDS - GRACE_SECONDS - SCHEDULE_SECONDS
-"""How long the token endpoint may be out without a consumer noticing."""

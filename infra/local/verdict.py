@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from infra.local.terms import EARLY_SECONDS
+
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping, Sequence
 
 LEAST_ROTATIONS = 2
-
-# The ledger knows an expiry from before the request and in whole seconds, so it lets a token go that much early.
-_EARLY_SECONDS = 2.0
 
 
 class Phase(StrEnum):
@@ -29,7 +28,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Token:
+class SeenToken:
     """A token by its short id. Its life is what Telenor says, its version what Secrets Manager says.
 
     Times are epoch seconds; `published_at` and `superseded_at` are when the demo saw it.
@@ -69,7 +68,7 @@ class View:
     """What both servers have seen until now."""
 
     at: float
-    tokens: Mapping[str, Token] = field(default_factory=dict)
+    tokens: Mapping[str, SeenToken] = field(default_factory=dict)
     """By short id, the oldest first."""
     unknown_versions: Sequence[str] = ()
     """Versions that hold no token of Telenor's."""
@@ -81,7 +80,7 @@ class View:
     """Counts by status, or "dropped", of each operation of Telenor's."""
 
     @property
-    def published(self) -> list[Token]:
+    def published(self) -> list[SeenToken]:
         """The tokens that Secrets Manager holds, one a rotation."""
         return [token for token in self.tokens.values() if token.version_id is not None]
 
@@ -91,16 +90,16 @@ class View:
         now = {
             token.short_id
             for token in self.published
-            if token.phase is Phase.UNTRACKED and token.expires_at - self.at > _EARLY_SECONDS
+            if token.phase is Phase.UNTRACKED and token.expires_at - self.at > EARLY_SECONDS
         }
         return self.once_forgotten | now
 
     @property
-    def current(self) -> Token | None:
+    def current(self) -> SeenToken | None:
         """The token that consumers read."""
         return next((token for token in self.published if token.is_current), None)
 
-    def version(self, version_id: str) -> Token | None:
+    def version(self, version_id: str) -> SeenToken | None:
         """Return the token that a version holds."""
         return next((token for token in self.published if token.version_id == version_id), None)
 

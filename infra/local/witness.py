@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from infra.local.telenor_sandbox import short_id
-from infra.local.verdict import Token, View
+from infra.local.verdict import SeenToken, View
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
+    from infra.local.story import Story
     from infra.local.telenor_sandbox import TelenorSandbox
 
 
 class Witness:
     """Looks at the sandbox and at the token secret, and remembers when it saw what."""
 
-    def __init__(self, sandbox: TelenorSandbox, secrets: SecretsManagerClient, token_secret_id: str) -> None:
+    def __init__(
+        self, sandbox: TelenorSandbox, secrets: SecretsManagerClient, token_secret_id: str, story: Story
+    ) -> None:
         self._sandbox = sandbox
+        self._story = story
         self._secrets = secrets
         self._secret_id = token_secret_id
         self._lock = threading.Lock()
@@ -36,7 +39,7 @@ class Witness:
             stages = {version["VersionId"]: version.get("VersionStages", []) for version in listed["Versions"]}
             versions = {short_id(self._value(version_id)): version_id for version_id in stages}
             state = self._sandbox.state()
-            now = time.time()
+            now = self._story.time()
             tokens = {}
             for name, seen in sorted(state["tokens"].items(), key=lambda item: item[1]["issued_at"]):
                 token = _token(name, seen)
@@ -65,7 +68,7 @@ class Witness:
             self._values[version_id] = json.loads(answer["SecretString"])["access_token"]
         return self._values[version_id]
 
-    def _published(self, token: Token, version_id: str, stages: list[str], now: float) -> Token:
+    def _published(self, token: SeenToken, version_id: str, stages: list[str], now: float) -> SeenToken:
         before = self._last.tokens.get(token.short_id, token)
         is_current = "AWSCURRENT" in stages
         return replace(
@@ -78,8 +81,8 @@ class Witness:
         )
 
 
-def _token(name: str, seen: dict[str, Any]) -> Token:
-    return Token(
+def _token(name: str, seen: dict[str, Any]) -> SeenToken:
+    return SeenToken(
         short_id=name,
         issued_at=seen["issued_at"],
         expires_at=seen["expires_at"],

@@ -35,6 +35,7 @@ def main() -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--charts", type=Path, required=True, help="a Python with matplotlib")
+    parser.add_argument("--runtime", type=Path, required=True, help="a Python as in Lambda, with boto3")
     parser.add_argument("--command", default="make bench", help="how this was called, for the document")
     arguments = parser.parse_args()
     if not Path("/proc/self/status").exists():
@@ -45,7 +46,7 @@ def main() -> int:
         _say("the artifact")
         artifact.make(directory)
         _say("start-up")
-        starts = startup.measure(directory, Path(scratch), _STARTS)
+        starts = startup.measure(directory, Path(scratch), _STARTS, str(arguments.runtime.absolute()))
         _say("one run")
         kinds = runs.measure(_RUNS)
         _say("many clients")

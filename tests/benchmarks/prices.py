@@ -26,7 +26,7 @@ FREE_SCHEDULER_INVOCATIONS = 14_000_000
 # template.yaml: MemorySize, the metrics of app.py, and the alarms. The dashboard is one of three free ones.
 _GIB = 0.25
 METRICS = 8
-ALARMS = 5
+ALARMS = 9
 
 # What a run takes besides waiting for answers. Assumed, at this memory.
 OWN_SECONDS_A_RUN = 0.1

@@ -91,8 +91,15 @@ def _summary(results: Results) -> str:
     not_due = next(kind for kind in results.kinds if kind.name == "not due")
     mine = results.within.of(THIS_JOB.name)
     start = handler.own_ratio(floor)
+    deployed = results.starts["deployed"].own_ratio(results.starts["lambda-floor"])
     rows = [
         ("cold start, CPU time, of the floor", f"{start:.2f}", f"≤ {STARTUP_GOAL}", start <= STARTUP_GOAL),
+        (
+            "the same of the artifact as it is deployed",
+            f"{deployed:.2f}",
+            f"≤ {STARTUP_GOAL}",
+            deployed <= STARTUP_GOAL,
+        ),
         (
             "warm run that is not due, time, of one bare `DescribeSecret`",
             f"{not_due.wall_ratio:.2f}",
@@ -124,8 +131,9 @@ def _startup(results: Results) -> Iterable[str]:
     yield _table(
         ["what is started, from the first import to the client", "CPU time, of the floor", "time, of the floor"],
         [
-            (start.name, f"{start.own_ratio(floor):.2f}", f"{start.wall_ratio(floor):.2f}")
+            (start.name, f"{start.own_ratio(against):.2f}", f"{start.wall_ratio(against):.2f}")
             for start in results.starts.values()
+            for against in (results.starts[start.against],)
         ],
     )
     yield _prose(
@@ -147,12 +155,13 @@ def _startup(results: Results) -> Iterable[str]:
         "**Left:** a loader that knows one service, which would need a copy of the SDK's data in the artifact: the "
         "copy ages while the runtime's SDK is kept up to date."
     )
+    deployed, stripped = results.starts["deployed"], results.starts["stripped"]
+    lambda_floor = results.starts["lambda-floor"]
     yield _prose(
-        "**Open:** bytecode in the artifact. Lambda's code folder cannot be written, so that every cold start compiles "
-        f"the sources: {results.starts['source'].own_ratio(floor):.2f} of the floor instead of "
-        f"{results.starts['compiled'].own_ratio(floor):.2f}. Bytecode holds for one version of Python only, and for "
-        "the same bytes every time that very version must make it; today's artifact runs on any. All other rows have "
-        "bytecode on both sides."
+        "**Taken:** bytecode in the artifact. Lambda's code folder cannot be written, so that every cold start would "
+        f"compile the sources: {stripped.own_ratio(lambda_floor):.2f} of the floor instead of "
+        f"{deployed.own_ratio(lambda_floor):.2f}. It is for the template's Python alone; on any other the sources are "
+        "used. The last three rows are compared with each other, on that Python where this machine has it."
     )
     yield _prose(
         "**Not worth a line:** dataclasses without `frozen` and `slots` would save one or two hundredths of the floor, "

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
+
+from infra import artifact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +40,7 @@ from aws_lambda_powertools import Logger, Metrics
 Logger(service="x")
 Metrics(namespace="X", service="x")
 """
+_LIBRARIES = _BOTO3 + _HTTP + _POWERTOOLS
 _ONE_SERVICE = f"""
 import os
 from botocore.loaders import Loader
@@ -76,6 +81,9 @@ class Start:
     name: str
     code: str
     environ: Mapping[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+    against: str = "floor"
+    """What it is compared with."""
     own_seconds: list[float] = field(default_factory=list)
     wall_seconds: list[float] = field(default_factory=list)
     peak_kib: list[int] = field(default_factory=list)
@@ -83,7 +91,7 @@ class Start:
     def run(self) -> None:
         """Start it in a fresh process."""
         done = subprocess.run(  # noqa: S603  our own words
-            [sys.executable, "-c", _PROGRAM.format(code=self.code)],
+            [self.python, "-c", _PROGRAM.format(code=self.code)],
             cwd="/",  # so that only PYTHONPATH says where the handler is
             env={**_environment(), **self.environ},
             check=True,
@@ -104,12 +112,12 @@ class Start:
         return median(wall / other for wall, other in zip(self.wall_seconds, floor.wall_seconds, strict=True))
 
 
-def starts(artifact: Path, scratch: Path) -> dict[str, Start]:
-    """Return what is compared, the floor first."""
-    compiled = scratch / "compiled"
-    _compile(artifact, compiled)
+def starts(directory: Path, scratch: Path, runtime: str) -> dict[str, Start]:
+    """Return what is compared, the floor first. The runtime is a Python as in Lambda, with boto3 and none of ours."""
+    deployed = _unzipped(directory, scratch / "deployed", with_bytecode=True)
+    stripped = _unzipped(directory, scratch / "stripped", with_bytecode=False)
     return {
-        "floor": Start("the floor: boto3 and its client, requests, tenacity, Powertools", _BOTO3 + _HTTP + _POWERTOOLS),
+        "floor": Start("the floor: boto3 and its client, requests, tenacity, Powertools", _LIBRARIES),
         "bare": Start("boto3 and its client alone", _BOTO3),
         "handler": Start("**the handler and its client**", _HANDLER),
         "botocore": Start("the floor with botocore's session in place of boto3", _BOTOCORE + _HTTP + _POWERTOOLS),
@@ -120,22 +128,26 @@ def starts(artifact: Path, scratch: Path) -> dict[str, Start]:
             _ONE_SERVICE + _HTTP + _POWERTOOLS,
             {"ONE_SERVICE": str(_one_service(scratch))},
         ),
-        "source": Start(
-            "the artifact as it is deployed: sources, in a folder that cannot be written",
-            _HANDLER,
-            {"PYTHONPATH": str(artifact), "PYTHONDONTWRITEBYTECODE": "1"},
+        "lambda-floor": Start(
+            "the floor on Lambda's Python, with its bytecode, from the artifact",
+            *_deployed(_LIBRARIES, deployed, runtime),
         ),
-        "compiled": Start(
-            "the artifact with bytecode beside the sources",
-            _HANDLER,
-            {"PYTHONPATH": str(compiled), "PYTHONDONTWRITEBYTECODE": "1"},
+        "deployed": Start(
+            "**the artifact as it is deployed**: from the zip, in a folder that cannot be written",
+            *_deployed(_HANDLER, deployed, runtime),
         ),
+        "stripped": Start("the same without its bytecode", *_deployed(_HANDLER, stripped, runtime)),
     }
 
 
-def measure(artifact: Path, scratch: Path, rounds: int) -> dict[str, Start]:
+def _deployed(code: str, folder: Path, runtime: str) -> tuple[str, Mapping[str, str], str, str]:
+    """Return the rest of a start as in Lambda. Root can write into any folder, so Python is told not to."""
+    return code, {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}, runtime, "lambda-floor"
+
+
+def measure(directory: Path, scratch: Path, rounds: int, runtime: str) -> dict[str, Start]:
     """Start everything in turn, as often as told; the first round only warms the disk's cache and writes bytecode."""
-    compared = starts(artifact, scratch)
+    compared = starts(directory, scratch, runtime)
     for start in compared.values():
         start.run()
         start.own_seconds.clear()
@@ -161,13 +173,14 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _compile(artifact: Path, compiled: Path) -> None:
-    """Copy the artifact, with bytecode that is valid whatever the times of the sources are."""
-    script = (
-        "import compileall, py_compile, shutil, sys; shutil.copytree(*sys.argv[1:]);"
-        "compileall.compile_dir(sys.argv[2], quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
-    )
-    subprocess.run([sys.executable, "-c", script, artifact, compiled], check=True)  # noqa: S603  our own words
+def _unzipped(directory: Path, into: Path, *, with_bytecode: bool) -> Path:
+    """Unpack the zip as Lambda does, and let nobody write there."""
+    with zipfile.ZipFile(io.BytesIO(artifact.zipped(directory))) as archive:
+        names = archive.namelist()
+        archive.extractall(into, [name for name in names if with_bytecode or "__pycache__" not in name])
+    for path in [into, *into.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    return into
 
 
 def _one_service(scratch: Path) -> Path:

@@ -60,7 +60,7 @@ def this_job(place: Place, request_id: str, policy: Policy = POLICY) -> None:
         rotate(
             Run(
                 settings=settings,
-                secrets=SecretsManager(place.aws, CREDENTIALS, TOKEN),  # type: ignore[arg-type]  # the model
+                secrets=SecretsManager(place.client, CREDENTIALS, TOKEN),
                 telenor=telenor,
                 clock=place.clock,
                 log=place.log,  # type: ignore[arg-type]  # a smaller log
@@ -76,7 +76,7 @@ def overwrite(place: Place, _request_id: str) -> None:
     """Ask for a token and overwrite the secret. The previous token dies by its expiry."""
     with _telenor(place) as telenor:
         token = _request(place, telenor)
-        place.aws.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+        place.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
 
 
 def overwrite_and_log_out(place: Place, _request_id: str) -> None:
@@ -84,7 +84,7 @@ def overwrite_and_log_out(place: Place, _request_id: str) -> None:
     with _telenor(place) as telenor:
         previous = _read(place, "AWSCURRENT")
         token = _request(place, telenor)
-        place.aws.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+        place.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
         _log_out(place, telenor, previous)
 
 
@@ -93,7 +93,7 @@ def overwrite_and_log_out_the_one_before(place: Place, _request_id: str) -> None
     with _telenor(place) as telenor:
         replaced_before = _read(place, "AWSPREVIOUS")
         token = _request(place, telenor)
-        place.aws.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+        place.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
         _log_out(place, telenor, replaced_before)
 
 
@@ -108,15 +108,15 @@ def four_steps(place: Place, request_id: str) -> None:
         for step in (_create_secret, _set_secret, _test_secret, _finish_secret):
             if step is not _create_secret:
                 place.invocations += 1
-            place.aws.describe_secret(SecretId=TOKEN)
+            place.client.describe_secret(SecretId=TOKEN)
             step(place, telenor, version_id)
 
 
 def _create_secret(place: Place, telenor: Telenor, version_id: str) -> None:
     try:
-        place.aws.get_secret_value(SecretId=TOKEN, VersionId=version_id, VersionStage="AWSPENDING")
-    except place.aws.exceptions.ResourceNotFoundException:
-        place.aws.put_secret_value(
+        place.client.get_secret_value(SecretId=TOKEN, VersionId=version_id, VersionStage="AWSPENDING")
+    except place.client.exceptions.ResourceNotFoundException:
+        place.client.put_secret_value(
             SecretId=TOKEN,
             ClientRequestToken=version_id,
             SecretString=_request(place, telenor).document(),
@@ -134,17 +134,19 @@ def _test_secret(place: Place, telenor: Telenor, version_id: str) -> None:
         telenor.verify(_API, str(pending), place.clock.now() + _PUBLISH_BY)
     except TokenNotAcceptedError:
         # Otherwise every later rotation would go on with this dead token.
-        place.aws.update_secret_version_stage(SecretId=TOKEN, VersionStage="AWSPENDING", RemoveFromVersionId=version_id)
+        place.client.update_secret_version_stage(
+            SecretId=TOKEN, VersionStage="AWSPENDING", RemoveFromVersionId=version_id
+        )
         raise
 
 
 def _finish_secret(place: Place, telenor: Telenor, version_id: str) -> None:
-    stages = place.aws.describe_secret(SecretId=TOKEN)["VersionIdsToStages"]
+    stages = place.client.describe_secret(SecretId=TOKEN)["VersionIdsToStages"]
     current = next((version for version, labels in stages.items() if "AWSCURRENT" in labels), None)
     if current in {None, version_id}:
         return
     previous = _read(place, "AWSCURRENT")
-    place.aws.update_secret_version_stage(
+    place.client.update_secret_version_stage(
         SecretId=TOKEN, VersionStage="AWSCURRENT", MoveToVersionId=version_id, RemoveFromVersionId=str(current)
     )
     _log_out(place, telenor, previous)
@@ -158,14 +160,14 @@ def _telenor(place: Place) -> Telenor:
 
 
 def _request(place: Place, telenor: Telenor) -> Token:
-    credentials = SecretsManager(place.aws, CREDENTIALS, TOKEN).read_credentials()  # type: ignore[arg-type]  # the model
+    credentials = SecretsManager(place.client, CREDENTIALS, TOKEN).read_credentials()
     return telenor.request_token(credentials, None, place.clock.now() + _PUBLISH_BY, lambda _token: None)
 
 
 def _read(place: Place, stage: str) -> str | None:
     try:
-        answer = place.aws.get_secret_value(SecretId=TOKEN, VersionStage=stage)
-    except place.aws.exceptions.ResourceNotFoundException:
+        answer = place.client.get_secret_value(SecretId=TOKEN, VersionStage=stage)
+    except place.client.exceptions.ResourceNotFoundException:
         return None
     return str(json.loads(answer["SecretString"])["access_token"])
 

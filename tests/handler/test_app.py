@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler import app, rotation
+from handler import app
 from handler.errors import InvalidInputError, RotationError, TelenorUnavailableError
+from handler.report import Report
+from handler.secrets_manager import SecretsManager
 from tests.conftest import CANARY
 
 if TYPE_CHECKING:
     from tests.conftest import World
 
-COUNTS = {
-    "TokenRotated",
-    "TokenRevoked",
-    "TokenReissued",
-    "RotationFailed",
-    "RevocationFailed",
-    "RevocationAbandoned",
-    "RevocationsPending",
+OTHER: dict[str, Any] = {
+    "client": "other",
+    "credentials_secret_id": "telenor/credentials",
+    "token_secret_id": "other/token",
 }
 
 
@@ -30,6 +29,7 @@ def test_the_answer_has_what_the_contract_names(world: World) -> None:
     assert result.keys() == {
         "outcome",
         "reason",
+        "client",
         "version_id",
         "expires_at",
         "renews_at",
@@ -40,10 +40,11 @@ def test_the_answer_has_what_the_contract_names(world: World) -> None:
 
 
 def test_every_run_puts_every_metric_out(world: World) -> None:
-    world.run()
+    result = world.run()
     metrics = world.seen.metrics()
-    assert metrics.keys() == COUNTS | {"SecondsUntilExpiry"}
-    assert metrics == dict.fromkeys(COUNTS, 0) | {"TokenRotated": 1, "SecondsUntilExpiry": 3599}
+    assert metrics.keys() == Report("default").metrics(world.clock.now()).keys()
+    assert {name: value for name, value in metrics.items() if value} == {"TokenRotated": 1, "SecondsUntilExpiry": 3599}
+    assert world.seen.client() == result["client"] == "default"
 
 
 def test_the_dead_mans_switch_runs_down_with_the_token(world: World) -> None:
@@ -82,19 +83,29 @@ def test_an_expired_token_counts_as_none(world: World) -> None:
 
 
 def test_revocations_are_counted(world: World) -> None:
-    world.run()
-    world.run("rotate-now")
+    world.supersede()
     assert world.seen.metrics()["RevocationsPending"] == 1
     world.clock.advance(minutes=10)
     world.run()
     assert (world.seen.metrics()["TokenRevoked"], world.seen.metrics()["RevocationsPending"]) == (1, 0)
 
 
-@pytest.mark.parametrize("event", [{"action": "rotate"}, {"token_secret_id": ""}, {"scope": "a  b"}])
-def test_a_bad_event_makes_no_call_and_says_what_it_may_be(world: World, event: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"action": "rotate"},
+        {"token_secret_id": "other/token"},
+        {"client": "other", "token_secret_id": "other/token"},
+        {"scope": "incidents.read"},
+        OTHER | {"token_secret_id": ""},
+        OTHER | {"scope": "a  b"},
+    ],
+)
+def test_a_bad_event_makes_no_call_and_is_told_by_its_code(world: World, event: dict[str, Any]) -> None:
     before = world.aws.calls()
     with pytest.raises(InvalidInputError):
         world.run(**event)
+    assert world.seen.codes() == ["invalid-event"]
     assert world.aws.calls() == before
     assert world.telenor.requests == []
     assert world.seen.metrics()["RotationFailed"] == 1
@@ -105,6 +116,7 @@ def test_a_bad_setting_makes_no_call(world: World, monkeypatch: pytest.MonkeyPat
     before = world.aws.calls()
     with pytest.raises(InvalidInputError, match="GRACE_SECONDS"):
         world.run()
+    assert world.seen.codes() == ["invalid-setting"]
     assert world.aws.calls() == before
 
 
@@ -118,12 +130,14 @@ def test_one_line_sums_a_run_up(world: World) -> None:
     assert {"telenor_seconds", "duration_seconds", "revocations_failed", "revocations_abandoned"} <= line.keys()
 
 
-def test_each_line_names_the_secret_that_it_is_about(world: World) -> None:
+def test_each_line_names_the_client_and_the_secret_that_it_is_about(world: World) -> None:
     world.client.create_secret(Name="other/token")
-    world.run(token_secret_id="other/token")
+    world.run(**OTHER)
     with pytest.raises(InvalidInputError):
-        world.run(token_secret_id="")
-    assert [line.get("token_secret_id") for line in world.seen.log()] == ["other/token", None]
+        world.run(**OTHER | {"token_secret_id": ""})
+    world.run()
+    told = [(line["client"], line.get("token_secret_id")) for line in world.seen.log()]
+    assert told == [("other", "other/token"), ("other", None), ("default", "telenor/token")]
 
 
 def test_one_line_sums_a_failed_run_up_and_says_why(world: World) -> None:
@@ -131,7 +145,7 @@ def test_one_line_sums_a_failed_run_up_and_says_why(world: World) -> None:
     with pytest.raises(InvalidInputError):
         world.run()
     (line,) = world.seen.log()
-    assert (line["level"], line["outcome"]) == ("ERROR", "failed")
+    assert (line["level"], line["outcome"], line["error_code"]) == ("ERROR", "failed", "credentials-unusable")
     assert "Connect ID" in line["message"]
 
 
@@ -144,12 +158,14 @@ def test_each_failed_attempt_has_a_line_with_its_reason(world: World) -> None:
 
 
 def test_a_defect_is_told_by_its_place_and_never_by_its_text(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_run: rotation.Rotation) -> None:
+    def fail(*_arguments: object) -> None:
         raise KeyError(CANARY)
 
-    monkeypatch.setattr(rotation.Rotation, "run", fail)
-    with pytest.raises(RotationError, match="unexpected KeyError"):
+    monkeypatch.setattr(SecretsManager, "describe", fail)
+    with pytest.raises(RotationError) as failure:
         world.run()
+    assert failure.value.error_code == "unexpected"
+    assert world.seen.codes() == ["unexpected", "unexpected"]
     assert world.seen.log()[0]["place"][-1].startswith("fail in ")
     assert world.seen.metrics()["RotationFailed"] == 1
 
@@ -159,6 +175,13 @@ def test_one_client_serves_a_warm_process(world: World) -> None:
     client = app._client.cache_info()  # noqa: SLF001  whether it was made twice shows nowhere else
     world.run()
     assert app._client.cache_info().misses == client.misses  # noqa: SLF001
+
+
+def test_the_machines_clock_tells_utc() -> None:
+    before = datetime.now(UTC)
+    clock = app.SystemClock()
+    clock.sleep(0)
+    assert before <= clock.now() <= datetime.now(UTC)
 
 
 def test_a_run_keeps_back_the_time_to_store_what_it_gets(world: World) -> None:

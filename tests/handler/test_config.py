@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from handler.config import Settings, settings_from
+from handler.config import Settings, client_of, settings_from
 from handler.errors import InvalidInputError
 from handler.model import Action, Policy
 
@@ -16,21 +16,20 @@ ARN = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:telenor/token-AbCdE
 
 def test_two_names_are_enough() -> None:
     assert settings_from(ENVIRONMENT, {}) == Settings(
+        client="default",
         action=Action.RENEW_IF_DUE,
         credentials_secret_id="telenor/credentials",
         token_secret_id="telenor/token",
         base_url="https://api.telenor.no",
         scope=None,
-        policy=Policy(timedelta(seconds=600), 0.5, timedelta(minutes=5)),
+        policy=Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5)),
         verify_url=None,
     )
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    empty = dict.fromkeys(
-        ["TELENOR_BASE_URL", "TELENOR_SCOPE", "GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "VERIFY_URL"],
-        "",
-    )
+    optional = "CLIENT_NAME TELENOR_BASE_URL TELENOR_SCOPE GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES VERIFY_URL"
+    empty = dict.fromkeys(optional.split(), "")
     assert settings_from(ENVIRONMENT | empty, {}) == settings_from(ENVIRONMENT, {})
 
 
@@ -39,6 +38,7 @@ def test_every_variable_is_taken() -> None:
         {
             "CREDENTIALS_SECRET_ID": "credentials",
             "TOKEN_SECRET_ID": ARN,
+            "CLIENT_NAME": "store-17",
             "TELENOR_BASE_URL": "https://gateway.example/telenor/",
             "TELENOR_SCOPE": "incidents.read incidents.write",
             "GRACE_SECONDS": "0",
@@ -49,6 +49,7 @@ def test_every_variable_is_taken() -> None:
         {},
     )
     assert settings == Settings(
+        client="store-17",
         action=Action.RENEW_IF_DUE,
         credentials_secret_id="credentials",
         token_secret_id=ARN,
@@ -59,15 +60,20 @@ def test_every_variable_is_taken() -> None:
     )
 
 
+OTHER = {"client": "other", "credentials_secret_id": "other/credentials", "token_secret_id": "other/token"}
+
+
 def test_an_event_takes_the_place_of_the_environment() -> None:
-    event = {
-        "action": "rotate-now",
-        "credentials_secret_id": "other/credentials",
-        "token_secret_id": "other/token",
-        "scope": "other",
-    }
-    settings = settings_from({"TELENOR_SCOPE": "ours"}, event)
-    assert (settings.action, settings.credentials_secret_id, settings.token_secret_id, settings.scope) == (
+    environment = ENVIRONMENT | {"CLIENT_NAME": "ours", "TELENOR_SCOPE": "ours"}
+    settings = settings_from(environment, OTHER | {"action": "rotate-now", "scope": "other"})
+    assert (
+        settings.client,
+        settings.action,
+        settings.credentials_secret_id,
+        settings.token_secret_id,
+        settings.scope,
+    ) == (
+        "other",
         Action.ROTATE_NOW,
         "other/credentials",
         "other/token",
@@ -75,8 +81,53 @@ def test_an_event_takes_the_place_of_the_environment() -> None:
     )
 
 
+def test_an_event_that_names_a_client_needs_no_secrets_in_the_environment() -> None:
+    assert settings_from({}, OTHER).token_secret_id == "other/token"
+
+
 def test_an_event_can_ask_for_no_scope() -> None:
-    assert settings_from(ENVIRONMENT | {"TELENOR_SCOPE": "ours"}, {"scope": ""}).scope is None
+    assert settings_from(ENVIRONMENT | {"TELENOR_SCOPE": "ours"}, OTHER | {"scope": ""}).scope is None
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["client"],
+        ["credentials_secret_id"],
+        ["token_secret_id"],
+        ["client", "credentials_secret_id"],
+        ["client", "token_secret_id"],
+        ["credentials_secret_id", "token_secret_id"],
+    ],
+)
+def test_a_client_that_is_named_in_part_is_refused(named: list[str]) -> None:
+    """One client's token would otherwise go into another's secret."""
+    with pytest.raises(InvalidInputError) as refusal:
+        settings_from(ENVIRONMENT, {name: OTHER[name] for name in named})
+    assert refusal.value.error_code == "invalid-event"
+    assert all(name in str(refusal.value) for name in OTHER)
+
+
+def test_a_scope_without_a_client_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="scope"):
+        settings_from(ENVIRONMENT, {"scope": "other"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "event", "name"),
+    [
+        ({}, {}, "default"),
+        ({"CLIENT_NAME": "ours"}, {}, "ours"),
+        ({"CLIENT_NAME": "ours"}, {"client": "other"}, "other"),
+        ({"CLIENT_NAME": "ours"}, {"client": "CANARY"}, "ours"),
+        ({"CLIENT_NAME": "CANARY"}, {"client": 5}, "default"),
+        ({"CLIENT_NAME": "ours"}, None, "ours"),
+    ],
+)
+def test_a_run_whose_settings_are_refused_is_counted_for_whom_it_names_as_far_as_that_can_be_told(
+    environment: dict[str, str], event: object, name: str
+) -> None:
+    assert client_of(environment, event) == name
 
 
 @pytest.mark.parametrize(
@@ -105,6 +156,9 @@ SECRET_PASTED = "CANARY"
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("CLIENT_NAME", "Store"),
+        ("CLIENT_NAME", "store_17"),
+        ("CLIENT_NAME", "s" * 33),
         ("CREDENTIALS_SECRET_ID", ""),
         ("CREDENTIALS_SECRET_ID", "two words"),
         ("TOKEN_SECRET_ID", ""),
@@ -149,8 +203,10 @@ SECRET_PASTED = "CANARY"
     ],
 )
 def test_a_bad_setting_is_refused_by_name_and_not_repeated(variable: str, value: str) -> None:
-    with pytest.raises(InvalidInputError, match=rf"{variable}\b.*(:|must|may)"):
+    with pytest.raises(InvalidInputError, match=rf"{variable}\b.*(:|must|may)") as refusal:
         settings_from(ENVIRONMENT | {variable: value}, {})
+    assert refusal.value.error_code == "invalid-setting"
+    assert "CANARY" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -166,15 +222,24 @@ def test_a_bad_setting_is_refused_by_name_and_not_repeated(variable: str, value:
         ({"action": 1}, "action"),
         ({"action": ["rotate-now"]}, "action"),
         ({"action": {"CANARY": 1}}, "action"),
-        ({"credentials_secret_id": 5}, "credentials_secret_id"),
-        ({"credentials_secret_id": ""}, "credentials_secret_id"),
-        ({"token_secret_id": None}, "token_secret_id"),
-        ({"token_secret_id": "a CANARY"}, "token_secret_id"),
-        ({"scope": 5}, "scope"),
-        ({"scope": ["CANARY"]}, "scope"),
-        ({"token_secret_id": "same", "credentials_secret_id": "same"}, "same secret"),
+        (OTHER | {"client": ""}, "client"),
+        (OTHER | {"client": None}, "client"),
+        (OTHER | {"client": "CANARY"}, "client"),
+        (OTHER | {"credentials_secret_id": 5}, "credentials_secret_id"),
+        (OTHER | {"credentials_secret_id": ""}, "credentials_secret_id"),
+        (OTHER | {"token_secret_id": None}, "token_secret_id"),
+        (OTHER | {"token_secret_id": "a CANARY"}, "token_secret_id"),
+        (OTHER | {"scope": 5}, "scope"),
+        (OTHER | {"scope": ["CANARY"]}, "scope"),
     ],
 )
-def test_a_bad_event_is_refused_by_field(event: object, names: str) -> None:
-    with pytest.raises(InvalidInputError, match=names):
+def test_a_bad_event_is_refused_by_field_and_not_repeated(event: object, names: str) -> None:
+    with pytest.raises(InvalidInputError, match=names) as refusal:
         settings_from(ENVIRONMENT, event)
+    assert refusal.value.error_code == "invalid-event"
+    assert "CANARY" not in str(refusal.value)
+
+
+def test_two_names_of_one_secret_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match="same secret"):
+        settings_from(ENVIRONMENT, OTHER | {"token_secret_id": OTHER["credentials_secret_id"]})

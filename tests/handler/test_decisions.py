@@ -226,7 +226,10 @@ ROLLED_BACK_TO = entry("old", at(minutes=20), first=T0)
         pytest.param(Ledger(NEW, (OLD, MIDDLE)), OLD, at(minutes=10), id="by the next one and not by the last"),
         pytest.param(Ledger(NEW, (OLD, MIDDLE)), MIDDLE, at(minutes=20), id="each by its own next one"),
         pytest.param(
-            Ledger(ROLLED_BACK_TO, (MIDDLE,)), MIDDLE, at(minutes=20), id="when somebody rolled back, by the second label"
+            Ledger(ROLLED_BACK_TO, (MIDDLE,)),
+            MIDDLE,
+            at(minutes=20),
+            id="when somebody rolled back, by the second label",
         ),
         pytest.param(
             Ledger(entry("last", at(minutes=30)), (MIDDLE, ROLLED_BACK_TO)),
@@ -240,11 +243,15 @@ ROLLED_BACK_TO = entry("old", at(minutes=20), first=T0)
             at(minutes=20),
             id="one that was current until AWSCURRENT moved, then, also where a roll back left no label",
         ),
-        pytest.param(Ledger(NEW, (UNREADABLE, MIDDLE)), UNREADABLE, at(minutes=20), id="unreadable: by the current one"),
+        pytest.param(
+            Ledger(NEW, (UNREADABLE, MIDDLE)), UNREADABLE, at(minutes=20), id="unreadable: by the current one"
+        ),
         pytest.param(Ledger(OLD, (UNREADABLE, MIDDLE)), UNREADABLE, None, id="unreadable, and the ledger out of order"),
         pytest.param(Ledger(OLD, (MIDDLE,)), MIDDLE, None, id="never, where nothing is later: rolled back, unlabelled"),
         pytest.param(Ledger(OLD, (entry("twin"),)), entry("twin"), None, id="never, where it ties"),
-        pytest.param(Ledger(Entry("current"), (OLD, MIDDLE)), OLD, None, id="not known beside a current one unlabelled"),
+        pytest.param(
+            Ledger(Entry("current"), (OLD, MIDDLE)), OLD, None, id="not known beside a current one unlabelled"
+        ),
         pytest.param(Ledger(UNREADABLE, (OLD,)), OLD, None, id="not known beside a current one nobody can read"),
         pytest.param(Ledger(None, (OLD, MIDDLE)), OLD, None, id="not known where nothing is current"),
     ],

@@ -118,7 +118,9 @@ NO_ANSWER = SecretsManagerUnavailableError("no answer")
         pytest.param(FakeSecrets(UNKNOWN, None), Unknown, [], id="no answer, and not found, which proves nothing"),
         pytest.param(FakeSecrets(UNKNOWN, NO_ANSWER), Unknown, [], id="no answer, and nobody can look"),
         pytest.param(FakeSecrets(EXISTS, THEIRS), Twin, [], id="a twin's is there"),
-        pytest.param(FakeSecrets(EXISTS, None), Twin, [], id="a twin's is there, and a read that lags does not find it"),
+        pytest.param(
+            FakeSecrets(EXISTS, None), Twin, [], id="a twin's is there, and a read that lags does not find it"
+        ),
         pytest.param(FakeSecrets(EXISTS, NO_ANSWER), Twin, [], id="a twin's is there, and nobody can look"),
         pytest.param(FakeSecrets(EXISTS, MINE), Stored, [], id="a twin has published the same token"),
     ],
@@ -207,6 +209,7 @@ def test_the_own_version_that_lacks_its_label_is_given_it_once_more(clock: FakeC
     look_again(run, Ledger(new))
     assert secrets.attached == {OWN: list(new.labels)}
     assert run.ledger.current == new
+    assert seen.codes() == ["label-lost"]
 
 
 def test_the_own_version_that_cannot_be_given_its_label_is_current_and_not_abandoned(clock: FakeClock) -> None:

@@ -97,7 +97,10 @@ def test_hours_of_runs_leave_one_token_and_one_in_its_grace(world: World) -> Non
 def test_several_clients_are_served_by_their_events(world: World) -> None:
     world.client.create_secret(Name="other/token")
     world.run(
-        client="other", credentials_secret_id="telenor/credentials", token_secret_id="other/token", scope="incidents.read"
+        client="other",
+        credentials_secret_id="telenor/credentials",
+        token_secret_id="other/token",
+        scope="incidents.read",
     )
     value = world.client.get_secret_value(SecretId="other/token")["SecretString"]
     assert json.loads(value)["scope"] == "incidents.read"

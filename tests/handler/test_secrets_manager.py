@@ -6,18 +6,23 @@ import json
 import logging
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import boto3
 import pytest
 
 from handler.errors import (
     InvalidInputError,
+    MarkedForDeletionError,
     PublicationRefusedError,
     PublicationUnknownError,
     SecretsManagerError,
+    SecretsManagerRefusedError,
+    SecretsManagerUnavailableError,
     VersionExistsError,
 )
-from handler.model import Credentials, Entry, StoredValue, Token
+from handler.ledger import Ledger, new_entry
+from handler.model import Credentials, StoredValue, Token
 from handler.secrets_manager import SecretsManager, create_client
 from infra.local.secrets_manager import CallFault, LocalSecretsManager
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
@@ -27,7 +32,8 @@ if TYPE_CHECKING:
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 ID = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
-LABEL = "LIVE_20261123T213000Z_20261123T222959Z_3fa85f64"
+ENTRY = new_entry(ID, T0, T0 + timedelta(seconds=3599))
+(LABEL,) = ENTRY.labels
 
 
 def token(value: str = CANARY, seconds: int = 3599) -> Token:
@@ -56,36 +62,31 @@ def test_a_publication_is_one_write_that_makes_the_token_current_and_live(
     aws: LocalSecretsManager, secrets: SecretsManager, client: SecretsManagerClient
 ) -> None:
     before = aws.calls()
-    entry = secrets.publish(token(), ID, T0)
+    assert secrets.publish(token(), ENTRY)
     assert aws.calls() - before == {"PutSecretValue": 1}
-    assert entry == Entry(ID, T0, T0 + timedelta(seconds=3599), (LABEL,))
     assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
 
 
-def test_rounding_never_shortens_a_promise(secrets: SecretsManager) -> None:
-    expires_at = T0 + timedelta(seconds=3599, milliseconds=900)
-    entry = secrets.publish(Token(CANARY, "Bearer", T0, expires_at), ID, T0 + timedelta(microseconds=1))
-    assert entry.published_at == T0 + timedelta(seconds=1)
-    assert entry.expires_at == T0 + timedelta(seconds=3599)
-
-
 def test_what_was_published_is_read_back(secrets: SecretsManager) -> None:
-    entry = secrets.publish(token(), ID, T0)
-    ledger = secrets.describe()
-    assert (ledger.current, ledger.superseded) == (entry, ())
-    current = secrets.read_current()
-    assert current is not None
-    assert (current.version_id, current.is_current, current.access_token) == (ID, True, CANARY)
+    secrets.publish(token(), ENTRY)
+    assert secrets.describe(T0) == Ledger(ENTRY)
+    assert secrets.read_current() == StoredValue(ID, is_current=True, is_tracked=True, content=token().document())
+    assert secrets.read_version(ID) == secrets.read_current()
 
 
-def test_superseded_tokens_are_listed_the_oldest_first(secrets: SecretsManager) -> None:
-    entries = [secrets.publish(token(f"{CANARY}-{n}"), str(uuid.uuid4()), T0 + timedelta(hours=n)) for n in range(4)]
-    ledger = secrets.describe()
-    assert (ledger.current, ledger.superseded) == (entries[3], tuple(entries[:3]))
+def test_superseded_tokens_keep_their_labels(secrets: SecretsManager) -> None:
+    entries = [new_entry(str(uuid.uuid4()), T0 + timedelta(hours=n), T0 + timedelta(hours=n + 1)) for n in range(4)]
+    for number, entry in enumerate(entries):
+        assert secrets.publish(token(f"{CANARY}-{number}"), entry)
+    ledger = secrets.describe(T0 + timedelta(hours=3))
+    assert ledger.current == entries[3]
+    assert [entry.labels for entry in ledger.superseded] == [entry.labels for entry in entries[:3]]
+    assert [entry.was_current_last for entry in ledger.superseded] == [False, False, True]
 
 
 def test_a_repeated_publication_changes_nothing(secrets: SecretsManager, client: SecretsManagerClient) -> None:
-    assert secrets.publish(token(), ID, T0) == secrets.publish(token(), ID, T0)
+    assert secrets.publish(token(), ENTRY)
+    assert secrets.publish(token(), ENTRY)
     assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
 
 
@@ -93,14 +94,14 @@ def test_a_lost_answer_is_asked_for_again_by_the_sdk(
     aws: LocalSecretsManager, secrets: SecretsManager, client: SecretsManagerClient
 ) -> None:
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
-    assert secrets.publish(token(), ID, T0).labels == (LABEL,)
+    assert secrets.publish(token(), ENTRY)
     assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
 
 
 def test_a_twin_with_another_token_is_told_apart(secrets: SecretsManager) -> None:
-    secrets.publish(token(), ID, T0)
+    secrets.publish(token(), ENTRY)
     with pytest.raises(VersionExistsError):
-        secrets.publish(token(f"{CANARY}-other"), ID, T0)
+        secrets.publish(token(f"{CANARY}-other"), ENTRY)
 
 
 @pytest.mark.parametrize(
@@ -115,169 +116,191 @@ def test_a_twin_with_another_token_is_told_apart(secrets: SecretsManager) -> Non
         ("SomethingNew", "API reference"),
     ],
 )
-def test_a_refused_write_is_known_to_have_failed(
+def test_a_write_that_was_refused_in_every_attempt_is_known_to_have_failed(
     aws: LocalSecretsManager, secrets: SecretsManager, code: str, advice: str
 ) -> None:
     aws.fault(CallFault(operation="PutSecretValue", code=code), times=3)
     with pytest.raises(PublicationRefusedError, match=f"{code}: .*{advice}"):
-        secrets.publish(token(), ID, T0)
+        secrets.publish(token(), ENTRY)
 
 
-def test_a_refusal_after_a_lost_answer_is_not_certain(aws: LocalSecretsManager, secrets: SecretsManager) -> None:
-    aws.fault(CallFault(operation="PutSecretValue", when="after"))
-    aws.fault(CallFault(operation="PutSecretValue", code="ThrottlingException"), times=2)
-    with pytest.raises(PublicationRefusedError) as refusal:
-        secrets.publish(token(), ID, T0)
-    assert not refusal.value.is_certain
-    aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
-    with pytest.raises(PublicationRefusedError) as refusal:
-        secrets.publish(token(), ID, T0)
-    assert refusal.value.is_certain
+LOST, BROKEN, THROTTLED, DENIED = (None, 0), ("InternalServiceError", 500), ("ThrottlingException", 400), ("No", 400)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(("code", "status"), [(None, 0), ("InternalServiceError", 500), ("ServiceUnavailable", 503)])
-def test_a_write_without_a_clear_answer_is_unknown(
-    aws: LocalSecretsManager, secrets: SecretsManager, when: str, code: str | None, status: int
-) -> None:
-    fault = CallFault(operation="PutSecretValue", when=when, code=code, status=status)  # type: ignore[arg-type]
-    aws.fault(fault, times=3)
-    with pytest.raises(PublicationUnknownError, match="may have been written"):
-        secrets.publish(token(), ID, T0)
-
-
-@pytest.mark.parametrize("answer", [{"VersionStages": ["AWSCURRENT"]}, {}])
-def test_a_label_that_was_not_set_is_noticed(
+@pytest.mark.parametrize(
+    ("attempts", "error"),
+    [
+        ([LOST, LOST, LOST], PublicationUnknownError),
+        ([BROKEN, BROKEN, BROKEN], PublicationUnknownError),
+        ([("ServiceUnavailable", 503)] * 3, PublicationUnknownError),
+        ([LOST, THROTTLED, THROTTLED], PublicationUnknownError),
+        ([LOST, DENIED], PublicationUnknownError),
+        ([BROKEN, THROTTLED, DENIED], PublicationUnknownError),
+        ([THROTTLED, LOST, DENIED], PublicationUnknownError),
+        ([THROTTLED, THROTTLED, LOST], PublicationUnknownError),
+        ([THROTTLED, THROTTLED, BROKEN], PublicationUnknownError),
+        ([THROTTLED, THROTTLED, THROTTLED], PublicationRefusedError),
+        ([THROTTLED, DENIED], PublicationRefusedError),
+        ([DENIED], PublicationRefusedError),
+    ],
+)
+def test_a_write_is_refused_for_certain_only_where_every_attempt_was_answered(
     aws: LocalSecretsManager,
     secrets: SecretsManager,
-    client: SecretsManagerClient,
-    monkeypatch: pytest.MonkeyPatch,
-    answer: dict[str, list[str]],
+    when: Literal["before", "after"],
+    attempts: list[tuple[str | None, int]],
+    error: type[SecretsManagerError],
+) -> None:
+    for code, status in attempts:
+        # What is throttled or denied takes no effect; what got no answer may have.
+        lands: Literal["before", "after"] = when if status != THROTTLED[1] else "before"
+        aws.fault(CallFault(operation="PutSecretValue", when=lands, code=code, status=status))
+    with pytest.raises(error) as failure:
+        secrets.publish(token(), ENTRY)
+    assert failure.value.error_code == error.default_code
+
+
+def test_what_one_write_met_does_not_count_for_the_next(aws: LocalSecretsManager, secrets: SecretsManager) -> None:
+    aws.fault(CallFault(operation="PutSecretValue", when="after"))
+    aws.fault(CallFault(operation="PutSecretValue", code="ThrottlingException"), times=2)
+    with pytest.raises(PublicationUnknownError):
+        secrets.publish(token(), ENTRY)
+    aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
+    with pytest.raises(PublicationRefusedError):
+        secrets.publish(token(), ENTRY)
+
+
+@pytest.mark.parametrize("told", [{"VersionStages": ["AWSCURRENT"]}, {}])
+def test_a_label_that_the_answer_lacks_is_attached_before_anybody_hears_of_it(
+    secrets: SecretsManager, client: SecretsManagerClient, monkeypatch: pytest.MonkeyPatch, told: dict[str, list[str]]
 ) -> None:
     """MiniStack drops the labels of a Put beside AWSCURRENT, so this is what a handler on it sees."""
-    assert aws.url
-    monkeypatch.setattr(secrets._client, "put_secret_value", lambda **_parameters: answer)  # noqa: SLF001
-    assert secrets.publish(token(), ID, T0) == Entry(ID, T0, token().expires_at)
-    assert stages(client) == {}
+
+    def put(**_parameters: object) -> dict[str, list[str]]:
+        client.put_secret_value(SecretId="token", SecretString="x", ClientRequestToken=ID)
+        return told
+
+    monkeypatch.setattr(secrets._client, "put_secret_value", put)  # noqa: SLF001
+    assert secrets.publish(token(), ENTRY)
+    assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
+
+
+def test_a_label_that_cannot_be_attached_is_no_failure_of_the_publication(
+    aws: LocalSecretsManager, secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.fault(CallFault(operation="UpdateSecretVersionStage", code="AccessDeniedException"))
+    monkeypatch.setattr(secrets._client, "put_secret_value", lambda **_parameters: {})  # noqa: SLF001
+    assert not secrets.publish(token(), ENTRY)
 
 
 # The ledger
 
 
 def test_a_version_is_tracked_and_forgotten(secrets: SecretsManager, client: SecretsManagerClient) -> None:
-    version_id = client.put_secret_value(SecretId="token", SecretString="by hand", ClientRequestToken=ID)["VersionId"]
-    entry = secrets.track(version_id, T0, T0 + timedelta(seconds=3599))
+    client.put_secret_value(SecretId="token", SecretString="by hand", ClientRequestToken=ID)
+    secrets.attach(ID, ENTRY.labels)
     assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
-    secrets.forget(entry)
+    secrets.forget(ENTRY)
     assert stages(client) == {ID: ["AWSCURRENT"]}
 
 
 def test_forgetting_what_is_forgotten_is_no_error(secrets: SecretsManager) -> None:
-    entry = secrets.publish(token(), ID, T0)
-    secrets.forget(entry)
-    secrets.forget(entry)
+    secrets.publish(token(), ENTRY)
+    secrets.forget(ENTRY)
+    secrets.forget(ENTRY)
 
 
-@pytest.mark.parametrize(
-    "label",
-    [
-        "LIVE_",
-        "LIVE_by_hand",
-        "LIVE_20261123T213000Z_20261123T222959Z",
-        "LIVE_20261323T213000Z_20261123T222959Z_3fa85f64",
-        "LIVE_20261123T213000Z_20261123T222960Z_3fa85f64",
-        "LIVE_00010101T000000Z_99991231T235959Z_3fa85f64",
-        "LIVE_20261123T213000Z_99991231T235959Z_3fa85f64",
-        "LIVE_\uff12\uff10261123T213000Z_20261123T222959Z_3fa85f64",
-    ],
-)
-def test_a_label_that_nobody_can_read_is_tracked_without_times(
-    secrets: SecretsManager, client: SecretsManagerClient, label: str
-) -> None:
-    client.put_secret_value(
-        SecretId="token", SecretString="x", ClientRequestToken=ID, VersionStages=["AWSCURRENT", label]
-    )
-    assert secrets.describe().current == Entry(ID, None, None, (label,))
-
-
-def test_of_two_labels_the_careful_reading_counts_and_both_are_forgotten(
-    secrets: SecretsManager, client: SecretsManagerClient
-) -> None:
-    longer = "LIVE_20261123T213001Z_20291123T230000Z_3fa85f64"
-    entry = secrets.publish(token(), ID, T0)
-    client.update_secret_version_stage(SecretId="token", VersionStage=longer, MoveToVersionId=ID)
-    current = secrets.describe().current
-    assert current is not None
-    assert current.expires_at == entry.expires_at
-    secrets.publish(token(f"{CANARY}-next"), str(uuid.uuid4()), T0 + timedelta(hours=1))
-    (superseded,) = secrets.describe().superseded
-    assert superseded.expires_at == datetime(2029, 11, 23, 23, 0, tzinfo=UTC)
-    assert set(superseded.labels) == {longer, *entry.labels}
-    # One that a hand has taken meanwhile does not keep the other.
-    client.update_secret_version_stage(
-        SecretId="token", VersionStage=superseded.labels[0], RemoveFromVersionId=superseded.version_id
-    )
+def test_a_version_is_forgotten_with_each_of_its_labels(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    secrets.publish(token(), ENTRY)
+    secrets.attach(ID, ["LIVE_by_hand"])
+    secrets.publish(token(f"{CANARY}-next"), new_entry(str(uuid.uuid4()), T0, T0))
+    (superseded,) = secrets.describe(T0).superseded
+    assert superseded.labels == (LABEL, "LIVE_by_hand")
+    # One that somebody has taken meanwhile does not keep the other.
+    client.update_secret_version_stage(SecretId="token", VersionStage=LABEL, RemoveFromVersionId=ID)
     secrets.forget(superseded)
     assert stages(client)[ID] == ["AWSPREVIOUS"]
 
 
-def test_a_superseded_version_whose_label_nobody_can_read_counts_as_the_oldest(
-    secrets: SecretsManager, client: SecretsManagerClient
-) -> None:
-    secrets.publish(token(), ID, T0)
-    by_hand = client.put_secret_value(SecretId="token", SecretString="x", VersionStages=["AWSCURRENT", "LIVE_by_hand"])[
-        "VersionId"
-    ]
-    secrets.publish(token(f"{CANARY}-next"), str(uuid.uuid4()), T0 + timedelta(hours=1))
-    assert [entry.version_id for entry in secrets.describe().superseded] == [by_hand, ID]
-
-
-def test_labels_of_others_are_left_alone(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+def test_labels_of_others_are_counted_and_left_alone(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     client.put_secret_value(SecretId="token", SecretString="x", ClientRequestToken=ID, VersionStages=["theirs"])
-    secrets.publish(token(), str(uuid.uuid4()), T0)
-    assert secrets.describe().superseded == ()
+    secrets.publish(token(), new_entry(str(uuid.uuid4()), T0, T0))
+    ledger = secrets.describe(T0)
+    assert (ledger.superseded, ledger.other_labels) == ((), 1)
     assert "theirs" in stages(client)[ID]
 
 
 def test_a_secret_without_a_value_has_an_empty_ledger(secrets: SecretsManager) -> None:
-    ledger = secrets.describe()
-    assert (ledger.current, ledger.superseded, secrets.read_current(), secrets.read_version(ID)) == (
-        None,
-        (),
-        None,
-        None,
-    )
+    assert secrets.describe(T0) == Ledger(None)
+    assert (secrets.read_current(), secrets.read_version(ID)) == (None, None)
 
 
-def test_a_binary_value_is_no_token(secrets: SecretsManager, client: SecretsManagerClient) -> None:
-    client.put_secret_value(SecretId="token", SecretBinary=b"\x00\xff")
+def test_a_binary_value_is_read_as_far_as_it_is_text(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    """Somebody may have put the token there as bytes, and it is current all the same."""
+    client.put_secret_value(SecretId="token", SecretBinary=b"\x00\xff" + CANARY.encode())
     current = secrets.read_current()
     assert current is not None
-    assert (current.content, current.access_token) == ("", None)
+    assert current.access_token is None
+    assert current.holds(CANARY)
 
 
 def test_a_version_that_no_label_is_told_of_is_not_current(
-    aws: LocalSecretsManager, secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch
+    secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert aws.url
-    answer = {"VersionId": ID, "SecretString": "x"}
-    monkeypatch.setattr(secrets._client, "get_secret_value", lambda **_parameters: answer)  # noqa: SLF001
-    assert secrets.read_version(ID) == StoredValue(ID, is_current=False, content="x")
+    told = {"VersionId": ID, "SecretString": "x"}
+    monkeypatch.setattr(secrets._client, "get_secret_value", lambda **_parameters: told)  # noqa: SLF001
+    assert secrets.read_version(ID) == StoredValue(ID, is_current=False, is_tracked=False, content="x")
 
 
 def test_a_secret_marked_for_deletion_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     client.delete_secret(SecretId="token", RecoveryWindowInDays=7)
-    with pytest.raises(SecretsManagerError, match=r"marked for deletion.*RestoreSecret"):
-        secrets.describe()
+    with pytest.raises(MarkedForDeletionError, match="RestoreSecret"):
+        secrets.describe(T0)
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "SomethingNew", None])
-def test_a_failed_call_is_one_sentence(aws: LocalSecretsManager, secrets: SecretsManager, code: str | None) -> None:
-    aws.fault(CallFault(operation="DescribeSecret", code=code), times=3)
-    with pytest.raises(
-        SecretsManagerError, match=rf"DescribeSecret on the token secret .*TOKEN_SECRET_ID.*{code or ''}"
-    ):
-        secrets.describe()
+@pytest.mark.parametrize(
+    ("primary_region", "code"), [("eu-north-1", None), ("eu-west-1", "secret-is-a-replica"), (None, None)]
+)
+def test_a_replica_is_refused_with_the_region_to_go_to(
+    secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch, primary_region: str | None, code: str | None
+) -> None:
+    told = {
+        "ARN": "arn:aws:secretsmanager:eu-north-1:123456789012:secret:token-AbCdEf",
+        "PrimaryRegion": primary_region,
+    }
+    monkeypatch.setattr(secrets._client, "describe_secret", lambda **_parameters: told)  # noqa: SLF001
+    if code is None:
+        assert secrets.describe(T0) == Ledger(None)
+        return
+    with pytest.raises(SecretsManagerRefusedError, match="eu-west-1") as refusal:
+        secrets.describe(T0)
+    assert refusal.value.error_code == code
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("AccessDeniedException", 400, SecretsManagerRefusedError),
+        ("ResourceNotFoundException", 400, SecretsManagerRefusedError),
+        ("SomethingNew", 400, SecretsManagerRefusedError),
+        ("ThrottlingException", 400, SecretsManagerUnavailableError),
+        ("TooManyRequestsException", 400, SecretsManagerUnavailableError),
+        ("InternalServiceError", 500, SecretsManagerUnavailableError),
+        (None, 0, SecretsManagerUnavailableError),
+    ],
+)
+def test_a_failed_call_is_one_sentence_and_tells_whether_it_passes(
+    aws: LocalSecretsManager,
+    secrets: SecretsManager,
+    code: str | None,
+    status: int,
+    error: type[SecretsManagerError],
+) -> None:
+    aws.fault(CallFault(operation="DescribeSecret", code=code, status=status), times=3)
+    with pytest.raises(SecretsManagerError, match=rf"DescribeSecret.*TOKEN_SECRET_ID.*{code or ''}") as failure:
+        secrets.describe(T0)
+    assert type(failure.value) is error
 
 
 def test_without_a_region_the_sentence_says_what_to_set(
@@ -288,8 +311,9 @@ def test_without_a_region_the_sentence_says_what_to_set(
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     assert create_client().meta.region_name == "eu-north-1"
     monkeypatch.delenv("AWS_REGION")
-    with pytest.raises(InvalidInputError, match=r"NoRegionError.*AWS_REGION"):
+    with pytest.raises(InvalidInputError, match=r"NoRegionError.*AWS_REGION") as refusal:
         create_client()
+    assert refusal.value.error_code == "aws-setup"
     assert aws.calls()["DescribeSecret"] == 0
 
 
@@ -299,7 +323,7 @@ def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest
     with caplog.at_level(logging.DEBUG):
         create_client()
         secrets.read_credentials()
-        secrets.publish(token(), ID, T0)
+        secrets.publish(token(), ENTRY)
         assert logging.getLogger().level == logging.DEBUG
     assert CANARY not in caplog.text
 
@@ -312,12 +336,13 @@ def test_a_call_without_an_answer_is_given_up_in_time_for_the_rest_of_the_run(aw
 
 
 def test_without_credentials_the_sentence_says_so(aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # boto3.client's, which keeps the credentials that it found
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     with pytest.raises(SecretsManagerError, match=r"NoCredentialsError.*credentials"):
-        SecretsManager(create_client(), "credentials", "token").describe()
+        SecretsManager(create_client(), "credentials", "token").describe(T0)
     assert aws.calls()["DescribeSecret"] == 0
 
 
@@ -328,58 +353,28 @@ def test_credentials_are_read(secrets: SecretsManager) -> None:
     assert secrets.read_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
 
 
-def test_what_stands_beside_good_credentials_does_no_harm(
-    secrets: SecretsManager, client: SecretsManagerClient
-) -> None:
-    content = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "username": "kari", "note": 5}
-    client.put_secret_value(SecretId="credentials", SecretString=json.dumps(content))
-    assert secrets.read_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
+def test_the_credentials_before_these_are_read(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    client.put_secret_value(SecretId="credentials", SecretString='{"client_id": "new", "client_secret": "CANARY"}')
+    assert secrets.read_credentials() == Credentials("new", CANARY)
+    assert secrets.read_previous_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ("", "JSON object"),
-        (CANARY, "JSON object"),
-        ("[]", "JSON object"),
-        ('"CANARY"', "JSON object"),
-        ("{}", "client_id"),
-        ('{"client_id": "x"}', "client_secret"),
-        ('{"client_id": "", "client_secret": "CANARY"}', "client_id"),
-        ('{"client_id": 5, "client_secret": "CANARY"}', "client_id"),
-        ('{"client_id": "x", "client_secret": ["CANARY"]}', "client_secret"),
-        ('{"client_id": "x", "client_secret": "CANARY\\n"}', "client_secret"),
-        ('{"client_id": " x", "client_secret": "CANARY"}', "client_id"),
-        ('{"client_id": "x", "client_secret": "CAN\\u0000ARY"}', "client_secret"),
-        ('{"client_id": "x:y", "client_secret": "CANARY"}', "colon"),
-        ('{"username": "kari", "password": "CANARY"}', "Connect ID and Min Bedrift"),
-        ('{"client_id": "x", "password": "CANARY"}', "Connect ID and Min Bedrift"),
-        ('{"client_secret": "CANARY", "username": "kari"}', "Connect ID and Min Bedrift"),
-        ('{"password": "CANARY"}', "Connect ID and Min Bedrift"),
-        ("[" * 50_000, "JSON object"),
-    ],
-)
-def test_other_content_is_refused_with_what_to_put_there(
-    secrets: SecretsManager, client: SecretsManagerClient, content: str, says: str
-) -> None:
-    client.put_secret_value(SecretId="credentials", SecretString=content or " ")
-    with pytest.raises(InvalidInputError, match=rf"CREDENTIALS_SECRET_ID.*{says}"):
-        secrets.read_credentials()
+def test_where_there_were_none_before_that_is_said(secrets: SecretsManager) -> None:
+    with pytest.raises(SecretsManagerRefusedError, match="CREDENTIALS_SECRET_ID"):
+        secrets.read_previous_credentials()
 
 
-def test_half_of_the_credentials_is_not_taken_for_a_login(
-    secrets: SecretsManager, client: SecretsManagerClient
-) -> None:
-    client.put_secret_value(SecretId="credentials", SecretString='{"client_id": "x"}')
-    with pytest.raises(InvalidInputError, match="has no usable client_secret") as refusal:
-        secrets.read_credentials()
-    assert "Connect ID" not in str(refusal.value)
+def test_credentials_as_bytes_are_read(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    content = b'\xef\xbb\xbf{"client_id": "x", "client_secret": "CANARY"}'
+    client.put_secret_value(SecretId="credentials", SecretBinary=content)
+    assert secrets.read_credentials() == Credentials("x", CANARY)
 
 
-def test_a_binary_credentials_secret_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+def test_other_content_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     client.put_secret_value(SecretId="credentials", SecretBinary=b"\x00")
-    with pytest.raises(InvalidInputError, match="JSON object"):
+    with pytest.raises(InvalidInputError) as refusal:
         secrets.read_credentials()
+    assert refusal.value.error_code == "credentials-unusable"
 
 
 def test_one_secret_by_two_names_would_be_overwritten_and_is_refused(
@@ -388,7 +383,7 @@ def test_one_secret_by_two_names_would_be_overwritten_and_is_refused(
     assert secrets.read_credentials()
     arn = client.describe_secret(SecretId="credentials")["ARN"]
     same = SecretsManager(create_client(), "credentials", arn)
-    same.describe()
+    same.describe(T0)
     with pytest.raises(InvalidInputError, match="name the same secret"):
         same.read_credentials()
 

@@ -131,12 +131,11 @@ def test_bytecode_is_taken_without_a_look_at_the_source(built: Path) -> None:
     artifact.add_bytecode(built)
     (built / "handler" / "app.py").write_text("answer = 2\n")
     assert PYTHON313
-    asked = "from handler import app; print(app.answer, app.__spec__.cached, app.__loader__.get_code('handler.app').co_filename)"
+    asked = "from handler import app; print(app.answer, app.__spec__.cached)"
     done = subprocess.run([PYTHON313, "-c", asked], cwd=built, capture_output=True, text=True, check=True)  # noqa: S603
-    answer, cached, place = done.stdout.split()
+    answer, cached = done.stdout.split()
     assert answer == "1"
     assert cached.endswith(f"app.{artifact.BYTECODE_TAG}.pyc")
-    assert place == "/var/task/handler/app.py"  # as the log of a failure shows it
 
 
 @needs_python313
@@ -144,13 +143,14 @@ def test_bytecode_of_some_sources_alone_is_a_fault(built: Path) -> None:
     artifact.add_bytecode(built)
     (built / "handler" / "config.py").write_text("")
     assert artifact.faults(built) == [
-        f"handler/__pycache__/config.{artifact.BYTECODE_TAG}.pyc is missing, so that its source would be compiled at "
-        "each start"
+        "handler/__pycache__/config.cpython-313.pyc is missing, so that its source would be compiled at each start"
     ]
 
 
 @pytest.mark.parametrize("python", ["/nowhere/python3.13", "true"])
-def test_without_lambda_s_python_there_is_no_bytecode(built: Path, python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_lambda_s_python_there_is_no_bytecode(
+    built: Path, python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHON313", python)
     assert not artifact.add_bytecode(built)
     assert artifact.faults(built) == []

@@ -21,14 +21,14 @@ from rich.table import Table
 # Read when the fuzz tests are imported.
 os.environ["SIMULATION"] = "full"
 
+from handler.decisions import slack
 from handler.model import Action
 from tests.simulation import test_fuzz, test_wrong_designs
 from tests.simulation.explore import Explored, crashes_and_faults, orders, orders_of_three
 from tests.simulation.mutants import Mutants, survey
 from tests.simulation.scenarios import MORE_SCENARIOS, SCENARIOS
 from tests.simulation.test_weather import POLICIES, SECOND
-from tests.simulation.weather import any_history, outages, slack, storms
-from tests.simulation.world import POLICY
+from tests.simulation.weather import LIFE, any_history, outages, storms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def stages(years: int) -> list[Stage]:
     alone = [*SCENARIOS, *MORE_SCENARIOS]
     return [
         Stage(f"one crash or one fault, {len(alone)} scenarios", [partial(crashes_and_faults, each) for each in alone]),
-        Stage("two faults, or one and a crash", [partial(crashes_and_faults, each, pairs=True) for each in alone]),
+        Stage("two faults, or one and a crash", [partial(crashes_and_faults, each, faults=2) for each in alone]),
         Stage("two runs at once, in every order, with a crash", list(starmap(_two, product(SCENARIOS, Action)))),
         Stage(
             "three runs at once, drawn at random",
@@ -83,10 +83,7 @@ def _two(scenario: str, other: Action) -> Callable[[], Explored]:
 
 
 def _outages() -> list[Callable[[], Explored]]:
-    one_period_less = [
-        partial(outages, policy, slack(policy) - policy.schedule, _PARTS_OF_A_PERIOD) for policy in POLICIES.values()
-    ]
-    return [partial(outages, POLICY, slack(POLICY) - SECOND, _PARTS_OF_A_PERIOD), *one_period_less]
+    return [partial(outages, policy, slack(LIFE, policy) - SECOND, _PARTS_OF_A_PERIOD) for policy in POLICIES.values()]
 
 
 def _fuzz(name: str) -> Explored:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
+from handler import decisions
 from handler.model import Action
 from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS
 from tests.simulation.telenor import Issue
@@ -18,9 +19,6 @@ from tests.simulation.world import BEGIN, BrokenPromiseError, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-CRASH = "crash"
-"""The run is killed before the call that would come next."""
 
 
 @dataclass
@@ -53,10 +51,10 @@ class Explored:
 # One run
 
 
-def crashes_and_faults(scenario: str, *, pairs: bool = False) -> Explored:
+def crashes_and_faults(scenario: str, *, faults: int = 1, begin_at: str | None = None) -> Explored:
     """Give each call of a run each fault, and kill the run before each; then let scheduled runs follow.
 
-    With `pairs`, each call that comes after a fault gets each fault as well.
+    Up to `faults` calls of a run get a fault, the first of them not before the call `begin_at`.
     """
     explored = Explored()
     stack: list[tuple[str | None, ...]] = [()]
@@ -67,13 +65,14 @@ def crashes_and_faults(scenario: str, *, pairs: bool = False) -> Explored:
         wrong = sum(fate is not None for fate in fates)
         explored.faults += wrong
         # What goes wrong next has the good calls up to there before it, so each history is looked at once.
-        while run.pending and wrong <= pairs:
-            _crash_here(explored, scenario, fates)
-            stack += [(*fates, fate) for fate in FAULTS_BY_CALL[run.pending]]
+        while run.pending and wrong < faults:
+            if wrong or begin_at in {None, run.pending}:
+                _crash_here(explored, scenario, fates)
+                stack += [(*fates, fate) for fate in FAULTS_BY_CALL[run.pending]]
             run.step()
             fates = (*fates, None)
             explored.states += 1
-        explored.play(f"{scenario}: {_told(fates)}", world, functools.partial(_end, world, run))
+        explored.play(f"{scenario}: {run.story or 'all goes well'}", world, functools.partial(_end, world, run))
     return explored
 
 
@@ -81,7 +80,7 @@ def _crash_here(explored: Explored, scenario: str, fates: tuple[str | None, ...]
     world, run = _until(scenario, fates)
     run.crash()
     explored.crash_points += 1
-    explored.play(f"{scenario}: {_told((*fates, CRASH))}", world, functools.partial(_end, world, run))
+    explored.play(f"{scenario}: {run.story}", world, functools.partial(_end, world, run))
 
 
 def _until(scenario: str, fates: Sequence[str | None]) -> tuple[World, Run]:
@@ -100,12 +99,8 @@ def _end(world: World, *runs: Run) -> None:
     world.telenor.refuses_verification = False
     if len(runs) > 1 and world.telenor.issue is Issue.NEW_KILLS_OLD:
         # Which of their tokens has killed the others nothing tells before the next one is due (docs/promises.md).
-        world.clock.advance(seconds=world.policy.renew_at_fraction * world.telenor.life.total_seconds())
+        world.recovers_after = decisions.renewal_times(BEGIN, BEGIN + world.telenor.life, world.policy).at - BEGIN
     world.check_recovery()
-
-
-def _told(fates: Sequence[str | None]) -> str:
-    return " ".join(fate or "ok" for fate in fates) or "all goes well"
 
 
 # Runs at once
@@ -151,6 +146,8 @@ def orders(scenario: str, other: Action, *, with_crash: bool, turns: int | None 
                 _move(runs, moves[0])
         except BrokenPromiseError as broken:
             explored.violations.append(f"{scenario} with {other}: {path}: {broken}")
+        for run in runs:
+            run.abandon()
     explored.states = len(next_states) - 1
     explored.interleavings = _paths(next_states)
     return explored

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler.model import Action
-from tests.simulation.secrets_manager import FAULTS as WRITE_FAULTS
-from tests.simulation.secrets_manager import READ_FAULTS
+from tests.simulation.secrets_manager import FAULTS, READ_FAULTS, RETRIED
 from tests.simulation.telenor import FAULTS as TELENOR_FAULTS
 from tests.simulation.telenor import Issue
-from tests.simulation.world import TOKEN, World
+from tests.simulation.world import CREDENTIALS, TOKEN, UNDECIDED, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = {
-    "DescribeSecret": READ_FAULTS,
-    "GetSecretValue": READ_FAULTS,
-    "PutSecretValue": WRITE_FAULTS,
-    "UpdateSecretVersionStage": WRITE_FAULTS,
-    "token": TELENOR_FAULTS,
-    "logout": TELENOR_FAULTS,
-    "verify": TELENOR_FAULTS,
+_TELENOR = dict.fromkeys(("token", "logout", "verify"), TELENOR_FAULTS)
+_READS, _WRITES = ("DescribeSecret", "GetSecretValue"), ("PutSecretValue", "UpdateSecretVersionStage")
+
+FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = (
+    _TELENOR | dict.fromkeys(_READS, READ_FAULTS) | dict.fromkeys(_WRITES, FAULTS)
+)
+
+# Any sequence of attempts, each with a fate of its own, and other runs at work between them.
+FAULTS_BY_ATTEMPT: Mapping[str, tuple[str, ...]] = _TELENOR | {
+    call: (*FAULTS_BY_CALL[call], *(f"{fault}/{UNDECIDED}" for fault in RETRIED)) for call in (*_READS, *_WRITES)
 }
+
+VERIFY_URL = "https://telenor.example/verify"
 
 
 def roll_back(world: World) -> None:
@@ -127,7 +132,7 @@ def ledger_full(world: World) -> Action:
 
 def verification_refused(world: World) -> Action:
     world.run()
-    world.verify_url = "https://telenor.example/verify"
+    world.verify_url = VERIFY_URL
     world.telenor.refuses_verification = True
     world.clock.advance(minutes=30)
     return Action.RENEW_IF_DUE
@@ -151,6 +156,99 @@ SCENARIOS: Mapping[str, Callable[[World], Action]] = {
         verification_refused,
     )
 }
+
+
+# What is looked at in one run alone
+
+
+def label_lost_at_supersession(world: World) -> Action:
+    world.secretsmanager.drops_labels = True
+    world.run()
+    world.clock.advance(minutes=30)
+    # A run that is killed, or that cannot look, right after its publication has no way to know.
+    world.at_risk = {str(world.current)}
+    return Action.RENEW_IF_DUE
+
+
+def killed_token(world: World) -> Action:
+    world.verify_url = VERIFY_URL
+    world.run()
+    world.clock.advance(minutes=15)
+    world.kill_current()
+    return Action.RENEW_IF_DUE
+
+
+def killed_right_after_its_publication(world: World) -> Action:
+    world.verify_url = VERIFY_URL
+    world.run()
+    world.clock.advance(minutes=5)
+    world.kill_current()
+    world.recovers_after = timedelta(minutes=5)
+    return Action.RENEW_IF_DUE
+
+
+def edited_into_raw_text(world: World) -> Action:
+    world.run()
+    world.clock.advance(minutes=5)
+    world.put_by_hand(str(world.current))
+    return Action.RENEW_IF_DUE
+
+
+def edited_into_another_shape(world: World) -> Action:
+    world.run()
+    world.clock.advance(minutes=5)
+    world.put_by_hand(json.dumps({"token": {"value": world.current}}))
+    return Action.ROTATE_AND_REVOKE_NOW
+
+
+def edited_into_bytes(world: World) -> Action:
+    world.run()
+    world.clock.advance(minutes=5)
+    world.put_by_hand(f"\0{world.current}\n".encode())
+    return Action.ROTATE_AND_REVOKE_NOW
+
+
+def three_foreign_labels(world: World) -> Action:
+    world.may_abandon = True
+    world.run()
+    world.add_foreign_labels(3)
+    for _ in range(14):
+        world.clock.advance(seconds=1)
+        world.run(Action.ROTATE_NOW)
+    return Action.ROTATE_NOW
+
+
+def sixteen_foreign_labels(world: World) -> Action:
+    world.run()
+    world.add_foreign_labels(16)
+    world.clock.advance(minutes=30)
+    world.may_abandon = True
+    return Action.RENEW_IF_DUE
+
+
+def rolled_back_and_then_renewed(world: World) -> Action:
+    rolled_back(world)
+    world.clock.advance(minutes=-25)
+    world.tick()
+    world.clock.advance(minutes=15)
+    return Action.RENEW_IF_DUE
+
+
+def renewals_closer_than_the_grace(world: World) -> Action:
+    world.run()
+    for _ in range(4):
+        world.clock.advance(minutes=4)
+        world.run(Action.ROTATE_NOW)
+    world.clock.advance(minutes=4)
+    return Action.ROTATE_NOW
+
+
+def mistyped_credentials(world: World) -> Action:
+    world.run()
+    mistyped = json.dumps({"client_id": "client", "client_secret": "CANARY-mistyped"})
+    world.secretsmanager.put_secret_value(SecretId=CREDENTIALS, SecretString=mistyped)
+    world.clock.advance(minutes=30)
+    return Action.RENEW_IF_DUE
 
 
 # What wrong designs stumble over
@@ -203,6 +301,17 @@ def same_token_in_two_versions(world: World) -> Action:
 MORE_SCENARIOS: Mapping[str, Callable[[World], Action]] = {
     scenario.__name__: scenario
     for scenario in (
+        label_lost_at_supersession,
+        killed_token,
+        killed_right_after_its_publication,
+        edited_into_raw_text,
+        edited_into_another_shape,
+        edited_into_bytes,
+        three_foreign_labels,
+        sixteen_foreign_labels,
+        rolled_back_and_then_renewed,
+        renewals_closer_than_the_grace,
+        mistyped_credentials,
         grace_over,
         rolled_back_a_moment_ago,
         older_token_again,

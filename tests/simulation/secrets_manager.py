@@ -1,25 +1,59 @@
-"""Secrets Manager as a small model of what is known of it, in place of the SDK's client.
+"""Secrets Manager as a small model of what is known of it, below the SDK: `sdk.py` puts the real client on it.
 
-It has what emulators lack: the quota of labels, labels that are taken silently, reads that lag, answers that are lost
-after the write took effect, throttling.
+It has what emulators lack: the quotas of labels and of versions, labels that are taken silently, reads that lag,
+attempts that are lost before or after the write took effect, throttling.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any, NoReturn
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from botocore import xform_name
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 LABEL_QUOTA = 20
+
+# Secrets Manager keeps every version of a day and a hundred in all; it does not say how many are too many.
+VERSION_QUOTA = 145
+_VERSIONS_ARE_KEPT_FOR = timedelta(days=1)
+
 _VERSION_ID_LENGTHS = range(32, 65)
 
-# What may become of a call: no answer although or before it took effect, a refusal, or a read of the state before.
-FAULTS = ("lost-before", "lost-after", "refused", "throttled", "failed-before", "failed-after")
-READ_FAULTS = (*FAULTS, "stale")
+# What may become of an attempt: no answer, or one with 5xx, before it took effect or although it did; a refusal; a
+# read of the state before the last write. Where it stands for a call, every attempt of it meets that. Of a read it
+# makes no difference whether it took effect.
+_READ_FAULTS = ("lost-before", "failed-before", "throttled", "refused")
+READ_FAULTS = (*_READ_FAULTS, "stale")
+
+# The first attempt of a call, and all that follow it.
+_AND_THEN = (
+    *(f"{first}/{rest}" for first in ("lost-after", "failed-after") for rest in ("ok", "throttled", "refused")),
+    *(f"{first}/{rest}" for first in ("lost-before", "failed-before") for rest in ("throttled", "refused")),
+    *(f"throttled/{rest}" for rest in ("ok", "lost-before", "lost-after", "refused")),
+)
+FAULTS = (*_READ_FAULTS, "lost-after", "failed-after", *_AND_THEN)
+
+RETRIED = ("lost-before", "lost-after", "failed-before", "failed-after", "throttled")
+"""Faults after which the SDK makes another attempt."""
+
+
+def _error(code: str) -> dict[str, Any]:
+    return {"Error": {"Code": code, "Message": code}}
+
+
+_ANSWERS = {
+    "refused": (400, _error("AccessDeniedException")),
+    "throttled": (400, _error("ThrottlingException")),
+    "failed-before": (500, _error("InternalServiceError")),
+}
 
 
 def _error_class(code: str) -> type[ClientError]:
@@ -37,11 +71,10 @@ class _Exceptions:
     LimitExceededException = _error_class("LimitExceededException")
 
 
-def refuse(code: str, status: int = 400, retries: int = 0) -> NoReturn:
+def refuse(code: str) -> NoReturn:
     """Raise what the SDK raises for an error code."""
     kind = getattr(_Exceptions, code, ClientError)
-    metadata = {"HTTPStatusCode": status, "RetryAttempts": retries}
-    answer: Any = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": metadata}
+    answer: Any = _error(code) | {"ResponseMetadata": {"HTTPStatusCode": 400}}
     raise kind(answer, "operation")
 
 
@@ -50,8 +83,9 @@ class Secret:
     """One secret: what each version holds, and which version has each label."""
 
     arn: str
-    content: dict[str, str] = field(default_factory=dict)
+    content: dict[str, str | bytes] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    written_at: list[datetime] = field(default_factory=list)
     deleted_at: datetime | None = None
 
     @property
@@ -65,7 +99,24 @@ class Secret:
 
     def copy(self) -> Secret:
         """Return the secret as it is now."""
-        return replace(self, content=dict(self.content), labels=dict(self.labels))
+        return replace(self, content=dict(self.content), labels=dict(self.labels), written_at=[*self.written_at])
+
+    def write(self, version_id: str, content: str | bytes, now: datetime) -> None:
+        """Add a version."""
+        self.content[version_id] = content
+        self.written_at = [at for at in self.written_at if at > now - _VERSIONS_ARE_KEPT_FOR] + [now]
+
+    def lacks_room(self, wanted: set[str], now: datetime) -> bool:
+        """Tell whether one more version with these labels would be one too many, or its labels would."""
+        labels = self.labels.keys() | wanted | ({"AWSPREVIOUS"} if self.current else set())
+        recent = sum(at > now - _VERSIONS_ARE_KEPT_FOR for at in self.written_at)
+        return len(labels) > LABEL_QUOTA or recent + 1 >= VERSION_QUOTA
+
+    def drop_labels(self) -> None:
+        """Take all but AWS's own labels from the current version."""
+        for label in self.labels_of(str(self.current)):
+            if not label.startswith("AWS"):
+                del self.labels[label]
 
     def make_current(self, version_id: str) -> None:
         """Move AWSCURRENT, and AWSPREVIOUS to the version that had it."""
@@ -76,23 +127,40 @@ class Secret:
             del self.labels["AWSPREVIOUS"]
 
 
-Intercept = Callable[[str], str | None]
-
-
 class SecretsManagerModel:
-    """The client. `intercept` is asked at each call for its fate: a fault, or None."""
+    """What the secrets hold. Its methods are the client's; `attempt` is what the client's attempts arrive at."""
 
     exceptions = _Exceptions
 
-    def __init__(self, intercept: Intercept = lambda _operation: None) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime(2026, 11, 23, tzinfo=UTC)) -> None:
+        self.now = now
         self.secrets: dict[str, Secret] = {}
         self.before: dict[str, Secret] = {}
-        self.intercept = intercept
         self.on_change: Callable[[], None] = lambda: None
         self.on_answer: Callable[[object], None] = lambda _answer: None
+        self.drops_labels = False
+        """Whether a write takes the custom labels of the version that it supersedes: nobody has recorded it on AWS."""
         self._versions = 0
 
-    # What operators and tests do; never faulty.
+    def attempt(self, operation: str, parameters: dict[str, Any], fate: str | None) -> tuple[int, dict[str, Any]]:
+        """Answer one attempt of a call with status and document. Raises ReadTimeoutError where no answer comes."""
+        if fate in _ANSWERS:
+            return _ANSWERS[fate]
+        if fate == "lost-before":
+            raise ReadTimeoutError(endpoint_url="model")
+        act = partial(getattr(self, xform_name(operation)), **parameters)
+        try:
+            answer = 200, self._stale(act) if fate == "stale" else act()
+        except ClientError as error:
+            answer = 400, {"Error": error.response["Error"]}
+        self.on_answer(answer)
+        if fate == "failed-after":
+            return _ANSWERS["failed-before"]
+        if fate == "lost-after":
+            raise ReadTimeoutError(endpoint_url="model")
+        return answer
+
+    # What operators and tests do.
 
     def create_secret(self, *, Name: str, SecretString: str | None = None) -> dict[str, Any]:  # noqa: N803  AWS's names
         """Create a secret, with a value or without."""
@@ -100,7 +168,7 @@ class SecretsManagerModel:
         self.secrets[Name] = secret = Secret(arn)
         if SecretString is not None:
             version_id = self._new_id()
-            secret.content[version_id] = SecretString
+            secret.write(version_id, SecretString, self.now())
             secret.make_current(version_id)
         return {"ARN": arn}
 
@@ -113,17 +181,14 @@ class SecretsManagerModel:
 
     def describe_secret(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
         """Answer with the labelled versions."""
-
-        def describe() -> dict[str, Any]:
-            secret = self._find(SecretId)
-            owners = dict.fromkeys(secret.labels.values())
-            return {
-                "ARN": secret.arn,
-                "DeletedDate": secret.deleted_at,
-                "VersionIdsToStages": {owner: secret.labels_of(owner) for owner in owners},
-            }
-
-        return self._call("DescribeSecret", describe)
+        secret = self._find(SecretId)
+        owners = dict.fromkeys(secret.labels.values())
+        deleted = {"DeletedDate": secret.deleted_at} if secret.deleted_at else {}
+        return {
+            "ARN": secret.arn,
+            "VersionIdsToStages": {owner: secret.labels_of(owner) for owner in owners},
+            **deleted,
+        }
 
     def get_secret_value(
         self,
@@ -133,54 +198,51 @@ class SecretsManagerModel:
         VersionId: str = "",  # noqa: N803
     ) -> dict[str, Any]:
         """Answer with what a version holds."""
-
-        def get() -> dict[str, Any]:
-            secret = self._find(SecretId)
-            if secret.deleted_at:
-                refuse("InvalidRequestException")
-            version_id = VersionId or secret.labels.get(VersionStage, "")
-            if version_id not in secret.content:
-                refuse("ResourceNotFoundException")
-            return {
-                "ARN": secret.arn,
-                "VersionId": version_id,
-                "VersionStages": secret.labels_of(version_id),
-                "SecretString": secret.content[version_id],
-            }
-
-        return self._call("GetSecretValue", get)
+        secret = self._find(SecretId)
+        if secret.deleted_at:
+            refuse("InvalidRequestException")
+        version_id = VersionId or secret.labels.get(VersionStage, "")
+        if version_id not in secret.content:
+            refuse("ResourceNotFoundException")
+        content = secret.content[version_id]
+        return {
+            "ARN": secret.arn,
+            "VersionId": version_id,
+            "VersionStages": secret.labels_of(version_id),
+            **({"SecretString": content} if isinstance(content, str) else {"SecretBinary": content}),
+        }
 
     def put_secret_value(
         self,
         *,
         SecretId: str,  # noqa: N803
-        SecretString: str,  # noqa: N803
+        SecretString: str = "",  # noqa: N803
+        SecretBinary: bytes = b"",  # noqa: N803
         VersionStages: list[str] | None = None,  # noqa: N803
         ClientRequestToken: str = "",  # noqa: N803
     ) -> dict[str, Any]:
         """Write a version and set its labels."""
-
-        def put() -> dict[str, Any]:
-            secret = self._find(SecretId)
-            if secret.deleted_at:
-                refuse("InvalidRequestException")
-            version_id = ClientRequestToken or self._new_id()
-            if len(version_id) not in _VERSION_ID_LENGTHS:
-                refuse("InvalidParameterException: length 32 to 64")
-            if version_id in secret.content:
-                if secret.content[version_id] != SecretString:
-                    refuse("ResourceExistsException")
-                return {"VersionId": version_id, "VersionStages": secret.labels_of(version_id)}
-            wanted = set(VersionStages or ["AWSCURRENT"]) | (set() if secret.content else {"AWSCURRENT"})
-            if len(secret.labels.keys() | wanted | ({"AWSPREVIOUS"} if secret.current else set())) > LABEL_QUOTA:
-                refuse("LimitExceededException", retries=2)
-            secret.content[version_id] = SecretString
+        secret, content = self._find(SecretId), SecretBinary or SecretString
+        if secret.deleted_at:
+            refuse("InvalidRequestException")
+        version_id = ClientRequestToken or self._new_id()
+        if len(version_id) not in _VERSION_ID_LENGTHS:
+            refuse("InvalidParameterException: length 32 to 64")
+        if version_id in secret.content:
+            if secret.content[version_id] != content:
+                refuse("ResourceExistsException")
+            return {"VersionId": version_id, "VersionStages": secret.labels_of(version_id)}
+        wanted = set(VersionStages or ["AWSCURRENT"]) | (set() if secret.content else {"AWSCURRENT"})
+        if secret.lacks_room(wanted, self.now()):
+            refuse("LimitExceededException")
+        with self._change():
+            secret.write(version_id, content, self.now())
             if "AWSCURRENT" in wanted:
+                if self.drops_labels:
+                    secret.drop_labels()
                 secret.make_current(version_id)
             secret.labels |= dict.fromkeys(wanted, version_id)
-            return {"VersionId": version_id, "VersionStages": secret.labels_of(version_id)}
-
-        return self._call("PutSecretValue", put, writes=True)
+        return {"VersionId": version_id, "VersionStages": secret.labels_of(version_id)}
 
     def update_secret_version_stage(
         self,
@@ -191,25 +253,21 @@ class SecretsManagerModel:
         MoveToVersionId: str = "",  # noqa: N803
     ) -> dict[str, Any]:
         """Move, attach or remove a label."""
-
-        def update() -> dict[str, Any]:
-            secret = self._find(SecretId)
-            if RemoveFromVersionId and secret.labels.get(VersionStage) != RemoveFromVersionId:
-                refuse("InvalidParameterException")
+        secret = self._find(SecretId)
+        if RemoveFromVersionId and secret.labels.get(VersionStage) != RemoveFromVersionId:
+            refuse("InvalidParameterException")
+        if VersionStage == "AWSCURRENT" and not (MoveToVersionId and RemoveFromVersionId):
+            refuse("InvalidParameterException")
+        if MoveToVersionId and len(secret.labels.keys() | {VersionStage}) > LABEL_QUOTA:
+            refuse("LimitExceededException")
+        with self._change():
             if VersionStage == "AWSCURRENT":
-                if not (MoveToVersionId and RemoveFromVersionId):
-                    refuse("InvalidParameterException")
                 secret.make_current(MoveToVersionId)
-                return {}
-            if MoveToVersionId:
-                if len(secret.labels.keys() | {VersionStage}) > LABEL_QUOTA:
-                    refuse("LimitExceededException", retries=2)
+            elif MoveToVersionId:
                 secret.labels[VersionStage] = MoveToVersionId
             elif RemoveFromVersionId:
                 del secret.labels[VersionStage]
-            return {}
-
-        return self._call("UpdateSecretVersionStage", update, writes=True)
+        return {}
 
     def _new_id(self) -> str:
         self._versions += 1
@@ -221,33 +279,12 @@ class SecretsManagerModel:
                 return secret
         refuse("ResourceNotFoundException")
 
-    def _call(self, operation: str, act: Callable[[], dict[str, Any]], *, writes: bool = False) -> dict[str, Any]:
-        fate = self.intercept(operation)
-        if fate == "refused":
-            refuse("AccessDeniedException")
-        if fate == "throttled":
-            refuse("ThrottlingException", retries=2)
-        if fate == "failed-before":
-            refuse("InternalServiceError", 500, retries=2)
-        if fate == "lost-before":
-            raise ReadTimeoutError(endpoint_url="model")
-        answer = self._stale(act) if fate == "stale" else self._act(act, writes=writes)
-        self.on_answer(answer)
-        if fate == "failed-after":
-            refuse("InternalServiceError", 500, retries=2)
-        if fate == "lost-after":
-            raise ReadTimeoutError(endpoint_url="model")
-        return answer
-
-    def _act(self, act: Callable[[], dict[str, Any]], *, writes: bool) -> dict[str, Any]:
-        if not writes:
-            return act()
+    @contextmanager
+    def _change(self) -> Iterator[None]:
         self.on_change()
-        before = {name: secret.copy() for name, secret in self.secrets.items()}
-        answer = act()
-        self.before = before
+        self.before = {name: secret.copy() for name, secret in self.secrets.items()}
+        yield
         self.on_change()
-        return answer
 
     def _stale(self, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Read the state before the last write."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from base64 import b64decode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,9 +55,11 @@ class TelenorModel(BaseAdapter):
         self.life = timedelta(seconds=3599)
         self.tokens: dict[str, Issued] = {}
         self.refuses_verification = False
+        self.client_secret = "CANARY-secret"
         self.on_logout: Callable[[str], None] = lambda _token: None
         self.on_answer: Callable[[object], None] = lambda _answer: None
-        self.on_lost_answer: Callable[[], None] = lambda: None
+        self.on_token: Callable[[str], None] = lambda _token: None
+        self.on_lost_token: Callable[[str], None] = lambda _token: None
         self._issued = 0
 
     def is_live(self, token: str) -> bool:
@@ -76,8 +80,8 @@ class TelenorModel(BaseAdapter):
             return _response(request, int(fate), _REFUSALS[operation] if fate == "401" else "")
         status, body = getattr(self, f"_{operation}")(request)
         self.on_answer((status, body))
-        if operation == "token" and fate in {"lost-after", "unreadable"}:
-            self.on_lost_answer()
+        if "access_token" in body and fate in {"lost-after", "unreadable"}:
+            self.on_lost_token(json.loads(body)["access_token"])
         if fate == "lost-after":
             raise requests.ReadTimeout
         return _response(request, status, body[:10] if fate == "unreadable" else body)
@@ -85,8 +89,10 @@ class TelenorModel(BaseAdapter):
     def close(self) -> None:
         """Nothing to close."""
 
-    def _token(self, _request: requests.PreparedRequest) -> tuple[int, str]:
+    def _token(self, request: requests.PreparedRequest) -> tuple[int, str]:
         now, live = self.now(), self.live()
+        if not str(b64decode(request.headers["Authorization"][6:]), "utf-8").endswith(f":{self.client_secret}"):
+            return 401, _REFUSALS["token"]
         if live and self.issue in {Issue.SAME, Issue.SAME_EXTENDED}:
             token = live[-1]
             if self.issue is Issue.SAME_EXTENDED:
@@ -98,6 +104,7 @@ class TelenorModel(BaseAdapter):
             self._issued += 1
             token = f"CANARY-{self._issued}"
             self.tokens[token] = Issued(now + self.life)
+        self.on_token(token)
         expires_in = int((self.tokens[token].expires_at - now).total_seconds())
         return 200, json.dumps({"access_token": token, "expires_in": expires_in})
 
@@ -123,5 +130,5 @@ def _response(request: requests.PreparedRequest, status: int, body: str) -> requ
     response.status_code = status
     response.request = request
     response.url = str(request.url)
-    response.raw = io.BytesIO(body.encode())
+    response.raw = HTTPResponse(io.BytesIO(body.encode()), status=status, preload_content=False)
     return response

@@ -22,10 +22,10 @@ from handler.model import Action, Entry, Ledger, Policy, Reason, StoredValue, To
 from handler.rotation import Rotation
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
-from tests.simulation.explore import CRASH, _state
+from tests.simulation.explore import _state
 from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS, grace_over, roll_back
 from tests.simulation.telenor import Issue
-from tests.simulation.world import BrokenPromiseError, Run, World
+from tests.simulation.world import CRASH, BrokenPromiseError, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -265,10 +265,12 @@ def _orders(first: str, second: str) -> Iterator[Together]:
             yield history
             continue
         state = _state(world, runs)
+        letters = [letter for letter, run in zip("ab", runs, strict=True) if run.pending]
+        for run in runs:
+            run.abandon()
         if state in seen:
             continue
         seen.add(state)
-        letters = [letter for letter, run in zip("ab", runs, strict=True) if run.pending]
         queue += [replace(history, order=history.order + letter) for letter in letters]
         if not letters:
             yield history

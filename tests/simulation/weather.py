@@ -22,9 +22,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from handler import decisions
+from handler.decisions import slack
 from handler.model import Action, Policy
 from tests.simulation.explore import Explored
-from tests.simulation.scenarios import FAULTS_BY_CALL
+from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
 from tests.simulation.telenor import Issue
 from tests.simulation.world import BEGIN, POLICY, TOKEN, BrokenPromiseError, Clock, Run, World
 
@@ -40,11 +42,17 @@ _TICKS_A_DAY = 288
 # Shares of the ticks and of those.
 _TWO_AT_ONCE, _TWINS = 0.05, 0.5
 
+# From so many labels of any kind on, a run may make room before a token has had its grace.
+_CROWDED = 16
+
 # Among twenty labels there is room for two of somebody else's.
 _FOREIGN_LABELS = ("hand-1", "hand-2")
 
+_FAULTS = max(map(len, FAULTS_BY_ATTEMPT.values())) - 1
+
 # A call's fate: None for a call that goes well, else the number of one of its faults, or the crash before it.
-FATES = st.lists(st.one_of(st.none(), st.none(), st.integers(CRASH, 6)), max_size=12)
+FATE = st.one_of(st.none(), st.none(), st.integers(CRASH, _FAULTS))
+FATES = st.lists(FATE, max_size=12)
 ACTIONS = st.sampled_from([Action.RENEW_IF_DUE, *Action])
 
 
@@ -111,7 +119,7 @@ class Weather(RuleBasedStateMachine):
         second=ACTIONS,
         is_twin=st.booleans(),
         skew=st.integers(-1, 1),
-        moves=st.lists(st.tuples(st.booleans(), st.one_of(st.none(), st.none(), st.integers(CRASH, 6))), max_size=20),
+        moves=st.lists(st.tuples(st.booleans(), FATE), max_size=20),
     )
     def two_runs_overlap(
         self, first: Action, second: Action, is_twin: bool, skew: int, moves: list[tuple[bool, int | None]]
@@ -132,7 +140,7 @@ class Weather(RuleBasedStateMachine):
     def logouts_fail(self, calls: int) -> None:
         self.logout_outage = calls
 
-    @rule(faults=st.lists(st.integers(0, 6), min_size=1, max_size=6))
+    @rule(faults=st.lists(st.integers(0, _FAULTS), min_size=1, max_size=6))
     def secrets_manager_fails(self, faults: list[int]) -> None:
         self.secrets_faults = faults
 
@@ -217,7 +225,7 @@ class Weather(RuleBasedStateMachine):
 
     def _begin(self, action: Action = Action.RENEW_IF_DUE, request_id: str = "", skew: int = 0) -> Run:
         world, clock, policy = self.world, self.world.clock, self.world.policy
-        world.may_abandon = len(self._live_labels()) >= 14
+        world.may_abandon = len(self.world.secret.labels) >= _CROWDED
         world.policy, world.clock = POLICY, _SkewedClock(world_clock=clock, skew=skew * SKEW)
         try:
             return Run(world, action, request_id)
@@ -243,7 +251,7 @@ class Weather(RuleBasedStateMachine):
         if fate is None:
             fate = self._weather(run.pending)
         self.explored.faults += fate is not None
-        faults = FAULTS_BY_CALL[run.pending]
+        faults = FAULTS_BY_ATTEMPT[run.pending]
         run.step(None if fate is None else faults[fate % len(faults)])
 
     def _weather(self, operation: str) -> int | None:
@@ -386,7 +394,7 @@ class _Storms:
             run.crash()
             self.explored.crash_points += 1
         elif run.pending and self.strikes(now, 0.6):
-            run.step(self.chance.choice(FAULTS_BY_CALL[run.pending]))
+            run.step(self.chance.choice(FAULTS_BY_ATTEMPT[run.pending]))
             self.explored.faults += 1
         else:
             run.step()
@@ -396,7 +404,7 @@ def storms(seed: int, days: int) -> Explored:
     """Let scheduled runs go through storms that are shorter than the slack, and consumers live through them."""
     world, chance, explored = World(), random.Random(seed), Explored()  # noqa: S311  to be repeated, not to be secret
     consumers = Consumers(world)
-    weather = _Storms(chance, slack(POLICY) - POLICY.schedule, explored)
+    weather = _Storms(chance, slack(LIFE, POLICY), explored)
     try:
         for tick in range(days * _TICKS_A_DAY):
             at = BEGIN + tick * POLICY.schedule
@@ -434,20 +442,16 @@ def _clean_up(world: World) -> None:
     world.lost &= tokens.keys()
 
 
-# The slack
+# The slack of P1
 
 
-def slack(policy: Policy) -> timedelta:
-    """Return the longest outage that consumers do not notice, as P1 says."""
-    renewal = min(policy.renew_at_fraction * LIFE, LIFE - policy.grace - policy.schedule)
-    return LIFE - renewal - policy.grace - policy.schedule
-
-
-def _least_left(policy: Policy, phase: float, start: float, outage: timedelta, explored: Explored) -> timedelta:
+def _least_left(
+    policy: Policy, phase: float, start: float, late: timedelta, outage: timedelta, explored: Explored
+) -> timedelta:
     """Return how long the unluckiest consumer's token was accepted after it was read.
 
     The token is published `phase` seconds after a scheduled run, and the outage of the token endpoint begins `start`
-    seconds after that scheduled run.
+    seconds after that scheduled run. The first run after the outage is late.
     """
     world = World(policy=policy)
     consumers = Consumers(world)
@@ -456,6 +460,8 @@ def _least_left(policy: Policy, phase: float, start: float, outage: timedelta, e
     world.run()
     for tick in range(1, 30):
         at = BEGIN + tick * policy.schedule
+        if at >= end > at - policy.schedule:
+            at += late
         world.clock.time = max(world.clock.time, at)
         run = Run(world)
         while run.pending:
@@ -477,12 +483,12 @@ def outages(policy: Policy, outage: timedelta, steps: int) -> Explored:
     """
     explored = Explored()
     schedule = policy.schedule.total_seconds()
-    renewal = min(policy.renew_at_fraction * LIFE, LIFE - policy.grace - policy.schedule).total_seconds()
+    renewal = (decisions.renewal_times(BEGIN, BEGIN + LIFE, policy).at - BEGIN).total_seconds()
     first, step = renewal // schedule * schedule, schedule / steps
     phases = [0, 0.5, 1, *(number * step + 1 for number in range(1, steps))]
-    starts = [first + number * step for number in range(-steps, 2 * steps + 1)]
-    for phase, start in itertools.product(phases, starts):
-        left = _least_left(policy, phase, start, outage, explored)
+    starts = [first + number * step for number in range(-2 * steps, steps + 1)]
+    for phase, start, late in itertools.product(phases, starts, (timedelta(0), decisions.latitude(policy))):
+        left = _least_left(policy, phase, start, late, outage, explored)
         explored.histories += 1
         if left < policy.grace:
             explored.violations.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,15 @@ from uuid import NAMESPACE_URL, uuid5
 
 from greenlet import getcurrent, greenlet
 
+import handler.run
 from handler.config import Settings
-from handler.errors import PublicationUnknownError, RotationError
+from handler.errors import RotationError
 from handler.model import Action, Policy
-from handler.rotation import Report, Rotation
+from handler.report import Report
+from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
+from tests.simulation import sdk
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
 from tests.simulation.telenor import TelenorModel
 
@@ -25,8 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
-POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.5, schedule=timedelta(minutes=5))
+POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.33, schedule=timedelta(minutes=5))
 CREDENTIALS, TOKEN = "telenor/credentials", "telenor/token"
+
+OK = "ok"
+"""The fate of an attempt that is answered."""
+UNDECIDED = "?"
+"""The fate of attempts that is told when they are made."""
+CRASH = "crash"
+"""The run is killed before the call that would come next."""
 
 _TIME_LEFT = timedelta(seconds=120)
 _PUBLISHING_NEEDS = timedelta(seconds=30)
@@ -82,29 +93,55 @@ class Run:
         self.world = world
         self.action = action
         self.request_id = request_id or str(uuid5(NAMESPACE_URL, f"run {len(world.runs)}"))
-        self.report = Report()
+        self.report = Report("default")
+        self.obtained: set[str] = set()
         self.seen: list[object] = []
         self.pending: str | None = "start"
         self.may_abandon = world.may_abandon
-        self._fate: str | None = None
+        self._fate = OK
+        self._rest = OK
+        self._steps: list[tuple[str | None, str | None]] = []
         self.is_gone = False
         self._greenlet: _Process | None = _Process(self._run)
         self._greenlet.owner = self
         self._go()
 
     def step(self, fate: str | None = None) -> None:
-        """Let the pending call happen, or go wrong, and go on to the next."""
-        self._fate = fate
+        """Let the pending call happen, or go wrong, and go on to the next.
+
+        `lost-after/refused` is the fate of the first attempt of a call and that of all others. With `lost-after/?`
+        the SDK's next attempt is pending then, like a call.
+        """
         if fate:
-            self.world.excused |= self.world.touched_by_hand
+            self.world.excused |= self.world.touched_by_hand | self.world.at_risk
+        self._steps.append((self.pending, fate))
+        first, _, rest = (fate or OK).partition("/")
+        self._fate, self._rest = first, rest or first
         self._go()
+
+    @property
+    def story(self) -> str:
+        """The calls up to the last that went wrong, and how."""
+        steps = [*self._steps]
+        while steps and steps[-1][1] is None:
+            steps.pop()
+        return " · ".join(f"{call} {fate}" if fate else f"{call}" for call, fate in steps)
 
     def crash(self) -> None:
         """Kill the process before the pending call."""
+        self._steps.append((self.pending, CRASH))
+        self.world.excused |= self.world.at_risk
         self.is_gone = True
-        self.world.lose_unpublished()
+        # Where the process dies in between, what it has obtained dies by its own expiry.
+        self.world.lost |= self.obtained - self.world.published
         self._go()
         assert self.pending is None
+
+    def abandon(self) -> None:
+        """Leave a history that nobody looks at any more: its client goes to the next run."""
+        if self._greenlet is not None:
+            self._greenlet.throw()
+            self._greenlet = None
 
     def finish(self) -> Report:
         """Let everything go well from here on."""
@@ -112,15 +149,20 @@ class Run:
             self.step()
         return self.report
 
-    def intercept(self, operation: str) -> str | None:
-        """Stop before a call; return its fate."""
-        if not self.is_gone:
+    def intercept(self, operation: str, attempt: int = 1) -> str | None:
+        """Stop before a call, or before an attempt of which nothing has been said yet; return its fate."""
+        if attempt > 1 and self._rest != UNDECIDED:
+            self._fate = self._rest
+        elif not self.is_gone:
             self.pending = operation
             getcurrent().parent.switch()
         if self.is_gone:
             raise CrashError
         self.world.caller = self
-        return self._fate
+        return None if self._fate == OK else self._fate
+
+    def _answer(self, operation: str, parameters: dict[str, Any], attempt: int) -> tuple[int, dict[str, Any]]:
+        return self.world.secretsmanager.attempt(operation, parameters, self.intercept(operation, attempt))
 
     def _go(self) -> None:
         self.pending = None
@@ -138,33 +180,41 @@ class Run:
         except RotationError as error:
             self.report.has_failed = True
             self.world.log.error(str(error))  # noqa: TRY400  kept to be searched for secrets
-            if isinstance(error, PublicationUnknownError):
-                self.world.lose_unpublished()
-        if self.report.revocations_failed:
-            # Said loudly: a token that could be neither published nor logged out.
-            self.world.lose_unpublished()
         self.pending = None
 
     def _rotate(self) -> None:
         world, now = self.world, self.world.clock.now()
         settings = Settings(
-            self.action, CREDENTIALS, TOKEN, "https://telenor.example", None, world.policy, world.verify_url
+            client="default",
+            action=self.action,
+            credentials_secret_id=CREDENTIALS,
+            token_secret_id=TOKEN,
+            base_url="https://telenor.example",
+            scope=None,
+            policy=world.policy,
+            verify_url=world.verify_url,
         )
-        with Telenor(settings.base_url, world.clock, world.log) as telenor:  # type: ignore[arg-type]  # a smaller log
-            telenor._session.mount("https://", world.telenor)  # noqa: SLF001  the outer edge
+        with (
+            sdk.client(self._answer, world.clock.sleep) as client,
+            Telenor(settings.base_url, world.clock, world.log) as telenor,  # type: ignore[arg-type]  # a smaller log
+        ):
+            session = telenor._transport._session  # noqa: SLF001  the outer edge
+            session.mount("https://", world.telenor)
             # To look for this machine's proxies at each request would take half of the simulation's time.
-            telenor._session.trust_env = False  # noqa: SLF001
-            Rotation(
-                settings,
-                SecretsManager(world.secretsmanager, CREDENTIALS, TOKEN),  # type: ignore[arg-type]  # the model
-                telenor,
-                world.clock,
-                world.log,  # type: ignore[arg-type]
-                self.report,
-                self.request_id,
-                now + _TIME_LEFT - _PUBLISHING_NEEDS,
-                now + _TIME_LEFT - timedelta(seconds=2),
-            ).run()
+            session.trust_env = False
+            rotate(
+                handler.run.Run(
+                    settings=settings,
+                    secrets=SecretsManager(client, CREDENTIALS, TOKEN),
+                    telenor=telenor,
+                    clock=world.clock,
+                    log=world.log,  # type: ignore[arg-type]
+                    report=self.report,
+                    version_id=self.request_id,
+                    publish_by=now + _TIME_LEFT - _PUBLISHING_NEEDS,
+                    end_by=now + _TIME_LEFT - timedelta(seconds=2),
+                )
+            )
 
 
 @dataclass
@@ -180,18 +230,24 @@ class World:
     caller: Run | None = None
     published: set[str] = field(default_factory=set)
     touched_by_hand: set[str] = field(default_factory=set)
+    """Tokens that the job may forget if a call goes wrong."""
+    at_risk: set[str] = field(default_factory=set)
+    """Tokens that the job may forget if a call goes wrong, or if it is killed."""
+    recovers_after: timedelta = timedelta(0)
+    """How long the next publication has to wait, where the job may not publish sooner."""
     excused: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     last_read_at: dict[str, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         random.seed(0)  # the jitter of the backoff
-        self.secretsmanager = SecretsManagerModel(self._intercept)
+        self.secretsmanager = SecretsManagerModel(self.clock.now)
         self.telenor = TelenorModel(self.clock.now, self._intercept)
         self.secretsmanager.on_change = self.look
         self.secretsmanager.on_answer = self.telenor.on_answer = self._answered
         self.telenor.on_logout = self._check_logout
-        self.telenor.on_lost_answer = self.lose_unpublished
+        self.telenor.on_token = self._obtained
+        self.telenor.on_lost_token = self._lose
         credentials = json.dumps({"client_id": "client", "client_secret": "CANARY-secret"})
         self.secretsmanager.create_secret(Name=CREDENTIALS, SecretString=credentials)
         self.secretsmanager.create_secret(Name=TOKEN)
@@ -230,9 +286,23 @@ class World:
             self.clock.advance(minutes=self.policy.schedule.total_seconds() / 60)
             self.run()
 
-    def lose_unpublished(self) -> None:
-        """Except what was obtained and not published, where nobody can know of it: it dies by its own expiry."""
-        self.lost |= set(self.telenor.tokens) - self.published
+    # What others do
+
+    def kill_current(self) -> None:
+        """End the published token at Telenor, as another party would whose tokens kill this one's."""
+        self.telenor.tokens[str(self.current)].ended_at = self.clock.now()
+
+    def put_by_hand(self, content: str | bytes) -> None:
+        """Put a value into the token secret."""
+        value = {"SecretString": content} if isinstance(content, str) else {"SecretBinary": content}
+        self.secretsmanager.put_secret_value(SecretId=TOKEN, **value)  # type: ignore[arg-type]  # one of both
+
+    def add_foreign_labels(self, count: int) -> None:
+        """Give the current version labels that are not the job's."""
+        for number in range(count):
+            self.secretsmanager.update_secret_version_stage(
+                SecretId=TOKEN, VersionStage=f"foreign-{number}", MoveToVersionId=str(self.secret.current)
+            )
 
     # The promises
 
@@ -252,6 +322,12 @@ class World:
         }
         if forgotten and len(forgotten) > self._abandoned():
             raise BrokenPromiseError(f"P2: {sorted(forgotten)} published, alive, and neither current nor in the ledger")
+        stray = set(self.telenor.live()) - self.published - self.lost - self.excused
+        for run in self.runs if stray else ():
+            if not run.pending and len(own := stray & run.obtained) > run.report.revocations_abandoned:
+                raise BrokenPromiseError(
+                    f"P2: {sorted(own)} obtained, alive, and neither published, revoked nor counted"
+                )
         told = "\n".join([*self.log.lines, *self.secret.labels])
         if "CANARY" in told:
             raise BrokenPromiseError("P4: a secret in the log or in a label")
@@ -259,10 +335,15 @@ class World:
 
     def check_recovery(self) -> None:
         """Let scheduled runs follow; they must put everything right by themselves."""
+        self.clock.time += self.recovers_after
         self.tick()
         if self.current is None or not self.telenor.is_live(self.current) or self.current not in self.tracked():
             raise BrokenPromiseError("P5: after a scheduled run the current token is dead or not in the ledger")
         self.tick(5)
+        self.check_revocations()
+
+    def check_revocations(self) -> None:
+        """Check that no superseded token lives on much longer than its grace."""
         pending = set(self.telenor.live()) - {self.current} - self.lost - self.excused
         late = {token for token in pending if self._age(token) > self.policy.grace + 2 * self.policy.schedule}
         if late and len(late) > self._abandoned():
@@ -278,6 +359,13 @@ class World:
     def _intercept(self, operation: str) -> str | None:
         run = _running()
         return run.intercept(operation) if run else None
+
+    def _obtained(self, token: str) -> None:
+        if run := _running():
+            run.obtained.add(token)
+
+    def _lose(self, token: str) -> None:
+        self.lost.add(token)
 
     def _answered(self, answer: object) -> None:
         if run := _running():
@@ -295,13 +383,16 @@ class World:
 
 
 @functools.lru_cache(maxsize=1000)
-def _token_in(content: str) -> str | None:
+def _token_in(content: str | bytes) -> str | None:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
-        return None
-    token = value.get("access_token") if isinstance(value, dict) else None
-    return token if isinstance(token, str) else None
+        value = None
+    if isinstance(value, dict) and isinstance(token := value.get("access_token"), str):
+        return token
+    # Somebody has put it there in another shape.
+    found = re.search("CANARY-[0-9]+", content if isinstance(content, str) else content.decode(errors="replace"))
+    return found.group() if found else None
 
 
 def _running() -> Run | None:

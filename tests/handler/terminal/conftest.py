@@ -12,8 +12,12 @@ import pytest
 
 from handler.terminal.cli import main
 
+from tests.handler.terminal.deployed_aws import DeployedAws
+
 if TYPE_CHECKING:
-    from tests.conftest import Seen
+    from collections.abc import Iterator
+
+    from tests.conftest import Seen, World
 
 
 @dataclass
@@ -60,3 +64,35 @@ class Terminal:
 def terminal(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("COLUMNS", "80")
     return Terminal(seen, monkeypatch)
+
+
+@pytest.fixture
+def local(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The world, with what --local wants named."""
+    monkeypatch.setenv("GRACE_SECONDS", "600")
+    monkeypatch.setenv("SCHEDULE_MINUTES", "5")
+    return world
+
+
+@pytest.fixture
+def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeployedAws]:
+    """A stack whose grace is none of the job's defaults, and a laptop that has no setting of it."""
+    token_secret, credentials_secret = (
+        world.client.describe_secret(SecretId=os.environ[name])["ARN"]
+        for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID")
+    )
+    variables = {
+        "TOKEN_SECRET_ID": token_secret,
+        "CREDENTIALS_SECRET_ID": credentials_secret,
+        "TELENOR_BASE_URL": world.telenor.url,
+        "GRACE_SECONDS": "1200",
+        "SCHEDULE_MINUTES": "2",
+        "RENEW_AT_FRACTION": "0.4",
+        "CLIENT_NAME": "acme",
+    }
+    for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID", "TELENOR_BASE_URL"):
+        monkeypatch.delenv(name)
+    with DeployedAws(world.clock, variables) as aws:
+        for name, value in aws.environment.items():
+            monkeypatch.setenv(name, value)
+        yield aws

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.terminal.arguments import parser
+from handler.terminal.arguments import parse
 
 if TYPE_CHECKING:
     from tests.handler.terminal.conftest import Terminal
@@ -25,15 +25,21 @@ if TYPE_CHECKING:
 def test_the_account_counts_before_and_after_the_command(
     arguments: list[str], command: str, profile: str | None, region: str | None
 ) -> None:
-    read = parser().parse_args(arguments)
+    read = parse(arguments)
     assert (read.command, read.profile, read.region) == (command, profile, region)
+
+
+def test_no_job_gets_lost_that_is_named_before_the_command_or_after_it() -> None:
+    read = parse(["--stack", "a", "status", "--stack", "b", "--function", "c", "--local", "--client", "x", "y", "z"])
+    assert (read.stacks, read.functions, read.clients, read.local) == (["a", "b"], ["c"], [["x", "y", "z"]], True)
+    assert parse(["--local", "--verbose"]).verbose
 
 
 @pytest.mark.parametrize(
     ("arguments", "seconds"), [([], None), (["--watch"], 5), (["--watch", "1"], 1), (["--watch", "2.5"], 2.5)]
 )
 def test_watching_is_every_five_seconds_unless_told_otherwise(arguments: list[str], seconds: float | None) -> None:
-    assert parser().parse_args(["status", *arguments]).watch == seconds
+    assert parse(["status", *arguments]).watch == seconds
 
 
 @pytest.mark.parametrize(
@@ -46,6 +52,7 @@ def test_watching_is_every_five_seconds_unless_told_otherwise(arguments: list[st
         ["status", "--watch", "nan"],
         ["status", "--yes"],
         ["renew", "--json"],
+        ["status", "--client", "a", "b"],
     ],
 )
 def test_wrong_arguments_end_with_2(terminal: Terminal, arguments: list[str]) -> None:

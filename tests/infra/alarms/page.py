@@ -148,7 +148,7 @@ def least_margin(
     for life, fraction, (when, lateness) in itertools.product(lives, fractions, _LATENESS.items()):
         settings = Settings(minutes * 60, grace, fraction, life)
         due = first_due(settings, lateness)
-        begins = {1, due - 1, due}
+        begins = {1, max(1, due - 1), due}
         for begin, (what, kind), phase, after in itertools.product(
             sorted(begins), TROUBLES.items(), phases, (0, LATEST_METRIC)
         ):

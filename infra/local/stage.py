@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import time
 from typing import TYPE_CHECKING
 
 from rich.live import Live
 
-from infra.local.picture import Axis, happenings, picture
+from infra.local.picture import PAGE, Axis, Space, happenings, hours, picture, scale_of_time
 from infra.local.verdict import View
 
 if TYPE_CHECKING:
@@ -18,20 +17,19 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from infra.local.story import Story
     from infra.local.verdict import Count, Strike
 
-# Of the picture, beside tokens and faults: title, axis, legend and consumers, with the empty lines between them.
-_OTHER_ROWS = 13
-
-_LATE_SECONDS = 1
+_LATE_SECONDS = 180
 
 
-class Screen:
+class Stage:
     """Shows what it is told, and the lines of a log where there is one to follow."""
 
-    def __init__(self, console: Console, axis: Axis, log_path: Path | None = None) -> None:
+    def __init__(self, console: Console, axis: Axis, story: Story, log_path: Path | None = None) -> None:
         self._console = console
         self._axis = axis
+        self._story = story
         self._log = log_path.open(encoding="utf-8", errors="replace") if log_path else io.StringIO()
         is_moving = console.is_terminal and not log_path
         self._live = Live(console=console, auto_refresh=False, transient=True) if is_moving else None
@@ -42,6 +40,8 @@ class Screen:
         """Begin to draw."""
         if self._live:
             self._live.start()
+        else:
+            self._console.print(*scale_of_time(), "", sep="\n")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,8 +55,7 @@ class Screen:
         if view.at > self._axis.begin + self._axis.seconds + _LATE_SECONDS:
             self.tell_once("the time is up: waiting for the last fault, and for a killed run's token to expire")
         if self._live:
-            rows = max(1, self._console.height - _OTHER_ROWS - len(strikes))
-            self._live.update(picture(view, counts, strikes, self._axis, rows), refresh=True)
+            self._live.update(picture(view, counts, strikes, self._axis, space_of(self._console)), refresh=True)
             return
         for line in happenings(self._last, view):
             self.tell(line)
@@ -74,6 +73,11 @@ class Screen:
             self.tell(line)
 
     def tell(self, line: str) -> None:
-        """Tell something in a line, with the time."""
-        seconds = time.time() - self._axis.begin
-        self._console.print(f"{seconds:6.1f} s  {line}", markup=False, highlight=False, soft_wrap=True)
+        """Tell something in a line, with the time of the story."""
+        at = hours(self._story.time() - self._axis.begin)
+        self._console.print(f"{at} h  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def space_of(console: Console) -> Space:
+    """Return how much room there is."""
+    return Space(console.width, console.height) if console.is_terminal else PAGE

@@ -10,19 +10,36 @@ from rich.console import Console, ConsoleOptions, Group
 from rich.live import Live
 from rich.measure import Measurement
 from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from handler.terminal.diagnosis import Verdict
-from handler.terminal.status import AT_RISK, UNUSABLE, Fate, Status, duration, fate, headline, instant, short
+from handler.terminal.doctor.conclusions import Judgement
+from handler.terminal.doctor.findings import WATCH
+from handler.terminal.status import (
+    AT_RISK,
+    UNUSABLE,
+    Ending,
+    Status,
+    duration,
+    ending_of,
+    headline,
+    instant,
+    is_run_missing,
+    runs_in_words,
+    short,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
     from rich.console import RenderableType, RenderResult
+    from rich.progress import TaskID
 
-    from handler.terminal.diagnosis import Diagnosis, Findings
+    from handler.terminal.doctor.conclusions import Diagnosis
+    from handler.terminal.doctor.findings import Findings
+    from handler.terminal.jobs import Job
     from handler.terminal.status import Superseded
 
 _WIDEST_BAR = 100
@@ -36,7 +53,7 @@ _LIVED, _LEFT, _LAST = "lived", "left", "last"
 # ASCII alone.
 _SIGNS = {_LIVED: ("█", "#"), _LEFT: ("─", "-"), _LAST: ("░", "~"), "mark": ("╵", "'"), "now": ("▲", "^")}
 _STYLES = {_LIVED: "green", _LEFT: "green", _LAST: "yellow"}
-_VERDICTS = {Verdict.HOLDS: "green", Verdict.HOLDS_IF: "yellow", Verdict.AT_RISK: "bold red"}
+_JUDGEMENTS = {Judgement.HOLDS: "green", Judgement.HOLDS_IF: "yellow", Judgement.AT_RISK: "bold red"}
 
 
 class Stretch(NamedTuple):
@@ -100,18 +117,18 @@ class Bar:
         return min(columns, max(0, math.floor(share * columns)))
 
 
-class Screen:
+class Drawing:
     """stdout, for as long as the `with` block lasts: 80 columns wide where it is no terminal and COLUMNS says nothing.
 
     `is_watch` redraws in place on a terminal, and draws one after the other elsewhere.
     """
 
-    def __init__(self, secret_id: str, *, is_watch: bool = False) -> None:
-        self._secret_id = secret_id
+    def __init__(self, *, is_watch: bool = False) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
         is_live = is_watch and self._console.is_terminal
         self._live = Live(console=self._console, auto_refresh=False) if is_live else None
         self._end = "\n" if is_watch else ""
+        self._wait: tuple[Progress, TaskID] | None = None
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -121,20 +138,42 @@ class Screen:
 
     def __exit__(self, *_: object) -> None:
         """Leave the last picture where it is."""
+        self._end_wait()
         if self._live:
             self._live.stop()
 
-    def show_status(self, seen: Status) -> None:
-        """Draw how things stand."""
-        self._show(draw_status(seen, self._secret_id))
+    def show_status(self, seen: Sequence[tuple[Job, Status]]) -> None:
+        """Draw how a job stands, or a table of several."""
+        if len(seen) > 1:
+            self._show(draw_table(seen))
+        else:
+            ((job, status),) = seen
+            self._show(draw_status(status, job.settings.token_secret_id))
 
     def show_failure(self, sentence: str, at: datetime) -> None:
         """Draw that nothing is known at the moment."""
         self._show(Text(f"{at:%Y-%m-%d %H:%M:%S} UTC  {sentence}", style="red"))
 
+    def show_wait(self, waited: timedelta) -> None:
+        """Draw a bar on stderr, where that is a terminal."""
+        if self._wait is None:
+            console = Console(stderr=True)
+            columns = TextColumn("tried again for"), BarColumn(), TextColumn("{task.completed:.0f} s")
+            bar = Progress(*columns, console=console, disable=not console.is_terminal)
+            self._wait = bar, bar.add_task("", total=WATCH.total_seconds())
+            bar.start()
+        bar, task = self._wait
+        bar.update(task, completed=waited.total_seconds())
+
     def show_diagnosis(self, _findings: Findings, found: Diagnosis) -> None:
         """Draw what was found out."""
+        self._end_wait()
         self._show(draw_diagnosis(found))
+
+    def _end_wait(self) -> None:
+        if self._wait is not None:
+            self._wait[0].stop()
+        self._wait = None
 
     def _show(self, drawn: RenderableType) -> None:
         if self._live:
@@ -148,14 +187,46 @@ class Screen:
         self._console.file.flush()
 
 
+def draw_table(seen: Sequence[tuple[Job, Status]]) -> Group:
+    """Draw a line for each job, and below it what is wrong with some."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("job", "state", "renewed by", "expires in", "superseded", "last run"):
+        table.add_column(name, overflow="fold")
+    trouble: list[RenderableType] = []
+    for job, status in seen:
+        current, last = status.current, status.last_run
+        left = current.expires_at - status.at if current and current.expires_at else None
+        table.add_row(
+            Text(job.name, style="bold"),
+            Text(status.state, style=_colour(status)),
+            instant(status.renews_at, status.at) if status.renews_at else "",
+            duration(left) if left else "",
+            str(len(status.superseded)),
+            f"{instant(last.at, status.at)} {last.outcome}" if last else "",
+        )
+        if status.state in UNUSABLE | AT_RISK:
+            told = [headline(status), *([words] if (words := runs_in_words(status)) else [])]
+            trouble.append(Text(f"{job.name}: {'; '.join(told)}", style=_colour(status)))
+    at = Text(f"{seen[0][1].at:%Y-%m-%d %H:%M:%S} UTC", style="dim", justify="right")
+    return Group(at, table, *(["", *trouble] if trouble else []))
+
+
+def _colour(status: Status) -> str:
+    return "bold red" if status.state in UNUSABLE else "yellow" if status.state in AT_RISK else "green"
+
+
 def draw_status(status: Status, secret_id: str) -> Group:
     """Draw how things stand."""
     title = Table.grid(expand=True, padding=(0, 2))
     title.add_column(overflow="fold")
     title.add_column(justify="right", no_wrap=True)
     title.add_row(Text(secret_id, style="bold"), Text(f"{status.at:%Y-%m-%d %H:%M:%S} UTC", style="dim"))
-    colour = "bold red" if status.state in UNUSABLE else "yellow" if status.state in AT_RISK else "green"
-    parts: list[RenderableType] = [title, "", Text(headline(status), style=colour)]
+    parts: list[RenderableType] = [title, "", Text(headline(status), style=_colour(status))]
+    if words := runs_in_words(status):
+        is_trouble = status.failed_runs or is_run_missing(status)
+        parts.append(Text(words, style="yellow" if is_trouble else "dim"))
+    if status.accepted is not None:
+        parts.append(Text(f"VERIFY_URL {'accepts' if status.accepted else 'refuses'} the current token", style="dim"))
     if status.current is not None:
         parts += ["", *_current(status)]
     if status.superseded:
@@ -164,7 +235,7 @@ def draw_status(status: Status, secret_id: str) -> Group:
 
 
 def draw_diagnosis(diagnosis: Diagnosis) -> Group:
-    """Draw what was found out, and the verdict of each promise."""
+    """Draw what was found out, and the judgement of each promise."""
     answers = Table.grid(padding=(0, 2))
     answers.add_column(style="dim", no_wrap=True)
     answers.add_column()
@@ -175,8 +246,8 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Group:
     promises.add_column(no_wrap=True)
     promises.add_column()
     for promise in diagnosis.promises:
-        verdict = Text(promise.verdict.replace("-", " "), style=_VERDICTS[promise.verdict])
-        promises.add_row(Text(promise.name), verdict, Text(promise.because))
+        judged = Text(promise.judgement.replace("-", " "), style=_JUDGEMENTS[promise.judgement])
+        promises.add_row(Text(promise.name), judged, Text(promise.because))
     return Group(_heading("what Telenor does"), _indented(answers), "", _heading("the promises"), _indented(promises))
 
 
@@ -195,7 +266,7 @@ def _current(status: Status) -> list[RenderableType]:
     ]
     marks = [
         Mark("published", current.published_at),
-        Mark("renews", status.renews_at),
+        Mark("renewed by", status.renews_at),
         Mark("grace", full_grace_until),
         Mark("expires", expires_at),
     ]
@@ -226,7 +297,7 @@ def _superseded(superseded: Sequence[Superseded], status: Status) -> Padding:
     table.add_column(no_wrap=True, width=_SMALL_BAR)
     table.add_column()
     for each in superseded:
-        words = Text(fate(each, status.at), style="dim" if each.fate is Fate.EXPIRED else _NO_STYLE)
+        words = Text(ending_of(each, status.at), style="dim" if each.ending is Ending.EXPIRED else _NO_STYLE)
         table.add_row(short(each.entry), _rest(each, status), words)
     return _indented(table)
 
@@ -234,7 +305,7 @@ def _superseded(superseded: Sequence[Superseded], status: Status) -> Padding:
 def _rest(superseded: Superseded, status: Status) -> RenderableType:
     """Draw what is left of a superseded token until it ends, of the time since it was superseded or published."""
     begin = superseded.entry.published_at
-    if superseded.fate is Fate.IN_GRACE and status.current is not None:
+    if superseded.ending is Ending.IN_GRACE and status.current is not None:
         begin = status.current.published_at
     if begin is None or superseded.ends_at is None:
         return ""

@@ -1,0 +1,1 @@
+"""What the API reference leaves open: asked of the real endpoint, and what follows for the promises."""

@@ -1,0 +1,60 @@
+"""What this identity lets doctor do, found out beforehand by what harms nobody."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from handler.errors import RotationError
+from handler.ledger import Ledger
+from handler.terminal import aws
+from handler.terminal.aws import NotAllowedError
+from handler.terminal.doctor.findings import Access
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from handler.model import Credentials
+    from handler.terminal.doctor.custody import Custody
+    from handler.terminal.jobs import Job, PastRuns
+
+
+@dataclass(slots=True)
+class Survey:
+    """What could be read, and what could not. A missing permission is noted; every other failure is raised."""
+
+    job: Job
+    custody: Custody
+    ledger: Ledger = field(init=False, default=Ledger(None))
+    past_runs: PastRuns | None = field(init=False, default=None)
+    credentials: Credentials | None = field(init=False, default=None, repr=False)
+    cannot: list[str] = field(init=False, default_factory=list)
+
+    def access(self) -> Access:
+        """Try what doctor needs. Raises RotationError."""
+        with self._allowed("see what is published", "the token secret"):
+            self.ledger = self.custody.ledger()
+        with self._allowed("see how the last runs ended", "the job's log"):
+            self.past_runs = self.job.past_runs(self.custody.clock.now())
+        can_compare = can_start = False
+        with self._allowed("ask for tokens, as it could not tell them from the published one", "the token secret"):
+            self.custody.current()
+            can_compare = True
+        with self._allowed("ask for tokens, for want of the client credentials", "the credentials secret"):
+            self.credentials = self.custody.secrets.read_credentials()
+        with self._allowed("ask for tokens, as the job could not replace one that this ends", "the function"):
+            self.job.may_run()
+            can_start = True
+        reads_both = can_compare and self.credentials is not None
+        return Access(tuple(self.cannot), reads_both_secrets=reads_both, starts_the_job=can_start)
+
+    @contextmanager
+    def _allowed(self, what: str, about: str) -> Iterator[None]:
+        try:
+            yield
+        except RotationError as error:
+            told = aws.retold(error, about, self.job.region)
+            if not isinstance(told, NotAllowedError):
+                raise told from error.__cause__
+            self.cannot.append(f"{what}: {told}")

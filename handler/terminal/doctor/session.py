@@ -1,0 +1,114 @@
+"""One session of doctor: says what it can do, asks first, and leaves no stack with a token that it has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handler import app
+from handler.errors import RotationError, TelenorError
+from handler.model import Action
+from handler.telenor import Telenor
+from handler.terminal import status
+from handler.terminal.doctor import conclusions
+from handler.terminal.doctor.access import Survey
+from handler.terminal.doctor.custody import Custody
+from handler.terminal.doctor.examination import Examination
+from handler.terminal.doctor.findings import WATCH, Findings
+from handler.terminal.talk import explain, is_confirmed, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from handler.terminal.doctor.conclusions import Diagnosis
+    from handler.terminal.doctor.findings import Look
+    from handler.terminal.jobs import Job
+
+
+class DeclinedError(RotationError):
+    """The operator has said no."""
+
+
+def examine(job: Job, on_wait: Callable[[timedelta], object], *, yes: bool) -> tuple[Findings, Diagnosis]:
+    """Examine what a job talks to. Raises RotationError, or DeclinedError where it may not ask for tokens."""
+    with Telenor(job.settings.base_url, app.clock, app.logger) as telenor:
+        custody = Custody(job.secrets(), app.clock)
+        survey = Survey(job, custody)
+        access = survey.access()
+        for sentence in access.cannot:
+            explain(f"With this identity doctor cannot {sentence}.")
+        examination = Examination(job.settings, custody, telenor, app.clock, survey.credentials, _told_once(on_wait))
+        try:
+            look = examination.look(access, survey.ledger)
+        except TelenorError as error:
+            raise TelenorError(f"Telenor is not reached from here, so nothing was asked: {error}") from error
+        findings = Findings(look=look, heard=examination.heard)
+        if access.may_ask:
+            explain(_felt(look))
+            if not is_confirmed("Ask Telenor for two tokens now?", yes=yes):
+                raise DeclinedError("No token was asked for.")
+            findings = _asked(job, examination, look)
+        seen = status.status_of(survey.ledger, job.settings.policy, app.clock.now(), runs=survey.past_runs)
+        return findings, conclusions.diagnosis(findings, seen)
+
+
+def _asked(job: Job, examination: Examination, look: Look) -> Findings:
+    """Ask, clean up in any case, and have the job replace a published token that this has ended, or may have."""
+    # Until all is known, nobody knows what was ended: Ctrl-C may come at any time.
+    ended: bool | None = None
+    try:
+        try:
+            asked = examination.ask(look)
+        finally:
+            left = examination.clean_up()
+        findings = Findings(look, examination.heard, asked, left)
+        ended = conclusions.published_ended(findings)
+        return findings
+    finally:
+        if look.published is not None and examination.has_asked and ended is not False:
+            _repair(job, is_known=ended is True)
+
+
+def _repair(job: Job, *, is_known: bool) -> None:
+    what = "was ended" if is_known else "may have been ended"
+    say(f"The published token {what}, so the job is told to rotate.")
+    try:
+        version_id = job.run(Action.ROTATE_NOW).get("version_id")
+    except RotationError as error:
+        say(f"THE PUBLISHED TOKEN {what.upper()} AND IS NOT REPLACED: run `rotate` until it ends with 0. {error}")
+        return
+    say(f"Published version {version_id}.")
+
+
+def _told_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], object]:
+    is_told = False
+
+    def wait(waited: timedelta) -> None:
+        nonlocal is_told
+        if not is_told:
+            is_told = True
+            explain(
+                "A token is still accepted after its logout. It is tried again every few seconds, for up to "
+                f"{status.duration(WATCH)}: the time that gateways are known to keep one in their caches."
+            )
+        on_wait(waited)
+
+    return wait
+
+
+def _felt(look: Look) -> str:
+    if look.published is None:
+        return "This obtains two tokens, tries them, and logs them out again. No published token is alive."
+    superseded = (look.published.superseded_id or "")[:8]
+    hint = {
+        True: f" VERIFY_URL still accepts superseded {superseded}, so a new token does not seem to end the old one.",
+        False: f" VERIFY_URL refuses superseded {superseded}, which nobody has revoked: a new token seems to end the "
+        "old one here, and then this ends the published one.",
+        None: "",
+    }[look.published.superseded_accepted]
+    return (
+        "This obtains two tokens, tries them, and logs them out again. A token is published and alive. If Telenor "
+        "keeps one token at a time for a client, or if a logout ends all of them, then this ends it: the job is told "
+        "to rotate right afterwards, and consumers are refused until they read again. What is published is never "
+        f"logged out.{hint}"
+    )

@@ -1,0 +1,78 @@
+"""Looks at a job with the operator's own rights: labels, the last runs, and whether the token is accepted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from handler import answers, app
+from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
+from handler.telenor import Telenor
+from handler.terminal import aws, status
+from handler.terminal.talk import say
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from handler.secrets_manager import SecretsManager
+    from handler.terminal.jobs import Job, PastRuns
+    from handler.terminal.status import Status
+
+# Longer than one request may take.
+_PATIENCE = timedelta(seconds=15)
+
+
+def look(job: Job) -> Status:
+    """Tell how a job stands. What may not be looked at is said, and counts as not known. Raises RotationError."""
+    now, secrets = app.clock.now(), job.secrets()
+    runs = _past_runs(job, now)
+    try:
+        ledger = secrets.describe(now)
+    except MarkedForDeletionError:
+        return status.status_of(None, job.settings.policy, now, runs=runs)
+    except SecretsManagerError as error:
+        raise explained(error, job) from error.__cause__
+    accepted = _is_accepted(job, secrets) if ledger.current and job.settings.verify_url else None
+    return status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
+
+
+def look_at_labels(job: Job) -> Status:
+    """Tell what the labels alone say. Raises RotationError."""
+    now = app.clock.now()
+    try:
+        return status.status_of(job.secrets().describe(now), job.settings.policy, now)
+    except SecretsManagerError as error:
+        raise explained(error, job) from error.__cause__
+
+
+def explained(error: SecretsManagerError, job: Job) -> RotationError:
+    """Say what went wrong with the token secret as a laptop needs it."""
+    secret = job.settings.token_secret_id
+    return aws.retold(error, f"token secret {secret}", aws.region_of(secret) or job.region)
+
+
+def is_accepted(telenor: Telenor, url: str, access_token: str, deadline: datetime) -> bool | None:
+    """Tell what VERIFY_URL says about a token: accepted, refused, or nothing clear."""
+    if telenor.is_refused(url, access_token, deadline):
+        return False
+    return True if telenor.last is not None and not answers.is_passing(telenor.last.status) else None
+
+
+def _past_runs(job: Job, now: datetime) -> PastRuns | None:
+    try:
+        return job.past_runs(now)
+    except RotationError as error:
+        say(f"How the last runs ended is not known: {error}")
+        return None
+
+
+def _is_accepted(job: Job, secrets: SecretsManager) -> bool | None:
+    try:
+        current = secrets.read_current()
+    except SecretsManagerError as error:
+        say(f"Whether the token is accepted was not tried: {explained(error, job)}")
+        return None
+    if current is None or current.access_token is None or job.settings.verify_url is None:
+        return None
+    with Telenor(job.settings.base_url, app.clock, app.logger) as telenor:
+        return is_accepted(telenor, job.settings.verify_url, current.access_token, app.clock.now() + _PATIENCE)

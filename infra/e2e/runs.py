@@ -1,0 +1,139 @@
+"""What runs do, started by the schedule, by new credentials and by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from infra.e2e.story import GRACE_SECONDS, Story, live, until
+from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+METRICS = {
+    "TokenRotated",
+    "TokenRevoked",
+    "TokenReissued",
+    "RotationFailed",
+    "RevocationFailed",
+    "RevocationAbandoned",
+    "RevocationsPending",
+    "CredentialsFallback",
+    "SecondsUntilExpiry",
+}
+
+
+def failed_runs(story: Story) -> list[Mapping[str, Any]]:
+    """Return the summary lines of the runs that have failed."""
+    return [record for record in story.stack.records() if record.get("outcome") == "failed"]
+
+
+def the_schedule_finds_the_placeholder(story: Story) -> None:
+    """Nothing is invoked by hand: each tick fails once, with the sentence, and Lambda does not run it again."""
+    says = "does not hold a JSON object: put"
+    took = until("a tick that says what to put", lambda: any(says in line for line in story.stack.messages()))
+    metrics = story.stack.metrics()[0]
+    assert metrics["RotationFailed"] == 1, metrics
+    assert metrics["SecondsUntilExpiry"] == 0, metrics
+    assert not story.telenor.requests, "a token was asked for without credentials"
+    sentence = next(line for line in story.stack.messages() if says in line)
+    story.show("placeholder", f"a tick after {took:.0f} s: {sentence[:90]}…; RotationFailed 1, SecondsUntilExpiry 0")
+
+    until("four failing ticks", lambda: len(failed_runs(story)) >= 4)  # noqa: PLR2004  Lambda would have run one again
+    ids = [record["function_request_id"] for record in failed_runs(story)]
+    assert len(ids) == len(set(ids)), f"Lambda has run a failing event again: {ids}"
+    story.show("no retries", f"{len(ids)} failing ticks, each run once: as many request ids")
+
+
+def new_credentials_are_tried_at_once(story: Story) -> None:
+    """Put into the secret, a wrong pair is told within seconds, and the right one is a token within seconds."""
+
+    def put(client_secret: str) -> float:
+        runs = len(forced(story))
+        story.client("secretsmanager").put_secret_value(
+            SecretId=story.stack.outputs["CredentialsSecretArn"],
+            SecretString=json.dumps({"client_id": DEMO_CLIENT_ID, "client_secret": client_secret}),
+        )
+        return until("a run with the new credentials", lambda: len(forced(story)) > runs)
+
+    took = put("not-" + DEMO_CLIENT_SECRET)
+    refusal = forced(story)[-1]
+    assert refusal["outcome"] == "failed", refusal
+    code = refusal.get("error_code")
+    assert code == "credentials-refused", refusal
+    story.show("a wrong pair", f"told {took:.0f} s after it was put, by the event and not by a tick: {code}")
+
+    took = put(DEMO_CLIENT_SECRET)
+    assert forced(story)[-1]["outcome"] == "rotated", forced(story)[-1]
+    assert story.telenor.is_live(story.token())
+    story.show("first token", f"{took:.0f} s after the right pair was put, by the event and not by a tick")
+
+    took = put("mistyped-" + DEMO_CLIENT_SECRET)
+    assert forced(story)[-1]["outcome"] == "rotated", forced(story)[-1]
+    assert story.stack.metrics()[-1]["CredentialsFallback"] == 1, story.stack.metrics()[-1]
+    current, previous = credentials_versions(story)
+    runs = len(forced(story))
+    story.client("secretsmanager").update_secret_version_stage(
+        SecretId=story.stack.outputs["CredentialsSecretArn"],
+        VersionStage="AWSCURRENT",
+        MoveToVersionId=previous,
+        RemoveFromVersionId=current,
+    )
+    until("a run with the pair before", lambda: len(forced(story)) > runs)
+    assert story.stack.metrics()[-1]["CredentialsFallback"] == 0, story.stack.metrics()[-1]
+    story.show("a mistyped pair", "the one before goes on, CredentialsFallback 1; 0 when AWSCURRENT is moved back")
+
+
+def credentials_versions(story: Story) -> tuple[str, str]:
+    """Return the credentials secret's current and previous version."""
+    described = story.client("secretsmanager").describe_secret(SecretId=story.stack.outputs["CredentialsSecretArn"])
+    by_label = {label: version for version, labels in described["VersionIdsToStages"].items() for label in labels}
+    return by_label["AWSCURRENT"], by_label["AWSPREVIOUS"]
+
+
+def forced(story: Story) -> list[Mapping[str, Any]]:
+    """Return the summary lines of the runs that were told to rotate now."""
+    return [record for record in story.stack.records() if record.get("reason") == "forced" and "outcome" in record]
+
+
+def a_superseded_token_has_its_grace(story: Story) -> None:
+    """rotate-now by hand; the previous token lives through its grace, and the schedule revokes it."""
+    previous = story.token()
+    result = story.stack.invoke({"action": "rotate-now"})
+    rotated_at = time.time()
+    assert (result.get("outcome"), result.get("reason")) == ("rotated", "forced"), result
+    assert story.telenor.is_live(previous), "the previous token did not live through its grace"
+    until("a scheduled run that revokes it", lambda: not story.telenor.is_live(previous))
+    lived = time.time() - rotated_at
+    assert lived >= GRACE_SECONDS - 1, f"it was revoked after {lived:.1f} s of {GRACE_SECONDS} s"
+    until("its label is removed", lambda: story.tracked() == {result["version_id"]})
+    assert story.telenor.is_live(story.token())
+    story.show("grace", f"rotate-now; the previous token was revoked by the schedule {lived:.0f} s later")
+
+
+def a_leak_is_ended_at_once(story: Story) -> None:
+    """rotate-and-revoke-now leaves one token alive."""
+    leaked = story.token()
+    result = story.stack.invoke({"action": "rotate-and-revoke-now"})
+    assert result.get("outcome") == "rotated", result
+    assert not story.telenor.is_live(leaked)
+    until("one token is alive", lambda: live(story) == 1)
+    story.show("leak", f"rotate-and-revoke-now; revoked {len(result['revoked'])}, one token alive")
+
+
+def nothing_leaks_and_every_metric_is_there(story: Story) -> None:
+    """The deployed log group, and what the emulator printed, hold no secret; each run has all metrics."""
+    lines = story.stack.log()
+    text = "\n".join(lines) + story.stack.emulator.log.read_text(errors="replace")
+    for secret in (DEMO_CLIENT_SECRET, *story.minted):
+        assert secret not in text, "a secret is in the log"
+    for metrics in story.stack.metrics():
+        assert metrics.keys() == METRICS, f"a run's metrics are {sorted(metrics)}"
+    runs = len(story.stack.metrics())
+    story.show(
+        "log",
+        f"{len(lines)} lines, {runs} runs with all {len(METRICS)} metrics; {len(story.minted)} tokens, none there",
+    )

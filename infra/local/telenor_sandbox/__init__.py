@@ -1,0 +1,47 @@
+"""A stand-in for Telenor's API, reached by real requests over real sockets.
+
+It answers as the API reference says, or in one of three other dialects that Telenor may speak, with every refusal
+earned by a request, and fails on command while it runs::
+
+    with TelenorSandbox() as sandbox:
+        sandbox.knobs(lifetime_seconds=60, dialect="apigee")
+        sandbox.fault(operation="token", status=503, retry_after=2, times=1)
+        requests.post(f"{sandbox.url}/oauth/v2/token", ...)
+
+The same can be done over HTTP, under ``/_sandbox/``: ``faults`` (POST, GET, DELETE), ``knobs`` (GET, PATCH),
+``state`` (GET) and ``reset`` (POST). ``python -m infra.local.telenor_sandbox`` runs it alone.
+"""
+
+from infra.local.telenor_sandbox.authority import short_id
+from infra.local.telenor_sandbox.clients import (
+    DEMO_CLIENT_ID,
+    DEMO_CLIENT_SECRET,
+    DEMO_CODE,
+    DEMO_PASSWORD,
+    DEMO_USERNAME,
+    SEEDED_CLIENTS,
+    Client,
+)
+from infra.local.telenor_sandbox.dialects import ERROR_SHAPES
+from infra.local.telenor_sandbox.meanings import ApiError, Meaning
+from infra.local.telenor_sandbox.replies import HTML_PAGE
+from infra.local.telenor_sandbox.server import OPERATIONS, TelenorSandbox
+from infra.local.telenor_sandbox.settings import BadSettingError
+
+__all__ = [
+    "DEMO_CLIENT_ID",
+    "DEMO_CLIENT_SECRET",
+    "DEMO_CODE",
+    "DEMO_PASSWORD",
+    "DEMO_USERNAME",
+    "ERROR_SHAPES",
+    "HTML_PAGE",
+    "OPERATIONS",
+    "SEEDED_CLIENTS",
+    "ApiError",
+    "BadSettingError",
+    "Client",
+    "Meaning",
+    "TelenorSandbox",
+    "short_id",
+]

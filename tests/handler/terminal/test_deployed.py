@@ -1,0 +1,348 @@
+"""The terminal before a deployed job: its settings, its labels, its log, and runs that it does itself."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.local.secrets_manager import CallFault
+from tests.handler.terminal.deployed_aws import FUNCTION, STACK, arn
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+    from tests.handler.terminal.conftest import Terminal
+    from tests.handler.terminal.deployed_aws import DeployedAws
+
+RUNS = [["renew"], ["rotate"], ["emergency", "--yes"]]
+
+
+# Which job
+
+
+@pytest.mark.parametrize("command", [[], ["status"], ["status", "--json"], *RUNS, ["doctor", "--yes"]])
+def test_a_command_that_names_no_job_touches_nothing(
+    deployed: DeployedAws, world: World, terminal: Terminal, command: list[str]
+) -> None:
+    before = world.aws.calls()
+    ran = terminal.run(*command)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.splitlines() == [
+        "name the job: --stack NAME or --function NAME for one that is deployed, or --local to run it here by the "
+        "environment's settings"
+    ]
+    assert not deployed.calls
+    assert world.aws.calls() == before
+    assert not world.telenor.requests
+
+
+@pytest.mark.parametrize("job", [["--stack", STACK], ["--function", FUNCTION], ["--function", arn()]])
+def test_a_job_is_found_by_stack_function_or_arn(
+    deployed: DeployedAws, world: World, terminal: Terminal, job: list[str]
+) -> None:
+    deployed.run({})
+    assert terminal.run("status", "--json", *job).json["state"] == "fresh"
+    assert terminal.run(*job, "rotate").json["reason"] == "forced"
+    assert world.is_current_live()
+
+
+def test_an_arn_brings_its_region(deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed.run({})
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    assert terminal.run("status", "--json", "--function", arn()).json["state"] == "fresh"
+    ran = terminal.run("status", "--json", "--function", FUNCTION)
+    assert (ran.status, "no AWS region is set" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["rotate"], ["emergency", "--yes"], ["doctor", "--yes"]])
+def test_what_writes_acts_on_one_job_at_a_time(deployed: DeployedAws, terminal: Terminal, command: list[str]) -> None:
+    ran = terminal.run(*command, "--stack", STACK, "--function", FUNCTION)
+    assert (ran.status, "one job at a time" in ran.err) == (2, True)
+    assert not deployed.calls
+
+
+@pytest.mark.parametrize("job", [["--stack", STACK], ["--function", FUNCTION]])
+def test_a_deployed_job_and_a_local_one_exclude_each_other(
+    deployed: DeployedAws, terminal: Terminal, job: list[str]
+) -> None:
+    assert terminal.run("status", "--local", *job).status == 2
+    assert not deployed.calls
+
+
+@pytest.mark.parametrize("missing", ["GRACE_SECONDS", "SCHEDULE_MINUTES"])
+def test_a_function_that_is_not_this_job_is_refused(deployed: DeployedAws, terminal: Terminal, missing: str) -> None:
+    del deployed.variables[missing]
+    ran = terminal.run("rotate", "--function", FUNCTION)
+    assert (ran.status, f"no {missing}" in ran.err) == (2, True)
+    assert not deployed.events
+
+
+def test_a_client_of_a_function_that_serves_several_is_named_whole(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    credentials, token = deployed.variables.pop("CREDENTIALS_SECRET_ID"), deployed.variables.pop("TOKEN_SECRET_ID")
+    ran = terminal.run("rotate", "--function", FUNCTION)
+    assert (ran.status, "--client" in ran.err) == (2, True)
+    ran = terminal.run("rotate", "--function", FUNCTION, "--client", "acme", credentials, token)
+    assert (ran.status, ran.json["client"]) == (0, "acme")
+    assert deployed.events == [
+        {"client": "acme", "credentials_secret_id": credentials, "token_secret_id": token, "action": "rotate-now"}
+    ]
+    assert world.is_current_live()
+    ran = terminal.run("status", "--json", "--function", FUNCTION, "--client", "acme", credentials, token)
+    assert (ran.json["job"], ran.json["last_run"]["outcome"]) == ("acme", "rotated")
+
+
+# Runs
+
+
+@pytest.mark.parametrize(
+    ("command", "action"),
+    [
+        (["renew"], "renew-if-due"),
+        ([], "renew-if-due"),
+        (["rotate"], "rotate-now"),
+        (["emergency", "--yes"], "rotate-and-revoke-now"),
+    ],
+)
+def test_what_writes_is_one_invocation(
+    deployed: DeployedAws, world: World, terminal: Terminal, command: list[str], action: str
+) -> None:
+    before = world.aws.calls()
+    ran = terminal.run(*command, "--stack", STACK)
+    assert (ran.status, ran.json["client"]) == (0, "acme")
+    assert deployed.events == [{"action": action}]
+    assert deployed.calls["lambda:InvokeFunction"] == 1
+    # The laptop itself has written nothing.
+    assert (world.aws.calls() - before)["PutSecretValue"] == 1
+
+
+def test_no_grace_but_the_stacks_own_counts(
+    deployed: DeployedAws, world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tried by an operator: a laptop's grace of 600 s ended a token of a stack whose grace is 1200 s."""
+    monkeypatch.setenv("GRACE_SECONDS", "600")
+    first = deployed.run({})["version_id"]
+    deployed.run({"action": "rotate-now"})
+    world.clock.advance(minutes=11)
+    ran = terminal.run("renew", "--stack", STACK)
+    assert (ran.json["revoked"], world.is_live(first)) == ([], True)
+    (superseded,) = terminal.run("status", "--json", "--stack", STACK).json["superseded"]
+    assert superseded["state"] == "in-grace"
+    assert superseded["ends_at"] - world.clock.now().timestamp() == pytest.approx(9 * 60, abs=2)
+
+
+def test_an_answer_that_is_lost_does_not_run_an_emergency_twice(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    deployed.is_stuck = True
+    ran = terminal.run("emergency", "--yes", "--stack", STACK)
+    assert (ran.status, ran.out) == (1, "")
+    assert "its answer did not come" in ran.err.splitlines()[-1]
+    assert (len(deployed.events), world.issued()) == (1, 1)
+
+
+def test_a_run_that_fails_is_one_sentence_and_its_lines_come_with_verbose(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    world.telenor.fault(operation="token", status=401, body='{"code": 5}')
+    ran = terminal.run("rotate", "--stack", STACK)
+    assert (ran.status, ran.out) == (1, "")
+    (sentence,) = ran.err.splitlines()
+    assert "401" in sentence
+    ran = terminal.run("rotate", "--stack", STACK, "--verbose")
+    lines = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
+    assert {"failed"} == {line["outcome"] for line in lines if "outcome" in line}
+    assert any("_aws" in line for line in lines)
+    assert ran.err.splitlines()[-1] == sentence
+
+
+def test_credentials_that_are_unusable_end_with_2(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+    world.put_credentials('{"username": "CANARY", "password": "CANARY"}')
+    ran = terminal.run("rotate", "--stack", STACK)
+    assert (ran.status, len(deployed.events)) == (2, 1)
+
+
+def test_warnings_of_a_run_are_told(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+    world.telenor.fault(operation="token", status=503, times=1)
+    ran = terminal.run("renew", "--stack", STACK)
+    assert ran.status == 0
+    assert [line.partition(":")[0] for line in ran.err.splitlines()] == ["warning"]
+    assert deployed.events
+
+
+def test_an_emergency_that_fails_says_that_the_leaked_token_may_live(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    deployed.run({})
+    world.telenor.fault(operation="token", status=403, body='{"code": 8}')
+    ran = terminal.run("emergency", "--yes", "--stack", STACK)
+    assert ran.status == 1
+    assert "may still be the current one" in ran.err
+
+
+def test_an_emergency_does_not_wait_for_labels_that_may_not_be_read(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    leaked = deployed.run({})["version_id"]
+    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
+    ran = terminal.run("emergency", "--yes", "--stack", STACK)
+    assert "cannot be told" in " ".join(ran.err.split())
+    assert (ran.status, world.is_live(leaked)) == (0, False)
+
+
+# What status tells
+
+
+def test_status_reads_labels_and_the_log_and_no_value(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+    deployed.run({})
+    before, calls = world.aws.calls(), deployed.calls.copy()
+    ran = terminal.run("status", "--stack", STACK)
+    assert world.aws.calls() - before == {"DescribeSecret": 1}
+    assert (deployed.calls - calls).keys() == {
+        "cloudformation:DescribeStackResource",
+        "lambda:GetFunctionConfiguration",
+        "logs:FilterLogEvents",
+    }
+    assert (ran.status, ran.err) == (0, "")
+    assert "the last run ended at 21:30:00: rotated" in ran.out
+    assert "less than a reader's grace of 20 min" in ran.out
+
+
+def test_runs_that_fail_are_an_exit_status_and_a_sentence(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    deployed.run({})
+    world.put_credentials("CANARY is no JSON")
+    for _ in range(2):
+        world.clock.advance(minutes=2)
+        deployed.run({"action": "rotate-now"})
+    ran = terminal.run("status", "--stack", STACK)
+    assert ran.status == 4
+    assert "the last 2 runs failed, the last at 21:34:00:" in ran.out
+    found = terminal.run("status", "--json", "--stack", STACK).json
+    assert (found["state"], found["failed_runs"]) == ("failing", 2)
+    assert found["last_run"]["error_code"] == "credentials-unusable"
+
+
+def test_one_failure_is_forgiven_by_the_next_run(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+    deployed.run({})
+    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
+    deployed.run({})
+    deployed.run({})
+    assert terminal.run("status", "--json", "--stack", STACK).json["state"] == "fresh"
+
+
+@pytest.mark.parametrize(("minutes", "state", "status"), [(6, "fresh", 0), (6.1, "not-running", 4)])
+def test_a_schedule_that_brings_no_run_is_told(
+    deployed: DeployedAws, world: World, terminal: Terminal, minutes: float, state: str, status: int
+) -> None:
+    deployed.run({})
+    world.clock.advance(minutes=minutes)
+    ran = terminal.run("status", "--json", "--stack", STACK)
+    assert (ran.json["state"], ran.status) == (state, status)
+    if status:
+        assert "see that the schedule is enabled" in terminal.run("status", "--stack", STACK).out
+
+
+def test_a_log_that_may_not_be_read_leaves_the_labels(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.run({})
+    deployed.denied.add("logs:FilterLogEvents")
+    ran = terminal.run("status", "--json", "--stack", STACK)
+    assert (ran.status, ran.json["last_run"], ran.json["failed_runs"]) == (0, None, None)
+    assert ran.err.startswith("How the last runs ended is not known: arn:aws:iam::123456789012:user/operator has no")
+    assert "logs:FilterLogEvents" in ran.err
+
+
+def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    deployed.run({})
+    world.client.create_secret(Name="other/token")
+    ids = [deployed.variables[name] for name in ("CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID")]
+    jobs = ["--stack", STACK, "--client", "good", *ids, "--client", "empty", ids[0], "other/token"]
+    ran = terminal.run("status", *jobs)
+    assert ran.status == 3
+    lines = ran.out.splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith(("good ", "empty "))] == [
+        ["good", "fresh"],
+        ["empty", "no-value"],
+    ]
+    assert any(line.startswith("empty: no value") for line in lines)
+    assert all(len(line) <= 80 for line in lines)
+    printed = [json.loads(line) for line in terminal.run("status", "--json", *jobs).out.splitlines()]
+    assert [each["job"] for each in printed] == ["good", "empty"]
+
+
+# What goes wrong on a laptop
+
+
+@pytest.mark.parametrize(
+    ("action", "command"),
+    [
+        ("cloudformation:DescribeStackResource", ["status"]),
+        ("lambda:GetFunctionConfiguration", ["status"]),
+        ("lambda:InvokeFunction", ["rotate"]),
+    ],
+)
+def test_a_permission_that_is_missing_is_named_with_whose_and_on_what(
+    deployed: DeployedAws, terminal: Terminal, action: str, command: list[str]
+) -> None:
+    deployed.denied.add(action)
+    ran = terminal.run(*command, "--stack", STACK)
+    assert (ran.status, ran.out, len(ran.err.splitlines())) == (1, "", 1)
+    assert f"user/operator has no permission for {action} on" in ran.err
+    assert "in eu-north-1" in ran.err
+    assert not deployed.events
+
+
+@pytest.mark.parametrize("command", ["status", "rotate"])
+def test_expired_credentials_say_log_in_again(deployed: DeployedAws, terminal: Terminal, command: str) -> None:
+    deployed.refuses_credentials = True
+    ran = terminal.run(command, "--function", FUNCTION)
+    assert (ran.status, len(ran.err.splitlines())) == (1, 1)
+    assert ran.err.rstrip().endswith("log in again")
+
+
+def test_no_credentials_at_all_say_log_in(
+    deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    ran = terminal.run("status", "--stack", STACK)
+    assert (ran.status, "log in again" in ran.err) == (1, True)
+    assert not deployed.calls
+
+
+@pytest.mark.parametrize(
+    ("job", "what"),
+    [
+        (["--stack", "nowhere"], "no stack nowhere"),
+        (["--function", "nowhere"], "no function nowhere"),
+        (["--function", FUNCTION, "--region", "eu-west-1"], f"no function {FUNCTION} in eu-west-1"),
+    ],
+)
+def test_what_is_not_there_is_told_with_the_region_that_was_asked(
+    deployed: DeployedAws, terminal: Terminal, job: list[str], what: str
+) -> None:
+    ran = terminal.run("status", *job)
+    assert (ran.status, len(ran.err.splitlines())) == (2, 1)
+    assert what in ran.err
+    assert "--region" in ran.err
+    assert not deployed.events
+
+
+def test_no_network_is_one_sentence(deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert deployed.variables
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        ran = terminal.run("rotate", "--function", FUNCTION)
+    assert (ran.status, len(ran.err.splitlines())) == (1, 1)
+    assert "AWS did not answer about function" in ran.err

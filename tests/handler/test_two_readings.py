@@ -1,0 +1,115 @@
+"""The job reads an answer as the sandbox means it, in every dialect.
+
+`handler/answers.py` and the sandbox's dialects are written from the same sources and know nothing of each other, so
+that a word that one of them takes for something else shows here.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handler import app
+from handler.errors import ClientRefusedError, TelenorError
+from handler.model import Credentials
+from handler.telenor import Telenor
+from infra.local.telenor_sandbox import Meaning
+from tests.conftest import CLIENT_ID, CLIENT_SECRET
+
+if TYPE_CHECKING:
+    from handler.model import Token
+    from infra.local.telenor_sandbox import TelenorSandbox
+    from tests.conftest import FakeClock
+
+CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
+DIALECTS = ("reference", "gateway", "apigee", "rfc6749")
+DEAD = {Meaning.TOKEN_INVALID, Meaning.TOKEN_EXPIRED}
+CLIENT_REFUSED = {Meaning.CLIENT_ID, Meaning.CREDENTIALS, Meaning.CLIENT_DATA}
+SEPARATELY = {("apigee", Meaning.BEARER_HEADER)}
+
+
+def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, dialect: str, meaning: Meaning) -> bool:
+    """Log a token out, with this refusal for an answer; tell whether the job takes it for dead."""
+    telenor.knobs(dialect=dialect)
+    with Telenor(telenor.url, clock, app.logger) as job:
+        telenor.fault(operation="logout", meaning=meaning)
+        try:
+            return not job.logout("a-token", clock.now() + timedelta(minutes=2))
+        except TelenorError:
+            return False
+        finally:
+            telenor.clear_faults()
+
+
+def token_for(credentials: Credentials, job: Telenor, clock: FakeClock) -> Token:
+    return job.request_token(credentials, None, clock.now() + timedelta(minutes=2), on_unusable=pytest.fail)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_token_counts_as_dead_where_the_answer_says_so_and_nowhere_else(
+    telenor: TelenorSandbox, clock: FakeClock, dialect: str
+) -> None:
+    tried = {meaning for meaning in Meaning if (dialect, meaning) not in SEPARATELY}
+    assert {meaning for meaning in tried if counts_as_dead(telenor, clock, dialect, meaning)} == DEAD
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="handler/answers.py takes oauth.v2.InvalidAccessToken for a dead token"
+)
+def test_apigees_word_for_a_request_without_a_token_does_not_make_one_dead(
+    telenor: TelenorSandbox, clock: FakeClock
+) -> None:
+    assert not counts_as_dead(telenor, clock, "apigee", Meaning.BEARER_HEADER)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "beside"),
+    [
+        ("reference", set()),
+        ("gateway", set()),
+        ("apigee", set()),
+        # RFC 6749, section 5.2: also where no client authentication was included.
+        ("rfc6749", {Meaning.CLIENT_HEADER}),
+    ],
+)
+def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
+    telenor: TelenorSandbox, clock: FakeClock, dialect: str, beside: set[Meaning]
+) -> None:
+    telenor.knobs(dialect=dialect)
+    refused = set()
+    for meaning in Meaning:
+        telenor.fault(operation="token", meaning=meaning)
+        with Telenor(telenor.url, clock, app.logger) as job, pytest.raises(TelenorError) as error:
+            token_for(CREDENTIALS, job, clock)
+        if isinstance(error.value, ClientRefusedError):
+            refused.add(meaning)
+        telenor.clear_faults()
+    assert refused == CLIENT_REFUSED | beside
+
+
+def test_apigees_other_shape_refuses_the_client_too(telenor: TelenorSandbox, clock: FakeClock) -> None:
+    telenor.knobs(dialect="apigee", apigee_shape="ErrorCode")
+    with Telenor(telenor.url, clock, app.logger) as job, pytest.raises(ClientRefusedError):
+        token_for(Credentials(CLIENT_ID, "wrong"), job, clock)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_spike_is_outlasted_and_a_quota_is_not_asked_again(
+    telenor: TelenorSandbox, clock: FakeClock, dialect: str
+) -> None:
+    def ask() -> int:
+        with Telenor(telenor.url, clock, app.logger) as job:
+            try:
+                token_for(CREDENTIALS, job, clock)
+            except TelenorError:
+                return -job.token_attempts
+            return job.token_attempts
+
+    telenor.knobs(dialect=dialect, spike_arrest_seconds=0.5)
+    assert ask() == 1
+    assert ask() > 1
+    telenor.knobs(spike_arrest_seconds=0, quota_requests=0)
+    # The standard has no word for it, so that it may be a spike.
+    assert ask() == (-5 if dialect == "rfc6749" else -1)

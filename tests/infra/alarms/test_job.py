@@ -1,0 +1,33 @@
+"""The reading of DESIGN that the alarms are tried with is the handler's."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from handler import decisions
+from handler.ledger import Ledger, new_entry
+from handler.model import Action, Policy
+from tests.infra.alarms.job import Settings
+from tests.infra.alarms.page import graces, schedules
+from tests.infra.alarms.template import Template
+
+TEMPLATE = Template.read()
+BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "grace", "fraction"),
+    list(itertools.product(schedules(TEMPLATE), graces(TEMPLATE), (0.001, 0.25, 0.33, 0.5, 0.75, 0.999))),
+)
+def test_a_token_is_due_when_the_handler_says_so(minutes: int, grace: int, fraction: float) -> None:
+    policy = Policy(timedelta(seconds=grace), fraction, timedelta(minutes=minutes))
+    for life in (3600, 3570, 900):
+        settings = Settings(minutes * 60, grace, fraction, life)
+        ledger = Ledger(new_entry("v" * 36, BEGIN, BEGIN + timedelta(seconds=life)))
+        for age in range(0, life, 29):
+            now = BEGIN + timedelta(seconds=age)
+            due, _ = decisions.renewal(ledger, policy, now, Action.RENEW_IF_DUE, "r" * 36)
+            assert due == settings.is_due(age), age

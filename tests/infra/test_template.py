@@ -1,0 +1,367 @@
+"""What template.yaml says to the real AWS, read out of it. Each claim fails on a template that lacks it."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.template import TEMPLATE, broken_rules, load, parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ACCOUNT = "123456789012"
+KEY = f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+SECRET = f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/credentials-a1b2c3"
+
+# AWS, "CloudWatch Logs, PutRetentionPolicy"
+RETENTIONS = [
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+]
+
+# AWS, "Secret Label Updated event", its example, word for word
+LABEL_UPDATED = """
+{
+  "version": "0",
+  "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+  "detail-type": "Secret Label Updated",
+  "source": "aws.secretsmanager",
+  "account": "012345678901",
+  "time": "2024-02-06T16:43:48Z",
+  "region": "us-west-2",
+  "resources": [ "arn:aws:secretsmanager:us-west-2:012345678901:secret:mySecret-a1b2c3" ],
+  "detail": {
+    "name": "mySecret",
+    "labelUpdated": "AWSCURRENT",
+    "versionId": "a1b2c3d4-5678-90ab-cdef-EXAMPLE11111"
+  }
+}
+"""
+
+
+@cache
+def template(name: str = "template.yaml") -> dict[str, Any]:
+    return load(TEMPLATE.parent / name)
+
+
+def properties(logical_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = template()["Resources"][logical_id]["Properties"]
+    return found
+
+
+def branches(value: Any) -> Iterator[Any]:
+    """Yield a value, or each outcome of its `!If` that is not left out."""
+    if isinstance(value, dict) and "Fn::If" in value:
+        for branch in value["Fn::If"][1:]:
+            yield from branches(branch)
+    elif value != {"Ref": "AWS::NoValue"}:
+        yield value
+
+
+def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return a policy's statements by their Sid, those under a condition of the stack included."""
+    found = chain.from_iterable(branches(statement) for statement in document["Statement"])
+    return {statement["Sid"]: statement for statement in found}
+
+
+def of_the_role() -> dict[str, dict[str, Any]]:
+    (policy,) = properties("TokenFunctionRole")["Policies"]
+    return statements(policy["PolicyDocument"])
+
+
+def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
+    """Tell whether a pattern of plain values matches an event. AWS, "Amazon EventBridge event patterns"."""
+    for name, expected in pattern.items():
+        if isinstance(expected, dict):
+            if not matches(expected, event[name]):
+                return False
+            continue
+        actual = event[name] if isinstance(event[name], list) else [event[name]]
+        if not set(actual) & set(expected):
+            return False
+    return True
+
+
+def events() -> dict[str, Any]:
+    found: dict[str, Any] = properties("TokenFunction")["Events"]
+    return found
+
+
+# Runs
+
+
+def test_lambda_runs_no_failing_event_again_and_keeps_none_for_long() -> None:
+    assert properties("TokenFunction")["EventInvokeConfig"] == {
+        "MaximumRetryAttempts": 0,
+        "MaximumEventAgeInSeconds": 60,
+    }
+
+
+def test_schedules_and_graces_leave_the_page_its_time() -> None:
+    accepted = parameters(template())
+    assert [minutes for minutes in range(61) if accepted["ScheduleMinutes"].accepts(str(minutes))] == [1, 2, 5]
+    assert accepted["GraceSeconds"].accepts("1200")
+    assert not accepted["GraceSeconds"].accepts("1201")
+    assert accepted["RenewAtFraction"].default == "0.33"
+
+
+def test_each_schedule_has_its_expression() -> None:
+    schedules = template()["Mappings"]["Schedule"]
+    assert sorted(schedules) == template()["Parameters"]["ScheduleMinutes"]["AllowedValues"]
+    for minutes, schedule in schedules.items():
+        assert schedule["Expression"] == f"rate({minutes} minute{'' if minutes == '1' else 's'})"
+        assert schedule["Seconds"] == int(minutes) * 60
+
+
+def test_the_client_has_a_name() -> None:
+    client = parameters(template())["ClientName"]
+    assert [name for name in ("a", "telenor-b2b", "x" * 32) if not client.accepts(name)] == []
+    assert [name for name in ("", "A", "a_b", "a b", "x" * 33) if client.accepts(name)] == []
+    assert properties("TokenFunction")["Environment"]["Variables"]["CLIENT_NAME"] == {"Ref": "ClientName"}
+
+
+def test_new_credentials_are_tried_at_once() -> None:
+    event = json.loads(LABEL_UPDATED)
+    rule = events()["NewCredentials"]["Properties"]
+    (of_whom,) = rule["Pattern"]["resources"]
+    assert list(branches(of_whom)) == [{"Fn::GetAtt": ["CredentialsSecret", "Id"]}, {"Ref": "CredentialsSecretArn"}]
+    pattern = rule["Pattern"] | {"resources": event["resources"]}
+    assert matches(pattern, event)
+    assert not matches(pattern, event | {"resources": [SECRET]})
+    assert not matches(pattern, event | {"detail": event["detail"] | {"labelUpdated": "LIVE_x"}})
+    assert not matches(pattern, event | {"detail-type": "AWS API Call via CloudTrail"})
+    assert json.loads(rule["Input"]) == {"action": "rotate-now"}
+
+
+@pytest.mark.parametrize("name", ["Schedule", "NewCredentials"])
+def test_what_starts_a_run_gives_up_soon_and_leaves_a_trace(name: str) -> None:
+    source = events()[name]["Properties"]
+    assert source["RetryPolicy"] == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 60}
+    assert source["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UndeliveredQueue", "Arn"]}}
+
+
+def test_the_rule_may_leave_what_it_could_not_deliver_and_no_other_may() -> None:
+    (statement,) = properties("UndeliveredQueuePolicy")["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    # SAM names the rule after the function and the event.
+    rule = {"Fn::GetAtt": ["TokenFunctionNewCredentials", "Arn"]}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": rule}}
+
+
+# Permissions
+
+
+def test_the_label_is_compared_as_the_list_that_it_is() -> None:
+    condition = of_the_role()["KeepTheLedger"]["Condition"]
+    assert condition == {"ForAnyValue:StringLike": {"secretsmanager:VersionStage": "LIVE_*"}}
+
+
+def test_nothing_is_there_for_an_emulator() -> None:
+    text = TEMPLATE.read_text("utf-8")
+    assert "emulator names" not in text
+    assert "assumed-role" not in text
+
+
+def the_function() -> str:
+    """Return the function's ARN as the policies have to write it, since it does not exist before its role."""
+    name, variables = properties("TokenFunction")["FunctionName"]["Fn::Sub"]
+    arn = f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}"
+    return json.dumps({"Fn::Sub": [arn, variables]})
+
+
+def test_the_role_serves_this_function_alone() -> None:
+    statement = of_the_role()["ForThisFunctionAlone"]
+    assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "secretsmanager:*", "*")
+    # Not "…IfExists": whoever has the role without a function has no such key, and "not equals" refuses that too.
+    (((key, arn),),) = (condition.items() for condition in [statement["Condition"]["ArnNotEquals"]])
+    assert key == "lambda:SourceFunctionArn"
+    assert json.dumps(arn) == the_function()
+
+
+def test_the_functions_own_code_touches_no_network() -> None:
+    statement = of_the_role()["NotByTheFunctionItself"]
+    assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "ec2:*", "*")
+    assert json.dumps(statement["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]) == the_function()
+
+
+def test_an_existing_credentials_secret_may_have_a_key_of_its_own() -> None:
+    statement = of_the_role()["UseTheKeyOfTheCredentials"]
+    assert statement["Action"] == "kms:Decrypt"
+    assert statement["Resource"] == {"Ref": "CredentialsKmsKeyArn"}
+    assert "kms:ViaService" in statement["Condition"]["StringEquals"]
+
+
+@pytest.mark.parametrize("who", [{"Fn::GetAtt": ["TokenFunctionRole", "Arn"]}])
+def test_nobody_but_the_job_writes_the_token_or_reads_the_credentials(who: object) -> None:
+    writes = statements(properties("TokenSecretPolicy")["ResourcePolicy"])["NobodyButTheJobWrites"]
+    reads = statements(properties("CredentialsSecretPolicy")["ResourcePolicy"])["NobodyButTheJobReads"]
+    assert writes["Action"] == ["secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"]
+    assert reads["Action"] == "secretsmanager:GetSecretValue"
+    for statement in (writes, reads):
+        assert statement["Effect"] == "Deny"
+        assert statement["Principal"] == {"AWS": "*"}
+        assert statement["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": who}}
+
+
+def test_an_existing_credentials_secret_keeps_its_owners_policy() -> None:
+    assert template()["Resources"]["CredentialsSecretPolicy"]["Condition"] == "CreatesCredentials"
+
+
+def test_nobody_but_the_deployment_updates_the_token_secret_if_it_is_named() -> None:
+    update = statements(properties("TokenSecretPolicy")["ResourcePolicy"])["NobodyButTheDeploymentUpdates"]
+    assert (update["Effect"], update["Action"]) == ("Deny", "secretsmanager:UpdateSecret")
+    assert update["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": {"Ref": "DeploymentRoleArn"}}}
+
+
+def test_every_role_can_have_a_boundary() -> None:
+    boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]}
+    roles = [name for name, each in template()["Resources"].items() if each["Type"] == "AWS::IAM::Role"]
+    assert [properties(name)["PermissionsBoundary"] for name in roles] == [boundary]
+    # SAM makes one more, for the schedule.
+    assert events()["Schedule"]["Properties"]["PermissionsBoundary"] == boundary
+    consumer = template("infra/consumer/template.yaml")["Resources"]["ConsumerFunction"]["Properties"]
+    assert consumer["PermissionsBoundary"] == boundary
+
+
+def test_operators_see_no_secrets_value() -> None:
+    allowed = statements(properties("OperatorPolicy")["PolicyDocument"])
+    actions = set(
+        chain.from_iterable(
+            [each["Action"]] if isinstance(each["Action"], str) else each["Action"] for each in allowed.values()
+        )
+    )
+    assert "lambda:InvokeFunction" in actions
+    assert not {action for action in actions if "*" in action or "Value" in action or action.startswith("iam:")}
+    assert [sid for sid, each in allowed.items() if each["Resource"] == "*"] == ["ReadMetricsAndAlarms"]
+
+
+# Parameters that fail at once instead of later
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CredentialsSecretArn", f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:*"),
+        ("CredentialsSecretArn", f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/cred*-a1b2c3"),
+        ("CredentialsSecretArn", f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/credentials"),
+        ("CredentialsSecretArn", "telenor/credentials"),
+        ("KmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/*"),
+        ("KmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:alias/telenor"),
+        ("CredentialsKmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/*"),
+        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:role/*"),
+        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root,arn:aws:iam::{ACCOUNT}:user/a*"),
+        ("ReaderPrincipals", "*"),
+        ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/*"),
+        ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/*"),
+        ("DeploymentRoleArn", f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me"),
+        ("ScheduleMinutes", "15"),
+        ("GraceSeconds", "1800"),
+    ],
+)
+def test_a_value_that_would_fail_later_is_refused(name: str, value: str) -> None:
+    assert not parameters(template())[name].accepts(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CredentialsSecretArn", SECRET),
+        ("KmsKeyArn", KEY),
+        ("CredentialsKmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/mrk-{'0f' * 16}"),
+        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root,arn:aws:iam::{ACCOUNT}:role/path/a.b@c"),
+        ("PermissionsBoundaryArn", "arn:aws:iam::aws:policy/PowerUserAccess"),
+        ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/path/boundary"),
+        ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/deploy"),
+    ],
+)
+def test_a_whole_arn_is_accepted(name: str, value: str) -> None:
+    assert parameters(template())[name].accepts(value)
+
+
+def test_every_default_is_accepted() -> None:
+    found = parameters(template())
+    assert [parameter.name for parameter in found.values() if not parameter.accepts(parameter.default)] == []
+    assert list(broken_rules(template(), {name: parameter.default for name, parameter in found.items()})) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"SubnetIds": "subnet-0a,subnet-0b"}, "SubnetIds needs SecurityGroupIds"),
+        ({"SecurityGroupIds": "sg-0a"}, "SecurityGroupIds does nothing without SubnetIds"),
+        ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:root"}, "ReaderPrincipals needs KmsKeyArn"),
+        ({"CredentialsKmsKeyArn": KEY}, "CredentialsKmsKeyArn is the key of the secret"),
+        ({"SubnetIds": "subnet-0a", "SecurityGroupIds": "sg-0a"}, None),
+        ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:root", "KmsKeyArn": KEY}, None),
+        ({"CredentialsSecretArn": SECRET, "CredentialsKmsKeyArn": KEY}, None),
+    ],
+)
+def test_what_does_not_go_together_is_refused(values: dict[str, str], sentence: str | None) -> None:
+    defaults = {name: parameter.default for name, parameter in parameters(template()).items()}
+    said = list(broken_rules(template(), defaults | values))
+    assert [line[: len(sentence or "")] for line in said] == ([sentence] if sentence else [])
+
+
+def test_the_log_can_be_kept_as_long_as_cloudwatch_can() -> None:
+    assert template()["Parameters"]["LogRetentionDays"]["AllowedValues"] == RETENTIONS
+
+
+# The stack's beginning and its end
+
+
+@pytest.mark.parametrize("logical_id", ["CredentialsSecret", "TokenFunctionLogGroup"])
+def test_a_first_deployment_that_fails_leaves_nothing_behind(logical_id: str) -> None:
+    assert template()["Resources"][logical_id]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+@pytest.mark.parametrize("logical_id", ["ConsumerPolicy", "OperatorPolicy"])
+def test_a_policy_that_somebody_holds_does_not_stop_the_deletion(logical_id: str) -> None:
+    assert template()["Resources"][logical_id]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+# The example of a consumer
+
+
+def consumer() -> dict[str, Any]:
+    return template("infra/consumer/template.yaml")
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, "Name ConsumerPolicyArn"),
+        ({"KmsKeyArn": KEY}, None),
+        ({"ConsumerPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/read"}, None),
+    ],
+)
+def test_a_consumer_in_another_account_needs_the_key_instead_of_the_policy(
+    values: dict[str, str], sentence: str | None
+) -> None:
+    defaults = {name: parameter.default for name, parameter in parameters(consumer()).items()}
+    said = list(broken_rules(consumer(), defaults | values))
+    assert [line[: len(sentence or "")] for line in said] == ([sentence] if sentence else [])
+
+
+def test_a_consumer_in_another_account_may_read_this_secret_and_use_this_key() -> None:
+    policies = consumer()["Resources"]["ConsumerFunction"]["Properties"]["Policies"]
+    in_this_account, elsewhere = chain.from_iterable(map(branches, policies))
+    assert in_this_account == {"Ref": "ConsumerPolicyArn"}
+    read, decrypt = elsewhere["Statement"]
+    assert read["Resource"] == {"Ref": "TokenSecretArn"}
+    assert decrypt["Action"] == "kms:Decrypt"
+    assert decrypt["Resource"] == {"Ref": "KmsKeyArn"}
+
+
+def test_a_consumer_hears_of_a_new_token_and_of_no_other_label() -> None:
+    event = json.loads(LABEL_UPDATED)
+    rule = consumer()["Resources"]["ConsumerFunction"]["Properties"]["Events"]["NewToken"]["Properties"]
+    assert rule["Pattern"]["resources"] == [{"Ref": "TokenSecretArn"}]
+    pattern = rule["Pattern"] | {"resources": event["resources"]}
+    assert matches(pattern, event)
+    assert not matches(pattern, event | {"detail": event["detail"] | {"labelUpdated": "LIVE_x"}})

@@ -1,0 +1,127 @@
+"""The SDK's own client on a model: its calls, retries, quota, events and errors, and no network below them.
+
+The model answers each *attempt* of a call, so that what the job sees is what botocore makes of three of them. Requests
+and answers are not written as HTTP and read again, which would take most of the simulation's time; `make demo` and the
+tests of the adapter do that.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import boto3
+from botocore.endpoint import Endpoint
+from botocore.exceptions import HTTPClientError
+from botocore.retries.standard import RetryHandler
+
+from handler.secrets_manager import create_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+    # Operation, parameters and the number of the attempt; returns status and document, or raises HTTPClientError.
+    Answer = Callable[[str, dict[str, Any], int], tuple[int, dict[str, Any]]]
+    Sleep = Callable[[float], None]
+
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "simulated",
+    "AWS_SECRET_ACCESS_KEY": "simulated",
+    "AWS_REGION": "eu-north-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is sent anew with each attempt."""
+
+    parameters: dict[str, Any]
+
+    def reset_stream(self) -> None:
+        """Do nothing: there is none."""
+
+
+@dataclass(frozen=True)
+class _Response:
+    """What the SDK looks at beside the document."""
+
+    status_code: int
+    headers: dict[str, str] = field(default_factory=dict)
+    content: bytes = b""
+
+
+class _ModelEndpoint(Endpoint):
+    """Sends attempts to whatever answers."""
+
+    answer: Answer
+
+    def create_request(self, params: Any, operation_model: object = None) -> Any:
+        del operation_model
+        return _Request(params["parameters"])
+
+    def _do_get_response(
+        self, request: _Request, operation_model: Any, context: dict[str, Any]
+    ) -> tuple[tuple[_Response, dict[str, Any]] | None, HTTPClientError | None]:
+        try:
+            status, document = self.answer(operation_model.name, request.parameters, context["retries"]["attempt"])
+        except HTTPClientError as error:
+            return None, error
+        return (_Response(status), document | {"ResponseMetadata": {"HTTPStatusCode": status}}), None
+
+
+class _Client:
+    """One client, as the handler makes it, with an endpoint of its own."""
+
+    def __init__(self) -> None:
+        self.sleep: Sleep
+        with patch.dict(os.environ, _ENVIRONMENT, clear=True), patch.object(boto3, "DEFAULT_SESSION", None):
+            self.client = create_client()
+        inside: Any = self.client
+        real, events = inside._endpoint, inside.meta.events  # noqa: SLF001  the outer edge
+        self.endpoint = _ModelEndpoint(real.host, real._endpoint_prefix, events)  # noqa: SLF001
+        inside._endpoint = self.endpoint  # noqa: SLF001
+        inside._ruleset_resolver = None  # noqa: SLF001
+        inside._convert_to_request_dict = self._request  # noqa: SLF001
+        handlers = events._emitter._handlers.prefix_search("needs-retry.secrets-manager")  # noqa: SLF001
+        owners = [getattr(handler, "__self__", None) for handler in handlers]
+        self._retries: Any
+        (self._retries,) = (owner for owner in owners if isinstance(owner, RetryHandler))
+        self._backoff = self._retries._retry_policy._retry_backoff  # noqa: SLF001
+        self._retries._retry_policy._retry_backoff = self  # noqa: SLF001
+
+    def renew(self) -> None:
+        """Fill up what the client may still retry, which its last user may have used up."""
+        quota = self._retries._retry_quota._quota  # noqa: SLF001
+        quota.release(quota.INITIAL_CAPACITY)
+
+    def delay_amount(self, context: object) -> float:
+        """Wait between two attempts, as long as the SDK would, on the simulated clock."""
+        self.sleep(self._backoff.delay_amount(context))
+        return 0
+
+    @staticmethod
+    def _request(api_params: dict[str, Any], context: dict[str, Any], **_: object) -> dict[str, Any]:
+        return {"parameters": api_params, "context": context, "headers": {}, "body": b"", "url_path": "/"}
+
+
+# To make one takes as long as a hundred calls. Whoever has one has it alone, while other runs are at work too.
+_idle: list[_Client] = []
+
+
+@contextmanager
+def client(answer: Answer, sleep: Sleep) -> Iterator[SecretsManagerClient]:
+    """Lend a client whose attempts are answered by `answer`, and which waits between them by `sleep`."""
+    lent = _idle.pop() if _idle else _Client()
+    lent.endpoint.answer, lent.sleep = answer, sleep
+    lent.renew()
+    try:
+        yield lent.client
+    finally:
+        _idle.append(lent)
