@@ -352,7 +352,10 @@ def test_without_rich_a_sentence_says_what_to_do_and_json_works(world: World) ->
     assert 'pip install "telenor-token[cli]"' in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert json.loads(outside(world, "--local", "status", "--json", code=_WITHOUT_RICH).stdout)["state"] == "no-value"
-    assert json.loads(outside(world, "--local", "doctor", "--json", "--yes", code=_WITHOUT_RICH).stdout)["tokens_left"] == 0
+    assert (
+        json.loads(outside(world, "--local", "doctor", "--json", "--yes", code=_WITHOUT_RICH).stdout)["tokens_left"]
+        == 0
+    )
     assert outside(world, "--local", "renew", code=_WITHOUT_RICH).returncode == 0
 
 
