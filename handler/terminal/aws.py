@@ -162,7 +162,8 @@ def _refusal(error: ClientError, what: str, region: str | None) -> RotationError
             action = f"{action}, for want of kms:Decrypt on its key,"
         return NotAllowedError(
             f"{who[1] if who else 'this identity'} has no permission for {which[1] if which else action} on {what}"
-            f"{_in(region)}: take an identity that has it, such as one with the stack's OperatorPolicyArn"
+            f"{_in(region)}: take an identity that has it, such as one with the stack's OperatorPolicyArn, or the region "
+            "that it is for"
         )
     if code == "ResourceNotFoundException" or (code == "ValidationError" and "not exist" in message):
         return InvalidInputError(
