@@ -54,6 +54,7 @@ def typed(story: Story, keys: dict[str, str], *arguments: str) -> Session:
     story.console.print(
         f"$ python -m handler {session.command} → {session.status}\n{session.out}{session.err}".rstrip(),
         markup=False,
+        emoji=False,
         soft_wrap=True,
     )
     return session
