@@ -23,7 +23,7 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
   "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test examples prove bench lint docs format build deploy redeploy outputs smoke validate alarms e2e lock clean build-TokenFunction
+.PHONY: help demo sandbox test examples prove chaos bench lint docs format build deploy redeploy outputs smoke validate alarms e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,10 +53,11 @@ prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years
 alarms: $(VENV)/.installed ## Try the page in every trouble and through healthy months, and print its margins
 	@$(PY) -m tests.infra.alarms.page
 
-lint: $(VENV)/.installed ## Check style and types: ruff, ruff format, mypy --strict
+lint: $(VENV)/.installed ## Check style, types and who imports whom: ruff, ruff format, mypy --strict, import-linter
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-logo
 
 docs: $(VENV)/.installed ## Check links, anchors and names in the documents
 	@$(PY) -m infra.docs
@@ -91,6 +92,9 @@ e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.install
 	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
 	  --aws .venv-awscli/bin/aws
 
+chaos: $(VENV)/.installed ## Run the job under faults of every kind at once, and judge what both servers saw (SECONDS=60)
+	@$(PY) -m infra.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
 bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
 	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
 
@@ -111,7 +115,7 @@ lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt an
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules .aws-sam build mutants .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Each stamp is as new as its requirements, so that a second run installs nothing.
 $(VENV)/.installed: requirements-dev.txt

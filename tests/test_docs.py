@@ -1,8 +1,7 @@
-"""The documents lead somewhere, and the runbook explains every sentence that the job can say."""
+"""The documents lead somewhere, and the runbook has a row for every code that the job can log."""
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import pytest
 from markdown_it.token import Token
 
 from infra import docs
-from tests.sentences import UNKNOWN, Module, all_advice, all_sentences
+from tests.error_codes import Module, UnreadableCodeError, all_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from tests.conftest import World
 
 RUNBOOK = docs.ROOT / "docs" / "runbook.md"
-SAID = "What the job says"
 
 
 def document(text: str, name: str = "docs/made-up.md") -> docs.Document:
@@ -83,90 +81,65 @@ def test_a_command_ends_where_its_line_does_not_go_on() -> None:
     assert [(command.line, command.text) for command in commands] == [(2, "one \\\n  two"), (5, "three")]
 
 
-# The job's sentences
+# The job's codes
 
 
-def beginning(sentence: str) -> str:
-    """Return what a sentence says before it says what to do or what the cause was."""
-    return sentence.partition(": ")[0]
-
-
-@functools.cache
-def beginnings() -> frozenset[str]:
-    """Return how each sentence begins; that of an advice with the code that it is for."""
-    return frozenset(beginning(sentence) for sentence in all_sentences() | all_advice())
-
-
-def explained(runbook: docs.Document) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield the rows of the tables under the heading: what stands in code in the first cell, and the other cells."""
-    heading, row = "", list[Token]()
+def rows(runbook: docs.Document) -> Iterator[tuple[str, list[str]]]:
+    """Yield the rows of the tables of codes: the code, and the other cells."""
+    is_of_codes, row = False, list[Token]()
     for before, token in zip(runbook.tokens, runbook.tokens[1:], strict=False):
-        if before.type == "heading_open" and before.tag == "h2":
-            heading = token.content
-        elif before.type == "tr_open":
+        if before.type == "tr_open":
             row = []
+        elif before.type == "th_open":
+            row.append(token)
+            is_of_codes = row[0].content == "error_code"
         elif before.type == "td_open":
             row.append(token)
-        elif before.type == "tr_close" and row and heading == SAID:
-            quoted = [child.content for child in row[0].children or () if child.type == "code_inline"]
-            yield quoted, [cell.content for cell in row[1:]]
-            row = []
+        elif before.type == "tr_close" and row and is_of_codes and row[0].content != "error_code":
+            (code,) = (child.content for child in row[0].children or () if child.type == "code_inline")
+            yield code, [cell.content for cell in row[1:]]
 
 
-def missing(runbook: docs.Document) -> frozenset[str]:
-    """Return the sentences that no row begins with."""
-    return beginnings() - {quote for quotes, _ in explained(runbook) for quote in quotes}
-
-
-def test_every_sentence_of_the_job_is_explained_in_the_runbook() -> None:
-    assert missing(docs.read(RUNBOOK)) == set()
-
-
-def test_the_runbook_explains_nothing_that_the_job_does_not_say() -> None:
-    quotes = {quote for quotes, _ in explained(docs.read(RUNBOOK)) for quote in quotes}
-    assert quotes - beginnings() == set()
+def test_the_runbook_has_one_row_for_each_code_of_the_job_and_none_besides() -> None:
+    assert sorted(code for code, _ in rows(docs.read(RUNBOOK))) == sorted(all_codes())
 
 
 def test_each_row_says_what_it_means_and_what_to_do() -> None:
-    rows = list(explained(docs.read(RUNBOOK)))
-    assert all(quotes and len(cells) == 2 and all(cells) for quotes, cells in rows)
+    assert [code for code, cells in rows(docs.read(RUNBOOK)) if len(cells) != 2 or not all(cells)] == []
 
 
-def test_a_sentence_is_missed_when_only_its_row_is_gone() -> None:
-    """The rest of the runbook, however often it mentions the words, does not stand in for the row."""
-    explanations = "## " + SAID + RUNBOOK.read_text("utf-8").partition(f"\n## {SAID}")[2].partition("\n## ")[0]
-    assert missing(document(explanations)) == set()
-    for sentence in beginnings():
-        without, times = re.subn(rf"(?m)^(\|[^|]*)`{re.escape(sentence)}`", rf"\1{sentence}", explanations)
-        assert times == 1, sentence
-        assert missing(document(f"{without}\n\n`{sentence}`\n\n## Later\n\n|a|\n|-|\n|`{sentence}`|\n")) == {sentence}
+def test_a_code_that_stands_anywhere_but_in_its_row_has_none() -> None:
+    text = "| error_code | means | do |\n|-|-|-|\n| `one` | `two` | x |\n\n`three`\n\n| other |\n|-|\n| `four` |\n"
+    assert list(rows(document(text))) == [("one", ["`two`", "x"])]
 
 
-def test_a_new_sentence_is_found_in_whatever_way_it_is_said() -> None:
+def test_codes_are_kebab_case() -> None:
+    assert [code for code in all_codes() if not re.fullmatch(r"[a-z]+(-[a-z]+)*", code)] == []
+
+
+def test_a_new_code_is_found_in_whatever_way_it_is_given() -> None:
     source = """
-LIMIT = 3
-def helper(what, log):
-    def inner():
-        log.warning(f"{what} was {value()} of {LIMIT}: wait")
-    return inner
-def run(flag, log):
-    where, _ = "here" if flag else "there", 1
-    helper("the one", log)
-    helper("the other", log)
-    msg = f"nothing {where}"
-    for name in ("a", "b"):
-        log.info("not a warning")
-        raise SomeError(f"no {name}") from None
-    raise SomeError(msg)
+ONE = "one"
+class SomeError(Exception):
+    default_code: ClassVar[str] = "two"
+class OtherError(Exception):
+    default_code = "three"
+TABLE = (Meaning("four", "advice"), Meaning(ONE, "advice"))
+REQUEST = Request("what", "five", "GET")
+def act(run, log, error, flag):
+    run.warn("six", "a sentence")
+    run.complain("seven", "another")
+    log.warning("a third", extra={"error_code": "eight", "code": "no code"})
+    run.warn(error.error_code, "passed on", cause=error.error_code)
+    raise SomeError("a sentence", error_code="nine" if flag else error.error_code)
 """
-    assert Module.parse(source).sentences() == {
-        f"the one was {UNKNOWN} of 3: wait",
-        f"the other was {UNKNOWN} of 3: wait",
-        "nothing here",
-        "nothing there",
-        "no a",
-        "no b",
-    }
+    assert Module.parse(source).codes() == set("one two three four five six seven eight nine".split())
+
+
+@pytest.mark.parametrize("code", ["f'{error}-code'", "CODES[error]", "code_of(error)", "somewhere"])
+def test_a_code_that_cannot_be_read_is_not_passed_over(code: str) -> None:
+    with pytest.raises(UnreadableCodeError):
+        Module.parse(f"run.warn({code}, 'a sentence')").codes()
 
 
 @pytest.mark.parametrize(

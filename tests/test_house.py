@@ -1,4 +1,4 @@
-"""Which module may know which: the design's house, kept by looking at the imports."""
+"""What is written where in the house. Who imports whom is import-linter's: see pyproject.toml and make lint."""
 
 from __future__ import annotations
 
@@ -6,99 +6,46 @@ import ast
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-HANDLER = Path(__file__).parent.parent / "handler"
-
-ALLOWED = {
-    "__init__": set[str](),
-    "errors": set[str](),
-    "model": set[str](),
-    "decisions": {"model"},
-    "config": {"errors", "model"},
-    "secrets_manager": {"errors", "model"},
-    "telenor": {"errors", "model"},
-    "rotation": {"decisions", "errors", "model"},
-    "app": {"config", "errors", "model", "rotation", "secrets_manager", "telenor"},
-    "__main__": {"terminal.cli"},
-    "terminal.__init__": set[str](),
-    "terminal.arguments": set[str](),
-    "terminal.status": {"decisions", "model"},
-    "terminal.diagnosis": {"decisions", "terminal.status"},
-    "terminal.doctor": {"decisions", "errors", "terminal.diagnosis"},
-    "terminal.screen": {"terminal.diagnosis", "terminal.status"},
-    "terminal.cli": {
-        *("app", "config", "errors", "model", "rotation", "secrets_manager", "telenor"),
-        *(f"terminal.{name}" for name in ("arguments", "diagnosis", "doctor", "screen", "status")),
-    },
-}
-
-OUTSIDE = {
-    "boto3": {"secrets_manager"},
-    "botocore": {"secrets_manager"},
-    "requests": {"telenor"},
-    "tenacity": {"telenor"},
-    "aws_lambda_powertools": {"app"},
-    "rich": {"terminal.screen"},
-}
-
-
-class Imports(ast.NodeVisitor):
-    """Collects what a module imports when it runs; types do not count."""
-
-    def __init__(self, path: Path) -> None:
-        self.names: set[str] = set()
-        self.visit(ast.parse(path.read_text(encoding="utf-8")))
-
-    def visit_If(self, node: ast.If) -> None:
-        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-            self.generic_visit(node)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        self.names |= {alias.name for alias in node.names}
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        self.names |= {f"{node.module}.{alias.name}" for alias in node.names}
-
-
-def room(path: Path) -> str:
-    """Return the name of a module as its place in the house."""
-    return ".".join(path.relative_to(HANDLER).with_suffix("").parts)
-
-
-def own(name: str) -> str:
-    """Return the room that an import of this package leads to."""
-    parts = name.split(".")[1:]
-    return ".".join(parts[:2]) if parts[0] == "terminal" else parts[0]
-
-
-@pytest.mark.parametrize("path", sorted(HANDLER.rglob("*.py")), ids=room)
-def test_imports_run_one_way(path: Path) -> None:
-    module, names = room(path), Imports(path).names
-    assert {own(name) for name in names if name.startswith("handler.")} <= ALLOWED[module]
-    for package, rooms in OUTSIDE.items():
-        if module not in rooms:
-            assert not [name for name in names if name.split(".")[0] == package]
+from tests.error_codes import HANDLER, Module, modules
 
 
 @pytest.mark.parametrize(
     ("word", "rooms"),
     [
-        ("AWSCURRENT", {"secrets_manager"}),
-        ("LIVE_", {"secrets_manager"}),
+        ("'AWSCURRENT'", {"ledger"}),
+        ("'LIVE_", {"ledger"}),
         ("/oauth/", {"telenor"}),
-        ("HTTPStatus", {"secrets_manager", "telenor"}),
+        ("HTTPStatus", {"answers", "secrets_manager", "telenor", "transport"}),
     ],
 )
 def test_a_line_is_in_its_room(word: str, rooms: set[str]) -> None:
-    found = set()
-    for path in HANDLER.rglob("*.py"):
-        code = ast.unparse(ast.parse(path.read_text(encoding="utf-8")))
-        if word in code:
-            found.add(room(path))
+    found = {path.stem for path in HANDLER.glob("*.py") if word in ast.unparse(ast.parse(path.read_text("utf-8")))}
     assert found == rooms
+
+
+def test_every_warning_and_every_error_that_is_logged_has_a_code() -> None:
+    assert [place for module in modules("**/*.py") for place in module.uncoded()] == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "log.warning('x')",
+        "self._log.error('x', extra={'cause': 'y'})",
+        "app.logger.exception('x')",
+        "run.log.critical('x', extra=fields)",
+    ],
+)
+def test_a_line_without_a_code_is_found(call: str) -> None:
+    assert Module.parse(call, "here").uncoded() == ["here:1"]
+
+
+@pytest.mark.parametrize("call", ["log.info('x')", "log.error('x', extra={'error_code': 'y'})", "retry.exception()"])
+def test_a_line_that_needs_no_more_code_is_left_alone(call: str) -> None:
+    assert Module.parse(call).uncoded() == []
 
 
 @pytest.mark.parametrize(

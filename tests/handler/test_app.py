@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -174,6 +175,13 @@ def test_one_client_serves_a_warm_process(world: World) -> None:
     client = app._client.cache_info()  # noqa: SLF001  whether it was made twice shows nowhere else
     world.run()
     assert app._client.cache_info().misses == client.misses  # noqa: SLF001
+
+
+def test_the_machines_clock_tells_utc() -> None:
+    before = datetime.now(UTC)
+    clock = app.SystemClock()
+    clock.sleep(0)
+    assert before <= clock.now() <= datetime.now(UTC)
 
 
 def test_a_run_keeps_back_the_time_to_store_what_it_gets(world: World) -> None:

@@ -70,6 +70,20 @@ def test_without_a_grace_the_previous_token_dies_in_the_run_that_replaces_it(
     assert world.is_current_live()
 
 
+def test_without_a_grace_a_token_that_was_published_again_keeps_its_life(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The superseded version holds the very token that this run has published with its longer life."""
+    monkeypatch.setenv("GRACE_SECONDS", "0")
+    world.run()
+    world.telenor.knobs(issue="same-extended")
+    world.clock.advance(minutes=30)
+    result = world.run("rotate-now")
+    assert (result["revoked"], result["pending_revocations"]) == ([], 0)
+    assert world.tracked() == {result["version_id"]}
+    assert world.is_current_live()
+
+
 def test_an_expired_token_is_forgotten_without_a_logout(world: World) -> None:
     world.supersede()
     world.clock.advance(hours=1)
