@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 SECONDS ?= 60
+CLIENT ?=
+STACK ?= telenor-token$(if $(CLIENT),-$(CLIENT))
 YEARS ?= 3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -69,16 +71,16 @@ build: $(SAM) ## Build the artifact that is deployed, with its size
 	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction
 
 deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (CLIENT=name for one of several, STACK=name)
-	@$(PY) -m infra.deploy deploy --sam $(SAM) $(if $(CLIENT),--client $(CLIENT)) $(if $(STACK),--stack $(STACK))
+	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT))
 
 redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has (STACK=name)
-	@$(PY) -m infra.deploy redeploy --sam $(SAM) $(if $(STACK),--stack $(STACK))
+	@$(PY) -m infra.deploy redeploy --sam $(SAM) --stack $(STACK)
 
 outputs: $(VENV)/.installed ## Print what a stack puts out, as export lines (STACK=name)
-	@$(PY) -m infra.deploy outputs $(if $(STACK),--stack $(STACK))
+	@$(PY) -m infra.deploy outputs --stack $(STACK)
 
 smoke: $(VENV)/.installed ## Check on a deployed stack what only a real account shows (STACK=name)
-	@$(PY) -m infra.smoke $(if $(STACK),--stack $(STACK))
+	@$(PY) -m infra.smoke --stack $(STACK)
 
 validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
 	@.venv-sam/bin/sam validate --lint --region eu-north-1

@@ -195,8 +195,7 @@ _PASSING_STATUSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What was read from an answer: its meaning, and the dialect and code that say so, if any does.
 
     `said` is a code of the table or a number, so that it may be shown.
@@ -207,29 +206,17 @@ class Reading:
     said: str | None = None
 
 
-class Row(NamedTuple):
-    """One meaning as a document or a terminal shows it: the codes by dialect, in words."""
-
-    code: str
-    advice: str
-    passes: bool
-    reference: str
-    gateway: str
-    apigee: str
-    oauth: str
-
-
-def rows() -> Iterator[Row]:
-    """Yield the table, for whoever wants to print it."""
+def rows() -> Iterator[tuple[Meaning, dict[Dialect, str]]]:
+    """Yield each meaning with its codes by dialect in words, for a document or a terminal."""
     for meaning in MEANINGS:
-        yield Row(
-            meaning.code,
-            meaning.advice,
-            meaning.passes,
-            reference=", ".join(f"{status} code {code}" for status, code in meaning.reference),
-            gateway=", ".join(map(str, meaning.gateway)),
-            apigee=", ".join(meaning.apigee),
-            oauth=", ".join(meaning.oauth),
+        yield (
+            meaning,
+            {
+                Dialect.REFERENCE: ", ".join(f"{status} code {code}" for status, code in meaning.reference),
+                Dialect.GATEWAY: ", ".join(map(str, meaning.gateway)),
+                Dialect.APIGEE: ", ".join(meaning.apigee),
+                Dialect.OAUTH: ", ".join(meaning.oauth),
+            },
         )
 
 
@@ -253,7 +240,8 @@ def _by_status(status: int) -> Meaning:
     return _OUT if is_passing(status) else _UNKNOWN
 
 
-# How a code is found: it may stand in JSON at any depth, in XML, in a form, in a sentence, or in a header
+# How a code is found: it may stand in JSON at any depth, in XML, in a form, in a sentence, or in a header. The
+# expressions are compiled when they are first used: most runs need none, and each takes a millisecond of a start.
 
 # A name of Apigee's, wherever it stands: nothing else looks like it.
 _APIGEE_NAME = re.compile(
@@ -261,8 +249,8 @@ _APIGEE_NAME = re.compile(
 )
 
 # "code", "errorCode", "error_code", "ErrorCode" or "Error code" with a number or a word, and "error" with a word.
-_NUMBER = re.compile(r"""\b(?:error[\s_-]?)?code\b[\s"'\\:=>#]{1,8}([0-9]{1,7})\b""", re.IGNORECASE)
-_WORD = re.compile(r"""\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,8}([a-z]+(?:_[a-z]+)+)\b""", re.IGNORECASE)
+_NUMBER = r"""(?i)\b(?:error[\s_-]?)?code\b[\s"'\\:=>#]{1,8}([0-9]{1,7})\b"""
+_WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,8}([a-z]+(?:_[a-z]+)+)\b"""
 
 _APIGEE = {name: meaning for meaning in MEANINGS for name in meaning.apigee}
 _GATEWAY = {number: meaning for meaning in MEANINGS for number in meaning.gateway}
@@ -273,17 +261,17 @@ _OAUTH = {word: meaning for meaning in MEANINGS for word in meaning.oauth}
 def _found(answer: Answer) -> Iterator[tuple[Dialect, str | None, Meaning | None]]:
     """Yield what is said in each dialect, the most particular first; the meaning is None where the table has none."""
     header = answer.headers.get("WWW-Authenticate", "")
-    names = _APIGEE_NAME.findall(f"{answer.text}\n{header}")
+    names = re.findall(_APIGEE_NAME, f"{answer.text}\n{header}")
     for name in sorted(names, key=lambda name: name not in _APIGEE):
         yield (Dialect.APIGEE, name, _APIGEE[name]) if name in _APIGEE else (Dialect.APIGEE, None, None)
-    numbers = [int(digits) for digits in _NUMBER.findall(answer.text)]
+    numbers = [int(digits) for digits in re.findall(_NUMBER, answer.text)]
     for number in numbers:
         if number in _GATEWAY or _is_gateways(number, answer.status):
             yield Dialect.GATEWAY, str(number), _GATEWAY.get(number)
     for number in numbers:
         if meaning := _REFERENCE.get((answer.status, number)):
             yield Dialect.REFERENCE, str(number), meaning
-    for key, word in _WORD.findall(f"{answer.text}\n{_bearer_error(header)}"):
+    for key, word in re.findall(_WORD, f"{answer.text}\n{_bearer_error(header)}"):
         if meaning := _OAUTH.get(word):
             # Apigee's other shape: {"ErrorCode": "invalid_client", "Error": "…"}.
             yield (Dialect.APIGEE if key == "ErrorCode" else Dialect.OAUTH), word, meaning

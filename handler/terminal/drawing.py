@@ -266,7 +266,7 @@ def _current(status: Status) -> list[RenderableType]:
     ]
     marks = [
         Mark("published", current.published_at),
-        Mark("renews", status.renews_at),
+        Mark("renewed by", status.renews_at),
         Mark("grace", full_grace_until),
         Mark("expires", expires_at),
     ]

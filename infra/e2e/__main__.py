@@ -36,8 +36,9 @@ DIFFERENT = {
     "a minute of the schedule": f"passes in {SECONDS_A_MINUTE:.0f} s",
     "customer-managed keys and subnets": "accepted and not enforced; the conditions are checked in the template",
     "permissions boundaries": "its CloudFormation drops them; that every role has one is checked in the template",
+    "alarms on arithmetic": "kept and not evaluated; tests/infra/alarms evaluates what the template says",
     "another account": "there is one here; what a reader or a consumer elsewhere needs is checked in the template",
-    "CloudFormation changing a secret that its policy denies to read": "not enforced; no read is documented for it",
+    "CloudFormation changing a secret that its policy denies to read": "not enforced; unproven without an account",
 }
 
 STEPS = (

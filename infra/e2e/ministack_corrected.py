@@ -51,6 +51,23 @@ def know_resource_policies() -> None:
     }
 
 
+def know_alarms_on_arithmetic() -> None:
+    """AWS::CloudWatch::Alarm with Metrics: its CloudFormation refuses it. It is kept as it is, and not evaluated."""
+    record = provisioners._cw_metric_alarm_record  # noqa: SLF001
+    evaluate = cloudwatch._evaluate_alarm  # noqa: SLF001
+
+    def with_metrics(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+        if "Metrics" not in properties:
+            alarm: dict[str, Any] = record(name, properties)
+            return alarm
+        named = {"MetricName": "-", "Namespace": "-"} | {key: properties[key] for key in properties if key != "Metrics"}
+        alarm = {key: value for key, value in record(name, named).items() if key not in {"MetricName", "Namespace"}}
+        return alarm | {"Metrics": properties["Metrics"]}
+
+    provisioners._cw_metric_alarm_record = with_metrics  # noqa: SLF001
+    cloudwatch._evaluate_alarm = lambda alarm: None if "Metrics" in alarm else evaluate(alarm)  # noqa: SLF001
+
+
 def keep_policies_that_are_held() -> None:
     """AWS, "DeletePolicy": one that is attached cannot be deleted. The API here knows that, CloudFormation does not."""
     original = provisioners._RESOURCE_HANDLERS["AWS::IAM::ManagedPolicy"]["delete"]  # noqa: SLF001
@@ -226,6 +243,7 @@ def end_with_the_parent() -> None:
 if __name__ == "__main__":
     end_with_the_parent()
     know_resource_policies()
+    know_alarms_on_arithmetic()
     keep_policies_that_are_held()
     know_the_condition_keys()
     name_log_groups_with_what_is_in_them()

@@ -25,7 +25,7 @@ from infra.local import deployment, terms
 from infra.local.consumers import Consumers
 from infra.local.execution_environments import ExecutionEnvironments
 from infra.local.faults import PLAN, Faults
-from infra.local.picture import PAGE, Axis, figures, picture, save_svg, verdict
+from infra.local.picture import PAGE, Axis, figures, findings_table, picture, save_svg
 from infra.local.secrets_manager import LocalSecretsManager
 from infra.local.stage import Stage, space_of
 from infra.local.story import Story
@@ -116,7 +116,7 @@ def _demo(arguments: argparse.Namespace, log: IO[bytes]) -> int:
             calls=aws.calls("rotation"),
             is_log_clean=witness.is_clean(text) and DEMO_CLIENT_SECRET not in text,
         )
-    last = verdict(account) if is_whole else Text("Interrupted, so that there is no verdict.", style="bold")
+    last = findings_table(account) if is_whole else Text("Interrupted, so that there is no verdict.", style="bold")
     below: list[RenderableType] = ["", figures(account), "", last]
     if console.is_terminal:
         console.print(picture(account.view, account.counts, account.strikes, axis, space_of(console)))

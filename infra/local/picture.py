@@ -178,7 +178,7 @@ def figures(account: Account) -> Table:
     return table
 
 
-def verdict(account: Account) -> Group:
+def findings_table(account: Account) -> Group:
     """Draw what the figures say of each promise."""
     table = _grid(20, None)
     for claim, holds in findings(account):

@@ -19,9 +19,11 @@ from infra.local.telenor_sandbox import Meaning
 from tests.conftest import CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
+    from handler.model import Token
     from infra.local.telenor_sandbox import TelenorSandbox
     from tests.conftest import FakeClock
 
+CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
 DIALECTS = ("reference", "gateway", "apigee", "rfc6749")
 DEAD = {Meaning.TOKEN_INVALID, Meaning.TOKEN_EXPIRED}
 CLIENT_REFUSED = {Meaning.CLIENT_ID, Meaning.CREDENTIALS, Meaning.CLIENT_DATA}
@@ -39,6 +41,10 @@ def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, dialect: str, mean
             return False
         finally:
             telenor.clear_faults()
+
+
+def token_for(credentials: Credentials, job: Telenor, clock: FakeClock) -> Token:
+    return job.request_token(credentials, None, clock.now() + timedelta(minutes=2), on_unusable=pytest.fail)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -76,9 +82,7 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
     for meaning in Meaning:
         telenor.fault(operation="token", meaning=meaning)
         with Telenor(telenor.url, clock, app.logger) as job, pytest.raises(TelenorError) as error:
-            job.request_token(
-                Credentials(CLIENT_ID, CLIENT_SECRET), None, clock.now() + timedelta(minutes=2), on_unusable=pytest.fail
-            )
+            token_for(CREDENTIALS, job, clock)
         if isinstance(error.value, ClientRefusedError):
             refused.add(meaning)
         telenor.clear_faults()
@@ -88,9 +92,7 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
 def test_apigees_other_shape_refuses_the_client_too(telenor: TelenorSandbox, clock: FakeClock) -> None:
     telenor.knobs(dialect="apigee", apigee_shape="ErrorCode")
     with Telenor(telenor.url, clock, app.logger) as job, pytest.raises(ClientRefusedError):
-        job.request_token(
-            Credentials(CLIENT_ID, "wrong"), None, clock.now() + timedelta(minutes=2), on_unusable=pytest.fail
-        )
+        token_for(Credentials(CLIENT_ID, "wrong"), job, clock)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -100,12 +102,7 @@ def test_a_spike_is_outlasted_and_a_quota_is_not_asked_again(
     def ask() -> int:
         with Telenor(telenor.url, clock, app.logger) as job:
             try:
-                job.request_token(
-                    Credentials(CLIENT_ID, CLIENT_SECRET),
-                    None,
-                    clock.now() + timedelta(minutes=2),
-                    on_unusable=pytest.fail,
-                )
+                token_for(CREDENTIALS, job, clock)
             except TelenorError:
                 return -job.token_attempts
             return job.token_attempts

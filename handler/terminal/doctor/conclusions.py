@@ -420,9 +420,6 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
         "a new token leaves the old one alive": _is_open(found) and lives is None,
         "logout leaves other tokens alone": _is_open(found) and lives is not False and others is None,
         "the same token gets a longer life": asked.is_new is False and asked.prolongs is None,
-        f"a token lives for {duration(asked.life or timedelta(0))} at least": (
-            asked.life is not None and not asked.is_life_told
-        ),
         "the clock of the machine that runs the job is better than this one's": (
             ahead is not None and abs(ahead) > _CLOCK_TOLERANCE
         ),

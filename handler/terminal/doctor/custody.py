@@ -21,7 +21,9 @@ class Custody:
 
     def holds(self, access_token: str) -> bool:
         """Tell whether a token is published, or waits in the ledger, now. Raises SecretsManagerError."""
-        values = [self.current(), *(self.value(entry.version_id) for entry in self.ledger().superseded)]
+        tracked = [self.value(entry.version_id) for entry in self.ledger().superseded]
+        # Last, so that nothing lies between this look and the logout.
+        values = [*tracked, self.current()]
         return any(value is not None and value.holds(access_token) for value in values)
 
     def ledger(self) -> Ledger:

@@ -8,17 +8,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from handler.model import Entry, Ledger, Policy
-from handler.terminal.screen import draw_status
+from handler.ledger import Entry, Ledger
+from handler.model import Policy
+from handler.terminal.drawing import draw_status
 from handler.terminal.status import status_of
 
 T0 = datetime(2026, 11, 23, 22, tzinfo=UTC)
-POLICY = Policy(timedelta(seconds=600), 0.5, timedelta(minutes=5))
+POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
 
 
 def entry(name: str, minutes: float) -> Entry:
     published_at = T0 + timedelta(minutes=minutes)
-    return Entry(f"{name}-0000-0000", published_at, published_at + timedelta(minutes=60), (f"label of {name}",))
+    return Entry(f"{name}-0000-0000", published_at, published_at + timedelta(minutes=60), (f"label of {name}",), published_at)
 
 
 LEDGER = Ledger(entry("9d1c4b02", 0), (entry("3fa85f64", -30), entry("77e0c1d2", 1)))
@@ -26,17 +27,18 @@ LEDGER = Ledger(entry("9d1c4b02", 0), (entry("3fa85f64", -30), entry("77e0c1d2",
 PICTURE = """\
 telenor/token                                            2026-11-23 22:06:00 UTC
 
-fresh: renews in 24 min, with the first run from then on
+fresh: renewed within 15 min, by 22:21:00
 
 current 9d1c4b02: expires in 54 min
   ███████──────────────────────────────────────────────────────────░░░░░░░░░░░░░
-  ╵ published 22:00:00                   ╵ renews 22:30:00    expires 23:00:00 ╵
-         ▲ now 22:06:00                             grace 22:50:00 ╵
+  ╵ published 22:00:00       ╵ renewed by 22:21:00  grace 22:50:00 ╵
+         ▲ now 22:06:00                                       expires 23:00:00 ╵
   █ lived  ─ left  ░ left, but less than a reader's grace of 10 min
 
 superseded
   3fa85f64  █████████░░░░░░░  in its grace, revoked in 4 min
-  77e0c1d2  █░░░░░░░░░░░░░░░  newer: rolled back from, expires in 55 min
+  77e0c1d2  █░░░░░░░░░░░░░░░  newer: rolled back from; its grace begins with the
+                              next run, it expires in 55 min
 """
 
 
@@ -69,7 +71,7 @@ def test_it_fits_whatever_the_time_and_the_width(width: int, minutes: float, enc
 @pytest.mark.parametrize("minutes", [0, 6, 31, 59.99])
 def test_each_mark_is_named_once(minutes: float) -> None:
     text = drawn(LEDGER, minutes)
-    assert [text.count(name) for name in ("╵ published 22:00:00", "╵ renews 22:30:00", "▲", "now 22:")] == [1, 1, 1, 1]
+    assert [text.count(name) for name in ("╵ published 22:00:00", "╵ renewed by 22:21:00", "▲", "now 22:")] == [1, 1, 1, 1]
     assert [text.count(name) for name in ("grace 22:50:00 ╵", "expires 23:00:00 ╵")] == [1, 1]
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from infra.local import terms
 from infra.local.faults import OUTAGE_SECONDS, PLAN
-from infra.local.picture import PAGE, Axis, Space, Span, figures, happenings, picture, save_svg, spans, verdict
+from infra.local.picture import PAGE, Axis, Space, Span, figures, findings_table, happenings, picture, save_svg, spans
 from infra.local.verdict import Account, Count, Phase, SeenToken, Strike, View, exit_status, findings
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def drawn(account: Account, space: Space = PAGE) -> str:
 
 def told(account: Account) -> str:
     console = Console(file=io.StringIO(), width=80, record=True)
-    console.print(figures(account), verdict(account))
+    console.print(figures(account), findings_table(account))
     return console.export_text()
 
 

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from handler.errors import TelenorRefusedError
+from handler.errors import ClientRefusedError
 from tests.infra.oidc.adapter import Adapter
 
 if TYPE_CHECKING:
@@ -134,9 +134,17 @@ def test_a_published_token_that_somebody_else_has_revoked_is_replaced(
     assert server.is_active(world.document()["access_token"])
 
 
-def test_a_wrong_secret_is_refused_and_costs_no_retry(server: Adapter, world: World) -> None:
+def test_a_mistyped_secret_costs_nobody_a_token(server: Adapter, world: World) -> None:
     world.put_credentials(json.dumps({"client_id": CLIENT_ID, "client_secret": "CANARYwrong"}))
-    with pytest.raises(TelenorRefusedError) as refusal:
+    assert world.run()["outcome"] == "rotated"
+    assert server.is_active(world.document()["access_token"])
+    assert world.seen.metrics()["CredentialsFallback"] == 1
+
+
+def test_a_client_that_the_server_refuses_is_told_apart_and_costs_no_retry(server: Adapter, world: World) -> None:
+    for secret in ("CANARYwrong", "CANARYwrong-too"):
+        world.put_credentials(json.dumps({"client_id": CLIENT_ID, "client_secret": secret}))
+    with pytest.raises(ClientRefusedError) as refusal:
         world.run()
-    assert refusal.value.status == 401
+    assert (refusal.value.status, refusal.value.error_code) == (401, "credentials-refused")
     assert server.tokens == []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from handler.model import Ledger, Policy
-from handler.terminal.diagnosis import (
-    Findings,
-    Verdict,
-    VerifyUrl,
+from handler.ledger import Ledger
+from handler.model import Policy
+from handler.terminal.doctor.conclusions import (
+    Judgement,
     as_json,
     diagnosis,
     logout_ends,
@@ -18,135 +19,116 @@ from handler.terminal.diagnosis import (
     old_lives_on,
     published_ended,
 )
+from handler.terminal.doctor.findings import Asked, Findings, Look, Published, Trial, VerifyUrl, Watch
 from handler.terminal.status import status_of
 
-POLICY = Policy(timedelta(seconds=600), 0.5, timedelta(minutes=5))
+POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
 STATUS = status_of(Ledger(None), POLICY, datetime(2026, 11, 23, 22, tzinfo=UTC))
 
+ALIVE = Watch()
+DEAD = Watch(timedelta(seconds=3))
 
-def seen(**findings: bool | None) -> Findings:
-    """Return what was seen of two different tokens."""
-    found = Findings(is_new=True, obtained=2, life=timedelta(hours=1), has_published=True)
-    for name, value in findings.items():
-        setattr(found, name, value)
-    return found
+
+def seen(old: Trial = Trial(), new: Trial = Trial(), **asked: Any) -> Findings:
+    """Return what was seen of two different tokens, while one was published."""
+    given = {"is_new": True, "obtained": 2, "life": timedelta(hours=1), "verify_url": VerifyUrl.TELLS} | asked
+    return Findings(Look(published=Published(), verify_url=VerifyUrl.TELLS), asked=Asked(old=old, new=new, **given))
 
 
 @pytest.mark.parametrize(
-    ("findings", "lives"),
+    ("old", "new", "lives"),
     [
         # VERIFY_URL counts for more than what logout says.
-        ({"first_accepted": True, "second_accepted": True, "first_logout": False, "second_logout": True}, True),
-        ({"first_accepted": False, "second_accepted": True, "first_logout": True, "first_logout_again": False}, False),
-        # Where it refuses the newest token too, it tells nothing about the old one.
-        ({"first_accepted": False, "second_accepted": False}, None),
-        ({"first_accepted": False, "second_accepted": None}, None),
+        (Trial(accepted=True, logout=False), Trial(logout=True), True),
+        (Trial(accepted=False, logout=True, logout_again=False), Trial(), False),
         # One answer of logout alone proves nothing.
-        ({"first_logout": True}, None),
-        ({"first_logout": True, "first_logout_again": None}, None),
-        ({"first_logout": True, "first_logout_again": True, "second_logout": True}, None),
-        ({"first_logout": False}, None),
-        ({"first_logout": False, "second_logout": False}, None),
-        ({"first_logout": False, "second_logout": None}, None),
-        ({"first_logout": None, "second_logout": True, "second_logout_again": False}, None),
-        ({"first_logout": True, "first_logout_again": False}, True),
-        ({"first_logout": False, "second_logout": True}, False),
+        (Trial(logout=True), Trial(), None),
+        (Trial(logout=True, logout_again=True), Trial(logout=True), None),
+        (Trial(logout=False), Trial(), None),
+        (Trial(logout=False), Trial(logout=False), None),
+        (Trial(), Trial(logout=True, logout_again=False), None),
+        (Trial(logout=True, logout_again=False), Trial(), True),
+        (Trial(logout=False), Trial(logout=True), False),
     ],
 )
-def test_whether_the_old_token_lives_on(findings: dict[str, bool | None], lives: bool | None) -> None:
-    assert old_lives_on(seen(**findings)) is lives
+def test_whether_the_old_token_lives_on(old: Trial, new: Trial, lives: bool | None) -> None:
+    assert old_lives_on(seen(old, new)) is lives
 
 
 @pytest.mark.parametrize(
-    ("findings", "ends"),
+    ("old", "new", "ends"),
     [
-        ({}, None),
-        ({"first_logout": True}, None),
-        ({"first_logout": True, "first_logout_again": True}, None),
-        ({"first_logout": True, "first_logout_again": False}, True),
-        ({"first_logout": False, "second_logout": True, "second_logout_again": False}, True),
-        ({"first_accepted": True, "first_logout": True, "first_accepted_after": False}, True),
-        ({"first_accepted": True, "first_logout": True, "first_accepted_after": True}, False),
+        (Trial(), Trial(), None),
+        (Trial(logout=True), Trial(), None),
+        (Trial(logout=True, logout_again=True), Trial(), None),
+        (Trial(logout=True, logout_again=False), Trial(), True),
+        (Trial(logout=False), Trial(logout=True, logout_again=False), True),
+        (Trial(logout=True, watch=DEAD), Trial(), True),
         # Also where logout refuses it the second time: the API itself still takes it.
-        (
-            {
-                "first_accepted": True,
-                "first_logout": True,
-                "first_accepted_after": True,
-                "first_logout_again": False,
-            },
-            False,
-        ),
-        ({"second_accepted": True, "second_logout": True, "second_accepted_after": True}, False),
+        (Trial(logout=True, logout_again=False, watch=ALIVE), Trial(), False),
+        (Trial(logout=True, watch=DEAD), Trial(logout=True, watch=ALIVE), False),
     ],
 )
-def test_whether_logout_ends_a_token(findings: dict[str, bool | None], ends: bool | None) -> None:
-    assert logout_ends(seen(**findings)) is ends
+def test_whether_logout_ends_a_token(old: Trial, new: Trial, ends: bool | None) -> None:
+    assert logout_ends(seen(old, new)) is ends
 
 
 @pytest.mark.parametrize(
-    ("findings", "others"),
+    ("old", "new", "others"),
     [
-        ({"first_logout": True, "first_logout_again": False, "second_logout": True}, False),
-        ({"first_logout": True, "first_logout_again": False, "second_logout": False}, True),
-        ({"first_logout": True, "first_logout_again": False, "second_logout": None}, None),
+        (Trial(logout=True, logout_again=False), Trial(logout=True), False),
+        (Trial(logout=True, logout_again=False), Trial(logout=False), True),
+        (Trial(logout=True, logout_again=False), Trial(), None),
         # The old one was dead before: nothing follows for the others.
-        ({"first_logout": False, "second_logout": True, "second_logout_again": False}, None),
-        (
-            {
-                "first_accepted": True,
-                "second_accepted": True,
-                "first_logout": True,
-                "second_accepted_after_first": False,
-            },
-            True,
-        ),
-        (
-            {
-                "first_accepted": True,
-                "second_accepted": True,
-                "first_logout": None,
-                "second_accepted_after_first": False,
-            },
-            None,
-        ),
+        (Trial(logout=False), Trial(logout=True, logout_again=False), None),
+        # Where logout takes anything, only what is still accepted can have been left alone.
+        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=ALIVE), False),
+        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=DEAD), None),
     ],
 )
-def test_whether_logout_ends_other_tokens(findings: dict[str, bool | None], others: bool | None) -> None:
-    assert logout_ends_others(seen(**findings)) is others
+def test_whether_logout_ends_other_tokens(old: Trial, new: Trial, others: bool | None) -> None:
+    assert logout_ends_others(seen(old, new)) is others
+
+
+KILLED = Trial(logout=False), Trial(logout=True)
+SEPARATE = Trial(logout=True, logout_again=False), Trial(logout=True)
+ALL_ENDED = Trial(logout=True, logout_again=False), Trial(logout=False)
 
 
 @pytest.mark.parametrize(
-    ("findings", "ended"),
+    ("found", "ended"),
     [
-        ({"has_published": False, "first_logout": False, "second_logout": True}, False),
-        ({"published_before": False}, False),
-        ({"published_before": True, "published_after": False}, True),
-        ({"published_before": True, "published_after": True, "first_logout": False, "second_logout": True}, False),
-        ({"published_before": True, "published_after": None}, None),
-        ({"first_logout": False, "second_logout": True}, True),
-        ({"first_logout": True, "first_logout_again": False, "second_logout": False}, True),
-        ({"first_logout": True, "first_logout_again": False, "second_logout": True}, False),
-        ({"first_logout": True, "first_logout_again": False}, None),
-        ({"obtained": 0, "is_refused": True}, False),
-        ({"obtained": 0}, None),
+        (replace(seen(*KILLED), look=Look()), False),
+        (replace(seen(*KILLED), look=Look(published=Published(accepted=False), verify_url=VerifyUrl.TELLS)), False),
+        (seen(published_accepted=False), True),
+        # A gateway's cache may accept what is dead.
+        (seen(*KILLED, published_accepted=True), True),
+        (seen(*ALL_ENDED, published_accepted=True), True),
+        (seen(published_accepted=True), None),
+        (seen(*KILLED), True),
+        (seen(*ALL_ENDED), True),
+        (seen(*SEPARATE), False),
+        (seen(Trial(logout=True, logout_again=False)), None),
+        (seen(obtained=0, failure="refused", is_refused=True), False),
+        (seen(obtained=0, failure="no answer"), None),
+        (seen(obtained=0), False),
     ],
 )
-def test_whether_the_published_token_was_ended(findings: dict[str, bool | None], ended: bool | None) -> None:
-    assert published_ended(seen(**findings)) is ended
+def test_whether_the_published_token_was_ended(found: Findings, ended: bool | None) -> None:
+    assert published_ended(found) is ended
 
 
-def test_every_question_has_an_answer_and_every_promise_a_verdict_when_nothing_is_known() -> None:
+def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing_is_known() -> None:
     found = diagnosis(Findings(), STATUS)
     assert all(answer.words for answer in found.answers)
     assert [promise.name[:2] for promise in found.promises] == ["P1", "P2", "P3", "P4", "P5", "P6"]
+    assert all(promise.because for promise in found.promises)
     assert as_json(Findings(), found)["old_token_lives_on"] is None
 
 
 def test_several_risks_are_all_told() -> None:
-    found = seen(first_logout=False, second_logout=True)
-    found.life, found.verify_url = timedelta(seconds=900), VerifyUrl.REFUSES_FRESH
+    found = seen(*KILLED, life=timedelta(seconds=1500), verify_url=VerifyUrl.REFUSES_FRESH)
     p1, *_, p6 = diagnosis(found, STATUS).promises
-    assert (p1.verdict, p6.verdict) == (Verdict.AT_RISK, Verdict.AT_RISK)
+    assert (p1.judgement, p6.judgement) == (Judgement.AT_RISK, Judgement.AT_RISK)
     assert p1.because.count(";") == 1
     assert p6.because.count(";") == 1
