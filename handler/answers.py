@@ -120,6 +120,8 @@ MEANINGS = (
             # What Apigee says of a token that was revoked.
             "keymanagement.service.access_token_not_approved",
             "keymanagement.service.invalid_access_token",
+            # Some gateways say this of a request without a token too. This job's has one, and a proxy that takes its
+            # header away takes that of the token request away as well, so that there is no token to lose.
             "oauth.v2.InvalidAccessToken",
         ),
         oauth=("invalid_token",),

@@ -106,8 +106,8 @@ def questions(template: Mapping[str, Any]) -> Iterator[tuple[str, Parameter]]:
             yield group["Label"]["default"], found[name]
 
 
-def check(template: Mapping[str, Any], values: Mapping[str, str]) -> None:
-    """Refuse what CloudFormation would refuse. Raises RefusalError."""
+def check_each(template: Mapping[str, Any], values: Mapping[str, str]) -> None:
+    """Refuse values that their parameter does not accept. Raises RefusalError."""
     known = parameters(template)
     faults = [f"there is no parameter {name}" for name in values if name not in known]
     faults += [
@@ -115,8 +115,14 @@ def check(template: Mapping[str, Any], values: Mapping[str, str]) -> None:
         for name, value in values.items()
         if name in known and not known[name].accepts(value)
     ]
-    faults += [] if faults else broken_rules(template, values)
     if faults:
+        raise RefusalError("; ".join(faults))
+
+
+def check(template: Mapping[str, Any], values: Mapping[str, str]) -> None:
+    """Refuse what CloudFormation would refuse of all the values together. Raises RefusalError."""
+    check_each(template, values)
+    if faults := list(broken_rules(template, values)):
         raise RefusalError("; ".join(faults))
 
 
@@ -168,7 +174,7 @@ def deploy(arguments: argparse.Namespace, region: str) -> None:
     values = defaults | kept | given
     print(f"Stack {stack} in {region}: {'an update' if before else 'a new one'}.")  # noqa: T201  what the user reads
     if not arguments.yes:
-        check(template, {name: value for name, value in values.items() if name in given})
+        check_each(template, given)
         ask([each for each in questions(template) if each[1].name not in given], values, input, print)
     check(template, values)
     if tells_nobody(values):

@@ -27,10 +27,19 @@ async function accessToken({ fresh = false } = {}) {
   return cached.token;
 }
 
+/** Return the URL of a path at Telenor. The token goes nowhere else: not to another port, nor to another host. */
+function urlOf(path) {
+  const url = new URL(BASE_URL + path);
+  if (!path.startsWith("/") || url.origin !== new URL(BASE_URL).origin) {
+    throw new Error("a path must begin with / and stay at TELENOR_BASE_URL");
+  }
+  return url;
+}
+
 /** Send one request. */
 function call(path, token) {
   const headers = { Authorization: `Bearer ${token}` };
-  return fetch(BASE_URL + path, { headers, signal: AbortSignal.timeout(10_000) });
+  return fetch(urlOf(path), { headers, signal: AbortSignal.timeout(10_000) });
 }
 
 /** GET a path; a 401 is met with the token that is current now, if it is another one. */

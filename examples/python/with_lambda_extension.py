@@ -9,7 +9,7 @@ import os
 from http import HTTPStatus
 from operator import itemgetter
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import boto3
 import urllib3
@@ -48,9 +48,17 @@ def access_token(*, fresh: bool = False) -> str:
     return str(max(read_directly, from_extension(), key=itemgetter("issued_at"))["access_token"])
 
 
+def url_of(path: str) -> str:
+    """Return the URL of a path at Telenor. The token goes nowhere else: not to another port, nor to another host."""
+    url = BASE_URL + path
+    if not path.startswith("/") or urlsplit(url)[:2] != urlsplit(BASE_URL)[:2]:
+        raise ValueError("a path must begin with / and stay at TELENOR_BASE_URL")
+    return url
+
+
 def call(path: str, token: str) -> urllib3.BaseHTTPResponse:
     """Send one request."""
-    return http.request("GET", BASE_URL + path, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    return http.request("GET", url_of(path), headers={"Authorization": f"Bearer {token}"}, timeout=10)
 
 
 def lambda_handler(event: dict[str, str], _context: object) -> dict[str, int]:

@@ -22,10 +22,22 @@ read_token() {
   token=$(printf '%s\n' "$document" | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p')
 }
 
+# Return the URL of a path at Telenor. The token goes nowhere else: not to another port, nor to another host.
+url_of() {
+  if [[ $1 != /* ]]; then
+    echo 'a path must begin with / and stay at TELENOR_BASE_URL' >&2
+    return 1
+  fi
+  # A slash ends the host, so that what follows cannot change it.
+  printf '%s%s' "$base_url" "$1"
+}
+
 # Send one request. The header comes through a pipe: arguments can be seen by everybody on the machine.
 call() {
+  local url
+  url=$(url_of "$1")
   printf 'Authorization: Bearer %s\n' "$token" |
-    curl --silent --show-error --max-time 10 --header @- --output /dev/null --write-out '%{http_code}' "$base_url$1"
+    curl --silent --show-error --max-time 10 --header @- --output /dev/null --write-out '%{http_code}' "$url"
 }
 
 # GET a path; a 401 is met with the token that is current now, if it is another one.

@@ -49,7 +49,7 @@ _NOT_LOGGED_IN = (
     # Of `aws login`, which older versions of the SDK do not know.
     getattr(exceptions, "LoginError", SSOError),
 )
-_NO_NETWORK = (EndpointConnectionError, HTTPClientError, NoConnectionError)
+NO_ANSWER = (EndpointConnectionError, HTTPClientError, NoConnectionError)
 
 _STALE_CREDENTIALS = {
     "ExpiredToken",
@@ -75,7 +75,7 @@ _ACTIONS = {
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
     "Invoke": "lambda:InvokeFunction",
     "FilterLogEvents": "logs:FilterLogEvents",
-    "DescribeStackResource": "cloudformation:DescribeStackResource",
+    "DescribeStacks": "cloudformation:DescribeStacks",
 }
 
 
@@ -110,6 +110,11 @@ def client(service: str, region: str | None, *, attempts: int = _ATTEMPTS, read_
         return boto3.Session().client(service, region_name=region_name, config=config)  # type: ignore[call-overload]
 
 
+def is_sent(error: Exception) -> bool:
+    """Tell whether a call without an answer may have been received: it was not where no connection was made."""
+    return not isinstance(error, NoConnectionError)
+
+
 @contextmanager
 def explained(what: str, region: str | None = None) -> Iterator[None]:
     """Turn what the SDK raises about something into one sentence. Raises AccessError or InvalidInputError."""
@@ -134,7 +139,7 @@ def _error(error: BotoCoreError | ClientError | ValueError, what: str, region: s
         return InvalidInputError(f"{error}: see `aws configure list-profiles`, and correct --profile or AWS_PROFILE")
     if isinstance(error, _NOT_LOGGED_IN):
         return AccessError(f"AWS has no usable credentials of yours ({type(error).__name__}): log in again")
-    if isinstance(error, _NO_NETWORK):
+    if isinstance(error, NO_ANSWER):
         return AccessError(
             f"AWS did not answer about {what}{_in(region)} ({type(error).__name__}): see that this machine has a "
             "network, and a proxy or VPN where it needs one"

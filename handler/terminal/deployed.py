@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ConnectionError as NoConnectionError
-from botocore.exceptions import HTTPClientError
-
 from handler.config import settings_from
 from handler.errors import InvalidInputError
 from handler.secrets_manager import SecretsManager
@@ -24,8 +21,8 @@ if TYPE_CHECKING:
     from handler.model import Action
     from handler.terminal.loglines import LogLines
 
-# The function's name in template.yaml.
-_LOGICAL_ID = "TokenFunction"
+# An output of template.yaml.
+_FUNCTION_OUTPUT = "FunctionName"
 
 # A function without them would run by its own defaults, which this version does not know.
 _SIGNS_OF_THE_JOB = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
@@ -90,8 +87,8 @@ class DeployedJob:
             try:
                 answer = client.invoke(FunctionName=self.function.name, LogType="Tail", Payload=event)
                 payload = answer["Payload"].read()
-            except (HTTPClientError, NoConnectionError) as error:
-                if not _is_sent(error):
+            except aws.NO_ANSWER as error:
+                if not aws.is_sent(error):
                     raise
                 raise RunUnknownError(
                     f"function {self.function.name} was invoked and its answer did not come "
@@ -129,9 +126,14 @@ def find_stack(name: str, region: str | None) -> Function:
     """Return the function of a stack. Raises InvalidInputError or AccessError."""
     cloudformation = aws.client("cloudformation", aws.region_of(name) or region)
     region = cloudformation.meta.region_name
-    with aws.explained(f"stack {name} with a {_LOGICAL_ID}", region):
-        answer = cloudformation.describe_stack_resource(StackName=name, LogicalResourceId=_LOGICAL_ID)
-    return find_function(answer["StackResourceDetail"]["PhysicalResourceId"], region)
+    with aws.explained(f"stack {name}", region):
+        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    if _FUNCTION_OUTPUT not in outputs:
+        raise InvalidInputError(
+            f"stack {name} in {region} is not this job's, or is not deployed yet: it has no output {_FUNCTION_OUTPUT}"
+        )
+    return find_function(outputs[_FUNCTION_OUTPUT], region)
 
 
 def find_function(name: str, region: str | None) -> Function:
@@ -172,11 +174,6 @@ def job(name: str, function: Function, log: LogLines, client: tuple[str, str, st
             "with --client"
         )
     return DeployedJob(name, function, settings_from(function.variables, event), log, event)
-
-
-def _is_sent(error: Exception) -> bool:
-    """Tell whether the invocation may have reached Lambda: it has not where no connection was made."""
-    return not isinstance(error, NoConnectionError)
 
 
 def _run_failed(document: object) -> RunFailedError:

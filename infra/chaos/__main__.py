@@ -29,6 +29,7 @@ from infra.chaos.designs import DESIGNS
 from infra.chaos.episode import LIFE_SECONDS, Episode, Stage
 from infra.chaos.judge import Violation, is_slow, violations
 from infra.chaos.stage import BASIC, TOKEN_MARK, Register, TelenorGate, WatchedSecretsManager
+from infra.chaos.story import story
 from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
 
 if TYPE_CHECKING:
@@ -74,11 +75,11 @@ class Tally:
     def lines(self) -> Iterator[str]:
         """Say it."""
         yield f"episodes    {self.episodes:>7,}"
-        yield f"runs        {self.runs:>7,}   of which {self.killed:,} were killed, {self.failed:,} failed, {self.slow:,} were slow"
+        yield f"runs        {self.runs:>7,}   {self.killed:,} killed, {self.failed:,} failed, {self.slow:,} slow"
         faults = ", ".join(f"{name} {count:,}" for name, count in self.faults.most_common())
         yield f"faults      {self.faults.total():>7,}   {faults}"
         yield f"roll-backs  {self.hands:>7,}"
-        yield f"tokens      {self.tokens:>7,}   of which {self.published:,} were published, {self.revoked:,} logged out"
+        yield f"tokens      {self.tokens:>7,}   {self.published:,} were published, {self.revoked:,} logged out"
         kinds = Counter(violation.promise for _, violation in self.violations)
         told = ", ".join(f"{promise} {count:,}" for promise, count in sorted(kinds.items()))
         yield f"violations  {len(self.violations):>7,}   {told}".rstrip()
@@ -122,7 +123,7 @@ def run(*, seed: int, seconds: float, at_once: int, episodes: int | None = None,
         sandbox.knobs(lifetime_seconds=LIFE_SECONDS)
         os.environ.update(aws.environment)
         client = boto3.client("secretsmanager", config=Config(max_pool_connections=4 * at_once))
-        stage = Stage(register, gate, client, Path(logs), design)
+        stage = Stage(register, gate, client, aws.environment, Path(logs), design)
         seeds = itertools.count(seed) if episodes is None else iter(range(seed, seed + episodes))
         playing: set[Future[None]] = set()
         counting = threading.Lock()
@@ -133,6 +134,8 @@ def run(*, seed: int, seconds: float, at_once: int, episodes: int | None = None,
             found = [*violations(history), *_leaks(episode.log())]
             with counting:
                 tally.add(number, history, found)
+                if found:
+                    _keep(number, story(history) + "\n" + episode.log())
 
         for number in seeds:
             if time.monotonic() >= end_at:
@@ -145,6 +148,12 @@ def run(*, seed: int, seconds: float, at_once: int, episodes: int | None = None,
         for each in playing:
             each.result()
     return tally
+
+
+def _keep(seed: int, text: str) -> None:
+    kept = Path(tempfile.gettempdir()) / f"telenor-chaos-{seed}.txt"
+    kept.write_text(text, encoding="utf-8")
+    print(f"What happened in the episode of seed {seed} is in {kept}", file=sys.stderr)  # noqa: T201
 
 
 def _leaks(log: str) -> Iterator[Violation]:

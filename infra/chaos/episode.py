@@ -19,6 +19,7 @@ from infra.chaos.stage import CREDENTIALS, Register, TelenorGate, Watched
 from infra.chaos.weather import Weather
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from concurrent.futures import Future
     from multiprocessing.connection import Connection
     from pathlib import Path
@@ -56,6 +57,8 @@ class Stage(NamedTuple):
     gate: TelenorGate
     client: SecretsManagerClient
     """An operator's, whose calls meet no weather."""
+    sdk: Mapping[str, str]
+    """What the SDK needs in the environment."""
     logs: Path
     design: str | None
 
@@ -182,7 +185,6 @@ class Episode:
         )
         if current is None or not older:
             return
-        self._stage.register.note_hand(self._secret_id)
         # Somebody else may have been faster, as with operators too.
         try:
             self._stage.client.update_secret_version_stage(
@@ -263,6 +265,7 @@ class Episode:
         ours, theirs = _forked.Pipe()
         url = self._stage.gate.url(name)
         environ = {
+            **self._stage.sdk,
             "AWS_SDK_UA_APP_ID": name,
             "CLIENT_NAME": self._name,
             "CREDENTIALS_SECRET_ID": f"{self._name}/credentials",

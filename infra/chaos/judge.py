@@ -109,7 +109,11 @@ def _forgotten(history: History) -> Iterator[Violation]:
             if state.at < ends_at and not (state.by and state.by.abandoned):
                 told.add(version)
                 who = f"run {state.by.name} ({state.by.action})" if state.by else "an operator"
-                yield Violation("P2", f"{who} left a live token that is neither current nor in the ledger")
+                yield Violation(
+                    "P2",
+                    f"{who} left version {version} neither current nor in the ledger, whose token had "
+                    f"{ends_at - state.at:.1f} s to live",
+                )
 
 
 def _left_alive(history: History) -> Iterator[Violation]:

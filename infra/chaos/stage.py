@@ -35,7 +35,6 @@ BASIC = base64.b64encode(f"{DEMO_CLIENT_ID}:{DEMO_CLIENT_SECRET}".encode()).deco
 
 _APP_ID = re.compile(r"\bapp/(\S+)")
 _PATIENCE_SECONDS = 10
-_OPERATIONS = {"token": "token", "logout": "logout", "incidents": "incidents"}
 
 
 class Watched:
@@ -54,7 +53,6 @@ class Register:
         self._lock = threading.Lock()
         self._watched: dict[str, Watched] = {}
         self._histories: dict[str, History] = {}
-        self._hands: dict[str, float] = {}
 
     def begin(self, environment: str, watched: Watched) -> None:
         """Take note that an environment runs."""
@@ -85,17 +83,6 @@ class Register:
         """Forget an episode."""
         with self._lock:
             self._histories.pop(secret_id, None)
-            self._hands.pop(secret_id, None)
-
-    def note_hand(self, secret_id: str) -> None:
-        """Take note that an operator acts now: no read lags behind that, or nobody could see it."""
-        with self._lock:
-            self._hands[secret_id] = time.time()
-
-    def seconds_since_hand(self, secret_id: str) -> float:
-        """Return how long ago an operator acted on a secret."""
-        with self._lock:
-            return time.time() - self._hands.get(secret_id, 0.0)
 
 
 class WatchedSecretsManager(LocalSecretsManager):
@@ -105,16 +92,14 @@ class WatchedSecretsManager(LocalSecretsManager):
         super().__init__()
         self._register = register
 
-    def _fate(self, operation: str, parameters: Mapping[str, Any], agent: str) -> Fate | None:
+    def _fate(self, operation: str, _parameters: Mapping[str, Any], agent: str, /) -> Fate | None:
         watched = self._watched(agent)
         if watched is None:
             return None
-        secret_id = str(parameters.get("SecretId", ""))
         with watched.history.lock:
             if operation == "PutSecretValue":
                 watched.run.put_at = watched.run.put_at or time.time()
-            lag_seconds = self._register.seconds_since_hand(secret_id)
-            fate, is_fault = watched.weather.secrets_manager(operation, lag_seconds)
+            fate, is_fault = watched.weather.secrets_manager(operation)
             if is_fault:
                 watched.run.faults[operation] += 1
         return fate
@@ -141,6 +126,9 @@ class WatchedSecretsManager(LocalSecretsManager):
                 if (token := _token_in(parameters)) is not None and answer.status_code == http.HTTPStatus.OK:
                     history.values[json.loads(answer.get_data())["VersionId"]] = token
                 history.states.append(State(time.time(), watched.run if watched else None, stages))
+                if watched is None:
+                    # No read lags behind an operator, or no run could see what has been done.
+                    self.forget_past(secret_id)
         return answer
 
     def _watched(self, agent: str) -> Watched | None:
@@ -180,7 +168,7 @@ class TelenorGate:
         return self._sandbox.is_live(token)
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        request = Request(environ)
+        arrived_at, request = time.time(), Request(environ)
         body = request.get_data()
         _, environment, path = request.path.split("/", 2)
         operation = path.rpartition("/")[2]
@@ -205,7 +193,9 @@ class TelenorGate:
             with watched.history.lock:
                 status, content_type, answer = self._ask(request.method, f"/{path}", headers, body)
                 if status == http.HTTPStatus.OK:
-                    self._note(watched, operation, answer, headers, is_heard=fault is None)
+                    _note(watched, operation, arrived_at, answer, headers)
+                    if operation == "token" and fault is None:
+                        watched.run.tokens.append(_issued(answer))
         if happens and when == "after":
             happens()
         if fault is None:
@@ -226,24 +216,17 @@ class TelenorGate:
         finally:
             connection.close()
 
-    def _note(
-        self,
-        watched: Watched,
-        operation: str,
-        answer: bytes,
-        headers: Mapping[str, str],
-        *,
-        is_heard: bool,
-    ) -> None:
-        now, history, run = time.time(), watched.history, watched.run
-        if operation == "token":
-            token = json.loads(answer)["access_token"]
-            history.expires_at[token] = now + history.life
-            if is_heard:
-                run.tokens.append(token)
-        elif operation == "logout":
-            token = headers["Authorization"].removeprefix("Bearer ")
-            history.logouts.append(Logout(now, token, run, run.read_current_at))
+
+def _note(watched: Watched, operation: str, arrived_at: float, answer: bytes, headers: Mapping[str, str]) -> None:
+    if operation == "token":
+        watched.history.expires_at[_issued(answer)] = arrived_at + watched.history.life
+    elif operation == "logout":
+        token = headers["Authorization"].removeprefix("Bearer ")
+        watched.history.logouts.append(Logout(time.time(), token, watched.run, watched.run.read_current_at))
+
+
+def _issued(answer: bytes) -> str:
+    return str(json.loads(answer)["access_token"])
 
 
 def _token_in(parameters: Mapping[str, Any]) -> str | None:

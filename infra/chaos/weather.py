@@ -77,9 +77,9 @@ class Weather:
     _calls: int = 0
     _puts: int = field(default=0, init=False)
 
-    def secrets_manager(self, operation: str, lag_seconds: float) -> tuple[Fate | None, bool]:
+    def secrets_manager(self, operation: str) -> tuple[Fate | None, bool]:
         """Return what becomes of a call to Secrets Manager, and whether that is a fault."""
-        fate = self._storm(operation, lag_seconds) if self.is_storm else self._fault(operation, lag_seconds)
+        fate = self._storm(operation) if self.is_storm else self._fault(operation)
         happens, when = self._happens(operation)
         if happens is None:
             return fate, fate is not None
@@ -100,20 +100,20 @@ class Weather:
             return self.hand, "before" if operation == "logout" else "after"
         return None, when
 
-    def _storm(self, operation: str, lag_seconds: float) -> Fate | None:
+    def _storm(self, operation: str) -> Fate | None:
         if operation == "PutSecretValue":
             self._puts += 1
             if self._puts == 1:
                 return CallFault(operation=operation, when="after")
             code = self.rng.choice(("ThrottlingException", "AccessDeniedException"))
             return CallFault(operation=operation, code=code)
-        return self._lag(operation, min(lag_seconds, _STORM_LAG_SECONDS)) if self._puts else None
+        return self._lag(operation, _STORM_LAG_SECONDS) if self._puts else None
 
-    def _fault(self, operation: str, lag_seconds: float) -> Fate | None:
+    def _fault(self, operation: str) -> Fate | None:
         if self.rng.random() >= self.share:
             return None
         if operation in READS and self.rng.random() < 0.5:  # noqa: PLR2004  half of what goes wrong with reads
-            return self._lag(operation, min(lag_seconds, LAG_SECONDS))
+            return self._lag(operation, LAG_SECONDS)
         when: Moment = self.rng.choice(("before", "after"))
         return self.rng.choice(
             (

@@ -232,6 +232,11 @@ class LocalSecretsManager:
         with self._lock:
             self._fates.clear()
 
+    def forget_past(self, secret_id: str) -> None:
+        """Let no read lag behind what has been written so far. For subclasses, between asking moto and answering."""
+        if (secret := _secret({"SecretId": secret_id})) is not None:
+            self._past[secret.arn].clear()
+
     def reset(self) -> None:
         """Forget the secrets, the faults and the calls."""
         with self._lock, self._one_at_a_time:
@@ -261,7 +266,7 @@ class LocalSecretsManager:
         answer = fate.answer(environ, ask) if fate else ask()
         return answer(environ, start_response)
 
-    def _fate(self, operation: str, parameters: Mapping[str, Any], _agent: str) -> Fate | None:
+    def _fate(self, operation: str, parameters: Mapping[str, Any], _agent: str, /) -> Fate | None:
         with self._lock:
             queues = (self._fates[operation, parameters.get("SecretId")], self._fates[operation, None])
             return next((queue.popleft() for queue in queues if queue), None)

@@ -50,7 +50,7 @@ class Worker(Child):
 
 
 # As long as what a run tells of itself.
-_METRICS = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight")
+_METRICS = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 _SUMMARY = {
     "outcome": "not-due",
     "reason": "fresh",

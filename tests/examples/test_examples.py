@@ -6,25 +6,30 @@ four where they have to lapse; the hours of the job and of Telenor pass in an in
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import boto3
+import httpx
 import pytest
 import requests
 from botocore.config import Config
 
+from infra.local.server import LoopbackServer
 from tests.examples.conftest import Tally
 from tests.examples.lambda_extension import LambdaExtension
 
@@ -66,6 +71,7 @@ LAMBDA = (sys.executable, DRIVER)
 EXAMPLES = [
     Example("examples/python/with_powertools.py", PYTHON),
     Example("examples/python/with_caching_client.py", PYTHON),
+    Example("examples/python/with_httpx.py", PYTHON),
     Example("examples/python/with_authlib.py", PYTHON, looks_at_expiry=True),
     Example("examples/python/with_requests_oauthlib.py", PYTHON, looks_at_expiry=True),
     Example("examples/python/with_lambda_extension.py", LAMBDA),
@@ -109,11 +115,11 @@ class Consumer:
     failed: int = 0
     rotations: int = 0
 
-    def get(self) -> int:
+    def get(self, path: str = PATH) -> int:
         """Let it call the API once, and return the status that it prints."""
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(PATH + "\n")
+        self.process.stdin.write(path + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         assert line.strip().isdigit(), f"{self.example.file} has ended or does not answer; its stderr says why"
@@ -174,7 +180,7 @@ def consumers_world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @contextmanager
-def running(example: Example, world: World, cache_seconds: int) -> Iterator[Consumer]:
+def running(example: Example, world: World, cache_seconds: int, *, base_url: str | None = None) -> Iterator[Consumer]:
     """Run an example with a setting of its cache."""
     with ExitStack() as stack:
         environment = {
@@ -184,6 +190,7 @@ def running(example: Example, world: World, cache_seconds: int) -> Iterator[Cons
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_SDK_UA_APP_ID": "example",
             "CACHE_SECONDS": str(cache_seconds),
+            "TELENOR_BASE_URL": base_url or world.telenor.url,
         }
         if "extension" in example.file:
             environment["AWS_SESSION_TOKEN"] = "session"
@@ -224,7 +231,8 @@ def rotate_with_grace(consumer: Consumer, times: int) -> None:
         superseded = consumer.world.document()["access_token"]
         consumer.rotate()
         consumer.get_for(consumer.example.short_seconds)
-        consumer.world.clock.advance(seconds=GRACE_SECONDS)
+        # A label names a publication up to two seconds late, so that the grace is never shorter than it says.
+        consumer.world.clock.advance(seconds=GRACE_SECONDS + 2)
         assert len(consumer.world.run()["revoked"]) == 1
         assert not consumer.world.telenor.is_live(superseded)
         consumer.get_for(0)
@@ -289,6 +297,67 @@ def test_an_outage_ends_with_the_first_call_after_the_publication(example: Examp
         assert consumer.get() == 401
         assert consumers_world.run()["outcome"] == "rotated"
         assert [consumer.get(), consumer.get()] == [200, 200]
+
+
+@pytest.mark.parametrize("path", [":{port}/x", ".evil.example/x", "@127.0.0.1:{port}/x", "x"])
+def test_a_path_cannot_lead_the_token_elsewhere(example: Example, consumers_world: World, path: str) -> None:
+    if example.file == "infra/consumer/app.py":
+        pytest.skip("its path is its own")
+    heard: list[str] = []
+
+    def listen(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        heard.append(environ.get("HTTP_AUTHORIZATION", ""))
+        start_response("200 OK", [])
+        return [b""]
+
+    def get(port: str) -> None:
+        with running(example, consumers_world, LONG_SECONDS, base_url="http://localhost") as consumer:
+            consumer.get(path.format(port=port))
+
+    with LoopbackServer(listen) as elsewhere, pytest.raises(AssertionError, match="has ended"):
+        get(elsewhere.url.rpartition(":")[2])
+    assert heard == []
+
+
+@pytest.fixture
+def shared_token(consumers_world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the Auth class of the example for httpx, in this process."""
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", "example")
+    namespace = runpy.run_path(str(ROOT / "examples/python/with_httpx.py"))
+    namespace["client"].close()
+    return namespace["SharedToken"](os.environ["TOKEN_SECRET_ID"], consumers_world.telenor.url)
+
+
+def test_threads_that_are_refused_at_once_share_one_read(consumers_world: World, shared_token: Any) -> None:
+    url = consumers_world.telenor.url + PATH
+    with httpx.Client(auth=shared_token) as client, ThreadPoolExecutor(8) as threads:
+        assert client.get(url).status_code == 200
+        consumers_world.run("rotate-and-revoke-now")
+        before = consumers_world.aws.calls("example")["GetSecretValue"]
+        assert {answer.status_code for answer in threads.map(lambda _: client.get(url), range(40))} == {200}
+    assert consumers_world.aws.calls("example")["GetSecretValue"] == before + 1
+
+
+def test_asyncio_gets_the_token_too_and_meets_a_401(consumers_world: World, shared_token: Any) -> None:
+    url = consumers_world.telenor.url + PATH
+
+    async def gets() -> list[int]:
+        async with httpx.AsyncClient(auth=shared_token) as client:
+            return [answer.status_code for answer in await asyncio.gather(*(client.get(url) for _ in range(8)))]
+
+    assert asyncio.run(gets()) == [200] * 8
+    consumers_world.run("rotate-and-revoke-now")
+    before = consumers_world.aws.calls("example")["GetSecretValue"]
+    assert asyncio.run(gets()) == [200] * 8
+    assert consumers_world.aws.calls("example")["GetSecretValue"] == before + 1
+
+
+def test_the_auth_class_sends_its_token_to_no_other_origin(consumers_world: World, shared_token: Any) -> None:
+    other = consumers_world.telenor.url.replace("127.0.0.1", "localhost") + PATH
+    before = len(consumers_world.telenor.requests)
+    with httpx.Client(auth=shared_token) as client, pytest.raises(ValueError, match="goes elsewhere"):
+        client.get(other)
+    assert len(consumers_world.telenor.requests) == before
 
 
 def test_the_stand_in_for_the_extension_keeps_to_its_documentation(world: World) -> None:

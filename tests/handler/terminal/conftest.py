@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handler.terminal.cli import main
-
 from tests.handler.terminal.deployed_aws import DeployedAws
 
 if TYPE_CHECKING:

@@ -59,6 +59,7 @@ class DeployedAws:
     calls: Counter[str] = field(default_factory=Counter)
     events: list[Any] = field(default_factory=list)
     lines: list[tuple[int, str]] = field(default_factory=list)
+    output: str = "FunctionName"
     refuses_credentials: bool = False
     is_stuck: bool = False
     """Whether an invocation takes effect and its answer is lost."""
@@ -92,7 +93,7 @@ class DeployedAws:
         elif request.headers.get("X-Amz-Target") == "Logs_20140328.FilterLogEvents":
             answer = self._filter_log_events(request.get_json(force=True))
         else:
-            answer = self._describe_stack_resource(request.form)
+            answer = self._describe_stacks(request.form)
         return answer(environ, start_response)
 
     def _lambda(self, request: Request, name: str, what: str) -> Response:
@@ -157,22 +158,20 @@ class DeployedAws:
         more = {"nextToken": str(following)} if following < len(found) else {}
         return _json({"events": page} | more)
 
-    def _describe_stack_resource(self, asked: Mapping[str, str]) -> Response:
-        assert asked["Action"] == "DescribeStackResource"
-        action = "cloudformation:DescribeStackResource"
+    def _describe_stacks(self, asked: Mapping[str, str]) -> Response:
+        assert asked["Action"] == "DescribeStacks"
+        action = "cloudformation:DescribeStacks"
         self.calls[action] += 1
         if action in self.denied:
             return _xml_error("AccessDenied", _denied(action, "*"), 403)
         if asked["StackName"] != STACK:
-            return _xml_error("ValidationError", f"Stack '{asked['StackName']}' does not exist", 400)
-        assert asked["LogicalResourceId"] == "TokenFunction"
+            return _xml_error("ValidationError", f"Stack with id {asked['StackName']} does not exist", 400)
         return Response(
-            '<DescribeStackResourceResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">'
-            "<DescribeStackResourceResult><StackResourceDetail><LogicalResourceId>TokenFunction</LogicalResourceId>"
-            f"<PhysicalResourceId>{FUNCTION}</PhysicalResourceId><ResourceType>AWS::Lambda::Function</ResourceType>"
-            "<LastUpdatedTimestamp>2026-11-23T21:30:00Z</LastUpdatedTimestamp>"
-            "<ResourceStatus>CREATE_COMPLETE</ResourceStatus></StackResourceDetail></DescribeStackResourceResult>"
-            "</DescribeStackResourceResponse>",
+            '<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">'
+            f"<DescribeStacksResult><Stacks><member><StackName>{STACK}</StackName>"
+            "<CreationTime>2026-11-23T21:30:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus>"
+            f"<Outputs><member><OutputKey>{self.output}</OutputKey><OutputValue>{FUNCTION}</OutputValue></member></Outputs>"
+            "</member></Stacks></DescribeStacksResult></DescribeStacksResponse>",
             content_type="text/xml",
         )
 

@@ -29,10 +29,8 @@ def test_a_command_that_names_no_job_touches_nothing(
     before = world.aws.calls()
     ran = terminal.run(*command)
     assert (ran.status, ran.out) == (2, "")
-    assert ran.err.splitlines() == [
-        "name the job: --stack NAME or --function NAME for one that is deployed, or --local to run it here by the "
-        "environment's settings"
-    ]
+    (sentence,) = ran.err.splitlines()
+    assert sentence.startswith("name the job: --stack NAME or --function NAME for one that is deployed, or --local")
     assert not deployed.calls
     assert world.aws.calls() == before
     assert not world.telenor.requests
@@ -77,6 +75,13 @@ def test_a_function_that_is_not_this_job_is_refused(deployed: DeployedAws, termi
     del deployed.variables[missing]
     ran = terminal.run("rotate", "--function", FUNCTION)
     assert (ran.status, f"no {missing}" in ran.err) == (2, True)
+    assert not deployed.events
+
+
+def test_a_stack_of_somebody_elses_is_refused(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.output = "BucketName"
+    ran = terminal.run("rotate", "--stack", STACK)
+    assert (ran.status, "no output FunctionName" in ran.err) == (2, True)
     assert not deployed.events
 
 
@@ -154,6 +159,7 @@ def test_a_run_that_fails_is_one_sentence_and_its_lines_come_with_verbose(
     (sentence,) = ran.err.splitlines()
     assert "401" in sentence
     ran = terminal.run("rotate", "--stack", STACK, "--verbose")
+    assert len(deployed.events) == 2
     lines = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
     assert {"failed"} == {line["outcome"] for line in lines if "outcome" in line}
     assert any("_aws" in line for line in lines)
@@ -203,7 +209,7 @@ def test_status_reads_labels_and_the_log_and_no_value(deployed: DeployedAws, wor
     ran = terminal.run("status", "--stack", STACK)
     assert world.aws.calls() - before == {"DescribeSecret": 1}
     assert (deployed.calls - calls).keys() == {
-        "cloudformation:DescribeStackResource",
+        "cloudformation:DescribeStacks",
         "lambda:GetFunctionConfiguration",
         "logs:FilterLogEvents",
     }
@@ -283,7 +289,7 @@ def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
 @pytest.mark.parametrize(
     ("action", "command"),
     [
-        ("cloudformation:DescribeStackResource", ["status"]),
+        ("cloudformation:DescribeStacks", ["status"]),
         ("lambda:GetFunctionConfiguration", ["status"]),
         ("lambda:InvokeFunction", ["rotate"]),
     ],

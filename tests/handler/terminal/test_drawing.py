@@ -19,7 +19,9 @@ POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
 
 def entry(name: str, minutes: float) -> Entry:
     published_at = T0 + timedelta(minutes=minutes)
-    return Entry(f"{name}-0000-0000", published_at, published_at + timedelta(minutes=60), (f"label of {name}",), published_at)
+    return Entry(
+        f"{name}-0000-0000", published_at, published_at + timedelta(minutes=60), (f"label of {name}",), published_at
+    )
 
 
 LEDGER = Ledger(entry("9d1c4b02", 0), (entry("3fa85f64", -30), entry("77e0c1d2", 1)))
@@ -71,7 +73,12 @@ def test_it_fits_whatever_the_time_and_the_width(width: int, minutes: float, enc
 @pytest.mark.parametrize("minutes", [0, 6, 31, 59.99])
 def test_each_mark_is_named_once(minutes: float) -> None:
     text = drawn(LEDGER, minutes)
-    assert [text.count(name) for name in ("╵ published 22:00:00", "╵ renewed by 22:21:00", "▲", "now 22:")] == [1, 1, 1, 1]
+    assert [text.count(name) for name in ("╵ published 22:00:00", "╵ renewed by 22:21:00", "▲", "now 22:")] == [
+        1,
+        1,
+        1,
+        1,
+    ]
     assert [text.count(name) for name in ("grace 22:50:00 ╵", "expires 23:00:00 ╵")] == [1, 1]
 
 

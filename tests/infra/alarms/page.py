@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.template import TEMPLATE
 from tests.infra.alarms.cloudwatch import EVALUATED_EVERY, Alarm, CloudWatch, State
 from tests.infra.alarms.job import LATEST_START, Fate, Job, Run, Settings
-from tests.infra.alarms.template import TEMPLATE, Template
+from tests.infra.alarms.template import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml  # type: ignore[import-untyped]
+from infra.template import TEMPLATE, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-TEMPLATE = Path(__file__).parents[3] / "template.yaml"
+    from pathlib import Path
 
 PSEUDO = {
     "AWS::StackName": "stack",
@@ -26,27 +24,6 @@ PSEUDO = {
 _NO_VALUE = object()
 
 
-class _Loader(yaml.SafeLoader):
-    """Knows the short forms: !Ref, !Sub and the rest."""
-
-
-def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    match node:
-        case yaml.ScalarNode():
-            value = loader.construct_scalar(node)
-        case yaml.SequenceNode():
-            value = loader.construct_sequence(node, deep=True)
-        case _:
-            value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-
 @dataclass(frozen=True)
 class Template:
     """A template as it is written."""
@@ -56,7 +33,7 @@ class Template:
     @classmethod
     def read(cls, path: Path = TEMPLATE) -> Template:
         """Read a file."""
-        return cls(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # noqa: S506  made of SafeLoader
+        return cls(load(path))
 
     def parameter(self, name: str) -> dict[str, Any]:
         """Return what a parameter accepts."""

@@ -25,13 +25,19 @@ from handler.terminal.status import status_of
 POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
 STATUS = status_of(Ledger(None), POLICY, datetime(2026, 11, 23, 22, tzinfo=UTC))
 
+UNTRIED = Trial()
 ALIVE = Watch()
 DEAD = Watch(timedelta(seconds=3))
 
 
-def seen(old: Trial = Trial(), new: Trial = Trial(), **asked: Any) -> Findings:
+def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **asked: Any) -> Findings:
     """Return what was seen of two different tokens, while one was published."""
-    given = {"is_new": True, "obtained": 2, "life": timedelta(hours=1), "verify_url": VerifyUrl.TELLS} | asked
+    given: dict[str, Any] = {
+        "is_new": True,
+        "obtained": 2,
+        "life": timedelta(hours=1),
+        "verify_url": VerifyUrl.TELLS,
+    } | asked
     return Findings(Look(published=Published(), verify_url=VerifyUrl.TELLS), asked=Asked(old=old, new=new, **given))
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from handler.answers import Dialect
-from handler.terminal.shape import shape_of
+from handler.terminal.doctor.shape import shape_of
 from handler.transport import Answer
 from tests.conftest import CANARY
 

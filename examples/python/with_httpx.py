@@ -1,0 +1,88 @@
+"""Call Telenor's API through httpx, whose `Auth` keeps every habit in one class: for threads, and for asyncio.
+
+Reads paths from stdin, one a line, and prints the status of each answer.
+Needs httpx and boto3.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator, Generator
+from http import HTTPStatus
+
+import boto3
+import httpx
+
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+
+# Less than the GRACE_SECONDS of the token job, by a minute at least.
+CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
+
+
+class SharedToken(httpx.Auth):
+    """The shared token, for requests to one origin. A 401 is met with the token that is current now."""
+
+    def __init__(self, secret_id: str, base_url: str) -> None:
+        self._secret_id = secret_id
+        self._origin = origin(httpx.URL(base_url))
+        self._secrets = boto3.client("secretsmanager")
+        self._lock = threading.Lock()
+        self._token = ""
+        self._read_at = 0.0
+
+    def token(self, refused: str = "") -> str:
+        """Return the shared token: from the cache, or read anew if that is too old or was refused."""
+        # One read for all threads that are refused at once: the first reads, and the others find another token.
+        with self._lock:
+            if self._token in {"", refused} or time.monotonic() - self._read_at >= CACHE_SECONDS:
+                self._read_at = time.monotonic()
+                value = self._secrets.get_secret_value(SecretId=self._secret_id)["SecretString"]
+                self._token = str(json.loads(value)["access_token"])
+            return self._token
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send one request with the token, and once more if that was refused and there is another one."""
+        token = self.token()
+        response = yield self._signed(request, token)
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            current = self.token(refused=token)
+            if current != token:
+                yield self._signed(request, current)
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Do likewise, and read the secret in a thread, so that the event loop goes on."""
+        token = await asyncio.to_thread(self.token)
+        response = yield self._signed(request, token)
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            current = await asyncio.to_thread(self.token, refused=token)
+            if current != token:
+                yield self._signed(request, current)
+
+    def _signed(self, request: httpx.Request, token: str) -> httpx.Request:
+        if origin(request.url) != self._origin:
+            raise ValueError("the token is for TELENOR_BASE_URL alone, and this request goes elsewhere")
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Return what tells one server from another."""
+    return url.scheme, url.host, url.port
+
+
+client = httpx.Client(timeout=10, auth=SharedToken(os.environ["TOKEN_SECRET_ID"], BASE_URL))
+
+
+def get(path: str) -> httpx.Response:
+    """GET a path."""
+    if not path.startswith("/"):
+        raise ValueError("a path must begin with /")
+    return client.get(BASE_URL + path)
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(get(line.strip()).status_code, flush=True)

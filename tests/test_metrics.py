@@ -1,0 +1,66 @@
+"""One metric, one place: `handler/report.py` defines them, and whatever else must know of one fails here by its file.
+
+Adding a metric touches its definition, and each place below, which says so.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from handler.report import Report
+from infra.e2e import runs
+from tests.benchmarks import prices, worker
+
+ROOT = Path(__file__).parents[1]
+DEFINED = set(Report("default").metrics(datetime(2026, 11, 23, tzinfo=UTC)))
+
+# Who names every metric: for operators, on a dashboard, or to see that each run puts it out.
+NAMES_ALL = ["README.md", "template.yaml", "infra/e2e/runs.py", "tests/handler/test_report.py"]
+NAMES_ALL += [str(path.relative_to(ROOT)) for path in (ROOT / "infra/terraform").rglob("dashboard*")]
+
+# Who counts them.
+COUNTS = {
+    "tests/benchmarks/prices.py": prices.METRICS,
+    "tests/benchmarks/worker.py": len(worker._METRICS),  # noqa: SLF001  the stand-in for what a run tells
+}
+
+# An alarm on a metric of this job's, in either order.
+_ALARMS = re.compile(
+    r"Namespace: TelenorToken\n\s+MetricName: (\w+)|MetricName: (\w+)\n\s+Namespace: TelenorToken", re.MULTILINE
+)
+# On a dashboard: the namespace, and the names below it until another namespace comes.
+_DASHBOARD = re.compile(r'\["TelenorToken", .*?\]\s*\]', re.DOTALL)
+_LISTED = re.compile(r'\["(?:TelenorToken|\.)", "(\w+)"')
+
+
+@pytest.mark.parametrize("file", NAMES_ALL)
+def test_each_metric_is_named_where_all_are(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    missing = {name for name in DEFINED if not re.search(rf"\b{name}\b", text)}
+    assert not missing, f"{file} does not know {sorted(missing)} of handler/report.py"
+
+
+@pytest.mark.parametrize("file", COUNTS)
+def test_each_metric_is_counted_where_they_are(file: str) -> None:
+    assert COUNTS[file] == len(DEFINED), (
+        f"{file} counts {COUNTS[file]} metrics, and handler/report.py has {len(DEFINED)}"
+    )
+
+
+def test_the_deployment_watches_nothing_that_no_run_puts_out() -> None:
+    text = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    watched = {name for pair in _ALARMS.findall(text) for name in pair if name}
+    shown = {name for widget in _DASHBOARD.findall(text) for name in _LISTED.findall(widget)}
+    assert watched
+    assert shown
+    assert watched | shown <= DEFINED, (
+        f"template.yaml knows {sorted((watched | shown) - DEFINED)}, which nothing puts out"
+    )
+
+
+def test_the_emulated_deployment_expects_what_a_run_puts_out() -> None:
+    assert runs.METRICS == DEFINED, "infra/e2e/runs.py expects other metrics than handler/report.py puts out"
