@@ -413,7 +413,8 @@ def the_modules_come_from_the_artifact(trial: _Trial) -> str:
     )
     _require(done.returncode == 0, f"the handler could not be imported: {done.stderr[-2000:]}")
     names = modules_by_origin(json.loads(done.stdout), trial.artifact)
-    held = {path.stem for path in trial.artifact.iterdir() if path.suffix != ".dist-info"}
+    beside = {"__pycache__", ".dist-info"}
+    held = {path.stem for path in trial.artifact.iterdir() if not {path.name, path.suffix} & beside}
     _require(names["artifact"] == held, f"of the artifact {held - names['artifact']} were not loaded from it")
     stray = names["runtime"] - _OF_THE_RUNTIME
     _require(not stray, f"{stray} came from the runtime: the artifact is not complete, or not the first to be asked")
