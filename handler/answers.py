@@ -7,7 +7,6 @@ Apigee does unless told otherwise, or in OAuth's own words. The same mistake has
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,8 +32,7 @@ class Dialect(StrEnum):
     OAUTH = "oauth"
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(NamedTuple):
     """What is wrong, whether it passes by itself, and how each dialect says it.
 
     `code` is the stable name that the log and the runbook know it by. A number of the reference means something only

@@ -12,7 +12,7 @@ from functools import cached_property
 from http import HTTPStatus
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -80,15 +80,14 @@ class Answer:
         return min(max(0.0, seconds), BEYOND_ANY_RUN_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is sent, `what` it is in a sentence, and the `out_code` of the error where nobody answers it."""
 
     what: str
     out_code: str
     method: str
     url: str
-    auth: AuthBase = field(repr=False)
+    auth: AuthBase
     form: Mapping[str, str] | None = None
 
 

@@ -111,13 +111,13 @@ all of them, asking is enough to end the published token. Then, and where
 nothing tells, doctor has the job rotate right afterwards; it does not ask
 Telenor where it may not start the job.
 
-With VERIFY_URL the answers are seen at the API itself, and a token that is still
-accepted after its logout is tried again for up to 200 s. Without it they are
-concluded from what logout answers; what that does not tell is said to be
+With VERIFY_URL the answers are seen at the API itself, and a token that is
+still accepted after its logout is tried again for up to 200 s. Without it they
+are concluded from what logout answers; what that does not tell is said to be
 unknown.
 
 --json prints one object; null is what cannot be told.
-  dialect                 reference, gateway, apigee, rfc-6749 or none-known
+  dialect                 reference, gateway, apigee, oauth or none-known
   second_request_gives_new_token, same_token_gets_longer_life,
   old_token_lives_on, logout_ends_token, logout_ends_other_tokens,
   published_token_ended, accepted_again_after_logout

@@ -160,9 +160,11 @@ def _refusal(error: ClientError, what: str, region: str | None) -> RotationError
         who, which = _WHO.search(message), _WHICH.search(message)
         if "KMS" in message and not which:
             action = f"{action}, for want of kms:Decrypt on its key,"
+        # The operators' policy reads no secret's value, and is for one region.
+        others = "may read it" if error.operation_name == "GetSecretValue" else "has the stack's OperatorPolicyArn"
         return NotAllowedError(
             f"{who[1] if who else 'this identity'} has no permission for {which[1] if which else action} on {what}"
-            f"{_in(region)}: take an identity that has it, such as one with the stack's OperatorPolicyArn"
+            f"{_in(region)}: take the right --region, or an identity that {others}"
         )
     if code == "ResourceNotFoundException" or (code == "ValidationError" and "not exist" in message):
         return InvalidInputError(

@@ -155,7 +155,7 @@ def _finish_secret(place: Place, telenor: Telenor, version_id: str) -> None:
 def _telenor(place: Place) -> Telenor:
     """Return the handler's own client, so that every way retries alike."""
     telenor = Telenor(_URL, place.clock, place.log)  # type: ignore[arg-type]  # a smaller log
-    telenor._session.mount("https://", place.telenor)  # noqa: SLF001  the outer edge
+    telenor._transport._session.mount("https://", place.telenor)  # noqa: SLF001  the outer edge
     return telenor
 
 

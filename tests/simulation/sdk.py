@@ -7,6 +7,7 @@ tests of the adapter do that.
 
 from __future__ import annotations
 
+import functools
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -76,12 +77,18 @@ class _ModelEndpoint(Endpoint):
         return (_Response(status), document | {"ResponseMetadata": {"HTTPStatusCode": status}}), None
 
 
+@functools.cache
+def _session() -> boto3.Session:
+    """Return what has loaded the service's description, for all clients."""
+    return boto3.Session()
+
+
 class _Client:
     """One client, as the handler makes it, with an endpoint of its own."""
 
     def __init__(self) -> None:
         self.sleep: Sleep
-        with patch.dict(os.environ, _ENVIRONMENT, clear=True), patch.object(boto3, "DEFAULT_SESSION", None):
+        with patch.dict(os.environ, _ENVIRONMENT, clear=True), patch.object(boto3, "DEFAULT_SESSION", _session()):
             self.client = create_client()
         inside: Any = self.client
         real, events = inside._endpoint, inside.meta.events  # noqa: SLF001  the outer edge

@@ -296,6 +296,7 @@ NAMES = (
     "RENEW_AT_FRACTION",
     "SCHEDULE_MINUTES",
     "VERIFY_URL",
+    "CLIENT_NAME",
 )
 URLS = st.builds(
     "{}{}{}{}".format,
@@ -325,7 +326,7 @@ EVENTS = st.one_of(
         {},
         optional={
             name: st.one_of(JSON, SECRETS, st.sampled_from([*Action, "telenor/other", "a b", "a  b", "a\n"]))
-            for name in ("action", "credentials_secret_id", "token_secret_id", "scope", "detail")
+            for name in ("action", "client", "credentials_secret_id", "token_secret_id", "scope", "detail")
         },
     ),
 )
@@ -370,9 +371,10 @@ def test_any_environment_and_event_are_refused_or_can_be_worked_with(
     granted=TOKEN_DOCUMENTS,
 )
 def test_any_scope_asked_for_and_granted_is_survived(scope: str, granted: dict[str, object]) -> None:
-    settings = _settings({"CREDENTIALS_SECRET_ID": CREDENTIALS, "TOKEN_SECRET_ID": TOKEN}, {"scope": scope})
+    event = {"client": "fuzz", "credentials_secret_id": CREDENTIALS, "token_secret_id": TOKEN, "scope": scope}
+    settings = _settings({}, event)
     assert settings is None or settings.scope == (scope or None)
     document = {"access_token": OTHER_TOKEN, "expires_in": 3599} | {"scope": granted.get("scope")}
     world = _world({"token": [Answer(200, {}, json.dumps(document).encode())]})
     _runs(world, Action.RENEW_IF_DUE)
-    assert world.current == OTHER_TOKEN
+    assert OTHER_TOKEN in world.published

@@ -451,7 +451,7 @@ def _least_left(
     """Return how long the unluckiest consumer's token was accepted after it was read.
 
     The token is published `phase` seconds after a scheduled run, and the outage of the token endpoint begins `start`
-    seconds after that scheduled run. The first run after the outage is late.
+    seconds after that scheduled run. The runs right before the outage and right after it are late.
     """
     world = World(policy=policy)
     consumers = Consumers(world)
@@ -460,7 +460,7 @@ def _least_left(
     world.run()
     for tick in range(1, 30):
         at = BEGIN + tick * policy.schedule
-        if at >= end > at - policy.schedule:
+        if at <= begin <= at + late or at - policy.schedule < end <= at:
             at += late
         world.clock.time = max(world.clock.time, at)
         run = Run(world)
@@ -486,8 +486,9 @@ def outages(policy: Policy, outage: timedelta, steps: int) -> Explored:
     renewal = (decisions.renewal_times(BEGIN, BEGIN + LIFE, policy).at - BEGIN).total_seconds()
     first, step = renewal // schedule * schedule, schedule / steps
     phases = [0, 0.5, 1, *(number * step + 1 for number in range(1, steps))]
-    starts = [first + number * step for number in range(-2 * steps, steps + 1)]
-    for phase, start, late in itertools.product(phases, starts, (timedelta(0), decisions.latitude(policy))):
+    latest = decisions.latitude(policy)
+    starts = [first + number * step for number in range(-steps, steps + 1)] + [first + latest.total_seconds()]
+    for phase, start, late in itertools.product(phases, starts, (timedelta(0), latest)):
         left = _least_left(policy, phase, start, late, outage, explored)
         explored.histories += 1
         if left < policy.grace:

@@ -11,7 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
+import requests
+from botocore.exceptions import ReadTimeoutError
 from greenlet import getcurrent, greenlet
+from requests.adapters import BaseAdapter
 
 import handler.run
 from handler.config import Settings
@@ -39,6 +42,10 @@ UNDECIDED = "?"
 CRASH = "crash"
 """The run is killed before the call that would come next."""
 
+# What an attempt takes that gets no answer.
+_AWS_TIMEOUT_SECONDS, _TELENOR_TIMEOUT_SECONDS = 5, 10
+
+# After so long Lambda kills a run.
 _TIME_LEFT = timedelta(seconds=120)
 _PUBLISHING_NEEDS = timedelta(seconds=30)
 
@@ -95,6 +102,7 @@ class Run:
         self.request_id = request_id or str(uuid5(NAMESPACE_URL, f"run {len(world.runs)}"))
         self.report = Report("default")
         self.obtained: set[str] = set()
+        self._killed_at = world.clock.now() + _TIME_LEFT
         self.seen: list[object] = []
         self.pending: str | None = "start"
         self.may_abandon = world.may_abandon
@@ -105,6 +113,11 @@ class Run:
         self._greenlet: _Process | None = _Process(self._run)
         self._greenlet.owner = self
         self._go()
+
+    def __deepcopy__(self, _memo: object) -> Run:
+        """Share what has ended with every copy of its world."""
+        assert self._greenlet is None
+        return self
 
     def step(self, fate: str | None = None) -> None:
         """Let the pending call happen, or go wrong, and go on to the next.
@@ -132,8 +145,6 @@ class Run:
         self._steps.append((self.pending, CRASH))
         self.world.excused |= self.world.at_risk
         self.is_gone = True
-        # Where the process dies in between, what it has obtained dies by its own expiry.
-        self.world.lost |= self.obtained - self.world.published
         self._go()
         assert self.pending is None
 
@@ -156,13 +167,21 @@ class Run:
         elif not self.is_gone:
             self.pending = operation
             getcurrent().parent.switch()
+        if self.world.clock.now() >= self._killed_at:
+            self.is_gone = True
         if self.is_gone:
+            # Where the process dies in between, what it has obtained dies by its own expiry.
+            self.world.lost |= self.obtained - self.world.published
             raise CrashError
         self.world.caller = self
         return None if self._fate == OK else self._fate
 
     def _answer(self, operation: str, parameters: dict[str, Any], attempt: int) -> tuple[int, dict[str, Any]]:
-        return self.world.secretsmanager.attempt(operation, parameters, self.intercept(operation, attempt))
+        try:
+            return self.world.secretsmanager.attempt(operation, parameters, self.intercept(operation, attempt))
+        except ReadTimeoutError:
+            self.world.clock.sleep(_AWS_TIMEOUT_SECONDS)
+            raise
 
     def _go(self) -> None:
         self.pending = None
@@ -198,10 +217,7 @@ class Run:
             sdk.client(self._answer, world.clock.sleep) as client,
             Telenor(settings.base_url, world.clock, world.log) as telenor,  # type: ignore[arg-type]  # a smaller log
         ):
-            session = telenor._transport._session  # noqa: SLF001  the outer edge
-            session.mount("https://", world.telenor)
-            # To look for this machine's proxies at each request would take half of the simulation's time.
-            session.trust_env = False
+            vars(telenor._transport)["_session"] = _SESSION  # noqa: SLF001  the outer edge
             rotate(
                 handler.run.Run(
                     settings=settings,
@@ -393,6 +409,37 @@ def _token_in(content: str | bytes) -> str | None:
     # Somebody has put it there in another shape.
     found = re.search("CANARY-[0-9]+", content if isinstance(content, str) else content.decode(errors="replace"))
     return found.group() if found else None
+
+
+class _ToTelenor(BaseAdapter):
+    """Leads each request to the Telenor of the run that sends it."""
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        run = _running()
+        assert run is not None
+        try:
+            return run.world.telenor.send(request)
+        except requests.ReadTimeout:
+            run.world.clock.sleep(_TELENOR_TIMEOUT_SECONDS)
+            raise
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class _Session(requests.Session):
+    """Looks for no proxies of this machine and has no cookies, which would take half of the simulation's time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.mount("https://", _ToTelenor())
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        return request.prepare()
+
+
+_SESSION = _Session()
 
 
 def _running() -> Run | None:

@@ -67,7 +67,7 @@ def terminal(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 @pytest.fixture
 def local(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The world, with what --local wants named."""
+    """Name what --local wants named."""
     monkeypatch.setenv("GRACE_SECONDS", "600")
     monkeypatch.setenv("SCHEDULE_MINUTES", "5")
     return world
@@ -75,7 +75,7 @@ def local(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeployedAws]:
-    """A stack whose grace is none of the job's defaults, and a laptop that has no setting of it."""
+    """Deploy a stack whose grace is none of the job's defaults, before a laptop that has no setting of it."""
     token_secret, credentials_secret = (
         world.client.describe_secret(SecretId=os.environ[name])["ARN"]
         for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID")

@@ -213,5 +213,5 @@ def _refused(code: str, message: str, status: int) -> Response:
 
 
 def _xml_error(code: str, message: str, status: int) -> Response:
-    body = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-    return Response(body, status, content_type="text/xml")
+    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Response(f"<ErrorResponse>{error}</ErrorResponse>", status, content_type="text/xml")
