@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from infra.e2e import access, operation, runs
+from infra.e2e import access, operation, runs, terminal
 from infra.e2e.emulator import Emulator
 from infra.e2e.runtime import check_artifact
 from infra.e2e.stack import Sam, Stack
@@ -50,6 +50,7 @@ STEPS = (
     access.administrators_do_not_by_accident,
     access.the_role_can_do_no_more,
     access.operators_can_do_their_work_and_no_more,
+    terminal.an_operators_terminal_acts_through_the_job,
     runs.a_superseded_token_has_its_grace,
     runs.a_leak_is_ended_at_once,
     operation.every_command_of_the_documents_works,

@@ -140,9 +140,6 @@ def operators_can_do_their_work_and_no_more(story: Story) -> None:
     version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
     original = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
     calls: dict[str, Callable[[], object]] = {
-        "cloudformation:DescribeStackResource": lambda: client("cloudformation").describe_stack_resource(
-            StackName=story.stack.name, LogicalResourceId="TokenFunction"
-        ),
         "cloudformation:DescribeStacks": lambda: client("cloudformation").describe_stacks(StackName=story.stack.name),
         "lambda:GetFunctionConfiguration": lambda: client("lambda").get_function_configuration(
             FunctionName=outputs["FunctionName"]

@@ -218,7 +218,7 @@ def an_update_keeps_everything(story: Story) -> None:
 
 
 def a_deletion_keeps_what_it_should(story: Story) -> None:
-    """While a consumer holds its policy: the credentials, the log and the policies stay; the token goes."""
+    """While others hold its policies: the credentials, the log and the policies stay; the token goes."""
     outputs = story.stack.outputs
     story.stack.delete()
     secretsmanager = story.client("secretsmanager")
@@ -233,9 +233,12 @@ def a_deletion_keeps_what_it_should(story: Story) -> None:
     groups = story.client("logs").describe_log_groups(logGroupNamePrefix=outputs["LogGroupName"])["logGroups"]
     assert groups, "the log group is gone"
     story.consumer.delete()
+    iam = story.client("iam")
     for name in ("ConsumerPolicyArn", "OperatorPolicyArn"):
-        story.client("iam").delete_policy(PolicyArn=outputs[name])
+        for holder in iam.list_entities_for_policy(PolicyArn=outputs[name])["PolicyUsers"]:
+            iam.detach_user_policy(UserName=holder["UserName"], PolicyArn=outputs[name])
+        iam.delete_policy(PolicyArn=outputs[name])
     story.show(
         "deletion",
-        "while a consumer holds its policy; the credentials secret, the log and both policies stay, the token goes",
+        "while a consumer and an operator hold their policies; the credentials secret, the log and both policies stay, the token goes",
     )

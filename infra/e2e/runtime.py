@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3
 from werkzeug.wrappers import Request, Response
 
-from infra.local.secrets_manager import LocalSecretsManager, Meanwhile
+from infra.local.secrets_manager import CallFault, LocalSecretsManager, Meanwhile
 from infra.local.server import LoopbackServer
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
 
@@ -45,7 +45,8 @@ HANDLER = "handler.app.lambda_handler"
 # Lambda gives an init 10 s. This machine may be busy.
 _INIT_SECONDS = 30.0
 _TIMEOUT_SECONDS = 30.0
-_SHORT_TIMEOUT_SECONDS = 3.0
+# The job keeps half of it back, and asks for no token with less than two seconds left.
+_SHORT_TIMEOUT_SECONDS = 5.0
 
 _POSTED = re.compile(r"/2018-06-01/runtime/(?:invocation/[^/]+/(?P<ending>response|error)|init/error)")
 
@@ -413,7 +414,8 @@ def the_modules_come_from_the_artifact(trial: _Trial) -> str:
     )
     _require(done.returncode == 0, f"the handler could not be imported: {done.stderr[-2000:]}")
     names = modules_by_origin(json.loads(done.stdout), trial.artifact)
-    held = {path.stem for path in trial.artifact.iterdir() if path.suffix != ".dist-info"}
+    beside = {"__pycache__", ".dist-info"}
+    held = {path.stem for path in trial.artifact.iterdir() if not {path.name, path.suffix} & beside}
     _require(names["artifact"] == held, f"of the artifact {held - names['artifact']} were not loaded from it")
     stray = names["runtime"] - _OF_THE_RUNTIME
     _require(not stray, f"{stray} came from the runtime: the artifact is not complete, or not the first to be asked")
@@ -478,8 +480,9 @@ def a_timeout_kills_it_and_the_retry_puts_it_right(trial: _Trial) -> str:
     current = next(version_id for version_id, labels in versions.items() if "AWSCURRENT" in labels)
     request_id = str(uuid.uuid4())
     held_up = threading.Event()
-    # The first read is of the credentials; the second comes between the token request and the publication.
-    trial.aws.fault(Meanwhile(operation="GetSecretValue", happens=held_up.wait), after=1)
+    # The write is held up until the process is gone, and then does not happen.
+    lost = CallFault(operation="PutSecretValue")
+    trial.aws.fault(Meanwhile(operation="PutSecretValue", happens=held_up.wait, fate=lost))
     try:
         ending = trial.function.invoke(_ROTATE_NOW, _SHORT_TIMEOUT_SECONDS, request_id)
     finally:
