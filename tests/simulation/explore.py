@@ -7,18 +7,18 @@ import functools
 import hashlib
 import itertools
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
-from handler import decisions
 from handler.model import Action
-from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS
+from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS, grace_over
 from tests.simulation.telenor import Issue
-from tests.simulation.world import BEGIN, BrokenPromiseError, Run, World
+from tests.simulation.world import BEGIN, CRASH, ROLLED_BACK, BrokenPromiseError, Run, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass
@@ -38,103 +38,161 @@ class Explored:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
         return self
 
-    def play(self, history: str, world: World, ending: Callable[[], None]) -> None:
+    @contextmanager
+    def history(self, name: str) -> Iterator[History]:
         """Note how a history ends."""
+        history = History()
         try:
-            ending()
+            yield history
         except BrokenPromiseError as broken:
-            self.violations.append(f"{history}: {broken}")
+            self.violations.append(f"{name}: {history.told()}: {broken}")
+        for run in history.runs:
+            run.abandon()
         self.histories += 1
-        self.simulated_hours += (world.clock.now() - BEGIN).total_seconds() / 3600
+        if history.runs:
+            self.simulated_hours += (history.runs[0].world.clock.now() - BEGIN).total_seconds() / 3600
+
+
+@dataclass
+class History:
+    """Runs, and the order of their calls where it is not one after the other."""
+
+    runs: list[Run] = field(default_factory=list)
+    path: str = ""
+
+    def told(self) -> str:
+        """Say what went wrong, or in which order."""
+        return self.path or " · ".join(run.story for run in self.runs if run.story) or "all goes well"
 
 
 # One run
 
 
-def crashes_and_faults(scenario: str, *, faults: int = 1, begin_at: str | None = None) -> Explored:
+def crashes_and_faults(
+    scenario: str, *, faults: int = 1, begin_at: str | None = None, until_broken: bool = False
+) -> Explored:
     """Give each call of a run each fault, and kill the run before each; then let scheduled runs follow.
 
-    Up to `faults` calls of a run get a fault, the first of them not before the call `begin_at`.
+    Up to `faults` calls of a run get a fault, the first of them not before the call `begin_at`. Histories with fewer
+    faults come before those with more; with `until_broken`, nothing comes after the first that breaks a promise.
     """
     explored = Explored()
-    stack: list[tuple[str | None, ...]] = [()]
-    while stack:
-        fates = stack.pop()
-        world, run = _until(scenario, fates)
-        explored.states += len(fates) + 1
+    queue: deque[tuple[str | None, ...]] = deque([()])
+    while queue and not (until_broken and explored.violations):
+        fates = queue.popleft()
         wrong = sum(fate is not None for fate in fates)
         explored.faults += wrong
-        # What goes wrong next has the good calls up to there before it, so each history is looked at once.
-        while run.pending and wrong < faults:
-            if wrong or begin_at in {None, run.pending}:
-                _crash_here(explored, scenario, fates)
-                stack += [(*fates, fate) for fate in FAULTS_BY_CALL[run.pending]]
-            run.step()
-            fates = (*fates, None)
-            explored.states += 1
-        explored.play(f"{scenario}: {run.story or 'all goes well'}", world, functools.partial(_end, world, run))
+        with explored.history(scenario) as history:
+            world, action = begin(scenario)
+            before = _published(world)
+            run = Run(world, action)
+            history.runs.append(run)
+            for fate in fates:
+                run.step(fate)
+            # What goes wrong next has the good calls up to there before it, so each history is looked at once.
+            while run.pending and wrong < faults:
+                if wrong or begin_at in {None, run.pending}:
+                    explored.crash_points += 1
+                    queue += [(*fates, fate) for fate in _fates(scenario, run.pending)]
+                run.step()
+                fates = (*fates, None)
+            explored.states += len(fates) + 1
+            run.finish()
+            world.check()
+            _check_availability(world, run, before)
+            _end(world)
+            if not wrong and world.telenor.issue is Issue.NEW and world.times().are_in_order:
+                _check_overlap(world)
     return explored
 
 
-def _crash_here(explored: Explored, scenario: str, fates: tuple[str | None, ...]) -> None:
-    world, run = _until(scenario, fates)
-    run.crash()
-    explored.crash_points += 1
-    explored.play(f"{scenario}: {run.story}", world, functools.partial(_end, world, run))
+def _fates(scenario: str, call: str) -> tuple[str, ...]:
+    # Not between the comparison and the logout: that is a moment which no design can close.
+    hand = (ROLLED_BACK,) if scenario == grace_over.__name__ and call != "logout" else ()
+    return (*FAULTS_BY_CALL[call], CRASH, *hand)
 
 
-def _until(scenario: str, fates: Sequence[str | None]) -> tuple[World, Run]:
-    world, action = begin(scenario)
-    run = Run(world, action)
-    for fate in fates:
-        run.step(fate)
-    return world, run
+def _published(world: World) -> tuple[str | None, set[str], bool]:
+    version_id, token = world.secret.current, world.current
+    labels = set(world.secret.labels_of(version_id)) if version_id else set()
+    return version_id, labels, token is not None and world.telenor.is_live(token)
 
 
-def _end(world: World, *runs: Run) -> None:
-    """Let everything go well from here on."""
-    for run in runs:
-        run.finish()
-    world.check()
+def _check_availability(world: World, run: Run, before: tuple[str | None, set[str], bool]) -> None:
+    """P6: a failing logout does not hold up a publication; a failing token request leaves what is published alone."""
+    if {CRASH, ROLLED_BACK} & {fate for _, fate in run.steps}:
+        return
+    faulty = {call for call, fate in run.steps if fate}
+    has_ended = run.report.outcome is not None
+    if faulty <= {"logout", "UpdateSecretVersionStage"} and not has_ended and not world.telenor.refuses_verification:
+        raise BrokenPromiseError("P6: nothing but revocation went wrong, and no token was published")
+    if faulty == {"token"} and not has_ended and world.telenor.issue is not Issue.NEW_KILLS_OLD:
+        version_id, labels, is_live = _published(world)
+        if (version_id, is_live) != (before[0], before[2]) or not before[1] <= labels:
+            raise BrokenPromiseError("P6: a failing token request has touched what is published")
+
+
+def _check_overlap(world: World) -> None:
+    """P1: just before each scheduled run, what a consumer reads lives through the grace."""
+    period = world.policy.schedule
+    for _ in range(13):
+        expires_at = world.telenor.tokens[str(world.current)].expires_at
+        if expires_at < world.clock.now() + period + world.policy.grace:
+            raise BrokenPromiseError(f"P1: {world.current} can be read when it lives no longer than the grace")
+        world.tick()
+
+
+def _end(world: World) -> None:
+    """Let scheduled runs follow, in which everything goes well."""
+    told = world.told_expiry(world.secret.current)
+    if (
+        told
+        and world.telenor.is_live(str(world.current))
+        and told > world.telenor.tokens[str(world.current)].expires_at
+    ):
+        raise BrokenPromiseError(f"P1: {world.current} dies before the time that consumers are told")
     world.telenor.refuses_verification = False
-    if len(runs) > 1 and world.telenor.issue is Issue.NEW_KILLS_OLD:
-        # Which of their tokens has killed the others nothing tells before the next one is due (docs/promises.md).
-        world.recovers_after = decisions.renewal_times(BEGIN, BEGIN + world.telenor.life, world.policy).at - BEGIN
     world.check_recovery()
 
 
 # Runs at once
 
 
-def orders(scenario: str, other: Action, *, with_crash: bool, turns: int | None = None) -> Explored:
+def orders(
+    scenario: str, other: Action | None, *, with_crash: bool, turns: int | None = None, until_broken: bool = False
+) -> Explored:
     """Run two at once in every order of their calls: the scenario's own run, and another that is asked to do `other`.
 
-    A state that was reached in another order, with the same answers seen by both, is not gone on with. Each order
-    that leads through the states counts as one interleaving. `turns` bounds how often the one run gives way to the
-    other while both could go on.
+    Where that is None, the other run is the same event, delivered twice. A state that was reached in another order,
+    with the same answers seen by both, is not gone on with. Each order that leads through the states counts as one
+    interleaving. `turns` bounds how often the one run gives way to the other while both could go on.
     """
     explored = Explored()
+    name = f"{scenario} with {other or 'its twin'}"
     next_states: dict[bytes, list[bytes]] = defaultdict(list)
     stack: list[tuple[str, bytes]] = [("", b"")]
-    while stack:
+    while stack and not (until_broken and explored.violations):
         path, before = stack.pop()
-        world, runs = _together(scenario, other)
-        try:
+        with explored.history(name) as history:
+            world, runs = _together(scenario, other)
+            history.runs += runs
             for letter in path:
-                _move(runs, letter)
+                _move(history, letter)
             # What has been played needs not be played again for the first of the moves from here.
             while True:
                 world.check()
+                path = history.path
                 moves = [letter for letter, run in zip("ab", runs, strict=True) if run.pending]
                 taken = _turns(path)
                 state = _state(world, runs, None if turns is None else (taken, path[-1:]))
                 is_known = state in next_states
                 next_states[before].append(state)
                 if is_known:
+                    explored.histories -= 1
                     break
                 next_states[state] = []
                 if not moves:
-                    explored.play(f"{scenario} with {other}: {path}", world, functools.partial(_end, world, *runs))
+                    _end_together(world)
                     break
                 if taken == turns and path[-1].lower() in moves:
                     moves = [path[-1].lower()]
@@ -142,15 +200,18 @@ def orders(scenario: str, other: Action, *, with_crash: bool, turns: int | None 
                     explored.crash_points += len(moves)
                     moves += [letter.upper() for letter in moves]
                 stack += [(path + letter, state) for letter in moves[1:]]
-                path, before = path + moves[0], state
-                _move(runs, moves[0])
-        except BrokenPromiseError as broken:
-            explored.violations.append(f"{scenario} with {other}: {path}: {broken}")
-        for run in runs:
-            run.abandon()
+                before = state
+                _move(history, moves[0])
     explored.states = len(next_states) - 1
     explored.interleavings = _paths(next_states)
     return explored
+
+
+def _end_together(world: World) -> None:
+    if world.telenor.issue is Issue.NEW_KILLS_OLD and world.verify_url is None:
+        # Which of their tokens has killed the others nothing tells before the next one is due (docs/promises.md).
+        world.recovers_after = world.times().at - BEGIN
+    _end(world)
 
 
 def _turns(path: str) -> int:
@@ -172,39 +233,32 @@ def orders_of_three(scenario: str, seed: int, samples: int) -> Explored:
     explored = Explored()
     chance = random.Random(f"{scenario} {seed}")  # noqa: S311  to be repeated, not to be secret
     for sample in range(samples):
-        world, runs = _together(scenario, *chance.choices(list(Action), k=2))
-        asked = f"{scenario} with {runs[1].action} and {runs[2].action}"
-        crash_at = chance.randrange(1, 60)
-        path = ""
-        try:
+        others = chance.choices(list(Action), k=2)
+        crash_at = chance.randrange(1, 60) if sample % 2 else None
+        with explored.history(f"{scenario} with {' and '.join(others)}") as history:
+            world, runs = _together(scenario, *others)
+            history.runs += runs
             while pending := [letter for letter, run in zip("abc", runs, strict=True) if run.pending]:
+                is_crash = len(history.path) == crash_at
+                explored.crash_points += is_crash
                 letter = chance.choice(pending)
-                if sample % 2 and len(path) == crash_at:
-                    letter = letter.upper()
-                    explored.crash_points += 1
-                _move(runs, letter)
-                path += letter
+                _move(history, letter.upper() if is_crash else letter)
                 world.check()
                 explored.states += 1
-        except BrokenPromiseError as broken:
-            explored.violations.append(f"{asked}: {path}: {broken}")
-            continue
-        explored.interleavings += 1
-        explored.play(f"{asked}: {path}", world, functools.partial(_end, world, *runs))
+            explored.interleavings += 1
+            _end_together(world)
     return explored
 
 
-def _move(runs: Sequence[Run], letter: str) -> None:
-    run = runs["abc".index(letter.lower())]
-    if letter.isupper():
-        run.crash()
-    else:
-        run.step()
+def _move(history: History, letter: str) -> None:
+    history.path += letter
+    history.runs["abc".index(letter.lower())].step(CRASH if letter.isupper() else None)
 
 
-def _together(scenario: str, *others: Action) -> tuple[World, list[Run]]:
+def _together(scenario: str, *others: Action | None) -> tuple[World, list[Run]]:
     world, action = begin(scenario)
-    return world, [Run(world, asked) for asked in (action, *others)]
+    run = Run(world, action)
+    return world, [run, *(Run(world, other or action, "" if other else run.request_id) for other in others)]
 
 
 def _state(world: World, runs: Sequence[Run], bound: object = None) -> bytes:
@@ -236,3 +290,8 @@ def begin(scenario: str) -> tuple[World, Action]:
 def _prepared(scenario: str) -> tuple[World, Action]:
     world = World()
     return world, {**SCENARIOS, **MORE_SCENARIOS}[scenario](world)
+
+
+def forget_what_was_prepared() -> None:
+    """Prepare each scenario anew, as after a change of the code."""
+    _prepared.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -28,17 +29,6 @@ FAULTS_BY_ATTEMPT: Mapping[str, tuple[str, ...]] = _TELENOR | {
 }
 
 VERIFY_URL = "https://telenor.example/verify"
-
-
-def roll_back(world: World) -> None:
-    """Make the version under AWSPREVIOUS current, as a hand would."""
-    labels = world.secret.labels
-    world.secretsmanager.update_secret_version_stage(
-        SecretId=TOKEN,
-        VersionStage="AWSCURRENT",
-        MoveToVersionId=labels["AWSPREVIOUS"],
-        RemoveFromVersionId=labels["AWSCURRENT"],
-    )
 
 
 def first_run(_world: World) -> Action:
@@ -107,7 +97,7 @@ def rolled_back(world: World) -> Action:
     world.run()
     world.clock.advance(minutes=1)
     world.run(Action.ROTATE_NOW)
-    roll_back(world)
+    world.roll_back()
     world.clock.advance(minutes=29)
     return Action.RENEW_IF_DUE
 
@@ -172,6 +162,8 @@ def label_lost_at_supersession(world: World) -> Action:
 
 def killed_token(world: World) -> Action:
     world.verify_url = VERIFY_URL
+    # Otherwise a killed token would be due at the next run in any case.
+    world.policy = replace(world.policy, renew_at_fraction=0.7)
     world.run()
     world.clock.advance(minutes=15)
     world.kill_current()
@@ -234,11 +226,23 @@ def rolled_back_and_then_renewed(world: World) -> Action:
     return Action.RENEW_IF_DUE
 
 
+def rolled_back_while_fresh(world: World) -> Action:
+    world.policy = replace(world.policy, renew_at_fraction=0.7)
+    world.run()
+    world.clock.advance(minutes=12)
+    world.run(Action.ROTATE_NOW)
+    world.clock.advance(minutes=1)
+    world.roll_back()
+    world.clock.advance(minutes=1)
+    return Action.RENEW_IF_DUE
+
+
 def renewals_closer_than_the_grace(world: World) -> Action:
     world.run()
-    for _ in range(4):
+    for _ in range(6):
         world.clock.advance(minutes=4)
         world.run(Action.ROTATE_NOW)
+        world.check_revocations()
     world.clock.advance(minutes=4)
     return Action.ROTATE_NOW
 
@@ -251,7 +255,21 @@ def mistyped_credentials(world: World) -> Action:
     return Action.RENEW_IF_DUE
 
 
+def short_lives(world: World) -> Action:
+    # The worst that is accepted: half a day of it would be more versions than Secrets Manager keeps.
+    world.policy = replace(world.policy, grace=timedelta(seconds=1200))
+    world.telenor.life = timedelta(seconds=900)
+    world.run()
+    world.tick(150)
+    return Action.RENEW_IF_DUE
+
+
 # What wrong designs stumble over
+
+
+def slow_answers(world: World) -> Action:
+    world.telenor.answers_after = timedelta(seconds=8)
+    return Action.RENEW_IF_DUE
 
 
 def grace_over(world: World) -> Action:
@@ -268,7 +286,7 @@ def rolled_back_a_moment_ago(world: World) -> Action:
     world.clock.advance(minutes=25)
     world.run(Action.ROTATE_NOW)
     world.clock.advance(minutes=1)
-    roll_back(world)
+    world.roll_back()
     world.clock.advance(minutes=1)
     return Action.RENEW_IF_DUE
 
@@ -310,8 +328,11 @@ MORE_SCENARIOS: Mapping[str, Callable[[World], Action]] = {
         three_foreign_labels,
         sixteen_foreign_labels,
         rolled_back_and_then_renewed,
+        rolled_back_while_fresh,
         renewals_closer_than_the_grace,
         mistyped_credentials,
+        short_lives,
+        slow_answers,
         grace_over,
         rolled_back_a_moment_ago,
         older_token_again,

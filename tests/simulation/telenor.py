@@ -47,12 +47,19 @@ class Issued:
 class TelenorModel(BaseAdapter):
     """Answers requests. `intercept` is asked at each for its fate: a fault, or None."""
 
-    def __init__(self, now: Callable[[], datetime], intercept: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        intercept: Callable[[str], str | None],
+        sleep: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
         super().__init__()
         self.now = now
         self.intercept = intercept
+        self.sleep = sleep
         self.issue = Issue.NEW
         self.life = timedelta(seconds=3599)
+        self.answers_after = timedelta(0)
         self.tokens: dict[str, Issued] = {}
         self.refuses_verification = False
         self.client_secret = "CANARY-secret"
@@ -79,6 +86,7 @@ class TelenorModel(BaseAdapter):
         if fate in {"503", "401"}:
             return _response(request, int(fate), _REFUSALS[operation] if fate == "401" else "")
         status, body = getattr(self, f"_{operation}")(request)
+        self.sleep(self.answers_after.total_seconds())
         self.on_answer((status, body))
         if "access_token" in body and fate in {"lost-after", "unreadable"}:
             self.on_lost_token(json.loads(body)["access_token"])

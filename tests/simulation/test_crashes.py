@@ -6,6 +6,7 @@ import pytest
 
 from tests.simulation.explore import begin, crashes_and_faults
 from tests.simulation.scenarios import MORE_SCENARIOS, SCENARIOS
+from tests.simulation.world import Run
 
 
 @pytest.mark.parametrize("scenario", [*SCENARIOS, *MORE_SCENARIOS])
@@ -21,15 +22,35 @@ def test_no_two_faults_of_one_run_break_a_promise(scenario: str) -> None:
     assert crashes_and_faults(scenario, faults=2).violations == []
 
 
+def begun(scenario: str, until: str) -> Run:
+    """Return a run that is about to make a call."""
+    run = Run(*begin(scenario))
+    while run.pending not in {until, None}:
+        run.step()
+    return run
+
+
 def test_a_token_is_given_up_loudly_also_where_the_answer_about_its_label_is_lost() -> None:
-    world, action = begin("ledger_full")
-    report = world.run(action, fates=[None, None, None, None, "503", "lost-after"])
-    assert report.revocations_abandoned == 1
+    run = begun("ledger_full", until="logout")
+    run.step("503")
+    run.step("lost-after")
+    assert run.finish().revocations_abandoned == 1
 
 
 def test_a_token_that_two_versions_hold_keeps_its_grace_also_where_an_answer_is_lost_and_the_next_read_lags() -> None:
-    world, action = begin("same_token_and_then_another")
-    world.run(action, fates=[None, None, None, None, "lost-after", None, "stale"])
+    run = begun("same_token_and_then_another", until="PutSecretValue")
+    for fate in ("lost-after", None, "stale"):
+        run.step(fate)
+    run.finish()
+    run.world.check()
+
+
+def test_labels_of_others_that_leave_no_room_stop_a_run_before_a_token_is_minted() -> None:
+    world, action = begin("renewal")
+    world.add_foreign_labels(17)
+    before = len(world.telenor.tokens)
+    assert world.run(action).has_failed
+    assert len(world.telenor.tokens) == before
 
 
 def test_no_fate_of_the_write_and_of_the_two_calls_that_look_for_it_breaks_a_promise() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from collections import deque
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
@@ -28,7 +27,7 @@ from handler.model import Action, Policy
 from tests.simulation.explore import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
 from tests.simulation.telenor import Issue
-from tests.simulation.world import BEGIN, POLICY, TOKEN, BrokenPromiseError, Clock, Run, World
+from tests.simulation.world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Clock, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 LIFE = timedelta(seconds=3599)
 # How far the clock of any run is from Telenor's.
 SKEW = timedelta(seconds=3)
-CRASH = -1
+_CRASH = -1
 
 _TICKS_A_DAY = 288
 # Shares of the ticks and of those.
@@ -51,7 +50,7 @@ _FOREIGN_LABELS = ("hand-1", "hand-2")
 _FAULTS = max(map(len, FAULTS_BY_ATTEMPT.values())) - 1
 
 # A call's fate: None for a call that goes well, else the number of one of its faults, or the crash before it.
-FATE = st.one_of(st.none(), st.none(), st.integers(CRASH, _FAULTS))
+FATE = st.one_of(st.none(), st.none(), st.integers(_CRASH, _FAULTS))
 FATES = st.lists(FATE, max_size=12)
 ACTIONS = st.sampled_from([Action.RENEW_IF_DUE, *Action])
 
@@ -85,6 +84,8 @@ class Weather(RuleBasedStateMachine):
         # The oldest version that a hand has made current since the job published last.
         self.floor: str | None = None
         self.by_hand: set[str] = set()
+        # What was current between two moves of a hand, with no run in between, leaves no trace.
+        self.has_unseen_roll_back = False
         # Telenor ends a token by itself, so that the job cannot know that the current one is dead.
         self.kills_old = False
 
@@ -153,7 +154,7 @@ class Weather(RuleBasedStateMachine):
         self.world.telenor.issue = issue
         self.kills_old |= issue is Issue.NEW_KILLS_OLD
 
-    @precondition(lambda self: bool(self._older()))
+    @precondition(lambda self: not self.has_unseen_roll_back and bool(self._older()))
     @rule(data=st.data())
     def hand_rolls_back(self, data: st.DataObject) -> None:
         version_id = data.draw(st.sampled_from(self._older()))
@@ -165,7 +166,9 @@ class Weather(RuleBasedStateMachine):
             RemoveFromVersionId=str(self.world.secret.current),
         )
         self.floor = version_id
+        self.has_unseen_roll_back = True
 
+    @precondition(lambda self: not self.has_unseen_roll_back)
     @rule(content=st.sampled_from(["", "{}", "CANARY-by-hand", '{"access_token": "CANARY-by-hand"}']))
     def hand_puts_a_value(self, content: str) -> None:
         self._forgive_untracked()
@@ -239,14 +242,15 @@ class Weather(RuleBasedStateMachine):
             self._step(run, fate)
         if self.world.secret.current not in self.by_hand | {self.floor}:
             self.floor = None
+        self.has_unseen_roll_back &= not self.world.ledger().is_in_order
 
     def _step(self, run: Run, fate: int | None) -> None:
         if not run.pending:
             return
         self.explored.states += 1
-        if fate == CRASH:
+        if fate == _CRASH:
             self.explored.crash_points += 1
-            run.crash()
+            run.step(CRASH)
             return
         if fate is None:
             fate = self._weather(run.pending)
@@ -289,9 +293,12 @@ class Weather(RuleBasedStateMachine):
         self.world.check()
 
     def _told_expiry(self, token: str) -> datetime:
-        documents = (json.loads(value) for value in self.world.secret.content.values() if token in value)
-        told = [document["expires_at"] for document in documents if "expires_at" in document]
-        return datetime.fromtimestamp(max(told, default=0), UTC)
+        told = (
+            self.world.told_expiry(version)
+            for version in self.world.secret.content
+            if self.world.token_of(version) == token
+        )
+        return max(filter(None, told), default=BEGIN)
 
     def _older(self) -> list[str]:
         """List what a hand may go back to; going forward again, it would supersede without a trace."""
@@ -302,9 +309,13 @@ class Weather(RuleBasedStateMachine):
         return [version for version in versions[:end] if self._can_be_told(version)]
 
     def _can_be_told(self, version_id: str) -> bool:
-        """Tell whether the job could know that this version's token is dead."""
-        is_tracked = any(label.startswith("LIVE_") for label in self.world.secret.labels_of(version_id))
-        return not is_tracked or self.world.telenor.is_live(self.world.token_of(version_id) or "")
+        """Tell whether the job could know that this version's token is dead: its label or its document says so."""
+        told = self.world.told_expiry(version_id)
+        return (
+            told is None
+            or told <= self.world.clock.now()
+            or self.world.telenor.is_live(self.world.token_of(version_id) or "")
+        )
 
     def _live_labels(self) -> list[str]:
         return sorted(label for label in self.world.secret.labels if label.startswith("LIVE_"))
@@ -391,7 +402,7 @@ class _Storms:
     def step(self, run: Run) -> None:
         now = run.world.clock.now()
         if self.strikes(now, 0.05):
-            run.crash()
+            run.step(CRASH)
             self.explored.crash_points += 1
         elif run.pending and self.strikes(now, 0.6):
             run.step(self.chance.choice(FAULTS_BY_ATTEMPT[run.pending]))

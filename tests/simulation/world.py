@@ -18,7 +18,9 @@ from requests.adapters import BaseAdapter
 
 import handler.run
 from handler.config import Settings
+from handler.decisions import RenewalTimes, renewal_times
 from handler.errors import RotationError
+from handler.ledger import Ledger, ledger_from
 from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
@@ -41,6 +43,8 @@ UNDECIDED = "?"
 """The fate of attempts that is told when they are made."""
 CRASH = "crash"
 """The run is killed before the call that would come next."""
+ROLLED_BACK = "rolled-back"
+"""Somebody makes the version under AWSPREVIOUS current just before the call."""
 
 # What an attempt takes that gets no answer.
 _AWS_TIMEOUT_SECONDS, _TELENOR_TIMEOUT_SECONDS = 5, 10
@@ -108,7 +112,7 @@ class Run:
         self.may_abandon = world.may_abandon
         self._fate = OK
         self._rest = OK
-        self._steps: list[tuple[str | None, str | None]] = []
+        self.steps: list[tuple[str, str | None]] = []
         self.is_gone = False
         self._greenlet: _Process | None = _Process(self._run)
         self._greenlet.owner = self
@@ -123,30 +127,25 @@ class Run:
         """Let the pending call happen, or go wrong, and go on to the next.
 
         `lost-after/refused` is the fate of the first attempt of a call and that of all others. With `lost-after/?`
-        the SDK's next attempt is pending then, like a call.
+        the SDK's next attempt is pending then, like a call. `crash` kills the process before the call.
         """
-        if fate:
-            self.world.excused |= self.world.touched_by_hand | self.world.at_risk
-        self._steps.append((self.pending, fate))
-        first, _, rest = (fate or OK).partition("/")
+        self.steps.append((str(self.pending), fate))
+        if fate == ROLLED_BACK:
+            self.world.roll_back()
+        elif fate:
+            self.world.excused |= self.world.at_risk | (set() if fate == CRASH else self.world.touched_by_hand)
+        self.is_gone |= fate == CRASH
+        first, _, rest = (OK if fate in {None, CRASH, ROLLED_BACK} else str(fate)).partition("/")
         self._fate, self._rest = first, rest or first
         self._go()
 
     @property
     def story(self) -> str:
         """The calls up to the last that went wrong, and how."""
-        steps = [*self._steps]
+        steps = [*self.steps]
         while steps and steps[-1][1] is None:
             steps.pop()
         return " · ".join(f"{call} {fate}" if fate else f"{call}" for call, fate in steps)
-
-    def crash(self) -> None:
-        """Kill the process before the pending call."""
-        self._steps.append((self.pending, CRASH))
-        self.world.excused |= self.world.at_risk
-        self.is_gone = True
-        self._go()
-        assert self.pending is None
 
     def abandon(self) -> None:
         """Leave a history that nobody looks at any more: its client goes to the next run."""
@@ -258,7 +257,7 @@ class World:
     def __post_init__(self) -> None:
         random.seed(0)  # the jitter of the backoff
         self.secretsmanager = SecretsManagerModel(self.clock.now)
-        self.telenor = TelenorModel(self.clock.now, self._intercept)
+        self.telenor = TelenorModel(self.clock.now, self._intercept, self.clock.sleep)
         self.secretsmanager.on_change = self.look
         self.secretsmanager.on_answer = self.telenor.on_answer = self._answered
         self.telenor.on_logout = self._check_logout
@@ -281,10 +280,25 @@ class World:
         """Return the token that a version holds."""
         return _token_in(self.secret.content.get(version_id or "", ""))
 
+    def told_expiry(self, version_id: str | None) -> datetime | None:
+        """Return when its token dies, as a version tells consumers."""
+        value = _document(self.secret.content.get(version_id or "", ""))
+        return datetime.fromtimestamp(value["expires_at"], UTC) if "expires_at" in value else None
+
+    def ledger(self) -> Ledger:
+        """Return the ledger as a description would show it."""
+        return ledger_from(
+            {owner: self.secret.labels_of(owner) for owner in self.secret.labels.values()}, self.clock.now()
+        )
+
     def tracked(self) -> set[str]:
         """Return the tokens in the ledger."""
         owners = {owner for label, owner in self.secret.labels.items() if label.startswith("LIVE_")}
         return {token for owner in owners if (token := self.token_of(owner))}
+
+    def times(self) -> RenewalTimes:
+        """Return when a token is renewed that is published at the beginning."""
+        return renewal_times(BEGIN, BEGIN + self.telenor.life, self.policy)
 
     def run(self, action: Action = Action.RENEW_IF_DUE, fates: Iterable[str | None] = ()) -> Report:
         """Run once; the first calls meet the given fates, the others go well."""
@@ -308,10 +322,20 @@ class World:
         """End the published token at Telenor, as another party would whose tokens kill this one's."""
         self.telenor.tokens[str(self.current)].ended_at = self.clock.now()
 
+    def roll_back(self) -> None:
+        """Make the version under AWSPREVIOUS current."""
+        labels = self.secret.labels
+        self.secretsmanager.update_secret_version_stage(
+            SecretId=TOKEN,
+            VersionStage="AWSCURRENT",
+            MoveToVersionId=labels["AWSPREVIOUS"],
+            RemoveFromVersionId=labels["AWSCURRENT"],
+        )
+
     def put_by_hand(self, content: str | bytes) -> None:
         """Put a value into the token secret."""
         value = {"SecretString": content} if isinstance(content, str) else {"SecretBinary": content}
-        self.secretsmanager.put_secret_value(SecretId=TOKEN, **value)  # type: ignore[arg-type]  # one of both
+        self.secretsmanager.put_secret_value(SecretId=TOKEN, **value)
 
     def add_foreign_labels(self, count: int) -> None:
         """Give the current version labels that are not the job's."""
@@ -355,8 +379,9 @@ class World:
         self.tick()
         if self.current is None or not self.telenor.is_live(self.current) or self.current not in self.tracked():
             raise BrokenPromiseError("P5: after a scheduled run the current token is dead or not in the ledger")
-        self.tick(5)
-        self.check_revocations()
+        for _ in range(5):
+            self.check_revocations()
+            self.tick()
 
     def check_revocations(self) -> None:
         """Check that no superseded token lives on much longer than its grace."""
@@ -400,15 +425,19 @@ class World:
 
 @functools.lru_cache(maxsize=1000)
 def _token_in(content: str | bytes) -> str | None:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, dict) and isinstance(token := value.get("access_token"), str):
+    if isinstance(token := _document(content).get("access_token"), str):
         return token
     # Somebody has put it there in another shape.
     found = re.search("CANARY-[0-9]+", content if isinstance(content, str) else content.decode(errors="replace"))
     return found.group() if found else None
+
+
+def _document(content: str | bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 class _ToTelenor(BaseAdapter):
