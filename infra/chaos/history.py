@@ -93,8 +93,10 @@ class History:
     states: list[State] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     """The token of each version."""
+    told_until: dict[str, float] = field(default_factory=dict)
+    """Until when each version's document says that its token lives."""
     expires_at: dict[str, float] = field(default_factory=dict)
-    """Of each token that Telenor has issued."""
+    """Of each token that Telenor has issued, counted from when the request for it came in."""
     logouts: list[Logout] = field(default_factory=list)
     latest_tick: float = 0.0
     """By how many seconds a scheduled run came too late at most: this machine has more to do than that."""

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from infra.chaos.history import History, Logout, RunSeen, State
 
-# A label tells whole seconds, and the job counts a life from before it asked: so much earlier it may let a token go.
-_EARLY_SECONDS = 2.5
-
 # What a revocation takes beyond the grace: the next scheduled run, the rounding of the label, and the run itself.
 _LATE_SECONDS = 4.0
 
@@ -47,6 +44,7 @@ def violations(history: History) -> list[Violation]:
         *_current_logged_out(history),
         *_grace_cut_short(history),
         *_dead_in_readers_hands(history),
+        *_told_too_much(history),
         *_forgotten(history),
         *_left_alive(history),
         *_not_healed(history),
@@ -97,6 +95,12 @@ def _dead_in_readers_hands(history: History) -> Iterator[Violation]:
             yield Violation("P1", f"a reader had {left:.2f} s of {history.grace:.0f} s left of a token, in the calm")
 
 
+def _told_too_much(history: History) -> Iterator[Violation]:
+    for version, token in history.values.items():
+        if (excess := history.told_until[version] - history.expires_at[token]) > 0:
+            yield Violation("P1", f"a document told consumers {excess:.2f} s too much of a life")
+
+
 def _forgotten(history: History) -> Iterator[Violation]:
     """Find a write after which a published token that is alive is neither current nor in the ledger."""
     dead_at = {logout.token: logout.at for logout in reversed(history.logouts)}
@@ -105,7 +109,7 @@ def _forgotten(history: History) -> Iterator[Violation]:
         published |= state.stages.keys()
         for version in published & history.values.keys() - told - state.tracked - {state.current}:
             token = history.values[version]
-            ends_at = min(dead_at.get(token, float("inf")), history.expires_at[token] - _EARLY_SECONDS)
+            ends_at = min(dead_at.get(token, float("inf")), history.told_until[version])
             if state.at < ends_at and not (state.by and state.by.abandoned):
                 told.add(version)
                 who = f"run {state.by.name} ({state.by.action})" if state.by else "an operator"

@@ -123,8 +123,10 @@ class WatchedSecretsManager(LocalSecretsManager):
             if operation not in {"GetSecretValue", "DescribeSecret"} and (
                 not history.states or history.states[-1].stages != stages
             ):
-                if (token := _token_in(parameters)) is not None and answer.status_code == http.HTTPStatus.OK:
-                    history.values[json.loads(answer.get_data())["VersionId"]] = token
+                if (document := _document_in(parameters)) and answer.status_code == http.HTTPStatus.OK:
+                    version = json.loads(answer.get_data())["VersionId"]
+                    history.values[version] = document["access_token"]
+                    history.told_until[version] = document["expires_at"]
                 history.states.append(State(time.time(), watched.run if watched else None, stages))
                 if watched is None:
                     # No read lags behind an operator, or no run could see what has been done.
@@ -229,9 +231,5 @@ def _issued(answer: bytes) -> str:
     return str(json.loads(answer)["access_token"])
 
 
-def _token_in(parameters: Mapping[str, Any]) -> str | None:
-    try:
-        document = json.loads(parameters.get("SecretString", ""))
-    except ValueError:
-        return None
-    return document.get("access_token") if isinstance(document, dict) else None
+def _document_in(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(parameters["SecretString"])) if "SecretString" in parameters else {}

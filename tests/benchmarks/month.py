@@ -141,7 +141,7 @@ class Place:
         self._run_key: str | None = None
         self._numbers: Counter[str] = Counter()
         self._is_gone = False
-        credentials = json.dumps({"client_id": "client", "client_secret": "secret"})
+        credentials = json.dumps({"client_id": "client", "client_secret": self.telenor.client_secret})
         self.aws.create_secret(Name=CREDENTIALS, SecretString=credentials)
         self.aws.create_secret(Name=TOKEN)
 

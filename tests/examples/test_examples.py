@@ -317,6 +317,7 @@ def test_a_path_cannot_lead_the_token_elsewhere(example: Example, consumers_worl
     with LoopbackServer(listen) as elsewhere, pytest.raises(AssertionError, match="has ended"):
         get(elsewhere.url.rpartition(":")[2])
     assert heard == []
+    assert "a path must begin with /" in consumers_world.seen.everything()
 
 
 @pytest.fixture

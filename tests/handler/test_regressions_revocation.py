@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.errors import RotationError
+from infra.local.secrets_manager import Meanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,3 +199,26 @@ def test_a_logout_that_says_that_the_token_is_dead_settles_it(world: World, body
     world.telenor.fault(operation="logout", status=401, body=body, times=1)
     assert world.run("rotate-and-revoke-now")["pending_revocations"] == 0
     assert first not in world.tracked()
+
+
+# Found by the chaos
+
+
+def test_a_run_without_a_grace_that_is_overtaken_at_once_does_not_forget_its_own_token(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run publishes before this one looks again, and cannot log out what it has superseded."""
+    monkeypatch.setenv("GRACE_SECONDS", "0")
+    request_id = str(uuid.uuid4())
+
+    def overtake() -> None:
+        world.telenor.fault(operation="logout", status=503)
+        world.run("rotate-now")
+        world.telenor.clear_faults()
+
+    world.aws.fault(Meanwhile(operation="DescribeSecret", happens=overtake), after=1)
+    world.run(request_id=request_id)
+    assert request_id in world.tracked() or not world.is_live(request_id)
+    world.run()
+    assert world.live() == 1
+    assert world.is_current_live()

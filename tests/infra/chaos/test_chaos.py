@@ -33,6 +33,6 @@ def test_every_wrong_design_has_its_test() -> None:
     assert DESIGNS.keys() == {"refusal-is-certain", "any-401-means-dead", "no-comparison"}
 
 
-def test_a_chaos_without_time_shows_nothing_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_chaos_without_time_shows_nothing_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--seconds", "0", "--seed", "7"]) == 1
-    assert "seed              7" in capsys.readouterr().out
+    assert "seed              7" in capfd.readouterr().out

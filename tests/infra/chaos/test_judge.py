@@ -30,6 +30,7 @@ def history() -> History:
     history.states = [state(0.1, first, current="a"), state(5.1, second, "a", current="b")]
     history.values = {"a": "token-a", "b": "token-b"}
     history.expires_at = {"token-a": 18, "token-b": 23}
+    history.told_until = {"a": 18, "b": 23}
     return history
 
 
@@ -69,6 +70,16 @@ def test_a_roll_back_after_the_last_comparison_is_one_that_no_run_can_see(
 def test_a_live_token_that_loses_its_label_breaks_p2(history: History) -> None:
     history.states.append(State(6.0, seen(at=5.9), {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset()}))
     assert promises(history) == ["P2"]
+
+
+def test_an_expired_token_may_lose_its_label(history: History) -> None:
+    history.states.append(State(18.0, seen(at=17.9), {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset()}))
+    assert promises(history) == []
+
+
+def test_a_document_that_tells_of_more_life_than_there_is_breaks_p1(history: History) -> None:
+    history.told_until["b"] = 24
+    assert promises(history) == ["P1"]
 
 
 def test_a_dead_token_may_lose_its_label(history: History) -> None:
