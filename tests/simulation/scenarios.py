@@ -228,6 +228,7 @@ def rolled_back_and_then_renewed(world: World) -> Action:
 
 def rolled_back_while_fresh(world: World) -> Action:
     world.policy = replace(world.policy, renew_at_fraction=0.7)
+    world.telenor.life = timedelta(hours=2)
     world.run()
     world.clock.advance(minutes=12)
     world.run(Action.ROTATE_NOW)
@@ -239,7 +240,7 @@ def rolled_back_while_fresh(world: World) -> Action:
 
 def renewals_closer_than_the_grace(world: World) -> Action:
     world.run()
-    for _ in range(6):
+    for _ in range(8):
         world.clock.advance(minutes=4)
         world.run(Action.ROTATE_NOW)
         world.check_revocations()
