@@ -110,8 +110,10 @@ def _forgotten(history: History) -> Iterator[Violation]:
         for version in published & history.values.keys() - told - state.tracked - {state.current}:
             token = history.values[version]
             ends_at = min(dead_at.get(token, float("inf")), history.told_until[version])
-            if state.at < ends_at and not (state.by and state.by.abandoned):
-                told.add(version)
+            if state.at >= ends_at:
+                continue
+            told.add(version)
+            if not _is_given_up(state):
                 who = f"run {state.by.name} ({state.by.action})" if state.by else "an operator"
                 yield Violation(
                     "P2",
@@ -171,6 +173,12 @@ def _reigns(history: History) -> Iterator[Reign]:
         since = state
     if since is not None and since.current is not None:
         yield Reign(since.current, since, None)
+
+
+def _is_given_up(state: State) -> bool:
+    """Tell whether a run has told of what it left alive, or was killed before it could where it had to make room."""
+    run = state.by
+    return run is not None and (run.abandoned > 0 or (run.is_killed and state.labels >= _CROWDED - 1))
 
 
 def _covers(reign: Reign, at: float) -> bool:

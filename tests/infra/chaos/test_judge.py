@@ -72,6 +72,12 @@ def test_a_live_token_that_loses_its_label_breaks_p2(history: History) -> None:
     assert promises(history) == ["P2"]
 
 
+def test_a_live_token_that_a_run_has_told_of_may_lose_its_label_for_good(history: History) -> None:
+    stages = {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset[str]()}
+    history.states += [State(6.0, seen(at=5.9, abandoned=1), stages), State(7.0, seen(at=6.9), stages)]
+    assert promises(history) == []
+
+
 def test_an_expired_token_may_lose_its_label(history: History) -> None:
     history.states.append(State(18.0, seen(at=17.9), {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset()}))
     assert promises(history) == []
