@@ -61,10 +61,9 @@ class RawServer:
         self._answer = answer
         self._listener = socket.create_server((HOST, 0))
         self.paths: list[str] = []
-        self.outlasted = 0
-        """How many drips ended before their client hung up."""
-        self.cut = 0
-        """How many drips their client did not wait for."""
+        self._outlasted = 0
+        self._cut = 0
+        self._speaking: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._serve, daemon=True).start()
@@ -80,11 +79,29 @@ class RawServer:
     def url(self) -> str:
         return f"http://{HOST}:{self._listener.getsockname()[1]}"
 
+    @property
+    def outlasted(self) -> int:
+        """How many drips ended before their client hung up; waits for those under way."""
+        self._wait()
+        return self._outlasted
+
+    @property
+    def cut(self) -> int:
+        """How many drips their client did not wait for; waits for those under way."""
+        self._wait()
+        return self._cut
+
+    def _wait(self) -> None:
+        for thread in list(self._speaking):
+            thread.join()
+
     def _serve(self) -> None:
         with suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
-                threading.Thread(target=self._speak, args=(connection,), daemon=True).start()
+                thread = threading.Thread(target=self._speak, args=(connection,), daemon=True)
+                thread.start()
+                self._speaking.append(thread)
 
     def _speak(self, connection: socket.socket) -> None:
         with connection:
@@ -101,6 +118,6 @@ class RawServer:
                     connection.sendall(answer.drop)
                     time.sleep(_DRIP_SECONDS)
             except OSError:
-                self.cut += 1
+                self._cut += 1
             else:
-                self.outlasted += 1
+                self._outlasted += 1
