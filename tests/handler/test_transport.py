@@ -142,7 +142,7 @@ def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
                 while time.monotonic() < end_at:
                     connection.sendall(b"\x00")
                     time.sleep(0.1)
-                self.outlasted += 1
+                self._outlasted += 1
 
     with DrippingHandshake(lambda _path: b"") as server:
         with pytest.raises(TelenorUnavailableError) as refusal:
