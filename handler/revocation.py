@@ -123,7 +123,8 @@ def _log_out(run: Run, value: StoredValue, access_token: str, urgency: Urgency, 
     if not _is_over(run, value, current, urgency) or current is None:
         return False
     if access_token == run.published_token:
-        return True
+        # Its own version's label is the only trace of it, should another run have superseded it already.
+        return value.version_id != run.version_id
     if current.holds(access_token):
         # Its label is the only trace of a live token where the current version has none.
         return current.is_tracked
