@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _DAY_SECONDS = 86_400
 _DAY_MINUTES = 1_440
+_GRACE = f"a whole number of seconds from 0 to {_DAY_SECONDS}"
 
 # RFC 1035, section 2.3.4.
 _DNS_LABEL_LENGTH = 63
@@ -29,6 +30,7 @@ _SECRET_ID = re.compile(r"[A-Za-z0-9/_+=.@:-]{1,2048}")
 
 _CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _CLIENT_FIELDS = ("client", "credentials_secret_id", "token_secret_id")
+_FIELDS_OF_A_CLIENT = {"scope": "TELENOR_SCOPE", "grace_seconds": "GRACE_SECONDS"}
 DEFAULT_CLIENT = "default"
 
 # RFC 6749, section 3.3: scope tokens with one space between them.
@@ -59,10 +61,11 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
             f"the event names a client in part, by {' and '.join(named)}: name {', '.join(_CLIENT_FIELDS)}, or none of "
             "them for the client of the environment"
         )
-    if "scope" in event and not named:
-        raise _event_error(
-            f"the event has a scope and names no client: name {', '.join(_CLIENT_FIELDS)} too, or set TELENOR_SCOPE"
-        )
+    for field, variable in _FIELDS_OF_A_CLIENT.items():
+        if field in event and not named:
+            raise _event_error(
+                f"the event has {field} and names no client: name {', '.join(_CLIENT_FIELDS)} too, or set {variable}"
+            )
     credentials_secret_id = _secret_id(environ, event, "CREDENTIALS_SECRET_ID", "credentials_secret_id")
     token_secret_id = _secret_id(environ, event, "TOKEN_SECRET_ID", "token_secret_id")
     if credentials_secret_id == token_secret_id:
@@ -77,7 +80,7 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
         token_secret_id=token_secret_id,
         base_url=_url(environ, "TELENOR_BASE_URL", "https://api.telenor.no", with_query=False).rstrip("/"),
         scope=_scope(environ, event),
-        policy=_policy(environ),
+        policy=_policy(environ, event),
         verify_url=_url(environ, "VERIFY_URL", "", with_query=True) or None,
     )
 
@@ -144,14 +147,8 @@ def _scope(environ: Mapping[str, str], event: dict[str, Any]) -> str | None:
     return scope
 
 
-def _policy(environ: Mapping[str, str]) -> Policy:
-    grace_seconds = _number(
-        environ,
-        "GRACE_SECONDS",
-        "600",
-        lambda seconds: 0 <= seconds <= _DAY_SECONDS and seconds.is_integer(),
-        f"a whole number of seconds from 0 to {_DAY_SECONDS}",
-    )
+def _policy(environ: Mapping[str, str], event: dict[str, Any]) -> Policy:
+    grace_seconds = _grace_of_event(event) if "grace_seconds" in event else _grace_of_environment(environ)
     renew_at_fraction = _number(
         environ, "RENEW_AT_FRACTION", "0.33", lambda fraction: 0 < fraction < 1, "a number above 0 and below 1"
     )
@@ -163,6 +160,24 @@ def _policy(environ: Mapping[str, str]) -> Policy:
         f"a number of minutes above 0 and up to {_DAY_MINUTES}",
     )
     return Policy(timedelta(seconds=grace_seconds), renew_at_fraction, timedelta(minutes=schedule_minutes))
+
+
+def _grace_of_event(event: dict[str, Any]) -> float:
+    seconds = event["grace_seconds"]
+    # JSON's true is an int to Python.
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= _DAY_SECONDS:
+        raise _event_error(f"the event's grace_seconds is not {_GRACE}: send a number without quotes")
+    return seconds
+
+
+def _grace_of_environment(environ: Mapping[str, str]) -> float:
+    return _number(
+        environ,
+        "GRACE_SECONDS",
+        "600",
+        lambda seconds: 0 <= seconds <= _DAY_SECONDS and seconds.is_integer(),
+        _GRACE,
+    )
 
 
 def _number(

@@ -49,7 +49,7 @@ def publish(run: Run, token: Token) -> Publication:
     """Make a token current and enter it in the ledger; say what became of that."""
     entry = new_entry(run.version_id, run.ledger.next_publication(run.clock.now()), token.expires_at)
     try:
-        has_label = run.secrets.publish(token, entry)
+        missing = run.secrets.publish(token, entry)
     except PublicationRefusedError as error:
         return Refused(error)
     except (PublicationUnknownError, VersionExistsError) as error:
@@ -58,9 +58,9 @@ def publish(run: Run, token: Token) -> Publication:
             return Unknown(error) if isinstance(error, PublicationUnknownError) else Twin(None)
         if not value.holds(token.access_token):
             return Twin(value)
-        has_label = value.is_tracked or _label(run, entry)
-    if not has_label:
-        run.complain("label-missing", "the token is published without its label, and is not in the ledger yet")
+        missing = set() if value.is_tracked else set(entry.labels)
+    if missing:
+        _label(run, entry.version_id, missing)
     return Stored(entry)
 
 
@@ -87,12 +87,16 @@ def _look(run: Run) -> StoredValue | None:
         return None
 
 
-def _label(run: Run, entry: Entry) -> bool:
+def _label(run: Run, version_id: str, labels: set[str]) -> None:
+    """Attach the labels that the write has not brought. The publication has succeeded in any case."""
     try:
-        run.secrets.attach(entry.version_id, entry.labels)
-    except SecretsManagerError:
-        return False
-    return True
+        run.secrets.attach(version_id, labels)
+    except SecretsManagerError as error:
+        run.complain(
+            "label-missing", f"the token is published without its label, and is not in the ledger yet: {error}"
+        )
+    else:
+        run.warn("label-attached", "the token was published without its label, which was attached by a call of its own")
 
 
 def _with_labels_put_back(run: Run, expected: Ledger, found: Ledger) -> Ledger:

@@ -146,11 +146,11 @@ class SecretsManager:
         """Return what one version holds, or None where it is gone."""
         return self._read(VersionId=version_id)
 
-    def publish(self, token: Token, entry: Entry) -> bool:
+    def publish(self, token: Token, entry: Entry) -> set[str]:
         """Make a token current and enter it in the ledger, in one write (AWS, "PutSecretValue").
 
-        Tell whether it has its label; Secrets Manager's answer says so. Raises PublicationRefusedError,
-        PublicationUnknownError, or VersionExistsError where the version holds another token.
+        Return the labels that Secrets Manager's answer lacks. Raises PublicationRefusedError, PublicationUnknownError,
+        or VersionExistsError where the version holds another token.
         """
         attempts = _Attempts()
         self._client.meta.events.register(_EVERY_ATTEMPT, attempts.note)
@@ -170,12 +170,7 @@ class SecretsManager:
             ) from None
         finally:
             self._client.meta.events.unregister(_EVERY_ATTEMPT, attempts.note)
-        missing = set(entry.labels).difference(answer.get("VersionStages", []))
-        try:
-            self.attach(entry.version_id, missing)
-        except SecretsManagerError:
-            return False
-        return True
+        return set(entry.labels).difference(answer.get("VersionStages", []))
 
     def attach(self, version_id: str, labels: Iterable[str]) -> None:
         """Give a version labels that it lacks."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools import Logger
+    from requests import Session
 
 _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password
 _LOGOUT_PATH = "/oauth/v2/logout"
@@ -48,13 +49,18 @@ _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 class Telenor:
-    """Telenor's token and logout operations, with retries that end at a deadline. A context manager."""
+    """Telenor's token and logout operations, with retries that end at a deadline. A context manager.
 
-    def __init__(self, base_url: str, clock: Clock, log: Logger) -> None:
+    `new_session` opens what requests go through, by default transport.create_session.
+    """
+
+    def __init__(
+        self, base_url: str, clock: Clock, log: Logger, new_session: Callable[[], Session] | None = None
+    ) -> None:
         self._base_url = base_url
         self._clock = clock
         self._log = log
-        self._transport = Transport(clock, log)
+        self._transport = Transport(clock, log, new_session)
         self.token_attempts = 0
 
     def __enter__(self) -> Self:

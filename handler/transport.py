@@ -108,12 +108,23 @@ class Bearer(AuthBase):
         return request
 
 
+def create_session() -> requests.Session:
+    """Return a session that follows no redirect, keeps no cookie, and reads every answer within its limits."""
+    session = _Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter())
+    # A cookie could vouch for the next token that is tried.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
 class Transport:
     """Sends requests one at a time, and reads no answer beyond its limits. A context manager."""
 
-    def __init__(self, clock: Clock, log: Logger) -> None:
+    def __init__(self, clock: Clock, log: Logger, new_session: Callable[[], requests.Session] | None = None) -> None:
         self._clock = clock
         self._log = log
+        self._new_session = new_session or create_session
         self._open = ExitStack()
         self.last: Answer | None = None
 
@@ -126,12 +137,7 @@ class Transport:
     @cached_property
     def _session(self) -> requests.Session:
         """Made when it is first used: most runs send nothing."""
-        session = self._open.enter_context(_Session())
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _Adapter())
-        # A cookie could vouch for the next token that is tried.
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        return session
+        return self._open.enter_context(self._new_session())
 
     def exchange(self, request: Request, deadline: datetime) -> Answer:
         """Send one request and read its answer.

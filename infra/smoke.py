@@ -32,6 +32,7 @@ _LIVE = "LIVE_"
 
 # CloudWatch takes metrics out of a log within a minute or two.
 _METRICS_SECONDS = 300
+_LOG_SECONDS = 60
 _POLL_SECONDS = 5.0
 # Scheduler keeps a rate to within a minute.
 _LATE_SECONDS = 60
@@ -92,6 +93,17 @@ class Stack:
         lines = (json.loads(line) for line in self.log_since(when) if line.startswith("{"))
         return [line for line in lines if "function_request_id" in line]
 
+    def codes(self) -> set[str]:
+        """Return the error codes of the rotation, once its last line has reached the log."""
+        run = self.answer.get("version_id")
+
+        def lines() -> list[dict[str, Any]]:
+            return [record for record in self.records_since(self.rotated_at) if record["function_request_id"] == run]
+
+        if run is not None:
+            self.wait("the log of this run", _LOG_SECONDS, lambda: any("outcome" in record for record in lines()))
+        return {record["error_code"] for record in lines() if "error_code" in record}
+
     def wait(self, what: str, seconds: float, holds: Callable[[], bool]) -> bool:
         """Wait for something that AWS brings about in its own time, and say for what."""
         self.say(f"waiting for {what}, {seconds:.0f} s at most")
@@ -131,10 +143,10 @@ def the_rotation_succeeds(stack: Stack) -> tuple[bool, str]:
 
 
 def the_new_version_is_labelled(stack: Stack) -> tuple[bool, str]:
-    """The new version is current and in the ledger."""
+    """The new version is current and in the ledger, by the same write."""
     labels = stack.labels().get(str(stack.answer.get("version_id")), [])
     is_tracked = any(label.startswith(_LIVE) for label in labels)
-    return _CURRENT in labels and is_tracked, ", ".join(labels) or "no labels"
+    return _CURRENT in labels and is_tracked and "label-attached" not in stack.codes(), ", ".join(labels) or "no labels"
 
 
 def the_superseded_version_keeps_its_label(stack: Stack) -> tuple[bool | None, str]:
@@ -145,9 +157,8 @@ def the_superseded_version_keeps_its_label(stack: Stack) -> tuple[bool | None, s
         return None, "no version with a label was current before"
     if float(stack.settings["GRACE_SECONDS"]) == 0:
         return None, "GRACE_SECONDS is 0: it was revoked at once"
-    codes = {record.get("error_code") for record in stack.records_since(stack.rotated_at)}
     kept = live <= set(stack.labels().get(str(version), []))
-    return kept and "label-lost" not in codes, f"{version}: {', '.join(sorted(live))}"
+    return kept and "label-lost" not in stack.codes(), f"{version}: {', '.join(sorted(live))}"
 
 
 def the_role_removes_its_own_labels_alone(stack: Stack) -> tuple[bool, str]:

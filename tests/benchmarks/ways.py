@@ -16,10 +16,13 @@ from handler.rotation import rotate
 from handler.run import Run
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
+from handler.transport import create_session
 from tests.simulation.world import CREDENTIALS, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import requests
 
     from handler.model import Token
     from tests.benchmarks.month import Place
@@ -154,9 +157,13 @@ def _finish_secret(place: Place, telenor: Telenor, version_id: str) -> None:
 
 def _telenor(place: Place) -> Telenor:
     """Return the handler's own client, so that every way retries alike."""
-    telenor = Telenor(_URL, place.clock, place.log)  # type: ignore[arg-type]  # a smaller log
-    telenor._transport._session.mount("https://", place.telenor)  # noqa: SLF001  the outer edge
-    return telenor
+
+    def session() -> requests.Session:
+        opened = create_session()
+        opened.mount("https://", place.telenor)
+        return opened
+
+    return Telenor(_URL, place.clock, place.log, session)  # type: ignore[arg-type]  # a smaller log
 
 
 def _request(place: Place, telenor: Telenor) -> Token:

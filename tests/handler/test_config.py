@@ -108,9 +108,16 @@ def test_a_client_that_is_named_in_part_is_refused(named: list[str]) -> None:
     assert all(name in str(refusal.value) for name in OTHER)
 
 
-def test_a_scope_without_a_client_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="scope"):
-        settings_from(ENVIRONMENT, {"scope": "other"})
+@pytest.mark.parametrize("event", [{"scope": "other"}, {"grace_seconds": 60}])
+def test_what_belongs_to_a_client_is_refused_without_one(event: dict[str, object]) -> None:
+    with pytest.raises(InvalidInputError, match=f"{next(iter(event))} .*client"):
+        settings_from(ENVIRONMENT, event)
+
+
+@pytest.mark.parametrize("seconds", [0, 900])
+def test_an_event_can_name_the_grace_of_its_client(seconds: int) -> None:
+    settings = settings_from(ENVIRONMENT | {"GRACE_SECONDS": "300"}, OTHER | {"grace_seconds": seconds})
+    assert settings.policy.grace == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +237,11 @@ def test_a_bad_setting_is_refused_by_name_and_not_repeated(variable: str, value:
         (OTHER | {"token_secret_id": None}, "token_secret_id"),
         (OTHER | {"token_secret_id": "a CANARY"}, "token_secret_id"),
         (OTHER | {"scope": 5}, "scope"),
+        (OTHER | {"grace_seconds": -1}, "grace_seconds"),
+        (OTHER | {"grace_seconds": 86_401}, "grace_seconds"),
+        (OTHER | {"grace_seconds": 1.5}, "grace_seconds"),
+        (OTHER | {"grace_seconds": True}, "grace_seconds"),
+        (OTHER | {"grace_seconds": "CANARY"}, "grace_seconds"),
         (OTHER | {"scope": ["CANARY"]}, "scope"),
     ],
 )

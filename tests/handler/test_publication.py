@@ -48,16 +48,16 @@ DENIED = "AccessDeniedException"
 class FakeSecrets:
     """A token secret that does as it is told. An error is raised where one stands for an answer."""
 
-    publication: bool | RotationError = True
+    missing: set[str] | RotationError = field(default_factory=set)
     version: StoredValue | RotationError | None = None
     attachment: RotationError | None = None
     description: Ledger | RotationError = field(default_factory=lambda: Ledger(None))
     published: list[Entry] = field(default_factory=list)
     attached: dict[str, list[str]] = field(default_factory=dict)
 
-    def publish(self, _token: Token, entry: Entry) -> bool:
+    def publish(self, _token: Token, entry: Entry) -> set[str]:
         self.published.append(entry)
-        return answer(self.publication)
+        return answer(self.missing)
 
     def read_version(self, _version_id: str) -> StoredValue | None:
         return answer(self.version)
@@ -111,7 +111,6 @@ NO_ANSWER = SecretsManagerUnavailableError("no answer")
     ("secrets", "outcome", "codes"),
     [
         pytest.param(FakeSecrets(), Stored, [], id="written"),
-        pytest.param(FakeSecrets(publication=False), Stored, ["label-missing"], id="written without its label"),
         pytest.param(FakeSecrets(REFUSED, MINE), Refused, [], id="refused for certain, so that nobody looks"),
         pytest.param(FakeSecrets(UNKNOWN, MINE), Stored, [], id="no answer, and found"),
         pytest.param(FakeSecrets(UNKNOWN, THEIRS), Twin, [], id="no answer, and a twin's is found"),
@@ -139,20 +138,28 @@ def test_what_became_of_a_write_is_one_value(
         case Twin(value):
             assert value is (secrets.version if isinstance(secrets.version, StoredValue) else None)
         case Refused(error) | Unknown(error):
-            assert error is secrets.publication
+            assert error is secrets.missing
     assert secrets.attached == {}
     assert seen.codes() == codes
 
 
-@pytest.mark.parametrize(("attachment", "codes"), [(None, []), (NO_ANSWER, ["label-missing"])])
-def test_a_publication_that_is_found_without_its_label_gets_it(
-    attachment: RotationError | None, codes: list[str], clock: FakeClock, seen: Seen
+@pytest.mark.parametrize(
+    "secrets",
+    [
+        pytest.param(FakeSecrets({"the label"}), id="the answer lacks it"),
+        pytest.param(FakeSecrets(UNKNOWN, replace(MINE, is_tracked=False)), id="it is found without"),
+    ],
+)
+@pytest.mark.parametrize(("attachment", "code"), [(None, "label-attached"), (NO_ANSWER, "label-missing")])
+def test_a_publication_without_its_label_gets_it_and_says_so(
+    secrets: FakeSecrets, attachment: RotationError | None, code: str, clock: FakeClock, seen: Seen
 ) -> None:
-    secrets = FakeSecrets(UNKNOWN, replace(MINE, is_tracked=False), attachment)
+    secrets = replace(secrets, attachment=attachment, published=[], attached={})
     publication = publish(run_over(secrets, clock), token_of(clock))
     assert isinstance(publication, Stored)
-    assert secrets.attached == ({} if attachment else {OWN: list(publication.entry.labels)})
-    assert seen.codes() == codes
+    lacking = ["the label"] if secrets.missing == {"the label"} else list(publication.entry.labels)
+    assert secrets.attached == ({} if attachment else {OWN: lacking})
+    assert seen.codes() == [code]
 
 
 def test_a_publication_is_dated_after_every_other_whatever_the_clock_says(clock: FakeClock) -> None:

@@ -214,9 +214,8 @@ class Run:
         )
         with (
             sdk.client(self._answer, world.clock.sleep) as client,
-            Telenor(settings.base_url, world.clock, world.log) as telenor,  # type: ignore[arg-type]  # a smaller log
+            Telenor(settings.base_url, world.clock, world.log, lambda: _SESSION) as telenor,  # type: ignore[arg-type]  # a smaller log
         ):
-            vars(telenor._transport)["_session"] = _SESSION  # noqa: SLF001  the outer edge
             rotate(
                 handler.run.Run(
                     settings=settings,
