@@ -23,7 +23,7 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
   "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test examples prove chaos bench lint docs format build deploy redeploy outputs smoke validate alarms e2e lock clean build-TokenFunction
+.PHONY: help demo sandbox test examples prove chaos bench dashboard lint docs format build deploy redeploy outputs smoke validate alarms e2e lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ chaos: $(VENV)/.installed ## Run the job under faults of every kind at once, and
 
 bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
 	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
+
+dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard of a healthy day and of an outage into docs/
+	@$(PY) -m tests.infra.dashboard --charts .venv-bench/bin/python
 
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:
