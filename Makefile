@@ -26,7 +26,7 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
 .PHONY: help demo sandbox test examples prove chaos bench dashboard lint docs format build deploy redeploy outputs smoke validate alarms e2e lock clean build-TokenFunction
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded servers (SECONDS=60)
 	@mkdir -p build
