@@ -60,13 +60,16 @@ def a_bad_parameter_is_refused_by_name(story: Story) -> None:
 
 
 def every_command_of_the_documents_works(story: Story) -> None:
-    """What README.md and the runbook tell their readers to type ends well, typed as it stands there."""
+    """Every command of README.md, terminal.md and the runbook ends well, typed as it stands there."""
     outputs = story.stack.outputs
     variables = {
+        # As `make outputs` prints them.
         "README.md": {
             "CREDENTIALS_SECRET_ARN": outputs["CredentialsSecretArn"],
             "FUNCTION_NAME": outputs["FunctionName"],
+            "TOKEN_SECRET_ARN": outputs["TokenSecretArn"],
         },
+        "docs/terminal.md": {},
         # It sets its own.
         "docs/runbook.md": {},
     }
