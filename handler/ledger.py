@@ -80,7 +80,7 @@ class Ledger:
 
     @property
     def is_in_order(self) -> bool:
-        """Whether the current version is the one that was published last, as its label tells."""
+        """Whether the current version is the one that was published last, by its label."""
         if self.current is None or self.current.published_at is None:
             return True
         return not any(_is_not_before(other, self.current.published_at) for other in self.superseded)
@@ -148,7 +148,7 @@ def entered_again(entry: Entry, published_at: datetime, expires_at: datetime) ->
 
 
 def is_live_label(label: str) -> bool:
-    """Tell whether a staging label is one of this job's."""
+    """Return whether a staging label is one of this job's."""
     return label.startswith(_PREFIX)
 
 

@@ -76,7 +76,7 @@ def discard(run: Run, access_token: str) -> None:
 
 
 def _give_up(run: Run, oldest: Entry) -> bool:
-    """Revoke a token before its grace has passed, or drop it. Tell whether that has made room."""
+    """Revoke a token before its grace has passed, or drop it. Return whether that has made room."""
     where = {"superseded_version_id": oldest.version_id}
     run.warn(
         "grace-cut-short",
@@ -134,7 +134,7 @@ def _log_out(run: Run, value: StoredValue, access_token: str, urgency: Urgency, 
 
 
 def _is_over(run: Run, value: StoredValue, current: StoredValue | None, urgency: Urgency) -> bool:
-    """Tell whether what was decided about a version still holds for what is current now."""
+    """Return whether what was decided about a version still holds for what is current now."""
     where = {"superseded_version_id": value.version_id}
     if current is None:
         run.warn("no-current-version", "no version is current, so nothing is revoked", **where)
@@ -155,7 +155,7 @@ def _is_over(run: Run, value: StoredValue, current: StoredValue | None, urgency:
 
 
 def _is_held(run: Run, access_token: str, entries: Iterable[Entry]) -> bool:
-    """Tell whether one of these versions holds a token, as when Telenor has handed it out twice."""
+    """Return whether one of these versions holds a token, as when Telenor has handed it out twice."""
     for entry in entries:
         value = run.read_version(entry.version_id)
         if value is None:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 ARTIFACT = ROOT / ".aws-sam" / "build" / "TokenFunction"
 
-_LONGEST_SECONDS = 300
-_SECOND = "telenor-token-second"
+_LONGESTSECONDS = 300
+SECOND = "telenor-token-second"
+# Of its own, so that what befalls its tokens befalls no other's.
+_SECOND_CLIENT_ID = "demo-portal"
 
 
 def the_artifact_is_small_and_always_the_same(story: Story) -> None:
@@ -119,7 +121,7 @@ def run(story: Story, *arguments: str, keys: Mapping[str, str] | None = None) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=_LONGEST_SECONDS,
+        timeout=_LONGESTSECONDS,
         check=False,
     )
     return done.returncode, done.stdout
@@ -127,18 +129,24 @@ def run(story: Story, *arguments: str, keys: Mapping[str, str] | None = None) ->
 
 def two_clients_stand_side_by_side(story: Story) -> None:
     """`make deploy CLIENT=second` deploys another stack; each has its own token, metrics and function."""
-    values = ("ScheduleMinutes=1", "GraceSeconds=25", f"TelenorBaseUrl={story.telenor.url}")
+    credentials = {"client_id": _SECOND_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET}
+    secret = story.client("secretsmanager").create_secret(
+        Name="second-credentials", SecretString=json.dumps(credentials)
+    )
+    values = (
+        "ScheduleMinutes=1",
+        "GraceSeconds=25",
+        f"TelenorBaseUrl={story.telenor.url}",
+        f"CredentialsSecretArn={secret['ARN']}",
+    )
     sam = ("--sam", story.stack.sam.program)
     code, printed = run(story, "infra.deploy", "deploy", *sam, "--client", "second", "--yes", *values)
     assert code == 0, printed
     assert "WARNING: no alarm reaches anybody" in printed, printed
-    second = Stack(_SECOND, story.stack.sam, {})
+    second = Stack(SECOND, story.stack.sam, {})
     second.look()
     assert second.outputs["FunctionName"].startswith("telenor-token-second-"), second.outputs
-    story.client("secretsmanager").put_secret_value(
-        SecretId=second.outputs["CredentialsSecretArn"],
-        SecretString=json.dumps({"client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET}),
-    )
+    assert second.outputs["CredentialsSecretArn"] == secret["ARN"], second.outputs
     other = Story(second, story.consumer, story.telenor, story.console, story.minted, story.aws)
     until("the second client's first token", lambda: bool(other.tracked()))
     before = story.tracked()
@@ -147,12 +155,12 @@ def two_clients_stand_side_by_side(story: Story) -> None:
     assert story.telenor.is_live(other.token())
     assert other.token() != story.token()
     assert not other.tracked() & (before | story.tracked())
-    code, printed = run(story, "infra.deploy", "outputs", "--stack", _SECOND)
+    code, printed = run(story, "infra.deploy", "outputs", "--stack", SECOND)
     assert f"export FUNCTION_NAME={second.outputs['FunctionName']}\n" in printed, printed
-    code, printed = run(story, "infra.deploy", "redeploy", *sam, "--stack", _SECOND)
+    code, printed = run(story, "infra.deploy", "redeploy", *sam, "--stack", SECOND)
     assert code == 0, printed
     settings = story.client("lambda").get_function_configuration(FunctionName=second.outputs["FunctionName"])
-    assert settings["Environment"]["Variables"]["GRACE_SECONDS"] == "25", settings
+    assert settings["Environment"]["Variables"]["GRACESECONDS"] == "25", settings
     assert settings["Environment"]["Variables"]["CLIENT_NAME"] == "second", settings
     story.show("two clients", "make deploy CLIENT=second; its emergency leaves the first one's token alone")
     story.show("outputs, redeploy", "export lines; the second stack updated with the values that it had")
@@ -168,14 +176,14 @@ def smoke_tells_what_holds(story: Story) -> None:
     # Its alarms tell nobody, and an operator may see neither the token nor the role.
     operator = user(story, "smoke-operator")
     story.client("iam").attach_user_policy(
-        UserName="smoke-operator", PolicyArn=Stack(_SECOND, story.stack.sam, {}).look()["OperatorPolicyArn"]
+        UserName="smoke-operator", PolicyArn=Stack(SECOND, story.stack.sam, {}).look()["OperatorPolicyArn"]
     )
-    code, printed = run(story, "infra.smoke", "--stack", _SECOND, "--yes", keys=operator)
+    code, printed = run(story, "infra.smoke", "--stack", SECOND, "--yes", keys=operator)
     assert (code, printed.count("DOES NOT HOLD"), printed.count("not shown")) == (1, 1, 2), printed
     story.show(
         "smoke, by an operator", "alarms that tell nobody found, exit 1; what the operator may not see, not shown"
     )
-    Stack(_SECOND, story.stack.sam, {}).delete()
+    Stack(SECOND, story.stack.sam, {}).delete()
 
 
 def alarms_and_dashboard_watch_what_is_put_out(story: Story) -> None:
@@ -216,7 +224,7 @@ def an_update_keeps_everything(story: Story) -> None:
     before = story.labels(), story.token(), story.stack.outputs
     story.stack.deploy(GraceSeconds="30")
     configuration = story.client("lambda").get_function_configuration(FunctionName=story.stack.outputs["FunctionName"])
-    assert configuration["Environment"]["Variables"]["GRACE_SECONDS"] == "30"
+    assert configuration["Environment"]["Variables"]["GRACESECONDS"] == "30"
     assert (story.labels(), story.token(), story.stack.outputs) == before
     assert story.stack.invoke()["outcome"] == "not-due"
     story.show("update", "GraceSeconds=30 arrived; both secrets, the versions and the ledger as before")

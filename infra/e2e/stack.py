@@ -85,7 +85,7 @@ class Stack:
         return self.outputs
 
     def delete(self) -> None:
-        """Delete it."""
+        """Delete the stack, and wait until it is gone."""
         self.sam("delete", "--stack-name", self.name, "--no-prompts")
 
     def invoke(self, event: object = None) -> dict[str, Any]:
