@@ -47,7 +47,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document, parsed."""
+    """A document's tokens, as the Markdown parser returns them."""
 
     path: Path
     tokens: list[Token]

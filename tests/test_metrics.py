@@ -57,9 +57,7 @@ def test_the_deployment_watches_nothing_that_no_run_puts_out() -> None:
     shown = {name for widget in _DASHBOARD.findall(text) for name in _LISTED.findall(widget)}
     assert watched
     assert shown
-    assert watched | shown <= DEFINED, (
-        f"template.yaml knows {sorted((watched | shown) - DEFINED)}, which nothing puts out"
-    )
+    assert watched | shown <= DEFINED, f"template.yaml knows {sorted((watched | shown) - DEFINED)}, which no run sends"
 
 
 def test_the_emulated_deployment_expects_what_a_run_puts_out() -> None:

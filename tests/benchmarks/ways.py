@@ -128,7 +128,7 @@ def _create_secret(place: Place, telenor: Telenor, version_id: str) -> None:
 
 
 def _set_secret(_place: Place, _telenor: Telenor, _version_id: str) -> None:
-    """Do nothing."""
+    """Do nothing in AWS's second step: Telenor has no password that could be set."""
 
 
 def _test_secret(place: Place, telenor: Telenor, version_id: str) -> None:
