@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ARTIFACT = ROOT / ".aws-sam" / "build" / "TokenFunction"
 
-_LONGESTSECONDS = 300
+_LONGEST_SECONDS = 300
 SECOND = "telenor-token-second"
 # Of its own, so that what befalls its tokens befalls no other's.
 _SECOND_CLIENT_ID = "demo-portal"
@@ -121,7 +121,7 @@ def run(story: Story, *arguments: str, keys: Mapping[str, str] | None = None) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=_LONGESTSECONDS,
+        timeout=_LONGEST_SECONDS,
         check=False,
     )
     return done.returncode, done.stdout
@@ -160,7 +160,7 @@ def two_clients_stand_side_by_side(story: Story) -> None:
     code, printed = run(story, "infra.deploy", "redeploy", *sam, "--stack", SECOND)
     assert code == 0, printed
     settings = story.client("lambda").get_function_configuration(FunctionName=second.outputs["FunctionName"])
-    assert settings["Environment"]["Variables"]["GRACESECONDS"] == "25", settings
+    assert settings["Environment"]["Variables"]["GRACE_SECONDS"] == "25", settings
     assert settings["Environment"]["Variables"]["CLIENT_NAME"] == "second", settings
     story.show("two clients", "make deploy CLIENT=second; its emergency leaves the first one's token alone")
     story.show("outputs, redeploy", "export lines; the second stack updated with the values that it had")
@@ -224,7 +224,7 @@ def an_update_keeps_everything(story: Story) -> None:
     before = story.labels(), story.token(), story.stack.outputs
     story.stack.deploy(GraceSeconds="30")
     configuration = story.client("lambda").get_function_configuration(FunctionName=story.stack.outputs["FunctionName"])
-    assert configuration["Environment"]["Variables"]["GRACESECONDS"] == "30"
+    assert configuration["Environment"]["Variables"]["GRACE_SECONDS"] == "30"
     assert (story.labels(), story.token(), story.stack.outputs) == before
     assert story.stack.invoke()["outcome"] == "not-due"
     story.show("update", "GraceSeconds=30 arrived; both secrets, the versions and the ledger as before")
