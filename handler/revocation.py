@@ -120,7 +120,14 @@ def _log_out(run: Run, value: StoredValue, access_token: str, urgency: Urgency, 
         return False
     # Read right before each logout: the last moment to see that another run or an operator was there.
     current = run.read_current()
-    if not _is_over(run, value, current, urgency) or current is None:
+    if current is None:
+        run.warn(
+            "no-current-version",
+            "no version is current, so nothing is revoked",
+            superseded_version_id=value.version_id,
+        )
+        return False
+    if not _is_over(run, value, current, urgency):
         return False
     if access_token == run.published_token:
         # Its own version's label is the only trace of it, should another run have superseded it already.
@@ -133,12 +140,9 @@ def _log_out(run: Run, value: StoredValue, access_token: str, urgency: Urgency, 
     return True
 
 
-def _is_over(run: Run, value: StoredValue, current: StoredValue | None, urgency: Urgency) -> bool:
+def _is_over(run: Run, value: StoredValue, current: StoredValue, urgency: Urgency) -> bool:
     """Return whether what was decided about a version still holds for what is current now."""
     where = {"superseded_version_id": value.version_id}
-    if current is None:
-        run.warn("no-current-version", "no version is current, so nothing is revoked", **where)
-        return False
     if value.is_current or current.version_id == value.version_id:
         run.warn(
             "reads-as-current",

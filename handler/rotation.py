@@ -75,7 +75,7 @@ def _enter_by_its_document(run: Run, current: Entry) -> None:
         return
     issued_at, expires_at = value.issued_at or now, value.expires_at
     if expires_at is not None and expires_at > now and not is_too_far_ahead(issued_at, now):
-        _enter(run, current, min(issued_at, now).replace(microsecond=0), expires_at)
+        _enter(run, current, min(issued_at, now), expires_at)
 
 
 def _enter(run: Run, current: Entry, published_at: datetime, expires_at: datetime) -> None:

@@ -343,7 +343,9 @@ def test_what_somebody_has_put_there_meanwhile_is_not_tried(verified: World, con
     tried = operations(verified).count("incidents")
     put = verified.document() if content is None else content
     verified.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: verified.put(json.dumps(put))))
-    assert verified.run()["outcome"] == "not-due"
+    result = verified.run()
+    assert (result["outcome"], result["reason"]) == ("not-due", "fresh")
+    assert verified.seen.codes() == []
     assert operations(verified).count("incidents") == tried
 
 
