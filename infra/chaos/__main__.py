@@ -58,7 +58,7 @@ class Tally:
     violations: list[tuple[int, Violation]] = field(default_factory=list)
 
     def add(self, seed: int, history: History, found: Sequence[Violation]) -> None:
-        """Count an episode."""
+        """Add an episode's figures and violations."""
         self.episodes += 1
         self.runs += len(history.runs)
         self.killed += sum(run.is_killed for run in history.runs)

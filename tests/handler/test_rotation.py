@@ -338,7 +338,7 @@ def test_a_published_token_that_cannot_be_read_is_not_tried_and_not_replaced(ver
 
 @pytest.mark.parametrize("content", ["by hand", None])
 def test_what_somebody_has_put_there_meanwhile_is_not_tried(verified: World, content: str | None) -> None:
-    """What was read is not what was described, so that nothing can be said of the token that was found fresh."""
+    """The read returned another version than the description, so it says nothing about the fresh token."""
     verified.run()
     tried = operations(verified).count("incidents")
     put = verified.document() if content is None else content
