@@ -358,6 +358,18 @@ def test_a_refused_token_is_said_and_counts_as_none_until_it_is_replaced(verifie
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
 
 
+def test_a_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
+    verified: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
+    verified.run()
+    verified.clock.advance(minutes=16)
+    verified.telenor.fault(operation="incidents", status=401, times=1)
+    result = verified.run()
+    assert (result["outcome"], result["reason"]) == ("rotated", "not-accepted")
+    assert verified.seen.metrics()["SecondsUntilExpiry"] == 3599
+
+
 # Twins, overlaps and what people do
 
 
