@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ARTIFACT = ROOT / ".aws-sam" / "build" / "TokenFunction"
 
-_LONGESTSECONDS = 300
+_LONGEST_SECONDS = 300
 SECOND = "telenor-token-second"
 # Of its own, so that what befalls its tokens befalls no other's.
 _SECOND_CLIENT_ID = "demo-portal"
@@ -62,13 +62,16 @@ def a_bad_parameter_is_refused_by_name(story: Story) -> None:
 
 
 def every_command_of_the_documents_works(story: Story) -> None:
-    """What README.md and the runbook tell their readers to type ends well, typed as it stands there."""
+    """Every command of README.md, terminal.md and the runbook ends well, typed as it stands there."""
     outputs = story.stack.outputs
     variables = {
+        # As `make outputs` prints them.
         "README.md": {
             "CREDENTIALS_SECRET_ARN": outputs["CredentialsSecretArn"],
             "FUNCTION_NAME": outputs["FunctionName"],
+            "TOKEN_SECRET_ARN": outputs["TokenSecretArn"],
         },
+        "docs/terminal.md": {},
         # It sets its own.
         "docs/runbook.md": {},
     }
@@ -106,7 +109,7 @@ def every_command_of_the_documents_works(story: Story) -> None:
 
 
 def run(story: Story, *arguments: str, keys: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Run a module of this repository as root or as whoever the keys are of; return its exit code and its output."""
+    """Run a module of this repository as root or as the owner of the keys; return its exit code and its output."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TELENOR_"))}
     environment = mine | story.stack.emulator.environment | {"HOME": str(story.stack.sam.home), "COLUMNS": "140"}
     environment |= {name.upper(): value for name, value in (keys or {}).items()}
@@ -118,7 +121,7 @@ def run(story: Story, *arguments: str, keys: Mapping[str, str] | None = None) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=_LONGESTSECONDS,
+        timeout=_LONGEST_SECONDS,
         check=False,
     )
     return done.returncode, done.stdout
@@ -157,7 +160,7 @@ def two_clients_stand_side_by_side(story: Story) -> None:
     code, printed = run(story, "infra.deploy", "redeploy", *sam, "--stack", SECOND)
     assert code == 0, printed
     settings = story.client("lambda").get_function_configuration(FunctionName=second.outputs["FunctionName"])
-    assert settings["Environment"]["Variables"]["GRACESECONDS"] == "25", settings
+    assert settings["Environment"]["Variables"]["GRACE_SECONDS"] == "25", settings
     assert settings["Environment"]["Variables"]["CLIENT_NAME"] == "second", settings
     story.show("two clients", "make deploy CLIENT=second; its emergency leaves the first one's token alone")
     story.show("outputs, redeploy", "export lines; the second stack updated with the values that it had")
@@ -184,7 +187,7 @@ def smoke_tells_what_holds(story: Story) -> None:
 
 
 def alarms_and_dashboard_watch_what_is_put_out(story: Story) -> None:
-    """Alarms and widgets name metrics and dimensions that the function really puts out."""
+    """Alarms and widgets name metrics and dimensions that the function really sends."""
     put_out = next(record for record in story.stack.records() if "_aws" in record)
     dimensions = {name: put_out[name] for name in ("service", "client")}
     cloudwatch = story.client("cloudwatch")
@@ -202,11 +205,11 @@ def alarms_and_dashboard_watch_what_is_put_out(story: Story) -> None:
     drawn = {name for name in METRICS if f'"{name}"' in body}
     assert drawn == METRICS, f"the dashboard leaves out {METRICS - drawn}"
     assert all(f'"{value}"' in body for value in dimensions.values()), body
-    story.show("alarms and dashboard", f"{len(alarms)} alarms, {len(widgets)} widgets, on metrics that are put out")
+    story.show("alarms and dashboard", f"{len(alarms)} alarms, {len(widgets)} widgets, on metrics that runs send")
 
 
 def watched(alarm: Mapping[str, object]) -> list[tuple[str, str, dict[str, str]]]:
-    """Return namespace, name and dimensions of each metric that an alarm looks at, through its arithmetic too."""
+    """Return namespace, name and dimensions of each metric that an alarm watches, also in metric math."""
     looked_at = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", []) if "MetricStat" in each]  # type: ignore[attr-defined]
     return [
         (metric["Namespace"], metric["MetricName"], {each["Name"]: each["Value"] for each in metric["Dimensions"]})
@@ -221,7 +224,7 @@ def an_update_keeps_everything(story: Story) -> None:
     before = story.labels(), story.token(), story.stack.outputs
     story.stack.deploy(GraceSeconds="30")
     configuration = story.client("lambda").get_function_configuration(FunctionName=story.stack.outputs["FunctionName"])
-    assert configuration["Environment"]["Variables"]["GRACESECONDS"] == "30"
+    assert configuration["Environment"]["Variables"]["GRACE_SECONDS"] == "30"
     assert (story.labels(), story.token(), story.stack.outputs) == before
     assert story.stack.invoke()["outcome"] == "not-due"
     story.show("update", "GraceSeconds=30 arrived; both secrets, the versions and the ledger as before")
