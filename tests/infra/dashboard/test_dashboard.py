@@ -170,9 +170,9 @@ LOG = [
         ),
         ("filter level in ['WARNING'] | fields @timestamp", ["@timestamp"], [(60.0,)]),
         (
-            "stats count(*) as times, latest(@timestamp) as last by error_code | sort times desc | limit 2",
+            "stats count(*) as times, latest(@timestamp) as last by error_code | sort last desc | limit 2",
             ["error_code", "times", "last"],
-            [(None, 2, 3720.0), ("retry", 2, 3600.0)],
+            [(None, 2, 3720.0), ("write-refused", 1, 3660.0)],
         ),
         ("stats max(attempts) as most by bin(1h)", None, [(0.0, 1), (3600.0, 5)]),
     ],
