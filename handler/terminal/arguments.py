@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -101,10 +102,12 @@ and after how long; what does an error look like, and in whose words; how far is
 the clock off; is the life long enough for the grace and the schedule. The
 verdict on each promise follows from that.
 
-It needs to read the client credentials and the token secret's value. It says
-first what it can and cannot do with your identity, and asks before it obtains
-two tokens; --yes says yes for scripts. It logs them out again, and never logs
-out what is published or tracked.
+It needs the client credentials and to read the token secret's value. Nobody but
+the job may read a credentials secret that the stack created: give doctor the
+file that you have put there, by --credentials. It says first what it can and
+cannot do with your identity, and asks before it obtains two tokens; --yes says
+yes for scripts. It logs them out again, and never logs out what is published or
+tracked.
 
 With a Telenor that keeps one token at a time for a client, or whose logout ends
 all of them, asking is enough to end the published token. Then, and where
@@ -181,6 +184,12 @@ def _parser() -> argparse.ArgumentParser:
         commands[name].add_argument("--json", action="store_true", help="print JSON; needs no rich")
     for name in ("emergency", "doctor"):
         commands[name].add_argument("--yes", action="store_true", help="do not ask")
+    commands["doctor"].add_argument(
+        "--credentials",
+        type=Path,
+        metavar="FILE",
+        help="the client credentials as JSON, where you may not read their secret",
+    )
     commands["status"].add_argument(
         "--watch",
         nargs="?",
