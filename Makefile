@@ -68,7 +68,7 @@ format: $(VENV)/.installed ## Mend what ruff can mend
 
 build: $(SAM) ## Build the artifact that is deployed, with its size
 	@$(SAM) build
-	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction
+	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction --zip build/telenor-token.zip
 
 deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (CLIENT=name for one of several, STACK=name)
 	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT))
