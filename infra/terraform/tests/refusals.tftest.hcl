@@ -191,7 +191,7 @@ run "more_tokens_than_a_policy_holds" {
 
   variables {
     name    = "a-name-of-thirty-one-characters"
-    clients = { for number in range(10, 50) : "a-client-of-thirty-two-signs-${number}" => {} }
+    clients = { for number in range(10, 50) : "a-client-of-thirty-one-signs-${number}" => {} }
   }
 
   expect_failures = [aws_iam_role.function]
