@@ -28,7 +28,7 @@ six==1.17.0 \\
 
 
 def is_python313(program: str | None) -> bool:
-    """Tell whether it is there and starts: a shim may stand for nothing."""
+    """Tell whether it is there and starts: a shim may start nothing."""
     if program is None:
         return False
     asked = [program, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 13))"]
