@@ -23,7 +23,7 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
   "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test examples prove chaos bench lint docs format build deploy redeploy outputs smoke validate terraform alarms e2e release lock clean build-TokenFunction
+.PHONY: help demo sandbox test examples prove chaos bench dashboard lint docs format build deploy redeploy outputs smoke validate terraform alarms e2e release lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years
 
 bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
 	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
+
+dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard of a healthy day and of an outage into docs/
+	@$(PY) -m tests.infra.dashboard --charts .venv-bench/bin/python
 
 ##@ Deploy and operate it
 
