@@ -23,7 +23,7 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
   "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test examples prove chaos bench dashboard lint docs format build deploy redeploy outputs smoke validate alarms e2e release lock clean build-TokenFunction
+.PHONY: help demo sandbox test examples prove chaos bench dashboard lint docs format build deploy redeploy outputs smoke validate terraform alarms e2e release lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 	@.venv-sam/bin/cfn-lint --non-zero-exit-code informational template.yaml infra/consumer/template.yaml
 	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
 
+terraform: $(VENV)/.installed ## Check the Terraform module: format, validity, examples, tests, by Terraform with a mocked provider
+	@$(PY) -m infra.terraform_check
+
 e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
 	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
 	  --aws .venv-awscli/bin/aws
@@ -96,7 +99,7 @@ dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard of a 
 
 build: $(SAM) ## Build the artifact that is deployed, with its size
 	@$(SAM) build
-	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction
+	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction --zip build/telenor-token.zip
 
 deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (CLIENT=name for one of several, STACK=name)
 	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT))
@@ -144,7 +147,7 @@ RELEASE := build/release
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules infra/terraform/.terraform* .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Each stamp is as new as its requirements, so that a second run installs nothing.
 $(VENV)/.installed: requirements-dev.txt

@@ -3,7 +3,8 @@
 It has bytecode for Lambda's Python where the machine that makes it has that Python: otherwise every cold start compiles
 the sources, since the folder that they run in cannot be written. It runs on any other Python all the same.
 
-`python -m infra.artifact --make DIRECTORY` makes it, `python -m infra.artifact DIRECTORY` says what is in it.
+`python -m infra.artifact --make DIRECTORY` makes it, `python -m infra.artifact DIRECTORY` says what is in it, and with
+`--zip FILE` packs it, as Terraform takes it.
 """
 
 from __future__ import annotations
@@ -176,6 +177,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.artifact", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--make", action="store_true", help="make it, as SAM does through the Makefile")
+    parser.add_argument("--zip", type=Path, metavar="FILE", help="pack it into this file")
     arguments = parser.parse_args()
     if arguments.make:
         make(arguments.directory)
@@ -184,6 +186,10 @@ def main() -> int:
     found = faults(arguments.directory)
     for fault in found:
         print(fault, file=sys.stderr)  # noqa: T201
+    if arguments.zip and not found:
+        arguments.zip.parent.mkdir(parents=True, exist_ok=True)
+        arguments.zip.write_bytes(zipped(arguments.directory))
+        print(f"packed into {arguments.zip}, with the same bytes every time")  # noqa: T201  likewise
     return 1 if found else 0
 
 

@@ -104,6 +104,19 @@ def test_the_same_content_is_the_same_bytes_whenever_it_was_written(built: Path)
     assert artifact.zipped(built) == before
 
 
+def test_terraforms_zip_is_the_artifact_and_nothing_with_a_fault_becomes_one(
+    built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = built.parent / "build" / "packed.zip"
+    monkeypatch.setattr("sys.argv", ["artifact", str(built), "--zip", str(packed)])
+    assert artifact.main() == 0
+    assert packed.read_bytes() == artifact.zipped(built)
+    packed.unlink()
+    (built / "handler" / "app.py").unlink()
+    assert artifact.main() == 1
+    assert not packed.exists()
+
+
 def test_each_part_is_listed_with_its_size(built: Path) -> None:
     assert "1 files  handler" in artifact.describe(built)
 

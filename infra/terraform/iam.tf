@@ -1,0 +1,289 @@
+# What the job may do, and nothing else.
+
+locals {
+  # How long the lists of both kinds of secrets are in a policy, before there is any: Secrets Manager adds seven
+  # characters to a name, and the provider 26 to a prefix.
+  secret_arn_prefix = "arn:${local.partition}:secretsmanager:${local.region}:${local.account_id}:secret:${var.name}"
+  characters = {
+    tokens = sum([for name in keys(var.clients) : length("'${local.secret_arn_prefix}/${name}/token-123456',")])
+    credentials = sum(concat(
+      [for name, client in var.clients :
+        client.credentials_secret_arn == "" ? length("'${local.secret_arn_prefix}/${name}/credentials--123456',") + 26 : length(client.credentials_secret_arn) + 3
+      ],
+      [for arn in concat(local.credentials_key_arns, distinct(local.replicas_with_key[*].kms_key_arn)) : length(arn) + 3],
+    ))
+  }
+
+  credentials_key_arns = distinct([for client in values(var.clients) : client.credentials_kms_key_arn if client.credentials_kms_key_arn != ""])
+  replicas_with_key    = [for replica in flatten(values(var.clients)[*].replica_regions) : replica if replica.kms_key_arn != ""]
+}
+
+resource "aws_iam_role" "function" {
+  name                 = "${var.name}-${local.region}-function"
+  description          = "What the Telenor token job may do, and nothing else."
+  permissions_boundary = var.permissions_boundary_arn == "" ? null : var.permissions_boundary_arn
+  tags                 = var.tags
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "lambda.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+
+  lifecycle {
+    # AWS, "IAM and AWS STS quotas": 6,144 characters in a managed policy, and 10,240 in all of a role's own. What
+    # stands beside the lists has at most 1,100 in the one and 2,700 in the other.
+    precondition {
+      condition     = local.characters.tokens <= 5000 && local.characters.credentials <= 7500
+      error_message = "clients: the secrets of ${length(var.clients)} clients are more than IAM's policies hold (the tokens' ARNs ${local.characters.tokens} of 5000 characters, those of the credentials and of keys ${local.characters.credentials} of 7500). Use the module twice, under two names, with some of the clients each."
+    }
+  }
+}
+
+# The statements that list every token are policies of their own: a role's own policies have room for some thirty clients.
+resource "aws_iam_policy" "function" {
+  for_each = {
+    token = {
+      Sid    = "ReadAndPublishTheToken"
+      Effect = "Allow"
+      Action = [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+      ]
+      Resource = values(local.token_arns)
+    }
+    ledger = {
+      Sid      = "KeepTheLedger"
+      Effect   = "Allow"
+      Action   = "secretsmanager:UpdateSecretVersionStage"
+      Resource = values(local.token_arns)
+      # A call can carry several labels: AWS compares them with a set operator.
+      Condition = { "ForAnyValue:StringLike" = { "secretsmanager:VersionStage" = "LIVE_*" } }
+    }
+  }
+
+  name        = "${var.name}-${local.region}-function-${each.key}"
+  description = "For the function ${var.name} alone."
+  tags        = var.tags
+  policy      = jsonencode({ Version = "2012-10-17", Statement = [each.value] })
+}
+
+resource "aws_iam_role_policy_attachment" "function" {
+  for_each = aws_iam_policy.function
+
+  role       = aws_iam_role.function.name
+  policy_arn = each.value.arn
+}
+
+resource "aws_iam_role_policy" "function" {
+  name = "token-job"
+  role = aws_iam_role.function.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [for statement in [
+      {
+        Sid      = "ReadTheCredentials"
+        Effect   = "Allow"
+        Action   = "secretsmanager:GetSecretValue"
+        Resource = values(local.credentials_arns)
+      },
+      # Who may pass roles to functions could else let another function, with other code, run as this one. AWS, "Using
+      # source function ARN to control function access behavior"
+      {
+        Sid       = "ForThisFunctionAlone"
+        Effect    = "Deny"
+        Action    = "secretsmanager:*"
+        Resource  = "*"
+        Condition = { ArnNotEquals = { "lambda:SourceFunctionArn" = local.function_arn } }
+      },
+      {
+        Sid      = "WriteItsLog"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = "${aws_cloudwatch_log_group.function.arn}:*"
+      },
+      {
+        Sid      = "SendTraces"
+        Effect   = "Allow"
+        Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+        Resource = "*"
+      },
+      var.kms_key_arn == "" ? null : {
+        Sid       = "UseTheKeyForTheSecrets"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = var.kms_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = local.secrets_manager } }
+      },
+      length(local.credentials_key_arns) == 0 ? null : {
+        Sid       = "UseTheKeyOfTheCredentials"
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
+        Resource  = local.credentials_key_arns
+        Condition = { StringEquals = { "kms:ViaService" = local.secrets_manager } }
+      },
+      # AWS, "Troubleshoot AWS Secrets Manager replication". It names no more than "you", so that whoever writes a value
+      # may do this too.
+      length(local.replicas_with_key) == 0 ? null : {
+        Sid      = "UseTheKeysOfTheReplicas"
+        Effect   = "Allow"
+        Action   = ["kms:Encrypt", "kms:GenerateDataKey"]
+        Resource = distinct(local.replicas_with_key[*].kms_key_arn)
+        Condition = { StringEquals = { "kms:ViaService" = distinct([
+          for replica in local.replicas_with_key : "secretsmanager.${replica.region}.${data.aws_partition.current.dns_suffix}"
+        ]) } }
+      },
+      # AWS, "Giving Lambda functions access to resources in an Amazon VPC"
+      length(var.subnet_ids) == 0 ? null : {
+        Sid    = "AttachToTheSubnets"
+        Effect = "Allow"
+        Action = [
+          "ec2:CreateNetworkInterface",
+          "ec2:DescribeNetworkInterfaces",
+          "ec2:DescribeSubnets",
+          "ec2:DeleteNetworkInterface",
+          "ec2:AssignPrivateIpAddresses",
+          "ec2:UnassignPrivateIpAddresses",
+        ]
+        Resource = "*"
+      },
+      # Lambda attaches the function from outside of it, so its own code needs none of this. Same page.
+      length(var.subnet_ids) == 0 ? null : {
+        Sid       = "NotByTheFunctionItself"
+        Effect    = "Deny"
+        Action    = "ec2:*"
+        Resource  = "*"
+        Condition = { ArnEquals = { "lambda:SourceFunctionArn" = local.function_arn } }
+      },
+    ] : statement if statement != null]
+  })
+}
+
+# What the schedules may do.
+
+resource "aws_iam_role" "schedules" {
+  name                 = "${var.name}-${local.region}-schedules"
+  description          = "Lets the schedules run the Telenor token job."
+  permissions_boundary = var.permissions_boundary_arn == "" ? null : var.permissions_boundary_arn
+  tags                 = var.tags
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "scheduler.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "schedules" {
+  name = "run-the-job"
+  role = aws_iam_role.schedules.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "RunTheJob"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = aws_lambda_function.token.arn
+      },
+      {
+        Sid      = "LeaveWhatCouldNotBeDelivered"
+        Effect   = "Allow"
+        Action   = "sqs:SendMessage"
+        Resource = aws_sqs_queue.undelivered.arn
+      },
+    ]
+  })
+}
+
+# What the people and services around the job may do: attach these.
+
+resource "aws_iam_policy" "consumer" {
+  for_each = var.clients
+
+  name        = "${var.name}-${local.region}-${each.key}-consumer"
+  description = "Read the shared Telenor token, and nothing else."
+  tags        = var.tags
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{
+        Sid    = "ReadTheToken"
+        Effect = "Allow"
+        Action = [
+          "secretsmanager:GetSecretValue",
+          # AWS's caching clients look at the labels before they read.
+          "secretsmanager:DescribeSecret",
+        ]
+        # AWS, "Replicate AWS Secrets Manager secrets across Regions": a replica's ARN differs in the region alone.
+        Resource = concat([local.token_arns[each.key]], [
+          for replica in each.value.replica_regions :
+          replace(local.token_arns[each.key], ":secretsmanager:${local.region}:", ":secretsmanager:${replica.region}:")
+        ])
+      }],
+      [for key in concat(
+        [{ region = local.region, kms_key_arn = var.kms_key_arn }],
+        each.value.replica_regions,
+        ) : {
+        Sid       = "DecryptTheToken${key.region == local.region ? "" : "In${replace(title(key.region), "-", "")}"}"
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
+        Resource  = key.kms_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${key.region}.${data.aws_partition.current.dns_suffix}" } }
+      } if key.kms_key_arn != ""],
+    )
+  })
+}
+
+resource "aws_iam_policy" "operator" {
+  name        = "${var.name}-${local.region}-operator"
+  description = "Run the Telenor token job and see how it does, without any secret's value."
+  tags        = var.tags
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "RunTheJob"
+        Effect   = "Allow"
+        Action   = ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"]
+        Resource = aws_lambda_function.token.arn
+      },
+      {
+        Sid      = "ReadTheLabels"
+        Effect   = "Allow"
+        Action   = "secretsmanager:DescribeSecret"
+        Resource = values(local.token_arns)
+      },
+      {
+        Sid      = "ReadTheLog"
+        Effect   = "Allow"
+        Action   = "logs:FilterLogEvents"
+        Resource = "${aws_cloudwatch_log_group.function.arn}:*"
+      },
+      # CloudWatch knows no narrower resource for either.
+      {
+        Sid      = "ReadMetricsAndAlarms"
+        Effect   = "Allow"
+        Action   = ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"]
+        Resource = "*"
+      },
+      {
+        Sid      = "LookAtWhatWasNotDelivered"
+        Effect   = "Allow"
+        Action   = ["sqs:PurgeQueue", "sqs:ReceiveMessage"]
+        Resource = aws_sqs_queue.undelivered.arn
+      },
+    ]
+  })
+}

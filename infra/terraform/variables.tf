@@ -1,0 +1,327 @@
+# Telenor's clients
+
+variable "name" {
+  description = "Names the job: the function, the dimension service of every metric, and the beginning of every other name. Two instances of this module in one region need two names."
+  type        = string
+  default     = "telenor-token"
+  nullable    = false
+
+  validation {
+    # With a client's 32 characters and what stands between them, a schedule's name has 64.
+    condition     = can(regex("^[A-Za-z][A-Za-z0-9-]{0,30}$", var.name))
+    error_message = "name is not 1 to 31 letters, digits and hyphens that begin with a letter."
+  }
+}
+
+variable "artifact_path" {
+  description = "The zip file that `make build` makes: build/telenor-token.zip."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = fileexists(var.artifact_path)
+    error_message = "artifact_path names no file: run make build, and name build/telenor-token.zip."
+  }
+}
+
+variable "clients" {
+  description = <<-EOT
+    The clients at Telenor, by name. `{}` as a client's value takes every default:
+    * `credentials_secret_arn`: whole ARN of an existing secret with client_id and client_secret. Without it one is made for you to fill in.
+    * `credentials_kms_key_arn`: the customer-managed key of that existing secret.
+    * `scope`: the scope to ask for. Without it none is asked for.
+    * `grace_seconds`: a grace of its own instead of the variable `grace_seconds`.
+    * `reader_principals`: ARNs of roles, users or accounts elsewhere that may read the token; they need `kms_key_arn`. In this account attach the output `consumer_policy_arn`.
+    * `replica_regions`: other regions that get a copy of the token, each with a customer-managed key of that region, if you like.
+  EOT
+  type = map(object({
+    credentials_secret_arn  = optional(string, "")
+    credentials_kms_key_arn = optional(string, "")
+    scope                   = optional(string, "")
+    grace_seconds           = optional(number)
+    reader_principals       = optional(list(string), [])
+    replica_regions = optional(list(object({
+      region      = string
+      kms_key_arn = optional(string, "")
+    })), [])
+  }))
+  default = {
+    default = {}
+  }
+  nullable = false
+
+  validation {
+    condition     = length(var.clients) > 0
+    error_message = "clients is empty: name at least one, for example { default = {} }."
+  }
+  validation {
+    condition     = alltrue([for name in keys(var.clients) : can(regex("^[a-z0-9-]{1,32}$", name))])
+    error_message = "clients: a name is not 1 to 32 lower-case letters, digits and hyphens."
+  }
+  validation {
+    # The six characters that Secrets Manager has added: an ARN without them matches in no policy.
+    condition     = alltrue([for client in values(var.clients) : can(regex("^$|^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$", client.credentials_secret_arn))])
+    error_message = "clients: credentials_secret_arn is not the whole ARN of a secret, with its last six characters. Leave it out to have a secret made."
+  }
+  validation {
+    # Telenor can hand out the same token to both, and each job would log the other's out.
+    condition     = length(distinct([for client in values(var.clients) : client.credentials_secret_arn if client.credentials_secret_arn != ""])) == length([for client in values(var.clients) : client if client.credentials_secret_arn != ""])
+    error_message = "clients: two of them name the same credentials_secret_arn. Each client needs credentials of its own."
+  }
+  validation {
+    condition     = alltrue([for client in values(var.clients) : can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}$", client.credentials_kms_key_arn))])
+    error_message = "clients: credentials_kms_key_arn is not the whole ARN of a key. The ARN of an alias does not do."
+  }
+  validation {
+    condition     = alltrue([for client in values(var.clients) : client.credentials_secret_arn != "" || client.credentials_kms_key_arn == ""])
+    error_message = "clients: credentials_kms_key_arn is the key of the secret that credentials_secret_arn names. Name that secret too. One that the module makes uses kms_key_arn."
+  }
+  validation {
+    condition     = alltrue([for client in values(var.clients) : can(regex("^$|^[!#-\\[\\]-~]+( [!#-\\[\\]-~]+)*$", client.scope))])
+    error_message = "clients: scope is not words with one space between them."
+  }
+  validation {
+    # With tokens of an hour a longer one would end before the page could ring.
+    condition     = alltrue([for client in values(var.clients) : client.grace_seconds == null ? true : client.grace_seconds >= 0 && client.grace_seconds <= 1200 && floor(client.grace_seconds) == client.grace_seconds])
+    error_message = "clients: grace_seconds is not a whole number from 0 to 1200."
+  }
+  validation {
+    condition     = alltrue([for principal in flatten(values(var.clients)[*].reader_principals) : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user)/[A-Za-z0-9_+=.@/-]+)$", principal))])
+    error_message = "clients: reader_principals are not whole ARNs of roles, users or accounts."
+  }
+  validation {
+    condition     = var.kms_key_arn != "" || alltrue([for client in values(var.clients) : length(client.reader_principals) == 0])
+    error_message = "clients: reader_principals need kms_key_arn, since no other account can use the key aws/secretsmanager. For readers in this account leave it out and attach the output consumer_policy_arn to them."
+  }
+  validation {
+    condition     = alltrue([for replica in flatten(values(var.clients)[*].replica_regions) : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]+$", replica.region))])
+    error_message = "clients: replica_regions has a region that is none: it looks like eu-west-1."
+  }
+  validation {
+    condition     = alltrue([for client in values(var.clients) : length(distinct(client.replica_regions[*].region)) == length(client.replica_regions)])
+    error_message = "clients: replica_regions names a region twice."
+  }
+  validation {
+    condition     = alltrue([for replica in flatten(values(var.clients)[*].replica_regions) : can(regex("^$|^arn:aws[a-z-]*:kms:${replica.region}:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}$", replica.kms_key_arn))])
+    error_message = "clients: a replica's kms_key_arn is not the whole ARN of a key in the replica's region."
+  }
+}
+
+variable "telenor_base_url" {
+  description = "Where Telenor's API is reached. Change it for a private path or a gateway of your own."
+  type        = string
+  default     = "https://api.telenor.no"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(https://[^\\s?#@]+|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)$", var.telenor_base_url))
+    error_message = "telenor_base_url is not an https URL without user, query and fragment."
+  }
+}
+
+variable "verify_url" {
+  description = "A token is tried here before it is published and in each run; 401 or 403 means dead. Empty tries nothing."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^(https://[^\\s#@]+|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?(/[^\\s#@]*)?)$", var.verify_url))
+    error_message = "verify_url is not an https URL. Leave it empty to try nothing."
+  }
+}
+
+# Rotation
+
+variable "schedule_minutes" {
+  description = "Minutes between two runs of a client: 1, 2 or 5. Most runs find nothing to do and make one call."
+  type        = number
+  default     = 5
+  nullable    = false
+
+  validation {
+    # The page needs three readings before a consumer has less than the grace: a rarer schedule leaves no time for them.
+    condition     = contains([1, 2, 5], var.schedule_minutes)
+    error_message = "schedule_minutes is not 1, 2 or 5."
+  }
+}
+
+variable "grace_seconds" {
+  description = "Seconds that a superseded token stays valid. A minute more than the longest cache of any consumer."
+  type        = number
+  default     = 600
+  nullable    = false
+
+  validation {
+    # With tokens of an hour a longer one would end before the page could ring.
+    condition     = var.grace_seconds >= 0 && var.grace_seconds <= 1200 && floor(var.grace_seconds) == var.grace_seconds
+    error_message = "grace_seconds is not a whole number from 0 to 1200."
+  }
+}
+
+variable "renew_at_fraction" {
+  description = "The share of its life by which a token is renewed."
+  type        = number
+  default     = 0.33
+  nullable    = false
+
+  validation {
+    condition     = var.renew_at_fraction > 0 && var.renew_at_fraction < 1
+    error_message = "renew_at_fraction is not a number above 0 and below 1, such as 0.33."
+  }
+}
+
+# Who may do what, and with which key
+
+variable "kms_key_arn" {
+  description = "A customer-managed key for the secrets that the module makes. Empty uses the key aws/secretsmanager."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}$", var.kms_key_arn))
+    error_message = "kms_key_arn is not the whole ARN of a key. The ARN of an alias does not do."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "A permissions boundary for both roles. Empty sets none."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9_+=,.@/-]+$", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn is not the whole ARN of a managed policy."
+  }
+}
+
+variable "deployment_role_arn" {
+  description = "The role that applies this configuration. If it is named, nobody else may call UpdateSecret on the token secrets."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", var.deployment_role_arn))
+    error_message = "deployment_role_arn is not the whole ARN of a role."
+  }
+}
+
+# Network
+
+variable "subnet_ids" {
+  description = "Subnets for the function, where Telenor must see a fixed address. Without them it is outside any VPC."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+    error_message = "subnet_ids are not ids of subnets."
+  }
+  validation {
+    condition     = length(var.subnet_ids) == 0 || length(var.security_group_ids) > 0
+    error_message = "subnet_ids needs security_group_ids. Name at least one that lets HTTPS out."
+  }
+  validation {
+    # Here and not with security_group_ids, since two variables cannot look at each other.
+    condition     = length(var.subnet_ids) > 0 || length(var.security_group_ids) == 0
+    error_message = "security_group_ids does nothing without subnet_ids. Name the subnets too, or neither."
+  }
+}
+
+variable "security_group_ids" {
+  description = "Security groups for the function, if it has subnets. They must let HTTPS out."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.security_group_ids : can(regex("^sg-[0-9a-f]+$", id))])
+    error_message = "security_group_ids are not ids of security groups."
+  }
+}
+
+# Operation
+
+variable "pager_email" {
+  description = "Where the alarms TokenExpiryAlarm alone are mailed to, the ones that page. The address has to confirm once."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^[^\\s@]+@[^\\s@]+$", var.pager_email))
+    error_message = "pager_email is not an e-mail address."
+  }
+}
+
+variable "pager_topic_arn" {
+  description = "An existing SNS topic that pages. Without it and pager_email the page goes where the other alarms go."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$", var.pager_topic_arn))
+    error_message = "pager_topic_arn is not the whole ARN of a topic."
+  }
+}
+
+variable "alarm_email" {
+  description = "Where the other alarms are mailed to. The address has to confirm once."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^[^\\s@]+@[^\\s@]+$", var.alarm_email))
+    error_message = "alarm_email is not an e-mail address."
+  }
+}
+
+variable "alarm_topic_arn" {
+  description = "An existing SNS topic for the other alarms."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn is not the whole ARN of a topic."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days that the function's log is kept."
+  type        = number
+  default     = 90
+  nullable    = false
+
+  validation {
+    # All that CloudWatch Logs knows.
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days is not a number of days that CloudWatch Logs knows, such as 30, 90 or 365."
+  }
+}
+
+variable "architecture" {
+  description = "The processor: arm64 or x86_64. The artifact is pure Python and runs on both."
+  type        = string
+  default     = "arm64"
+  nullable    = false
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture is not arm64 or x86_64."
+  }
+}
+
+variable "tags" {
+  description = "Tags for everything that can have some. No secret is in them."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
