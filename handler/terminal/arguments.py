@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -218,16 +219,28 @@ def _add_job(command: argparse.ArgumentParser, prefix: str) -> None:
     add(
         "--client",
         action="append",
-        nargs=3,
+        type=_event,
         dest=f"{prefix}clients",
-        metavar=("NAME", "CREDENTIALS", "TOKEN"),
-        help="a client of a function that serves several: its name, and the names or ARNs of its two secrets",
+        metavar="EVENT",
+        help="a client of a function that serves several: the event of its schedule, as JSON",
     )
     add("--local", action="store_true", help="none that is deployed: run it here, by the environment")
     job = command.add_argument_group("how")
     add("--profile", help="the AWS SDK's profile, as AWS_PROFILE")
     add("--region", help="the AWS region, as AWS_REGION; an ARN brings its own")
     add("--verbose", action="store_true", help="show the job's log lines whole")
+
+
+def _event(text: str) -> dict[str, object]:
+    try:
+        event = json.loads(text)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or "client" not in event:
+        raise argparse.ArgumentTypeError(
+            "it must be a JSON object with client, credentials_secret_id and token_secret_id, and what else its event has"
+        )
+    return event
 
 
 def _watch_seconds(text: str) -> float:
