@@ -238,7 +238,7 @@ def _event(text: str) -> dict[str, object]:
         event = None
     if not isinstance(event, dict) or "client" not in event:
         raise argparse.ArgumentTypeError(
-            "it must be a JSON object with client, credentials_secret_id and token_secret_id, and what else its event has"
+            "it must be a JSON object with client, credentials_secret_id, token_secret_id and the rest of its event"
         )
     return event
 

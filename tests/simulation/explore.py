@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from handler.model import Action
 from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS, grace_over
+from tests.simulation.secrets_manager import bad_ends
 from tests.simulation.telenor import Issue
 from tests.simulation.world import BEGIN, CRASH, ROLLED_BACK, BrokenPromiseError, Run, World
 
@@ -69,12 +70,13 @@ class History:
 
 
 def crashes_and_faults(
-    scenario: str, *, faults: int = 1, begin_at: str | None = None, until_broken: bool = False
+    scenario: str, *, faults: int = 1, ends: int = 9, begin_at: str | None = None, until_broken: bool = False
 ) -> Explored:
     """Give each call of a run each fault, and kill the run before each; then let scheduled runs follow.
 
-    Up to `faults` calls of a run get a fault, the first of them not before the call `begin_at`. Histories with fewer
-    faults come before those with more; with `until_broken`, nothing comes after the first that breaks a promise.
+    Up to `faults` calls of a run get a fault, the first of them not before the call `begin_at`. A fault has one bad end
+    of an attempt in it or two, and all of them up to `ends`. Histories with fewer faults come before those with more;
+    with `until_broken`, nothing comes after the first that breaks a promise.
     """
     explored = Explored()
     queue: deque[tuple[str | None, ...]] = deque([()])
@@ -93,7 +95,11 @@ def crashes_and_faults(
             while run.pending and wrong < faults:
                 if wrong or begin_at in {None, run.pending}:
                     explored.crash_points += 1
-                    queue += [(*fates, fate) for fate in _fates(scenario, run.pending)]
+                    queue += [
+                        (*fates, fate)
+                        for fate in _fates(scenario, run.pending)
+                        if sum(map(bad_ends, (*fates, fate))) <= ends
+                    ]
                 run.step()
                 fates = (*fates, None)
             explored.states += len(fates) + 1

@@ -41,6 +41,14 @@ _AND_THEN = (
 )
 FAULTS = (*_READ_FAULTS, "lost-after", "failed-after", *_AND_THEN)
 
+
+def bad_ends(fault: str | None) -> int:
+    """Return how many ways of going wrong are in a fault: two where a second attempt of the call meets another one."""
+    if fault is None:
+        return 0
+    return 2 if "/" in fault and not fault.endswith("/ok") else 1
+
+
 RETRIED = ("lost-before", "lost-after", "failed-before", "failed-after", "throttled")
 """Faults after which the SDK makes another attempt."""
 
