@@ -37,7 +37,7 @@ sandbox: $(VENV)/.installed ## Keep Telenor's stand-in, a Secrets Manager and th
 
 test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	@# Apart: measuring coverage would double the simulation's time. Neither hides what the other finds.
-	@$(PYTEST) --cov --ignore tests/simulation --ignore tests/examples; others=$$?; \
+	@$(PYTEST) -m "not long" --cov --ignore tests/simulation --ignore tests/examples; others=$$?; \
 	  $(PYTEST) tests/simulation; simulation=$$?; \
 	  echo "Left to make examples, which needs the AWS CLI and Node.js: tests/examples"; \
 	  exit $$((others | simulation))
@@ -48,6 +48,7 @@ examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES
 	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/infra/oidc
 
 prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant (YEARS=3)
+	@$(PYTEST) -m long tests/infra
 	@$(PY) -m tests.simulation --years $(YEARS)
 
 alarms: $(VENV)/.installed ## Try the page in every trouble and through healthy months, and print its margins

@@ -33,7 +33,7 @@ from infra.chaos.story import story
 from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from infra.chaos.history import History
 
@@ -106,8 +106,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if tally.violations or not tally.runs else 0
 
 
-def run(*, seed: int, seconds: float, at_once: int, episodes: int | None = None, design: str | None = None) -> Tally:
-    """Play episodes side by side until the time is up, or as many as are asked for."""
+def run(  # noqa: PLR0913  what `make chaos` can be told
+    *,
+    seed: int,
+    seconds: float,
+    at_once: int,
+    episodes: int | None = None,
+    design: str | None = None,
+    until: Callable[[Tally], bool] = lambda _: False,
+) -> Tally:
+    """Play episodes side by side until the time is up, or as many as are asked for, or until enough was seen."""
     for name in [name for name in os.environ if name.upper().startswith(_LEADING_ELSEWHERE)]:
         del os.environ[name]
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
@@ -138,7 +146,7 @@ def run(*, seed: int, seconds: float, at_once: int, episodes: int | None = None,
                     _keep(number, story(history) + "\n" + episode.log())
 
         for number in seeds:
-            if time.monotonic() >= end_at:
+            if time.monotonic() >= end_at or until(tally):
                 break
             playing.add(players.submit(play, number))
             if len(playing) >= at_once:
