@@ -20,7 +20,7 @@ from infra.e2e import access, operation, runs, terminal
 from infra.e2e.emulator import Emulator
 from infra.e2e.runtime import check_artifact
 from infra.e2e.stack import Sam, Stack
-from infra.e2e.story import GRACE_SECONDS, SECONDS_A_MINUTE, Story
+from infra.e2e.story import GRACE_SECONDS, SECONDS_A_MINUTE, StackStory
 from infra.local.telenor_sandbox import TelenorSandbox
 
 # What else is not AWS here.
@@ -46,7 +46,8 @@ STEPS = (
     operation.a_bad_parameter_is_refused_by_name,
     runs.the_schedule_finds_the_placeholder,
     runs.new_credentials_are_tried_at_once,
-    access.consumers_read_and_strangers_do_not,
+    access.the_consumer_stack_reads,
+    access.named_readers_read_and_strangers_do_not,
     access.administrators_do_not_by_accident,
     access.the_role_can_do_no_more,
     access.operators_can_do_their_work_and_no_more,
@@ -107,7 +108,14 @@ def main() -> int:
             consumer = Stack(
                 "telenor-consumer", sam, {"TelenorBaseUrl": telenor.url}, template="infra/consumer/template.yaml"
             )
-            story = Story(stack, consumer, telenor, console, minted, arguments.aws.absolute())
+            story = StackStory(
+                stack=stack,
+                consumer=consumer,
+                telenor=telenor,
+                console=console,
+                minted=minted,
+                aws=arguments.aws.absolute(),
+            )
             stack.deploy()
             story.show("deployment", f"sam build and sam deploy of template.yaml, {len(stack.outputs)} outputs")
             try:

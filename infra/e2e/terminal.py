@@ -13,7 +13,7 @@ from infra.e2e.stack import ROOT
 from infra.e2e.story import GRACE_SECONDS, live, until, user
 
 if TYPE_CHECKING:
-    from infra.e2e.story import Story
+    from infra.e2e.story import StackStory, Story
 
 _LONGEST_SECONDS = 180
 
@@ -60,7 +60,7 @@ def typed(story: Story, keys: dict[str, str], *arguments: str) -> Session:
     return session
 
 
-def an_operators_terminal_acts_through_the_job(story: Story) -> None:
+def an_operators_terminal_acts_through_the_job(story: StackStory) -> None:
     """With the operators' policy alone each command does its work by one invocation; `doctor` says what it cannot."""
     keys = user(story, "terminal-operator")
     story.client("iam").attach_user_policy(
