@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra.e2e.stack import Stack
@@ -122,20 +123,39 @@ def the_role_can_do_no_more(story: Story) -> None:
     story.show("role elsewhere", "as another function or without one it reads neither secret")
 
 
+@dataclass(frozen=True)
+class Role:
+    """The function's role, and its one policy as it was deployed."""
+
+    iam: Any
+    name: str
+    policy_name: str
+    policy: dict[str, Any]
+
+    @classmethod
+    def of(cls, story: Story) -> Role:
+        """Read it."""
+        iam, name = story.client("iam"), story.stack.outputs["FunctionRoleArn"].rpartition("/")[2]
+        (policy_name,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        policy = iam.get_role_policy(RoleName=name, PolicyName=policy_name)["PolicyDocument"]
+        return cls(iam, name, policy_name, policy)
+
+    def put(self, policy: dict[str, Any]) -> None:
+        """Give it another policy in place of its own."""
+        self.iam.put_role_policy(RoleName=self.name, PolicyName=self.policy_name, PolicyDocument=json.dumps(policy))
+
+
 def every_permission_is_needed(story: Story) -> None:
     """Take each action out of the role's policy: a named step fails. Give it back: all goes well."""
-    role_name = story.stack.outputs["FunctionRoleArn"].rpartition("/")[2]
-    iam = story.client("iam")
-    (name,) = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
-    original = iam.get_role_policy(RoleName=role_name, PolicyName=name)["PolicyDocument"]
+    role = Role.of(story)
+    original = role.policy
     for sid, action in actions(original):
         if action in TRUSTED:
             continue
-        reduced = json.dumps(without(original, sid, action))
-        iam.put_role_policy(RoleName=role_name, PolicyName=name, PolicyDocument=reduced)
+        role.put(without(original, sid, action))
         seen = len(story.stack.messages())
         answer = story.stack.invoke({"action": "rotate-and-revoke-now"})
-        iam.put_role_policy(RoleName=role_name, PolicyName=name, PolicyDocument=json.dumps(original))
+        role.put(original)
         said = [line for line in story.stack.messages()[seen:] if "AccessDenied" in line]
         operation = action.partition(":")[2]
         assert any(operation in line for line in said), f"without {action} ({sid}) nothing failed: {answer}"

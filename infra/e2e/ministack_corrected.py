@@ -245,6 +245,21 @@ def invoke_as_lambda_does() -> None:
     eventbridge._dispatch_to_lambda = deliver  # noqa: SLF001
 
 
+def leave_a_secret_without_a_value_without_a_version() -> None:
+    """AWS, "CreateSecret": without SecretString and SecretBinary there is no version. The API here made one."""
+    original = secretsmanager._create_secret  # noqa: SLF001
+
+    def create(request: dict[str, Any]) -> Any:  # noqa: ANN401  as there
+        answer = original(request)
+        if answer[0] >= _BAD_REQUEST or request.keys() & {"SecretString", "SecretBinary"}:
+            return answer
+        body = {name: value for name, value in json.loads(answer[2]).items() if name != "VersionId"}
+        secretsmanager._resolve(body["ARN"])[1]["Versions"].clear()  # noqa: SLF001
+        return answer[0], answer[1], json.dumps(body).encode()
+
+    secretsmanager._create_secret = create  # noqa: SLF001
+
+
 def keep_each_label_of_a_put() -> None:
     """AWS, "PutSecretValue": all the labels that it names are on the new version, and each sends its event."""
     original = secretsmanager._put_secret_value  # noqa: SLF001
@@ -322,6 +337,7 @@ if __name__ == "__main__":
     know_the_condition_keys()
     name_log_groups_with_what_is_in_them()
     invoke_as_lambda_does()
+    leave_a_secret_without_a_value_without_a_version()
     keep_each_label_of_a_put()
     take_metrics_out_of_the_log()
     let_minutes_pass_quickly(float(os.environ["SECONDS_A_MINUTE"]))

@@ -25,9 +25,14 @@ METRICS = {
 }
 
 
+def ended(story: Story) -> list[Mapping[str, Any]]:
+    """Return the summary line of each run."""
+    return [record for record in story.stack.records() if "outcome" in record]
+
+
 def failed_runs(story: Story) -> list[Mapping[str, Any]]:
     """Return the summary lines of the runs that have failed."""
-    return [record for record in story.stack.records() if record.get("outcome") == "failed"]
+    return [record for record in ended(story) if record["outcome"] == "failed"]
 
 
 def the_schedule_finds_the_placeholder(story: Story) -> None:
@@ -101,7 +106,7 @@ def credentials_versions(story: Story) -> tuple[str, str]:
 
 def forced(story: Story) -> list[Mapping[str, Any]]:
     """Return the summary lines of the runs that were told to rotate now."""
-    return [record for record in story.stack.records() if record.get("reason") == "forced" and "outcome" in record]
+    return [record for record in ended(story) if record.get("reason") == "forced"]
 
 
 def a_superseded_token_has_its_grace(story: Story) -> None:
