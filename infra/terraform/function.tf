@@ -51,8 +51,8 @@ resource "aws_lambda_function" "token" {
     }
   }
 
-  # Lambda attaches the function to the subnets as the role.
-  depends_on = [aws_iam_role_policy.function]
+  # Lambda attaches the function to the subnets as the role, and no schedule begins before the role may do its work.
+  depends_on = [aws_iam_role_policy.function, aws_iam_role_policy_attachment.function]
 }
 
 # The next run is the retry. Lambda's own would run each failing event three times within three minutes, and keep a

@@ -1,6 +1,16 @@
 # What the job may do, and nothing else.
 
 locals {
+  # How long the lists of both kinds of secrets are in a policy, before there is any: Secrets Manager adds seven
+  # characters to a name, and the provider 26 to a prefix.
+  secret_arn_prefix = "arn:${local.partition}:secretsmanager:${local.region}:${local.account_id}:secret:${var.name}"
+  characters = {
+    tokens = sum([for name in keys(var.clients) : length("'${local.secret_arn_prefix}/${name}/token-123456',")])
+    credentials = sum([for name, client in var.clients :
+      client.credentials_secret_arn == "" ? length("'${local.secret_arn_prefix}/${name}/credentials--123456',") + 26 : length(client.credentials_secret_arn) + 3
+    ])
+  }
+
   credentials_key_arns = distinct([for client in values(var.clients) : client.credentials_kms_key_arn if client.credentials_kms_key_arn != ""])
   replicas_with_key    = [for replica in flatten(values(var.clients)[*].replica_regions) : replica if replica.kms_key_arn != ""]
 }
@@ -19,6 +29,51 @@ resource "aws_iam_role" "function" {
       Action    = "sts:AssumeRole"
     }]
   })
+
+  lifecycle {
+    # AWS, "IAM and AWS STS quotas": 6,144 characters in a managed policy, and 10,240 in all of a role's own. What
+    # stands beside the lists has at most 1,100 in the one and 2,700 in the other.
+    precondition {
+      condition     = local.characters.tokens <= 5000 && local.characters.credentials <= 7500
+      error_message = "clients: the secrets of ${length(var.clients)} clients are more than IAM's policies hold (the tokens' ARNs ${local.characters.tokens} of 5000 characters, the credentials' ${local.characters.credentials} of 7500). Use the module twice, under two names, with some of the clients each."
+    }
+  }
+}
+
+# The statements that list every token are policies of their own: a role's own policies have room for some thirty clients.
+resource "aws_iam_policy" "function" {
+  for_each = {
+    token = {
+      Sid    = "ReadAndPublishTheToken"
+      Effect = "Allow"
+      Action = [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+      ]
+      Resource = values(local.token_arns)
+    }
+    ledger = {
+      Sid      = "KeepTheLedger"
+      Effect   = "Allow"
+      Action   = "secretsmanager:UpdateSecretVersionStage"
+      Resource = values(local.token_arns)
+      # A call can carry several labels: AWS compares them with a set operator.
+      Condition = { "ForAnyValue:StringLike" = { "secretsmanager:VersionStage" = "LIVE_*" } }
+    }
+  }
+
+  name        = "${var.name}-${local.region}-function-${each.key}"
+  description = "For the function ${var.name} alone."
+  tags        = var.tags
+  policy      = jsonencode({ Version = "2012-10-17", Statement = [each.value] })
+}
+
+resource "aws_iam_role_policy_attachment" "function" {
+  for_each = aws_iam_policy.function
+
+  role       = aws_iam_role.function.name
+  policy_arn = each.value.arn
 }
 
 resource "aws_iam_role_policy" "function" {
@@ -28,24 +83,6 @@ resource "aws_iam_role_policy" "function" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [for statement in [
-      {
-        Sid    = "ReadAndPublishTheToken"
-        Effect = "Allow"
-        Action = [
-          "secretsmanager:DescribeSecret",
-          "secretsmanager:GetSecretValue",
-          "secretsmanager:PutSecretValue",
-        ]
-        Resource = values(local.token_arns)
-      },
-      {
-        Sid      = "KeepTheLedger"
-        Effect   = "Allow"
-        Action   = "secretsmanager:UpdateSecretVersionStage"
-        Resource = values(local.token_arns)
-        # A call can carry several labels: AWS compares them with a set operator.
-        Condition = { "ForAnyValue:StringLike" = { "secretsmanager:VersionStage" = "LIVE_*" } }
-      },
       {
         Sid      = "ReadTheCredentials"
         Effect   = "Allow"
