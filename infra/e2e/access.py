@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from infra.e2e.stack import Stack
 from infra.e2e.story import Story, live, refused, until, user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from infra.e2e.emulator import Emulator
     from infra.e2e.story import StackStory
@@ -125,37 +126,68 @@ def the_role_can_do_no_more(story: Story) -> None:
 
 @dataclass(frozen=True)
 class Role:
-    """The function's role, and its one policy as it was deployed."""
+    """The function's role, and its policies as they were deployed: its own by name, attached ones by ARN."""
 
     iam: Any
     name: str
-    policy_name: str
-    policy: dict[str, Any]
+    own: Mapping[str, dict[str, Any]]
+    attached: Mapping[str, dict[str, Any]]
 
     @classmethod
     def of(cls, story: Story) -> Role:
         """Read it."""
         iam, name = story.client("iam"), story.stack.outputs["FunctionRoleArn"].rpartition("/")[2]
-        (policy_name,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
-        policy = iam.get_role_policy(RoleName=name, PolicyName=policy_name)["PolicyDocument"]
-        return cls(iam, name, policy_name, policy)
+        own = {
+            each: iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"]
+            for each in iam.list_role_policies(RoleName=name)["PolicyNames"]
+        }
+        arns = [each["PolicyArn"] for each in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]]
+        return cls(iam, name, own, {arn: managed(iam, arn) for arn in arns})
 
-    def put(self, policy: dict[str, Any]) -> None:
-        """Give it another policy in place of its own."""
-        self.iam.put_role_policy(RoleName=self.name, PolicyName=self.policy_name, PolicyDocument=json.dumps(policy))
+    @property
+    def policy(self) -> dict[str, Any]:
+        """All its statements as one policy."""
+        policies = [*self.own.values(), *self.attached.values()]
+        return policies[0] | {"Statement": [statement for policy in policies for statement in policy["Statement"]]}
+
+    @contextmanager
+    def changed(self, policy: dict[str, Any]) -> Iterator[None]:
+        """Give it another policy in place of all its own, for a while."""
+        self._put("changed", policy)
+        for name in self.own:
+            self.iam.delete_role_policy(RoleName=self.name, PolicyName=name)
+        for arn in self.attached:
+            self.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
+        try:
+            yield
+        finally:
+            for name, original in self.own.items():
+                self._put(name, original)
+            for arn in self.attached:
+                self.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn)
+            self.iam.delete_role_policy(RoleName=self.name, PolicyName="changed")
+
+    def _put(self, name: str, policy: dict[str, Any]) -> None:
+        self.iam.put_role_policy(RoleName=self.name, PolicyName=name, PolicyDocument=json.dumps(policy))
+
+
+def managed(iam: Any, arn: str) -> dict[str, Any]:  # noqa: ANN401  a client of the SDK
+    """Return what a managed policy says now."""
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    policy: dict[str, Any] = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    return policy
 
 
 def every_permission_is_needed(story: Story) -> None:
-    """Take each action out of the role's policy: a named step fails. Give it back: all goes well."""
+    """Take each action out of the role's policies: a named step fails. Give it back: all goes well."""
     role = Role.of(story)
     original = role.policy
     for sid, action in actions(original):
         if action in TRUSTED:
             continue
-        role.put(without(original, sid, action))
         seen = len(story.stack.messages())
-        answer = story.stack.invoke({"action": "rotate-and-revoke-now"})
-        role.put(original)
+        with role.changed(without(original, sid, action)):
+            answer = story.stack.invoke({"action": "rotate-and-revoke-now"})
         said = [line for line in story.stack.messages()[seen:] if "AccessDenied" in line]
         operation = action.partition(":")[2]
         assert any(operation in line for line in said), f"without {action} ({sid}) nothing failed: {answer}"
@@ -172,9 +204,7 @@ def operators_can_do_their_work_and_no_more(story: Story) -> None:
     outputs = story.stack.outputs
     keys = user(story, "operator")
     iam = story.client("iam")
-    arn = outputs["OperatorPolicyArn"]
-    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    original = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    original = managed(iam, outputs["OperatorPolicyArn"])
     calls: dict[str, Callable[[], object]] = {
         "lambda:GetFunctionConfiguration": lambda: client("lambda").get_function_configuration(
             FunctionName=outputs["FunctionName"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # What lists the clients: no other resource may change when one joins or leaves.
 _SHARED = {
+    "aws_iam_policy.function",
     "aws_iam_role_policy.function",
     "aws_iam_policy.operator",
     "aws_sqs_queue_policy.undelivered",
@@ -77,7 +78,7 @@ def one_leaves_and_the_others_stay(fleet: Fleet) -> None:
 
 def _check(changes: Sequence[Change], client: str, action: str) -> list[str]:
     """See that a plan does this to one client's resources, and nothing more than update those that list the clients."""
-    shared = [change for change in changes if change.address in _SHARED]
+    shared = [change for change in changes if change.address.partition("[")[0] in _SHARED]
     assert {change.action for change in shared} <= {"update"}, [str(change) for change in shared]
     for change in changes:
         if change not in shared:
