@@ -23,10 +23,12 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
   "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test examples prove chaos bench lint docs format build deploy redeploy outputs smoke validate alarms e2e lock clean build-TokenFunction
+.PHONY: help demo sandbox test examples prove chaos bench lint docs format build deploy redeploy outputs smoke validate terraform alarms e2e release lock clean build-TokenFunction
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Watch it work
 
 demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded servers (SECONDS=60)
 	@mkdir -p build
@@ -35,6 +37,8 @@ demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded server
 sandbox: $(VENV)/.installed ## Keep Telenor's stand-in, a Secrets Manager and the job up, to write a consumer against
 	@$(PY) -m infra.local.sandbox
 
+##@ Change it
+
 test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	@# Apart: measuring coverage would double the simulation's time. Neither hides what the other finds.
 	@$(PYTEST) -m "not long" --cov --ignore tests/simulation --ignore tests/examples; others=$$?; \
@@ -42,30 +46,53 @@ test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	  echo "Left to make examples, which needs the AWS CLI and Node.js: tests/examples"; \
 	  exit $$((others | simulation))
 
-NODE_MODULES := examples/node/node_modules/.installed infra/oidc/node_modules/.installed
-
-examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the examples for consumers through rotations, and the job against oidc-provider
-	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/infra/oidc
-
-prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant (YEARS=3)
-	@$(PYTEST) -m long tests/infra
-	@$(PY) -m tests.simulation --years $(YEARS)
-
-alarms: $(VENV)/.installed ## Try the page in every trouble and through healthy months, and print its margins
-	@$(PY) -m tests.infra.alarms.page
-
 lint: $(VENV)/.installed ## Check style, types and who imports whom: ruff, ruff format, mypy --strict, import-linter
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports --no-logo
 
+format: $(VENV)/.installed ## Fix what ruff can fix
+	@$(PY) -m ruff check --fix
+	@$(PY) -m ruff format
+
 docs: $(VENV)/.installed ## Check links, anchors and names in the documents
 	@$(PY) -m infra.docs
 
-format: $(VENV)/.installed ## Mend what ruff can mend
-	@$(PY) -m ruff check --fix
-	@$(PY) -m ruff format
+##@ Prove it
+
+NODE_MODULES := examples/node/node_modules/.installed infra/oidc/node_modules/.installed
+
+examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the examples for consumers through rotations, and the job against oidc-provider
+	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/infra/oidc
+
+validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
+	@.venv-sam/bin/sam validate --lint --region eu-north-1
+	@.venv-sam/bin/sam validate --lint --region eu-north-1 --template-file infra/consumer/template.yaml
+	@.venv-sam/bin/cfn-lint --non-zero-exit-code informational template.yaml infra/consumer/template.yaml
+	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
+
+terraform: $(VENV)/.installed ## Check the Terraform module: format, validity, examples, tests, by Terraform with a mocked provider
+	@$(PY) -m infra.terraform_check
+
+e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
+	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
+	  --aws .venv-awscli/bin/aws
+
+chaos: $(VENV)/.installed ## Run the job under faults of every kind at once, and judge what both servers saw (SECONDS=60)
+	@$(PY) -m infra.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+alarms: $(VENV)/.installed ## Try the page in every trouble and through healthy months, and print its margins
+	@$(PY) -m tests.infra.alarms.page
+
+prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant (YEARS=3)
+	@$(PYTEST) -m long tests/infra
+	@$(PY) -m tests.simulation --years $(YEARS)
+
+bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
+	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
+
+##@ Deploy and operate it
 
 build: $(SAM) ## Build the artifact that is deployed, with its size
 	@$(SAM) build
@@ -77,27 +104,13 @@ deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (C
 redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has (STACK=name)
 	@$(PY) -m infra.deploy redeploy --sam $(SAM) --stack $(STACK)
 
-outputs: $(VENV)/.installed ## Print what a stack puts out, as export lines (STACK=name)
+outputs: $(VENV)/.installed ## Print a stack's outputs as export lines (STACK=name)
 	@$(PY) -m infra.deploy outputs --stack $(STACK)
 
 smoke: $(VENV)/.installed ## Check on a deployed stack what only a real account shows (STACK=name)
 	@$(PY) -m infra.smoke --stack $(STACK)
 
-validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
-	@.venv-sam/bin/sam validate --lint --region eu-north-1
-	@.venv-sam/bin/sam validate --lint --region eu-north-1 --template-file infra/consumer/template.yaml
-	@.venv-sam/bin/cfn-lint --non-zero-exit-code informational template.yaml infra/consumer/template.yaml
-	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
-
-e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
-	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
-	  --aws .venv-awscli/bin/aws
-
-chaos: $(VENV)/.installed ## Run the job under faults of every kind at once, and judge what both servers saw (SECONDS=60)
-	@$(PY) -m infra.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
-
-bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
-	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
+##@ Maintain it
 
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:
@@ -106,17 +119,32 @@ build-TokenFunction:
 lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
-	@for tool in bench sam checkov ministack runtime awscli; do \
+	@for tool in bench sam checkov ministack runtime awscli release; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
 	@$(if $(NODE),for folder in examples/node infra/oidc; do \
 	  (cd $$folder && npm update --package-lock-only --no-audit --no-fund --loglevel error) || exit; \
 	done,echo "There is no Node.js here: both files package-lock.json stay as they are")
 
+release: $(VENV)/.installed .venv-release/.installed ## Check everything, write the changelog's section, tag, and build the artifact with its SBOM (VERSION=1.2.3)
+	@$(if $(VERSION),,echo "Name the version: make release VERSION=1.2.3" >&2; exit 2)
+	@git diff --quiet HEAD || { echo "There are changes that are not committed: commit them first" >&2; exit 2; }
+	@.ci/run
+	@.venv-release/bin/bump-my-version bump --new-version $(VERSION)
+	@$(MAKE) build
+	@mkdir -p $(RELEASE)
+	@cp build/telenor-token.zip $(RELEASE)/telenor-token-$(VERSION).zip
+	@.venv-release/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
+	  --output-format JSON --output-file $(RELEASE)/telenor-token-$(VERSION).cdx.json
+	@cd $(RELEASE) && $(PYTHON) -c 'import hashlib, pathlib, sys; [print(hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest(), name, sep="  ") for name in sys.argv[1:]]' \
+	  telenor-token-$(VERSION).zip telenor-token-$(VERSION).cdx.json | tee SHA256SUMS
+
+RELEASE := build/release
+
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules infra/terraform/.terraform* .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Each stamp is as new as its requirements, so that a second run installs nothing.
 $(VENV)/.installed: requirements-dev.txt
@@ -127,6 +155,9 @@ $(VENV)/.installed: requirements-dev.txt
 	$(call install,$(PYTHON))
 
 .venv-bench/.installed: infra/requirements-bench.txt
+	$(call install,$(PYTHON))
+
+.venv-release/.installed: infra/requirements-release.txt
 	$(call install,$(PYTHON))
 
 .venv-checkov/.installed: infra/requirements-checkov.txt

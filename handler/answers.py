@@ -224,7 +224,7 @@ def read(answer: Answer) -> Reading:
     """Find out what an answer means that is no success.
 
     Where it speaks in several dialects, the most particular one counts, even if what it says is not in the table:
-    Apigee puts `invalid_token` into WWW-Authenticate for whatever is wrong, and only its own code tells what.
+    Apigee puts `invalid_token` into WWW-Authenticate for every mistake, and only its own code says which.
     """
     for dialect, said, meaning in _found(answer):
         return Reading(meaning or _by_status(answer.status), dialect, said)
@@ -232,7 +232,7 @@ def read(answer: Answer) -> Reading:
 
 
 def is_passing(status: int) -> bool:
-    """Tell whether a status alone says that asking again may help."""
+    """Return whether a status alone says that asking again may help."""
     return status in _PASSING_STATUSES
 
 
@@ -278,7 +278,7 @@ def _found(answer: Answer) -> Iterator[tuple[Dialect, str | None, Meaning | None
 
 
 def _is_gateways(number: int, status: int) -> bool:
-    """Tell whether a number is the gateway's, known or not: its status, and two to four digits more."""
+    """Return whether a number is the gateway's, known or not: its status, and two to four digits more."""
     return number > 9999 and str(number).startswith(str(status))  # noqa: PLR2004  five digits at least
 
 

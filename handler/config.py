@@ -204,7 +204,7 @@ def _url(environ: Mapping[str, str], name: str, default: str, *, with_query: boo
 
 
 def _is_safe_url(url: str, *, with_query: bool) -> bool:
-    """Tell whether a token may be sent there: over TLS, or to this very machine."""
+    """Return whether a token may be sent there: over TLS, or to this very machine."""
     try:
         parts = urlsplit(url)
         port = parts.port

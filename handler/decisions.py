@@ -86,7 +86,7 @@ def times_of(entry: Entry | None, policy: Policy) -> RenewalTimes | None:
 
 
 def renewal(ledger: Ledger, policy: Policy, now: datetime, action: Action, request_id: str) -> tuple[bool, Reason]:
-    """Tell whether a new token is due, and why or why not."""
+    """Return whether a new token is due, and why or why not."""
     current = ledger.current
     if action is not Action.RENEW_IF_DUE:
         # Lambda repeats an event under the same request id. What the first delivery has done is not done again.
@@ -107,7 +107,7 @@ def renewal(ledger: Ledger, policy: Policy, now: datetime, action: Action, reque
 
 
 def may_replace_refused(ledger: Ledger, policy: Policy, now: datetime) -> bool:
-    """Tell whether a token that is not accepted may be replaced yet.
+    """Return whether a token that is not accepted may be replaced yet.
 
     Two jobs whose tokens kill each other's would otherwise write until the quota of versions stops both.
     """
@@ -116,7 +116,7 @@ def may_replace_refused(ledger: Ledger, policy: Policy, now: datetime) -> bool:
 
 
 def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
-    """Tell whether a renewal is so late that a run must have failed, or that a reader has less than the grace left."""
+    """Return whether a renewal is so late that a run must have failed, or a reader has less than the grace left."""
     times = times_of(current, policy)
     if times is None or current.expires_at is None:
         return False
@@ -130,12 +130,12 @@ def slack(life: timedelta, policy: Policy) -> timedelta:
 
 
 def writes_too_often(life: timedelta) -> bool:
-    """Tell whether tokens of this life are published more often than Secrets Manager can keep."""
+    """Return whether tokens of this life are published more often than Secrets Manager can keep."""
     return _LEAST_SHARE * life < _SHORTEST_BETWEEN_WRITES
 
 
 def outlives(token: Token, expires_at: datetime | None) -> bool:
-    """Tell whether a token that was handed out again really lives longer than consumers were told."""
+    """Return whether a token that was handed out again really lives longer than consumers were told."""
     return expires_at is None or token.expires_at > expires_at + SAME_LIFE
 
 
@@ -143,7 +143,7 @@ def outlives(token: Token, expires_at: datetime | None) -> bool:
 
 
 def superseded_at(ledger: Ledger, entry: Entry) -> datetime | None:
-    """Return when a token was superseded; None where nothing tells.
+    """Return when a token was superseded; None where that is not known.
 
     That is when the next later version was published. The version under AWSPREVIOUS was current until AWSCURRENT moved,
     also where somebody had rolled back to it.
@@ -179,5 +179,5 @@ def expired(ledger: Ledger, now: datetime) -> tuple[Entry, ...]:
 
 
 def is_crowded(ledger: Ledger) -> bool:
-    """Tell whether labels must be removed before another token is published."""
+    """Return whether labels must be removed before another token is published."""
     return ledger.size >= LEDGER_LIMIT

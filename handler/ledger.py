@@ -80,7 +80,7 @@ class Ledger:
 
     @property
     def is_in_order(self) -> bool:
-        """Whether the current version is the one that was published last, as its label tells."""
+        """Whether the current version is the one that was published last, by its label."""
         if self.current is None or self.current.published_at is None:
             return True
         return not any(_is_not_before(other, self.current.published_at) for other in self.superseded)
@@ -133,9 +133,9 @@ def ledger_from(stages_by_version: Mapping[str, Iterable[str]], now: datetime) -
 
 
 def new_entry(version_id: str, published_at: datetime, expires_at: datetime) -> Entry:
-    """Return the entry of a version with the label that it is to get. `published_at` is in whole seconds."""
-    # Rounded down, so that the life that the label promises is not longer than the real one.
-    expires_at = expires_at.replace(microsecond=0)
+    """Return the entry of a version with the label that it is to get, which is in whole seconds."""
+    # Rounded down, so that the label promises no longer life than the real one.
+    published_at, expires_at = published_at.replace(microsecond=0), expires_at.replace(microsecond=0)
     label = f"{_PREFIX}{published_at:{_INSTANT}}_{expires_at:{_INSTANT}}_{version_id}"
     return Entry(version_id, published_at, expires_at, (label,), first_published_at=published_at)
 
@@ -143,12 +143,12 @@ def new_entry(version_id: str, published_at: datetime, expires_at: datetime) -> 
 def entered_again(entry: Entry, published_at: datetime, expires_at: datetime) -> Entry:
     """Return the entry of a version with one more label."""
     again = new_entry(entry.version_id, published_at, expires_at)
-    first_published_at = entry.first_published_at or published_at
+    first_published_at = entry.first_published_at or again.published_at
     return replace(again, labels=(*entry.labels, *again.labels), first_published_at=first_published_at)
 
 
 def is_live_label(label: str) -> bool:
-    """Tell whether a staging label is one of this job's."""
+    """Return whether a staging label is one of this job's."""
     return label.startswith(_PREFIX)
 
 

@@ -24,13 +24,13 @@ _CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 class Clock(Protocol):
-    """Tells the time and waits; tests bring one whose hours pass in an instant."""
+    """Says what time it is, and sleeps. Tests bring one whose hours pass in an instant."""
 
     def now(self) -> datetime:
         """Return the time in UTC."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait so many seconds."""
 
 
 class Action(StrEnum):
@@ -112,7 +112,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """What one version of the token secret holds: a token document, or whatever somebody has put there."""
+    """What one version of the token secret holds: a token document, or what somebody put there instead."""
 
     version_id: str
     is_current: bool
@@ -136,7 +136,7 @@ class StoredValue:
         return _instant((json_object(self.content) or {}).get("expires_at"))
 
     def holds(self, access_token: str) -> bool:
-        """Tell whether a consumer would take this token from the content, whatever its shape."""
+        """Return whether a consumer would take this token from the content, whatever its shape."""
         if self.access_token is not None:
             return access_token == self.access_token
         # Escapes of JSON may hide it from a search of the text: "\\/" is "/".
@@ -144,7 +144,7 @@ class StoredValue:
 
 
 def is_access_token(value: object) -> TypeGuard[str]:
-    """Tell whether a value can be sent as a Bearer token (RFC 6750, section 2.1)."""
+    """Return whether a value can be sent as a Bearer token (RFC 6750, section 2.1)."""
     return isinstance(value, str) and _ACCESS_TOKEN.fullmatch(value) is not None
 
 
@@ -155,12 +155,12 @@ def json_object(text: str) -> dict[str, object] | None:
 
 
 def is_too_far_ahead(instant: datetime, now: datetime) -> bool:
-    """Tell whether a time in the past, as somebody says, lies more than a minute ahead."""
+    """Return whether a time that should be in the past lies more than a minute ahead."""
     return instant > now + _CLOCKS_DIFFER
 
 
 def is_plausible(instant: datetime) -> bool:
-    """Tell whether a time from outside can be calculated with."""
+    """Return whether a time from outside can be calculated with."""
     return _EARLIEST <= instant <= _LATEST
 
 

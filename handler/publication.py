@@ -37,7 +37,7 @@ class Refused(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """Nobody can tell: the write may have taken effect, and a read that does not find it may lag."""
+    """It is not known: the write may have taken effect, and a read that does not find it may lag."""
 
     error: PublicationUnknownError
 
@@ -73,7 +73,9 @@ def look_again(run: Run, expected: Ledger) -> None:
     try:
         found = run.describe()
     except SecretsManagerError as error:
-        run.warn("description-failed", f"nobody looked whether superseded versions have kept their labels: {error}")
+        run.warn(
+            "description-failed", f"superseded versions may lack their labels, which could not be looked at: {error}"
+        )
         return
     # Without this run's version the description lags behind the publication, and says nothing about it.
     if found.find(run.version_id) is not None:

@@ -76,7 +76,7 @@ def discard(run: Run, access_token: str) -> None:
 
 
 def _give_up(run: Run, oldest: Entry) -> bool:
-    """Revoke a token before its grace has passed, or drop it. Tell whether that has made room."""
+    """Revoke a token before its grace has passed, or drop it. Return whether that has made room."""
     where = {"superseded_version_id": oldest.version_id}
     run.warn(
         "grace-cut-short",
@@ -120,7 +120,14 @@ def _log_out(run: Run, value: StoredValue, access_token: str, urgency: Urgency, 
         return False
     # Read right before each logout: the last moment to see that another run or an operator was there.
     current = run.read_current()
-    if not _is_over(run, value, current, urgency) or current is None:
+    if current is None:
+        run.warn(
+            "no-current-version",
+            "no version is current, so nothing is revoked",
+            superseded_version_id=value.version_id,
+        )
+        return False
+    if not _is_over(run, value, current, urgency):
         return False
     if access_token == run.published_token:
         # Its own version's label is the only trace of it, should another run have superseded it already.
@@ -133,12 +140,9 @@ def _log_out(run: Run, value: StoredValue, access_token: str, urgency: Urgency, 
     return True
 
 
-def _is_over(run: Run, value: StoredValue, current: StoredValue | None, urgency: Urgency) -> bool:
-    """Tell whether what was decided about a version still holds for what is current now."""
+def _is_over(run: Run, value: StoredValue, current: StoredValue, urgency: Urgency) -> bool:
+    """Return whether what was decided about a version still holds for what is current now."""
     where = {"superseded_version_id": value.version_id}
-    if current is None:
-        run.warn("no-current-version", "no version is current, so nothing is revoked", **where)
-        return False
     if value.is_current or current.version_id == value.version_id:
         run.warn(
             "reads-as-current",
@@ -155,7 +159,7 @@ def _is_over(run: Run, value: StoredValue, current: StoredValue | None, urgency:
 
 
 def _is_held(run: Run, access_token: str, entries: Iterable[Entry]) -> bool:
-    """Tell whether one of these versions holds a token, as when Telenor has handed it out twice."""
+    """Return whether one of these versions holds a token, as when Telenor has handed it out twice."""
     for entry in entries:
         value = run.read_version(entry.version_id)
         if value is None:

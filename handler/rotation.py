@@ -75,7 +75,7 @@ def _enter_by_its_document(run: Run, current: Entry) -> None:
         return
     issued_at, expires_at = value.issued_at or now, value.expires_at
     if expires_at is not None and expires_at > now and not is_too_far_ahead(issued_at, now):
-        _enter(run, current, min(issued_at, now).replace(microsecond=0), expires_at)
+        _enter(run, current, min(issued_at, now), expires_at)
 
 
 def _enter(run: Run, current: Entry, published_at: datetime, expires_at: datetime) -> None:
@@ -95,7 +95,7 @@ def _enter(run: Run, current: Entry, published_at: datetime, expires_at: datetim
 
 
 def _decide(run: Run) -> bool:
-    """Tell whether a token is due, and report why or why not."""
+    """Return whether a token is due, and report why or why not."""
     now, settings = run.clock.now(), run.settings
     is_due, reason = decisions.renewal(run.ledger, settings.policy, now, settings.action, run.version_id)
     if reason is Reason.FRESH and _is_refused(run):
@@ -126,7 +126,7 @@ def _is_refused(run: Run) -> bool:
 
 
 def _is_emergency(run: Run) -> bool:
-    """Tell whether superseded tokens are revoked without their grace.
+    """Return whether superseded tokens are revoked without their grace.
 
     That is said of this request's own version. Where another one is current, the event was delivered before, and what
     has been superseded since has its grace.
@@ -215,7 +215,7 @@ def _previous_credentials(run: Run, refused: Credentials) -> Credentials | None:
 
 
 def _is_worth_publishing(run: Run, token: Token, current: StoredValue) -> bool:
-    """Tell whether the current token, which Telenor handed out again, is to be published with a longer life."""
+    """Return whether the current token, which Telenor handed out again, is to be published with a longer life."""
     if run.report.reason in {Reason.LEAKED, Reason.NOT_ACCEPTED}:
         return False
     return decisions.outlives(token, current.expires_at)

@@ -89,7 +89,7 @@ class Run:
         self.log.warning(message, extra={"error_code": error_code, **fields})
 
     def complain(self, error_code: str, message: str, **fields: object) -> None:
-        """Log what somebody has to look into."""
+        """Log what an operator has to look into."""
         self.log.error(message, extra={"error_code": error_code, **fields})
 
     def abandon(self, what: str, **fields: object) -> None:

@@ -181,7 +181,7 @@ class SecretsManager:
                 )
 
     def forget(self, entry: Entry) -> None:
-        """Take a version out of the ledger; one that is not in it any more is as good."""
+        """Remove a version's labels from the ledger. One that has lost them already is no error."""
         for label in entry.labels:
             with _explained("UpdateSecretVersionStage", _TOKEN_SECRET):
                 try:
@@ -209,7 +209,7 @@ class SecretsManager:
 class _Attempts:
     """Whether every attempt of one call was answered, and none with a failure that may come after the effect.
 
-    What the SDK raises tells of its last attempt alone, and an earlier one may have taken effect.
+    What the SDK raises is about its last attempt alone, and an earlier one may have taken effect.
     """
 
     def __init__(self) -> None:
@@ -264,5 +264,5 @@ def _hint(code: str) -> str:
 
 
 def _content(answer: GetSecretValueResponseTypeDef) -> str:
-    """Return a value as text. One that somebody has put there as bytes is read as far as it goes."""
+    """Return a value as text. Bytes are decoded, and what cannot be decoded is replaced."""
     return answer.get("SecretString") or answer.get("SecretBinary", b"").decode("utf-8", errors="replace")

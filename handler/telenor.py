@@ -83,8 +83,8 @@ class Telenor:
         `on_unusable` gets each access token whose answer is otherwise unusable; it lives, and is the caller's to
         revoke. Raises TelenorUnavailableError, TelenorRefusedError, ClientRefusedError.
 
-        The request is not idempotent: an attempt whose answer is lost may leave a token behind that nobody knows. It
-        dies by its own expiry.
+        The request is not idempotent: an attempt whose answer is lost may leave a token behind that the job does not
+        know. It dies by its own expiry.
         """
         request = Request(
             "the token request",
@@ -111,7 +111,7 @@ class Telenor:
         return self._transport.retrying("a token request", attempt, begin_by=begin_by)
 
     def logout(self, access_token: str, deadline: datetime, *, once: bool = False) -> bool:
-        """Invalidate an access token; one that is dead already is as good. Tell whether it was alive.
+        """Invalidate an access token, and return whether it was alive. One that is dead already is no error.
 
         Dead is only what an answer says is dead. Raises TelenorUnavailableError or TelenorRefusedError; the token may
         live on then.
@@ -129,7 +129,7 @@ class Telenor:
         return self._transport.retrying("a logout", attempt, begin_by=deadline, attempts=1 if once else ATTEMPTS)
 
     def verify(self, url: str, access_token: str, deadline: datetime) -> bool:
-        """Try a new token where consumers will use it. Tell whether the answer says anything about it.
+        """Try a new token where consumers will use it. Return whether the answer says anything about it.
 
         A refusal is asked again for some seconds. Raises TokenNotAcceptedError if it stays, TelenorUnavailableError if
         nobody answered.
@@ -151,7 +151,7 @@ class Telenor:
         )
 
     def is_refused(self, url: str, access_token: str, deadline: datetime) -> bool:
-        """Tell whether a published token is refused where consumers use it; no answer says nothing, and is logged."""
+        """Return whether a published token is refused where consumers use it; no answer says nothing, and is logged."""
         try:
             return self._transport.exchange(_trial(url, access_token), deadline).status in _REFUSALS
         except TelenorUnavailableError as error:
@@ -210,7 +210,7 @@ def _trial(url: str, access_token: str) -> Request:
 
 
 def _failure(request: Request, answer: Answer) -> TelenorError:
-    """Say what an answer that is no success means, as the error that tells the caller what to make of it."""
+    """Return the error for an answer that is no success."""
     meaning = answers.read(answer).meaning
     message = f"{request.what} answered {_described(answer)}: {meaning.advice}"
     if meaning.passes:

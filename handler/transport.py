@@ -113,7 +113,7 @@ def create_session() -> requests.Session:
     session = _Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter())
-    # A cookie could vouch for the next token that is tried.
+    # A cookie could make Telenor accept the next token that is tried.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
 
@@ -307,7 +307,7 @@ class _Answer(HTTPResponse):
         """Read the status line and the headers of the final answer."""
         super().begin()
         while HTTPStatus.CONTINUE <= self.status < HTTPStatus.OK:
-            # What tells begin() that there are none yet.
+            # begin() knows by this that there are none yet.
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
 

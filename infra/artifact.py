@@ -33,7 +33,7 @@ OF_THE_TERMINAL = ("terminal", "__main__.py")
 ZIP_LIMIT_BYTES = 4_000_000
 
 # template.yaml: Runtime. What such a Python calls its bytecode (sys.implementation.cache_tag), and the folder in which
-# Lambda runs it, which stands in it so that the folder in which it was made does not.
+# Lambda runs it: bytecode names its source, and this path is the same wherever it is built.
 BYTECODE_TAG = "cpython-313"
 _LAMBDA_FOLDER = "/var/task"
 

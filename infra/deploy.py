@@ -1,4 +1,4 @@
-"""Deploys stacks: `python -m infra.deploy deploy | redeploy | outputs`. `make deploy` and its fellows run it.
+"""Deploys stacks: `python -m infra.deploy deploy | redeploy | outputs`. The Makefile's targets run it.
 
 Whatever is wrong is said before anything is built, with the parameter's name. Nothing is written but `.aws-sam/`.
 """
@@ -81,7 +81,7 @@ def ask(
     read: Callable[[str], str],
     say: Callable[[str], None],
 ) -> None:
-    """Ask for each parameter under its heading until it is accepted; Enter takes what stands in brackets."""
+    """Ask for each parameter under its heading until it is accepted; Enter takes the value in brackets."""
     last = ""
     for heading, parameter in questions:
         if heading != last:
@@ -99,7 +99,7 @@ def ask(
 
 
 def questions(template: Mapping[str, Any]) -> Iterator[tuple[str, Parameter]]:
-    """Yield each parameter of the template with the heading that it stands under there."""
+    """Yield each parameter of the template with its heading there."""
     found = parameters(template)
     for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
         for name in group["Parameters"]:

@@ -32,7 +32,7 @@ _NOT_IN_AN_ANCHOR = re.compile(r"[^\w\- ]")
 _PATH = re.compile(r"[\w.@-]+(?:/[\w.@-]+)*/?")
 _FILE = re.compile(r".*\.(?:ini|js|json|md|mjs|py|sh|svg|toml|txt|ya?ml)")
 _TARGET = re.compile(r"^([a-z][a-z0-9-]*)(?: [a-z0-9-]+)*:(?!=)", re.MULTILINE)
-_VARIABLE = re.compile(r"^([A-Z][A-Z0-9_]*)\s*[?:]=", re.MULTILINE)
+_VARIABLE = re.compile(r"\$\(([A-Z][A-Z0-9_]*)\)")
 _TEST = re.compile(r"test_[a-z0-9_]+")
 
 
@@ -47,7 +47,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document, parsed."""
+    """A document's tokens, as the Markdown parser returns them."""
 
     path: Path
     tokens: list[Token]

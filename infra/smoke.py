@@ -1,7 +1,7 @@
 """Checks on a deployed stack what only a real account shows: `python -m infra.smoke --stack NAME`.
 
 It sends one rotate-now, says so first and asks. Everything else only reads, with the operator's own credentials; what
-these may not do is told as not shown.
+these may not do, it reports as not shown.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ CLAIMS: tuple[Callable[[Stack], tuple[bool | None, str]], ...] = (
 
 
 def judge(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> Row:
-    """Look whether a claim holds. What the identity may not look at is not shown."""
+    """Check whether a claim holds. If the identity may not read what it takes, the claim is "not shown"."""
     name = str(claim.__doc__).rstrip(".")
     try:
         holds, evidence = claim(stack)

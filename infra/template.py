@@ -37,7 +37,7 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 def load(path: Path = TEMPLATE) -> dict[str, Any]:
-    """Read a template."""
+    """Read a template, with CloudFormation's short forms."""
     template: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  a SafeLoader, see above
     return template
 

@@ -128,7 +128,7 @@ def aws(_secrets_manager: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(scope="session")
 def client(_secrets_manager: LocalSecretsManager) -> SecretsManagerClient:
-    """Look at the secrets from outside the handler, whatever a test does to the environment."""
+    """Read the secrets from outside the handler, with an environment that no test changes."""
     return boto3.client(
         "secretsmanager",
         region_name=REGION,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from markdown_it.token import Token
 
+from handler import decisions
+from handler.config import settings_from
 from infra import docs
 from tests.error_codes import Module, UnreadableCodeError, all_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from handler.model import Policy
     from tests.conftest import World
 
 RUNBOOK = docs.ROOT / "docs" / "runbook.md"
@@ -45,7 +49,7 @@ def test_a_document_leads_somewhere(name: str) -> None:
         ("see `tests/nothing/`", "there is no tests/nothing/"),
         ("see `test_nothing_at_all`", "no test is called test_nothing_at_all"),
         ("run `make nothing`", "the Makefile has no target nothing"),
-        ("run `make demo NOTHING=1`", "the Makefile has no variable NOTHING"),
+        ("run `make demo PY=1 NOTHING=1`", "the Makefile has no variable NOTHING"),
         ("run `python -m infra.nothing`", "there is no module infra.nothing"),
         ("```console\n$ make nothing  # in a block\n```", "the Makefile has no target nothing"),
         ("| a |\n|---|\n| [x](nowhere.md) |", "nowhere.md leads to no file"),
@@ -167,6 +171,46 @@ def test_each_permission_of_the_template_has_its_reason() -> None:
 
 
 # The figures
+
+
+def policy_and_slack(life: int, variables: dict[str, str]) -> tuple[Policy, timedelta]:
+    """Return the policy of some variables, and the slack of P1 for a token of so many seconds."""
+    policy = settings_from({"CREDENTIALS_SECRET_ID": "one", "TOKEN_SECRET_ID": "two", **variables}, {}).policy
+    return policy, decisions.slack(timedelta(seconds=life), policy)
+
+
+@pytest.mark.parametrize(
+    ("life", "variables", "result"),
+    [
+        (3599, {}, " s = 1439 s"),
+        (3599, {"SCHEDULE_MINUTES": "1"}, " = 1751 s"),
+        (3599, {"SCHEDULE_MINUTES": "1", "RENEW_AT_FRACTION": "0.25"}, " = 1949 s"),
+        (3599, {"GRACE_SECONDS": "1200"}, " = 839 s"),
+        (3600, {}, " s = 24 minutes"),
+    ],
+)
+def test_each_slack_that_a_page_calculates_is_the_jobs_own(life: int, variables: dict[str, str], result: str) -> None:
+    policy, slack = policy_and_slack(life, variables)
+    number, unit = result.partition(" = ")[2].split()
+    assert slack // timedelta(**{{"s": "seconds"}.get(unit, unit): 1}) == int(number)
+    renewed_at = timedelta(seconds=life) - slack - policy.grace - policy.schedule
+    taken_off = [f"{part.total_seconds():.0f}" for part in (renewed_at, policy.grace, policy.schedule)]
+    calculated = " \N{MINUS SIGN} ".join([str(life), *taken_off]) + result
+    pages = [docs.ROOT / "docs" / name for name in ("runbook.md", "promises.md")]
+    assert any(calculated in " ".join(page.read_text("utf-8").split()) for page in pages), calculated
+
+
+def test_the_slack_is_the_same_wherever_it_is_named() -> None:
+    _, slack = policy_and_slack(3600, {})
+    named = [
+        minutes
+        for document in docs.documents()
+        for minutes in re.findall(
+            r"\[(\d+)\sminutes\]\([^)]*#the-slack-of-p1\)", document.path.read_text(encoding="utf-8")
+        )
+    ]
+    assert len(named) >= 2
+    assert {timedelta(minutes=int(minutes)) for minutes in named} == {slack}
 
 
 def costs() -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""What is locked is locked by version and hash, and comes from whatever registry the machine is told to use."""
+"""What is locked is locked by version and hash, and comes from the registry that the machine's own settings name."""
 
 from __future__ import annotations
 

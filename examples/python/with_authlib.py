@@ -21,7 +21,7 @@ CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
 
 
 def token_document(*, fresh: bool = False) -> dict[str, Any]:
-    """Return the token document: from the cache, or read anew if that is too old or `fresh` is asked for."""
+    """Return the token document: from the cache, or read again if that is too old or `fresh` is set."""
     return get_secret(os.environ["TOKEN_SECRET_ID"], transform="json", max_age=CACHE_SECONDS, force_fetch=fresh)
 
 

@@ -31,7 +31,7 @@ cache = new_cache()
 
 
 def access_token(*, fresh: bool = False) -> str:
-    """Return the shared token: from the cache, or read anew if that is too old or `fresh` is asked for."""
+    """Return the shared token: from the cache, or read again if that is too old or `fresh` is set."""
     global cache
     if fresh:
         # Not refresh_secret_now(), which sleeps for 2.5 to 5 s before it reads.

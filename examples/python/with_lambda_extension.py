@@ -38,10 +38,10 @@ def from_extension() -> dict[str, Any]:
 
 
 def access_token(*, fresh: bool = False) -> str:
-    """Return the shared token: from the extension, or directly from Secrets Manager if `fresh` is asked for."""
+    """Return the shared token: from the extension, or directly from Secrets Manager if `fresh` is set."""
     global read_directly
     if fresh:
-        # The extension cannot be told to read again.
+        # You cannot tell the extension to read again.
         read_directly = json.loads(secrets.get_secret_value(SecretId=SECRET_ID)["SecretString"])
         return str(read_directly["access_token"])
     # What was read directly is the newer one until the extension reads again.

@@ -19,7 +19,7 @@ CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
 
 
 def access_token(*, fresh: bool = False) -> str:
-    """Return the shared token: from the cache, or read anew if that is too old or `fresh` is asked for."""
+    """Return the shared token: from the cache, or read again if that is too old or `fresh` is set."""
     document = get_secret(os.environ["TOKEN_SECRET_ID"], transform="json", max_age=CACHE_SECONDS, force_fetch=fresh)
     return str(document["access_token"])
 

@@ -25,7 +25,7 @@ logging.getLogger("requests_oauthlib").setLevel(logging.INFO)
 
 
 def token_document(*, fresh: bool = False) -> dict[str, Any]:
-    """Return the token document: from the cache, or read anew if that is too old or `fresh` is asked for."""
+    """Return the token document: from the cache, or read again if that is too old or `fresh` is set."""
     return get_secret(os.environ["TOKEN_SECRET_ID"], transform="json", max_age=CACHE_SECONDS, force_fetch=fresh)
 
 

@@ -28,8 +28,8 @@ A deployed job acts by itself: its settings are read from the function, and
 whatever writes or revokes is one invocation of it, sent once. What you need is
 the policy OperatorPolicyArn of the stack's outputs.
 
---local runs the job in this process, with the variables of the README's
-"Settings". GRACE_SECONDS and SCHEDULE_MINUTES must be among them, so that no
+--local runs the job in this process, with the variables of docs/settings.md.
+GRACE_SECONDS and SCHEDULE_MINUTES must be among them, so that no
 token is revoked by a default.
 
 Of the environment the AWS SDK's own variables count too (AWS_PROFILE,

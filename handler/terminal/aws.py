@@ -111,7 +111,7 @@ def client(service: str, region: str | None, *, attempts: int = _ATTEMPTS, read_
 
 
 def is_sent(error: Exception) -> bool:
-    """Tell whether a call without an answer may have been received: it was not where no connection was made."""
+    """Return whether a call without an answer may have been received: it was not where no connection was made."""
     return not isinstance(error, NoConnectionError)
 
 

@@ -131,7 +131,7 @@ class Drawing:
         self._wait: tuple[Progress, TaskID] | None = None
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Begin to draw in place, if this is a watch on a terminal."""
         if self._live:
             self._live.start()
         return self

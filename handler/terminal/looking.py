@@ -23,7 +23,7 @@ _PATIENCE = timedelta(seconds=15)
 
 
 def look(job: Job) -> Status:
-    """Tell how a job stands. What may not be looked at is said, and counts as not known. Raises RotationError."""
+    """Return the state of a job. What may not be looked at is said, and counts as not known. Raises RotationError."""
     now, secrets = app.clock.now(), job.secrets()
     runs = _past_runs(job, now)
     try:
@@ -37,7 +37,7 @@ def look(job: Job) -> Status:
 
 
 def look_at_labels(job: Job) -> Status:
-    """Tell what the labels alone say. Raises RotationError."""
+    """Return what the labels alone say. Raises RotationError."""
     now = app.clock.now()
     try:
         return status.status_of(job.secrets().describe(now), job.settings.policy, now)
@@ -52,7 +52,7 @@ def explained(error: SecretsManagerError, job: Job) -> RotationError:
 
 
 def is_accepted(telenor: Telenor, url: str, access_token: str, deadline: datetime) -> bool | None:
-    """Tell what VERIFY_URL says about a token: accepted, refused, or nothing clear."""
+    """Return what VERIFY_URL says about a token: accepted, refused, or nothing clear."""
     if telenor.is_refused(url, access_token, deadline):
         return False
     return True if telenor.last is not None and not answers.is_passing(telenor.last.status) else None

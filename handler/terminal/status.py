@@ -110,7 +110,7 @@ def status_of(
     runs: PastRuns | None = None,
     accepted: bool | None = None,
 ) -> Status:
-    """Tell how things stand. The ledger is None where the secret is marked for deletion."""
+    """Return the state of a job. The ledger is None where the secret is marked for deletion."""
     if ledger is None:
         return Status(now, policy, State.MARKED_FOR_DELETION, None, None, None, (), runs=runs)
     _, reason = decisions.renewal(ledger, policy, now, Action.RENEW_IF_DUE, "")
@@ -172,7 +172,7 @@ def runs_in_words(status: Status) -> str | None:
 
 
 def is_run_missing(status: Status) -> bool:
-    """Tell whether the schedule should have brought another run by now."""
+    """Return whether the schedule should have brought another run by now."""
     return _is_run_missing(status.runs, status.policy, status.at)
 
 

@@ -58,7 +58,7 @@ class Tally:
     violations: list[tuple[int, Violation]] = field(default_factory=list)
 
     def add(self, seed: int, history: History, found: Sequence[Violation]) -> None:
-        """Count an episode."""
+        """Add an episode's figures and violations."""
         self.episodes += 1
         self.runs += len(history.runs)
         self.killed += sum(run.is_killed for run in history.runs)
@@ -73,7 +73,7 @@ class Tally:
         self.violations += [(seed, violation) for violation in found]
 
     def lines(self) -> Iterator[str]:
-        """Say it."""
+        """Yield the figures, one line each."""
         yield f"episodes    {self.episodes:>7,}"
         yield f"runs        {self.runs:>7,}   {self.killed:,} killed, {self.failed:,} failed, {self.slow:,} slow"
         faults = ", ".join(f"{name} {count:,}" for name, count in self.faults.most_common())

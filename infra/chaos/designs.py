@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _refusal_is_certain() -> None:
-    """Take a refusal for certain, whatever came before it."""
+    """Believe a refusal, even if an earlier attempt got no answer."""
     attempts = _handler("secrets_manager")._Attempts  # noqa: SLF001  what is wrong with it is inside
     attempts.note = lambda _attempts, **_: None
 
@@ -38,7 +38,7 @@ def _any_401_means_dead() -> None:
 
 
 def _no_comparison() -> None:
-    """Log out what the run was to log out at its beginning, without a look at what is current now."""
+    """Log out what was to be revoked at the beginning of the run, without reading what is current now."""
 
     def log_out(run: Any, value: Any, access_token: str, *_: object) -> bool:  # noqa: ANN401  as the original
         run.telenor.logout(access_token, run.end_by)

@@ -25,7 +25,7 @@ if os.environ.get("AWS_REGION"):
 
 
 class _Context:
-    """What Lambda hands to a run."""
+    """The context that Lambda gives a run."""
 
     def __init__(self, request_id: str, seconds: float) -> None:
         self.aws_request_id = request_id

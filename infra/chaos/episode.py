@@ -158,7 +158,7 @@ class Episode:
         return self._ids[-1]
 
     def _be_calm(self) -> None:
-        """Keep the schedule, with nothing that goes wrong any more."""
+        """Keep the schedule, with no more faults."""
         history = self.history
         history.calm_from = began_at = time.time()
         number = 0
@@ -292,7 +292,7 @@ class Episode:
 
 
 def _abandoned(log: Path, offset: int) -> int:
-    """Return how many tokens a run has said that it abandons: the metric, from the log."""
+    """Return how many tokens a run reported as abandoned: the metric, from the log."""
     with log.open("rb") as file:
         file.seek(offset)
         text = file.read().decode(errors="replace")

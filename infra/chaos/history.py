@@ -27,17 +27,17 @@ class RunSeen:
     ended_at: float | None = None
     is_killed: bool = False
     failure: str | None = None
-    """What it has raised, for whoever looks into it."""
+    """The error that it raised, for you to read."""
     is_calm: bool = False
-    """Whether it was one of those at the end, when nothing goes wrong any more."""
+    """Whether it was one of those at the end, when no fault is injected any more."""
     abandoned: int = 0
-    """How many tokens it has said that it leaves alive."""
+    """How many tokens it has reported as left alive."""
     faults: Counter[str] = field(default_factory=Counter)
     """By operation."""
     tokens: list[str] = field(default_factory=list)
     """What Telenor has handed out to it, and it has heard."""
     read_current_at: float | None = None
-    """When it last was told what is under AWSCURRENT."""
+    """When it last read AWSCURRENT."""
     put_at: float | None = None
     """When its first attempt to publish came in."""
     left_alive: int = 0
@@ -80,7 +80,7 @@ class Logout:
     by: RunSeen | None
     """None: another party."""
     compared_at: float | None
-    """When that run had last been told what is under AWSCURRENT."""
+    """When that run had last read AWSCURRENT."""
 
 
 @dataclass

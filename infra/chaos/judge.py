@@ -126,7 +126,7 @@ def _left_alive(history: History) -> Iterator[Violation]:
     for run in history.runs:
         if not run.is_killed and run.left_alive > run.abandoned:
             yield Violation(
-                "P2", f"run {run.name} ({run.action}) left {run.left_alive} tokens alive, and told of {run.abandoned}"
+                "P2", f"run {run.name} ({run.action}) left {run.left_alive} tokens alive, and reported {run.abandoned}"
             )
 
 
@@ -176,7 +176,7 @@ def _reigns(history: History) -> Iterator[Reign]:
 
 
 def _is_given_up(state: State) -> bool:
-    """Tell whether a run has told of what it left alive, or was killed before it could where it had to make room."""
+    """Tell whether a run has reported what it left alive, or was killed before it could where it had to make room."""
     run = state.by
     return run is not None and (run.abandoned > 0 or (run.is_killed and state.labels >= _CROWDED - 1))
 

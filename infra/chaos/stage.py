@@ -80,7 +80,7 @@ class Register:
             return self._histories.get(secret_id)
 
     def forget(self, secret_id: str) -> None:
-        """Forget an episode."""
+        """Drop what was recorded of a secret."""
         with self._lock:
             self._histories.pop(secret_id, None)
 
@@ -152,7 +152,7 @@ class TelenorGate:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop listening."""
+        """Close the port."""
         self._server.__exit__(*exception)
 
     def url(self, environment: str) -> str:

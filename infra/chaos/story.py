@@ -1,4 +1,4 @@
-"""An episode as lines in the order of time, for whoever looks into a violation."""
+"""An episode as lines in the order of time, for you to read when a promise was broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong with the calls of one run, drawn call by call from a seed."""
+"""The faults in the calls of one run, drawn call by call from a seed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STORM_LAG_SECONDS = 6.0
 
 @dataclass(frozen=True)
 class TelenorFault:
-    """What becomes of one request to Telenor: no answer, or another one, before or after it has taken effect."""
+    """The fate of one request to Telenor: no answer, or another one, before or after it has taken effect."""
 
     when: Moment
     status: int | None = None
@@ -62,7 +62,7 @@ TELENOR_FAULTS = {
 
 @dataclass
 class Weather:
-    """Decides what becomes of each call of one run; `share` of them go wrong."""
+    """Decides the fate of each call of one run; a `share` of them fails."""
 
     rng: Random
     share: float = 0.0
@@ -78,7 +78,7 @@ class Weather:
     _puts: int = field(default=0, init=False)
 
     def secrets_manager(self, operation: str) -> tuple[Fate | None, bool]:
-        """Return what becomes of a call to Secrets Manager, and whether that is a fault."""
+        """Return the fate of a call to Secrets Manager, and whether it is a fault."""
         fate = self._storm(operation) if self.is_storm else self._fault(operation)
         happens, when = self._happens(operation)
         if happens is None:
@@ -86,7 +86,7 @@ class Weather:
         return Meanwhile(operation=operation, fate=fate, happens=happens, when=when), fate is not None
 
     def telenor(self, operation: str) -> tuple[TelenorFault | None, Callable[[], object] | None, Moment]:
-        """Return what becomes of a request to Telenor, and what happens before or after it."""
+        """Return the fate of a request to Telenor, and what happens before or after it."""
         fault = self.rng.choice(TELENOR_FAULTS[operation]) if self.rng.random() < self.share else None
         return (fault, *self._happens(operation))
 

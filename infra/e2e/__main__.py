@@ -46,6 +46,7 @@ STEPS = (
     operation.every_command_of_the_documents_works,
     access.every_permission_is_needed,
     operation.two_clients_stand_side_by_side,
+    terminal.doctor_replaces_what_it_has_ended,
     operation.smoke_tells_what_holds,
     runs.nothing_leaks_and_every_metric_is_there,
     operation.alarms_and_dashboard_watch_what_is_put_out,

@@ -73,7 +73,7 @@ def administrators_do_not_by_accident(story: Story) -> None:
 
 
 def document(*statements: dict[str, Any]) -> str:
-    """Return a policy."""
+    """Return a policy with these statements, as JSON."""
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 

@@ -16,17 +16,13 @@ from pathlib import Path
 from infra import docs
 from infra.e2e.stack import ROOT
 
-DOCUMENTS = ("README.md", "docs/runbook.md")
+DOCUMENTS = ("README.md", "docs/terminal.md", "docs/runbook.md")
 
 # What is not typed here, by its beginning, and what tries it instead.
 ELSEWHERE = {
     "make demo": "needs no account; .ci/run runs it",
     "make test": "needs no account; .ci/run runs it",
     "make deploy": "asks its questions of a person; the same module has deployed the second client here, unasked",
-    "make prove": "needs no account; .ci/run runs it",
-    "make examples": "needs no account; .ci/run runs it",
-    "make validate": "needs no account; .ci/run runs it",
-    "make e2e": "is what runs this",
     "python -m handler doctor": "asks a person first where a token is published; its tests run it",
 }
 

@@ -121,7 +121,7 @@ class Emulator:
         }
 
     def client(self, service: str, credentials: dict[str, str] | None = None) -> Any:  # noqa: ANN401  one for each service
-        """Return a client of the SDK, as root or as whoever the credentials are of."""
+        """Return a client of the SDK, as root or as the owner of the credentials."""
         as_whom = credentials or {
             "aws_access_key_id": _ROOT["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": _ROOT["AWS_SECRET_ACCESS_KEY"],

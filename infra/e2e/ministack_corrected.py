@@ -319,7 +319,7 @@ def let_minutes_pass_quickly(seconds_a_minute: float) -> None:
 
 
 def end_with_the_parent() -> None:
-    """End when whoever started this is gone, also if it was killed: its end of the pipe closes then."""
+    """End with the process that started this one, also if that was killed: its end of the pipe closes then."""
 
     def wait() -> None:
         sys.stdin.buffer.read()

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 ARTIFACT = ROOT / ".aws-sam" / "build" / "TokenFunction"
 
 _LONGEST_SECONDS = 300
-_SECOND = "telenor-token-second"
+SECOND = "telenor-token-second"
+# Of its own, so that what befalls its tokens befalls no other's.
+_SECOND_CLIENT_ID = "demo-portal"
 
 
 def the_artifact_is_small_and_always_the_same(story: Story) -> None:
@@ -60,13 +62,16 @@ def a_bad_parameter_is_refused_by_name(story: StackStory) -> None:
 
 
 def every_command_of_the_documents_works(story: StackStory) -> None:
-    """What README.md and the runbook tell their readers to type ends well, typed as it stands there."""
+    """Every command of README.md, terminal.md and the runbook ends well, typed as it stands there."""
     outputs = story.stack.outputs
     variables = {
+        # As `make outputs` prints them.
         "README.md": {
             "CREDENTIALS_SECRET_ARN": outputs["CredentialsSecretArn"],
             "FUNCTION_NAME": outputs["FunctionName"],
+            "TOKEN_SECRET_ARN": outputs["TokenSecretArn"],
         },
+        "docs/terminal.md": {},
         # It sets its own.
         "docs/runbook.md": {},
     }
@@ -104,7 +109,7 @@ def every_command_of_the_documents_works(story: StackStory) -> None:
 
 
 def run(story: StackStory, *arguments: str, keys: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Run a module of this repository as root or as whoever the keys are of; return its exit code and its output."""
+    """Run a module of this repository as root or as the owner of the keys; return its exit code and its output."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TELENOR_"))}
     environment = mine | story.stack.emulator.environment | {"HOME": str(story.stack.sam.home), "COLUMNS": "140"}
     environment |= {name.upper(): value for name, value in (keys or {}).items()}
@@ -124,19 +129,31 @@ def run(story: StackStory, *arguments: str, keys: Mapping[str, str] | None = Non
 
 def two_clients_stand_side_by_side(story: StackStory) -> None:
     """`make deploy CLIENT=second` deploys another stack; each has its own token, metrics and function."""
-    values = ("ScheduleMinutes=1", "GraceSeconds=25", f"TelenorBaseUrl={story.telenor.url}")
+    credentials = {"client_id": _SECOND_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET}
+    secret = story.client("secretsmanager").create_secret(
+        Name="second-credentials", SecretString=json.dumps(credentials)
+    )
+    values = (
+        "ScheduleMinutes=1",
+        "GraceSeconds=25",
+        f"TelenorBaseUrl={story.telenor.url}",
+        f"CredentialsSecretArn={secret['ARN']}",
+    )
     sam = ("--sam", story.stack.sam.program)
     code, printed = run(story, "infra.deploy", "deploy", *sam, "--client", "second", "--yes", *values)
     assert code == 0, printed
     assert "WARNING: no alarm reaches anybody" in printed, printed
-    second = Stack(_SECOND, story.stack.sam, {"ClientName": "second"})
+    second = Stack(SECOND, story.stack.sam, {"ClientName": "second"})
     second.look()
     assert second.outputs["FunctionName"].startswith("telenor-token-second-"), second.outputs
-    story.client("secretsmanager").put_secret_value(
-        SecretId=second.outputs["CredentialsSecretArn"],
-        SecretString=json.dumps({"client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET}),
+    assert second.outputs["CredentialsSecretArn"] == secret["ARN"], second.outputs
+    other = Story(
+        stack=second,
+        telenor=story.telenor,
+        console=story.console,
+        minted=story.minted,
+        client_id=_SECOND_CLIENT_ID,
     )
-    other = Story(stack=second, telenor=story.telenor, console=story.console, minted=story.minted)
     until("the second client's first token", lambda: bool(other.tracked()))
     before = story.tracked()
     assert second.invoke({"action": "rotate-and-revoke-now"})["client"] == "second"
@@ -144,9 +161,9 @@ def two_clients_stand_side_by_side(story: StackStory) -> None:
     assert story.telenor.is_live(other.token())
     assert other.token() != story.token()
     assert not other.tracked() & (before | story.tracked())
-    code, printed = run(story, "infra.deploy", "outputs", "--stack", _SECOND)
+    code, printed = run(story, "infra.deploy", "outputs", "--stack", SECOND)
     assert f"export FUNCTION_NAME={second.outputs['FunctionName']}\n" in printed, printed
-    code, printed = run(story, "infra.deploy", "redeploy", *sam, "--stack", _SECOND)
+    code, printed = run(story, "infra.deploy", "redeploy", *sam, "--stack", SECOND)
     assert code == 0, printed
     settings = story.client("lambda").get_function_configuration(FunctionName=second.outputs["FunctionName"])
     assert settings["Environment"]["Variables"]["GRACE_SECONDS"] == "25", settings
@@ -165,18 +182,18 @@ def smoke_tells_what_holds(story: StackStory) -> None:
     # Its alarms tell nobody, and an operator may see neither the token nor the role.
     operator = user(story, "smoke-operator")
     story.client("iam").attach_user_policy(
-        UserName="smoke-operator", PolicyArn=Stack(_SECOND, story.stack.sam, {}).look()["OperatorPolicyArn"]
+        UserName="smoke-operator", PolicyArn=Stack(SECOND, story.stack.sam, {}).look()["OperatorPolicyArn"]
     )
-    code, printed = run(story, "infra.smoke", "--stack", _SECOND, "--yes", keys=operator)
+    code, printed = run(story, "infra.smoke", "--stack", SECOND, "--yes", keys=operator)
     assert (code, printed.count("DOES NOT HOLD"), printed.count("not shown")) == (1, 1, 2), printed
     story.show(
         "smoke, by an operator", "alarms that tell nobody found, exit 1; what the operator may not see, not shown"
     )
-    Stack(_SECOND, story.stack.sam, {}).delete()
+    Stack(SECOND, story.stack.sam, {}).delete()
 
 
 def alarms_and_dashboard_watch_what_is_put_out(story: Story) -> None:
-    """Alarms and widgets name metrics and dimensions that the function really puts out."""
+    """Alarms and widgets name metrics and dimensions that the function really sends."""
     put_out = next(record for record in story.stack.records() if "_aws" in record)
     dimensions = {name: put_out[name] for name in ("service", "client")}
     cloudwatch = story.client("cloudwatch")
@@ -196,11 +213,11 @@ def alarms_and_dashboard_watch_what_is_put_out(story: Story) -> None:
     drawn = {name for name in METRICS if f'"{name}"' in body}
     assert drawn == METRICS, f"the dashboard leaves out {METRICS - drawn}"
     assert all(f'"{value}"' in body for value in dimensions.values()), body
-    story.show("alarms and dashboard", f"{len(alarms)} alarms, {len(widgets)} widgets, on metrics that are put out")
+    story.show("alarms and dashboard", f"{len(alarms)} alarms, {len(widgets)} widgets, on metrics that runs send")
 
 
 def watched(alarm: Mapping[str, object]) -> list[tuple[str, str, dict[str, str]]]:
-    """Return namespace, name and dimensions of each metric that an alarm looks at, through its arithmetic too."""
+    """Return namespace, name and dimensions of each metric that an alarm watches, also in metric math."""
     looked_at = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", []) if "MetricStat" in each]  # type: ignore[attr-defined]
     return [
         (metric["Namespace"], metric["MetricName"], {each["Name"]: each["Value"] for each in metric["Dimensions"]})

@@ -57,13 +57,13 @@ def the_schedule_finds_the_placeholder(story: Story) -> None:
 
 
 def new_credentials_are_tried_at_once(story: Story) -> None:
-    """Put into the secret, a wrong pair is told within seconds, and the right one is a token within seconds."""
+    """Put into the secret, a wrong pair is logged within seconds, and the right one gives a token within seconds."""
     took = put_credentials(story, "not-" + story.client_secret)
     refusal = forced(story)[-1]
     assert refusal["outcome"] == "failed", refusal
     code = refusal.get("error_code")
     assert code == "credentials-refused", refusal
-    story.show("a wrong pair", f"told {took:.0f} s after it was put, by the event and not by a tick: {code}")
+    story.show("a wrong pair", f"logged {took:.0f} s after it was put, by the event and not by a tick: {code}")
 
     took = put_credentials(story, story.client_secret)
     assert forced(story)[-1]["outcome"] == "rotated", forced(story)[-1]
@@ -105,7 +105,7 @@ def credentials_versions(story: Story) -> tuple[str, str]:
 
 
 def forced(story: Story) -> list[Mapping[str, Any]]:
-    """Return the summary lines of the runs that were told to rotate now."""
+    """Return the summary lines of the runs that had to rotate now."""
     return [record for record in ended(story) if record.get("reason") == "forced"]
 
 

@@ -84,7 +84,7 @@ class Invocation(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What is heard of a process: that it has taken its invocation, how that or its init ended, or that it is gone."""
+    """What a process reports: that it has taken its invocation, how that or its init ended, or that it is gone."""
 
     what: str
     """taken, response, error, init-error or gone."""
@@ -99,22 +99,22 @@ class RuntimeApi:
         self.invocations: queue.SimpleQueue[Invocation] = queue.SimpleQueue()
         self.reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self.posted: list[str] = []
-        """Headers and body of each request that told an ending."""
+        """Headers and body of each request that reported an end."""
         self.client = ""
         """What the runtime client calls itself: its version, and that of its Python."""
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Serve Lambda's runtime interface until the block ends."""
         self._server.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop listening."""
+        """Close the port."""
         self._server.__exit__(*exception)
 
     @property
     def address(self) -> str:
-        """Host and port."""
+        """Host and port, as AWS_LAMBDA_RUNTIME_API has them."""
         return self._server.url.removeprefix("http://")
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -183,7 +183,7 @@ class Function:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
+        """End the process."""
         self._end()
 
     @property
@@ -463,7 +463,7 @@ def an_error_is_posted_and_the_process_lives_on(trial: _Trial) -> str:
 
 
 def a_slow_telenor_is_given_up_before_the_deadline(trial: _Trial) -> str:
-    """The deadline that the runtime client hands on is heeded: the job says itself what was wrong."""
+    """The job keeps the deadline that the runtime client gives it, and logs what was wrong."""
     pid, versions = trial.function.pid, trial.versions()
     trial.sandbox.fault(operation="token", delay_seconds=2 * _SHORT_TIMEOUT_SECONDS, drop=True)
     ending = trial.function.invoke(_ROTATE_NOW, _SHORT_TIMEOUT_SECONDS, str(uuid.uuid4()))

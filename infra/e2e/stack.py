@@ -97,11 +97,11 @@ class Stack(Deployed):
         self.look()
 
     def look(self) -> dict[str, str]:
-        """Read its outputs, whoever has deployed it."""
+        """Read its outputs; somebody else may have deployed it."""
         described = self.emulator.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
         return self.outputs
 
     def delete(self) -> None:
-        """Delete it."""
+        """Delete the stack, and wait until it is gone."""
         self.sam("delete", "--stack-name", self.name, "--no-prompts")

@@ -6,16 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from infra.e2e.stack import ROOT
+from infra.e2e.operation import SECOND
+from infra.e2e.stack import ROOT, Stack
 from infra.e2e.story import GRACE_SECONDS, live, until, user
 
 if TYPE_CHECKING:
     from infra.e2e.story import StackStory, Story
 
 _LONGEST_SECONDS = 180
+# What `doctor` ends with where a promise is at risk.
+_AT_RISK = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +106,25 @@ def an_operators_terminal_acts_through_the_job(story: StackStory) -> None:
     story.show(
         "the terminal", "8 commands by an operator with OperatorPolicyArn alone; a laptop's grace of 0 s harmed nobody"
     )
+
+
+def doctor_replaces_what_it_has_ended(story: StackStory) -> None:
+    """Where a new token ends the published one, `doctor` has the function publish another, by one invocation."""
+    second = Stack(SECOND, story.stack.sam, {"ClientName": "second"})
+    second.look()
+    keys = user(story, "doctor", "secretsmanager:GetSecretValue")
+    story.client("iam").attach_user_policy(UserName="doctor", PolicyArn=second.outputs["OperatorPolicyArn"])
+    other = replace(story, stack=second)
+    before, written = other.token(), len(other.labels())
+    story.telenor.knobs(issue="new-kills-old")
+    try:
+        examined = typed(story, keys, "doctor", "--stack", SECOND, "--yes")
+    finally:
+        story.telenor.knobs(issue="new")
+    assert examined.status == _AT_RISK, examined
+    assert not story.telenor.is_live(before)
+    assert story.telenor.is_live(other.token()), "doctor has left a token published that it has ended"
+    forced = [record for record in second.records() if record.get("reason") == "forced"]
+    assert len(forced) == 1, forced
+    assert len(other.labels()) <= written + 1
+    story.show("doctor", "asked Telenor, ended the published token by that, and had the function publish another")

@@ -56,7 +56,7 @@ class Consumers:
         self._child.stop()
 
     def begin(self) -> None:
-        """Let them begin."""
+        """Let the consumers send their first requests."""
         self._child.send("begin")
 
     def _listen(self) -> None:

@@ -72,7 +72,7 @@ def keep_schedule(
     schedule_seconds: float,
     hear: Callable[[list[Ending]], None] = lambda _: None,
 ) -> None:
-    """Stand in for EventBridge until told to stop. A tick that falls into a run is left out."""
+    """Start runs as EventBridge does, until stopped. A tick during a run is left out."""
     period = schedule_seconds / story.speed
     began_at = time.monotonic()
     while not stop.is_set():

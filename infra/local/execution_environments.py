@@ -152,7 +152,7 @@ def _answer(line: dict[str, Any], story: Story) -> dict[str, Any]:
 def main() -> None:
     """Be one execution environment until stdin closes."""
     app.clock = story = Story.of(os.environ)
-    # Answers have the pipe for themselves: whatever else is written to stdout from here on goes to stderr.
+    # Answers have the pipe for themselves: everything else that is written to stdout from here on goes to stderr.
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         answers.write('{"ready": true}\n')

@@ -199,7 +199,7 @@ def save_svg(path: Path, *parts: RenderableType) -> None:
         legacy_windows=False,
     )
     console.print(*parts, sep="\n")
-    # rich names a font on the web; whatever fixed-width font the reader has will do.
+    # rich names a font on the web; any fixed-width font of the reader's does as well.
     code_format = re.sub(r"@font-face \{\{.*?\}\}\s*|<!--.*?-->\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     code_format = code_format.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,7 @@ class Ask(Protocol):
 
 
 class Fate(Protocol):
-    """What becomes of one call."""
+    """The fate of one call."""
 
     @property
     def operation(self) -> str:
@@ -249,7 +249,7 @@ class LocalSecretsManager:
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # The protocol of Secrets Manager names the operation here: "secretsmanager.GetSecretValue".
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
-        # Read whatever becomes of the call, and kept for whoever reads it again.
+        # Read even where the call is dropped, and kept for the next reader.
         environ["wsgi.input"] = io.BytesIO(Request(environ).get_data())
         parameters, agent = _parameters(environ), environ.get("HTTP_USER_AGENT", "")
         with self._lock:

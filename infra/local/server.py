@@ -21,7 +21,7 @@ class _QuietHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing."""
+        """Print no line for a request."""
 
     def send_response(self, code: int, message: str | None = None) -> None:
         """Leave the Date to the application, whose clock may be another."""

@@ -37,7 +37,7 @@ class Stage:
         self._told: set[str] = set()
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Show the live picture, or the scale of time where nothing can move."""
         if self._live:
             self._live.start()
         else:

@@ -26,12 +26,12 @@ class Story:
 
     @classmethod
     def begin(cls, speed: float) -> Story:
-        """Begin now."""
+        """Start the clock now."""
         return cls(time.time(), speed)
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Story:
-        """Return the clock that the process which started this one goes by."""
+        """Return the clock of the process that started this one."""
         return cls(float(environ[_BEGAN_AT]), float(environ[_SPEED]))
 
     @property

@@ -149,7 +149,7 @@ class Account:
     calls: Counter[str]
     """Of the job, to Secrets Manager, by operation."""
     is_log_clean: bool
-    """Whether no token and no client secret stands in the job's log."""
+    """Whether the job's log has no token and no client secret."""
 
 
 class Finding(NamedTuple):

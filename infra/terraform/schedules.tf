@@ -34,9 +34,8 @@ resource "aws_scheduler_schedule" "client" {
 resource "aws_cloudwatch_event_rule" "new_credentials" {
   for_each = var.clients
 
-  name        = "${var.name}-${each.key}"
-  description = "Tries new credentials for Telenor at once."
-  tags        = var.tags
+  name = "${var.name}-${each.key}"
+  tags = var.tags
 
   event_pattern = jsonencode({
     source        = ["aws.secretsmanager"]

@@ -97,7 +97,7 @@ class Weather:
                 self.outages[operation].append((begin, begin + outage, chance.choice(["503", "lost-before"])))
 
     def fate(self, operation: str, now: datetime, key: str) -> str | None:
-        """Return what becomes of a call: `key` names it, so that the same call has the same luck."""
+        """Return the fate of a call: `key` names it, so that the same call has the same luck."""
         for begin, end, how in self.outages.get(operation, []):
             if begin <= now < end:
                 return how

@@ -261,7 +261,7 @@ def _consumers(results: Results) -> Iterable[str]:
         "the months with outages within the slack. *For an operator:* a spare token is what a leak is made of. "
         "Overwriting leaves one alive at any time, for as long as it has left to live; this job ends each after its "
         "grace; logging out at once leaves none, and pays with every cached copy. Those that last the longest were "
-        "never published: their answer was lost or their run was killed, which no way can mend."
+        "never published: their answer was lost or their run was killed, which no way can prevent."
     )
     yield _prose(
         "A consumer that reads the secret anew whenever it is refused would repeat one request for each rotation where "

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.month import Place
 
 SCHEDULE = timedelta(minutes=5)
-# A minute above the longest cache lifetime of any consumer, as the README asks.
+# A minute above the longest cache lifetime of any consumer, as docs/settings.md asks.
 GRACE = timedelta(seconds=660)
 POLICY = Policy(grace=GRACE, renew_at_fraction=0.33, schedule=SCHEDULE)
 
@@ -128,7 +128,7 @@ def _create_secret(place: Place, telenor: Telenor, version_id: str) -> None:
 
 
 def _set_secret(_place: Place, _telenor: Telenor, _version_id: str) -> None:
-    """Do nothing."""
+    """Do nothing in AWS's second step: Telenor has no password that could be set."""
 
 
 def _test_secret(place: Place, telenor: Telenor, version_id: str) -> None:

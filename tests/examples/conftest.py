@@ -1,4 +1,4 @@
-"""What each example did, told at the end of the tests."""
+"""What each example did, printed at the end of the tests."""
 
 from __future__ import annotations
 

@@ -37,12 +37,12 @@ class LambdaExtension:
         self._server = LoopbackServer(app)
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Serve the extension's interface until the block ends."""
         self._server.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop listening."""
+        """Close the port."""
         self._server.__exit__(*exception)
 
     @property

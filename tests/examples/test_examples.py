@@ -1,6 +1,6 @@
 """Each example, as the file that it is and in a process of its own, while tokens rotate.
 
-The examples' caches go by the machine's own clock, which a test cannot turn, so they are told to last for a second or
+The examples' caches go by the machine's own clock, which a test cannot turn, so they are set to last for a second or
 four where they have to lapse; the hours of the job and of Telenor pass in an instant.
 """
 

@@ -31,7 +31,7 @@ class Drip:
 
 
 def whole(document: object, *, before: bytes = b"") -> bytes:
-    """Return a good answer, with whatever comes before it."""
+    """Return a good answer, after these bytes."""
     body = json.dumps(document).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return before + head.encode() + body

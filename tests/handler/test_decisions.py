@@ -149,7 +149,7 @@ def test_a_token_that_became_current_again_is_renewed_by_its_own_age() -> None:
         pytest.param(entry("current"), at(seconds=900), True, id="after a quarter of an hour"),
         pytest.param(entry("current", life_seconds=900), at(seconds=600), True, id="after two thirds of a short life"),
         pytest.param(entry("current", life_seconds=900), at(seconds=599), False, id="and not before"),
-        pytest.param(UNREADABLE, T0, True, id="where nothing tells how old it is"),
+        pytest.param(UNREADABLE, T0, True, id="where nothing says how old it is"),
     ],
 )
 def test_a_token_that_is_not_accepted_is_replaced(current: Entry, now: datetime, may_be: bool) -> None:

@@ -1,4 +1,4 @@
-"""What became of a write, told in one place; and the look at what a publication has superseded."""
+"""What became of a write, and whether a publication has cost a superseded version its label."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DENIED = "AccessDeniedException"
 
 @dataclass
 class FakeSecrets:
-    """A token secret that does as it is told. An error is raised where one stands for an answer."""
+    """A token secret whose answers the test chooses. It raises an answer that is an error."""
 
     missing: set[str] | RotationError = field(default_factory=set)
     version: StoredValue | RotationError | None = None
@@ -171,7 +171,7 @@ def test_a_publication_is_dated_after_every_other_whatever_the_clock_says(clock:
     assert secrets.published[0].published_at == clock.now() + timedelta(seconds=51)
 
 
-# The look at what was superseded
+# What a publication has superseded
 
 
 def entries(clock: FakeClock) -> tuple[Entry, Entry]:
@@ -389,7 +389,7 @@ def test_a_twin_that_published_before_a_lost_write_is_told_from_the_own_token(wo
 
 @pytest.mark.parametrize("code", [DENIED, "ResourceNotFoundException"])
 def test_beside_a_twin_that_cannot_be_read_the_own_token_is_left_alone_and_counted(world: World, code: str) -> None:
-    """The twin's publication counts all the same, and the next run goes on from it."""
+    """The twin's publication counts all the same, and the next run continues from it."""
     request_id = str(uuid.uuid4())
 
     def publish_first() -> None:

@@ -1,6 +1,6 @@
 """Each test is a promise that publishing once broke: what became of a write, and what is done about it.
 
-Told by the contract alone: events and settings in; answer, metrics, labels and codes out.
+Checked by the contract alone: events and settings in; answer, metrics, labels and codes out.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ def test_a_leak_event_that_gets_no_token_and_cannot_tell_whether_it_had_one_resp
 
 def test_a_twin_of_a_token_in_its_grace_is_not_logged_out(world: World) -> None:
     """The first two versions hold one token. When the third comes, the first may be revoked, but not its token."""
-    world.run()
+    first = world.run()["version_id"]
     world.telenor.knobs(issue="same-extended")
     world.clock.advance(minutes=30)
     second = world.run()["version_id"]
@@ -202,6 +202,7 @@ def test_a_twin_of_a_token_in_its_grace_is_not_logged_out(world: World) -> None:
     result = world.run("rotate-now")
     assert result["outcome"] == "rotated"
     assert world.is_live(second)
+    assert first in world.tracked()
     world.clock.advance(minutes=10)
     world.run()
     assert world.live() == 1
@@ -366,6 +367,20 @@ def test_an_unusable_answer_before_a_good_one_does_not_cost_the_good_token(world
     world.telenor.fault(operation="token", body=document.replace(" 0", " 3599"), times=1)
     assert world.run()["outcome"] == "rotated"
     assert operations(world) == ["token", "token"]
+
+
+def test_a_token_that_was_refused_and_that_another_party_has_published_since_is_not_logged_out(world: World) -> None:
+    """Telenor has handed out one token twice, and no description of this run names the version that holds it."""
+    world.run()
+    document = world.document() | {"access_token": f"{CANARY}-token-2"}
+    refused = CallFault(operation="PutSecretValue", code=DENIED)
+    publish = Meanwhile(operation="PutSecretValue", happens=lambda: world.put(json.dumps(document)), fate=refused)
+    world.aws.fault(publish)
+    with pytest.raises(PublicationRefusedError):
+        world.run("rotate-now")
+    assert world.document()["access_token"] == f"{CANARY}-token-2"
+    assert world.is_current_live()
+    assert operations(world).count("logout") == 0
 
 
 def test_a_token_that_could_be_neither_stored_nor_logged_out_is_said_and_counted(world: World) -> None:

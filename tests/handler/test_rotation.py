@@ -338,12 +338,14 @@ def test_a_published_token_that_cannot_be_read_is_not_tried_and_not_replaced(ver
 
 @pytest.mark.parametrize("content", ["by hand", None])
 def test_what_somebody_has_put_there_meanwhile_is_not_tried(verified: World, content: str | None) -> None:
-    """What was read is not what was described, so that nothing can be said of the token that was found fresh."""
+    """The read returned another version than the description, so it says nothing about the fresh token."""
     verified.run()
     tried = operations(verified).count("incidents")
     put = verified.document() if content is None else content
     verified.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: verified.put(json.dumps(put))))
-    assert verified.run()["outcome"] == "not-due"
+    result = verified.run()
+    assert (result["outcome"], result["reason"]) == ("not-due", "fresh")
+    assert verified.seen.codes() == []
     assert operations(verified).count("incidents") == tried
 
 
@@ -354,6 +356,18 @@ def test_a_refused_token_is_said_and_counts_as_none_until_it_is_replaced(verifie
     assert (result["outcome"], result["reason"]) == ("not-due", "not-accepted")
     assert verified.seen.codes() == ["token-not-accepted"]
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
+
+
+def test_a_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
+    verified: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
+    verified.run()
+    verified.clock.advance(minutes=16)
+    verified.telenor.fault(operation="incidents", status=401, times=1)
+    result = verified.run()
+    assert (result["outcome"], result["reason"]) == ("rotated", "not-accepted")
+    assert verified.seen.metrics()["SecondsUntilExpiry"] == 3599
 
 
 # Twins, overlaps and what people do

@@ -28,7 +28,7 @@ six==1.17.0 \\
 
 
 def is_python313(program: str | None) -> bool:
-    """Tell whether it is there and starts: a shim may stand for nothing."""
+    """Tell whether it is there and starts: a shim may start nothing."""
     if program is None:
         return False
     asked = [program, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 13))"]
@@ -102,6 +102,19 @@ def test_the_same_content_is_the_same_bytes_whenever_it_was_written(built: Path)
     before = artifact.zipped(built)
     os.utime(built / "handler" / "app.py", (0, 0))
     assert artifact.zipped(built) == before
+
+
+def test_terraforms_zip_is_the_artifact_and_nothing_with_a_fault_becomes_one(
+    built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = built.parent / "build" / "packed.zip"
+    monkeypatch.setattr("sys.argv", ["artifact", str(built), "--zip", str(packed)])
+    assert artifact.main() == 0
+    assert packed.read_bytes() == artifact.zipped(built)
+    packed.unlink()
+    (built / "handler" / "app.py").unlink()
+    assert artifact.main() == 1
+    assert not packed.exists()
 
 
 def test_each_part_is_listed_with_its_size(built: Path) -> None:

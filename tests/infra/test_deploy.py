@@ -17,7 +17,7 @@ DEFAULTS = {name: parameter.default for name, parameter in parameters(TEMPLATE).
 
 
 def asked(names: Sequence[str], answers: Sequence[str], values: dict[str, str]) -> list[str]:
-    """Answer the questions for some parameters, and return what was said."""
+    """Answer the questions for some parameters, and return what was printed."""
     said: list[str] = []
     waiting = iter(answers)
 

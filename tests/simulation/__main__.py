@@ -58,6 +58,10 @@ def stages(years: int) -> list[Stage]:
     return [
         Stage(f"one crash or one fault, {len(alone)} scenarios", [partial(crashes_and_faults, each) for each in alone]),
         Stage("two faults, or one and a crash", [partial(crashes_and_faults, each, faults=2) for each in alone]),
+        Stage(
+            "three faults, from the write on",
+            [partial(crashes_and_faults, each, faults=3, begin_at="PutSecretValue") for each in SCENARIOS],
+        ),
         Stage("two runs at once, in every order, with a crash", list(starmap(_two, product(SCENARIOS, Action)))),
         Stage(
             "three runs at once, drawn at random",

@@ -150,7 +150,7 @@ def _end(world: World) -> None:
         and world.telenor.is_live(str(world.current))
         and told > world.telenor.tokens[str(world.current)].expires_at
     ):
-        raise BrokenPromiseError(f"P1: {world.current} dies before the time that consumers are told")
+        raise BrokenPromiseError(f"P1: {world.current} dies before the time that its document names")
     world.telenor.refuses_verification = False
     world.check_recovery()
 
@@ -209,7 +209,7 @@ def orders(
 
 def _end_together(world: World) -> None:
     if world.telenor.issue is Issue.NEW_KILLS_OLD and world.verify_url is None:
-        # Which of their tokens has killed the others nothing tells before the next one is due (docs/promises.md).
+        # Nothing shows which of their tokens has killed the others before the next one is due (docs/promises.md).
         world.recovers_after = world.times().at - BEGIN
     _end(world)
 

@@ -27,7 +27,7 @@ _VERSIONS_ARE_KEPT_FOR = timedelta(days=1)
 
 _VERSION_ID_LENGTHS = range(32, 65)
 
-# What may become of an attempt: no answer, or one with 5xx, before it took effect or although it did; a refusal; a
+# The fates of an attempt: no answer, or one with 5xx, before it took effect or although it did; a refusal; a
 # read of the state before the last write. Where it stands for a call, every attempt of it meets that. Of a read it
 # makes no difference whether it took effect.
 _READ_FAULTS = ("lost-before", "failed-before", "throttled", "refused")
@@ -102,7 +102,7 @@ class Secret:
         return replace(self, content=dict(self.content), labels=dict(self.labels), written_at=[*self.written_at])
 
     def write(self, version_id: str, content: str | bytes, now: datetime) -> None:
-        """Add a version."""
+        """Add a version, and forget writes that no longer count against the quota."""
         self.content[version_id] = content
         self.written_at = [at for at in self.written_at if at > now - _VERSIONS_ARE_KEPT_FOR] + [now]
 

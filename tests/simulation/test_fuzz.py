@@ -44,7 +44,7 @@ fuzz = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 
-# What a hand or a gateway may make of a value.
+# What a person or a gateway may make of a value.
 NUMBERS = st.one_of(
     st.integers(),
     st.floats(),
@@ -170,7 +170,7 @@ def _world(answers: Mapping[str, list[Answer]] | None = None) -> World:
     telenor = _TelenorThatAnswersAnything(world.clock.now, world.telenor.intercept)
     telenor.answers = answers or {}
     telenor.on_logout = on_logout
-    # Those of the model begin with 1, which a hand or Telenor may have used here too.
+    # Those of the model begin with 1, which a person or Telenor may have used here too.
     telenor.tokens = {token: Issued(BEGIN + timedelta(seconds=3599)) for token in (CURRENT_TOKEN, OTHER_TOKEN)}
     world.telenor = telenor
     return world

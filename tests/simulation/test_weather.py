@@ -1,4 +1,4 @@
-"""Bad weather hurts no consumer, and all mends itself."""
+"""Bad weather hurts no consumer, and the job recovers by itself."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class _SkewedClock(Clock):
 
 
 class Weather(RuleBasedStateMachine):
-    """Any history of ticks, faults, crashes and hands: the promises hold at every step, and all mends itself."""
+    """Any history of ticks, faults, crashes and changes by people: the promises hold, and the job recovers."""
 
     explored: ClassVar = Explored()
 
@@ -81,7 +81,7 @@ class Weather(RuleBasedStateMachine):
         self.token_outage = 0
         self.logout_outage = 0
         self.secrets_faults: list[int] = []
-        # The oldest version that a hand has made current since the job published last.
+        # The oldest version that a person has made current since the job published last.
         self.floor: str | None = None
         self.by_hand: set[str] = set()
         # What was current between two moves of a hand, with no run in between, leaves no trace.
@@ -209,7 +209,7 @@ class Weather(RuleBasedStateMachine):
         self._check()
 
     def teardown(self) -> None:
-        """Good weather returns: one scheduled run mends what consumers read, and an hour all the rest."""
+        """Good weather returns: one scheduled run repairs what consumers read, and an hour the rest."""
         self.token_outage = self.logout_outage = 0
         self.secrets_faults = []
         for times in range(14):
@@ -278,7 +278,7 @@ class Weather(RuleBasedStateMachine):
         self.world.excused |= {token} if token else set()
 
     def _forgive_untracked(self) -> None:
-        """Excuse a current token whose label a hand took, and which a hand then replaces: no trace of it is left."""
+        """Excuse a current token whose label a person took, and which a person then replaced: it leaves no trace."""
         if self.world.current not in self.world.tracked():
             self._forgive(self.world.current)
 
@@ -301,7 +301,7 @@ class Weather(RuleBasedStateMachine):
         return max(filter(None, told), default=BEGIN)
 
     def _older(self) -> list[str]:
-        """List what a hand may go back to; going forward again, it would supersede without a trace."""
+        """List the versions that a person may go back to; going forward again, it would supersede without a trace."""
         versions = list(self.world.secret.content)
         if self.world.secret.current is None:
             return []

@@ -40,7 +40,7 @@ CREDENTIALS, TOKEN = "telenor/credentials", "telenor/token"
 OK = "ok"
 """The fate of an attempt that is answered."""
 UNDECIDED = "?"
-"""The fate of attempts that is told when they are made."""
+"""The fate of each attempt, known when it is made."""
 CRASH = "crash"
 """The run is killed before the call that would come next."""
 ROLLED_BACK = "rolled-back"
@@ -97,7 +97,7 @@ class _Process(greenlet):
 
 
 class Run:
-    """One run of the real job, which stops before each external call until it is told what becomes of it."""
+    """One run of the real job, which stops before each external call until the search decides its outcome."""
 
     def __init__(self, world: World, action: Action = Action.RENEW_IF_DUE, request_id: str = "") -> None:
         world.runs.append(self)
@@ -148,7 +148,7 @@ class Run:
         return " · ".join(f"{call} {fate}" if fate else f"{call}" for call, fate in steps)
 
     def abandon(self) -> None:
-        """Leave a history that nobody looks at any more: its client goes to the next run."""
+        """Leave a history that is over: its client goes to the next run."""
         if self._greenlet is not None:
             self._greenlet.throw()
             self._greenlet = None
@@ -160,7 +160,7 @@ class Run:
         return self.report
 
     def intercept(self, operation: str, attempt: int = 1) -> str | None:
-        """Stop before a call, or before an attempt of which nothing has been said yet; return its fate."""
+        """Stop before a call, or before an attempt whose fate is still open; return the fate."""
         if attempt > 1 and self._rest != UNDECIDED:
             self._fate = self._rest
         elif not self.is_gone:
@@ -244,9 +244,9 @@ class World:
     caller: Run | None = None
     published: set[str] = field(default_factory=set)
     touched_by_hand: set[str] = field(default_factory=set)
-    """Tokens that the job may forget if a call goes wrong."""
+    """Tokens that the job may forget if a call fails."""
     at_risk: set[str] = field(default_factory=set)
-    """Tokens that the job may forget if a call goes wrong, or if it is killed."""
+    """Tokens that the job may forget if a call fails, or if it is killed."""
     recovers_after: timedelta = timedelta(0)
     """How long the next publication has to wait, where the job may not publish sooner."""
     excused: set[str] = field(default_factory=set)
@@ -392,7 +392,7 @@ class World:
             raise BrokenPromiseError(f"P5: {sorted(late)} should have been revoked by now")
 
     def _abandoned(self) -> int:
-        """Count what a full ledger has given up because it could not be revoked. It is counted, and said."""
+        """Count what a full ledger has given up because it could not be revoked. The job counts and logs it."""
         return sum(run.report.revocations_abandoned for run in self.runs)
 
     def _age(self, token: str) -> timedelta:
@@ -473,6 +473,6 @@ _SESSION = _Session()
 
 
 def _running() -> Run | None:
-    """Return the run that is making a call, or None where a hand does."""
+    """Return the run that is making a call, or None where a person makes it."""
     process = getcurrent()
     return process.owner if isinstance(process, _Process) else None

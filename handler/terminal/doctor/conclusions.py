@@ -73,7 +73,7 @@ class Diagnosis:
 
 
 def diagnosis(findings: Findings, status: Status) -> Diagnosis:
-    """Conclude."""
+    """Return what the findings say about each promise."""
     return Diagnosis(
         answers=tuple(Answered(about, answer(findings, status.policy)) for about, answer in _ANSWERS.items()),
         promises=(
@@ -128,7 +128,7 @@ def dialect(found: Findings) -> str | None:
 
 
 def old_lives_on(found: Findings) -> bool | None:
-    """Tell whether a token is still alive after another one was requested."""
+    """Return whether a token is still alive after another one was requested."""
     old, new = found.asked.old, found.asked.new
     if not found.asked.is_new:
         return None
@@ -144,7 +144,7 @@ def old_lives_on(found: Findings) -> bool | None:
 
 
 def logout_ends(found: Findings) -> bool | None:
-    """Tell whether a token is dead after its logout, sooner or later."""
+    """Return whether a token is dead after its logout, sooner or later."""
     ended = [trial.is_ended_by_logout for trial in (found.asked.old, found.asked.new)]
     if False in ended:
         return False
@@ -158,14 +158,14 @@ def longest_lag(found: Findings) -> timedelta | None:
 
 
 def accepted_again(found: Findings) -> bool | None:
-    """Tell whether a token was accepted again after it had been refused; None where none was refused."""
+    """Return whether a token was accepted again after it had been refused; None where none was refused."""
     watches = [trial.watch for trial in (found.asked.old, found.asked.new)]
     seen = [watch.accepted_again for watch in watches if watch is not None and watch.lag is not None]
     return any(seen) if seen else None
 
 
 def logout_ends_others(found: Findings) -> bool | None:
-    """Tell whether the logout of one token ends another one of the same client.
+    """Return whether the logout of one token ends another one of the same client.
 
     Logout's own answers count for more than VERIFY_URL, where a cache may speak.
     """
@@ -181,7 +181,7 @@ def logout_ends_others(found: Findings) -> bool | None:
 
 
 def published_ended(found: Findings) -> bool | None:
-    """Tell whether the examination has ended the published token."""
+    """Return whether the examination has ended the published token."""
     asked = found.asked
     if found.look.published is None or _was_published_refused(found):
         return False
@@ -201,13 +201,13 @@ def published_ended(found: Findings) -> bool | None:
 
 
 def _was_published_refused(found: Findings) -> bool:
-    """Tell whether the published token was dead before anything was asked."""
+    """Return whether the published token was dead before anything was asked."""
     published = found.look.published
     return published is not None and published.accepted is False and found.verify_url is VerifyUrl.TELLS
 
 
 def _is_logout_deaf(found: Findings) -> bool:
-    """Tell whether logout refuses tokens that can only be alive."""
+    """Return whether logout refuses tokens that can only be alive."""
     return found.asked.new.logout is False and found.asked.new.accepted is not False and not found.asked.old.logout
 
 
@@ -429,7 +429,7 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
 
 
 def _is_open(found: Findings) -> bool:
-    """Tell whether two tokens of one client may exist, as far as was seen."""
+    """Return whether two tokens of one client may exist, as far as was seen."""
     return found.asked.is_new is not False
 
 

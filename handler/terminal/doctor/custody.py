@@ -20,7 +20,7 @@ class Custody:
     _values: dict[str, StoredValue] = field(init=False, default_factory=dict, repr=False)
 
     def holds(self, access_token: str) -> bool:
-        """Tell whether a token is published, or waits in the ledger, now. Raises SecretsManagerError."""
+        """Return whether a token is published, or waits in the ledger, now. Raises SecretsManagerError."""
         tracked = [self.value(entry.version_id) for entry in self.ledger().superseded]
         # Last, so that nothing lies between this look and the logout.
         values = [*tracked, self.current()]

@@ -247,12 +247,12 @@ class Examination:
             self._obtained.append(access_token)
 
     def _try(self, access_token: str) -> bool | None:
-        """Tell what VERIFY_URL says about a token."""
+        """Return what VERIFY_URL says about a token."""
         url = self.settings.verify_url
         return None if url is None else is_accepted(self.telenor, url, access_token, self.clock.now() + _PATIENCE)
 
     def _try_fresh(self, access_token: str) -> bool | None:
-        """Tell what VERIFY_URL says about a token that it may not have learned of yet."""
+        """Return what VERIFY_URL says about a token that it may not have learned of yet."""
         if self.settings.verify_url is None:
             return None
         try:

@@ -95,7 +95,7 @@ class Trial:
 
     @property
     def is_ended_by_logout(self) -> bool | None:
-        """Tell whether it was dead after its logout."""
+        """Return whether it was dead after its logout."""
         if self.logout and self.watch is not None:
             return self.watch.lag is not None
         return True if self.logout and self.logout_again is False else None

@@ -51,7 +51,7 @@ class IssuedToken:
 
     @property
     def client_id(self) -> str:
-        """Whose it is."""
+        """The client that it was issued to."""
         return self.order.client_id
 
     @property
@@ -66,7 +66,7 @@ class IssuedToken:
         return "live" if now < self.expires_at else "expired"
 
     def status_at_resource(self, now: float, knobs: Knobs) -> str:
-        """Say what a gateway makes of it that hears of new tokens and of ended ones too late."""
+        """Say how a gateway judges it that learns of new tokens and of ended ones too late."""
         status = self.status(now)
         if status == "live":
             return "unknown" if now < self.issued_at + knobs.new_token_lags_seconds else "live"

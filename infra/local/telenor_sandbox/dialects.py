@@ -239,7 +239,7 @@ class Dialects:
         }
 
     def refusal(self, meaning: Meaning, knobs: Knobs) -> Reply:
-        """Say no."""
+        """Return the answer to a refused request."""
         return self._refusals[knobs.dialect](TABLE[meaning], knobs)
 
     def issued(self, grant: Grant, knobs: Knobs) -> Reply:

@@ -56,12 +56,12 @@ class Journal:
         self.events.append([now, operation, outcome, short_id(token.value) if token else None])
 
     def note_opened(self, token: IssuedToken) -> None:
-        """Count a request that the protected resource let in."""
+        """Count a request that the protected resource accepted."""
         self.protected["accepted"] += 1
         token.requests += 1
 
     def note_refused(self, token: IssuedToken | None) -> None:
-        """Count a request that the protected resource did not let in."""
+        """Count a request that the protected resource refused."""
         self.protected["refused"] += 1
         if token:
             token.refused += 1

@@ -1,4 +1,4 @@
-"""What a refusal means, whatever words it comes in, and how the API reference says it."""
+"""What a refusal means in every dialect, and how the API reference words it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ApiError(Enum):
 
 
 class Meaning(StrEnum):
-    """What the server means, apart from how it says so."""
+    """What the server means, without the words of a dialect."""
 
     GRANT_TYPE = "grant-type"
     GRANT_NOT_ALLOWED = "grant-not-allowed"

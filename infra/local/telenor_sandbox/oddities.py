@@ -70,5 +70,5 @@ class Plain(Oddities):
         return json.dumps(content).encode(), _CONTENT_TYPES[0]
 
     def one_of(self, choices: Sequence[int]) -> int:
-        """Return the first."""
+        """Choose the first, so that a plain server always does the same."""
         return choices[0]

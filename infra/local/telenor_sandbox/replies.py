@@ -1,4 +1,4 @@
-"""An HTTP answer before it is sent, and what a fault makes of it."""
+"""An HTTP answer before it is sent, and how a fault changes it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ LONGEST_REVOCATION_LAG_SECONDS = 180
 
 
 class BadSettingError(ValueError):
-    """A knob or a fault that makes no sense; the message is one sentence for whoever sent it."""
+    """A knob or a fault that makes no sense. The message is one sentence for its sender."""
 
 
 def _one_line(text: str) -> str:
@@ -59,9 +59,9 @@ class Knobs(Setting):
     """Whether a client's living token is left alone, handed out again (with a longer life), or killed."""
 
     logout_ends: Literal["token", "client", "nothing"] = "token"
-    """Whether logout ends that token, every token of its client, or nothing although it says so."""
+    """Whether logout ends that token, every token of its client, or nothing although it answers 200."""
     revocation_lags_seconds: Annotated[FiniteFloat, Field(ge=0, le=LONGEST_REVOCATION_LAG_SECONDS)] = 0
-    """For how long the protected resource goes on accepting a token that was revoked or killed."""
+    """For how long the protected resource still accepts a token that was revoked or killed."""
     new_token_lags_seconds: Seconds = 0
     """For how long the protected resource refuses a token that has just been issued."""
     approved_again_after_seconds: Seconds | None = None
@@ -74,7 +74,7 @@ class Knobs(Setting):
     spike_arrest_seconds: Seconds = 0
     """How far apart token requests, and logouts, have to be."""
     limits_say_when: bool = False
-    """Whether a request over a limit is told when to come again, by Retry-After."""
+    """Whether the answer to a request over a limit has Retry-After."""
 
     clock_ahead_seconds: FiniteFloat = 0
     """By how much the Date header of each answer is ahead of the sandbox's clock."""
@@ -119,7 +119,7 @@ class Fault(Setting):
 
     @property
     def effects(self) -> set[str]:
-        """What it does."""
+        """The names of the effects that this fault has."""
         # By identity: 0 seconds, 0 bytes and an empty body are values too.
         values = {name: getattr(self, name) for name in _EFFECTS}
         return {name for name, value in values.items() if value is not None and value is not False}

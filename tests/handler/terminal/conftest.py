@@ -67,7 +67,7 @@ def terminal(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 @pytest.fixture
 def local(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Name what --local wants named."""
+    """Set the variables that --local requires."""
     monkeypatch.setenv("GRACE_SECONDS", "600")
     monkeypatch.setenv("SCHEDULE_MINUTES", "5")
     return world

@@ -283,7 +283,7 @@ def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
     assert [each["job"] for each in printed] == ["good", "empty"]
 
 
-# What goes wrong on a laptop
+# What fails on a laptop
 
 
 @pytest.mark.parametrize(

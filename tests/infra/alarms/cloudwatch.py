@@ -27,7 +27,7 @@ MORE_DATA_POINTS = 2
 
 
 class State(StrEnum):
-    """Of an alarm."""
+    """The state of an alarm."""
 
     OK = "OK"
     ALARM = "ALARM"
@@ -36,7 +36,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """M out of N, and what stands in for missing data."""
+    """M out of N, and what missing data counts as."""
 
     evaluation_periods: int
     datapoints_to_alarm: int
@@ -117,7 +117,7 @@ class Alarm:
 
     @classmethod
     def of(cls, properties: Mapping[str, Any], *, fills_nothing: bool = False) -> Alarm:
-        """Read resolved properties.
+        """Make an alarm of its properties, with every reference resolved.
 
         AWS does not say whether FILL fills a series without a single value in the evaluation range; with
         `fills_nothing` it does not.
@@ -142,7 +142,7 @@ class Alarm:
 
     @property
     def metrics(self) -> set[Metric]:
-        """What it looks at."""
+        """The metrics that it reads."""
         return {query.metric for query in self.queries}
 
 

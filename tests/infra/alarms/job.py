@@ -1,4 +1,4 @@
-"""The job as its alarms see it: when it runs, when a token is due, and what a run puts out.
+"""The job as its alarms see it: when it runs, when a token is due, and what a run sends.
 
 Written from DESIGN's section "One run" and not from the handler. Times are seconds.
 """
@@ -39,7 +39,7 @@ class Settings:
 
 
 class Fate(StrEnum):
-    """What becomes of a run."""
+    """The fate of a run."""
 
     WELL = "does what is due"
     FAILS = "fails, and says so"
@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a run has put out, and when."""
+    """What a run has sent, and when."""
 
     at: float
     seconds_until_expiry: float
@@ -75,7 +75,7 @@ class Job:
     """When the tokens were published that are current or wait for their revocation, oldest first."""
 
     def live(self, runs: Iterable[Run]) -> Iterator[Told]:
-        """Run, and yield what is put out."""
+        """Run, and yield what the run sends."""
         for run in runs:
             if run.fate is Fate.LOST:
                 continue

@@ -84,7 +84,7 @@ def first_due(settings: Settings, lateness: Sequence[float]) -> int:
 
 
 def trouble(begins: int, kind: Sequence[Fate]) -> Iterator[Fate]:
-    """Yield the fates of runs of which all from one on go wrong, in this or that way by turns."""
+    """Yield the fates of runs that all fail from one on, in different ways in turn."""
     yield from itertools.repeat(Fate.WELL, begins)
     yield from itertools.cycle(kind)
 

@@ -32,7 +32,7 @@ class Template:
 
     @classmethod
     def read(cls, path: Path = TEMPLATE) -> Template:
-        """Read a file."""
+        """Read a template's file."""
         return cls(load(path))
 
     def parameter(self, name: str) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_there_is_one_for_each_way_to_go_wrong() -> None:
     }
 
 
-# --- Who is told
+# --- Who receives what
 
 NOBODY: dict[str, str] = {}
 ALARM_MAIL, PAGER_MAIL = {"AlarmEmail": "a@example.com"}, {"PagerEmail": "p@example.com"}

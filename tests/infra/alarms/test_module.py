@@ -67,8 +67,8 @@ def rung(alarms: Alarms, fates: Mapping[str, Sequence[Fate]]) -> dict[str, float
     for name in GRACES:
         put(cloudwatch, name, fates.get(name, [Fate.WELL] * (6 * HOUR // PERIOD)))
     found = {}
-    for name, deployed in alarms.items():
-        changes = cloudwatch.changes(Alarm.of(deployed), HOUR, 6 * HOUR)
+    for name, alarm in alarms.items():
+        changes = cloudwatch.changes(Alarm.of(alarm), HOUR, 6 * HOUR)
         if times := [at for at, state in changes if state is State.ALARM]:
             found[name] = times[0]
     return found
@@ -97,7 +97,7 @@ def test_one_silent_client_among_thirty_rings_its_own_page_and_no_other_alarm(
     found = rung(alarms["thirty"], {silent: fates})
     assert found.keys() == {f"job-{silent}-TokenExpiryAlarm"}
     # Before the first of its consumers has less than the grace: of the token that was published last.
-    published = [run for run in Job(Settings(PERIOD, GRACES[silent], 0.33)).live(map(_well, range(last_well)))]
+    published = list(Job(Settings(PERIOD, GRACES[silent], 0.33)).live(map(_well, range(last_well))))
     broken_at = max(told.at for told in published if told.has_published) + 3600 - GRACES[silent]
     assert last_well * PERIOD < found[f"job-{silent}-TokenExpiryAlarm"] < broken_at
 

@@ -1,4 +1,4 @@
-"""What the documents say is typed as it stands, and how each command ended is told."""
+"""The documents' commands are typed as they are, and each one's end is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What doctor finds out, and leaves behind, in every mode of the sandbox."""
+"""What doctor finds, and what it leaves behind, in every mode of the sandbox."""
 
 from __future__ import annotations
 

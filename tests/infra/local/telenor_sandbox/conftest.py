@@ -20,7 +20,7 @@ PORTAL = "demo-portal"  # the seeded client that may use every grant
 
 
 class FakeClock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = START
@@ -81,7 +81,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def naps() -> list[float]:
-    """Return the delays that the sandbox was told to make, in seconds."""
+    """Return the delays that the sandbox had to make, in seconds."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""Quota, spike arrest, and a gateway that hears of tokens too late: all by the sandbox's clock."""
+"""Quota, spike arrest, and a gateway that learns of tokens too late, all on the sandbox's clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Telenor sandbox keeps to the API reference, and breaks in every way that it is told to."""
+"""The Telenor sandbox keeps to the API reference, and fails in every way that a test asks for."""
 
 from __future__ import annotations
 

@@ -1,0 +1,24 @@
+"""The module's README says of inputs and outputs what their files say."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.terraform_docs import README, generated
+
+
+def test_the_readme_lists_inputs_and_outputs_as_they_are() -> None:
+    readme = README.read_text(encoding="utf-8")
+    assert generated(readme) == readme, "write it anew: python -m infra.terraform_docs"
+
+
+def test_what_the_readme_says_otherwise_is_put_right() -> None:
+    readme = README.read_text(encoding="utf-8")
+    stale = readme.replace("| `grace_seconds` |", "| `patience_seconds` |").replace("| `function_name` |", "| `job` |")
+    assert stale != readme
+    assert generated(stale) == readme
+
+
+def test_a_readme_without_a_place_for_them_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no place for its inputs"):
+        generated("# Module\n")
