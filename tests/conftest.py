@@ -110,6 +110,11 @@ class Seen:
         return "\n".join(told)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Begin with what is quick: a mutant ends with the first test that finds it."""
+    items.sort(key=lambda item: ("simulation" in item.path.parts, "world" in item.fixturenames))
+
+
 @pytest.fixture(scope="session")
 def _secrets_manager() -> Iterator[LocalSecretsManager]:
     with LocalSecretsManager() as aws:

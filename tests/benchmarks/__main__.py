@@ -120,7 +120,11 @@ def _draw(python: Path, results: report.Results) -> None:
         ],
     }
     subprocess.run(  # noqa: S603  our own words
-        [python, ROOT / "tests" / "benchmarks" / "charts.py", DOCS], input=json.dumps(figures), text=True, check=True
+        [python.absolute(), "-m", "tests.benchmarks.charts", DOCS],
+        cwd=ROOT,
+        input=json.dumps(figures),
+        text=True,
+        check=True,
     )
 
 

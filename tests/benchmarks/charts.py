@@ -1,4 +1,4 @@
-"""Draws the charts of docs/benchmarks.md: `python tests/benchmarks/charts.py DIRECTORY`, with figures on stdin.
+"""Draws the charts of docs/benchmarks.md: `python -m tests.benchmarks.charts DIRECTORY`, with figures on stdin.
 
 Runs by itself in an environment that has matplotlib and nothing of this project.
 """
@@ -10,13 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("svg")
 from matplotlib import pyplot as plt
 
-# Text stays text, and the same figures give the same file.
-mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmarks", "font.family": "sans-serif"})
+from tests.charts import save
 
 _COLOURS = ("#2f6f4f", "#7a9cc6", "#c98f3c", "#b0483c")
 
@@ -46,7 +42,7 @@ def _consumers(climates: list[dict[str, Any]], path: Path) -> None:
         axes.set_xlabel("requests refused a month by two consumers (log)")
     all_axes[0].invert_yaxis()
     chart.legend(*all_axes[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=4)
-    _save(chart, path)
+    save(chart, path)
 
 
 def _clients(sizes: list[dict[str, Any]], path: Path) -> None:
@@ -67,15 +63,7 @@ def _clients(sizes: list[dict[str, Any]], path: Path) -> None:
         axes.set_xticks(clients, [f"{number:,}" for number in clients])
         axes.set_xlabel("clients")
         axes.legend(fontsize=8)
-    _save(chart, path)
-
-
-def _save(chart: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    chart.savefig(path, metadata={"Date": None, "Creator": None})
-    # matplotlib ends lines with blanks.
-    path.write_text("".join(f"{line.rstrip()}\n" for line in path.read_text(encoding="utf-8").splitlines()))
-    plt.close(chart)
+    save(chart, path)
 
 
 if __name__ == "__main__":

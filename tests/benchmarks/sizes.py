@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 _ROTATION = """
 from types import SimpleNamespace
 from handler import app
-event = {{"action": "rotate-now", "credentials_secret_id": "{name}/credentials", "token_secret_id": "{name}/token"}}
+event = {{
+    "action": "rotate-now",
+    "client": "{name}",
+    "credentials_secret_id": "{name}/credentials",
+    "token_secret_id": "{name}/token",
+}}
 context = SimpleNamespace(aws_request_id="{request_id}", get_remaining_time_in_millis=lambda: 120_000)
 assert app.lambda_handler(event, context)["outcome"] == "rotated"
 """

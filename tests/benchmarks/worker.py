@@ -130,6 +130,7 @@ class _Environment:
     def _run(self, name: str, action: str) -> object:
         event = {
             "action": action,
+            "client": name,
             "credentials_secret_id": f"{name}/credentials",
             "token_secret_id": f"{name}/token",
         }

@@ -242,6 +242,11 @@ class CloudWatch:
     def __init__(self) -> None:
         self._samples: dict[Metric, tuple[list[float], list[float], list[float]]] = defaultdict(lambda: ([], [], []))
 
+    @property
+    def metrics(self) -> set[Metric]:
+        """Every metric that was put."""
+        return {metric for metric, (times, _, _) in self._samples.items() if times}
+
     def put(self, metric: Metric, at: float, value: float, arrives_at: float) -> None:
         """Take a value in. Call it in the order of `at`."""
         times, values, arrivals = self._samples[metric]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from infra.template import TEMPLATE, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 PSEUDO = {
@@ -58,6 +58,7 @@ class Stack:
 
     body: dict[str, Any]
     values: dict[str, Any]
+    pseudo: Mapping[str, str] = field(default_factory=lambda: PSEUDO)
 
     def resources(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return the resolved properties of a kind of resource, of those that there are."""
@@ -119,7 +120,7 @@ class Stack:
             return _NO_VALUE
         if name in self.body["Resources"]:
             return name
-        return PSEUDO[name] if name in PSEUDO else self.values[name]
+        return self.pseudo[name] if name in self.pseudo else self.values[name]
 
     def _substituted(self, text: str, own: dict[str, Any] | None = None) -> str:
         names = self._resolved(own or {})

@@ -13,6 +13,7 @@ from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.job import Fate, Job, Run, Settings
 from tests.infra.alarms.page import DAY, HOUR, LATEST_METRIC, graces, schedules
 from tests.infra.alarms.template import Template
+from tests.infra.dashboard.widgets import lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -252,15 +253,7 @@ def widgets(kind: str) -> list[dict[str, Any]]:
 
 
 def drawn() -> set[Metric]:
-    found = set()
-    for widget in widgets("metric"):
-        above: list[str] = []
-        for line in widget["metrics"]:
-            names = [each for each in line if isinstance(each, str)]
-            above = [above[place] if each == "." else each for place, each in enumerate(names)]
-            namespace, name, *rest = above
-            found.add(Metric(namespace, name, frozenset(zip(rest[::2], rest[1::2], strict=True))))
-    return found
+    return {line.metric for widget in widgets("metric") for line in lines(widget)}
 
 
 def test_the_dashboard_is_this_region_s() -> None:
