@@ -79,8 +79,8 @@ e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.install
 	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
 	  --aws .venv-awscli/bin/aws
 
-e2e-terraform: build .venv-ministack/.installed ## Apply the Terraform module for several clients to the emulator, and check it all
-	@$(PY) -m infra.e2e.terraform --artifact build/telenor-token.zip --ministack .venv-ministack/bin/python
+e2e-terraform: $(VENV)/.installed .venv-ministack/.installed ## Apply the Terraform module for several clients to the emulator, and check it all
+	@$(PY) -m infra.e2e.terraform --ministack .venv-ministack/bin/python
 
 chaos: $(VENV)/.installed ## Run the job under faults of every kind at once, and judge what both servers saw (SECONDS=60)
 	@$(PY) -m infra.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from infra import artifact
 from infra.e2e import access, telling
 from infra.e2e.emulator import Emulator
 from infra.e2e.story import SECONDS_A_MINUTE
@@ -56,7 +57,6 @@ STEPS = (
 def main() -> int:
     """Run every step, and print what was shown."""
     parser = argparse.ArgumentParser(prog="python -m infra.e2e.terraform", description=__doc__)
-    parser.add_argument("--artifact", type=Path, required=True, help="the zip file of make build")
     parser.add_argument("--ministack", type=Path, required=True, help="a Python with MiniStack")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -79,6 +79,9 @@ def main() -> int:
             Emulator(arguments.ministack.absolute(), directory, SECONDS_A_MINUTE) as emulator,
             TelenorSandbox(new_token=new_token, clients=apps()) as telenor,
         ):
+            artifact.make(directory / "artifact")
+            packed = directory / "telenor-token.zip"
+            packed.write_bytes(artifact.zipped(directory / "artifact"))
             existing = emulator.client("secretsmanager").create_secret(
                 Name="of-an-owner/credentials", SecretString=json.dumps(credentials(EXISTING))
             )["ARN"]
@@ -92,7 +95,7 @@ def main() -> int:
                 access.session(emulator, _ROLE, "terraform"),
                 {
                     "name": "telenor-token",
-                    "artifact_path": str(arguments.artifact.absolute()),
+                    "artifact_path": str(packed),
                     "telenor_base_url": telenor.url,
                     "schedule_minutes": 1,
                     "grace_seconds": DEFAULT_GRACE_SECONDS,
@@ -101,12 +104,12 @@ def main() -> int:
                     "alarm_email": "operator@example.com",
                     "clients": {
                         PLAIN: {"reader_principals": ["arn:aws:iam::000000000000:user/reader"]},
-                        SCOPED: {"scope": SCOPE, "grace_seconds": 30},
+                        SCOPED: {"scope": SCOPE, "grace_seconds": 25},
                         EXISTING: {"credentials_secret_arn": existing, "grace_seconds": 10},
                     },
                 },
             )
-            fleet = Fleet(module=module, artifact=arguments.artifact, telenor=telenor, console=console, minted=minted)
+            fleet = Fleet(module=module, artifact=packed, telenor=telenor, console=console, minted=minted)
             try:
                 for step in STEPS:
                     step(fleet)

@@ -29,7 +29,7 @@ def the_module_is_applied(fleet: Fleet) -> None:
         "deployment",
         f"terraform apply by the deployment role, {len(changes)} resources for {len(fleet.stories)} clients",
     )
-    fleet.show("artifact", f"the zip file of make build, by its hash: {digest}")
+    fleet.show("artifact", f"the bytes that make build packs, by their hash: {digest}")
 
 
 def each_begins_with_what_it_has(fleet: Fleet) -> None:
@@ -146,11 +146,11 @@ def one_clients_permissions_taken_away_hurt_it_alone(fleet: Fleet) -> None:
     failed = len(runs.failed_runs(story))
     before = {name: (len(runs.ended(each)), len(runs.failed_runs(each))) for name, each in fleet.stories.items()}
     with role.changed(_without_resources(role.policy, secrets)):
-        until(f"two failing ticks of {SCOPED}", lambda: len(runs.failed_runs(story)) >= failed + 2)
+        until(f"a failing tick of {SCOPED}", lambda: len(runs.failed_runs(story)) > failed)
         for name, each in fleet.others(SCOPED).items():
             result = each.stack.invoke({"action": "rotate-now"})
             assert result.get("outcome") == "rotated", f"{name} feels what was taken from {SCOPED}: {result}"
-            assert len(runs.ended(each)) >= before[name][0] + 2, f"{name} does not run"
+            assert len(runs.ended(each)) > before[name][0], f"{name} does not run"
             assert len(runs.failed_runs(each)) == before[name][1], f"{name} feels what was taken from {SCOPED}"
     said = runs.failed_runs(story)[-1]["message"]
     assert "AccessDenied" in said, said

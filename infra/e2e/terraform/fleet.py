@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from infra.e2e.terraform.module import Module
     from infra.local.telenor_sandbox import TelenorSandbox
 
-DEFAULT_GRACE_SECONDS = 20
+DEFAULT_GRACE_SECONDS = 15
 
 PLAIN, SCOPED, EXISTING, FOURTH = "broadband", "mobile", "iot", "fiber"
 SCOPE = "incidents.read"

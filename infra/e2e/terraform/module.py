@@ -73,14 +73,17 @@ class Module:
         return _changes(self._run("plan", "-json", "-input=false"))
 
     def apply(self, clients: Mapping[str, Mapping[str, Any]]) -> list[Change]:
-        """Apply it with these clients; return what Terraform planned to change, and changed."""
+        """Apply it with these clients; return what Terraform planned to change, and changed.
+
+        It goes by its state, which `plan` compares with what there is.
+        """
         self.variables["clients"] = clients
         self._write()
-        return _changes(self._run("apply", "-json", "-input=false", "-auto-approve"))
+        return _changes(self._run("apply", "-json", "-input=false", "-auto-approve", "-refresh=false"))
 
     def destroy(self) -> None:
         """Destroy everything."""
-        self._run("destroy", "-no-color", "-input=false", "-auto-approve")
+        self._run("destroy", "-no-color", "-input=false", "-auto-approve", "-refresh=false")
 
     @property
     def outputs(self) -> dict[str, Any]:
