@@ -5,30 +5,30 @@ from __future__ import annotations
 from handler.errors import InvalidInputError
 from handler.model import Credentials, json_object
 
-_WHERE = "the credentials secret (CREDENTIALS_SECRET_ID)"
+_IN_THE_SECRET = "the credentials secret (CREDENTIALS_SECRET_ID)"  # noqa: S105  a place
 _SHAPE = '{"client_id": "...", "client_secret": "..."}'
 
 
-def credentials_from(content: str) -> Credentials:
-    """Read the client credentials from what the secret holds. Raises InvalidInputError."""
+def credentials_from(content: str, where: str = _IN_THE_SECRET) -> Credentials:
+    """Read the client credentials from what the secret, or another place, holds. Raises InvalidInputError."""
     document = json_object(content)
     if document is None:
-        raise _unusable(f"{_WHERE} does not hold a JSON object: put {_SHAPE} there")
+        raise _unusable(f"{where} does not hold a JSON object: put {_SHAPE} there")
     if not {"client_id", "client_secret"} <= document.keys() and {"username", "password"} & document.keys():
         raise _unusable(
-            f"{_WHERE} holds a username or a password: Connect ID and Min Bedrift logins do not work here; put the "
+            f"{where} holds a username or a password: Connect ID and Min Bedrift logins do not work here; put the "
             f"app's own {_SHAPE} there, from the developer dashboard"
         )
     for name in ("client_id", "client_secret"):
         value = document.get(name)
         if not isinstance(value, str) or not value or value != value.strip() or not value.isprintable():
             raise _unusable(
-                f"{_WHERE} has no usable {name}: it must be text, not empty, with no blanks or line ends around it"
+                f"{where} has no usable {name}: it must be text, not empty, with no blanks or line ends around it"
             )
     client_id, client_secret = str(document["client_id"]), str(document["client_secret"])
     # RFC 7617, section 2: the first colon ends the user-id.
     if ":" in client_id:
-        raise _unusable(f"{_WHERE} has a client_id with a colon, which Basic authentication cannot send: copy it again")
+        raise _unusable(f"{where} has a client_id with a colon, which Basic authentication cannot send: copy it again")
     return Credentials(client_id, client_secret)
 
 

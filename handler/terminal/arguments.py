@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -101,10 +103,12 @@ and after how long; what does an error look like, and in whose words; how far is
 the clock off; is the life long enough for the grace and the schedule. The
 verdict on each promise follows from that.
 
-It needs to read the client credentials and the token secret's value. It says
-first what it can and cannot do with your identity, and asks before it obtains
-two tokens; --yes says yes for scripts. It logs them out again, and never logs
-out what is published or tracked.
+It needs the client credentials and to read the token secret's value. Nobody but
+the job may read a credentials secret that the stack created: give doctor the
+file that you have put there, by --credentials. It says first what it can and
+cannot do with your identity, and asks before it obtains two tokens; --yes says
+yes for scripts. It logs them out again, and never logs out what is published or
+tracked.
 
 With a Telenor that keeps one token at a time for a client, or whose logout ends
 all of them, asking is enough to end the published token. Then, and where
@@ -181,6 +185,12 @@ def _parser() -> argparse.ArgumentParser:
         commands[name].add_argument("--json", action="store_true", help="print JSON; needs no rich")
     for name in ("emergency", "doctor"):
         commands[name].add_argument("--yes", action="store_true", help="do not ask")
+    commands["doctor"].add_argument(
+        "--credentials",
+        type=Path,
+        metavar="FILE",
+        help="the client credentials as JSON, where you may not read their secret",
+    )
     commands["status"].add_argument(
         "--watch",
         nargs="?",
@@ -209,16 +219,28 @@ def _add_job(command: argparse.ArgumentParser, prefix: str) -> None:
     add(
         "--client",
         action="append",
-        nargs=3,
+        type=_event,
         dest=f"{prefix}clients",
-        metavar=("NAME", "CREDENTIALS", "TOKEN"),
-        help="a client of a function that serves several: its name, and the names or ARNs of its two secrets",
+        metavar="EVENT",
+        help="a client of a function that serves several: the event of its schedule, as JSON",
     )
     add("--local", action="store_true", help="none that is deployed: run it here, by the environment")
     job = command.add_argument_group("how")
     add("--profile", help="the AWS SDK's profile, as AWS_PROFILE")
     add("--region", help="the AWS region, as AWS_REGION; an ARN brings its own")
     add("--verbose", action="store_true", help="show the job's log lines whole")
+
+
+def _event(text: str) -> dict[str, object]:
+    try:
+        event = json.loads(text)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or "client" not in event:
+        raise argparse.ArgumentTypeError(
+            "it must be a JSON object with client, credentials_secret_id and token_secret_id, and what else its event has"
+        )
+    return event
 
 
 def _watch_seconds(text: str) -> float:

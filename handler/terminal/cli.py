@@ -133,7 +133,9 @@ def _doctor(arguments: argparse.Namespace, log: LogLines) -> Exit:
     job = _job(arguments, log)
     with _output(arguments) as output:
         try:
-            findings, found = session.examine(job, output.show_wait, yes=arguments.yes)
+            findings, found = session.examine(
+                job, output.show_wait, yes=arguments.yes, credentials_file=arguments.credentials
+            )
         except session.DeclinedError:
             return Exit.FAILED
         output.show_diagnosis(findings, found)

@@ -162,12 +162,11 @@ def find_function(name: str, region: str | None) -> Function:
     )
 
 
-def job(name: str, function: Function, log: LogLines, client: tuple[str, str, str] | None = None) -> DeployedJob:
-    """Return the job of a function, for one of its clients where one is given. Raises InvalidInputError."""
-    event: dict[str, object] = {}
+def job(name: str, function: Function, log: LogLines, client: Mapping[str, object] | None = None) -> DeployedJob:
+    """Return the job of a function, for one of its clients where its event is given. Raises InvalidInputError."""
+    event = dict(client or {})
     if client is not None:
-        event = dict(zip(("client", "credentials_secret_id", "token_secret_id"), client, strict=True))
-        name = client[0]
+        name = str(client["client"])
     elif not function.variables.get("TOKEN_SECRET_ID"):
         raise InvalidInputError(
             f"function {function.name} has no TOKEN_SECRET_ID of its own, as where it serves several clients: name one "

@@ -6,9 +6,12 @@ locals {
   secret_arn_prefix = "arn:${local.partition}:secretsmanager:${local.region}:${local.account_id}:secret:${var.name}"
   characters = {
     tokens = sum([for name in keys(var.clients) : length("'${local.secret_arn_prefix}/${name}/token-123456',")])
-    credentials = sum([for name, client in var.clients :
-      client.credentials_secret_arn == "" ? length("'${local.secret_arn_prefix}/${name}/credentials--123456',") + 26 : length(client.credentials_secret_arn) + 3
-    ])
+    credentials = sum(concat(
+      [for name, client in var.clients :
+        client.credentials_secret_arn == "" ? length("'${local.secret_arn_prefix}/${name}/credentials--123456',") + 26 : length(client.credentials_secret_arn) + 3
+      ],
+      [for arn in concat(local.credentials_key_arns, distinct(local.replicas_with_key[*].kms_key_arn)) : length(arn) + 3],
+    ))
   }
 
   credentials_key_arns = distinct([for client in values(var.clients) : client.credentials_kms_key_arn if client.credentials_kms_key_arn != ""])
@@ -35,7 +38,7 @@ resource "aws_iam_role" "function" {
     # stands beside the lists has at most 1,100 in the one and 2,700 in the other.
     precondition {
       condition     = local.characters.tokens <= 5000 && local.characters.credentials <= 7500
-      error_message = "clients: the secrets of ${length(var.clients)} clients are more than IAM's policies hold (the tokens' ARNs ${local.characters.tokens} of 5000 characters, the credentials' ${local.characters.credentials} of 7500). Use the module twice, under two names, with some of the clients each."
+      error_message = "clients: the secrets of ${length(var.clients)} clients are more than IAM's policies hold (the tokens' ARNs ${local.characters.tokens} of 5000 characters, those of the credentials and of keys ${local.characters.credentials} of 7500). Use the module twice, under two names, with some of the clients each."
     }
   }
 }

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from handler.errors import RotationError
+from handler.credentials import credentials_from
+from handler.errors import InvalidInputError, RotationError
 from handler.ledger import Ledger
 from handler.terminal import aws
 from handler.terminal.aws import NotAllowedError
@@ -14,6 +15,7 @@ from handler.terminal.doctor.findings import Access
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from handler.model import Credentials
     from handler.terminal.doctor.custody import Custody
@@ -26,6 +28,7 @@ class Survey:
 
     job: Job
     custody: Custody
+    credentials_file: Path | None = None
     ledger: Ledger = field(init=False, default=Ledger(None))
     past_runs: PastRuns | None = field(init=False, default=None)
     credentials: Credentials | None = field(init=False, default=None, repr=False)
@@ -42,12 +45,24 @@ class Survey:
             self.custody.current()
             can_compare = True
         with self._allowed("ask for tokens, for want of the client credentials", "the credentials secret"):
-            self.credentials = self.custody.secrets.read_credentials()
+            self.credentials = self._credentials()
         with self._allowed("ask for tokens, as the job could not replace one that this ends", "the function"):
             self.job.may_run()
             can_start = True
         reads_both = can_compare and self.credentials is not None
         return Access(tuple(self.cannot), reads_both_secrets=reads_both, starts_the_job=can_start)
+
+    def _credentials(self) -> Credentials:
+        if self.credentials_file is None:
+            return self.custody.secrets.read_credentials()
+        try:
+            content = self.credentials_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInputError(
+                f"the file of --credentials cannot be read ({type(error).__name__}): name a text file that is there",
+                error_code="credentials-unusable",
+            ) from error
+        return credentials_from(content, "the file of --credentials")
 
     @contextmanager
     def _allowed(self, what: str, about: str) -> Iterator[None]:

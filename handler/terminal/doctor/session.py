@@ -19,6 +19,7 @@ from handler.terminal.talk import explain, is_confirmed, say
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
+    from pathlib import Path
 
     from handler.terminal.doctor.conclusions import Diagnosis
     from handler.terminal.doctor.findings import Look
@@ -29,11 +30,13 @@ class DeclinedError(RotationError):
     """The operator has said no."""
 
 
-def examine(job: Job, on_wait: Callable[[timedelta], object], *, yes: bool) -> tuple[Findings, Diagnosis]:
+def examine(
+    job: Job, on_wait: Callable[[timedelta], object], *, yes: bool, credentials_file: Path | None = None
+) -> tuple[Findings, Diagnosis]:
     """Examine what a job talks to. Raises RotationError, or DeclinedError where it may not ask for tokens."""
     with Telenor(job.settings.base_url, app.clock, app.logger) as telenor:
         custody = Custody(job.secrets(), app.clock)
-        survey = Survey(job, custody)
+        survey = Survey(job, custody, credentials_file)
         access = survey.access()
         for sentence in access.cannot:
             explain(f"With this identity doctor cannot {sentence}.")

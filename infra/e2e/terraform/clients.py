@@ -104,27 +104,26 @@ def nobody_else_does(fleet: Fleet) -> None:
 
 
 def an_operators_terminal_finds_each_client(fleet: Fleet) -> None:
-    """`status` and `rotate` by the function's name and the client's, with the operators' policy alone."""
-    story = fleet.stories[PLAIN]
+    """`status` and `rotate` by the function's name and a client's event, with the operators' policy alone."""
+    story = fleet.stories[SCOPED]
     keys = user(story, "terminal-operator")
     policy = story.stack.outputs["OperatorPolicyArn"]
     iam = fleet.emulator.client("iam")
     iam.attach_user_policy(UserName="terminal-operator", PolicyArn=policy)
     function = ("--function", story.stack.outputs["FunctionName"])
-    named = {
-        name: ("--client", name, each.stack.outputs["CredentialsSecretArn"], each.token_secret)
-        for name, each in fleet.stories.items()
-    }
-    seen = terminal.typed(story, keys, "status", *function, *(word for each in named.values() for word in each))
+    named = [("--client", json.dumps(each.stack.event)) for each in fleet.stories.values()]
+    seen = terminal.typed(story, keys, "status", *function, *(word for each in named for word in each))
     assert seen.status == 0, seen
-    previous, untouched = story.token(), {name: each.token() for name, each in fleet.others(PLAIN).items()}
-    rotated = terminal.typed(story, keys, "rotate", *function, *named[PLAIN])
-    assert (rotated.status, rotated.json["client"]) == (0, PLAIN), rotated
+    previous, untouched = story.token(), {name: each.token() for name, each in fleet.others(SCOPED).items()}
+    rotated = terminal.typed(story, keys, "rotate", *function, "--client", json.dumps(story.stack.event))
+    assert (rotated.status, rotated.json["client"]) == (0, SCOPED), rotated
     assert story.token() != previous
-    assert {name: each.token() for name, each in fleet.others(PLAIN).items()} == untouched
+    assert {token["scope"] for token in story.tokens()} == {SCOPE}, "the terminal has lost the client's scope"
+    assert {name: each.token() for name, each in fleet.others(SCOPED).items()} == untouched
     iam.detach_user_policy(UserName="terminal-operator", PolicyArn=policy)
     fleet.show(
-        "the terminal", f"status of {len(named)} clients of one function; rotate of one leaves the others' tokens"
+        "the terminal",
+        f"status of {len(named)} clients of one function; rotate of one keeps its scope, and leaves the others' tokens",
     )
 
 

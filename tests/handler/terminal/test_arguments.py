@@ -30,8 +30,10 @@ def test_the_account_counts_before_and_after_the_command(
 
 
 def test_no_job_gets_lost_that_is_named_before_the_command_or_after_it() -> None:
-    read = parse(["--stack", "a", "status", "--stack", "b", "--function", "c", "--local", "--client", "x", "y", "z"])
-    assert (read.stacks, read.functions, read.clients, read.local) == (["a", "b"], ["c"], [["x", "y", "z"]], True)
+    read = parse(
+        ["--stack", "a", "status", "--stack", "b", "--function", "c", "--local", "--client", '{"client": "x"}']
+    )
+    assert (read.stacks, read.functions, read.clients, read.local) == (["a", "b"], ["c"], [{"client": "x"}], True)
     assert parse(["--local", "--verbose"]).verbose
 
 
@@ -52,7 +54,9 @@ def test_watching_is_every_five_seconds_unless_told_otherwise(arguments: list[st
         ["status", "--watch", "nan"],
         ["status", "--yes"],
         ["renew", "--json"],
-        ["status", "--client", "a", "b"],
+        ["status", "--client", "acme"],
+        ["status", "--client", "[]"],
+        ["status", "--client", "{}"],
     ],
 )
 def test_wrong_arguments_end_with_2(terminal: Terminal, arguments: list[str]) -> None:

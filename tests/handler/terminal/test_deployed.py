@@ -91,13 +91,12 @@ def test_a_client_of_a_function_that_serves_several_is_named_whole(
     credentials, token = deployed.variables.pop("CREDENTIALS_SECRET_ID"), deployed.variables.pop("TOKEN_SECRET_ID")
     ran = terminal.run("rotate", "--function", FUNCTION)
     assert (ran.status, "--client" in ran.err) == (2, True)
-    ran = terminal.run("rotate", "--function", FUNCTION, "--client", "acme", credentials, token)
+    event = {"client": "acme", "credentials_secret_id": credentials, "token_secret_id": token, "grace_seconds": 900}
+    ran = terminal.run("rotate", "--function", FUNCTION, "--client", json.dumps(event))
     assert (ran.status, ran.json["client"]) == (0, "acme")
-    assert deployed.events == [
-        {"client": "acme", "credentials_secret_id": credentials, "token_secret_id": token, "action": "rotate-now"}
-    ]
+    assert deployed.events == [event | {"action": "rotate-now"}]
     assert world.is_current_live()
-    ran = terminal.run("status", "--json", "--function", FUNCTION, "--client", "acme", credentials, token)
+    ran = terminal.run("status", "--json", "--function", FUNCTION, "--client", json.dumps(event))
     assert (ran.json["job"], ran.json["last_run"]["outcome"]) == ("acme", "rotated")
 
 
@@ -268,8 +267,9 @@ def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
 ) -> None:
     deployed.run({})
     world.client.create_secret(Name="other/token")
-    ids = [deployed.variables[name] for name in ("CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID")]
-    jobs = ["--stack", STACK, "--client", "good", *ids, "--client", "empty", ids[0], "other/token"]
+    ids = {field: deployed.variables[field.upper()] for field in ("credentials_secret_id", "token_secret_id")}
+    good, empty = {"client": "good"} | ids, {"client": "empty"} | ids | {"token_secret_id": "other/token"}
+    jobs = ["--stack", STACK, "--client", json.dumps(good), "--client", json.dumps(empty)]
     ran = terminal.run("status", *jobs)
     assert ran.status == 3
     lines = ran.out.splitlines()

@@ -119,10 +119,12 @@ MEANT = {
     },
     "names: function": "a stack's id keeps two stacks apart, the variable `name` two instances of the module",
     "function: tags": "SAM's own tag",
-    "credentials secret: first value": "it would stand in Terraform's state, which may not read the secret either",
-    "afterwards: the credentials secret": "Terraform can leave no resource behind: thirty days to take it back instead",
-    "afterwards: the consumers' policy": "likewise; Terraform stops while a role that it does not know still holds it",
-    "afterwards: the operators' policy": "likewise",
+    "credentials secret: first value": "it would stand in Terraform's state, and Terraform may not read the secret",
+    "afterwards: the credentials secret": "Terraform leaves no secret behind: thirty days to take it back instead",
+    **{
+        f"afterwards: the {whose} policy": "Terraform leaves none behind, and stops while another role still holds it"
+        for whose in ("consumers'", "operators'")
+    },
 }
 
 

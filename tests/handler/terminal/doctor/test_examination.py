@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import pytest
 from handler import app
 from infra.local.secrets_manager import CallFault, Meanwhile
 from infra.local.telenor_sandbox import ERROR_SHAPES
-from tests.conftest import FakeClock
+from tests.conftest import CLIENT_ID, CLIENT_SECRET, FakeClock
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import World
     from tests.handler.terminal.conftest import Terminal
     from tests.handler.terminal.deployed_aws import DeployedAws
@@ -625,6 +628,31 @@ def test_without_the_credentials_it_asks_for_nothing_and_says_so(world: World, t
     assert "doctor cannot ask for tokens, for want of the client credentials" in " ".join(ran.err.split())
     assert len(ran.json["cannot"]) == 1
     assert ran.json["dialect"] == "reference"
+
+
+def test_credentials_from_a_file_stand_for_a_secret_that_may_not_be_read(
+    world: World, terminal: Terminal, tmp_path: Path
+) -> None:
+    world.run()
+    file = tmp_path / "credentials.json"
+    file.write_text(json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}), encoding="utf-8")
+    denied = CallFault(operation="GetSecretValue", code="AccessDeniedException")
+    world.aws.fault(denied, secret_id="telenor/credentials")
+    ran = terminal.run("--local", "doctor", "--json", "--yes", "--credentials", str(file))
+    assert (ran.status, ran.json["tokens_obtained"], ran.json["cannot"]) == (0, 2, [])
+
+
+@pytest.mark.parametrize("content", [None, b"nonsense", b"\xff", b"{}"])
+def test_a_file_that_holds_no_credentials_is_refused_before_anything_is_asked(
+    world: World, terminal: Terminal, tmp_path: Path, content: bytes | None
+) -> None:
+    world.run()
+    file = tmp_path / "credentials.json"
+    if content is not None:
+        file.write_bytes(content)
+    ran = terminal.run("--local", "doctor", "--yes", "--credentials", str(file))
+    assert (ran.status, ran.out, world.issued()) == (2, "", 1)
+    assert "the file of --credentials" in ran.err
 
 
 def test_where_the_job_may_not_be_started_nothing_is_asked_for(
