@@ -48,7 +48,7 @@ def the_schedule_finds_the_placeholder(story: Story) -> None:
     assert asked == len(state["tokens"]), "a token was asked for without credentials"
     assert not story.tokens(), "a token was asked for with another client's credentials"
     sentence = next(line for line in story.stack.messages() if says in line)
-    story.show("placeholder", f"a tick after {took:.0f} s: {sentence[:90]}…; RotationFailed 1, SecondsUntilExpiry 0")
+    story.show("no credentials", f"a tick after {took:.0f} s: {sentence[:90]}…; RotationFailed 1, SecondsUntilExpiry 0")
 
     until("four failing ticks", lambda: len(failed_runs(story)) >= 4)  # noqa: PLR2004  Lambda would have run one again
     ids = [record["function_request_id"] for record in failed_runs(story)]
