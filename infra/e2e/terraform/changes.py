@@ -35,7 +35,7 @@ def a_fourth_joins_while_the_others_rotate(fleet: Fleet) -> None:
         dict.fromkeys(fleet.stories, runs.a_superseded_token_has_its_grace),
         lambda: changes.extend(fleet.module.apply(clients)),
     )
-    updated = _check(changes, FOURTH, "create")
+    updated = check(changes, FOURTH, "create")
     fleet.look()
     story = fleet.stories[FOURTH]
     took = runs.put_credentials(story, story.client_secret)
@@ -53,7 +53,7 @@ def one_leaves_and_the_others_stay(fleet: Fleet) -> None:
     before = {name: (story.token(), story.token_secret, len(runs.ended(story))) for name, story in others.items()}
     kept = {name: value for name, value in fleet.module.variables["clients"].items() if name != SCOPED}
     changes = fleet.module.apply(kept)
-    updated = _check(changes, SCOPED, "delete")
+    updated = check(changes, SCOPED, "delete")
     fleet.look()
     assert fleet.stories.keys() == others.keys()
     for name, story in fleet.stories.items():
@@ -76,7 +76,7 @@ def one_leaves_and_the_others_stay(fleet: Fleet) -> None:
     )
 
 
-def _check(changes: Sequence[Change], client: str, action: str) -> list[str]:
+def check(changes: Sequence[Change], client: str, action: str) -> list[str]:
     """See that a plan does this to one client's resources, and nothing more than update those that list the clients."""
     shared = [change for change in changes if change.address.partition("[")[0] in _SHARED]
     assert {change.action for change in shared} <= {"update"}, [str(change) for change in shared]

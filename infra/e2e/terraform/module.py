@@ -70,7 +70,7 @@ class Module:
 
     def plan(self) -> list[Change]:
         """Return what an apply would change now."""
-        return _changes(self._run("plan", "-json", "-input=false"))
+        return changes(self._run("plan", "-json", "-input=false"))
 
     def apply(self, clients: Mapping[str, Mapping[str, Any]]) -> list[Change]:
         """Apply it with these clients; return what Terraform planned to change, and changed.
@@ -79,7 +79,7 @@ class Module:
         """
         self.variables["clients"] = clients
         self._write()
-        return _changes(self._run("apply", "-json", "-input=false", "-auto-approve", "-refresh=false"))
+        return changes(self._run("apply", "-json", "-input=false", "-auto-approve", "-refresh=false"))
 
     def destroy(self) -> None:
         """Destroy everything."""
@@ -120,7 +120,7 @@ def _explained() -> Iterator[None]:
         raise CommandError(f"terraform {error.cmd[1]} ended with {error.returncode}:\n{said[-3000:]}") from error
 
 
-def _changes(printed: str) -> list[Change]:
+def changes(printed: str) -> list[Change]:
     """Return what was planned (HashiCorp, "Machine-Readable UI")."""
     messages = [json.loads(line) for line in printed.splitlines()]
     planned = [message["change"] for message in messages if message["type"] == "planned_change"]
