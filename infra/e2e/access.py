@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from infra.e2e.stack import Stack
 from infra.e2e.story import Story, live, refused, until, user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from infra.e2e.emulator import Emulator
+    from infra.e2e.story import StackStory
 
 # Actions that the emulator does not enforce, and why they are in the policy all the same.
 TRUSTED = {
@@ -21,8 +27,8 @@ TRUSTED = {
 }
 
 
-def consumers_read_and_strangers_do_not(story: Story) -> None:
-    """The consumer stack works under the consumer policy; nobody else reads, and nobody but the job writes."""
+def the_consumer_stack_reads(story: StackStory) -> None:
+    """The consumer stack works under the consumer policy."""
     story.consumer.parameters |= {
         "TokenSecretArn": story.token_secret,
         "ConsumerPolicyArn": story.stack.outputs["ConsumerPolicyArn"],
@@ -33,6 +39,9 @@ def consumers_read_and_strangers_do_not(story: Story) -> None:
     served = story.telenor.state()["protected"]["accepted"]
     story.show("consumer", f"deployed, read the token, and the API answered {answer} ({served} served)")
 
+
+def named_readers_read_and_strangers_do_not(story: Story) -> None:
+    """Nobody reads without being named, and nobody but the job writes."""
     stranger = story.client("secretsmanager", user(story, "stranger"))
     assert refused(stranger.get_secret_value, SecretId=story.token_secret)
     reader = story.client("secretsmanager", user(story, "reader"))
@@ -51,13 +60,9 @@ def administrators_do_not_by_accident(story: Story) -> None:
     assert refused(admin.update_secret_version_stage, SecretId=token, VersionStage="x", MoveToVersionId=current)
     assert refused(admin.update_secret, SecretId=token, SecretString="x")
     assert refused(admin.get_secret_value, SecretId=credentials)
-    name = story.stack.parameters["DeploymentRoleArn"].rpartition("/")[2]
-    iam = story.client("iam")
-    trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}, "Action": "sts:AssumeRole"}
-    rights = {"Effect": "Allow", "Action": "secretsmanager:UpdateSecret", "Resource": "*"}
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))
-    iam.put_role_policy(RoleName=name, PolicyName="given", PolicyDocument=document(rights))
-    deployment = story.client("secretsmanager", session(story, story.stack.parameters["DeploymentRoleArn"], "ci"))
+    role_arn = story.stack.deployment_role_arn
+    create_role(story.stack.emulator, role_arn, "secretsmanager:UpdateSecret")
+    deployment = story.client("secretsmanager", session(story.stack.emulator, role_arn, "ci"))
     description = story.client("secretsmanager").describe_secret(SecretId=token)["Description"]
     deployment.update_secret(SecretId=token, Description=description)
     story.show(
@@ -72,9 +77,20 @@ def document(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def session(story: Story, role_arn: str, name: str) -> dict[str, str]:
+def create_role(emulator: Emulator, role_arn: str, *actions: str) -> None:
+    """Create a role of the account's own that may do these, unless there is one."""
+    iam, name = emulator.client("iam"), role_arn.rpartition("/")[2]
+    if name in [role["RoleName"] for role in iam.list_roles()["Roles"]]:
+        return
+    trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}, "Action": "sts:AssumeRole"}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))
+    rights = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    iam.put_role_policy(RoleName=name, PolicyName="given", PolicyDocument=document(rights))
+
+
+def session(emulator: Emulator, role_arn: str, name: str) -> dict[str, str]:
     """Assume a role, and return the session's keys."""
-    keys = story.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=name)["Credentials"]
+    keys = emulator.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=name)["Credentials"]
     return {
         "aws_access_key_id": keys["AccessKeyId"],
         "aws_secret_access_key": keys["SecretAccessKey"],
@@ -86,9 +102,11 @@ def the_role_can_do_no_more(story: Story) -> None:
     """With the function's own permissions: no writing of credentials, no moving of AWSCURRENT, no other secrets."""
     role_arn = story.stack.outputs["FunctionRoleArn"]
     # Lambda calls its sessions by the function's name.
-    role = story.client("secretsmanager", session(story, role_arn, story.stack.outputs["FunctionName"]))
+    role = story.client("secretsmanager", session(story.stack.emulator, role_arn, story.stack.outputs["FunctionName"]))
     credentials, token = story.stack.outputs["CredentialsSecretArn"], story.token_secret
-    other = story.client("secretsmanager").create_secret(Name="somebody/else", SecretString="x")["ARN"]
+    other = story.client("secretsmanager").create_secret(
+        Name=f"somebody/else-than-{story.stack.client_name}", SecretString="x"
+    )["ARN"]
     current = next(version for version, stages in story.labels().items() if "AWSCURRENT" in stages)
     assert role.describe_secret(SecretId=token)["ARN"] == token, "the session is not the role's"
     assert refused(role.put_secret_value, SecretId=credentials, SecretString="x")
@@ -99,27 +117,77 @@ def the_role_can_do_no_more(story: Story) -> None:
         assert refused(
             role.update_secret_version_stage, SecretId=token, VersionStage=label, RemoveFromVersionId=current
         ), f"the function may move {label}"
-    elsewhere = story.client("secretsmanager", session(story, role_arn, "another-function"))
+    elsewhere = story.client("secretsmanager", session(story.stack.emulator, role_arn, "another-function"))
     assert refused(elsewhere.describe_secret, SecretId=token), "the role serves another function"
     assert refused(elsewhere.get_secret_value, SecretId=credentials), "the role serves another function"
     story.show("role", "cannot write the credentials, read another secret, delete, or move AWSCURRENT or AWSPENDING")
     story.show("role elsewhere", "as another function or without one it reads neither secret")
 
 
+@dataclass(frozen=True)
+class Role:
+    """The function's role, and its policies as they were deployed: its own by name, attached ones by ARN."""
+
+    iam: Any
+    name: str
+    own: Mapping[str, dict[str, Any]]
+    attached: Mapping[str, dict[str, Any]]
+
+    @classmethod
+    def of(cls, story: Story) -> Role:
+        """Read it."""
+        iam, name = story.client("iam"), story.stack.outputs["FunctionRoleArn"].rpartition("/")[2]
+        own = {
+            each: iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"]
+            for each in iam.list_role_policies(RoleName=name)["PolicyNames"]
+        }
+        arns = [each["PolicyArn"] for each in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]]
+        return cls(iam, name, own, {arn: managed(iam, arn) for arn in arns})
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """All its statements as one policy."""
+        policies = [*self.own.values(), *self.attached.values()]
+        return policies[0] | {"Statement": [statement for policy in policies for statement in policy["Statement"]]}
+
+    @contextmanager
+    def changed(self, policy: dict[str, Any]) -> Iterator[None]:
+        """Give it another policy in place of all its own, for a while."""
+        self._put("changed", policy)
+        for name in self.own:
+            self.iam.delete_role_policy(RoleName=self.name, PolicyName=name)
+        for arn in self.attached:
+            self.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
+        try:
+            yield
+        finally:
+            for name, original in self.own.items():
+                self._put(name, original)
+            for arn in self.attached:
+                self.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn)
+            self.iam.delete_role_policy(RoleName=self.name, PolicyName="changed")
+
+    def _put(self, name: str, policy: dict[str, Any]) -> None:
+        self.iam.put_role_policy(RoleName=self.name, PolicyName=name, PolicyDocument=json.dumps(policy))
+
+
+def managed(iam: Any, arn: str) -> dict[str, Any]:  # noqa: ANN401  a client of the SDK
+    """Return what a managed policy says now."""
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    policy: dict[str, Any] = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    return policy
+
+
 def every_permission_is_needed(story: Story) -> None:
-    """Take each action out of the role's policy: a named step fails. Give it back: all goes well."""
-    role_name = story.stack.outputs["FunctionRoleArn"].rpartition("/")[2]
-    iam = story.client("iam")
-    (name,) = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
-    original = iam.get_role_policy(RoleName=role_name, PolicyName=name)["PolicyDocument"]
+    """Take each action out of the role's policies: a named step fails. Give it back: all goes well."""
+    role = Role.of(story)
+    original = role.policy
     for sid, action in actions(original):
         if action in TRUSTED:
             continue
-        reduced = json.dumps(without(original, sid, action))
-        iam.put_role_policy(RoleName=role_name, PolicyName=name, PolicyDocument=reduced)
         seen = len(story.stack.messages())
-        answer = story.stack.invoke({"action": "rotate-and-revoke-now"})
-        iam.put_role_policy(RoleName=role_name, PolicyName=name, PolicyDocument=json.dumps(original))
+        with role.changed(without(original, sid, action)):
+            answer = story.stack.invoke({"action": "rotate-and-revoke-now"})
         said = [line for line in story.stack.messages()[seen:] if "AccessDenied" in line]
         operation = action.partition(":")[2]
         assert any(operation in line for line in said), f"without {action} ({sid}) nothing failed: {answer}"
@@ -136,15 +204,14 @@ def operators_can_do_their_work_and_no_more(story: Story) -> None:
     outputs = story.stack.outputs
     keys = user(story, "operator")
     iam = story.client("iam")
-    arn = outputs["OperatorPolicyArn"]
-    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    original = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    original = managed(iam, outputs["OperatorPolicyArn"])
     calls: dict[str, Callable[[], object]] = {
-        "cloudformation:DescribeStacks": lambda: client("cloudformation").describe_stacks(StackName=story.stack.name),
         "lambda:GetFunctionConfiguration": lambda: client("lambda").get_function_configuration(
             FunctionName=outputs["FunctionName"]
         ),
-        "lambda:InvokeFunction": lambda: client("lambda").invoke(FunctionName=outputs["FunctionName"]),
+        "lambda:InvokeFunction": lambda: client("lambda").invoke(
+            FunctionName=outputs["FunctionName"], Payload=json.dumps(story.stack.event)
+        ),
         "secretsmanager:DescribeSecret": lambda: client("secretsmanager").describe_secret(SecretId=story.token_secret),
         "logs:FilterLogEvents": lambda: client("logs").filter_log_events(logGroupName=outputs["LogGroupName"], limit=1),
         "cloudwatch:DescribeAlarms": lambda: client("cloudwatch").describe_alarms(),
@@ -154,6 +221,11 @@ def operators_can_do_their_work_and_no_more(story: Story) -> None:
         "sqs:ReceiveMessage": lambda: client("sqs").receive_message(QueueUrl=outputs["UndeliveredQueueUrl"]),
         "sqs:PurgeQueue": lambda: client("sqs").purge_queue(QueueUrl=outputs["UndeliveredQueueUrl"]),
     }
+
+    if isinstance(story.stack, Stack):
+        calls["cloudformation:DescribeStacks"] = lambda: client("cloudformation").describe_stacks(
+            StackName=story.stack.name
+        )
 
     def client(service: str) -> Any:  # noqa: ANN401  one for each service
         return story.client(service, keys)

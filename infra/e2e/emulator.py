@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ class Emulator:
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://{_HOST}:{self._port}"
         self.log = directory / "ministack.log"
+        # boto3, "Session": its default session makes clients for one thread at a time.
+        self._making_a_client = threading.Lock()
 
     def __enter__(self) -> Self:
         """Start it, and wait until it answers."""
@@ -123,4 +126,5 @@ class Emulator:
             "aws_access_key_id": _ROOT["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": _ROOT["AWS_SECRET_ACCESS_KEY"],
         }
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **as_whom)  # type: ignore[call-overload]
+        with self._making_a_client:
+            return boto3.client(service, endpoint_url=self.url, region_name=REGION, **as_whom)  # type: ignore[call-overload]

@@ -6,6 +6,7 @@ ends this with an error.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -13,12 +14,18 @@ import sys
 import threading
 import uuid
 from contextvars import ContextVar
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
 
+import botocore.session
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import cloudwatch, eventbridge, iam, lambda_svc, scheduler, secretsmanager
 from ministack.services.cloudformation import provisioners
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BAD_REQUEST = 400
 
@@ -66,6 +73,72 @@ def know_alarms_on_arithmetic() -> None:
 
     provisioners._cw_metric_alarm_record = with_metrics  # noqa: SLF001
     cloudwatch._evaluate_alarm = lambda alarm: None if "Metrics" in alarm else evaluate(alarm)  # noqa: SLF001
+
+
+def keep_alarms_whole() -> None:
+    """The Query protocol, which version 5 of Terraform's provider speaks: it kept and told a part of each alarm.
+
+    A request is read, and an answer written, by botocore's own description of both; and Metrics are kept, whatever the
+    protocol.
+    """
+    model = botocore.session.get_session().get_service_model("cloudwatch")
+    put, describe = cloudwatch._put_metric_alarm, cloudwatch._describe_alarms  # noqa: SLF001
+
+    def asked(operation: str, form: dict[str, Any]) -> dict[str, Any]:
+        return _from_query(model.operation_model(operation).input_shape, form, "") or {}
+
+    def put_whole(form: dict[str, Any], document: dict[str, Any], *protocol: bool) -> Any:  # noqa: ANN401  as there
+        answer = put(form, document, *protocol)
+        if answer[0] >= _BAD_REQUEST:
+            return answer
+        given = document if any(protocol) else asked("PutMetricAlarm", form)
+        alarm = cloudwatch._alarms[given["AlarmName"]]  # noqa: SLF001
+        alarm |= {name: value for name, value in given.items() if name != "Tags"}
+        if "Metrics" in given:
+            for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "ExtendedStatistic", "Period", "Unit"):
+                alarm.pop(name, None)
+        return answer
+
+    def describe_whole(form: dict[str, Any], document: dict[str, Any], *protocol: bool) -> Any:  # noqa: ANN401  as there
+        if any(protocol):
+            return describe(form, document, *protocol)
+        answer = describe({}, asked("DescribeAlarms", form), is_cbor=False, is_json=True)
+        if answer[0] >= _BAD_REQUEST:
+            return describe(form, document, *protocol)
+        told = _to_query(model.operation_model("DescribeAlarms").output_shape, json.loads(answer[2]))
+        return cloudwatch._xml(200, "DescribeAlarmsResponse", f"<DescribeAlarmsResult>{told}</DescribeAlarmsResult>")  # noqa: SLF001
+
+    cloudwatch._put_metric_alarm = put_whole  # noqa: SLF001
+    cloudwatch._describe_alarms = describe_whole  # noqa: SLF001
+
+
+_CASTS: dict[str, Callable[[str], object]] = {"boolean": "true".__eq__, "integer": int, "double": float}
+
+
+def _from_query(shape: Any, form: dict[str, Any], name: str) -> Any:  # noqa: ANN401  botocore's shapes have no types
+    """Return what a form says of a shape; None for nothing."""
+    if shape.type_name == "structure":
+        members = {key: _from_query(each, form, f"{name}.{key}".strip(".")) for key, each in shape.members.items()}
+        return {key: value for key, value in members.items() if value is not None} or None
+    if shape.type_name == "list":
+        numbered = (_from_query(shape.member, form, f"{name}.member.{number}") for number in itertools.count(1))
+        return list(itertools.takewhile(lambda each: each is not None, numbered)) or None
+    if name not in form:
+        return None
+    text = form[name][0] if isinstance(form[name], list) else form[name]
+    return _CASTS.get(shape.type_name, str)(text)
+
+
+def _to_query(shape: Any, value: Any) -> str:  # noqa: ANN401  likewise
+    """Return a value as the XML of its shape."""
+    if shape.type_name == "structure":
+        told = ((name, each, value.get(name)) for name, each in shape.members.items())
+        return "".join(f"<{name}>{_to_query(each, part)}</{name}>" for name, each, part in told if part is not None)
+    if shape.type_name == "list":
+        return "".join(f"<member>{_to_query(shape.member, each)}</member>" for each in value)
+    if shape.type_name == "timestamp":
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    return escape(str(value).lower() if shape.type_name == "boolean" else str(value))
 
 
 def keep_policies_that_are_held() -> None:
@@ -172,6 +245,21 @@ def invoke_as_lambda_does() -> None:
     eventbridge._dispatch_to_lambda = deliver  # noqa: SLF001
 
 
+def leave_a_secret_without_a_value_without_a_version() -> None:
+    """AWS, "CreateSecret": without SecretString and SecretBinary there is no version. The API here made one."""
+    original = secretsmanager._create_secret  # noqa: SLF001
+
+    def create(request: dict[str, Any]) -> Any:  # noqa: ANN401  as there
+        answer = original(request)
+        if answer[0] >= _BAD_REQUEST or request.keys() & {"SecretString", "SecretBinary"}:
+            return answer
+        body = {name: value for name, value in json.loads(answer[2]).items() if name != "VersionId"}
+        secretsmanager._resolve(body["ARN"])[1]["Versions"].clear()  # noqa: SLF001
+        return answer[0], answer[1], json.dumps(body).encode()
+
+    secretsmanager._create_secret = create  # noqa: SLF001
+
+
 def keep_each_label_of_a_put() -> None:
     """AWS, "PutSecretValue": all the labels that it names are on the new version, and each sends its event."""
     original = secretsmanager._put_secret_value  # noqa: SLF001
@@ -244,10 +332,12 @@ if __name__ == "__main__":
     end_with_the_parent()
     know_resource_policies()
     know_alarms_on_arithmetic()
+    keep_alarms_whole()
     keep_policies_that_are_held()
     know_the_condition_keys()
     name_log_groups_with_what_is_in_them()
     invoke_as_lambda_does()
+    leave_a_secret_without_a_value_without_a_version()
     keep_each_label_of_a_put()
     take_metrics_out_of_the_log()
     let_minutes_pass_quickly(float(os.environ["SECONDS_A_MINUTE"]))

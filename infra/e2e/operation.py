@@ -16,7 +16,7 @@ from infra import artifact, docs
 from infra.e2e.commands import DOCUMENTS, commands, elsewhere, type_in
 from infra.e2e.runs import METRICS
 from infra.e2e.stack import ROOT, CommandError, Stack
-from infra.e2e.story import Story, live, refused, until, user
+from infra.e2e.story import StackStory, Story, live, refused, until, user
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def the_artifact_is_small_and_always_the_same(story: Story) -> None:
     story.show("artifact", f"{len(content):,} bytes zipped, the same bytes in a second build")
 
 
-def a_bad_parameter_is_refused_by_name(story: Story) -> None:
+def a_bad_parameter_is_refused_by_name(story: StackStory) -> None:
     """A value that would fail later does not get as far as a stack."""
     wrong = {
         "ScheduleMinutes": {"ScheduleMinutes": "15"},
@@ -61,7 +61,7 @@ def a_bad_parameter_is_refused_by_name(story: Story) -> None:
     story.show("bad parameters", f"refused by name, by CloudFormation itself: {', '.join(wrong)}")
 
 
-def every_command_of_the_documents_works(story: Story) -> None:
+def every_command_of_the_documents_works(story: StackStory) -> None:
     """Every command of README.md, terminal.md and the runbook ends well, typed as it stands there."""
     outputs = story.stack.outputs
     variables = {
@@ -108,7 +108,7 @@ def every_command_of_the_documents_works(story: Story) -> None:
     story.show("commands of the documents", f"{len(ran)} typed, each ended with 0; {left_out} tried elsewhere")
 
 
-def run(story: Story, *arguments: str, keys: Mapping[str, str] | None = None) -> tuple[int, str]:
+def run(story: StackStory, *arguments: str, keys: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Run a module of this repository as root or as the owner of the keys; return its exit code and its output."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TELENOR_"))}
     environment = mine | story.stack.emulator.environment | {"HOME": str(story.stack.sam.home), "COLUMNS": "140"}
@@ -127,7 +127,7 @@ def run(story: Story, *arguments: str, keys: Mapping[str, str] | None = None) ->
     return done.returncode, done.stdout
 
 
-def two_clients_stand_side_by_side(story: Story) -> None:
+def two_clients_stand_side_by_side(story: StackStory) -> None:
     """`make deploy CLIENT=second` deploys another stack; each has its own token, metrics and function."""
     credentials = {"client_id": _SECOND_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET}
     secret = story.client("secretsmanager").create_secret(
@@ -143,11 +143,17 @@ def two_clients_stand_side_by_side(story: Story) -> None:
     code, printed = run(story, "infra.deploy", "deploy", *sam, "--client", "second", "--yes", *values)
     assert code == 0, printed
     assert "WARNING: no alarm reaches anybody" in printed, printed
-    second = Stack(SECOND, story.stack.sam, {})
+    second = Stack(SECOND, story.stack.sam, {"ClientName": "second"})
     second.look()
     assert second.outputs["FunctionName"].startswith("telenor-token-second-"), second.outputs
     assert second.outputs["CredentialsSecretArn"] == secret["ARN"], second.outputs
-    other = Story(second, story.consumer, story.telenor, story.console, story.minted, story.aws)
+    other = Story(
+        stack=second,
+        telenor=story.telenor,
+        console=story.console,
+        minted=story.minted,
+        client_id=_SECOND_CLIENT_ID,
+    )
     until("the second client's first token", lambda: bool(other.tracked()))
     before = story.tracked()
     assert second.invoke({"action": "rotate-and-revoke-now"})["client"] == "second"
@@ -166,7 +172,7 @@ def two_clients_stand_side_by_side(story: Story) -> None:
     story.show("outputs, redeploy", "export lines; the second stack updated with the values that it had")
 
 
-def smoke_tells_what_holds(story: Story) -> None:
+def smoke_tells_what_holds(story: StackStory) -> None:
     """`make smoke` finds nothing wrong with the first stack, and says what is wrong with the second."""
     code, printed = run(story, "infra.smoke", "--stack", story.stack.name, "--yes")
     story.console.print(printed, markup=False)
@@ -191,7 +197,9 @@ def alarms_and_dashboard_watch_what_is_put_out(story: Story) -> None:
     put_out = next(record for record in story.stack.records() if "_aws" in record)
     dimensions = {name: put_out[name] for name in ("service", "client")}
     cloudwatch = story.client("cloudwatch")
-    alarms = cloudwatch.describe_alarms(AlarmNamePrefix=f"{story.stack.name}-default-")["MetricAlarms"]
+    alarms = cloudwatch.describe_alarms(AlarmNamePrefix=f"{story.stack.name}-{story.stack.client_name}-")[
+        "MetricAlarms"
+    ]
     for alarm in alarms:
         assert alarm["AlarmActions"], f"{alarm['AlarmName']} tells nobody"
         for namespace, name, which in watched(alarm):
@@ -217,7 +225,7 @@ def watched(alarm: Mapping[str, object]) -> list[tuple[str, str, dict[str, str]]
     ]
 
 
-def an_update_keeps_everything(story: Story) -> None:
+def an_update_keeps_everything(story: StackStory) -> None:
     """A changed parameter arrives in the function; secrets, versions and ledger stay."""
     # make smoke has rotated, and the schedule ends the token before that at some time.
     until("nothing waits for its revocation", lambda: len(story.tracked()) == 1)
@@ -230,7 +238,7 @@ def an_update_keeps_everything(story: Story) -> None:
     story.show("update", "GraceSeconds=30 arrived; both secrets, the versions and the ledger as before")
 
 
-def a_deletion_keeps_what_it_should(story: Story) -> None:
+def a_deletion_keeps_what_it_should(story: StackStory) -> None:
     """While others hold its policies: the credentials, the log and the policies stay; the token goes."""
     outputs = story.stack.outputs
     story.stack.delete()

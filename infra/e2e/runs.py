@@ -6,8 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from infra.e2e.story import GRACE_SECONDS, Story, live, until
-from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
+from infra.e2e.story import Story, live, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,21 +25,30 @@ METRICS = {
 }
 
 
+def ended(story: Story) -> list[Mapping[str, Any]]:
+    """Return the summary line of each run."""
+    return [record for record in story.stack.records() if "outcome" in record]
+
+
 def failed_runs(story: Story) -> list[Mapping[str, Any]]:
     """Return the summary lines of the runs that have failed."""
-    return [record for record in story.stack.records() if record.get("outcome") == "failed"]
+    return [record for record in ended(story) if record["outcome"] == "failed"]
 
 
 def the_schedule_finds_the_placeholder(story: Story) -> None:
     """Nothing is invoked by hand: each tick fails once, with the sentence, and Lambda does not run it again."""
-    says = "does not hold a JSON object: put"
+    says = story.without_credentials
     took = until("a tick that says what to put", lambda: any(says in line for line in story.stack.messages()))
     metrics = story.stack.metrics()[0]
     assert metrics["RotationFailed"] == 1, metrics
     assert metrics["SecondsUntilExpiry"] == 0, metrics
-    assert not story.telenor.requests, "a token was asked for without credentials"
+    state = story.telenor.state()
+    asked = sum(state["counters"]["token"].values())
+    # Each request of another client, if there is one, has got its token.
+    assert asked == len(state["tokens"]), "a token was asked for without credentials"
+    assert not story.tokens(), "a token was asked for with another client's credentials"
     sentence = next(line for line in story.stack.messages() if says in line)
-    story.show("placeholder", f"a tick after {took:.0f} s: {sentence[:90]}…; RotationFailed 1, SecondsUntilExpiry 0")
+    story.show("no credentials", f"a tick after {took:.0f} s: {sentence[:90]}…; RotationFailed 1, SecondsUntilExpiry 0")
 
     until("four failing ticks", lambda: len(failed_runs(story)) >= 4)  # noqa: PLR2004  Lambda would have run one again
     ids = [record["function_request_id"] for record in failed_runs(story)]
@@ -50,28 +58,19 @@ def the_schedule_finds_the_placeholder(story: Story) -> None:
 
 def new_credentials_are_tried_at_once(story: Story) -> None:
     """Put into the secret, a wrong pair is logged within seconds, and the right one gives a token within seconds."""
-
-    def put(client_secret: str) -> float:
-        runs = len(forced(story))
-        story.client("secretsmanager").put_secret_value(
-            SecretId=story.stack.outputs["CredentialsSecretArn"],
-            SecretString=json.dumps({"client_id": DEMO_CLIENT_ID, "client_secret": client_secret}),
-        )
-        return until("a run with the new credentials", lambda: len(forced(story)) > runs)
-
-    took = put("not-" + DEMO_CLIENT_SECRET)
+    took = put_credentials(story, "not-" + story.client_secret)
     refusal = forced(story)[-1]
     assert refusal["outcome"] == "failed", refusal
     code = refusal.get("error_code")
     assert code == "credentials-refused", refusal
     story.show("a wrong pair", f"logged {took:.0f} s after it was put, by the event and not by a tick: {code}")
 
-    took = put(DEMO_CLIENT_SECRET)
+    took = put_credentials(story, story.client_secret)
     assert forced(story)[-1]["outcome"] == "rotated", forced(story)[-1]
     assert story.telenor.is_live(story.token())
     story.show("first token", f"{took:.0f} s after the right pair was put, by the event and not by a tick")
 
-    took = put("mistyped-" + DEMO_CLIENT_SECRET)
+    took = put_credentials(story, "mistyped-" + story.client_secret)
     assert forced(story)[-1]["outcome"] == "rotated", forced(story)[-1]
     # A run logs its summary before its metrics.
     until("its metric", lambda: sum(each["CredentialsFallback"] for each in story.stack.metrics()) >= 1)
@@ -88,6 +87,16 @@ def new_credentials_are_tried_at_once(story: Story) -> None:
     story.show("a mistyped pair", "the one before goes on, CredentialsFallback 1; 0 when AWSCURRENT is moved back")
 
 
+def put_credentials(story: Story, client_secret: str) -> float:
+    """Put credentials; return the seconds until a run has tried them."""
+    runs = len(forced(story))
+    story.client("secretsmanager").put_secret_value(
+        SecretId=story.stack.outputs["CredentialsSecretArn"],
+        SecretString=json.dumps({"client_id": story.client_id, "client_secret": client_secret}),
+    )
+    return until("a run with the new credentials", lambda: len(forced(story)) > runs)
+
+
 def credentials_versions(story: Story) -> tuple[str, str]:
     """Return the credentials secret's current and previous version."""
     described = story.client("secretsmanager").describe_secret(SecretId=story.stack.outputs["CredentialsSecretArn"])
@@ -97,7 +106,7 @@ def credentials_versions(story: Story) -> tuple[str, str]:
 
 def forced(story: Story) -> list[Mapping[str, Any]]:
     """Return the summary lines of the runs that had to rotate now."""
-    return [record for record in story.stack.records() if record.get("reason") == "forced" and "outcome" in record]
+    return [record for record in ended(story) if record.get("reason") == "forced"]
 
 
 def a_superseded_token_has_its_grace(story: Story) -> None:
@@ -109,7 +118,7 @@ def a_superseded_token_has_its_grace(story: Story) -> None:
     assert story.telenor.is_live(previous), "the previous token did not live through its grace"
     until("a scheduled run that revokes it", lambda: not story.telenor.is_live(previous))
     lived = time.time() - rotated_at
-    assert lived >= GRACE_SECONDS - 1, f"it was revoked after {lived:.1f} s of {GRACE_SECONDS} s"
+    assert lived >= story.grace_seconds - 1, f"it was revoked after {lived:.1f} s of {story.grace_seconds} s"
     until("its label is removed", lambda: story.tracked() == {result["version_id"]})
     assert story.telenor.is_live(story.token())
     story.show("grace", f"rotate-now; the previous token was revoked by the schedule {lived:.0f} s later")
@@ -129,7 +138,7 @@ def nothing_leaks_and_every_metric_is_there(story: Story) -> None:
     """The deployed log group, and what the emulator printed, hold no secret; each run has all metrics."""
     lines = story.stack.log()
     text = "\n".join(lines) + story.stack.emulator.log.read_text(errors="replace")
-    for secret in (DEMO_CLIENT_SECRET, *story.minted):
+    for secret in (story.client_secret, *story.minted):
         assert secret not in text, "a secret is in the log"
     for metrics in story.stack.metrics():
         assert metrics.keys() == METRICS, f"a run's metrics are {sorted(metrics)}"

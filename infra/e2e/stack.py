@@ -1,15 +1,18 @@
-"""A stack that SAM deploys to the emulator, seen from outside: outputs, invocations, log lines."""
+"""A stack that SAM deploys to the emulator."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from infra.e2e.deployed import Deployed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.e2e.emulator import Emulator
 
 ROOT = Path(__file__).parent.parent.parent
@@ -50,7 +53,7 @@ class Sam:
 
 
 @dataclass
-class Stack:
+class Stack(Deployed):
     """One deployed stack."""
 
     name: str
@@ -63,6 +66,21 @@ class Stack:
     def emulator(self) -> Emulator:
         """Where it is deployed."""
         return self.sam.emulator
+
+    @property
+    def client_name(self) -> str:
+        """As its parameter says."""
+        return self.parameters.get("ClientName", "default")
+
+    @property
+    def event(self) -> Mapping[str, object]:
+        """Nothing: its client stands in the function's environment."""
+        return {}
+
+    @property
+    def deployment_role_arn(self) -> str:
+        """As its parameter says."""
+        return self.parameters["DeploymentRoleArn"]
 
     def deploy(self, **changed: str) -> None:
         """Deploy it, or update it with changed parameters."""
@@ -87,37 +105,3 @@ class Stack:
     def delete(self) -> None:
         """Delete the stack, and wait until it is gone."""
         self.sam("delete", "--stack-name", self.name, "--no-prompts")
-
-    def invoke(self, event: object = None) -> dict[str, Any]:
-        """Invoke its function as `aws lambda invoke` does; an error is an answer with `errorMessage`."""
-        answer = self.emulator.client("lambda").invoke(
-            FunctionName=self.outputs["FunctionName"], Payload=json.dumps(event or {}).encode()
-        )
-        payload: dict[str, Any] = json.loads(answer["Payload"].read())
-        return payload
-
-    def log(self) -> list[str]:
-        """Return every line of the function's log group."""
-        pages = self.emulator.client("logs").get_paginator("filter_log_events")
-        return [
-            event["message"].strip()
-            for page in pages.paginate(logGroupName=self.outputs["LogGroupName"])
-            for event in page["events"]
-        ]
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return the log's JSON lines: the job's own and those of its metrics."""
-        return [json.loads(line) for line in self.log() if line.startswith("{")]
-
-    def messages(self) -> list[str]:
-        """Return the job's own lines."""
-        return [record["message"] for record in self.records() if "message" in record]
-
-    def metrics(self) -> list[dict[str, float]]:
-        """Return the metrics of each run."""
-        return [
-            {metric["Name"]: record[metric["Name"]][0] for metric in directive["Metrics"]}
-            for record in self.records()
-            if "_aws" in record
-            for directive in record["_aws"]["CloudWatchMetrics"]
-        ]

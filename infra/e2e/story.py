@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from rich.console import Console
 
+    from infra.e2e.deployed import Deployed
     from infra.e2e.stack import Stack
     from infra.local.telenor_sandbox import TelenorSandbox
 
@@ -25,23 +28,28 @@ GRACE_SECONDS = 20
 _PATIENCE_SECONDS = 90.0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Story:
-    """The parts, and what has been shown so far."""
+    """The parts that one client's token needs, and what has been shown so far."""
 
-    stack: Stack
-    consumer: Stack
+    stack: Deployed
     telenor: TelenorSandbox
     console: Console
     minted: list[str]
-    aws: Path
+    client_id: str = DEMO_CLIENT_ID
+    client_secret: str = DEMO_CLIENT_SECRET
+    grace_seconds: int = GRACE_SECONDS
+    without_credentials: str = "does not hold a JSON object: put"
+    """What a run says before anybody has put credentials."""
+    about: str = ""
+    """What a claim's name ends with, where there are several stories."""
     shown: list[tuple[str, str]] = field(default_factory=list)
     trusted: list[tuple[str, str]] = field(default_factory=list)
 
     def show(self, step: str, evidence: str) -> None:
         """Note a claim that has held."""
-        self.shown.append((step, evidence))
-        self.console.print(f"{step}: {evidence}")
+        self.shown.append((f"{step}{self.about}", evidence))
+        self.console.print(f"{step}{self.about}: {evidence}")
 
     def client(self, service: str, credentials: dict[str, str] | None = None) -> Any:  # noqa: ANN401
         """Return a client, as root unless told otherwise."""
@@ -59,6 +67,11 @@ class Story:
         ]
         return stages
 
+    def tokens(self) -> list[dict[str, Any]]:
+        """Return what Telenor knows of each token of this client."""
+        issued = self.telenor.state()["tokens"].values()
+        return [token for token in issued if token["client_id"] == self.client_id]
+
     def tracked(self) -> set[str]:
         """Return the versions in the ledger."""
         return {version for version, stages in self.labels().items() if any(s.startswith("LIVE_") for s in stages)}
@@ -69,6 +82,15 @@ class Story:
         value = self.client("secretsmanager").get_secret_value(SecretId=self.token_secret, **which)["SecretString"]
         access_token: str = json.loads(value)["access_token"]
         return access_token
+
+
+@dataclass(kw_only=True)
+class StackStory(Story):
+    """A stack of SAM's, and what only the story of one needs."""
+
+    stack: Stack
+    consumer: Stack
+    aws: Path
 
 
 def until(what: str, holds: Callable[[], bool]) -> float:
@@ -103,5 +125,5 @@ def user(story: Story, name: str, *actions: str) -> dict[str, str]:
 
 
 def live(story: Story) -> int:
-    """Count the tokens that Telenor accepts. A scheduled run at the same time may have published one besides."""
-    return sum(token["status"] == "live" for token in story.telenor.state()["tokens"].values())
+    """Count the client's tokens that Telenor accepts. A scheduled run at the same time may have published one more."""
+    return sum(token["status"] == "live" for token in story.tokens())

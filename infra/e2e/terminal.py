@@ -14,7 +14,7 @@ from infra.e2e.stack import ROOT, Stack
 from infra.e2e.story import GRACE_SECONDS, live, until, user
 
 if TYPE_CHECKING:
-    from infra.e2e.story import Story
+    from infra.e2e.story import StackStory, Story
 
 _LONGEST_SECONDS = 180
 # What `doctor` ends with where a promise is at risk.
@@ -63,7 +63,7 @@ def typed(story: Story, keys: dict[str, str], *arguments: str) -> Session:
     return session
 
 
-def an_operators_terminal_acts_through_the_job(story: Story) -> None:
+def an_operators_terminal_acts_through_the_job(story: StackStory) -> None:
     """With the operators' policy alone each command does its work by one invocation; `doctor` says what it cannot."""
     keys = user(story, "terminal-operator")
     story.client("iam").attach_user_policy(
@@ -108,9 +108,9 @@ def an_operators_terminal_acts_through_the_job(story: Story) -> None:
     )
 
 
-def doctor_replaces_what_it_has_ended(story: Story) -> None:
+def doctor_replaces_what_it_has_ended(story: StackStory) -> None:
     """Where a new token ends the published one, `doctor` has the function publish another, by one invocation."""
-    second = Stack(SECOND, story.stack.sam, {})
+    second = Stack(SECOND, story.stack.sam, {"ClientName": "second"})
     second.look()
     keys = user(story, "doctor", "secretsmanager:GetSecretValue")
     story.client("iam").attach_user_policy(UserName="doctor", PolicyArn=second.outputs["OperatorPolicyArn"])

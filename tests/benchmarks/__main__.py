@@ -13,11 +13,17 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infra import artifact
-from tests.benchmarks import fleet, report, runs, sizes, startup
+from infra.terraform_cli import MissingError
+from tests.benchmarks import fleet, report, runs, scale, sizes, startup
 from tests.benchmarks.month import CACHE_SECONDS, added, climate, month
 from tests.benchmarks.ways import OTHERS, POLICY, THIS_JOB, THIS_JOB_EARLIER
+
+if TYPE_CHECKING:
+    from tests.benchmarks.month import Month
+    from tests.benchmarks.scale import Scale
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -65,12 +71,22 @@ def main() -> int:
             within,
             beyond,
             clients,
+            _scale(within.of(THIS_JOB.name)),
         )
     text = report.document(results)
     (DOCS / "benchmarks.md").write_text(text, encoding="utf-8")
     _draw(arguments.charts, results)
     print(text)  # noqa: T201  what it is for
     return 0
+
+
+def _scale(lived: Month) -> Scale | None:
+    _say("the Terraform module")
+    try:
+        return scale.measure(lived)
+    except MissingError as missing:
+        _say(f"NOT MEASURED: {missing}")
+        return None
 
 
 def _months() -> tuple[report.Weathered, report.Weathered]:

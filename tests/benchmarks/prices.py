@@ -1,8 +1,8 @@
 """What a month costs, and at how many clients a limit of AWS is met. Prices and quotas are AWS's own, the rest sums.
 
 Prices in USD: the pricing pages of AWS Secrets Manager, AWS Lambda (arm64), Amazon EventBridge (Scheduler) and Amazon
-CloudWatch, us-east-1, without free tiers unless one is named. Quotas: "AWS Secrets Manager quotas", "Quotas for Amazon
-EventBridge Scheduler", "Lambda quotas", the defaults in each Region.
+CloudWatch, us-east-1, as PRICED says, without free tiers unless one is named. Quotas: "AWS Secrets Manager quotas",
+"Quotas for Amazon EventBridge Scheduler", "Lambda quotas", the defaults in each Region.
 """
 
 from __future__ import annotations
@@ -15,18 +15,34 @@ from tests.benchmarks.month import DAYS
 if TYPE_CHECKING:
     from tests.benchmarks.month import Month
 
+PRICED = "as others cited them up to November 2026; none was checked with AWS"
+
 SECRET_A_MONTH = 0.40
 AWS_CALL = 0.05 / 10_000
 INVOCATION = 0.20 / 1_000_000
 GIB_SECOND = 0.0000133334
 METRIC_A_MONTH = 0.30
 ALARM_A_MONTH = 0.10
+DASHBOARD_A_MONTH = 3.00
+SCHEDULED = 1.00 / 1_000_000
+TRACE = 5.00 / 1_000_000
+LOG_GB = 0.50
+
+# By the number of metrics, the first tier first: how many of them, and each one's price.
+METRIC_TIERS = ((10_000, METRIC_A_MONTH), (240_000, 0.10), (750_000, 0.05))
+
 FREE_SCHEDULER_INVOCATIONS = 14_000_000
 
 # template.yaml: MemorySize, the metrics of app.py, and the alarms. The dashboard is one of three free ones.
 _GIB = 0.25
 METRICS = 9
 ALARMS = 9
+
+# infra/terraform/alarms.tf: those that each client has, and those that all clients of a function share.
+ALARMS_OF_A_CLIENT, ALARMS_OF_A_JOB = 6, 3
+
+# What a run costs besides its calls and its time: its schedule, its trace, and 2.6 kB of log (docs/runbook.md).
+RUN_BESIDES = SCHEDULED + TRACE + 2.6e-6 * LOG_GB
 
 # What a run takes besides waiting for answers. Assumed, at this memory.
 OWN_SECONDS_A_RUN = 0.1
@@ -62,6 +78,15 @@ def running_cost(month: Month) -> float:
     runs = month.invocations / month.months
     seconds = month.busy_seconds / month.months + runs * OWN_SECONDS_A_RUN
     return aws_calls(month) * AWS_CALL + runs * INVOCATION + seconds * _GIB * GIB_SECOND
+
+
+def metrics_cost(metrics: int) -> float:
+    """Return what so many metrics cost a month, in USD."""
+    cost = 0.0
+    for size, price in METRIC_TIERS:
+        cost += min(metrics, size) * price
+        metrics = max(0, metrics - size)
+    return cost
 
 
 def watching_cost() -> float:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.fleet import Size
     from tests.benchmarks.month import Month, Outages
     from tests.benchmarks.runs import Kind
+    from tests.benchmarks.scale import Scale
     from tests.benchmarks.sizes import Package
     from tests.benchmarks.startup import Start
 
@@ -64,21 +65,16 @@ class Results:
     within: Weathered
     beyond: Weathered
     sizes: Sequence[Size]
+    scale: Scale | None
+    """None where Terraform cannot be had."""
 
 
 def document(results: Results) -> str:
     """Return the whole document."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701  it writes Markdown, from our own figures
-    )
-    templates.filters["fixed"] = _fixed
-    text = templates.get_template("report.md.j2").render(
-        vars(results),
-        prices=prices,
+    return _set(
+        "report.md.j2",
+        **vars(results),
+        measured="",
         cheapest_of=partial(min, key=prices.running_cost),
         startup_goal=STARTUP_GOAL,
         not_due_goal=NOT_DUE_GOAL,
@@ -89,6 +85,23 @@ def document(results: Results) -> str:
         this_job_earlier=THIS_JOB_EARLIER.name,
         overwrite_often=OVERWRITE_OFTEN.name,
     )
+
+
+def section(scale: Scale, measured: str) -> str:
+    """Return the section on many clients alone, with a sentence on how it was measured."""
+    return _set("scale.md.j2", scale=scale, measured=measured)
+
+
+def _set(template: str, **figures: object) -> str:
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701  it writes Markdown, from our own figures
+    )
+    templates.filters["fixed"] = _fixed
+    text = templates.get_template(template).render(figures, prices=prices)
     return "\n\n".join(_wrapped(block) for block in re.split(r"\n{2,}", text.strip())) + "\n"
 
 

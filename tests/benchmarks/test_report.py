@@ -41,6 +41,7 @@ def results() -> Results:
         Weathered("Outages within the slack", outages, months),
         Weathered("Longer outages", outages, months),
         [Size(1, 10, 100, 500, 4, 1, 0.9, 60), Size(10, 11, 101, 501, 40, 10, 0.9, 90)],
+        None,
     )
 
 

@@ -1,0 +1,1 @@
+"""Proves the Terraform module without an AWS account."""
