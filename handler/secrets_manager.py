@@ -48,7 +48,7 @@ _EVERY_ATTEMPT = "needs-retry.secrets-manager.PutSecretValue"
 
 _USE_THE_KEY = "allow the role to use the secret's KMS key, and see that the key is enabled"
 _HINTS = {
-    "ResourceNotFoundException": "create the secret, or correct the name",
+    "ResourceNotFoundException": "create the secret, put a value into it, or correct the name",
     "AccessDeniedException": "allow the call in the policy of the role, of the secret and of its KMS key",
     "DecryptionFailure": _USE_THE_KEY,
     "EncryptionFailure": _USE_THE_KEY,
