@@ -420,6 +420,10 @@ class World:
             raise BrokenPromiseError(f"P3: {token} is current and is logged out")
         if run.action is Action.ROTATE_AND_REVOKE_NOW or run.may_abandon or not self.telenor.is_live(token):
             return
+        # Where a person took its label, nothing says any more that it was published: Telenor may hand it out again, as
+        # a new one that a refused write then ends.
+        if token in self.excused and token not in self.tracked():
+            return
         if token in self.last_read_at and self._age(token) < self.policy.grace:
             raise BrokenPromiseError(f"P1: {token} was read {self._age(token)} ago and is logged out")
 
