@@ -75,7 +75,7 @@ def measure(rounds: int) -> list[Kind]:
                 _run(stack, worker, name, kinds["not-due"], ahead_seconds=5 * _MINUTE)
                 _in_turn(worker, name, kinds["not-due"])
                 _run(stack, worker, name, kinds["rotated"], ahead_seconds=25 * _MINUTE)
-                _run(stack, worker, name, kinds["revoked"], ahead_seconds=15 * _MINUTE)
+                _run(stack, worker, name, kinds["revoked"], ahead_seconds=11 * _MINUTE)
                 worker.ask(do="invoke", clients=[name], action="rotate-now")
                 _run(stack, worker, name, kinds["both"], ahead_seconds=30 * _MINUTE)
         finally:
