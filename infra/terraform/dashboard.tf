@@ -124,7 +124,7 @@ resource "aws_cloudwatch_dashboard" "token" {
           properties = {
             title  = "What went wrong last (the runbook has a row for each error_code)"
             region = local.region, view = "table"
-            query  = "${local.source} | filter level in ['WARNING', 'ERROR'] | fields @timestamp, level, error_code, message, client, function_request_id | sort @timestamp desc | limit 50"
+            query  = "${local.source} | filter level in ['WARNING', 'ERROR'] and error_code != 'retry' | fields @timestamp, level, error_code, message, client, function_request_id | sort @timestamp desc | limit 50"
           }
         },
         {
