@@ -165,19 +165,17 @@ def _policy(environ: Mapping[str, str], event: dict[str, Any]) -> Policy:
 def _grace_of_event(event: dict[str, Any]) -> float:
     seconds = event["grace_seconds"]
     # JSON's true is an int to Python.
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= _DAY_SECONDS:
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or not _is_grace(seconds):
         raise _event_error(f"the event's grace_seconds is not {_GRACE}: send a number without quotes")
     return seconds
 
 
 def _grace_of_environment(environ: Mapping[str, str]) -> float:
-    return _number(
-        environ,
-        "GRACE_SECONDS",
-        "600",
-        lambda seconds: 0 <= seconds <= _DAY_SECONDS and seconds.is_integer(),
-        _GRACE,
-    )
+    return _number(environ, "GRACE_SECONDS", "600", _is_grace, _GRACE)
+
+
+def _is_grace(seconds: float) -> bool:
+    return 0 <= seconds <= _DAY_SECONDS and seconds == int(seconds)
 
 
 def _number(

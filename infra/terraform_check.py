@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from infra.terraform_cli import MODULE, MissingError, Terraform, find
+from infra.terraform_cli import MODULE, MissingError, Terraform, copied, find
 
 _TEST_SECONDS = 900
 
@@ -17,8 +16,7 @@ def check(terraform: Terraform) -> None:
     """Check all of it, in a copy. Raises CalledProcessError at the first fault."""
     _step("format", terraform, MODULE, "fmt", "-check", "-diff", "-recursive")
     with tempfile.TemporaryDirectory() as directory:
-        copy = Path(directory) / "infra" / "terraform"
-        shutil.copytree(MODULE, copy, ignore=shutil.ignore_patterns(".terraform*"))
+        copy = copied(MODULE, Path(directory) / "infra" / "terraform")
         # The examples name it, and no check reads it.
         artifact = Path(directory) / "build" / "telenor-token.zip"
         artifact.parent.mkdir()

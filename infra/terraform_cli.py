@@ -70,6 +70,12 @@ class Terraform:
         )
 
 
+def copied(module: Path, to: Path) -> Path:
+    """Copy a module, so that Terraform leaves nothing behind in it."""
+    shutil.copytree(module, to, ignore=shutil.ignore_patterns(".terraform*"))
+    return to
+
+
 @functools.cache
 def find() -> Terraform:
     """Return a Terraform that has the module's provider. Raises MissingError."""

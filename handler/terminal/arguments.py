@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from handler.model import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -232,11 +233,8 @@ def _add_job(command: argparse.ArgumentParser, prefix: str) -> None:
 
 
 def _event(text: str) -> dict[str, object]:
-    try:
-        event = json.loads(text)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict) or "client" not in event:
+    event = json_object(text)
+    if event is None or "client" not in event:
         raise argparse.ArgumentTypeError(
             "it must be a JSON object with client, credentials_secret_id, token_secret_id and the rest of its event"
         )

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from infra.terraform_cli import MODULE
-from tests.infra.terraform.module import copied, tested
+from infra.terraform_cli import MODULE, copied
+from tests.infra.terraform.module import tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from infra.terraform_cli import MODULE
-from tests.infra.terraform.module import copied, tested
+from infra.terraform_cli import MODULE, copied
+from tests.infra.terraform.module import tested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import hcl2
 
-from infra.terraform_cli import MODULE, find
+from infra.terraform_cli import MODULE, copied, find
 from tests.infra.alarms.template import PSEUDO
 from tests.infra.terraform.facts import Facts, Resource, drawn, plain, statements
 from tests.infra.terraform.sam import ALARMS
@@ -92,12 +91,6 @@ def applied(cases: Mapping[str, Mapping[str, Any]], module: Path = MODULE) -> di
         messages = tested(copy, "compared")
     configured = _configured(module)
     return {m["@testrun"]: _state(m["test_state"], configured) for m in messages if m["type"] == "test_state"}
-
-
-def copied(module: Path, to: Path) -> Path:
-    """Copy a module, so that Terraform leaves nothing behind in it."""
-    shutil.copytree(module, to, ignore=shutil.ignore_patterns(".terraform*", "examples"))
-    return to
 
 
 def tested(module: Path, name: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.terraform_cli import MODULE, MissingError
+from infra.terraform_cli import MODULE, MissingError, copied
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SHARED = {
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
     """Return for each plan of tests/clients.tftest.hcl which resources it does what with."""
-    copy = module.copied(MODULE, tmp_path_factory.mktemp("terraform") / "module")
+    copy = copied(MODULE, tmp_path_factory.mktemp("terraform") / "module")
     try:
         messages = module.tested(copy, "clients")
     except MissingError as missing:
@@ -64,7 +64,7 @@ def test_a_client_that_goes_changes_nothing_of_the_others(plans: dict[str, dict[
 
 def test_a_failing_test_of_the_module_is_told(tmp_path: Path, plans: object) -> None:
     del plans  # skipped where these are
-    copy = module.copied(MODULE, tmp_path / "module")
+    copy = copied(MODULE, tmp_path / "module")
     (copy / "tests" / "wrong.tftest.hcl").write_text(
         'mock_provider "aws" {\n  source = "./tests/mocks"\n}\n\n'
         'run "wrong" {\n  command = plan\n  variables {\n    artifact_path = "versions.tf"\n    clients = {}\n  }\n}\n'

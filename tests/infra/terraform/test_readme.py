@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.terraform_cli import MODULE, MissingError, find
+from infra.terraform_cli import MODULE, MissingError, copied, find
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +48,7 @@ def test_the_readme_s_module_block_can_be_planned_as_it_stands(tmp_path: Path) -
         pytest.skip(str(missing))
     (block,) = re.findall(r"```hcl\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     checkout = tmp_path / "telenor-token"
-    shutil.copytree(MODULE, checkout / "infra" / "terraform", ignore=shutil.ignore_patterns(".terraform*"))
+    copied(MODULE, checkout / "infra" / "terraform")
     (checkout / "build").mkdir()
     (checkout / "build" / "telenor-token.zip").write_bytes(b"")
     (tmp_path / "main.tf").write_text(PROVIDER + block, encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.terraform_cli import MODULE, MissingError
+from infra.terraform_cli import MODULE, MissingError, copied
 from tests.infra.terraform import module, sam
 from tests.infra.terraform.comparison import CASES, MEANT, VARIABLES, compare, table
 
@@ -82,7 +82,7 @@ def test_what_the_template_learns_is_not_overlooked(states: Mapping[str, module.
 
 
 def test_what_the_module_changes_or_learns_is_told(tmp_path: Path, states: Mapping[str, module.State]) -> None:
-    other = module.copied(MODULE, tmp_path / "module")
+    other = copied(MODULE, tmp_path / "module")
     iam, function = (other / "iam.tf").read_text(), (other / "function.tf").read_text()
     (other / "iam.tf").write_text(iam.replace('"LIVE_*"', '"*"'))
     (other / "function.tf").write_text(function.replace("timeout = 120", "timeout = 120\n  publish = true"))
