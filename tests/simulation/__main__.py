@@ -1,4 +1,4 @@
-"""The whole proof: `make prove`. Looks at all that there is, with a bar, and prints one table.
+"""The whole proof: `make prove`. Looks at all that there is, with a bar, and prints what it saw.
 
 Ends with 1 if a promise was broken, a wrong design was not caught, or a mutant survives without a reason.
 """
@@ -114,9 +114,13 @@ def main() -> int:
     with _progress(console) as progress, ProcessPoolExecutor(workers) as pool:
         _explore(rows, pool, progress)
         caught = _wrong_designs(pool, progress)
+        # The mutants take as long again: what is known is told before them.
+        progress.console.print(_table(rows))
+        progress.console.print(_designs_table(caught))
         mutants = _mutants(workers, progress)
-    console.print(_designs_table(caught))
-    console.print(_table(rows, caught, mutants))
+    console.print(f"wrong designs: {len(caught)}, caught: {sum(promise != '-' for _, promise, _ in caught)}")
+    kinds = ", ".join(f"{status} {count}" for status, count in sorted(mutants.by_status.items()))
+    console.print(f"mutants: {mutants.total}, killed: {mutants.killed}, justified: {mutants.justified} ({kinds})")
     violations = [violation for row in rows for violation in row.explored.violations] + mutants.violations
     violations += [f"the wrong design is not caught: {name}" for name, promise, _ in caught if promise == "-"]
     for violation in violations:
@@ -168,7 +172,7 @@ def _designs_table(caught: list[tuple[str, str, str]]) -> Table:
     return table
 
 
-def _table(rows: list[Stage], caught: list[tuple[str, str, str]], mutants: Mutants) -> Table:
+def _table(rows: list[Stage]) -> Table:
     table = Table(title="What was looked at")
     table.add_column("")
     for name in ("histories", "states", "crash points", "faults", "interleavings", "simulated hours", "violations"):
@@ -179,11 +183,6 @@ def _table(rows: list[Stage], caught: list[tuple[str, str, str]], mutants: Mutan
         table.add_row(row.name, *_figures(row.explored))
     table.add_section()
     table.add_row("together", *_figures(total), style="bold")
-    table.add_section()
-    found = sum(promise != "-" for _, promise, _ in caught)
-    table.add_row(f"wrong designs: {len(caught)}, caught: {found}")
-    kinds = ", ".join(f"{status} {count}" for status, count in sorted(mutants.by_status.items()))
-    table.add_row(f"mutants: {mutants.total}, killed: {mutants.killed}, justified: {mutants.justified} ({kinds})")
     return table
 
 
