@@ -14,7 +14,7 @@ def credentials_from(content: str, where: str = _IN_THE_SECRET) -> Credentials:
     document = json_object(content)
     if document is None:
         raise _unusable(f"{where} does not hold a JSON object: put {_SHAPE} there")
-    if not {"client_id", "client_secret"} <= document.keys() and {"username", "password"} & document.keys():
+    if {"username", "password"} & document.keys() and {"client_id", "client_secret"} - document.keys():
         raise _unusable(
             f"{where} holds a username or a password: Connect ID and Min Bedrift logins do not work here; put the "
             f"app's own {_SHAPE} there, from the developer dashboard"

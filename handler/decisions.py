@@ -102,8 +102,7 @@ def renewal(ledger: Ledger, policy: Policy, now: datetime, action: Action, reque
         return True, Reason.EXPIRED
     # In the last run before its time, and not in the first one after it.
     next_run_may_come_at = now + policy.schedule + latitude(policy)
-    is_due = now >= times.not_before and next_run_may_come_at > times.at
-    return (True, times.reason) if is_due else (False, Reason.FRESH)
+    return (True, times.reason) if next_run_may_come_at > times.at else (False, Reason.FRESH)
 
 
 def may_replace_refused(ledger: Ledger, policy: Policy, now: datetime) -> bool:

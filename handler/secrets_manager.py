@@ -265,4 +265,4 @@ def _hint(code: str) -> str:
 
 def _content(answer: GetSecretValueResponseTypeDef) -> str:
     """Return a value as text. Bytes are decoded, and what cannot be decoded is replaced."""
-    return answer.get("SecretString") or answer.get("SecretBinary", b"").decode("utf-8", errors="replace")
+    return answer.get("SecretString") or answer.get("SecretBinary", b"").decode(errors="replace")

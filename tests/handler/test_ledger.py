@@ -143,6 +143,11 @@ def test_superseded_versions_are_those_with_a_label_the_oldest_first() -> None:
     assert [entry.was_current_last for entry in ledger.superseded] == [False, False, True]
 
 
+def test_the_version_that_was_current_last_is_known_by_its_stage_whatever_its_label_says() -> None:
+    (unreadable,) = ledger_from({"unreadable": ["AWSPREVIOUS", "LIVE_"]}, T0).superseded
+    assert unreadable == Entry("unreadable", labels=("LIVE_",), was_current_last=True)
+
+
 def test_labels_of_others_are_counted_wherever_they_are() -> None:
     ledger = ledger_from(
         {ID: ["AWSCURRENT", LABEL, "theirs"], OTHER: ["AWSPREVIOUS", "a", "b"], "third": ["c"]},

@@ -198,6 +198,15 @@ def test_a_lost_label_that_cannot_be_put_back_is_counted(clock: FakeClock, seen:
     assert run.report.revocations_abandoned == 1
 
 
+def test_a_label_that_cannot_be_put_back_does_not_cost_the_next_version_its_own(clock: FakeClock, seen: Seen) -> None:
+    old, new = entries(clock)
+    older = replace(old, version_id="older")
+    run = run_over(FakeSecrets(description=Ledger(new), attachment=NO_ANSWER), clock)
+    look_again(run, Ledger(new, (older, old)))
+    assert seen.codes() == ["label-lost", "revocation-abandoned"] * 2
+    assert run.report.revocations_abandoned == 2
+
+
 def test_of_two_labels_one_that_cannot_be_put_back_costs_nothing(clock: FakeClock, seen: Seen) -> None:
     """The version is still tracked by its other label."""
     old, new = entries(clock)

@@ -75,6 +75,18 @@ def test_the_first_token_of_all_lives_too_if_its_write_landed_unheard_and_reads_
     assert world.is_current_live()
 
 
+def test_an_unusable_answer_with_the_same_token_does_not_cost_one_whose_write_landed_unheard(world: World) -> None:
+    """Telenor hands out one token twice, first with a life that makes no sense, so that one is to be logged out."""
+    world.run()
+    document = json.dumps({"access_token": f"{CANARY}-same", "expires_in": 0})
+    world.telenor.fault(operation="token", body=document, times=1)
+    world.telenor.fault(operation="token", body=document.replace(" 0", " 3599"), times=1)
+    attempts(world, then_reads_lag(world, lost("after")), DENIED)
+    with pytest.raises(RotationError):
+        world.run("rotate-now")
+    assert "logout" not in [request.operation for request in world.telenor.requests]
+
+
 def test_the_run_after_a_write_that_landed_unheard_finds_a_live_token_that_is_tracked(world: World) -> None:
     request_id = str(uuid.uuid4())
     world.run()

@@ -159,23 +159,35 @@ def test_a_leak_event_that_is_delivered_after_a_later_rotation_respects_the_grac
     world.run()
     world.run("rotate-and-revoke-now", request_id=request_id)
     world.clock.advance(seconds=5)
+    superseded = world.run("rotate-now")["version_id"]
     current = world.run("rotate-now")["version_id"]
     world.clock.advance(seconds=2)
     result = world.run("rotate-and-revoke-now", request_id=request_id)
     assert (result["outcome"], result["version_id"], result["revoked"]) == ("not-due", current, [])
     assert world.is_live(request_id)
+    assert world.is_live(superseded)
     assert world.is_current_live()
 
 
-def test_a_repeated_leak_event_whose_version_is_revoked_already_spares_the_current_token(world: World) -> None:
+def test_a_repeated_leak_event_whose_version_is_revoked_already_respects_the_grace_too(world: World) -> None:
     request_id = str(uuid.uuid4())
     world.run("rotate-and-revoke-now", request_id=request_id)
     world.clock.advance(seconds=5)
-    current = world.run("rotate-and-revoke-now")["version_id"]
-    assert world.tracked() == {current}
+    superseded = world.run("rotate-and-revoke-now")["version_id"]
+    assert world.tracked() == {superseded}
+    current = world.run("rotate-now")["version_id"]
     result = world.run("rotate-and-revoke-now", request_id=request_id)
     assert (result["version_id"], result["revoked"]) == (current, [])
-    assert world.live() == 1
+    assert world.is_live(superseded)
+    assert world.live() == 2
+    assert world.is_current_live()
+
+
+def test_an_emergency_that_another_run_overtakes_ends_the_leaked_token_all_the_same(world: World) -> None:
+    leaked = world.run()["version_id"]
+    world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.run("rotate-now")), after=2)
+    assert leaked in world.run("rotate-and-revoke-now")["revoked"]
+    assert not world.is_live(leaked)
     assert world.is_current_live()
 
 

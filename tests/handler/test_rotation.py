@@ -19,7 +19,7 @@ from handler.errors import (
     TokenReissuedError,
 )
 from handler.telenor import Telenor
-from infra.local.secrets_manager import CallFault, Meanwhile
+from infra.local.secrets_manager import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY, CLIENT_ID
 
 if TYPE_CHECKING:
@@ -274,6 +274,17 @@ def test_new_credentials_that_do_not_work_leave_the_run_to_the_ones_before_them(
     assert world.seen.log()[-1]["attempts"] == 2
 
 
+def test_the_scope_of_an_event_is_asked_for_with_the_credentials_before_too(world: World) -> None:
+    world.put_credentials(WRONG)
+    world.run(
+        client="default",
+        credentials_secret_id="telenor/credentials",
+        token_secret_id="telenor/token",
+        scope="incidents.read",
+    )
+    assert [request.form["scope"] for request in world.telenor.requests] == ["incidents.read"] * 2
+
+
 @pytest.mark.parametrize(
     ("contents", "requests", "codes"),
     [
@@ -464,6 +475,23 @@ def test_a_document_from_the_future_enters_nothing(world: World) -> None:
     world.run()
     document = world.document()
     world.put(json.dumps(document | {"issued_at": document["issued_at"] + 61}))
+    assert world.run()["reason"] == "current-version-not-in-ledger"
+
+
+def test_a_document_that_belongs_to_another_version_enters_nothing(world: World) -> None:
+    """The read of the value lags behind the description: what it says is about the version before."""
+    world.run()
+    document = json.dumps(world.document())
+    world.put(document)
+    world.aws.fault(Lag(operation="GetSecretValue"), secret_id="telenor/token")
+    assert world.run()["reason"] == "current-version-not-in-ledger"
+
+
+def test_times_without_a_token_enter_nothing(world: World) -> None:
+    world.run()
+    document = world.document()
+    del document["access_token"]
+    world.put(json.dumps(document))
     assert world.run()["reason"] == "current-version-not-in-ledger"
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import boto3
 import pytest
@@ -55,7 +57,38 @@ def stages(client: SecretsManagerClient) -> dict[str, list[str]]:
     return {version_id: sorted(labels) for version_id, labels in versions.items() if labels}
 
 
+@dataclass
+class FakeClient:
+    """The SDK's client, as far as a version without a value and a publication go."""
+
+    handlers: list[object] = field(default_factory=list)
+
+    @property
+    def meta(self) -> Any:
+        return SimpleNamespace(events=self)
+
+    def register(self, _event: str, handler: object) -> None:
+        self.handlers.append(handler)
+
+    def unregister(self, _event: str, handler: object) -> None:
+        self.handlers.remove(handler)
+
+    def put_secret_value(self, **parameters: Any) -> dict[str, Any]:
+        assert self.handlers
+        return parameters
+
+    def get_secret_value(self, **_: str) -> dict[str, Any]:
+        return {"ARN": "arn", "VersionId": ID}
+
+
 # Publishing
+
+
+def test_a_publication_leaves_nothing_behind_at_the_client() -> None:
+    """Lambda keeps the client for hours, and every run publishes with it."""
+    client = FakeClient()
+    assert SecretsManager(cast("Any", client), "credentials", "token").publish(token(), ENTRY) == set()
+    assert client.handlers == []
 
 
 def test_a_publication_is_one_write_that_makes_the_token_current_and_live(
@@ -330,6 +363,12 @@ def test_without_credentials_the_sentence_says_so(aws: LocalSecretsManager, monk
     with pytest.raises(SecretsManagerError, match=r"NoCredentialsError.*credentials"):
         SecretsManager(create_client(), "credentials", "token").describe(T0)
     assert aws.calls()["DescribeSecret"] == 0
+
+
+def test_a_version_that_holds_nothing_reads_as_empty() -> None:
+    assert SecretsManager(cast("Any", FakeClient()), "credentials", "token").read_version(ID) == StoredValue(
+        ID, is_current=False, is_tracked=False, content=""
+    )
 
 
 # Credentials
