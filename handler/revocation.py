@@ -67,7 +67,7 @@ def discard(run: Run, access_token: str) -> None:
         return
     try:
         current = run.read_current()
-        if current is not None and current.holds(access_token):
+        if (current is not None and current.holds(access_token)) or run.may_be_current(access_token):
             return
         if not _is_held(run, access_token, run.ledger.entries):
             run.telenor.logout(access_token, run.end_by)
@@ -116,7 +116,7 @@ def _revoke(run: Run, entry: Entry, urgency: Urgency, spared: Sequence[Entry] = 
 
 def _log_out(run: Run, value: StoredValue, access_token: str, urgency: Urgency, spared: Sequence[Entry]) -> bool:
     """Log out the token of a superseded version, unless it is in use; tell whether its label may go."""
-    if _is_held(run, access_token, spared):
+    if run.may_be_current(access_token) or _is_held(run, access_token, spared):
         return False
     # Read right before each logout: the last moment to see that another run or an operator was there.
     current = run.read_current()

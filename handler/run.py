@@ -82,7 +82,19 @@ class Run:
 
         Otherwise somebody has published or rolled back since, and what this run has decided may not hold any more.
         """
-        return self._read_as_current <= self._described_current | {self.version_id}
+        return not self._overtaken_by()
+
+    def may_be_current(self, access_token: str) -> bool:
+        """Return whether somebody has published a token since, as one read has shown that the next one may lag behind.
+
+        What this run has published itself has superseded that.
+        """
+        return self.published_token is None and any(
+            self._values[version_id].holds(access_token) for version_id in self._overtaken_by()
+        )
+
+    def _overtaken_by(self) -> set[str]:
+        return self._read_as_current - self._described_current - {self.version_id}
 
     def warn(self, error_code: str, message: str, **fields: object) -> None:
         """Log what went wrong and passes, or is tried again."""

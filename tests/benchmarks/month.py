@@ -131,7 +131,7 @@ class Place:
         self.aws = SecretsManagerModel(self.clock.now)
         self.client: SecretsManagerClient
         self.telenor = TelenorModel(self.clock.now, self._intercept)
-        self.aws.on_change = self._look
+        self.aws.on_change = lambda _at: self._look()
         self.calls: Counter[str] = Counter()
         self.invocations = 0
         self.busy = timedelta(0)

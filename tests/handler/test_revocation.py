@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler.errors import LabelsExhaustedError, PublicationRefusedError, TelenorRefusedError, TelenorUnavailableError
-from infra.local.secrets_manager import CallFault, Meanwhile
+from handler.errors import (
+    LabelsExhaustedError,
+    PublicationRefusedError,
+    TelenorRefusedError,
+    TelenorUnavailableError,
+    TokenReissuedError,
+)
+from infra.local.secrets_manager import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY
 
 if TYPE_CHECKING:
@@ -257,6 +263,49 @@ def test_a_run_that_was_overtaken_revokes_nothing_in_its_grace(world: World) -> 
     world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.run("rotate-now")))
     assert world.run()["revoked"] == []
     assert world.is_live(second)
+
+
+def handed_out_again(world: World, expires_in: int = 3599) -> dict[str, Any]:
+    """Return the fault in which Telenor answers with the token that is current now."""
+    body = json.dumps({"access_token": world.document()["access_token"], "expires_in": expires_in})
+    return {"operation": "token", "body": body}
+
+
+def test_a_token_that_one_read_shows_as_current_is_not_logged_out_where_the_next_one_lags(world: World) -> None:
+    """Telenor hands out one token again and again, and the description of the run lags as well."""
+    first, _ = world.supersede()
+    again = handed_out_again(world)
+    world.roll_back_to(first)
+    world.telenor.fault(**again)
+    world.run("rotate-now")
+    world.telenor.fault(**again)
+    world.aws.fault(Lag(operation="DescribeSecret"))
+    world.aws.fault(Lag(operation="GetSecretValue"), after=4)
+    with pytest.raises(TokenReissuedError):
+        world.run("rotate-and-revoke-now")
+    world.aws.clear_faults()
+    assert world.is_current_live()
+
+
+def test_a_refused_token_that_one_read_shows_as_current_is_not_logged_out_where_the_next_one_lags(
+    world: World,
+) -> None:
+    world.supersede()
+    world.telenor.fault(**handed_out_again(world, expires_in=7200))
+    world.aws.fault(Lag(operation="DescribeSecret"))
+    world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
+    world.aws.fault(Lag(operation="GetSecretValue"), after=2)
+    with pytest.raises(PublicationRefusedError):
+        world.run("rotate-now")
+    world.aws.clear_faults()
+    assert world.is_current_live()
+
+
+def test_an_emergency_ends_what_somebody_rolled_back_to_while_it_ran(world: World) -> None:
+    first, _ = world.supersede()
+    world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.roll_back_to(first)))
+    assert first in world.run("rotate-and-revoke-now")["revoked"]
+    assert world.live() == 1
 
 
 def test_a_roll_back_between_the_look_and_the_logout_is_noticed(world: World) -> None:

@@ -117,16 +117,21 @@ def main() -> int:
         # The mutants take as long again: what is known is told before them.
         progress.console.print(_table(rows))
         progress.console.print(_designs_table(caught))
+        violations = [violation for row in rows for violation in row.explored.violations]
+        violations += [f"the wrong design is not caught: {name}" for name, promise, _ in caught if promise == "-"]
+        _print(violations, progress.console)
         mutants = _mutants(workers, progress)
     console.print(f"wrong designs: {len(caught)}, caught: {sum(promise != '-' for _, promise, _ in caught)}")
     kinds = ", ".join(f"{status} {count}" for status, count in sorted(mutants.by_status.items()))
     console.print(f"mutants: {mutants.total}, killed: {mutants.killed}, justified: {mutants.justified} ({kinds})")
-    violations = [violation for row in rows for violation in row.explored.violations] + mutants.violations
-    violations += [f"the wrong design is not caught: {name}" for name, promise, _ in caught if promise == "-"]
+    _print(mutants.violations, console)
+    console.print("Broken." if violations or mutants.violations else "No promise was broken.")
+    return 1 if violations or mutants.violations else 0
+
+
+def _print(violations: list[str], console: Console) -> None:
     for violation in violations:
         console.print(f"broken: {violation}", style="bold red", markup=False)
-    console.print("Broken." if violations else "No promise was broken.")
-    return 1 if violations else 0
 
 
 def _progress(console: Console) -> Progress:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from botocore import xform_name
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from handler.ledger import ledger_from
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -144,7 +146,7 @@ class SecretsManagerModel:
         self.now = now
         self.secrets: dict[str, Secret] = {}
         self.before: dict[str, Secret] = {}
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[datetime], None] = lambda _at: None
         self.on_answer: Callable[[object], None] = lambda _answer: None
         self.drops_labels = False
         """Whether a write takes the custom labels of the version that it supersedes: nobody has recorded it on AWS."""
@@ -243,7 +245,7 @@ class SecretsManagerModel:
         wanted = set(VersionStages or ["AWSCURRENT"]) | (set() if secret.content else {"AWSCURRENT"})
         if secret.lacks_room(wanted, self.now()):
             refuse("LimitExceededException")
-        with self._change():
+        with self._change(self._dated(version_id, wanted)):
             secret.write(version_id, content, self.now())
             if "AWSCURRENT" in wanted:
                 if self.drops_labels:
@@ -287,12 +289,17 @@ class SecretsManagerModel:
                 return secret
         refuse("ResourceNotFoundException")
 
+    def _dated(self, version_id: str, labels: set[str]) -> datetime:
+        """Return when a write says that it takes effect, which is before the attempts of it that do not."""
+        now, current = self.now(), ledger_from({version_id: labels}, self.now()).current
+        return min(now, current.published_at) if current and current.published_at else now
+
     @contextmanager
-    def _change(self) -> Iterator[None]:
-        self.on_change()
+    def _change(self, at: datetime | None = None) -> Iterator[None]:
+        self.on_change(at or self.now())
         self.before = {name: secret.copy() for name, secret in self.secrets.items()}
         yield
-        self.on_change()
+        self.on_change(self.now())
 
     def _stale(self, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Read the state before the last write."""

@@ -360,10 +360,13 @@ class Consumers:
         # The last moment to read a token is right before the write that supersedes it.
         world.secretsmanager.on_change = self.read
 
-    def read(self) -> None:
-        self.world.look()
-        if self.world.current:
-            self._held.append((self.world.current, self.world.clock.now()))
+    def read(self, at: datetime | None = None) -> None:
+        self.world.look(at)
+        current, at = self.world.current, at or self.world.clock.now()
+        # Of what the attempts of a write have delayed, nobody is promised a grace (docs/promises.md).
+        self._held = deque((token, min(read_at, at) if token == current else read_at) for token, read_at in self._held)
+        if current:
+            self._held.append((current, at))
 
     def use(self) -> None:
         """Use what was read a grace ago for the last time; a token that is dead never comes back to life."""

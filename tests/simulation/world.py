@@ -345,10 +345,10 @@ class World:
 
     # The promises
 
-    def look(self) -> None:
-        """Note what consumers can read now."""
+    def look(self, at: datetime | None = None) -> None:
+        """Note what consumers can read now, or what they could read until a write of several attempts was dated."""
         if self.current:
-            self.last_read_at[self.current] = self.clock.now()
+            self.last_read_at[self.current] = at or self.clock.now()
             self.published.add(self.current)
 
     def check(self) -> None:
