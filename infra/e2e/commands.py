@@ -28,6 +28,10 @@ ELSEWHERE = {
 
 # What must have happened for a command to make sense, by its beginning.
 HAPPENED = {
+    'aws secretsmanager update-secret-version-stage --secret-id "$CREDENTIALS': (
+        'aws secretsmanager put-secret-value --secret-id "$CREDENTIALS_SECRET_ARN" '
+        """--secret-string '{"client_id": "mistyped", "client_secret": "mistyped"}' >/dev/null"""
+    ),
     "aws secretsmanager restore-secret": 'aws secretsmanager delete-secret --secret-id "$TOKEN_SECRET_ARN" >/dev/null',
 }
 
