@@ -74,7 +74,7 @@ class Stack(Deployed):
 
     @property
     def event(self) -> Mapping[str, object]:
-        """Nothing: its client stands in the function's environment."""
+        """Nothing: the function's environment names its client."""
         return {}
 
     @property

@@ -23,7 +23,7 @@ locals {
 
   grace_seconds = { for name, client in var.clients : name => coalesce(client.grace_seconds, var.grace_seconds) }
 
-  # What every run of a client is told. What it does not name stands in the function's environment.
+  # The event of each client's runs. The function's environment has what an event does not name.
   events = {
     for name, client in var.clients : name => {
       for field, value in {

@@ -25,9 +25,9 @@ resource "aws_secretsmanager_secret" "token" {
   }
 }
 
-# Can be taken back for thirty days after its client has gone: a person has put it there, and Telenor may not show it
-# twice. The prefix lets a client of the same name have a new one meanwhile. It has no value until a person puts one: a
-# value from here would stand in Terraform's state, and Terraform may not read it.
+# You can restore it for thirty days after its client has gone: a person has put the credentials there, and Telenor may
+# not show them twice. In that time the prefix lets a client of the same name have a new secret. It has no value until a
+# person puts one: Terraform would keep a value from here in its state, and may not read the secret.
 resource "aws_secretsmanager_secret" "credentials" {
   for_each = local.created_credentials
 

@@ -38,7 +38,7 @@ _ID_LENGTH, _SHORT_ID_LENGTH = 36, 9
 
 
 def main() -> None:
-    """Draw."""
+    """Draw the dashboard on stdin into the file that the first argument names, as SVG."""
     dashboard, path = json.load(sys.stdin), Path(sys.argv[1])
     rows = max(widget["y"] + widget["height"] for widget in dashboard["widgets"])
     chart = plt.figure(figsize=(_COLUMNS * _WIDTH, rows * _HEIGHT), facecolor=_PAGE)
