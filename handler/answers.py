@@ -186,9 +186,9 @@ _UNKNOWN = Meaning(
     UNKNOWN,
     "this job does not know that answer; see that TELENOR_BASE_URL leads to Telenor itself",
 )
-_PASSING_STATUSES = {
+_PERMANENT_STATUSES = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_TRANSIENT_STATUSES = {
     HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
@@ -233,7 +233,12 @@ def read(answer: Answer) -> Reading:
 
 def is_passing(status: int) -> bool:
     """Return whether a status alone says that asking again may help."""
-    return status in _PASSING_STATUSES
+    return status in _TRANSIENT_STATUSES or status == HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def passes(status: int, meaning: Meaning) -> bool:
+    """Return whether asking again may help. Only of a 500 does the code decide, and of what is no usual status."""
+    return is_passing(status) if status in _PERMANENT_STATUSES | _TRANSIENT_STATUSES else meaning.passes
 
 
 def _by_status(status: int) -> Meaning:
@@ -248,9 +253,10 @@ _APIGEE_NAME = re.compile(
     r"\b(?:keymanagement\.service|(?:steps\.)?oauth\.v2|policies\.ratelimit|messaging)\.[\w.-]*\w"
 )
 
-# "code", "errorCode", "error_code", "ErrorCode" or "Error code" with a number or a word, and "error" with a word.
-_NUMBER = r"""(?i)\b(?:error[\s_-]?)?code\b[\s"'\\:=>#]{1,8}([0-9]{1,7})\b"""
-_WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,8}([a-z]+(?:_[a-z]+)+)\b"""
+# "code", "errorCode", "error_code", "ErrorCode" or "Error code" with a number or a word, and "error" with a word. A
+# blank alone joins no number to "code": a sentence may speak of a zip code.
+_NUMBER = r"""(?i)\b(?:error[\s_-]?code\b|code\b\s*["'\\:=>#])[\s"'\\:=>#]{0,64}([0-9]{1,7})\b(?!\.[0-9])"""
+_WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,64}([a-z]+(?:_[a-z]+)+)\b"""
 
 _APIGEE = {name: meaning for meaning in MEANINGS for name in meaning.apigee}
 _GATEWAY = {number: meaning for meaning in MEANINGS for number in meaning.gateway}
@@ -271,7 +277,9 @@ def _found(answer: Answer) -> Iterator[tuple[Dialect, str | None, Meaning | None
     for number in numbers:
         if meaning := _REFERENCE.get((answer.status, number)):
             yield Dialect.REFERENCE, str(number), meaning
-    for key, word in re.findall(_WORD, f"{answer.text}\n{_bearer_error(header)}"):
+    # A code that is not known says more than the header, which says the same of every mistake.
+    is_unknown = any(number != answer.status for number in numbers)
+    for key, word in re.findall(_WORD, answer.text if is_unknown else f"{answer.text}\n{_bearer_error(header)}"):
         if meaning := _OAUTH.get(word):
             # Apigee's other shape: {"ErrorCode": "invalid_client", "Error": "…"}.
             yield (Dialect.APIGEE if key == "ErrorCode" else Dialect.OAUTH), word, meaning

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # The parts of a run's time that are kept back: for storing a token that has just been obtained, through a lost answer
 # or two, and for the last lines of the log. A short run keeps back half.
-_PUBLISHING_NEEDS = timedelta(seconds=30)
+_PUBLISHING_NEEDS = timedelta(seconds=40)
 _REPORTING_NEEDS = timedelta(seconds=2)
 
 # AWS, "PutSecretValue": how long a ClientRequestToken may be.

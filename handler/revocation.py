@@ -76,7 +76,7 @@ def discard(run: Run, access_token: str) -> None:
 
 
 def _give_up(run: Run, oldest: Entry) -> bool:
-    """Revoke a token before its grace has passed, or drop it. Return whether that has made room."""
+    """Revoke a token before its grace has passed, or drop it. Return whether to go on."""
     where = {"superseded_version_id": oldest.version_id}
     run.warn(
         "grace-cut-short",
@@ -85,6 +85,9 @@ def _give_up(run: Run, oldest: Entry) -> bool:
         **where,
     )
     if _revoke(run, oldest, Urgency.TO_MAKE_ROOM):
+        return True
+    if run.has_read_as_current(oldest.version_id):
+        # The current token's own label is never given up.
         return True
     if oldest.version_id not in run.report.revoked:
         # Counted before its label goes, since the answer about that may be lost.

@@ -161,7 +161,7 @@ def _renew(run: Run) -> None:
             _report_reissued(run)
         else:
             _verify(run, token)
-            _publish(run, token, unpublished)
+            _publish(run, token, current, unpublished)
     finally:
         for access_token in unpublished:
             discard(run, access_token)
@@ -245,9 +245,10 @@ def _verify(run: Run, token: Token) -> None:
         run.warn(error.error_code, f"the new token is published without having been tried: {error}")
 
 
-def _publish(run: Run, token: Token, unpublished: list[str]) -> None:
+def _publish(run: Run, token: Token, current: StoredValue | None, unpublished: list[str]) -> None:
     """Store a token, and act on what became of that."""
     unpublished.remove(token.access_token)
+    replaced = run.ledger.current
     try:
         publication = publish(run, token)
     except Exception:
@@ -257,12 +258,15 @@ def _publish(run: Run, token: Token, unpublished: list[str]) -> None:
         case Stored(entry):
             run.published_token = token.access_token
             run.report.outcome, run.report.has_published, run.report.is_refused = Outcome.ROTATED, True, False
+            if replaced is not None and not replaced.is_tracked and _may_live_on(run, replaced, current, token):
+                run.abandon("the token that was replaced has no label, and its document could not give it one")
             look_again(run, run.ledger.superseded_by(entry))
             _warn_of_settings(run, token)
         case Twin(value):
             # Its publication counts as this run's, and the own token is one too many.
             run.report.outcome = Outcome.ROTATED
             look_again(run, run.ledger)
+            run.report.is_refused &= run.ledger.find(run.version_id) is None
             if value is not None:
                 unpublished.append(token.access_token)
             else:
@@ -277,6 +281,14 @@ def _publish(run: Run, token: Token, unpublished: list[str]) -> None:
             run.published_token = token.access_token
             run.abandon("nobody can tell whether the new token was published")
             raise error
+
+
+def _may_live_on(run: Run, replaced: Entry, value: StoredValue | None, token: Token) -> bool:
+    """Return whether a version that nothing tracks may hold a live token other than the new one."""
+    if value is None or value.version_id != replaced.version_id:
+        return True
+    has_died = value.expires_at is not None and run.clock.now() >= value.expires_at
+    return not has_died and value.access_token not in {None, token.access_token}
 
 
 def _warn_of_settings(run: Run, token: Token) -> None:

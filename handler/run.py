@@ -84,6 +84,11 @@ class Run:
         """
         return not self._overtaken_by()
 
+    def has_read_as_current(self, version_id: str) -> bool:
+        """Return whether a read of this run has shown a version as the current one."""
+        value = self._values.get(version_id)
+        return version_id in self._read_as_current or (value is not None and value.is_current)
+
     def may_be_current(self, access_token: str) -> bool:
         """Return whether somebody has published a token since, as one read has shown that the next one may lag behind.
 

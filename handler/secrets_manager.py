@@ -110,7 +110,8 @@ class SecretsManager:
     def _credentials(self, stage: str) -> Credentials:
         with _explained("GetSecretValue", _CREDENTIALS_SECRET):
             answer = self._client.get_secret_value(SecretId=self._credentials_secret_id, VersionStage=stage)
-        if answer["ARN"] == self._token_secret_arn:
+            arn = answer["ARN"]
+        if arn == self._token_secret_arn:
             raise InvalidInputError(
                 "CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID name the same secret, and publishing would overwrite the "
                 "credentials: give the token a secret of its own"
@@ -123,12 +124,12 @@ class SecretsManager:
         """Return the ledger of the token secret, which must be one that can be written."""
         with _explained("DescribeSecret", _TOKEN_SECRET):
             description = self._client.describe_secret(SecretId=self._token_secret_id)
+            self._token_secret_arn = arn = description["ARN"]
         if description.get("DeletedDate"):
             raise MarkedForDeletionError(
                 f"the {_TOKEN_SECRET} is marked for deletion, so that nobody can read it: take that back with "
                 "RestoreSecret"
             )
-        self._token_secret_arn = arn = description["ARN"]
         primary_region = description.get("PrimaryRegion")
         if primary_region and f":{primary_region}:" not in arn:
             raise SecretsManagerRefusedError(
@@ -197,9 +198,10 @@ class SecretsManager:
                 answer = self._client.get_secret_value(SecretId=self._token_secret_id, **version)
             except self._client.exceptions.ResourceNotFoundException:
                 return None
+            version_id = answer["VersionId"]
         stages = answer.get("VersionStages", [])
         return StoredValue(
-            version_id=answer["VersionId"],
+            version_id=version_id,
             is_current=CURRENT_LABEL in stages,
             is_tracked=any(map(is_live_label, stages)),
             content=_content(answer),
@@ -236,6 +238,11 @@ def _explained(operation: str, secret: str) -> Iterator[None]:
         raise SecretsManagerUnavailableError(
             f"{operation} on the {secret} got no answer ({type(error).__name__}): see that the function can reach "
             "Secrets Manager, and that the SDK has a region and credentials"
+        ) from error
+    except KeyError as error:
+        # A proxy in between may answer 200 with something else.
+        raise SecretsManagerUnavailableError(
+            f"{operation} on the {secret} got an answer without {error}: see that nothing on the way changes answers"
         ) from error
 
 

@@ -136,18 +136,26 @@ class Telenor:
         """
         give_up_at = min(deadline, self._clock.now() + _LEARNING_TIME)
         waits = iter(_LEARNING_WAITS_SECONDS)
+        refusal: Answer | None = None
         while True:
-            answer = self._transport.exchange(_trial(url, access_token), deadline)
-            if answer.status not in _REFUSALS:
-                return not answers.is_passing(answer.status)
+            try:
+                answer = self._transport.exchange(_trial(url, access_token), deadline)
+            except TelenorUnavailableError:
+                # After a refusal, no answer takes nothing back.
+                if refusal is None:
+                    raise
+            else:
+                if answer.status not in _REFUSALS:
+                    return not answers.is_passing(answer.status)
+                refusal = answer
             wait_seconds = next(waits, math.inf)
             if wait_seconds >= (give_up_at - self._clock.now()).total_seconds():
                 break
             self._clock.sleep(wait_seconds)
         raise TokenNotAcceptedError(
-            f"VERIFY_URL answered {_described(answer)} to the new token, which was therefore not published: see that "
+            f"VERIFY_URL answered {_described(refusal)} to the new token, which was therefore not published: see that "
             "the app has access to that API, or correct VERIFY_URL",
-            status=answer.status,
+            status=refusal.status,
         )
 
     def is_refused(self, url: str, access_token: str, deadline: datetime) -> bool:
@@ -172,6 +180,7 @@ class Telenor:
                 f"the token request answered {answer.status} without a readable access_token",
                 error_code="answer-unreadable",
                 status=answer.status,
+                retry_after_seconds=answer.retry_after_seconds or 0.0,
             )
         try:
             _check_token_type(document.get("token_type"))
@@ -213,13 +222,13 @@ def _failure(request: Request, answer: Answer) -> TelenorError:
     """Return the error for an answer that is no success."""
     meaning = answers.read(answer).meaning
     message = f"{request.what} answered {_described(answer)}: {meaning.advice}"
-    if meaning.passes:
+    if answers.passes(answer.status, meaning):
         # No run outlasts a quota, unless Telenor says that this one does.
         by_default = BEYOND_ANY_RUN_SECONDS if meaning.code == answers.RATE_QUOTA else 0.0
         asked = answer.retry_after_seconds
         return TelenorUnavailableError(
             message,
-            error_code=request.out_code if meaning.code == answers.OUT else meaning.code,
+            error_code=meaning.code if meaning.passes and meaning.code != answers.OUT else request.out_code,
             status=answer.status,
             retry_after_seconds=by_default if asked is None else asked,
         )

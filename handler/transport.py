@@ -69,7 +69,7 @@ class Answer:
     @property
     def retry_after_seconds(self) -> float | None:
         """How long it asks to wait (RFC 9110, section 10.2.3); None where it asks for nothing that can be read."""
-        value = self.headers.get("Retry-After", "")
+        value = self.headers.get("Retry-After", "").strip()
         if value.isascii() and value.isdigit():
             return min(float(value), BEYOND_ANY_RUN_SECONDS)
         try:

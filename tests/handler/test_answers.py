@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from handler.answers import MEANINGS, Dialect, Reading, read, rows
+from handler.answers import MEANINGS, Dialect, Reading, passes, read, rows
 from handler.transport import Answer
 from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
 from tests.conftest import CANARY
@@ -211,8 +211,45 @@ def test_a_code_of_the_gateway_that_is_new_does_not_make_a_token_dead() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "code"),
+    [({"code": 99}, "answer-unknown"), ({"code": 401}, "token-dead"), ("<html>Unauthorized</html>", "token-dead")],
+)
+def test_a_code_of_the_reference_that_is_new_counts_and_not_the_challenge_beside_it(body: object, code: str) -> None:
+    assert code_of(401, body, WWW_Authenticate='Bearer error="invalid_token"') == code
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_asked_again"),
+    [
+        pytest.param(400, {"error": "server_error"}, False, id="400 is permanent, whatever its code says"),
+        pytest.param(401, {"code": 50001}, False, id="401 likewise"),
+        pytest.param(403, {"code": 42902}, False, id="403 likewise"),
+        pytest.param(429, {"code": 40108}, True, id="429 is transient, whatever its code says"),
+        pytest.param(502, {"code": 40102}, True, id="502 likewise"),
+        pytest.param(503, {"error": "invalid_client"}, True, id="503 likewise"),
+        pytest.param(504, {"error": "invalid_scope"}, True, id="504 likewise"),
+        pytest.param(500, {"code": 16}, False, id="of a 500 its code decides"),
+        pytest.param(500, {"code": 2}, True, id="either way"),
+        pytest.param(404, {"code": 40401}, False, id="of anything else too"),
+        pytest.param(418, {"error": "temporarily_unavailable"}, True, id="either way there"),
+    ],
+)
+def test_the_status_says_whether_asking_again_may_help(status: int, body: object, *, is_asked_again: bool) -> None:
+    assert passes(status, read(answer(status, body)).meaning) is is_asked_again
+
+
+@pytest.mark.parametrize("blanks", [0, 9, 30])
+def test_a_code_is_found_however_widely_its_json_is_spaced(blanks: int) -> None:
+    space = " " * blanks
+    assert code_of(401, f'{{"code"{space}:{space}40108}}') == "credentials-refused"
+    assert code_of(401, f'{{"error"{space}:"invalid_client"}}') == "credentials-refused"
+
+
+@pytest.mark.parametrize(
     ("status", "body"),
     [
+        (401, {"status": 401, "message": "zip code 2 missing"}),
+        (401, {"code": 2.5}),
         (401, ""),
         (401, "\x00\xff"),
         (401, {"code": 401}),

@@ -496,6 +496,28 @@ def test_a_full_ledger_gives_up_the_grace_of_its_oldest_token(world: World) -> N
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
+def test_a_full_ledger_never_gives_up_the_label_of_a_version_that_reads_as_current(world: World) -> None:
+    """Somebody rolled back to the oldest version, and the description lags behind that."""
+    oldest = fill(world)[0]
+    world.roll_back_to(oldest)
+    world.aws.fault(Lag(operation="DescribeSecret"))
+    world.run("rotate-now")
+    assert oldest in world.tracked()
+    assert world.is_live(oldest)
+
+
+def test_a_full_ledger_never_gives_up_the_label_of_a_version_that_says_so_itself(world: World) -> None:
+    """As above, where each read of the current value lags too."""
+    oldest = fill(world)[0]
+    world.roll_back_to(oldest)
+    world.aws.fault(Lag(operation="DescribeSecret"))
+    for _ in range(2):
+        world.aws.fault(Lag(operation="GetSecretValue"), after=1)
+    world.run("rotate-now")
+    assert oldest in world.tracked()
+    assert world.is_live(oldest)
+
+
 def test_a_full_ledger_drops_expired_tokens_first(world: World) -> None:
     world.telenor.knobs(lifetime_seconds=60)
     short = world.run("rotate-now")["version_id"]

@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from handler.errors import (
     ClientRefusedError,
@@ -369,6 +370,22 @@ def test_a_refused_token_is_said_and_counts_as_none_until_it_is_replaced(verifie
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
 
 
+def test_a_twins_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
+    verified: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
+    verified.run()
+    # Somebody logs it out.
+    authorization = {"Authorization": f"Bearer {verified.document()['access_token']}"}
+    requests.get(f"{verified.telenor.url}/oauth/v2/logout", headers=authorization, timeout=5).raise_for_status()
+    verified.clock.advance(minutes=16)
+    request_id = str(uuid.uuid4())
+    verified.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: verified.run(request_id=request_id)))
+    result = verified.run(request_id=request_id)
+    assert (result["outcome"], result["reason"]) == ("rotated", "not-accepted")
+    assert verified.seen.metrics()["SecondsUntilExpiry"] > 3500
+
+
 def test_a_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
     verified: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -527,6 +544,43 @@ def test_a_current_version_that_has_no_label_and_cannot_be_read_is_said(world: W
     world.aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"))
     assert world.run()["reason"] == "current-version-not-in-ledger"
     assert world.seen.codes()[0] == "current-unreadable"
+
+
+def test_a_replaced_token_that_nothing_tracks_is_counted(world: World) -> None:
+    """It has lost its label, and nobody could read when it dies."""
+    out = CallFault(operation="GetSecretValue", code="InternalServiceError", status=500)
+    world.unlabel(world.run()["version_id"])
+    world.aws.fault(out, times=6, secret_id="telenor/token")
+    assert world.run()["outcome"] == "rotated"
+    assert world.live() == 2
+    assert world.seen.metrics()["RevocationAbandoned"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "abandoned"),
+    [
+        pytest.param({"expires_at": None}, 1, id="nobody knows when it dies"),
+        pytest.param({"expires_at": 1_795_469_400}, 0, id="it dies at this moment"),
+        pytest.param({"access_token": None}, 0, id="it is no token"),
+    ],
+)
+def test_a_replaced_document_that_cannot_be_entered_is_counted_where_its_token_may_live(
+    world: World, changes: dict[str, object], abandoned: int
+) -> None:
+    world.unlabel(world.run()["version_id"])
+    world.put(json.dumps(world.document() | changes))
+    assert world.run()["outcome"] == "rotated"
+    assert world.seen.metrics()["RevocationAbandoned"] == abandoned
+
+
+def test_a_replaced_token_that_is_published_again_is_not_counted(world: World) -> None:
+    world.unlabel(world.run()["version_id"])
+    document = world.document()
+    world.put(json.dumps(document | {"expires_at": None}))
+    body = json.dumps({"access_token": document["access_token"], "expires_in": 3599})
+    world.telenor.fault(operation="token", body=body)
+    assert world.run()["outcome"] == "rotated"
+    assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
 def test_a_label_that_cannot_be_attached_is_said_and_tried_again(world: World) -> None:

@@ -30,6 +30,8 @@ from infra.local.secrets_manager import CallFault, LocalSecretsManager
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
@@ -62,6 +64,8 @@ class FakeClient:
     """The SDK's client, as far as a version without a value and a publication go."""
 
     handlers: list[object] = field(default_factory=list)
+    answer: dict[str, Any] = field(default_factory=lambda: {"ARN": "arn", "VersionId": ID})
+    exceptions = SimpleNamespace(ResourceNotFoundException=LookupError)
 
     @property
     def meta(self) -> Any:
@@ -78,7 +82,10 @@ class FakeClient:
         return parameters
 
     def get_secret_value(self, **_: str) -> dict[str, Any]:
-        return {"ARN": "arn", "VersionId": ID}
+        return self.answer
+
+    def describe_secret(self, **_: str) -> dict[str, Any]:
+        return self.answer
 
 
 # Publishing
@@ -363,6 +370,21 @@ def test_without_credentials_the_sentence_says_so(aws: LocalSecretsManager, monk
     with pytest.raises(SecretsManagerError, match=r"NoCredentialsError.*credentials"):
         SecretsManager(create_client(), "credentials", "token").describe(T0)
     assert aws.calls()["DescribeSecret"] == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda secrets: secrets.describe(T0),
+        lambda secrets: secrets.read_version(ID),
+        lambda secrets: secrets.read_current(),
+        lambda secrets: secrets.read_credentials(),
+    ],
+)
+def test_an_answer_that_is_none_of_aws_is_no_answer(call: Callable[[SecretsManager], object]) -> None:
+    secrets = SecretsManager(cast("Any", FakeClient(answer={})), "credentials", "token")
+    with pytest.raises(SecretsManagerUnavailableError, match="nothing on the way"):
+        call(secrets)
 
 
 def test_a_version_that_holds_nothing_reads_as_empty() -> None:

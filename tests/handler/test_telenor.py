@@ -421,6 +421,14 @@ def test_retry_after_is_waited_for(
     assert clock.slept == [30]
 
 
+def test_retry_after_of_an_answer_that_cannot_be_read_is_waited_for(
+    telenor: TelenorSandbox, ask: Asking, clock: FakeClock
+) -> None:
+    telenor.fault(operation="token", status=200, body="<html>back soon</html>", retry_after=9, times=1)
+    assert ask.token()
+    assert clock.slept == [9]
+
+
 def test_retry_after_may_be_a_date(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
     date = format_datetime(clock.now() + timedelta(seconds=45), usegmt=True)
     telenor.fault(operation="token", status=503, retry_after=date, times=1)
@@ -700,6 +708,14 @@ def test_a_gateway_that_learns_of_a_token_late_is_asked_again(
     telenor.fault(operation="incidents", status=401, times=times)
     assert ask.telenor.verify(resource(telenor), ask.token().access_token, clock.now() + MINUTES) is True
     assert requests_seen(telenor, "incidents") == times + 1
+
+
+def test_a_refusal_stands_where_nobody_answers_after_it(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
+    telenor.fault(operation="incidents", status=401, times=1)
+    telenor.fault(operation="incidents", drop=True)
+    with pytest.raises(TokenNotAcceptedError) as refusal:
+        ask.telenor.verify(resource(telenor), CANARY, clock.now() + MINUTES)
+    assert refusal.value.status == 401
 
 
 def test_a_slow_gateway_is_asked_again_by_the_clock(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:

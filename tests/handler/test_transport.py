@@ -314,6 +314,7 @@ NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
     [
         ("30", 30),
         ("0", 0),
+        (" 7 ", 7),
         ("9" * 21, 86_400),
         ("9" * 5000, 86_400),
         (format_datetime(NOW + timedelta(seconds=45), usegmt=True), 45),

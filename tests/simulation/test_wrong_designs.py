@@ -136,7 +136,7 @@ def the_old_token_is_revoked_before_the_new_one_is_published(patch: pytest.Monke
 @wrong("P2", "first_run")
 def the_label_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     instead(patch, SecretsManager, "publish", _without_label)
-    instead(patch, rotation, "_enter_by_its_document", lambda *_: None)
+    nobody_enters_or_counts_what_lost_its_label(patch)
     nobody_looks_again(patch)
 
 
@@ -263,8 +263,13 @@ def a_current_token_without_a_label_is_left_as_it_is(patch: pytest.MonkeyPatch) 
 
 
 @wrong("P2", "label_lost")
-def a_current_token_that_lost_its_label_is_superseded_as_it_is(patch: pytest.MonkeyPatch) -> None:
+def a_current_token_that_lost_its_label_is_superseded_and_not_counted(patch: pytest.MonkeyPatch) -> None:
+    nobody_enters_or_counts_what_lost_its_label(patch)
+
+
+def nobody_enters_or_counts_what_lost_its_label(patch: pytest.MonkeyPatch) -> None:
     instead(patch, rotation, "_enter_by_its_document", lambda *_: None)
+    instead(patch, rotation, "_may_live_on", lambda *_: False)
 
 
 @wrong("P5", "rolled_back_while_fresh")

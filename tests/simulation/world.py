@@ -51,7 +51,7 @@ _AWS_TIMEOUT_SECONDS, _TELENOR_TIMEOUT_SECONDS = 5, 10
 
 # After so long Lambda kills a run.
 _TIME_LEFT = timedelta(seconds=120)
-_PUBLISHING_NEEDS = timedelta(seconds=30)
+_PUBLISHING_NEEDS = timedelta(seconds=40)
 
 
 class CrashError(BaseException):
