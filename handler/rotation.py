@@ -266,7 +266,8 @@ def _publish(run: Run, token: Token, current: StoredValue | None, unpublished: l
             # Its publication counts as this run's, and the own token is one too many.
             run.report.outcome = Outcome.ROTATED
             look_again(run, run.ledger)
-            run.report.is_refused &= run.ledger.find(run.version_id) is None
+            if run.ledger.find(run.version_id) is not None:
+                run.report.is_refused = False
             if value is not None:
                 unpublished.append(token.access_token)
             else:
