@@ -237,7 +237,7 @@ def is_passing(status: int) -> bool:
 
 
 def passes(status: int, meaning: Meaning) -> bool:
-    """Return whether asking again may help. Only of a 500 does the code decide, and of what is no usual status."""
+    """Return whether asking again may help. The code decides for a 500 and for statuses in neither list."""
     return is_passing(status) if status in _PERMANENT_STATUSES | _TRANSIENT_STATUSES else meaning.passes
 
 

@@ -67,7 +67,7 @@ def discard(run: Run, access_token: str) -> None:
         return
     try:
         current = run.read_current()
-        if (current is not None and current.holds(access_token)) or run.may_be_current(access_token):
+        if current is not None and current.holds(access_token):
             return
         if not _is_held(run, access_token, run.ledger.entries):
             run.telenor.logout(access_token, run.end_by)
@@ -84,10 +84,8 @@ def _give_up(run: Run, oldest: Entry) -> bool:
         "passed: find out why logouts fail, or whose labels these are",
         **where,
     )
-    if _revoke(run, oldest, Urgency.TO_MAKE_ROOM):
-        return True
-    if run.has_read_as_current(oldest.version_id):
-        # The current token's own label is never given up.
+    # The current token's own label is never given up.
+    if _revoke(run, oldest, Urgency.TO_MAKE_ROOM) or run.has_read_as_current(oldest.version_id):
         return True
     if oldest.version_id not in run.report.revoked:
         # Counted before its label goes, since the answer about that may be lost.
@@ -119,7 +117,7 @@ def _revoke(run: Run, entry: Entry, urgency: Urgency, spared: Sequence[Entry] = 
 
 def _log_out(run: Run, value: StoredValue, access_token: str, urgency: Urgency, spared: Sequence[Entry]) -> bool:
     """Log out the token of a superseded version, unless it is in use; tell whether its label may go."""
-    if run.may_be_current(access_token) or _is_held(run, access_token, spared):
+    if _is_held(run, access_token, spared):
         return False
     # Read right before each logout: the last moment to see that another run or an operator was there.
     current = run.read_current()
@@ -162,7 +160,12 @@ def _is_over(run: Run, value: StoredValue, current: StoredValue, urgency: Urgenc
 
 
 def _is_held(run: Run, access_token: str, entries: Iterable[Entry]) -> bool:
-    """Return whether one of these versions holds a token, as when Telenor has handed it out twice."""
+    """Return whether one of these versions holds a token, or one that this run has read as current.
+
+    Telenor may have handed it out twice.
+    """
+    if run.may_be_current(access_token):
+        return True
     for entry in entries:
         value = run.read_version(entry.version_id)
         if value is None:
