@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 from aws_lambda_powertools import Logger, Metrics
 
 from handler.config import client_of, settings_from
+from handler.context import Context
 from handler.errors import RotationError
 from handler.report import Report
 from handler.rotation import rotate
-from handler.run import Run
 from handler.secrets_manager import SecretsManager, create_client
 from handler.telenor import Telenor
+from handler.token_secret import TokenSecret
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -107,16 +108,18 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
         settings.credentials_secret_id,
         settings.token_secret_id,
     )
+    version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     with Telenor(settings.base_url, clock, logger) as telenor:
         rotate(
-            Run(
+            Context(
                 settings=settings,
                 secrets=secrets,
+                token_secret=TokenSecret(secrets, clock, version_id),
                 telenor=telenor,
                 clock=clock,
                 log=logger,
                 report=report,
-                version_id=request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4()),
+                version_id=version_id,
                 publish_by=started_at + time_left - min(_PUBLISHING_NEEDS, time_left / 2),
                 end_by=started_at + time_left - min(_REPORTING_NEEDS, time_left / 2),
             )

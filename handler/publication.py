@@ -1,4 +1,4 @@
-"""Store a token, and find out what became of the write: one value says it."""
+"""Publish a token, and classify the outcome of the write."""
 
 from __future__ import annotations
 
@@ -13,108 +13,108 @@ from handler.errors import (
 from handler.ledger import Entry, new_entry
 
 if TYPE_CHECKING:
+    from handler.context import Context
     from handler.ledger import Ledger
     from handler.model import StoredValue, Token
-    from handler.run import Run
 
 
-class Stored(NamedTuple):
+class Published(NamedTuple):
     """The token is published."""
 
     entry: Entry
 
 
-class Twin(NamedTuple):
-    """The same event was delivered twice, and the other run has published. `value` is None where it cannot be read."""
+class DuplicateDelivery(NamedTuple):
+    """Another run for the same event has published under this version id; `version` is None if it cannot be read."""
 
-    value: StoredValue | None
+    version: StoredValue | None
 
 
-class Refused(NamedTuple):
-    """The token is not published, for certain."""
+class WriteRefused(NamedTuple):
+    """The token is certainly not published."""
 
     error: PublicationRefusedError
 
 
-class Unknown(NamedTuple):
-    """It is not known: the write may have taken effect, and a read that does not find it may lag."""
+class WriteUnknown(NamedTuple):
+    """The write may have taken effect: a read that does not find the version may lag."""
 
     error: PublicationUnknownError
 
 
-Publication = Stored | Twin | Refused | Unknown
+Publication = Published | DuplicateDelivery | WriteRefused | WriteUnknown
 
 
-def publish(run: Run, token: Token) -> Publication:
-    """Make a token current and enter it in the ledger; say what became of that."""
-    entry = new_entry(run.version_id, run.ledger.next_publication(run.clock.now()), token.expires_at)
+def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
+    """Make a token current and enter it in the ledger; return the outcome of the write."""
+    entry = new_entry(context.version_id, ledger.next_publication(context.clock.now()), token.expires_at)
     try:
-        missing = run.secrets.publish(token, entry)
+        missing = context.secrets.publish(token, entry)
     except PublicationRefusedError as error:
-        return Refused(error)
+        return WriteRefused(error)
     except (PublicationUnknownError, VersionExistsError) as error:
-        value = _look(run)
-        if value is None:
-            return Unknown(error) if isinstance(error, PublicationUnknownError) else Twin(None)
-        if not value.holds(token.access_token):
-            return Twin(value)
-        missing = set() if value.is_tracked else set(entry.labels)
+        version = _read_own_version(context)
+        if version is None:
+            return WriteUnknown(error) if isinstance(error, PublicationUnknownError) else DuplicateDelivery(None)
+        if not version.holds(token.access_token):
+            return DuplicateDelivery(version)
+        missing = set() if version.is_tracked else set(entry.labels)
     if missing:
-        _label(run, entry.version_id, missing)
-    return Stored(entry)
+        _add_missing_labels(context, entry.version_id, missing)
+    return Published(entry)
 
 
-def look_again(run: Run, expected: Ledger) -> None:
-    """Describe the secret after a publication, and put back the labels that it has cost other versions.
+def restore_lost_labels(context: Context, expected: Ledger) -> Ledger:
+    """Describe the secret after a publication, and restore labels that other versions lost in the write.
 
-    That a label stays where it is when its version is superseded by PutSecretValue is not recorded on AWS.
+    AWS does not document that a label stays on a version that PutSecretValue supersedes.
     """
-    run.note(expected)
+    context.token_secret.expect(expected)
     try:
-        found = run.describe()
+        found = context.token_secret.describe()
     except SecretsManagerError as error:
-        run.warn(
-            "description-failed", f"superseded versions may lack their labels, which could not be looked at: {error}"
-        )
-        return
-    # Without this run's version the description lags behind the publication, and says nothing about it.
-    if found.find(run.version_id) is not None:
-        run.note(_with_labels_put_back(run, expected, found))
+        context.log_warning("description-failed", f"superseded versions may have lost their labels: {error}")
+        return expected
+    # Without this run's version the description is older than the publication, so it says nothing about labels.
+    if found.find(context.version_id) is None:
+        return expected
+    return context.token_secret.expect(_with_lost_labels(context, expected, found))
 
 
-def _look(run: Run) -> StoredValue | None:
+def _read_own_version(context: Context) -> StoredValue | None:
     try:
-        return run.secrets.read_version(run.version_id)
+        return context.token_secret.read_version(context.version_id)
     except SecretsManagerError:
         return None
 
 
-def _label(run: Run, version_id: str, labels: set[str]) -> None:
-    """Attach the labels that the write has not brought. The publication has succeeded in any case."""
+def _add_missing_labels(context: Context, version_id: str, labels: set[str]) -> None:
+    """Add labels that PutSecretValue did not set. The publication has succeeded in any case."""
     try:
-        run.secrets.attach(version_id, labels)
+        context.secrets.attach(version_id, labels)
     except SecretsManagerError as error:
-        run.complain(
+        context.log_error(
             "label-missing", f"the token is published without its label, and is not in the ledger yet: {error}"
         )
     else:
-        run.warn("label-attached", "the token was published without its label, which was attached by a call of its own")
+        context.log_warning("label-attached", "the token was published without its label, which a second call added")
 
 
-def _with_labels_put_back(run: Run, expected: Ledger, found: Ledger) -> Ledger:
-    """Return what was found, with the labels that it lacks."""
-    now = run.clock.now()
+def _with_lost_labels(context: Context, expected: Ledger, found: Ledger) -> Ledger:
+    now = context.clock.now()
     for entry in expected.entries:
         known = found.find(entry.version_id) or Entry(entry.version_id)
         missing = sorted(set(entry.labels).difference(known.labels))
         if not missing or (entry.expires_at is not None and now >= entry.expires_at):
             continue
-        run.warn("label-lost", "a version has lost its label, and gets it back", labelled_version_id=entry.version_id)
+        context.log_warning(
+            "label-lost", "a version has lost its label, and gets it back", labelled_version_id=entry.version_id
+        )
         try:
-            run.secrets.attach(entry.version_id, missing)
+            context.secrets.attach(entry.version_id, missing)
         except SecretsManagerError as error:
             if not known.is_tracked and found.current != known:
-                run.abandon(f"a superseded token is not in the ledger any more: {error}")
+                context.report_abandoned(f"a superseded token is not in the ledger any more: {error}")
                 continue
         found = found.updated(entry)
     return found

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from handler import decisions
 from handler.model import Outcome
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from handler.model import Reason
+    from handler.ledger import Ledger
+    from handler.model import Policy, Reason
 
 
 @dataclass(slots=True)
@@ -36,6 +38,15 @@ class Report:
     revocations_abandoned: int = 0
     attempts: int = 0
     telenor_seconds: float = 0.0
+
+    def record(self, ledger: Ledger, policy: Policy) -> None:
+        """Take over which version is current, when it is renewed, and how many tokens wait for their revocation."""
+        self.pending_revocations = len(ledger.superseded)
+        if ledger.current is not None:
+            self.version_id = ledger.current.version_id
+            self.expires_at = ledger.current.expires_at
+            times = decisions.times_of(ledger.current, policy)
+            self.renews_at = times.at if times else None
 
     def result(self) -> dict[str, object]:
         """Return what an invocation answers. Times are whole epoch seconds, as in the token document."""

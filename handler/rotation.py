@@ -1,12 +1,13 @@
-"""The story of one run, read top to bottom: gather, decide, act. The only place that orders steps."""
+"""The steps of one run, in order: load the ledger, decide, renew, revoke. Each takes a ledger and returns the next."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from handler import decisions
 from handler.errors import (
     ClientRefusedError,
+    LabelsExhaustedError,
     PublicationUnknownError,
     RotationError,
     SecretsManagerError,
@@ -16,286 +17,327 @@ from handler.errors import (
 )
 from handler.ledger import entered_again
 from handler.model import Action, Outcome, Reason, is_too_far_ahead
-from handler.publication import Refused, Stored, Twin, Unknown, look_again, publish
-from handler.revocation import discard, end_superseded, make_room
+from handler.publication import (
+    DuplicateDelivery,
+    Published,
+    WriteRefused,
+    WriteUnknown,
+    publish,
+    restore_lost_labels,
+)
+from handler.revocation import free_label_slots, revoke_superseded, revoke_unpublished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
-    from handler.ledger import Entry
+    from handler.context import Context
+    from handler.ledger import Entry, Ledger
     from handler.model import Credentials, StoredValue, Token
-    from handler.run import Run
 
 
-def rotate(run: Run) -> None:
-    """Renew the token if it is due, then revoke what nobody uses any more. Raises RotationError."""
-    _gather(run)
-    is_due = _decide(run)
+class Renewal(NamedTuple):
+    """The ledger after a renewal, why the renewal failed, if it did, and whether the new token must be revoked."""
+
+    ledger: Ledger
     failure: RotationError | None = None
+    is_surplus: bool = False
+
+
+def rotate(context: Context) -> None:
+    """Renew the token if it is due, then revoke superseded tokens. Raises RotationError."""
+    ledger = _load(context)
+    context.report.record(ledger, context.settings.policy)
+    renewal = Renewal(ledger)
+    if _is_due(context, ledger):
+        renewal = _renew(context, ledger)
+        context.report.record(renewal.ledger, context.settings.policy)
+        if isinstance(renewal.failure, PublicationUnknownError):
+            # We do not know which token is current, so any logout could hit it.
+            raise renewal.failure
+    else:
+        context.report.outcome = Outcome.NOT_DUE
+    ledger = revoke_superseded(context, renewal.ledger, is_emergency=_is_emergency(context, renewal.ledger))
+    context.report.record(ledger, context.settings.policy)
+    if renewal.failure is not None:
+        raise renewal.failure
+
+
+# Load the ledger
+
+
+def _load(context: Context) -> Ledger:
+    """Read the ledger, and check that its current version is tracked as the latest publication."""
+    ledger = context.token_secret.expect(context.token_secret.describe())
+    if ledger.current is not None and ledger.current.published_at is None:
+        ledger = _track_by_document(context, ledger, ledger.current)
+    current = ledger.current
+    if current is not None and current.expires_at is not None and not ledger.is_in_order:
+        # Somebody rolled back to this version, or two runs overlapped: later publications are superseded now.
+        published_at = ledger.next_publication(context.clock.now())
+        ledger = _track(context, ledger, entered_again(current, published_at, current.expires_at))
+    return ledger
+
+
+def _track_by_document(context: Context, ledger: Ledger, current: Entry) -> Ledger:
+    """Give a current version without a readable label one with the times in its document, if these are usable."""
+    now = context.clock.now()
     try:
-        if is_due:
-            _renew(run)
-        else:
-            run.report.outcome = Outcome.NOT_DUE
-    except PublicationUnknownError:
-        # Until it is known which token is current, any logout may be of the wrong one.
-        raise
-    except RotationError as error:
-        failure = error
-    end_superseded(run, at_once=_is_emergency(run))
-    if failure is not None:
-        raise failure
-
-
-# Gather
-
-
-def _gather(run: Run) -> None:
-    """Read the ledger, and see that the current version is in it as the one that was published last."""
-    run.note(run.describe())
-    current = run.ledger.current
-    if current is not None and current.published_at is None:
-        _enter_by_its_document(run, current)
-    current = run.ledger.current
-    if current is not None and current.expires_at is not None and not run.ledger.is_in_order:
-        # Somebody rolled back to it, or two runs overlapped: those that were published later are superseded now.
-        _enter(run, current, run.ledger.next_publication(run.clock.now()), current.expires_at)
-
-
-def _enter_by_its_document(run: Run, current: Entry) -> None:
-    """Enter a current version that has lost its label by the times in its document, where these say anything."""
-    now = run.clock.now()
-    try:
-        value = run.read_current()
+        version = context.token_secret.read_current()
     except SecretsManagerError as error:
-        run.warn("current-unreadable", f"the current version has no label, and cannot be read: {error}")
-        return
-    if value is None or value.version_id != current.version_id or value.access_token is None:
-        return
-    issued_at, expires_at = value.issued_at or now, value.expires_at
-    if expires_at is not None and expires_at > now and not is_too_far_ahead(issued_at, now):
-        _enter(run, current, min(issued_at, now), expires_at)
+        context.log_warning("current-unreadable", f"the current version has no label, and cannot be read: {error}")
+        return ledger
+    if version is None or version.version_id != current.version_id or version.access_token is None:
+        return ledger
+    issued_at, expires_at = version.issued_at or now, version.expires_at
+    if expires_at is None or expires_at <= now or is_too_far_ahead(issued_at, now):
+        return ledger
+    return _track(context, ledger, entered_again(current, min(issued_at, now), expires_at))
 
 
-def _enter(run: Run, current: Entry, published_at: datetime, expires_at: datetime) -> None:
-    entry = entered_again(current, published_at, expires_at)
+def _track(context: Context, ledger: Ledger, entry: Entry) -> Ledger:
+    """Add the last label of an entry to its version; return the ledger with the entry."""
     try:
-        run.secrets.attach(entry.version_id, entry.labels[len(current.labels) :])
+        context.secrets.attach(entry.version_id, entry.labels[-1:])
     except SecretsManagerError as error:
-        run.complain(
+        context.log_error(
             "label-not-attached",
-            f"the current version lacks a label of the ledger, which is tried again after a publication: {error}",
+            f"the current version lacks a label of the ledger, which is added again after a publication: {error}",
             labelled_version_id=entry.version_id,
         )
-    run.note(run.ledger.updated(entry))
+    return ledger.updated(entry)
 
 
 # Decide
 
 
-def _decide(run: Run) -> bool:
+def _is_due(context: Context, ledger: Ledger) -> bool:
     """Return whether a token is due, and report why or why not."""
-    now, settings = run.clock.now(), run.settings
-    is_due, reason = decisions.renewal(run.ledger, settings.policy, now, settings.action, run.version_id)
-    if reason is Reason.FRESH and _is_refused(run):
+    now, settings = context.clock.now(), context.settings
+    is_due, reason = decisions.renewal(ledger, settings.policy, now, settings.action, context.version_id)
+    if reason is Reason.FRESH and _is_rejected(context):
         reason = Reason.NOT_ACCEPTED
-        is_due = decisions.may_replace_refused(run.ledger, settings.policy, now)
-        run.report.is_refused = True
-        run.complain(
+        is_due = decisions.may_replace_refused(ledger, settings.policy, now)
+        context.report.is_refused = True
+        context.log_error(
             "token-not-accepted",
             "VERIFY_URL refuses the published token, "
             + ("so it is replaced" if is_due else "and it is replaced a quarter of an hour after its publication"),
         )
-    run.report.reason = reason
+    context.report.reason = reason
     return is_due
 
 
-def _is_refused(run: Run) -> bool:
-    """Try the published token where consumers use it, if there is a URL for that."""
-    if run.settings.verify_url is None:
+def _is_rejected(context: Context) -> bool:
+    """Return whether VERIFY_URL, if it is set, rejects the published token."""
+    if context.settings.verify_url is None:
         return False
     try:
-        value = run.read_current()
+        version = context.token_secret.read_current()
     except SecretsManagerError as error:
-        run.warn("current-unreadable", f"the published token could not be tried: {error}")
+        context.log_warning("current-unreadable", f"the published token could not be verified: {error}")
         return False
-    if value is None or value.access_token is None or not run.is_alone:
+    if version is None or version.access_token is None or not context.token_secret.is_unchanged:
         return False
-    return run.telenor.is_refused(run.settings.verify_url, value.access_token, run.publish_by)
+    return context.telenor.is_refused(context.settings.verify_url, version.access_token, context.publish_by)
 
 
-def _is_emergency(run: Run) -> bool:
+def _is_emergency(context: Context, ledger: Ledger) -> bool:
     """Return whether superseded tokens are revoked without their grace.
 
-    That is said of this request's own version. Where another one is current, the event was delivered before, and what
-    has been superseded since has its grace.
+    Applies only to the version that this request published. If another version is current, this is a late duplicate of
+    the event, and the tokens superseded since keep their grace.
     """
-    if run.settings.action is not Action.ROTATE_AND_REVOKE_NOW:
+    if context.settings.action is not Action.ROTATE_AND_REVOKE_NOW:
         return False
-    if run.published_token is not None:
+    if context.token_secret.published_token is not None:
         return True
-    if run.ledger.current is not None and run.ledger.current.version_id == run.version_id:
+    if ledger.current is not None and ledger.current.version_id == context.version_id:
         return True
     try:
-        return run.report.reason is Reason.LEAKED and run.read_version(run.version_id) is None
+        return context.report.reason is Reason.LEAKED and context.token_secret.read_version(context.version_id) is None
     except SecretsManagerError:
         return False
 
 
-# Act
+# Renew
 
 
-def _renew(run: Run) -> None:
-    """Obtain a token and publish it. One that cannot be published is logged out."""
-    credentials = run.secrets.read_credentials()
-    current = _read_what_is_to_be_replaced(run)
-    make_room(run)
+def _renew(context: Context, ledger: Ledger) -> Renewal:
+    """Obtain a token and publish it. Revoke every token that was obtained and not published."""
     unpublished: list[str] = []
     try:
-        token = _obtain(run, credentials, unpublished.append)
-        # Until it is published it is one to log out, whatever happens in between.
+        credentials = context.secrets.read_credentials()
+        current = _read_current(context)
+        ledger = free_label_slots(context, ledger)
+        _check_room(ledger)
+        token = _obtain(context, credentials, unpublished.append)
         unpublished.append(token.access_token)
-        if current is not None and current.holds(token.access_token) and not _is_worth_publishing(run, token, current):
+        if current is not None and current.holds(token.access_token) and not _is_longer(context, token, current):
             unpublished.remove(token.access_token)
-            _report_reissued(run)
-        else:
-            _verify(run, token)
-            _publish(run, token, current, unpublished)
+            return Renewal(ledger, _report_reissued(context))
+        _verify(context, token)
+        # From here on the outcome of the write decides.
+        unpublished.remove(token.access_token)
+        renewal = _publish(context, ledger, token, current)
+        ledger = renewal.ledger
+        if renewal.is_surplus:
+            unpublished.append(token.access_token)
+    except RotationError as error:
+        return Renewal(ledger, error)
+    else:
+        return renewal
     finally:
         for access_token in unpublished:
-            discard(run, access_token)
+            revoke_unpublished(context, ledger, access_token)
 
 
-def _read_what_is_to_be_replaced(run: Run) -> StoredValue | None:
-    """Read the current value. Raises SecretsManagerRefusedError: what cannot be read cannot be written either."""
+def _read_current(context: Context) -> StoredValue | None:
+    """Read the version to be replaced. Raises SecretsManagerRefusedError: if reads are refused, so are writes."""
     try:
-        return run.read_current()
+        return context.token_secret.read_current()
     except SecretsManagerUnavailableError as error:
-        # The comparison saves a write at most. Storing a new token is what counts.
-        run.warn("current-unreadable", f"the new token is published without a look at the current one: {error}")
+        # The comparison saves a write at most. A new token matters more.
+        context.log_warning(
+            "current-unreadable", f"the new token is published without a comparison with the current one: {error}"
+        )
         return None
 
 
-def _obtain(run: Run, credentials: Credentials, on_unusable: Callable[[str], None]) -> Token:
-    """Request a token; where Telenor refuses the client, once more with the credentials before these."""
-    started_at = run.clock.now()
-    scope = run.settings.scope
+def _check_room(ledger: Ledger) -> None:
+    """Raise LabelsExhaustedError if a new version could get no label."""
+    if not ledger.has_room:
+        raise LabelsExhaustedError(
+            f"the token secret (TOKEN_SECRET_ID) carries {ledger.size} staging labels, {ledger.other_labels} of them "
+            "not this job's, so that a new version could get none: remove those, or find out why the job cannot "
+            "remove its own"
+        )
+
+
+def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[str], None]) -> Token:
+    """Request a token; if Telenor rejects the client, retry with the previous credentials."""
+    started_at = context.clock.now()
+    scope = context.settings.scope
     try:
-        return run.telenor.request_token(credentials, scope, run.publish_by, on_unusable)
+        return context.telenor.request_token(credentials, scope, context.publish_by, on_unusable)
     except ClientRefusedError as refusal:
-        previous = _previous_credentials(run, credentials)
+        previous = _previous_credentials(context, credentials)
         if previous is None:
             raise
         try:
-            token = run.telenor.request_token(previous, scope, run.publish_by, on_unusable)
+            token = context.telenor.request_token(previous, scope, context.publish_by, on_unusable)
         except RotationError as error:
-            run.warn(error.error_code, f"the credentials before these did not work either: {error}")
+            context.log_warning(error.error_code, f"the previous credentials did not work either: {error}")
             raise refusal from None
-        run.report.used_previous_credentials = True
-        run.complain(
+        context.report.used_previous_credentials = True
+        context.log_error(
             "credentials-fallback",
-            "the new credentials do not work, and the ones before them still do: move AWSCURRENT of the credentials "
+            "the new credentials do not work, and the previous ones still do: move AWSCURRENT of the credentials "
             "secret back to the version under AWSPREVIOUS; do not put another value, which would push the good pair "
             f"out of AWSPREVIOUS ({refusal})",
         )
         return token
     finally:
-        run.report.attempts = run.telenor.token_attempts
-        run.report.telenor_seconds = (run.clock.now() - started_at).total_seconds()
+        context.report.attempts = context.telenor.token_attempts
+        context.report.telenor_seconds = (context.clock.now() - started_at).total_seconds()
 
 
-def _previous_credentials(run: Run, refused: Credentials) -> Credentials | None:
+def _previous_credentials(context: Context, refused: Credentials) -> Credentials | None:
     try:
-        previous = run.secrets.read_previous_credentials()
+        previous = context.secrets.read_previous_credentials()
     except RotationError as error:
-        run.log.info(f"there are no credentials to fall back to: {error}")
+        context.log.info(f"there are no credentials to fall back to: {error}")
         return None
     return previous if previous != refused else None
 
 
-def _is_worth_publishing(run: Run, token: Token, current: StoredValue) -> bool:
-    """Return whether the current token, which Telenor handed out again, is to be published with a longer life."""
-    if run.report.reason in {Reason.LEAKED, Reason.NOT_ACCEPTED}:
+def _is_longer(context: Context, token: Token, current: StoredValue) -> bool:
+    """Return whether the current token, issued again, is worth publishing for its longer lifetime."""
+    if context.report.reason in {Reason.LEAKED, Reason.NOT_ACCEPTED}:
         return False
     return decisions.outlives(token, current.expires_at)
 
 
-def _report_reissued(run: Run) -> None:
-    """Raise TokenReissuedError where another token was needed."""
-    run.report.outcome = Outcome.REISSUED
-    if run.report.reason is Reason.LEAKED:
-        raise TokenReissuedError(
-            "Telenor handed out the leaked token again, so it is still the current one: change the client secret at "
+def _report_reissued(context: Context) -> TokenReissuedError | None:
+    """Return an error if another token was needed."""
+    context.report.outcome = Outcome.REISSUED
+    if context.report.reason is Reason.LEAKED:
+        return TokenReissuedError(
+            "Telenor issued the leaked token again, so it is still the current one: change the client secret at "
             "Telenor, or have Telenor revoke the token"
         )
-    if run.report.reason is Reason.NOT_ACCEPTED:
-        raise TokenReissuedError(
-            "Telenor handed out the published token again, which VERIFY_URL refuses: ask Telenor, or correct VERIFY_URL"
+    if context.report.reason is Reason.NOT_ACCEPTED:
+        return TokenReissuedError(
+            "Telenor issued the published token again, which VERIFY_URL refuses: ask Telenor, or correct VERIFY_URL"
         )
-    run.warn("token-reissued", "Telenor handed out the current token again, with no longer life: nothing is published")
+    context.log_warning(
+        "token-reissued", "Telenor issued the current token again, with no longer lifetime: nothing is published"
+    )
+    return None
 
 
-def _verify(run: Run, token: Token) -> None:
-    if run.settings.verify_url is None:
+def _verify(context: Context, token: Token) -> None:
+    if context.settings.verify_url is None:
         return
     try:
-        run.telenor.verify(run.settings.verify_url, token.access_token, run.publish_by)
+        context.telenor.verify(context.settings.verify_url, token.access_token, context.publish_by)
     except TelenorUnavailableError as error:
-        run.warn(error.error_code, f"the new token is published without having been tried: {error}")
+        context.log_warning(error.error_code, f"the new token is published without verification: {error}")
 
 
-def _publish(run: Run, token: Token, current: StoredValue | None, unpublished: list[str]) -> None:
-    """Store a token, and act on what became of that."""
-    unpublished.remove(token.access_token)
-    replaced = run.ledger.current
+# Publish
+
+
+def _publish(context: Context, ledger: Ledger, token: Token, current: StoredValue | None) -> Renewal:
+    """Write a token, and act on the outcome of the write."""
+    report = context.report
     try:
-        publication = publish(run, token)
+        publication = publish(context, ledger, token)
     except Exception:
-        run.abandon("a defect of this job leaves open whether the new token was published")
+        context.report_abandoned("a defect of this job leaves open whether the new token was published")
         raise
     match publication:
-        case Stored(entry):
-            run.published_token = token.access_token
-            run.report.outcome, run.report.has_published, run.report.is_refused = Outcome.ROTATED, True, False
-            if replaced is not None and not replaced.is_tracked and _may_live_on(run, replaced, current, token):
-                run.abandon("the token that was replaced has no label, and its document could not give it one")
-            look_again(run, run.ledger.superseded_by(entry))
-            _warn_of_settings(run, token)
-        case Twin(value):
-            # Its publication counts as this run's, and the own token is one too many.
-            run.report.outcome = Outcome.ROTATED
-            look_again(run, run.ledger)
-            if run.ledger.find(run.version_id) is not None:
-                run.report.is_refused = False
-            if value is not None:
-                unpublished.append(token.access_token)
-            else:
-                run.abandon(
-                    "the same event, delivered twice, has published a token that cannot be read, so this "
-                    "run's is left alone"
+        case Published(entry):
+            context.token_secret.published_token = token.access_token
+            report.outcome, report.has_published, report.is_refused = Outcome.ROTATED, True, False
+            if _leaves_untracked(context, ledger.current, current, token):
+                context.report_abandoned("the replaced token has no label, and its document could not give it one")
+            ledger = restore_lost_labels(context, ledger.superseded_by(entry))
+            _warn_of_settings(context, ledger, token)
+            return Renewal(ledger)
+        case DuplicateDelivery(version):
+            # The duplicate's publication counts as this run's; this run's own token is surplus.
+            report.outcome = Outcome.ROTATED
+            ledger = restore_lost_labels(context, ledger)
+            if ledger.find(context.version_id) is not None:
+                report.is_refused = False
+            if version is None:
+                context.report_abandoned(
+                    "the same event, delivered twice, has published a token that cannot be read, so this run's is left "
+                    "alone"
                 )
-        case Refused(error):
-            unpublished.append(token.access_token)
-            raise error
-        case Unknown(error):  # pragma: no branch  mypy knows that there is no fifth
-            run.published_token = token.access_token
-            run.abandon("nobody can tell whether the new token was published")
-            raise error
+            return Renewal(ledger, is_surplus=version is not None)
+        case WriteRefused(error):
+            return Renewal(ledger, error, is_surplus=True)
+        case WriteUnknown(error):  # pragma: no branch  mypy knows that there is no fifth
+            context.token_secret.published_token = token.access_token
+            context.report_abandoned("it is unknown whether the new token was published")
+            return Renewal(ledger, error)
 
 
-def _may_live_on(run: Run, replaced: Entry, value: StoredValue | None, token: Token) -> bool:
-    """Return whether a version that nothing tracks may hold a live token other than the new one."""
-    if value is None or value.version_id != replaced.version_id:
+def _leaves_untracked(context: Context, replaced: Entry | None, version: StoredValue | None, token: Token) -> bool:
+    """Return whether the replaced version has no label and may hold an active token other than the new one."""
+    if replaced is None or replaced.is_tracked:
+        return False
+    if version is None or version.version_id != replaced.version_id:
         return True
-    has_died = value.expires_at is not None and run.clock.now() >= value.expires_at
-    return not has_died and value.access_token not in {None, token.access_token}
+    has_expired = version.expires_at is not None and context.clock.now() >= version.expires_at
+    return not has_expired and version.access_token not in {None, token.access_token}
 
 
-def _warn_of_settings(run: Run, token: Token) -> None:
-    """Say where the settings cannot hold the promises for tokens of this life."""
-    policy = run.settings.policy
-    times = decisions.times_of(run.ledger.find(run.version_id), policy)
+def _warn_of_settings(context: Context, ledger: Ledger, token: Token) -> None:
+    """Log a warning if the settings cannot hold the promises for tokens of this lifetime."""
+    policy = context.settings.policy
+    times = decisions.times_of(ledger.find(context.version_id), policy)
     numbers = {
         "life_seconds": int(token.life.total_seconds()),
         "grace_seconds": int(policy.grace.total_seconds()),
@@ -303,16 +345,16 @@ def _warn_of_settings(run: Run, token: Token) -> None:
     }
     if times is not None and not times.are_in_order:
         late = times.at - times.needed_at
-        run.warn(
+        context.log_warning(
             "settings-cannot-hold",
-            f"with these settings a token is renewed {int(late.total_seconds())} s later than a missed run and the "
-            "page need, so that consumers may get a dead one: set GRACE_SECONDS or SCHEDULE_MINUTES lower",
+            f"with these settings a token is renewed {int(late.total_seconds())} s too late for a missed run and the "
+            "page, so consumers may read an inactive token: set GRACE_SECONDS or SCHEDULE_MINUTES lower",
             **numbers,
         )
     if decisions.writes_too_often(token.life):
-        run.warn(
+        context.log_warning(
             "life-too-short",
-            "tokens live so short that the secret is written more often than every ten minutes, which Secrets Manager "
-            "may refuse in the end: ask Telenor for a longer life",
+            "the tokens' lifetime is so short that the secret is written more often than every ten minutes, which "
+            "Secrets Manager may refuse in the end: ask Telenor for a longer lifetime",
             **numbers,
         )

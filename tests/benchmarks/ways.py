@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.config import Settings
+from handler.context import Context
 from handler.errors import RotationError, TelenorError, TokenNotAcceptedError
 from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
-from handler.run import Run
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
+from handler.token_secret import TokenSecret
 from handler.transport import create_session
 from tests.simulation.world import CREDENTIALS, TOKEN
 
@@ -60,10 +61,12 @@ def this_job(place: Place, request_id: str, policy: Policy = POLICY) -> None:
         verify_url=None,
     )
     with _telenor(place) as telenor:
+        secrets = SecretsManager(place.client, CREDENTIALS, TOKEN)
         rotate(
-            Run(
+            Context(
                 settings=settings,
-                secrets=SecretsManager(place.client, CREDENTIALS, TOKEN),
+                secrets=secrets,
+                token_secret=TokenSecret(secrets, place.clock, request_id),
                 telenor=telenor,
                 clock=place.clock,
                 log=place.log,  # type: ignore[arg-type]  # a smaller log

@@ -12,6 +12,7 @@ import pytest
 from werkzeug.wrappers import Response
 
 from handler.app import logger
+from handler.context import Context
 from handler.errors import (
     PublicationRefusedError,
     PublicationUnknownError,
@@ -22,10 +23,18 @@ from handler.errors import (
 )
 from handler.ledger import Entry, Ledger, new_entry
 from handler.model import Policy, StoredValue, Token
-from handler.publication import Publication, Refused, Stored, Twin, Unknown, look_again, publish
+from handler.publication import (
+    DuplicateDelivery,
+    Publication,
+    Published,
+    WriteRefused,
+    WriteUnknown,
+    publish,
+    restore_lost_labels,
+)
 from handler.report import Report
-from handler.run import Run
 from handler.secrets_manager import SecretsManager
+from handler.token_secret import TokenSecret
 from infra.local.secrets_manager import CallFault, Meanwhile
 from tests.conftest import CANARY, FakeClock, Seen, World
 
@@ -76,11 +85,13 @@ def answer(told: T | RotationError) -> T:
     return told
 
 
-def run_over(secrets: FakeSecrets, clock: FakeClock) -> Run:
+def context_of(secrets: FakeSecrets, clock: FakeClock) -> Context:
     settings = cast("Any", type("Settings", (), {"policy": Policy(timedelta(minutes=10), 0.33, timedelta(minutes=5))}))
-    return Run(
+    adapter = cast("SecretsManager", secrets)
+    return Context(
         settings=settings,
-        secrets=cast("SecretsManager", secrets),
+        secrets=adapter,
+        token_secret=TokenSecret(adapter, clock, OWN),
         telenor=cast("Any", None),
         clock=clock,
         log=logger,
@@ -110,34 +121,39 @@ NO_ANSWER = SecretsManagerUnavailableError("no answer")
 @pytest.mark.parametrize(
     ("secrets", "outcome", "codes"),
     [
-        pytest.param(FakeSecrets(), Stored, [], id="written"),
-        pytest.param(FakeSecrets(REFUSED, MINE), Refused, [], id="refused for certain, so that nobody looks"),
-        pytest.param(FakeSecrets(UNKNOWN, MINE), Stored, [], id="no answer, and found"),
-        pytest.param(FakeSecrets(UNKNOWN, THEIRS), Twin, [], id="no answer, and a twin's is found"),
-        pytest.param(FakeSecrets(UNKNOWN, None), Unknown, [], id="no answer, and not found, which proves nothing"),
-        pytest.param(FakeSecrets(UNKNOWN, NO_ANSWER), Unknown, [], id="no answer, and nobody can look"),
-        pytest.param(FakeSecrets(EXISTS, THEIRS), Twin, [], id="a twin's is there"),
+        pytest.param(FakeSecrets(), Published, [], id="written"),
+        pytest.param(FakeSecrets(REFUSED, MINE), WriteRefused, [], id="refused for certain, so that nobody looks"),
+        pytest.param(FakeSecrets(UNKNOWN, MINE), Published, [], id="no answer, and found"),
+        pytest.param(FakeSecrets(UNKNOWN, THEIRS), DuplicateDelivery, [], id="no answer, and a twin's is found"),
+        pytest.param(FakeSecrets(UNKNOWN, None), WriteUnknown, [], id="no answer, and not found, which proves nothing"),
+        pytest.param(FakeSecrets(UNKNOWN, NO_ANSWER), WriteUnknown, [], id="no answer, and nobody can look"),
+        pytest.param(FakeSecrets(EXISTS, THEIRS), DuplicateDelivery, [], id="a twin's is there"),
         pytest.param(
-            FakeSecrets(EXISTS, None), Twin, [], id="a twin's is there, and a read that lags does not find it"
+            FakeSecrets(EXISTS, None),
+            DuplicateDelivery,
+            [],
+            id="a twin's is there, and a read that lags does not find it",
         ),
-        pytest.param(FakeSecrets(EXISTS, NO_ANSWER), Twin, [], id="a twin's is there, and nobody can look"),
-        pytest.param(FakeSecrets(EXISTS, MINE), Stored, [], id="a twin has published the same token"),
+        pytest.param(
+            FakeSecrets(EXISTS, NO_ANSWER), DuplicateDelivery, [], id="a twin's is there, and nobody can look"
+        ),
+        pytest.param(FakeSecrets(EXISTS, MINE), Published, [], id="a twin has published the same token"),
     ],
 )
 def test_what_became_of_a_write_is_one_value(
     secrets: FakeSecrets, outcome: type[Publication], codes: list[str], clock: FakeClock, seen: Seen
 ) -> None:
     secrets = replace(secrets, published=[], attached={})
-    publication = publish(run_over(secrets, clock), token_of(clock))
+    publication = publish(context_of(secrets, clock), Ledger(None), token_of(clock))
     entry = new_entry(OWN, clock.now(), clock.now() + timedelta(seconds=3599))
     assert secrets.published == [entry]
     assert type(publication) is outcome
     match publication:
-        case Stored(stored):
+        case Published(stored):
             assert stored == entry
-        case Twin(value):
+        case DuplicateDelivery(value):
             assert value is (secrets.version if isinstance(secrets.version, StoredValue) else None)
-        case Refused(error) | Unknown(error):
+        case WriteRefused(error) | WriteUnknown(error):
             assert error is secrets.missing
     assert secrets.attached == {}
     assert seen.codes() == codes
@@ -155,8 +171,8 @@ def test_a_publication_without_its_label_gets_it_and_says_so(
     secrets: FakeSecrets, attachment: RotationError | None, code: str, clock: FakeClock, seen: Seen
 ) -> None:
     secrets = replace(secrets, attachment=attachment, published=[], attached={})
-    publication = publish(run_over(secrets, clock), token_of(clock))
-    assert isinstance(publication, Stored)
+    publication = publish(context_of(secrets, clock), Ledger(None), token_of(clock))
+    assert isinstance(publication, Published)
     lacking = ["the label"] if secrets.missing == {"the label"} else list(publication.entry.labels)
     assert secrets.attached == ({} if attachment else {OWN: lacking})
     assert seen.codes() == [code]
@@ -164,10 +180,9 @@ def test_a_publication_without_its_label_gets_it_and_says_so(
 
 def test_a_publication_is_dated_after_every_other_whatever_the_clock_says(clock: FakeClock) -> None:
     secrets = FakeSecrets()
-    run = run_over(secrets, clock)
+    context = context_of(secrets, clock)
     newest = new_entry("newest", clock.now() + timedelta(seconds=50), clock.now() + timedelta(hours=1))
-    run.note(Ledger(None, (newest,)))
-    publish(run, token_of(clock))
+    publish(context, Ledger(None, (newest,)), token_of(clock))
     assert secrets.published[0].published_at == clock.now() + timedelta(seconds=51)
 
 
@@ -182,81 +197,81 @@ def entries(clock: FakeClock) -> tuple[Entry, Entry]:
 def test_a_label_that_is_lost_at_supersession_is_put_back(clock: FakeClock, seen: Seen) -> None:
     old, new = entries(clock)
     secrets = FakeSecrets(description=Ledger(new))
-    run = run_over(secrets, clock)
-    look_again(run, Ledger(new, (old,)))
+    context = context_of(secrets, clock)
+    ledger = restore_lost_labels(context, Ledger(new, (old,)))
     assert secrets.attached == {"old": list(old.labels)}
-    assert run.ledger == Ledger(new, (old,))
+    assert ledger == Ledger(new, (old,))
     assert seen.codes() == ["label-lost"]
 
 
 def test_a_lost_label_that_cannot_be_put_back_is_counted(clock: FakeClock, seen: Seen) -> None:
     old, new = entries(clock)
-    run = run_over(FakeSecrets(description=Ledger(new), attachment=NO_ANSWER), clock)
-    look_again(run, Ledger(new, (old,)))
-    assert run.ledger == Ledger(new)
+    context = context_of(FakeSecrets(description=Ledger(new), attachment=NO_ANSWER), clock)
+    ledger = restore_lost_labels(context, Ledger(new, (old,)))
+    assert ledger == Ledger(new)
     assert seen.codes() == ["label-lost", "revocation-abandoned"]
-    assert run.report.revocations_abandoned == 1
+    assert context.report.revocations_abandoned == 1
 
 
 def test_a_label_that_cannot_be_put_back_does_not_cost_the_next_version_its_own(clock: FakeClock, seen: Seen) -> None:
     old, new = entries(clock)
     older = replace(old, version_id="older")
-    run = run_over(FakeSecrets(description=Ledger(new), attachment=NO_ANSWER), clock)
-    look_again(run, Ledger(new, (older, old)))
+    context = context_of(FakeSecrets(description=Ledger(new), attachment=NO_ANSWER), clock)
+    restore_lost_labels(context, Ledger(new, (older, old)))
     assert seen.codes() == ["label-lost", "revocation-abandoned"] * 2
-    assert run.report.revocations_abandoned == 2
+    assert context.report.revocations_abandoned == 2
 
 
 def test_of_two_labels_one_that_cannot_be_put_back_costs_nothing(clock: FakeClock, seen: Seen) -> None:
     """The version is still tracked by its other label."""
     old, new = entries(clock)
     twice = replace(old, labels=(*old.labels, "LIVE_other"))
-    run = run_over(FakeSecrets(description=Ledger(new, (old,)), attachment=NO_ANSWER), clock)
-    look_again(run, Ledger(new, (twice,)))
-    assert [entry.version_id for entry in run.ledger.superseded] == ["old"]
+    context = context_of(FakeSecrets(description=Ledger(new, (old,)), attachment=NO_ANSWER), clock)
+    ledger = restore_lost_labels(context, Ledger(new, (twice,)))
+    assert [entry.version_id for entry in ledger.superseded] == ["old"]
     assert seen.codes() == ["label-lost"]
-    assert run.report.revocations_abandoned == 0
+    assert context.report.revocations_abandoned == 0
 
 
 def test_the_own_version_that_lacks_its_label_is_given_it_once_more(clock: FakeClock, seen: Seen) -> None:
     _, new = entries(clock)
     secrets = FakeSecrets(description=Ledger(Entry(OWN)))
-    run = run_over(secrets, clock)
-    look_again(run, Ledger(new))
+    context = context_of(secrets, clock)
+    ledger = restore_lost_labels(context, Ledger(new))
     assert secrets.attached == {OWN: list(new.labels)}
-    assert run.ledger.current == new
+    assert ledger.current == new
     assert seen.codes() == ["label-lost"]
 
 
 def test_the_own_version_that_cannot_be_given_its_label_is_current_and_not_abandoned(clock: FakeClock) -> None:
     _, new = entries(clock)
-    run = run_over(FakeSecrets(description=Ledger(Entry(OWN)), attachment=NO_ANSWER), clock)
-    look_again(run, Ledger(new))
-    assert run.report.expires_at == new.expires_at
-    assert run.report.revocations_abandoned == 0
+    context = context_of(FakeSecrets(description=Ledger(Entry(OWN)), attachment=NO_ANSWER), clock)
+    ledger = restore_lost_labels(context, Ledger(new))
+    assert ledger == Ledger(new)
+    assert context.report.revocations_abandoned == 0
 
 
 def test_the_label_of_a_token_that_has_died_since_is_not_missed(clock: FakeClock, seen: Seen) -> None:
     old, new = entries(clock)
-    run = run_over(FakeSecrets(description=Ledger(new)), clock)
-    look_again(run, Ledger(new, (replace(old, expires_at=clock.now()),)))
+    context = context_of(FakeSecrets(description=Ledger(new)), clock)
+    restore_lost_labels(context, Ledger(new, (replace(old, expires_at=clock.now()),)))
     assert seen.codes() == []
 
 
 def test_a_description_that_lags_takes_nobodys_label_for_lost(clock: FakeClock, seen: Seen) -> None:
     old, new = entries(clock)
     secrets = FakeSecrets(description=Ledger(Entry("something", labels=())))
-    run = run_over(secrets, clock)
-    look_again(run, Ledger(new, (old,)))
-    assert run.ledger == Ledger(new, (old,))
+    context = context_of(secrets, clock)
+    ledger = restore_lost_labels(context, Ledger(new, (old,)))
+    assert ledger == Ledger(new, (old,))
     assert (secrets.attached, seen.codes()) == ({}, [])
 
 
 def test_a_look_that_fails_is_said_and_changes_nothing(clock: FakeClock, seen: Seen) -> None:
     old, new = entries(clock)
-    run = run_over(FakeSecrets(description=NO_ANSWER), clock)
-    look_again(run, Ledger(new, (old,)))
-    assert run.ledger == Ledger(new, (old,))
+    context = context_of(FakeSecrets(description=NO_ANSWER), clock)
+    ledger = restore_lost_labels(context, Ledger(new, (old,)))
+    assert ledger == Ledger(new, (old,))
     assert seen.codes() == ["description-failed"]
 
 

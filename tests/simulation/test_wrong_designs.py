@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import handler.run
 from handler import decisions, publication, revocation, rotation, secrets_manager
 from handler.decisions import RenewalTimes
 from handler.errors import PublicationRefusedError, TelenorError
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, StoredValue, Token
-from handler.publication import Publication, Refused, Stored, Twin, Unknown
+from handler.publication import DuplicateDelivery, Publication, Published, WriteRefused, WriteUnknown
+from handler.revocation import Logout
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
+from handler.token_secret import TokenSecret
 from tests.simulation.explore import crashes_and_faults, forget_what_was_prepared, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
 
-    from handler.run import Run
+    from handler.context import Context
     from tests.simulation.explore import Explored
 
 TWIN = None
@@ -117,7 +118,9 @@ def instead(patch: pytest.MonkeyPatch, owner: object, name: str, wrongly: Callab
 
 
 def nobody_looks_again(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "look_again", lambda _real, run, expected: run.note(expected))
+    instead(
+        patch, rotation, "restore_lost_labels", lambda _real, context, expected: context.token_secret.expect(expected)
+    )
 
 
 # Publication
@@ -125,10 +128,10 @@ def nobody_looks_again(patch: pytest.MonkeyPatch) -> None:
 
 @wrong("P3", "renewal")
 def the_old_token_is_revoked_before_the_new_one_is_published(patch: pytest.MonkeyPatch) -> None:
-    def publish(real: Callable[..., Publication], run: Run, token: Token) -> Publication:
-        if (current := run.read_current()) and current.access_token:
-            run.telenor.logout(current.access_token, run.end_by)
-        return real(run, token)
+    def publish(real: Callable[..., Publication], context: Context, ledger: Ledger, token: Token) -> Publication:
+        if (current := context.token_secret.read_current()) and current.access_token:
+            context.telenor.logout(current.access_token, context.end_by)
+        return real(context, ledger, token)
 
     instead(patch, rotation, "publish", publish)
 
@@ -172,14 +175,14 @@ def a_label_is_lost_on_supersession_and_nobody_looks(patch: pytest.MonkeyPatch) 
 
 @wrong("P2", "verification_refused")
 def a_token_that_was_not_published_is_left_alone(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "discard", lambda *_: None)
+    instead(patch, rotation, "revoke_unpublished", lambda *_: None)
 
 
 @wrong("P2", pairs=(("first_run", TWIN),))
 def a_version_that_exists_counts_as_the_own_publication(patch: pytest.MonkeyPatch) -> None:
-    def publish(real: Callable[..., Publication], run: Run, token: Token) -> Publication:
-        result = real(run, token)
-        return Stored(Entry(run.version_id)) if isinstance(result, Twin) else result
+    def publish(real: Callable[..., Publication], context: Context, *args: Any) -> Publication:
+        result = real(context, *args)
+        return Published(Entry(context.version_id)) if isinstance(result, DuplicateDelivery) else result
 
     instead(patch, rotation, "publish", publish)
 
@@ -191,16 +194,21 @@ def a_refusal_is_certain_whatever_came_before_it(patch: pytest.MonkeyPatch) -> N
 
 @wrong("P3", "first_run", faults=3, begin_at="PutSecretValue")
 def an_unknown_outcome_counts_as_refused(patch: pytest.MonkeyPatch) -> None:
-    def publish(real: Callable[..., Publication], run: Run, token: Token) -> Publication:
-        result = real(run, token)
-        return Refused(PublicationRefusedError(str(result.error))) if isinstance(result, Unknown) else result
+    def publish(real: Callable[..., Publication], *args: Any) -> Publication:
+        result = real(*args)
+        return WriteRefused(PublicationRefusedError(str(result.error))) if isinstance(result, WriteUnknown) else result
 
     instead(patch, rotation, "publish", publish)
 
 
 @wrong("P3", "reissued_with_a_longer_life", faults=2, begin_at="PutSecretValue")
 def the_new_token_is_logged_out_without_a_comparison_when_its_write_is_refused(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "discard", lambda _real, run, token: run.telenor.logout(token, run.end_by))
+    instead(
+        patch,
+        rotation,
+        "revoke_unpublished",
+        lambda _real, context, _ledger, token: context.telenor.logout(token, context.end_by),
+    )
 
 
 # Renewal
@@ -243,8 +251,8 @@ def a_published_token_is_never_tried(patch: pytest.MonkeyPatch) -> None:
 
 @wrong("P6", "mistyped_credentials")
 def new_credentials_that_do_not_work_end_the_run(patch: pytest.MonkeyPatch) -> None:
-    def obtain(_real: object, run: Run, credentials: object, on_unusable: object) -> Any:
-        return run.telenor.request_token(credentials, None, run.publish_by, on_unusable)  # type: ignore[arg-type]
+    def obtain(_real: object, context: Context, credentials: object, on_unusable: object) -> Any:
+        return context.telenor.request_token(credentials, None, context.publish_by, on_unusable)  # type: ignore[arg-type]
 
     instead(patch, rotation, "_obtain", obtain)
 
@@ -258,7 +266,7 @@ def a_current_token_without_a_label_is_left_as_it_is(patch: pytest.MonkeyPatch) 
         is_due, reason = real(*args)
         return (is_due, reason) if reason is not Reason.NOT_IN_LEDGER else (False, Reason.FRESH)
 
-    instead(patch, rotation, "_enter_by_its_document", lambda *_: None)
+    instead(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
     instead(patch, decisions, "renewal", renewal)
 
 
@@ -268,8 +276,8 @@ def a_current_token_that_lost_its_label_is_superseded_and_not_counted(patch: pyt
 
 
 def nobody_enters_or_counts_what_lost_its_label(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "_enter_by_its_document", lambda *_: None)
-    instead(patch, rotation, "_may_live_on", lambda *_: False)
+    instead(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
+    instead(patch, rotation, "_leaves_untracked", lambda *_: False)
 
 
 @wrong("P5", "rolled_back_while_fresh")
@@ -279,18 +287,20 @@ def a_roll_back_is_not_entered_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
 
 @wrong("P2", "grace_over", faults=1)
 def a_token_leaves_the_ledger_before_its_logout(patch: pytest.MonkeyPatch) -> None:
-    def revoke(real: Callable[..., bool], run: Run, entry: Entry, *args: Any) -> bool:
-        return revocation._forget(run, entry) and real(run, entry, *args)  # noqa: SLF001  the step that comes too early
+    def log_out(real: Callable[..., Logout], context: Context, entry: Entry, *args: Any) -> Logout:
+        context.secrets.forget(entry)
+        return real(context, entry, *args)
 
-    instead(patch, revocation, "_revoke", revoke)
+    instead(patch, revocation, "_log_out", log_out)
 
 
 @wrong("P2", "grace_over", faults=1)
 def a_token_leaves_the_ledger_although_its_logout_failed(patch: pytest.MonkeyPatch) -> None:
-    def revoke(real: Callable[..., bool], run: Run, entry: Entry, *args: Any) -> bool:
-        return real(run, entry, *args) or revocation._forget(run, entry)  # noqa: SLF001  likewise
+    def log_out(real: Callable[..., Logout], *args: Any) -> Logout:
+        real(*args)
+        return Logout.REVOKED
 
-    instead(patch, revocation, "_revoke", revoke)
+    instead(patch, revocation, "_log_out", log_out)
 
 
 # Revocation
@@ -328,50 +338,50 @@ def a_version_newer_than_the_current_one_is_revoked_after_a_rollback(patch: pyte
 
 @wrong("P1", "same_token_and_then_another")
 def a_token_is_logged_out_although_another_version_in_grace_holds_it(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, revocation, "_is_held", lambda *_: False)
+    instead(patch, TokenSecret, "is_held", lambda *_: False)
 
 
 @wrong("P1", pairs=(("same_token_in_two_versions", Action.ROTATE_NOW),))
 def what_was_decided_is_done_although_another_run_has_published(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(handler.run.Run, "is_alone", property(lambda _: True))
+    patch.setattr(TokenSecret, "is_unchanged", property(lambda _: True))
 
 
 @wrong("P3", "same_token_in_two_versions")
 def nothing_is_compared_with_the_current_token(patch: pytest.MonkeyPatch) -> None:
-    def log_out(_real: object, run: Run, _value: StoredValue, access_token: str, *_: Any) -> bool:
-        run.telenor.logout(access_token, run.end_by)
-        return True
+    def log_out(_real: object, context: Context, _version: StoredValue, access_token: str, *_: Any) -> Logout:
+        context.telenor.logout(access_token, context.end_by)
+        return Logout.REVOKED
 
-    instead(patch, revocation, "_log_out", log_out)
+    instead(patch, revocation, "_log_out_unless_in_use", log_out)
 
 
 @wrong("P3", "grace_over", faults=1)
 def the_comparison_is_made_once_and_not_right_before_each_logout(patch: pytest.MonkeyPatch) -> None:
-    def end_superseded(real: Callable[..., None], run: Run, *, at_once: bool) -> None:
-        for entry in run.ledger.superseded:
-            run.read_version(entry.version_id)
-        current = run.read_current()
+    def revoke_superseded(real: Callable[..., Ledger], context: Context, ledger: Ledger, **kwargs: bool) -> Ledger:
+        for entry in ledger.superseded:
+            context.token_secret.read_version(entry.version_id)
+        current = context.token_secret.read_current()
         with pytest.MonkeyPatch.context() as within:
-            within.setattr(handler.run.Run, "read_current", lambda _run: current)
-            real(run, at_once=at_once)
+            within.setattr(TokenSecret, "read_current", lambda _self: current)
+            return real(context, ledger, **kwargs)
 
-    instead(patch, rotation, "end_superseded", end_superseded)
+    instead(patch, rotation, "revoke_superseded", revoke_superseded)
 
 
 @wrong("P3", "grace_over", faults=1)
 def the_current_version_is_judged_from_the_description(patch: pytest.MonkeyPatch) -> None:
-    def log_out(_real: object, run: Run, value: StoredValue, access_token: str, *_: Any) -> bool:
-        if run.ledger.current is None or run.ledger.current.version_id == value.version_id:
-            return False
-        run.telenor.logout(access_token, run.end_by)
-        return True
+    def log_out(_real: object, context: Context, version: StoredValue, access_token: str, *_: Any) -> Logout:
+        if context.report.version_id in {None, version.version_id}:
+            return Logout.POSTPONED
+        context.telenor.logout(access_token, context.end_by)
+        return Logout.REVOKED
 
-    instead(patch, revocation, "_log_out", log_out)
+    instead(patch, revocation, "_log_out_unless_in_use", log_out)
 
 
 @wrong("P3", "older_token_again", faults=1)
 def the_own_publication_is_not_known_to_a_read_that_lags(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(handler.run.Run, "published_token", property(lambda _: None, lambda *_: None))
+    patch.setattr(TokenSecret, "published_token", property(lambda _: None, lambda *_: None), raising=False)
 
 
 @wrong("P2", "grace_over", faults=1)
@@ -392,41 +402,42 @@ def any_401_of_logout_means_dead(patch: pytest.MonkeyPatch) -> None:
 
 @wrong("P4", "first_run")
 def the_log_tells_which_token_was_obtained(patch: pytest.MonkeyPatch) -> None:
-    def publish(real: Callable[..., Publication], run: Run, token: Token) -> Publication:
-        run.log.info(f"obtained {token.access_token}")
-        return real(run, token)
+    def publish(real: Callable[..., Publication], context: Context, ledger: Ledger, token: Token) -> Publication:
+        context.log.info(f"obtained {token.access_token}")
+        return real(context, ledger, token)
 
     instead(patch, rotation, "publish", publish)
 
 
 @wrong("P6", "renewal_with_revocations", faults=1)
 def a_failed_logout_fails_the_run_before_it_publishes(patch: pytest.MonkeyPatch) -> None:
-    def make_room(real: Callable[..., None], run: Run) -> None:
-        revocation.end_superseded(run, at_once=False)
-        if run.report.revocations_failed:
+    def free_label_slots(real: Callable[..., Ledger], context: Context, ledger: Ledger) -> Ledger:
+        ledger = revocation.revoke_superseded(context, ledger, is_emergency=False)
+        if context.report.revocations_failed:
             raise PublicationRefusedError("a superseded token could not be revoked")
-        real(run)
+        return real(context, ledger)
 
-    instead(patch, rotation, "make_room", make_room)
+    instead(patch, rotation, "free_label_slots", free_label_slots)
 
 
 @wrong("P6", "ledger_full")
 def a_full_ledger_refuses_another_token(patch: pytest.MonkeyPatch) -> None:
-    def make_room(_real: object, run: Run) -> None:
-        if decisions.is_crowded(run.ledger):
+    def free_label_slots(_real: object, _context: Context, ledger: Ledger) -> Ledger:
+        if decisions.is_crowded(ledger):
             raise PublicationRefusedError("the ledger is full")
+        return ledger
 
-    instead(patch, rotation, "make_room", make_room)
+    instead(patch, rotation, "free_label_slots", free_label_slots)
 
 
 @wrong("P6", "renewal", faults=1)
 def a_failed_token_request_takes_the_current_token_out_of_the_ledger(patch: pytest.MonkeyPatch) -> None:
-    def obtain(real: Callable[..., Token], run: Run, *args: Any) -> Token:
+    def obtain(real: Callable[..., Token], context: Context, *args: Any) -> Token:
         try:
-            return real(run, *args)
+            return real(context, *args)
         except TelenorError:
-            if run.ledger.current:
-                run.secrets.forget(run.ledger.current)
+            if current := context.token_secret.describe().current:
+                context.secrets.forget(current)
             raise
 
     instead(patch, rotation, "_obtain", obtain)

@@ -16,8 +16,8 @@ from botocore.exceptions import ReadTimeoutError
 from greenlet import getcurrent, greenlet
 from requests.adapters import BaseAdapter
 
-import handler.run
 from handler.config import Settings
+from handler.context import Context
 from handler.decisions import RenewalTimes, renewal_times
 from handler.errors import RotationError
 from handler.ledger import Ledger, ledger_from
@@ -26,6 +26,7 @@ from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
+from handler.token_secret import TokenSecret
 from tests.simulation import sdk
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
 from tests.simulation.telenor import TelenorModel
@@ -216,10 +217,12 @@ class Run:
             sdk.client(self._answer, world.clock.sleep) as client,
             Telenor(settings.base_url, world.clock, world.log, lambda: _SESSION) as telenor,  # type: ignore[arg-type]  # a smaller log
         ):
+            secrets = SecretsManager(client, CREDENTIALS, TOKEN)
             rotate(
-                handler.run.Run(
+                Context(
                     settings=settings,
-                    secrets=SecretsManager(client, CREDENTIALS, TOKEN),
+                    secrets=secrets,
+                    token_secret=TokenSecret(secrets, world.clock, self.request_id),
                     telenor=telenor,
                     clock=world.clock,
                     log=world.log,  # type: ignore[arg-type]

@@ -1,0 +1,51 @@
+"""What the steps of one run share: settings, adapters, clock, deadlines and the report. Frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aws_lambda_powertools import Logger
+
+    from handler.config import Settings
+    from handler.model import Clock
+    from handler.report import Report
+    from handler.secrets_manager import SecretsManager
+    from handler.telenor import Telenor
+    from handler.token_secret import TokenSecret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The parts of one run over one token secret.
+
+    The run publishes under `version_id`. It requests a token until `publish_by`, which leaves the time to store it, and
+    sends logouts until `end_by`.
+    """
+
+    settings: Settings
+    secrets: SecretsManager
+    token_secret: TokenSecret
+    telenor: Telenor
+    clock: Clock
+    log: Logger
+    report: Report
+    version_id: str
+    publish_by: datetime
+    end_by: datetime
+
+    def log_warning(self, error_code: str, message: str, **fields: object) -> None:
+        """Log a fault that passes, or that the next run repairs."""
+        self.log.warning(message, extra={"error_code": error_code, **fields})
+
+    def log_error(self, error_code: str, message: str, **fields: object) -> None:
+        """Log a fault that an operator must look into."""
+        self.log.error(message, extra={"error_code": error_code, **fields})
+
+    def report_abandoned(self, reason: str, **fields: object) -> None:
+        """Count and log a token that may be active, and that no run will revoke."""
+        self.report.revocations_abandoned += 1
+        self.log_error("revocation-abandoned", f"{reason}: it stays active until it expires", **fields)

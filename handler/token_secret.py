@@ -1,0 +1,104 @@
+"""What a run has read of the token secret, and the guard that keeps a token in use from being logged out (P3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from handler.errors import SecretsManagerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from handler.ledger import Entry, Ledger
+    from handler.model import Clock, StoredValue
+    from handler.secrets_manager import SecretsManager
+
+
+class TokenSecret:
+    """The token secret as one run sees it.
+
+    Reads of Secrets Manager may lag, so this remembers which versions were read as current, and what each version
+    holds, which never changes. Every method that reads raises SecretsManagerError.
+    """
+
+    def __init__(self, secrets: SecretsManager, clock: Clock, version_id: str) -> None:
+        """`version_id` is the id that this run publishes under."""
+        self._secrets = secrets
+        self._clock = clock
+        self._version_id = version_id
+        self._versions: dict[str, StoredValue] = {}
+        self._expected_current: set[str] = set()
+        self._read_as_current: set[str] = set()
+        # A read that lags may not return it yet.
+        self.published_token: str | None = None
+
+    def describe(self) -> Ledger:
+        """Return the ledger as Secrets Manager describes it now. `expect` makes it the one that this run acts on."""
+        return self._secrets.describe(self._clock.now())
+
+    def expect(self, ledger: Ledger) -> Ledger:
+        """Return the ledger, and expect its current version in the reads that follow."""
+        if ledger.current is not None:
+            self._expected_current.add(ledger.current.version_id)
+        return ledger
+
+    def read_current(self) -> StoredValue | None:
+        """Read the version that consumers read now."""
+        version = self._secrets.read_current()
+        if version is not None:
+            self._read_as_current.add(version.version_id)
+            # The content never changes, but the version may be superseded by the time it is looked up again.
+            self._versions[version.version_id] = replace(version, is_current=False)
+        return version
+
+    def read_version(self, version_id: str) -> StoredValue | None:
+        """Return a version, which is read once; None if Secrets Manager does not find it."""
+        if version_id not in self._versions and (version := self._secrets.read_version(version_id)) is not None:
+            self._versions[version_id] = version
+        return self._versions.get(version_id)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """False if a read returned a current version that this run did not expect.
+
+        Somebody has published or rolled back since, so the decisions of this run may be outdated.
+        """
+        return not self._unexpected_current()
+
+    def was_read_as_current(self, version_id: str) -> bool:
+        """Return whether a read of this run returned a version as the current one."""
+        version = self._versions.get(version_id)
+        return version_id in self._read_as_current or (version is not None and version.is_current)
+
+    def is_held(self, access_token: str, entries: Iterable[Entry]) -> bool:
+        """Return whether one of these versions holds a token, or one that another publisher made current.
+
+        The authorization server may issue the same token twice.
+        """
+        # A later read may lag behind the one that returned the other publisher's version. A publication of this run
+        # supersedes it.
+        if self.published_token is None and any(
+            self._versions[version_id].holds(access_token) for version_id in self._unexpected_current()
+        ):
+            return True
+        for entry in entries:
+            version = self.read_version(entry.version_id)
+            if version is None:
+                raise SecretsManagerUnavailableError(
+                    "a version of the token secret cannot be found: the read may lag", error_code="version-not-found"
+                )
+            if version.holds(access_token):
+                return True
+        return False
+
+    def is_in_use(self, access_token: str, ledger: Ledger) -> bool:
+        """Return whether a token is published or tracked, so that nobody may log it out."""
+        if access_token == self.published_token or self.is_held(access_token, ledger.entries):
+            return True
+        # The last read before the logout, so that a publication has the least time to come in between.
+        current = self.read_current()
+        return current is not None and current.holds(access_token)
+
+    def _unexpected_current(self) -> set[str]:
+        return self._read_as_current - self._expected_current - {self._version_id}
