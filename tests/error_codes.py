@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 HANDLER = Path(__file__).parent.parent / "handler"
 
-SAYING = {"warn", "complain"}
-"""The methods of a run whose first argument is a code."""
+SAYING = {"log_warning", "log_error"}
+"""The methods of a context whose first argument is a code."""
 
 LOGGERS = {"log", "_log", "logger"}
 LEVELS = {"warning", "error", "exception", "critical"}
