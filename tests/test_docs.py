@@ -131,10 +131,10 @@ class OtherError(Exception):
 TABLE = (Meaning("four", "advice"), Meaning(ONE, "advice"))
 REQUEST = Request("what", "five", "GET")
 def act(run, log, error, flag):
-    run.warn("six", "a sentence")
-    run.complain("seven", "another")
+    context.log_warning("six", "a sentence")
+    context.log_error("seven", "another")
     log.warning("a third", extra={"error_code": "eight", "code": "no code"})
-    run.warn(error.error_code, "passed on", cause=error.error_code)
+    context.log_warning(error.error_code, "passed on", cause=error.error_code)
     raise SomeError("a sentence", error_code="nine" if flag else error.error_code)
 """
     assert Module.parse(source).codes() == {
@@ -147,7 +147,7 @@ def act(run, log, error, flag):
 @pytest.mark.parametrize("code", ["f'{error}-code'", "CODES[error]", "code_of(error)", "somewhere"])
 def test_a_code_that_cannot_be_read_is_not_passed_over(code: str) -> None:
     with pytest.raises(UnreadableCodeError):
-        Module.parse(f"run.warn({code}, 'a sentence')").codes()
+        Module.parse(f"context.log_warning({code}, 'a sentence')").codes()
 
 
 @pytest.mark.parametrize(
