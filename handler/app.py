@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import time
 import traceback
@@ -26,17 +27,27 @@ if TYPE_CHECKING:
 
     from handler.model import Clock
 
-# The parts of a run's time that are kept back: for storing a token that has just been obtained, through a lost answer
-# or two, and for the last lines of the log. A short run keeps back half.
-_PUBLISHING_NEEDS = timedelta(seconds=40)
-_REPORTING_NEEDS = timedelta(seconds=2)
+# Time reserved at the end of a run; a short run reserves half. Publishing survives two lost answers of Secrets Manager;
+# after the last logout one call may take all of its three attempts; then come the metrics and the summary line.
+_PUBLISHING_NEEDS = timedelta(seconds=45)
+_CLEANUP_NEEDS = timedelta(seconds=20)
+_REPORTING_NEEDS = timedelta(seconds=5)
 
 # AWS, "PutSecretValue": how long a ClientRequestToken may be.
 _REQUEST_ID_LENGTHS = range(32, 65)
 
-_SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "telenor-token")
+# Empty variables count as unset: an empty service would silence the log and take the dimension from the metrics.
+_SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME") or "telenor-token"
 
-logger = Logger(service=_SERVICE)
+
+def _log_level() -> str:
+    """Return the level that the environment asks for; INFO if logging does not know it, or if it names none."""
+    asked = (os.environ.get("POWERTOOLS_LOG_LEVEL") or os.environ.get("LOG_LEVEL") or "INFO").upper()
+    return asked if asked in logging.getLevelNamesMapping() else "INFO"
+
+
+# Lambda's filter by level reads only lines with an RFC 3339 timestamp.
+logger = Logger(service=_SERVICE, level=_log_level(), use_rfc3339=True, utc=True)
 metrics = Metrics(namespace="TelenorToken", service=_SERVICE)
 
 
@@ -102,28 +113,27 @@ def run(event: object, request_id: str, time_left: timedelta, report: Report) ->
 
 def _rotate(event: object, request_id: str, started_at: datetime, time_left: timedelta, report: Report) -> None:
     settings = settings_from(os.environ, event)
-    logger.append_keys(token_secret_id=settings.token_secret_id, credentials_secret_id=settings.credentials_secret_id)
     secrets = SecretsManager(
         _client(os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER")),
         settings.credentials_secret_id,
         settings.token_secret_id,
+        logger.append_keys,
     )
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
-    with Telenor(settings.base_url, clock, logger) as telenor:
-        rotate(
-            Context(
-                settings=settings,
-                secrets=secrets,
-                token_secret=TokenSecret(secrets, clock, version_id),
-                telenor=telenor,
-                clock=clock,
-                log=logger,
-                report=report,
-                version_id=version_id,
-                publish_by=started_at + time_left - min(_PUBLISHING_NEEDS, time_left / 2),
-                end_by=started_at + time_left - min(_REPORTING_NEEDS, time_left / 2),
-            )
+    rotate(
+        Context(
+            settings=settings,
+            secrets=secrets,
+            token_secret=TokenSecret(secrets, clock, version_id),
+            telenor=Telenor(settings.base_url, clock, logger),
+            clock=clock,
+            log=logger,
+            report=report,
+            version_id=version_id,
+            publish_by=started_at + time_left - min(_PUBLISHING_NEEDS, time_left / 2),
+            end_by=started_at + time_left - min(_CLEANUP_NEEDS + _REPORTING_NEEDS, time_left / 2),
         )
+    )
 
 
 @functools.lru_cache(maxsize=1)

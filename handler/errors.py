@@ -55,6 +55,12 @@ class TelenorUnavailableError(TelenorError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ConnectionSetupError(TelenorError):
+    """A setting, a certificate or a proxy prevents the connection; asking again would change nothing."""
+
+    default_code = "invalid-setting"
+
+
 class TelenorRefusedError(TelenorError):
     """Telenor said no; asking again would change nothing."""
 

@@ -52,8 +52,14 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     ledger = remove_labels(context, ledger, expired)
     trigger = Trigger.EMERGENCY if is_emergency else Trigger.GRACE_PASSED
     for entry in ending:
-        if entry not in expired and _log_out(context, entry, trigger, spared).ends_tracking:
+        if entry in expired:
+            continue
+        result = _log_out(context, entry, trigger, spared)
+        if result.ends_tracking:
             ledger = remove_labels(context, ledger, [entry])
+        if (result is Logout.FAILED and context.telenor.is_unreachable) or context.clock.now() >= context.end_by:
+            context.log.info("the next run revokes the other tokens: there was no answer, or no time is left")
+            break
     return ledger
 
 

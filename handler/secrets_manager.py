@@ -27,7 +27,7 @@ from handler.ledger import CURRENT_LABEL, PREVIOUS_LABEL, is_live_label, ledger_
 from handler.model import StoredValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -91,8 +91,16 @@ class SecretsManager:
     Every method raises SecretsManagerRefusedError or SecretsManagerUnavailableError when the call fails.
     """
 
-    def __init__(self, client: SecretsManagerClient, credentials_secret_id: str, token_secret_id: str) -> None:
+    def __init__(
+        self,
+        client: SecretsManagerClient,
+        credentials_secret_id: str,
+        token_secret_id: str,
+        on_found: Callable[..., None] = lambda **_: None,
+    ) -> None:
+        """`on_found` gets the id of each secret once AWS has found it. Until then it may be a misplaced secret."""
         self._client = client
+        self._on_found = on_found
         self._credentials_secret_id = credentials_secret_id
         self._token_secret_id = token_secret_id
         self._token_secret_arn: str | None = None
@@ -111,6 +119,7 @@ class SecretsManager:
         with _explained("GetSecretValue", _CREDENTIALS_SECRET):
             answer = self._client.get_secret_value(SecretId=self._credentials_secret_id, VersionStage=stage)
             arn = answer["ARN"]
+        self._on_found(credentials_secret_id=self._credentials_secret_id)
         if arn == self._token_secret_arn:
             raise InvalidInputError(
                 "CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID name the same secret, and publishing would overwrite the "
@@ -125,6 +134,7 @@ class SecretsManager:
         with _explained("DescribeSecret", _TOKEN_SECRET):
             description = self._client.describe_secret(SecretId=self._token_secret_id)
             self._token_secret_arn = arn = description["ARN"]
+        self._on_found(token_secret_id=self._token_secret_id)
         if description.get("DeletedDate"):
             raise MarkedForDeletionError(
                 f"the {_TOKEN_SECRET} is marked for deletion, so that nobody can read it: take that back with "

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools import Logger
-    from requests import Session
 
 _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password
 _LOGOUT_PATH = "/oauth/v2/logout"
+
+# Waiting for an answer costs less than a token that nobody knows.
+_TOKEN_REQUEST_SECONDS = 25.0
 
 # With less time than this a token is more likely to be lost than stored.
 _LEAST_TIME_FOR_A_TOKEN = timedelta(seconds=2)
@@ -49,26 +51,25 @@ _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 class Telenor:
-    """Telenor's token and logout operations, with retries that end at a deadline. A context manager.
+    """Telenor's token and logout operations, with retries that end at a deadline. A context manager."""
 
-    `new_session` opens what requests go through, by default transport.create_session.
-    """
-
-    def __init__(
-        self, base_url: str, clock: Clock, log: Logger, new_session: Callable[[], Session] | None = None
-    ) -> None:
+    def __init__(self, base_url: str, clock: Clock, log: Logger, transport: Transport | None = None) -> None:
         self._base_url = base_url
         self._clock = clock
         self._log = log
-        self._transport = Transport(clock, log, new_session)
+        self._transport = transport or Transport(clock, log)
         self.token_attempts = 0
 
     def __enter__(self) -> Self:
-        self._transport.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._transport.__exit__(*exception)
+        """Do nothing: each exchange closes its connection."""
+
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether a request of this run was sent and none has got an answer."""
+        return self._transport.is_unreachable
 
     @property
     def last(self) -> Answer | None:
@@ -93,6 +94,7 @@ class Telenor:
             self._base_url + _TOKEN_PATH,
             basic(credentials.client_id, credentials.client_secret),
             {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {}),
+            _TOKEN_REQUEST_SECONDS,
         )
         begin_by = deadline - _LEAST_TIME_FOR_A_TOKEN
 
@@ -126,7 +128,11 @@ class Telenor:
                 return False
             raise _failure(request, answer)
 
-        return self._transport.retrying("a logout", attempt, begin_by=deadline, attempts=1 if once else ATTEMPTS)
+        # Where nothing has answered in this run, waiting for the next attempts would only use up its time.
+        def attempts() -> int:
+            return 1 if once or self.is_unreachable else ATTEMPTS
+
+        return self._transport.retrying("a logout", attempt, begin_by=deadline, attempts=attempts)
 
     def verify(self, url: str, access_token: str, deadline: datetime) -> bool:
         """Try a new token where consumers will use it. Return whether the answer says anything about it.

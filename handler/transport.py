@@ -1,34 +1,40 @@
-"""One exchange over HTTP with its limits, and its retries: the only file that knows requests, urllib3 and tenacity."""
+"""One HTTP exchange with its limits, and its retries: the only file that knows requests, urllib3 and tenacity."""
 
 from __future__ import annotations
 
 import io
-import time
-from contextlib import ExitStack
+import ipaddress
+import logging
+import os
+import re
+import socket
+import ssl
+import threading
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from http import HTTPStatus
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_environ_proxies, select_proxy
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
-from urllib3.util import Timeout
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
-from handler.errors import TelenorUnavailableError
+from handler.errors import ConnectionSetupError, TelenorError, TelenorUnavailableError
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from _typeshed import WriteableBuffer
     from aws_lambda_powertools import Logger
@@ -37,15 +43,24 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 
-# Later than the end of any run, and within what a clock can be asked to add.
+# Longer than any run, and small enough for timedelta.
 BEYOND_ANY_RUN_SECONDS = 86_400.0
 
+# For each address of a host, so that one that does not answer leaves time for the next.
 _CONNECT_SECONDS = 3.0
-_ANSWER_SECONDS = 10.0
-_ANSWER_LIMIT_BYTES = 64 * 1024
+_EXCHANGE_SECONDS = 10.0
+_RESPONSE_LIMIT_BYTES = 64 * 1024
+_HEADER_LIMIT_CHARACTERS = 8 * 1024
+
+# Threads that are still resolving or connecting after their deadline. Each ends by itself.
+_MAX_ABANDONED = 8
 
 # Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): up to 1, 2, 4, 8 s between five attempts.
 _BACKOFF = wait_random_exponential(multiplier=1, max=8)
+
+# urllib3 logs headers that it cannot parse, and every URL with its query. Either may hold a secret.
+for _name in ("urllib3", "requests"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 _Result = TypeVar("_Result")
 
@@ -60,6 +75,8 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     """Their names in any case."""
     text: str = field(repr=False)
+    is_whole: bool = True
+    """False if the body was cut short, or is not encoded as its headers say."""
 
     @property
     def is_success(self) -> bool:
@@ -89,6 +106,7 @@ class Request(NamedTuple):
     url: str
     auth: AuthBase
     form: Mapping[str, str] | None = None
+    limit_seconds: float = _EXCHANGE_SECONDS
 
 
 def basic(username: str, password: str) -> AuthBase:
@@ -109,102 +127,94 @@ class Bearer(AuthBase):
 
 
 def create_session() -> requests.Session:
-    """Return a session that follows no redirect, keeps no cookie, and reads every answer within its limits."""
+    """Return a session that follows no redirect and keeps no cookie."""
     session = _Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter())
     # A cookie could make Telenor accept the next token that is tried.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
 
 
-class Transport:
-    """Sends requests one at a time, and reads no answer beyond its limits. A context manager."""
+def run_in_thread(exchange: Callable[[], None], seconds: float) -> None:
+    """Run an exchange in a thread of its own, and return when it has ended or when the time is over.
 
-    def __init__(self, clock: Clock, log: Logger, new_session: Callable[[], requests.Session] | None = None) -> None:
+    Only this bounds all of it: name resolution takes no timeout, and a socket's timeout is for each read alone.
+    """
+    thread = threading.Thread(target=exchange, name="exchange", daemon=True)
+    if sum(other.name == thread.name for other in threading.enumerate()) < _MAX_ABANDONED:
+        thread.start()
+        thread.join(seconds)
+
+
+class Transport:
+    """Sends requests one at a time, each over a connection of its own.
+
+    `new_session` and `run` are for tests; by default they are `create_session` and `run_in_thread`.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        log: Logger,
+        new_session: Callable[[], requests.Session] | None = None,
+        run: Callable[[Callable[[], None], float], None] = run_in_thread,
+    ) -> None:
         self._clock = clock
         self._log = log
         self._new_session = new_session or create_session
-        self._open = ExitStack()
+        self._run = run
         self.last: Answer | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    @cached_property
-    def _session(self) -> requests.Session:
-        """Made when it is first used: most runs send nothing."""
-        return self._open.enter_context(self._new_session())
+        self.is_unreachable = False
+        """Whether requests were sent and none has got an answer."""
+        self._has_answered = False
 
     def exchange(self, request: Request, deadline: datetime) -> Answer:
-        """Send one request and read its answer.
+        """Send one request and read its answer, until the deadline or for `limit_seconds`, whichever ends first.
 
-        Connecting takes 3 s for each address of the host at most, and the answer 10 s, from the request sent to its
-        last byte, and less where the deadline is nearer. At most 64 KiB are read, and no more are unpacked. Raises
-        TelenorUnavailableError.
+        That time bounds everything: resolving, connecting, TLS, sending and reading. At most 64 KiB of a body are
+        read. Raises TelenorUnavailableError, or ConnectionSetupError where a retry cannot help.
         """
         self.last = None
         sent_at = self._clock.now()
-        left_seconds = (deadline - sent_at).total_seconds()
-        if left_seconds <= 0:
+        seconds = min((deadline - sent_at).total_seconds(), request.limit_seconds)
+        if seconds <= 0:
             raise TelenorUnavailableError(
                 "no time was left to ask Telenor: raise the function's timeout", error_code="no-time-left"
             )
-        timeout = Timeout(total=left_seconds, connect=_CONNECT_SECONDS, read=_ANSWER_SECONDS)
-        try:
-            with self._session.request(
-                request.method,
-                request.url,
-                auth=request.auth,
-                data=request.form,
-                headers={"Accept": "application/json"},
-                timeout=timeout,  # type: ignore[arg-type]  # HTTPAdapter.send documents this type, the stubs do not
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                answered_at = self._clock.now()
-                text = self._text(response)
-        # Not all that goes wrong in requests is one of its own errors. The cause is named but not kept: its text may
-        # hold a proxy's password.
-        except (OSError, ValueError, HTTPError) as error:
-            raise TelenorUnavailableError(
-                f"no answer from {urlsplit(request.url).hostname} ({_cause(error)})", error_code=request.out_code
-            ) from None
-        self.last = Answer(response.status_code, sent_at, answered_at, response.headers, text)
-        return self.last
-
-    def _text(self, response: requests.Response) -> str:
-        """Read as much as may come in time; a status counts also where its text is cut short."""
-        body = bytearray()
-        try:
-            while (room := _ANSWER_LIMIT_BYTES - len(body)) > 0:
-                # Returns after each arrival, so that what has come is kept if the rest does not.
-                some = response.raw.read1(room, decode_content=True)
-                if not some:
-                    break
-                body += some
-        except (OSError, ValueError, HTTPError) as error:
+        _check_environment(request.url)
+        exchange = _Exchange(request, self._new_session, seconds)
+        self._run(exchange.run, seconds)
+        exchange.close()
+        self._has_answered = self._has_answered or exchange.status is not None
+        self.is_unreachable = not self._has_answered
+        if exchange.status is None:
+            raise exchange.failure or _failure_of(request, None)
+        text, is_whole = _decoded(bytes(exchange.body), exchange.headers.get("Content-Encoding", ""))
+        is_whole = is_whole and exchange.is_whole
+        if not is_whole:
             self._log.warning(
-                f"an answer of {urlsplit(response.url).hostname} was cut short ({_cause(error)})",
+                f"the response of {urlsplit(request.url).hostname} was cut short or is not encoded as it says"
+                f" ({exchange.cause})",
                 extra={"error_code": "answer-cut-short"},
             )
-        # Some servers begin with a byte order mark.
-        return body.decode("utf-8-sig", errors="replace")
+        self.last = Answer(exchange.status, sent_at, self._clock.now(), exchange.headers, text, is_whole)
+        return self.last
 
     def retrying(
-        self, what: str, attempt: Callable[[], _Result], *, begin_by: datetime, attempts: int = ATTEMPTS
+        self,
+        what: str,
+        attempt: Callable[[], _Result],
+        *,
+        begin_by: datetime,
+        attempts: Callable[[], int] = lambda: ATTEMPTS,
     ) -> _Result:
-        """Try up to so many times, as long as TelenorUnavailableError is raised, and begin no attempt later."""
+        """Try up to `attempts` times while TelenorUnavailableError is raised, and begin no attempt after `begin_by`."""
 
         def wait(state: RetryCallState) -> float:
             return max(_BACKOFF(state), _failure(state).retry_after_seconds)
 
         def stop(state: RetryCallState) -> bool:
             next_attempt_at = self._clock.now() + timedelta(seconds=state.upcoming_sleep)
-            return state.attempt_number >= attempts or next_attempt_at >= begin_by
+            return state.attempt_number >= attempts() or next_attempt_at >= begin_by
 
         def log_failure(state: RetryCallState) -> None:
             failure = _failure(state)
@@ -228,18 +238,84 @@ class Transport:
         )(attempt)
 
 
-# What requests and urllib3 are missing: an end to an answer whose parts drip in
+class _Exchange:
+    """One request and what has come of its response so far. `run` may be left behind in its thread after `close`."""
+
+    def __init__(self, request: Request, new_session: Callable[[], requests.Session], seconds: float) -> None:
+        self._request = request
+        self._new_session = new_session
+        self._seconds = seconds
+        self._sockets: list[socket.socket] = []
+        self._is_closed = False
+        self._lock = threading.Lock()
+        self.status: int | None = None
+        self.headers: Mapping[str, str] = {}
+        self.body = bytearray()
+        self.is_whole = False
+        self.failure: TelenorError | None = None
+        self.cause = "out of time"
+
+    def run(self) -> None:
+        request = self._request
+        try:
+            with self._new_session() as session:
+                for scheme in ("http://", "https://"):
+                    if type(session.get_adapter(scheme)) is HTTPAdapter:
+                        session.mount(scheme, _Adapter(self._add_socket))
+                host = urlsplit(request.url).hostname or ""
+                with session.request(
+                    request.method,
+                    request.url,
+                    auth=request.auth,
+                    data=request.form,
+                    # A connection of its own: a server may close a kept one at any moment.
+                    headers={"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"},
+                    timeout=(min(_CONNECT_SECONDS, self._seconds), self._seconds),
+                    # Plain http is for this machine alone, so a proxy must not see it.
+                    proxies={"no_proxy": host} if is_loopback(host) else None,
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    self.headers = _capped(response.headers)
+                    self.status = response.status_code
+                    # read1 returns after each arrival, so that what has come is kept if the rest does not.
+                    while some := response.raw.read1(_RESPONSE_LIMIT_BYTES, decode_content=False):
+                        self.body += some
+                    self.is_whole = True
+        except Exception as error:  # noqa: BLE001  the thread that waits reports it, without its text
+            # Not kept: its traceback would keep the socket open.
+            self.failure, self.cause = _failure_of(request, error), _cause(error)
+
+    def close(self) -> None:
+        """End the connection of an exchange that is still running: it may not go on reading for ever."""
+        with self._lock:
+            self._is_closed = True
+            for connected in self._sockets:
+                with connected, suppress(OSError):
+                    connected.shutdown(socket.SHUT_RDWR)
+            self._sockets.clear()
+
+    def _add_socket(self, connected: socket.socket) -> None:
+        with self._lock:
+            if self._is_closed:
+                raise TimeoutError
+            # A duplicate stays valid when TLS takes the socket over.
+            self._sockets.append(connected.dup())
 
 
 class _Session(requests.Session):
-    """Leaves redirects alone: requests would read the whole answer and parse where it leads, even if not to follow."""
+    """Disables redirects: requests would otherwise read the whole body to resolve them."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Lead nowhere."""
+        """Return no target."""
 
 
 class _Adapter(HTTPAdapter):
-    """Has every connection, also one through a proxy, read its answers within their limits."""
+    """Reports each socket that is connected, also to a proxy."""
+
+    def __init__(self, on_socket: Callable[[socket.socket], None]) -> None:
+        self._on_socket = on_socket
+        super().__init__()
 
     def get_connection_with_tls_context(
         self,
@@ -248,53 +324,51 @@ class _Adapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
         cert: tuple[str, str] | str | None = None,
     ) -> ConnectionPool:
-        """Return the pool for a request, whose new connections have limits."""
+        """Return the pool for a request, whose connections report their sockets."""
         pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
         if isinstance(pool, HTTPConnectionPool):
-            pool.ConnectionCls = _HTTPSConnection if isinstance(pool, HTTPSConnectionPool) else _HTTPConnection
+            base = HTTPSConnection if isinstance(pool, HTTPSConnectionPool) else HTTPConnection
+            pool.ConnectionCls = _reporting(base, self._on_socket)
         return pool
 
 
-class _LimitedFile(io.RawIOBase):
-    """The bytes of one answer as they arrive: up to a number of them, and until a time, whatever they are part of.
+def _reporting(base: type[HTTPConnection], on_socket: Callable[[socket.socket], None]) -> type[HTTPConnection]:
+    class Connection(base):  # type: ignore[misc, valid-type]
+        response_class = _Response
 
-    A timeout of a socket is for each read alone, so that whoever sends a byte now and then is waited for without end.
-    Here each read has what is left of the whole.
-    """
+        def _new_conn(self) -> socket.socket:
+            connected: socket.socket = super()._new_conn()
+            on_socket(connected)
+            return connected
+
+    return Connection
+
+
+class _LimitedFile(io.RawIOBase):
+    """The first 64 KiB that a socket receives, whatever they are part of; then its end."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
-        self._left_bytes = _ANSWER_LIMIT_BYTES
-        # What urllib3 has just set: the time for the answer, now that the request is sent.
-        seconds = sock.gettimeout()
-        self._give_up_at = time.monotonic() + (_ANSWER_SECONDS if seconds is None else seconds)
+        self._left_bytes = _RESPONSE_LIMIT_BYTES
 
     def readable(self) -> bool:
         """Return True, as io.BufferedReader asks."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
-        """Read what there is. Raises TimeoutError; returns 0, as at an end, when enough was read."""
-        view = memoryview(buffer)[: self._left_bytes]
-        if not view:
-            return 0
-        left_seconds = self._give_up_at - time.monotonic()
-        if left_seconds <= 0:
-            raise TimeoutError("the answer took too long")
-        self._sock.settimeout(left_seconds)
-        count = self._raw.readinto(view)
+        """Read into a buffer; return 0 at the limit, as at an end."""
+        count = self._raw.readinto(memoryview(buffer)[: self._left_bytes]) if self._left_bytes else 0
         self._left_bytes -= count or 0
         return count
 
     def close(self) -> None:
-        """Close the file, not the socket, which may have another request to send."""
+        """Close the file, not the socket."""
         self._raw.close()
         super().close()
 
 
-class _Answer(HTTPResponse):
-    """http.client's own, with limits, and past every 1xx (RFC 9110, section 15.2): http.client knows 100 alone."""
+class _Response(HTTPResponse):
+    """http.client's own with a limit, which skips every 1xx response (RFC 9110, 15.2): http.client knows 100 alone."""
 
     def __init__(
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
@@ -304,20 +378,138 @@ class _Answer(HTTPResponse):
         self.fp = io.BufferedReader(_LimitedFile(sock))
 
     def begin(self) -> None:
-        """Read the status line and the headers of the final answer."""
-        super().begin()
-        while HTTPStatus.CONTINUE <= self.status < HTTPStatus.OK:
-            # begin() knows by this that there are none yet.
-            self.headers = self.msg = None  # type: ignore[assignment]
+        """Read the status line and the headers of the final response."""
+        try:
             super().begin()
+            while HTTPStatus.CONTINUE <= self.status < HTTPStatus.OK:
+                # begin() knows by this that there are none yet.
+                self.headers = self.msg = None  # type: ignore[assignment]
+                super().begin()
+        except BaseException:
+            # http.client leaves its file open where the connection has ended.
+            self.close()
+            raise
 
 
-class _HTTPConnection(HTTPConnection):
-    response_class = _Answer
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
-class _HTTPSConnection(HTTPSConnection):
-    response_class = _Answer
+# What is wrong on this side
+
+
+def _check_environment(url: str) -> None:
+    """Raise ConnectionSetupError where a variable of the environment makes every request fail."""
+    host, scheme = urlsplit(url).hostname or "", urlsplit(url).scheme
+    if scheme == "https" and (bundle := _ca_bundle()) and not os.path.exists(os.environ[bundle]):  # noqa: PTH110
+        raise ConnectionSetupError(f"{bundle} names a file that does not exist: correct or remove it")
+    proxy = None if is_loopback(host) else select_proxy(url, get_environ_proxies(url))
+    if proxy is not None and not _is_proxy_url(proxy):
+        raise ConnectionSetupError(
+            f"{_proxy_variable(proxy)} is not the URL of a proxy that this job can use: it must be http:// or "
+            "https://, a host and a port, with special characters of a password percent-encoded"
+        )
+
+
+def _ca_bundle() -> str | None:
+    return next((name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)), None)
+
+
+def _is_proxy_url(proxy: str) -> bool:
+    if re.search(r"[\s#]", proxy):
+        return False
+    try:
+        parts = parse_url(proxy)
+    except LocationParseError:
+        return False
+    # requests takes a proxy without a scheme for http.
+    return parts.host is not None and (parts.scheme in {"http", "https"} or "://" not in proxy)
+
+
+def _proxy_variable(proxy: str) -> str:
+    """Return the name of the variable that holds a proxy's URL, in the case that somebody has set it in."""
+    named = (name for name, value in os.environ.items() if value == proxy and name.lower().endswith("_proxy"))
+    return next(named, "HTTPS_PROXY")
+
+
+def _failure_of(request: Request, error: Exception | None) -> TelenorError:
+    """Return the error for an exchange without a status. Texts of errors stay out: they may hold a proxy's password."""
+    host = urlsplit(request.url).hostname
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ConnectionSetupError(
+                f"the certificate of {host} was not accepted ({cause.verify_message}): check the URL, and name the CA "
+                "of a proxy that inspects TLS in REQUESTS_CA_BUNDLE",
+                error_code="certificate-not-accepted",
+            )
+        if isinstance(cause, ssl.SSLError) and (bundle := _ca_bundle()) and not _is_readable_bundle(bundle):
+            return ConnectionSetupError(f"{bundle} names a file without usable certificates: correct or remove it")
+        if found := re.match(r"Tunnel connection failed: ([0-9]{3})", str(cause)):
+            status = int(found[1])
+            kind = TelenorUnavailableError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ConnectionSetupError
+            return kind(
+                f"the proxy in HTTPS_PROXY answered {status} to a connection to {host}: allow that host at the proxy, "
+                "and check the proxy's own user and password",
+                error_code="proxy-refused",
+                status=status,
+            )
+    return TelenorUnavailableError(
+        f"no answer from {host} ({_cause(error)}): check that the function can reach it", error_code=request.out_code
+    )
+
+
+def _is_readable_bundle(variable: str) -> bool:
+    try:
+        ssl.create_default_context(cafile=os.environ[variable])
+    except OSError:
+        return False
+    return True
+
+
+def _capped(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return requests.structures.CaseInsensitiveDict(
+        {name: value[:_HEADER_LIMIT_CHARACTERS] for name, value in headers.items()}
+    )
+
+
+def _decoded(body: bytes, encoding: str) -> tuple[str, bool]:
+    """Return a body as text, and whether it is encoded as its headers say; if not, the text is of the bytes as sent."""
+    is_whole = True
+    if encoding.strip().lower() in {"gzip", "x-gzip", "deflate"}:
+        # No server should compress, as none was asked to; a proxy may. 32 detects the header of either format.
+        decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        try:
+            body = decoder.decompress(body, _RESPONSE_LIMIT_BYTES)
+        except zlib.error:
+            is_whole = False
+    elif encoding.strip().lower() not in {"", "identity"}:
+        is_whole = False
+    # Some servers begin with a byte order mark.
+    return body.decode("utf-8-sig", errors="replace"), is_whole
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what caused it: requests and urllib3 keep the cause in `reason`, or as an argument."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if not isinstance(cause, BaseException) or cause in seen:
+            continue
+        seen.append(cause)
+        yield cause
+        waiting += [getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__]
+
+
+def _cause(error: BaseException | None) -> str:
+    """Name the kinds of errors down to the first cause, such as ConnectTimeout or NameResolutionError."""
+    return " < ".join(dict.fromkeys(type(cause).__name__ for cause in _causes(error))) or "out of time"
 
 
 def _failure(state: RetryCallState) -> TelenorUnavailableError:
@@ -326,12 +518,3 @@ def _failure(state: RetryCallState) -> TelenorUnavailableError:
     if not isinstance(failure, TelenorUnavailableError):
         raise TypeError
     return failure
-
-
-def _cause(error: BaseException) -> str:
-    """Name the kinds of errors down to the first cause, such as ConnectTimeout or NameResolutionError."""
-    names = [type(error).__name__]
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-        names.append(type(error).__name__)
-    return " < ".join(dict.fromkeys(names))

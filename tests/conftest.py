@@ -68,6 +68,7 @@ class Seen:
     streams: list[str] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     answers: list[object] = field(default_factory=list)
+    root_log: list[str] = field(default_factory=list)
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the JSON lines on stdout: those of the log and those of the metrics."""
@@ -101,7 +102,7 @@ class Seen:
 
     def everything(self) -> str:
         """Return all of it as text, with the whole chain of each error."""
-        told = [*self.streams, *self.capture.readouterr(), *map(repr, self.answers)]
+        told = [*self.streams, *self.root_log, *self.capture.readouterr(), *map(repr, self.answers)]
         for error in self.errors:
             link: BaseException | None = error
             while link is not None:
@@ -172,6 +173,17 @@ class _Stdout(io.TextIOBase):
         return sys.stdout.write(text)
 
 
+class _Collected(io.TextIOBase):
+    """What a handler on the root logger writes."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+
+    def write(self, text: str) -> int:
+        self._seen.root_log.append(text)
+        return len(text)
+
+
 @pytest.fixture(autouse=True)
 def seen(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -182,6 +194,11 @@ def seen(
     assert isinstance(log_handler, logging.StreamHandler)
     # Not setStream, which would flush a stream that the test before has left closed.
     log_handler.stream = _Stdout()
+    # Lambda's runtime client has a handler on the root logger, and one click sets its level to DEBUG.
+    runtime_handler = logging.StreamHandler(_Collected(seen))
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [*root.handlers, runtime_handler])
+    monkeypatch.setattr(root, "level", logging.DEBUG)
 
     remember = errors.RotationError.__init__
 

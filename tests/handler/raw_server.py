@@ -105,11 +105,14 @@ class RawServer:
 
     def _speak(self, connection: socket.socket) -> None:
         with connection:
-            path = connection.recv(_MOST_BYTES).split(b" ", 2)[1].decode()
+            line = connection.recv(_MOST_BYTES).split(b" ", 2)
+            # A client of TLS sends no path.
+            path = line[1].decode(errors="replace") if len(line) > 1 else ""
             self.paths.append(path)
             answer = self._answer(path)
             if isinstance(answer, bytes):
-                connection.sendall(answer)
+                with suppress(OSError):
+                    connection.sendall(answer)
                 return
             end_at = time.monotonic() + answer.seconds
             try:

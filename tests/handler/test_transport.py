@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,15 +20,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from handler import app
-from handler.errors import TelenorUnavailableError
+from handler.errors import ConnectionSetupError, TelenorError, TelenorUnavailableError
 from handler.transport import Answer, Bearer, Request, Transport
 from infra.local.server import HOST
 from tests.conftest import CANARY, Seen
 from tests.handler.raw_server import CHUNKED, DRIPS, OK, Drip, RawServer, whole
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 # What an exchange is given, and what a server drips for, which nobody waits for.
@@ -63,9 +63,8 @@ class TlsServer(RawServer):
 
 
 @pytest.fixture
-def transport() -> Iterator[Transport]:
-    with Transport(RealClock(), app.logger) as opened:
-        yield opened
+def transport() -> Transport:
+    return Transport(RealClock(), app.logger)
 
 
 @pytest.fixture(scope="session")
@@ -265,8 +264,9 @@ def test_tls_is_spoken_and_certificates_are_checked(
     with TlsServer(lambda _path: whole({}), tls) as server:
         assert get(transport, server.url).text == "{}"
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-        with Transport(RealClock(), app.logger) as other, pytest.raises(TelenorUnavailableError):
-            get(other, server.url)
+        with pytest.raises(ConnectionSetupError) as refusal:
+            get(transport, server.url)
+    assert refusal.value.error_code == "certificate-not-accepted"
 
 
 # Between requests
@@ -286,14 +286,12 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def test_a_connection_serves_the_next_request_and_no_cookie_goes_with_it(transport: Transport) -> None:
+def test_each_request_has_a_connection_of_its_own_and_no_cookie(transport: Transport) -> None:
     with ThreadingHTTPServer((HOST, 0), Echo) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         first, second = (get(transport, f"http://{HOST}:{server.server_port}/").text for _ in range(2))
         server.shutdown()
-        # Before the server waits for its threads, which wait for the connection.
-        transport.__exit__()
-    assert first == second
+    assert first != second
     assert second.endswith("no cookie")
 
 
@@ -302,6 +300,151 @@ def test_a_proxy_of_the_environment_is_asked(transport: Transport, monkeypatch: 
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         assert get(transport, "http://telenor.invalid/path").status == 200
         assert proxy.paths == ["http://telenor.invalid/path"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.9.9.9"])
+def test_a_loopback_host_is_never_asked_through_a_proxy(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    with RawServer(lambda _path: whole({})) as proxy, RawServer(lambda _path: whole({"a": 1})) as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with suppress(TelenorUnavailableError):
+            assert get(transport, server.url.replace(HOST, host)).text == '{"a": 1}'
+        assert proxy.paths == []
+
+
+# What is wrong on this side, which no retry mends
+
+
+def setup_error(transport: Transport, url: str = "https://telenor.invalid/") -> ConnectionSetupError:
+    with pytest.raises(ConnectionSetupError) as refusal:
+        transport.retrying("a trial", lambda: get(transport, url), begin_by=datetime.now(UTC) + DEADLINE)
+    return refusal.value
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_a_ca_bundle_that_cannot_be_used_is_named(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, content: str | None
+) -> None:
+    path = tmp_path / "bundle.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, str(path))
+    with RawServer(lambda _path: whole({})) as server:
+        error = setup_error(transport, server.url.replace("http://", "https://"))
+    assert error.error_code == "invalid-setting"
+    assert variable in str(error)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://proxy host:3128", "http://user:pa#ss@proxy:3128", "socks5://proxy:1080", "http://proxy:port", "://"],
+)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_proxy_url_that_cannot_be_used_is_named(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+    error = setup_error(transport)
+    assert error.error_code == "invalid-setting"
+    assert variable in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(407, ConnectionSetupError), (403, ConnectionSetupError), (503, TelenorUnavailableError)]
+)
+def test_a_proxy_that_refuses_is_told_with_its_status(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[TelenorError]
+) -> None:
+    with RawServer(lambda _path: b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % status) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(kind) as refusal:
+            get(transport, "https://telenor.invalid/")
+    assert (refusal.value.error_code, refusal.value.status) == ("proxy-refused", status)
+
+
+def test_a_certificate_for_another_host_is_told_with_what_openssl_says(
+    transport: Transport, tls: ssl.SSLContext
+) -> None:
+    with TlsServer(lambda _path: whole({}), tls) as server:
+        error = setup_error(transport, server.url.replace(HOST, "localhost"))
+    assert error.error_code == "certificate-not-accepted"
+    assert "localhost" in str(error)
+
+
+# The whole exchange ends in its time
+
+
+def test_a_name_that_nobody_resolves_is_given_up(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved.wait(LONG_SECONDS) and [])
+    try:
+        with pytest.raises(TelenorUnavailableError) as refusal:
+            get(transport, "http://telenor.invalid/", SHORT)
+        assert not resolved.is_set()
+    finally:
+        resolved.set()
+    assert refusal.value.error_code == "nobody-there"
+
+
+def test_addresses_that_do_not_answer_share_the_time(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full backlog is an address that does not answer."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server((HOST, 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", full.getsockname())
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 8)
+        began_at = datetime.now(UTC)
+        with pytest.raises(TelenorUnavailableError):
+            get(transport, "http://telenor.invalid/", SHORT)
+        assert datetime.now(UTC) - began_at < len([address] * 8) * SHORT
+
+
+def test_no_more_exchanges_are_left_behind_than_eight(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = threading.Event()
+    asked: list[None] = []
+
+    def resolve(*_: object, **__: object) -> list[object]:
+        asked.append(None)
+        resolved.wait(LONG_SECONDS)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    try:
+        for _ in range(10):
+            with pytest.raises(TelenorUnavailableError):
+                get(transport, "http://telenor.invalid/", timedelta(milliseconds=20))
+        assert len(asked) <= 8
+    finally:
+        resolved.set()
+
+
+# What is logged
+
+LEAKS = {
+    "a header that ends in a blank": OK + b"X-A: 1\r\n \r\n" + f"Authorization: Bearer {CANARY}\r\n\r\n".encode(),
+    "a blank before a colon": OK + b"Access-Control-Expose-Headers : X-A\r\nX-Echo: " + f"{CANARY}\r\n\r\n".encode(),
+    "a line without a colon": OK + f"{CANARY}\r\nContent-Length: 2\r\n\r\n{{}}".encode(),
+}
+
+
+@pytest.mark.parametrize("answer", LEAKS)
+def test_headers_that_cannot_be_parsed_reach_no_log(transport: Transport, answer: str) -> None:
+    """The fixture `seen` looks for secrets in all that a handler on the root logger gets."""
+    with RawServer(lambda _path: LEAKS[answer]) as server, suppress(TelenorUnavailableError):
+        get(transport, f"{server.url}/?key={CANARY}")
+
+
+@pytest.mark.parametrize("size", [60_000])
+def test_no_more_than_8_kib_of_a_header_are_kept(transport: Transport, size: int) -> None:
+    with RawServer(lambda _path: OK + b"WWW-Authenticate: " + b"B" * size + b"\r\n\r\n") as server:
+        assert len(get(transport, server.url).headers["www-authenticate"]) == 8192
 
 
 # Retry-After

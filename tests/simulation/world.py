@@ -27,6 +27,7 @@ from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
 from handler.token_secret import TokenSecret
+from handler.transport import Transport
 from tests.simulation import sdk
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
 from tests.simulation.telenor import TelenorModel
@@ -213,9 +214,10 @@ class Run:
             policy=world.policy,
             verify_url=world.verify_url,
         )
+        transport = Transport(world.clock, world.log, lambda: _SESSION, lambda exchange, _seconds: exchange())  # type: ignore[arg-type]  # a smaller log
         with (
             sdk.client(self._answer, world.clock.sleep) as client,
-            Telenor(settings.base_url, world.clock, world.log, lambda: _SESSION) as telenor,  # type: ignore[arg-type]  # a smaller log
+            Telenor(settings.base_url, world.clock, world.log, transport) as telenor,  # type: ignore[arg-type]  # a smaller log
         ):
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
             rotate(
