@@ -122,6 +122,13 @@ def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
     return now > times.at + latitude(policy) or now > current.expires_at - policy.grace
 
 
+def keeps_grace_until_next_run(current: Entry | None, policy: Policy, now: datetime) -> bool:
+    """Return whether whoever reads the current token before the next scheduled run may use it for the grace."""
+    if current is None:
+        return False
+    return current.expires_at is None or now + policy.schedule + latitude(policy) + policy.grace <= current.expires_at
+
+
 def slack(life: timedelta, policy: Policy) -> timedelta:
     """Return for how long the token endpoint may be out with no harm to consumers, as P1 says."""
     expires_at = _ANY_TIME + life

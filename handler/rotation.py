@@ -12,6 +12,7 @@ from handler.errors import (
     SecretsManagerError,
     SecretsManagerUnavailableError,
     TelenorUnavailableError,
+    TokenNotAcceptedError,
     TokenReissuedError,
 )
 from handler.ledger import entered_again
@@ -152,16 +153,26 @@ def _renew(run: Run) -> None:
     current = _read_what_is_to_be_replaced(run)
     make_room(run)
     unpublished: list[str] = []
+
+    def account_for(access_token: str | None) -> None:
+        if access_token is None:
+            run.abandon("the token request succeeded with an answer in which no token can be read")
+        else:
+            unpublished.append(access_token)
+
     try:
-        token = _obtain(run, credentials, unpublished.append)
+        token = _obtain(run, credentials, account_for)
         # Until it is published it is one to log out, whatever happens in between.
         unpublished.append(token.access_token)
         if current is not None and current.holds(token.access_token) and not _is_worth_publishing(run, token, current):
             unpublished.remove(token.access_token)
             _report_reissued(run)
         else:
-            _verify(run, token)
+            refusal = _verify(run, token, current)
             _publish(run, token, current, unpublished)
+            if refusal is not None:
+                run.report.is_refused = True
+                raise refusal
     finally:
         for access_token in unpublished:
             discard(run, access_token)
@@ -177,7 +188,7 @@ def _read_what_is_to_be_replaced(run: Run) -> StoredValue | None:
         return None
 
 
-def _obtain(run: Run, credentials: Credentials, on_unusable: Callable[[str], None]) -> Token:
+def _obtain(run: Run, credentials: Credentials, on_unusable: Callable[[str | None], None]) -> Token:
     """Request a token; where Telenor refuses the client, once more with the credentials before these."""
     started_at = run.clock.now()
     scope = run.settings.scope
@@ -236,13 +247,26 @@ def _report_reissued(run: Run) -> None:
     run.warn("token-reissued", "Telenor handed out the current token again, with no longer life: nothing is published")
 
 
-def _verify(run: Run, token: Token) -> None:
+def _verify(run: Run, token: Token, current: StoredValue | None) -> TokenNotAcceptedError | None:
+    """Try a new token where consumers use it. Return the refusal of one that is to be published all the same."""
     if run.settings.verify_url is None:
-        return
+        return None
     try:
         run.telenor.verify(run.settings.verify_url, token.access_token, run.publish_by)
     except TelenorUnavailableError as error:
         run.warn(error.error_code, f"the new token is published without having been tried: {error}")
+    except TokenNotAcceptedError as refusal:
+        # A doubtful token beats an expired one: what refuses it may stand in front of VERIFY_URL alone.
+        has_token = current is None or current.access_token is not None
+        if has_token and decisions.keeps_grace_until_next_run(run.ledger.current, run.settings.policy, run.clock.now()):
+            raise
+        run.complain(
+            refusal.error_code,
+            "the new token is published although VERIFY_URL refuses it, since the published one does not last: check "
+            "whether consumers can use it",
+        )
+        return refusal
+    return None
 
 
 def _publish(run: Run, token: Token, current: StoredValue | None, unpublished: list[str]) -> None:

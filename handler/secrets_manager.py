@@ -266,8 +266,8 @@ def _publication_error(error: ClientError, attempts: _Attempts) -> SecretsManage
     if attempts.exclude_an_effect(error):
         return PublicationRefusedError(f"PutSecretValue on the {_TOKEN_SECRET} was refused with {code}: {_hint(code)}")
     return PublicationUnknownError(
-        f"PutSecretValue on the {_TOKEN_SECRET} failed with {code}, and not every attempt is known to have been refused, "
-        "so it may have been written: the next run goes on from what it finds"
+        f"PutSecretValue on the {_TOKEN_SECRET} failed with {code}, and not every attempt is known to have been "
+        "refused, so it may have been written: the next run goes on from what it finds"
     )
 
 

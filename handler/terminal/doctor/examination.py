@@ -54,6 +54,7 @@ class Examination:
 
     _published: str | None = field(init=False, default=None, repr=False)
     _obtained: list[str] = field(init=False, default_factory=list, repr=False)
+    _lost: int = field(init=False, default=0)
     _settled: set[str] = field(init=False, default_factory=set, repr=False)
     _logout_failure: str | None = field(init=False, default=None)
 
@@ -102,7 +103,7 @@ class Examination:
 
     def clean_up(self) -> Left:
         """Log out every token that was obtained and is still alive, but none that is published or tracked."""
-        left = Left()
+        left = Left(failed=self._lost, failure="a token could not be read in its answer" if self._lost else None)
         for access_token in self._obtained:
             try:
                 if self.custody.holds(access_token):
@@ -242,8 +243,10 @@ class Examination:
             for token, watch in watches.items()
         }
 
-    def _obtain(self, access_token: str) -> None:
-        if access_token not in self._obtained:
+    def _obtain(self, access_token: str | None) -> None:
+        if access_token is None:
+            self._lost += 1
+        elif access_token not in self._obtained:
             self._obtained.append(access_token)
 
     def _try(self, access_token: str) -> bool | None:
