@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+    from handler.transport import Answer
     from infra.local.telenor_sandbox import TelenorSandbox
 
 CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
@@ -807,9 +808,13 @@ def test_an_answer_is_read_once(
     operation: str,
     fault: dict[str, Any],
 ) -> None:
-    read_again = answers.read
-    readings = []
-    monkeypatch.setattr(answers, "read", lambda answer: readings.append(answer) or read_again(answer))
+    read_it, readings = answers.read, []
+
+    def count(answer: Answer) -> answers.Reading:
+        readings.append(answer)
+        return read_it(answer)
+
+    monkeypatch.setattr(answers, "read", count)
     telenor.fault(operation=operation, **fault)
     with suppress(TelenorError):
         ask.token() if operation == "token" else ask.telenor.logout(CANARY, ask.clock.now() + MINUTES)

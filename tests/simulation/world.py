@@ -213,7 +213,7 @@ class Run:
             verify_url=world.verify_url,
         )
         with (
-            sdk.client(self._answer, world.clock.sleep) as client,
+            sdk.client(self._answer, world.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client,
             Telenor(settings.base_url, world.clock, world.log, lambda: _SESSION) as telenor,  # type: ignore[arg-type]  # a smaller log
         ):
             rotate(
@@ -237,6 +237,7 @@ class World:
 
     policy: Policy = POLICY
     verify_url: str | None = None
+    sdk_emits_each_attempt: bool = True
     clock: Clock = field(default_factory=Clock)
     log: Log = field(default_factory=Log)
     runs: list[Run] = field(default_factory=list)

@@ -96,14 +96,16 @@ class Examination:
             published = self._try(self._published)
         return replace(
             asked,
-            obtained=len(self._obtained),
+            obtained=self._count,
             published_accepted=published,
             logout_failure=self._logout_failure,
         )
 
     def clean_up(self) -> Left:
         """Log out every token that was obtained and is still alive, but none that is published or tracked."""
-        left = Left(failed=self._lost, failure="a token could not be read in its answer" if self._lost else None)
+        left = Left(
+            failed=self._lost, failure="no token can be read in an answer that has succeeded" if self._lost else None
+        )
         for access_token in self._obtained:
             try:
                 if self.custody.holds(access_token):
@@ -161,13 +163,13 @@ class Examination:
         except TelenorError as error:
             self._hear(is_error=True)
             is_refused = isinstance(error, TelenorRefusedError)
-            return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=len(self._obtained))
+            return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=self._count)
         self._obtain(token.access_token)
         self._hear(is_error=False)
         shape = shape_of(self.telenor.last) if self.telenor.last else None
         return token, replace(
             asked,
-            obtained=len(self._obtained),
+            obtained=self._count,
             token_shape=shape,
             is_life_told=shape is not None and "expires_in" in shape.fields,
             life=max(asked.life or token.life, token.life),
@@ -242,6 +244,11 @@ class Examination:
             token: replace(watch, accepted_again=watch.accepted_again or self._try(token) is True)
             for token, watch in watches.items()
         }
+
+    @property
+    def _count(self) -> int:
+        """How many tokens were obtained, also those that could not be read in their answers."""
+        return len(self._obtained) + self._lost
 
     def _obtain(self, access_token: str | None) -> None:
         if access_token is None:
