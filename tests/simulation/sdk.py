@@ -68,7 +68,7 @@ class _ModelEndpoint(Endpoint):
     def _needs_retry(self, attempts: int, operation_model: Any, request_dict: Any, *outcome: Any) -> bool:
         if self.emits_each_attempt:
             emitting: Any = super()  # the types know only what one may call
-            return bool(emitting._needs_retry(attempts, operation_model, request_dict, *outcome))
+            return bool(emitting._needs_retry(attempts, operation_model, request_dict, *outcome))  # noqa: SLF001  the outer edge
         # The SDK decides as ever, and nobody else hears of the attempt.
         response, exception = outcome
         wait = self.retries.needs_retry(
