@@ -11,6 +11,8 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
+from handler.model import json_object
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,7 +38,8 @@ class Meaning(NamedTuple):
     """What is wrong, whether it passes by itself, and how each dialect says it.
 
     `code` is the stable name that the log and the runbook know it by. A number of the reference means something only
-    with its status; the gateway's numbers and the words speak for themselves.
+    with its status; the gateway's numbers and the words speak for themselves. Apigee puts `steps.` before some of its
+    names; here they stand without.
     """
 
     code: str
@@ -85,6 +88,7 @@ MEANINGS = (
         "grant-not-allowed",
         "the app may not use the client_credentials grant: ask Telenor to allow it for this app",
         reference=((401, 21),),
+        apigee=("oauth.v2.UnSupportedGrantType",),
         oauth=("unauthorized_client",),
     ),
     Meaning(
@@ -94,12 +98,18 @@ MEANINGS = (
         gateway=(40107,),
     ),
     Meaning(
+        "address-not-allowed",
+        "Telenor does not let in the address that this job comes from: give the function an address that Telenor knows "
+        "(docs/network.md), and tell Telenor which one it is",
+        apigee=("accesscontrol.IPDeniedAccess",),
+    ),
+    Meaning(
         "scope-refused",
         "the scope is illegal or not granted to the app: correct TELENOR_SCOPE or the event's scope, or ask Telenor to "
         "grant it",
         reference=((403, 8),),
         gateway=(40301,),
-        apigee=("steps.oauth.v2.InsufficientScope",),
+        apigee=("oauth.v2.InsufficientScope",),
         oauth=("insufficient_scope", "invalid_scope"),
     ),
     Meaning(
@@ -110,7 +120,8 @@ MEANINGS = (
     ),
     Meaning(
         TOKEN_DEAD,
-        "the access token is invalid, has expired or was revoked",
+        "the access token is invalid, has expired or was revoked: there is nothing to do, unless a proxy on the way "
+        "replaces the Authorization header",
         reference=((401, 2),),
         gateway=(40105, 40106),
         apigee=(
@@ -165,14 +176,14 @@ MEANINGS = (
     ),
     Meaning(
         "rate-spike",
-        "there were too many requests at once: it should pass by itself",
+        "there were too many requests at once: wait, since it should pass by itself",
         passes=True,
         gateway=(42902,),
         apigee=("policies.ratelimit.SpikeArrestViolation",),
     ),
     Meaning(
         "telenor-internal",
-        "an internal error of Telenor's: it should pass by itself",
+        "an internal error of Telenor's: wait, since it should pass by itself; if it stays, ask Telenor",
         passes=True,
         reference=((500, 2),),
         gateway=(50001, 50002, 50003, 500100),
@@ -181,18 +192,23 @@ MEANINGS = (
 )
 
 # Of an answer in no dialect above, its status alone decides.
-_OUT = Meaning(OUT, "it should pass by itself", passes=True)
+_OUT = Meaning(OUT, "wait, since it should pass by itself; if it stays, ask Telenor", passes=True)
 _UNKNOWN = Meaning(
     UNKNOWN,
-    "this job does not know that answer; see that TELENOR_BASE_URL leads to Telenor itself",
+    "this job does not know that answer: check that TELENOR_BASE_URL leads to Telenor itself",
 )
 _PERMANENT_STATUSES = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _TRANSIENT_STATUSES = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.MISDIRECTED_REQUEST,
+    HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
+    499,  # nginx: the client, here a proxy on the way, has closed the request
 }
+_PERMANENT_5XX = {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED}
+
+# So much of one header is looked at.
+_HEADER_LIMIT = 8 * 1024
 
 
 class Reading(NamedTuple):
@@ -206,22 +222,8 @@ class Reading(NamedTuple):
     said: str | None = None
 
 
-def rows() -> Iterator[tuple[Meaning, dict[Dialect, str]]]:
-    """Yield each meaning with its codes by dialect in words, for a document or a terminal."""
-    for meaning in MEANINGS:
-        yield (
-            meaning,
-            {
-                Dialect.REFERENCE: ", ".join(f"{status} code {code}" for status, code in meaning.reference),
-                Dialect.GATEWAY: ", ".join(map(str, meaning.gateway)),
-                Dialect.APIGEE: ", ".join(meaning.apigee),
-                Dialect.OAUTH: ", ".join(meaning.oauth),
-            },
-        )
-
-
 def read(answer: Answer) -> Reading:
-    """Find out what an answer means that is no success.
+    """Find out what an answer means that is no success, or what a success says in contradiction to its status.
 
     Where it speaks in several dialects, the most particular one counts, even if what it says is not in the table:
     Apigee puts `invalid_token` into WWW-Authenticate for every mistake, and only its own code says which.
@@ -231,14 +233,25 @@ def read(answer: Answer) -> Reading:
     return Reading(_by_status(answer.status))
 
 
+def contradicts(answer: Answer, reading: Reading) -> bool:
+    """Return whether a success speaks of an error, in a dialect or in the shape of one, or is a page for people."""
+    return reading.dialect is not None or is_page(answer) or _has_shape_of_error(answer.text)
+
+
+def is_page(answer: Answer) -> bool:
+    """Return whether a body is HTML, such as a login page. Its type does not count: some servers call all text HTML."""
+    return re.search(_HTML, answer.text) is not None
+
+
 def is_passing(status: int) -> bool:
     """Return whether a status alone says that asking again may help."""
-    return status in _TRANSIENT_STATUSES or status == HTTPStatus.INTERNAL_SERVER_ERROR
+    is_5xx = HTTPStatus.INTERNAL_SERVER_ERROR <= status < 600  # noqa: PLR2004  RFC 9110, section 15
+    return status in _TRANSIENT_STATUSES or (is_5xx and status not in _PERMANENT_5XX)
 
 
 def passes(status: int, meaning: Meaning) -> bool:
-    """Return whether asking again may help. The code decides for a 500 and for statuses in neither list."""
-    return is_passing(status) if status in _PERMANENT_STATUSES | _TRANSIENT_STATUSES else meaning.passes
+    """Return whether asking again may help. The code decides, except for statuses that are always one or the other."""
+    return status in _TRANSIENT_STATUSES or (status not in _PERMANENT_STATUSES and meaning.passes)
 
 
 def _by_status(status: int) -> Meaning:
@@ -247,35 +260,57 @@ def _by_status(status: int) -> Meaning:
 
 # How a code is found: it may stand in JSON at any depth, in XML, in a form, in a sentence, or in a header. The
 # expressions are compiled when they are first used: most runs need none, and each takes a millisecond of a start.
+# Each repetition in them is bounded or has one way to match, so that they take time that grows with the text alone.
 
 # A name of Apigee's, wherever it stands: nothing else looks like it.
-_APIGEE_NAME = re.compile(
-    r"\b(?:keymanagement\.service|(?:steps\.)?oauth\.v2|policies\.ratelimit|messaging)\.[\w.-]*\w"
+_APIGEE_NAME = (
+    r"\b(?:steps\.)?(?:keymanagement\.service|oauth\.v2|policies\.ratelimit|messaging|accesscontrol)\."
+    r"[\w.-]{0,100}\w"
 )
 
 # "code", "errorCode", "error_code", "ErrorCode" or "Error code" with a number or a word, and "error" with a word. A
 # blank alone joins no number to "code": a sentence may speak of a zip code.
-_NUMBER = r"""(?i)\b(?:error[\s_-]?code\b|code\b\s*["'\\:=>#])[\s"'\\:=>#]{0,64}([0-9]{1,7})\b(?!\.[0-9])"""
-_WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,64}([a-z]+(?:_[a-z]+)+)\b"""
+_NUMBER = r"""(?i)\b(?:error[\s_-]?code\b|code\b\s{0,64}["'\\:=>#])[\s"'\\:=>#]{0,64}([0-9]{1,7})\b(?!\.[0-9])"""
+_WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,64}([a-z]{1,32}(?:_[a-z]{1,32}){1,8})\b"""
 
-_APIGEE = {name: meaning for meaning in MEANINGS for name in meaning.apigee}
+# A name in WWW-Authenticate with its value, or alone, as the name of a scheme is (RFC 9110, section 11.6.1).
+_CHALLENGE = r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?"""
+
+_HTML = r"(?i)<(?:!doctype\s{1,64}html|html|head|body|title|form|meta|script)\b"
+_XML_ERROR = r"(?i)<(?:\w{1,32}:)?(?:fault|error)\b"
+_ERROR_FIELDS = {"fault", "faultstring", "error", "errors", "errorcode", "error_code", "exception"}
+
+
+def _plain(name: str) -> str:
+    """Return Apigee's name for a fault without what differs between its versions: the step, and the key service."""
+    return name.removeprefix("steps.").replace("keymanagement.service.", "oauth.v2.")
+
+
+_APIGEE = {_plain(name): meaning for meaning in MEANINGS for name in meaning.apigee}
 _GATEWAY = {number: meaning for meaning in MEANINGS for number in meaning.gateway}
 _REFERENCE = {row: meaning for meaning in MEANINGS for row in meaning.reference}
+# Logout may say of a token that does not exist that it is not found.
+_REFERENCE[HTTPStatus.NOT_FOUND, 2] = _REFERENCE[HTTPStatus.UNAUTHORIZED, 2]
 _OAUTH = {word: meaning for meaning in MEANINGS for word in meaning.oauth}
 
 
 def _found(answer: Answer) -> Iterator[tuple[Dialect, str | None, Meaning | None]]:
     """Yield what is said in each dialect, the most particular first; the meaning is None where the table has none."""
-    header = answer.headers.get("WWW-Authenticate", "")
+    header = answer.headers.get("WWW-Authenticate", "")[:_HEADER_LIMIT]
     names = re.findall(_APIGEE_NAME, f"{answer.text}\n{header}")
-    for name in sorted(names, key=lambda name: name not in _APIGEE):
-        yield (Dialect.APIGEE, name, _APIGEE[name]) if name in _APIGEE else (Dialect.APIGEE, None, None)
+    for name in sorted(names, key=lambda name: _plain(name) not in _APIGEE):
+        meaning = _APIGEE.get(_plain(name))
+        yield Dialect.APIGEE, name if meaning else None, meaning
     numbers = [int(digits) for digits in re.findall(_NUMBER, answer.text)]
+    if answer.is_success:
+        numbers = [number for number in numbers if not _says_success(number)]
     for number in numbers:
-        if number in _GATEWAY or _is_gateways(number, answer.status):
+        if number in _GATEWAY or _is_gateways(number, answer):
             yield Dialect.GATEWAY, str(number), _GATEWAY.get(number)
     for number in numbers:
-        if meaning := _REFERENCE.get((answer.status, number)):
+        meaning = _of_the_reference(number, answer)
+        # Beside a success any other number contradicts it.
+        if meaning or answer.is_success:
             yield Dialect.REFERENCE, str(number), meaning
     # A code that is not known says more than the header, which says the same of every mistake.
     is_unknown = any(number != answer.status for number in numbers)
@@ -285,12 +320,36 @@ def _found(answer: Answer) -> Iterator[tuple[Dialect, str | None, Meaning | None
             yield (Dialect.APIGEE if key == "ErrorCode" else Dialect.OAUTH), word, meaning
 
 
-def _is_gateways(number: int, status: int) -> bool:
+def _says_success(number: int) -> bool:
+    """Return whether a code stands for success: 0, a status such as 200, or such a status with more digits."""
+    return number == 0 or (number >= HTTPStatus.OK and str(number).startswith("2"))
+
+
+def _is_gateways(number: int, answer: Answer) -> bool:
     """Return whether a number is the gateway's, known or not: its status, and two to four digits more."""
-    return number > 9999 and str(number).startswith(str(status))  # noqa: PLR2004  five digits at least
+    has_digits = number > 9999  # noqa: PLR2004  five digits at least
+    return has_digits and (answer.is_success or str(number).startswith(str(answer.status)))
+
+
+def _of_the_reference(number: int, answer: Answer) -> Meaning | None:
+    """Return what a number means with the status; with that of a success, if it means one thing with any status."""
+    if not answer.is_success:
+        return _REFERENCE.get((answer.status, number))
+    meanings = [meaning for (_, code), meaning in _REFERENCE.items() if code == number]
+    return meanings[0] if len(meanings) == 1 else None
 
 
 def _bearer_error(header: str) -> str:
     """Return the parameter of RFC 6750, section 3, without what the other schemes have to say."""
-    found = re.search(r'\bBearer\b[^\n]*?\b(error\s*=\s*"?[a-z_]+)', header, re.IGNORECASE)
-    return found[1] if found else ""
+    scheme = ""
+    for name, quoted, plain in re.findall(_CHALLENGE, header):
+        if not (quoted or plain):
+            scheme = name.lower()
+        elif scheme == "bearer" and name.lower() == "error":
+            return f"error={quoted or plain}"
+    return ""
+
+
+def _has_shape_of_error(text: str) -> bool:
+    fields = {name.lower() for name, value in (json_object(text) or {}).items() if value}
+    return bool(fields & _ERROR_FIELDS) or re.search(_XML_ERROR, text) is not None

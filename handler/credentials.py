@@ -6,6 +6,13 @@ from handler.errors import InvalidInputError
 from handler.model import Credentials, json_object
 
 _IN_THE_SECRET = "the credentials secret (CREDENTIALS_SECRET_ID)"  # noqa: S105  a place
+
+# Unicode counts these as printable, and a font shows nothing or a blank: fillers, joiners, selectors.
+_BLANK_THOUGH_PRINTABLE = {
+    *map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0)),
+    *map(chr, range(0xFE00, 0xFE10)),
+}
+
 _SHAPE = '{"client_id": "...", "client_secret": "..."}'
 
 
@@ -21,10 +28,16 @@ def credentials_from(content: str, where: str = _IN_THE_SECRET) -> Credentials:
         )
     for name in ("client_id", "client_secret"):
         value = document.get(name)
-        if not isinstance(value, str) or not value or value != value.strip() or not value.isprintable():
-            raise _unusable(
-                f"{where} has no usable {name}: it must be text, not empty, with no blanks or line ends around it"
-            )
+        if not isinstance(value, str) or not value:
+            raise _unusable(f"{where} has no usable {name}: it must be text that is not empty")
+        for index, character in enumerate(value):
+            if not character.isprintable() or character in _BLANK_THOUGH_PRINTABLE:
+                raise _unusable(
+                    f"{where} has a character in {name} that nobody sees, U+{ord(character):04X} at index {index} "
+                    "(the first character has index 0): put the value there without it"
+                )
+        if value != value.strip():
+            raise _unusable(f"{where} has a {name} with blanks around it: put the value there without them")
     client_id, client_secret = str(document["client_id"]), str(document["client_secret"])
     # RFC 7617, section 2: the first colon ends the user-id.
     if ":" in client_id:

@@ -114,6 +114,13 @@ def may_replace_refused(ledger: Ledger, policy: Policy, now: datetime) -> bool:
     return times is None or now >= times.not_before
 
 
+def keeps_grace_until_next_run(current: Entry | None, policy: Policy, now: datetime) -> bool:
+    """Return whether whoever reads the current token before the next scheduled run may use it for the grace."""
+    if current is None:
+        return False
+    return current.expires_at is None or now + policy.schedule + latitude(policy) + policy.grace <= current.expires_at
+
+
 def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
     """Return whether a renewal is so late that a run must have failed, or a reader has less than the grace left."""
     times = times_of(current, policy)

@@ -150,7 +150,7 @@ def is_access_token(value: object) -> TypeGuard[str]:
 
 def json_object(text: str) -> dict[str, object] | None:
     """Return the JSON object in a text from outside, or None where there is none."""
-    value = _json(text)
+    value = json_value(text)
     return value if isinstance(value, dict) else None
 
 
@@ -172,7 +172,8 @@ def _instant(value: object) -> datetime | None:
     return datetime.fromtimestamp(value, UTC)
 
 
-def _json(text: str) -> object:
+def json_value(text: str) -> object:
+    """Return the JSON value in a text from outside, or None where there is none."""
     try:
         # Editors on Windows begin a file with a byte order mark, which RFC 8259, section 8.1, lets a reader ignore.
         return json.loads(text.removeprefix("\ufeff"))
@@ -182,7 +183,7 @@ def _json(text: str) -> object:
 
 def _texts(content: str) -> Iterator[str]:
     """Return every string in a JSON text, the names of its fields included."""
-    values = [_json(content)]
+    values = [json_value(content)]
     while values:
         value = values.pop()
         if isinstance(value, str):

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from handler import decisions
 from handler.errors import (
     ClientRefusedError,
+    ConnectionSetupError,
     LabelsExhaustedError,
     PublicationUnknownError,
     RotationError,
     SecretsManagerError,
     SecretsManagerUnavailableError,
     TelenorUnavailableError,
+    TokenNotAcceptedError,
     TokenReissuedError,
 )
 from handler.ledger import entered_again
@@ -165,23 +167,33 @@ def _is_emergency(context: Context, ledger: Ledger) -> bool:
 def _renew(context: Context, ledger: Ledger) -> Renewal:
     """Obtain a token and publish it. Revoke every token that was obtained and not published."""
     unpublished: list[str] = []
+
+    def account_for(access_token: str | None) -> None:
+        if access_token is None:
+            context.report_abandoned("the token request succeeded with an answer in which no token can be read")
+        else:
+            unpublished.append(access_token)
+
     try:
         credentials = context.secrets.read_credentials()
         current = _read_current(context)
         ledger = free_label_slots(context, ledger)
         _check_room(ledger)
-        token = _obtain(context, credentials, unpublished.append)
+        token = _obtain(context, credentials, account_for)
         unpublished.append(token.access_token)
         if current is not None and current.holds(token.access_token) and not _is_longer(context, token, current):
             unpublished.remove(token.access_token)
             return Renewal(ledger, _report_reissued(context))
-        _verify(context, token)
+        rejection = _verify(context, ledger, token, current)
         # From here on the outcome of the write decides.
         unpublished.remove(token.access_token)
         renewal = _publish(context, ledger, token, current)
         ledger = renewal.ledger
         if renewal.is_surplus:
             unpublished.append(token.access_token)
+        if rejection is not None and renewal.failure is None:
+            context.report.is_refused = True
+            renewal = renewal._replace(failure=rejection)
     except RotationError as error:
         return Renewal(ledger, error)
     else:
@@ -213,7 +225,7 @@ def _check_room(ledger: Ledger) -> None:
         )
 
 
-def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[str], None]) -> Token:
+def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[str | None], None]) -> Token:
     """Request a token; if Telenor rejects the client, retry with the previous credentials."""
     started_at = context.clock.now()
     scope = context.settings.scope
@@ -275,13 +287,29 @@ def _report_reissued(context: Context) -> TokenReissuedError | None:
     return None
 
 
-def _verify(context: Context, token: Token) -> None:
+def _verify(
+    context: Context, ledger: Ledger, token: Token, current: StoredValue | None
+) -> TokenNotAcceptedError | None:
+    """Try a new token at VERIFY_URL. Return the rejection of one that must be published all the same."""
     if context.settings.verify_url is None:
-        return
+        return None
     try:
         context.telenor.verify(context.settings.verify_url, token.access_token, context.publish_by)
-    except TelenorUnavailableError as error:
+    except (TelenorUnavailableError, ConnectionSetupError) as error:
         context.log_warning(error.error_code, f"the new token is published without verification: {error}")
+    except TokenNotAcceptedError as rejection:
+        # A doubtful token beats an expired one: a firewall in front of VERIFY_URL alone may reject it.
+        has_token = current is None or current.access_token is not None
+        policy, now = context.settings.policy, context.clock.now()
+        if has_token and decisions.keeps_grace_until_next_run(ledger.current, policy, now):
+            raise
+        context.log_error(
+            rejection.error_code,
+            "the new token is published although VERIFY_URL refuses it, since the published one does not last: check "
+            "whether consumers can use it",
+        )
+        return rejection
+    return None
 
 
 # Publish

@@ -177,7 +177,8 @@ class SecretsManager:
             raise _publication_error(error, attempts) from None
         except BotoCoreError as error:
             raise PublicationUnknownError(
-                f"PutSecretValue on the {_TOKEN_SECRET} got no answer ({type(error).__name__}), and may be written"
+                f"PutSecretValue on the {_TOKEN_SECRET} got no answer ({type(error).__name__}), and may be written: "
+                "the next run goes on from what it finds"
             ) from None
         finally:
             self._client.meta.events.unregister(_EVERY_ATTEMPT, attempts.note)
@@ -219,18 +220,30 @@ class SecretsManager:
 
 
 class _Attempts:
-    """Whether every attempt of one call was answered, and none with a failure that may come after the effect.
+    """The attempts of one call that were seen, each by the status of its response or None if there was none.
 
     What the SDK raises is about its last attempt alone, and an earlier one may have taken effect.
     """
 
     def __init__(self) -> None:
-        self.were_all_answered = True
+        self.statuses: list[int | None] = []
 
     def note(self, response: tuple[Any, Any] | None = None, **_: object) -> None:
         """Take note of one attempt (botocore's event `needs-retry`, which every attempt emits, the last one too)."""
-        if response is None or response[0].status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self.were_all_answered = False
+        self.statuses.append(None if response is None else response[0].status_code)
+
+    def exclude_an_effect(self, error: ClientError) -> bool:
+        """Return whether every attempt was seen and was answered, none with a failure that may follow the effect.
+
+        The event is botocore's own affair: a version that does not emit it must not make a write look refused.
+        """
+        retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts")
+        return retries is not None and len(self.statuses) == retries + 1 and self.were_all_answered
+
+    @property
+    def were_all_answered(self) -> bool:
+        """Whether the attempts that were seen had a response that excludes an effect."""
+        return all(status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR for status in self.statuses)
 
 
 @contextmanager
@@ -260,11 +273,11 @@ def _publication_error(error: ClientError, attempts: _Attempts) -> SecretsManage
     code = _code(error)
     if code == "ResourceExistsException":
         return VersionExistsError(f"PutSecretValue on the {_TOKEN_SECRET} found this version with another token")
-    if attempts.were_all_answered:
+    if attempts.exclude_an_effect(error):
         return PublicationRefusedError(f"PutSecretValue on the {_TOKEN_SECRET} was refused with {code}: {_hint(code)}")
     return PublicationUnknownError(
-        f"PutSecretValue on the {_TOKEN_SECRET} failed with {code} after an attempt that got no answer or failed: it "
-        "may have been written"
+        f"PutSecretValue on the {_TOKEN_SECRET} failed with {code}, and not every attempt is known to have been "
+        "refused, so it may have been written: the next run goes on from what it finds"
     )
 
 

@@ -6,9 +6,11 @@ Source: the Telenor Stores API reference, "Client credentials Grant Type" and "o
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote
 
 from handler import answers
 from handler.errors import (
@@ -18,7 +20,7 @@ from handler.errors import (
     TelenorUnavailableError,
     TokenNotAcceptedError,
 )
-from handler.model import Clock, Credentials, Token, is_access_token, json_object
+from handler.model import Clock, Credentials, Token, is_access_token, json_object, json_value
 from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Answer, Bearer, Request, Transport, basic
 
 if TYPE_CHECKING:
@@ -38,16 +40,23 @@ _LEAST_TIME_FOR_A_TOKEN = timedelta(seconds=2)
 # What a token is taken to live where Telenor does not say: a quarter of what the reference shows.
 _ASSUMED_LIFE_SECONDS = 900
 
-# Beyond this an expires_in is a mistake, and times calculated from it would not hold.
-_LONGEST_LIFE_SECONDS = 10 * 365 * 86_400
+# Beyond this an expires_in is a mistake, most likely milliseconds.
+_LONGEST_LIFE_SECONDS = 31 * 86_400
 
 # RFC 6749, section 5.1, and Apigee's default; the case does not matter.
 _BEARER_TYPES = {"bearer", "bearertoken"}
+
+# Where a token stands in an answer that is not the document that it should be: JSON that was cut short, a form, XML.
+_TOKEN_IN_JSON = r'(?is)"access_?token"\s{0,64}:\s{0,64}("(?:[^"\\]|\\.)*")'  # noqa: S105  where one stands
+_TOKEN_IN_TEXT = r"(?i)\baccess_?token[=>]([^&<\s]+)"  # noqa: S105  likewise
 
 # A gateway may learn of a new token late, so that a refusal is asked again for so long, at these waits.
 _LEARNING_TIME = timedelta(seconds=8)
 _LEARNING_WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0)
 _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+
+# The statuses with which logout can say that a token is dead.
+_TELL_OF_A_TOKEN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
 
 
 class Telenor:
@@ -77,12 +86,13 @@ class Telenor:
         return self._transport.last
 
     def request_token(
-        self, credentials: Credentials, scope: str | None, deadline: datetime, on_unusable: Callable[[str], None]
+        self, credentials: Credentials, scope: str | None, deadline: datetime, on_unusable: Callable[[str | None], None]
     ) -> Token:
         """Request an access token (RFC 6749, section 4.4).
 
         `on_unusable` gets each access token whose answer is otherwise unusable; it lives, and is the caller's to
-        revoke. Raises TelenorUnavailableError, TelenorRefusedError, ClientRefusedError.
+        revoke. It gets None for a success whose token cannot be read. Raises TelenorUnavailableError,
+        TelenorRefusedError, ClientRefusedError.
 
         The request is not idempotent: an attempt whose answer is lost may leave a token behind that the job does not
         know. It dies by its own expiry.
@@ -107,8 +117,8 @@ class Telenor:
             self.token_attempts += 1
             answer = self._transport.exchange(request, deadline)
             if not answer.is_success:
-                raise _failure(request, answer)
-            return self._token(answer, requested_at.replace(microsecond=0), scope, on_unusable)
+                raise _failure(request, answer, answers.read(answer))
+            return self._token(request, answer, requested_at.replace(microsecond=0), scope, on_unusable)
 
         return self._transport.retrying("a token request", attempt, begin_by=begin_by)
 
@@ -122,11 +132,12 @@ class Telenor:
 
         def attempt() -> bool:
             answer = self._transport.exchange(request, deadline)
-            if answer.status == HTTPStatus.OK:
+            reading = answers.read(answer)
+            if answer.status == HTTPStatus.OK and not answers.contradicts(answer, reading):
                 return True
-            if answer.status == HTTPStatus.UNAUTHORIZED and answers.read(answer).meaning.code == answers.TOKEN_DEAD:
+            if answer.status in _TELL_OF_A_TOKEN and reading.meaning.code == answers.TOKEN_DEAD:
                 return False
-            raise _failure(request, answer)
+            raise _failure(request, answer, reading)
 
         # Where nothing has answered in this run, waiting for the next attempts would only use up its time.
         def attempts() -> int:
@@ -159,8 +170,8 @@ class Telenor:
                 break
             self._clock.sleep(wait_seconds)
         raise TokenNotAcceptedError(
-            f"VERIFY_URL answered {_described(refusal)} to the new token, which was therefore not published: see that "
-            "the app has access to that API, or correct VERIFY_URL",
+            f"VERIFY_URL answered {_described(refusal, answers.read(refusal))} to the new token: check that the app "
+            "has access to that API and that nothing in front of it refuses this job, or correct VERIFY_URL",
             status=refusal.status,
         )
 
@@ -168,7 +179,7 @@ class Telenor:
         """Return whether a published token is refused where consumers use it; no answer says nothing, and is logged."""
         try:
             return self._transport.exchange(_trial(url, access_token), deadline).status in _REFUSALS
-        except TelenorUnavailableError as error:
+        except TelenorError as error:
             self._log.warning(
                 f"the published token could not be tried: {error}", extra={"error_code": error.error_code}
             )
@@ -177,23 +188,26 @@ class Telenor:
     # What is made of a token's answer
 
     def _token(
-        self, answer: Answer, requested_at: datetime, scope: str | None, on_unusable: Callable[[str], None]
+        self,
+        request: Request,
+        answer: Answer,
+        requested_at: datetime,
+        scope: str | None,
+        on_unusable: Callable[[str | None], None],
     ) -> Token:
         document = json_object(answer.text) or {}
-        access_token = document.get("access_token")
-        if not is_access_token(access_token):
-            raise TelenorUnavailableError(
-                f"the token request answered {answer.status} without a readable access_token",
-                error_code="answer-unreadable",
-                status=answer.status,
-                retry_after_seconds=answer.retry_after_seconds or 0.0,
-            )
+        access_token = _cleaned(document.get("access_token"))
+        if access_token is None:
+            raise _unusable(request, answer, on_unusable)
         try:
             _check_token_type(document.get("token_type"))
             expires_at = requested_at + self._life(document.get("expires_in"))
             if self._clock.now() >= expires_at:
                 raise TelenorUnavailableError(
-                    "the token had expired before its answer came", error_code="token-late", status=answer.status
+                    "the token had expired before its answer came: ask Telenor for a longer life, or find out what "
+                    "delays its answers",
+                    error_code="token-late",
+                    status=answer.status,
                 )
         except TelenorError:
             on_unusable(access_token)
@@ -202,32 +216,36 @@ class Telenor:
 
     def _life(self, expires_in: object) -> timedelta:
         """Read `expires_in`, which the reference shows as a number and as text."""
-        if expires_in is None:
-            self._log.warning(
-                f"Telenor sent no expires_in: {_ASSUMED_LIFE_SECONDS} s are assumed",
-                extra={"error_code": "expires-in-missing"},
-            )
-            return timedelta(seconds=_ASSUMED_LIFE_SECONDS)
-        try:
-            seconds = float(expires_in) if isinstance(expires_in, int | float | str) else math.nan
-        except (ValueError, OverflowError):
-            seconds = math.nan
-        if isinstance(expires_in, bool) or not 1 <= seconds <= _LONGEST_LIFE_SECONDS:
+        seconds = math.inf if expires_in is None else _number(expires_in)
+        if seconds is None or seconds < 1:
             raise TelenorUnavailableError(
-                "the token request was answered with an expires_in that is not a number of seconds of 1 or more",
+                "the token request was answered with an expires_in that is not a number of seconds of 1 or more: ask "
+                "Telenor to correct it",
                 error_code="expires-in-malformed",
             )
-        return timedelta(seconds=int(seconds))
+        if expires_in is None:
+            self._assume("Telenor sent no expires_in", error_code="expires-in-missing")
+        elif seconds > _LONGEST_LIFE_SECONDS:
+            self._assume(
+                "Telenor sent an expires_in above 31 days, perhaps in milliseconds", error_code="expires-in-too-long"
+            )
+        return timedelta(seconds=int(seconds) if seconds <= _LONGEST_LIFE_SECONDS else _ASSUMED_LIFE_SECONDS)
+
+    def _assume(self, what: str, *, error_code: str) -> None:
+        self._log.warning(
+            f"{what}: {_ASSUMED_LIFE_SECONDS} s are assumed; ask Telenor to send it in seconds",
+            extra={"error_code": error_code},
+        )
 
 
 def _trial(url: str, access_token: str) -> Request:
     return Request("VERIFY_URL", "verify-url-out", "GET", url, Bearer(access_token))
 
 
-def _failure(request: Request, answer: Answer) -> TelenorError:
-    """Return the error for an answer that is no success."""
-    meaning = answers.read(answer).meaning
-    message = f"{request.what} answered {_described(answer)}: {meaning.advice}"
+def _failure(request: Request, answer: Answer, reading: answers.Reading) -> TelenorError:
+    """Return the error for an answer that is no success, or that is one by its status alone."""
+    meaning = reading.meaning
+    message = f"{request.what} answered {_described(answer, reading)}: {meaning.advice}"
     if answers.passes(answer.status, meaning):
         # No run outlasts a quota, unless Telenor says that this one does.
         by_default = BEYOND_ANY_RUN_SECONDS if meaning.code == answers.RATE_QUOTA else 0.0
@@ -242,9 +260,54 @@ def _failure(request: Request, answer: Answer) -> TelenorError:
     return kind(message, error_code=meaning.code, status=answer.status)
 
 
-def _described(answer: Answer) -> str:
-    said = answers.read(answer).said
-    return f"{answer.status}" if said is None else f"{answer.status} code {said}"
+def _described(answer: Answer, reading: answers.Reading) -> str:
+    return f"{answer.status}" if reading.said is None else f"{answer.status} code {reading.said}"
+
+
+def _unusable(request: Request, answer: Answer, on_unusable: Callable[[str | None], None]) -> TelenorError:
+    """Return the error for a success without a token that can be used, and hand over what it may have issued."""
+    reading = answers.read(answer)
+    tokens = _recognised(answer.text)
+    for access_token in tokens:
+        on_unusable(access_token)
+    contradicts = answers.contradicts(answer, reading)
+    if not tokens and not contradicts:
+        on_unusable(None)
+    if contradicts and reading.meaning.code != answers.UNKNOWN:
+        return _failure(request, answer, reading)
+    return TelenorUnavailableError(
+        f"the token request answered {answer.status} without a readable access_token: check that TELENOR_BASE_URL "
+        "leads to Telenor itself and that no proxy on the way replaces or cuts its answers",
+        error_code="answer-unreadable",
+        status=answer.status,
+        retry_after_seconds=answer.retry_after_seconds or 0.0,
+    )
+
+
+def _recognised(text: str) -> tuple[str, ...]:
+    """Return the tokens in an answer that is not the document that it should be."""
+    strings = (json_value(string) for string in re.findall(_TOKEN_IN_JSON, text))
+    found = map(_cleaned, (*strings, *map(unquote, re.findall(_TOKEN_IN_TEXT, text))))
+    return tuple(dict.fromkeys(token for token in found if token is not None))
+
+
+def _cleaned(value: object) -> str | None:
+    """Return a token without white space around it and without the scheme before it; None if it cannot be sent."""
+    text = value.strip() if isinstance(value, str) else ""
+    scheme, _, rest = text.partition(" ")
+    token = rest.strip() if scheme.lower() == "bearer" else text
+    return token if is_access_token(token) else None
+
+
+def _number(value: object) -> float | None:
+    """Return a number, or a text that is one; None if it is neither."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except ValueError:
+        return None
+    except OverflowError:
+        return math.inf
+    return None if math.isnan(number) else number
 
 
 def _check_token_type(token_type: object) -> None:

@@ -75,8 +75,6 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     """Their names in any case."""
     text: str = field(repr=False)
-    is_whole: bool = True
-    """False if the body was cut short, or is not encoded as its headers say."""
 
     @property
     def is_success(self) -> bool:
@@ -189,14 +187,13 @@ class Transport:
         if exchange.status is None:
             raise exchange.failure or _failure_of(request, None)
         text, is_whole = _decoded(bytes(exchange.body), exchange.headers.get("Content-Encoding", ""))
-        is_whole = is_whole and exchange.is_whole
-        if not is_whole:
+        if not (is_whole and exchange.is_whole):
             self._log.warning(
                 f"the response of {urlsplit(request.url).hostname} was cut short or is not encoded as it says"
                 f" ({exchange.cause})",
                 extra={"error_code": "answer-cut-short"},
             )
-        self.last = Answer(exchange.status, sent_at, self._clock.now(), exchange.headers, text, is_whole)
+        self.last = Answer(exchange.status, sent_at, self._clock.now(), exchange.headers, text)
         return self.last
 
     def retrying(

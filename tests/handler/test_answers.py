@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 
 import pytest
 
-from handler.answers import MEANINGS, Dialect, Reading, passes, read, rows
+from handler.answers import MEANINGS, Dialect, Reading, contradicts, is_page, is_passing, passes, read
 from handler.transport import Answer
 from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
 from tests.conftest import CANARY
@@ -37,6 +36,7 @@ MISTAKES = [
     ("credentials-refused", 401, {"code": 22}),
     ("credentials-refused", 401, {"code": 40108}),
     ("credentials-refused", 401, fault("oauth.v2.InvalidClientIdentifier")),
+    ("credentials-refused", 500, fault("steps.oauth.v2.InvalidClientIdentifier")),
     ("credentials-refused", 401, {"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}),
     ("credentials-refused", 400, {"error": "invalid_client", "error_description": "no"}),
     ("app-not-approved", 401, {"code": 5}),
@@ -46,7 +46,9 @@ MISTAKES = [
     ("authorization-missing", 401, fault("oauth.v2.FailedToResolveAPIKey")),
     ("grant-not-allowed", 401, {"code": 21}),
     ("grant-not-allowed", 400, {"error": "unauthorized_client"}),
+    ("grant-not-allowed", 500, fault("steps.oauth.v2.UnSupportedGrantType")),
     ("basic-not-allowed", 401, {"code": 40107}),
+    ("address-not-allowed", 403, fault("accesscontrol.IPDeniedAccess")),
     ("scope-refused", 403, {"code": 8}),
     ("scope-refused", 403, {"code": 40301}),
     ("scope-refused", 400, {"error": "invalid_scope"}),
@@ -57,6 +59,8 @@ MISTAKES = [
     ("token-dead", 401, fault("keymanagement.service.access_token_expired")),
     ("token-dead", 401, fault("keymanagement.service.access_token_not_approved")),
     ("token-dead", 401, fault("oauth.v2.InvalidAccessToken")),
+    ("token-dead", 404, {"code": 2}),
+    ("token-dead", 404, fault("keymanagement.service.invalid_access_token")),
     ("token-dead", 401, {"error": "invalid_token"}),
     ("api-product-missing", 401, {"code": 40103}),
     ("api-product-missing", 401, fault("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound")),
@@ -105,21 +109,6 @@ def test_no_code_of_a_dialect_means_two_things() -> None:
     for column in ("reference", "gateway", "apigee", "oauth"):
         said = [code for meaning in MEANINGS for code in getattr(meaning, column)]
         assert len(said) == len(set(said))
-
-
-def test_the_table_can_be_listed_for_people() -> None:
-    listed = {meaning.code: (meaning, said) for meaning, said in rows()}
-    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)+", code) and meaning.advice for code, (meaning, _) in listed.items())
-    assert {meaning.code for meaning, _ in listed.values() if meaning.passes} == {
-        *("rate-quota", "rate-spike", "telenor-internal")
-    }
-    assert listed["rate-quota"][1] == {
-        Dialect.REFERENCE: "",
-        Dialect.GATEWAY: "42901",
-        Dialect.APIGEE: "policies.ratelimit.QuotaViolation",
-        Dialect.OAUTH: "",
-    }
-    assert listed["request-foreign"][1][Dialect.REFERENCE] == "401 code 4, 401 code 7, 403 code 12, 403 code 15"
 
 
 # A code is found wherever it stands
@@ -179,6 +168,14 @@ def test_the_words_of_another_challenge_do_not(header: str) -> None:
     assert code_of(401, "", WWW_Authenticate=header) == "answer-unknown"
 
 
+@pytest.mark.parametrize("name", sorted(name for meaning in MEANINGS for name in meaning.apigee))
+def test_each_name_of_apigees_counts_with_its_step_and_without_and_by_either_service(name: str) -> None:
+    expected = next(meaning.code for meaning in MEANINGS if name in meaning.apigee)
+    other = name.replace("keymanagement.service.", "oauth.v2.")
+    for said in (name, f"steps.{name}", other, f"steps.{other}"):
+        assert (code_of(403, fault(said)), read(answer(403, fault(said))).said) == (expected, said)
+
+
 def test_both_shapes_of_apigee_are_told_from_oauths() -> None:
     for body in (fault("oauth.v2.InvalidAccessToken"), {"ErrorCode": "invalid_client", "Error": "no"}):
         assert read(answer(401, body)).dialect is Dialect.APIGEE
@@ -225,10 +222,14 @@ def test_a_code_of_the_reference_that_is_new_counts_and_not_the_challenge_beside
         pytest.param(401, {"code": 50001}, False, id="401 likewise"),
         pytest.param(403, {"code": 42902}, False, id="403 likewise"),
         pytest.param(429, {"code": 40108}, True, id="429 is transient, whatever its code says"),
-        pytest.param(502, {"code": 40102}, True, id="502 likewise"),
-        pytest.param(503, {"error": "invalid_client"}, True, id="503 likewise"),
-        pytest.param(504, {"error": "invalid_scope"}, True, id="504 likewise"),
-        pytest.param(500, {"code": 16}, False, id="of a 500 its code decides"),
+        pytest.param(408, {"error": "invalid_client"}, True, id="408 likewise"),
+        pytest.param(421, {"error": "invalid_client"}, True, id="421 likewise"),
+        pytest.param(425, {"error": "invalid_client"}, True, id="425 likewise"),
+        pytest.param(499, {"error": "invalid_client"}, True, id="499 likewise"),
+        pytest.param(502, {"code": 40102}, False, id="of a 502 its code decides"),
+        pytest.param(503, {"error": "invalid_client"}, False, id="of a 503 too"),
+        pytest.param(501, {"error": "temporarily_unavailable"}, True, id="of a 501 too"),
+        pytest.param(500, {"code": 16}, False, id="of a 500 too"),
         pytest.param(500, {"code": 2}, True, id="either way"),
         pytest.param(404, {"code": 40401}, False, id="of anything else too"),
         pytest.param(418, {"error": "temporarily_unavailable"}, True, id="either way there"),
@@ -273,10 +274,17 @@ def test_what_no_dialect_says_is_unknown(status: int, body: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "passes"), [(429, True), (500, True), (502, True), (503, True), (504, True), (501, False)]
+    ("status", "passes"),
+    [
+        *((status, True) for status in (408, 421, 425, 429, 499)),
+        *((status, True) for status in (500, 502, 503, 504, 507, 509, 520, 530, 598, 599)),
+        *((status, False) for status in (200, 302, 400, 401, 403, 404, 405, 410, 418, 422, 424, 426, 498)),
+        *((status, False) for status in (501, 505, 600, 999)),
+    ],
 )
 def test_an_unknown_answer_passes_if_its_status_does(status: int, passes: bool) -> None:
     assert read(answer(status, "<html>Sorry</html>")).meaning.passes is passes
+    assert is_passing(status) is passes
 
 
 def test_nothing_that_is_not_in_the_table_is_shown() -> None:
@@ -286,7 +294,95 @@ def test_nothing_that_is_not_in_the_table_is_shown() -> None:
     assert CANARY not in repr(answer(401, CANARY, Set_Cookie=CANARY))
 
 
+# What a success says in contradiction to its status
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        ({"error": "invalid_client"}, "credentials-refused", "invalid_client"),
+        ({"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}, "credentials-refused", "invalid_client"),
+        ({"error": "server_error"}, "telenor-internal", "server_error"),
+        (
+            fault("steps.oauth.v2.InvalidClientIdentifier"),
+            "credentials-refused",
+            "steps.oauth.v2.InvalidClientIdentifier",
+        ),
+        (fault("steps.jwt.something_new"), "answer-unknown", None),
+        ({"code": 42901}, "rate-quota", "42901"),
+        ({"code": 40199}, "answer-unknown", "40199"),
+        ({"code": 6}, "authorization-missing", "6"),
+        ({"code": 22}, "credentials-refused", "22"),
+        pytest.param({"code": 2}, "answer-unknown", "2", id="a number that means three things with three statuses"),
+        ({"code": 99}, "answer-unknown", "99"),
+        ({"status": 500, "code": 500}, "answer-unknown", "500"),
+        ({"error": "denied"}, "answer-unknown", None),
+        ({"Errors": [{"reason": "no"}]}, "answer-unknown", None),
+        ("<error>no</error>", "answer-unknown", None),
+        ("<soap:Fault>no</soap:Fault>", "answer-unknown", None),
+        ("<!DOCTYPE html><title>Log in</title>", "answer-unknown", None),
+        ("\ufeff \n<HTML lang=no>", "answer-unknown", None),
+        ('<form action="/login">', "answer-unknown", None),
+    ],
+)
+def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, said: str | None) -> None:
+    contradicting = answer(200, body)
+    reading = read(contradicting)
+    assert contradicts(contradicting, reading)
+    assert (reading.meaning.code, reading.said) == (code, said)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "OK!",
+        "",
+        "OK\n",
+        {},
+        {"status": "revoked"},
+        {"code": 0},
+        {"code": 200, "message": "OK"},
+        {"code": "20000"},
+        {"error": None, "errors": [], "fault": False},
+        "<status>OK</status>",
+        "null",
+    ],
+)
+def test_a_success_that_speaks_of_none_is_one(body: object) -> None:
+    plain = answer(200, body, Content_Type="text/html")
+    assert not contradicts(plain, read(plain))
+    assert not is_page(plain)
+
+
+# How much is looked at
+
+
+class CountedText(str):
+    """A header's value that counts how much of it was looked at."""
+
+    __slots__ = ("looked_at",)
+
+    def __getitem__(self, part: object) -> str:
+        part_of_it = super().__getitem__(part)  # type: ignore[index]
+        self.looked_at = len(part_of_it)
+        return part_of_it
+
+
+def test_eight_kilobytes_of_a_header_are_looked_at_and_no_more() -> None:
+    within = f"{'Bearer ' * 1000}error=invalid_token"
+    beyond = f"{'Bearer ' * 1200}error=invalid_token"
+    assert code_of(401, "", WWW_Authenticate=within) == "token-dead"
+    assert code_of(401, "", WWW_Authenticate=beyond) == "answer-unknown"
+    counted = CountedText("Bearer " * 9000)
+    read(answer(401, "", WWW_Authenticate=counted))
+    assert counted.looked_at == 8192
+
+
 def test_a_long_text_is_read_in_no_time_that_matters() -> None:
     """Each expression is run over what an enemy could send, 64 KiB of it; a slow one would hang here."""
-    for piece in ("error ", "error_code=", "code=a_", "a_", "oauth.v2.", "Bearer error=", "code''''''''"):
-        read(answer(401, piece * (65_536 // len(piece)), WWW_Authenticate=piece * 1000))
+    pieces = ["error ", "error_code=", "code=a_", "a_", "oauth.v2.", "oauth.v2.-", "Bearer ", "Bearer error="]
+    pieces += ["code''''''''", "code ", "<", "<!doctype ", "<x:", '\\"', "code" + " " * 63]
+    for piece in pieces:
+        for status in (200, 401):
+            contradicting = answer(status, piece * (65_536 // len(piece)), WWW_Authenticate=piece * 10_000)
+            contradicts(contradicting, read(contradicting))

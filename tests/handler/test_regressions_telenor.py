@@ -140,12 +140,13 @@ def test_a_new_token_that_a_gateway_learns_of_late_is_published(
 
 
 def test_a_new_token_that_stays_refused_is_discarded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run()
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/service-tickets/v2/incidents")
     world.telenor.fault(operation="incidents", status=403)
     began_at = world.clock.now()
     with pytest.raises(RotationError):
-        world.run()
-    assert (world.issued(), world.live()) == (1, 0)
+        world.run("rotate-now")
+    assert (world.issued(), world.live()) == (2, 1)
     assert "token-not-accepted" in world.seen.codes()
     assert 1 <= (world.clock.now() - began_at).total_seconds() <= 30
 

@@ -370,6 +370,43 @@ def test_a_failing_logout_does_not_hold_up_a_publication_and_is_tried_again(worl
     assert world.live() == 1
 
 
+ERRORS_UNDER_200 = [
+    {"html": True},
+    {"body": '{"code": 6}'},
+    {"body": '{"error": "server_error"}'},
+    {"body": '{"fault": {"faultstring": "no", "detail": {"errorcode": "steps.oauth.v2.something_new"}}}'},
+]
+
+
+@pytest.mark.parametrize("fault", ERRORS_UNDER_200, ids=str)
+@pytest.mark.parametrize("action", [None, "rotate-and-revoke-now"])
+def test_a_logout_that_says_200_and_an_error_leaves_the_token_in_the_ledger(
+    world: World, action: str | None, fault: dict[str, Any]
+) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=10, seconds=2)
+    world.telenor.fault(operation="logout", status=200, **fault)
+    assert first not in world.run(action)["revoked"]
+    assert first in world.tracked()
+    assert world.is_live(first)
+    assert world.seen.metrics()["RevocationFailed"] >= 1
+    assert "revocation-failed" in world.seen.codes()
+    world.telenor.clear_faults()
+    world.clock.advance(minutes=5)
+    assert first in world.run()["revoked"]
+    assert not world.is_live(first)
+
+
+def test_a_logout_that_says_404_and_that_the_token_is_dead_settles_it(world: World) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=10, seconds=2)
+    body = '{"fault": {"detail": {"errorcode": "keymanagement.service.invalid_access_token"}}}'
+    world.telenor.fault(operation="logout", status=404, body=body)
+    world.run()
+    assert first not in world.tracked()
+    assert world.seen.metrics()["RevocationFailed"] == 0
+
+
 def test_a_logout_that_fails_once_is_tried_again_in_the_same_run(world: World) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=10)

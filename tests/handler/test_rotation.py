@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -181,6 +182,38 @@ def test_a_failed_token_request_touches_nothing_that_is_published(world: World, 
     assert world.run()["outcome"] == "rotated"
 
 
+@pytest.mark.parametrize(
+    ("body", "abandoned"),
+    [
+        pytest.param("access_token=CANARY-form&expires_in=3599", 0, id="a form"),
+        pytest.param('{"access_token": "CANARY-cut", "exp', 0, id="cut after the token"),
+        pytest.param('{"access_token": "CANARY-c', 5, id="cut in the token"),
+        pytest.param("", 5, id="empty"),
+        pytest.param("<html>Log in</html>", 0, id="a page"),
+        pytest.param('{"access_token": "CANARY-mac", "token_type": "mac"}', 0, id="another type"),
+        pytest.param('{"access_token": "CANARY-life", "expires_in": 0}', 0, id="no life"),
+    ],
+)
+def test_no_token_of_an_answer_that_cannot_be_used_is_forgotten(world: World, body: str, abandoned: int) -> None:
+    """It is logged out if it can be recognised; if it cannot, it is counted."""
+    world.telenor.fault(operation="token", body=body)
+    with pytest.raises(RotationError):
+        world.run()
+    requests_made = operations(world)
+    is_recognised = "access_token" in body and not abandoned
+    assert requests_made.count("logout") == (requests_made.count("token") if is_recognised else 0)
+    assert world.seen.metrics()["RevocationAbandoned"] == abandoned
+    assert world.seen.codes().count("revocation-abandoned") == abandoned
+
+
+def test_a_200_that_refuses_the_client_leaves_the_run_to_the_credentials_before(world: World) -> None:
+    world.put_credentials(WRONG)
+    world.telenor.fault(operation="token", body='{"error": "invalid_client"}', times=1)
+    assert world.run()["outcome"] == "rotated"
+    assert operations(world) == ["token", "token"]
+    assert world.seen.codes() == ["credentials-fallback"]
+
+
 def test_a_failed_rotation_still_revokes_what_has_had_its_grace(world: World) -> None:
     first, second = world.supersede()
     world.clock.advance(minutes=30)
@@ -329,6 +362,59 @@ def test_a_token_that_consumers_could_not_use_is_logged_out_instead_of_published
         verified.run("rotate-now")
     assert (verified.live(), verified.issued()) == (1, 2)
     assert verified.labels().keys() == {first["version_id"]}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_token_is_published_with_the_error_where_nothing_is_published(verified: World, status: int) -> None:
+    """What refuses it may stand in front of VERIFY_URL alone, as a firewall for web applications does."""
+    verified.telenor.fault(operation="incidents", status=status)
+    with pytest.raises(TokenNotAcceptedError):
+        verified.run()
+    assert verified.is_current_live()
+    assert verified.tracked() == verified.labels().keys()
+    assert (verified.issued(), verified.live()) == (1, 1)
+    assert verified.seen.codes() == ["token-not-accepted", "token-not-accepted"]
+    metrics = verified.seen.metrics()
+    assert (metrics["TokenRotated"], metrics["RotationFailed"], metrics["SecondsUntilExpiry"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_published"),
+    [
+        pytest.param(3599 - 600 - 360 - 10, False, id="whoever reads before the next run has the grace"),
+        pytest.param(3599 - 600 - 360 + 1, True, id="whoever reads before the next run has less"),
+        pytest.param(3599, True, id="expired"),
+    ],
+)
+def test_a_refused_token_replaces_one_that_does_not_last(verified: World, seconds: int, *, is_published: bool) -> None:
+    first = verified.run()["version_id"]
+    verified.telenor.fault(operation="incidents", status=403)
+    verified.clock.advance(seconds=seconds)
+    with pytest.raises(TokenNotAcceptedError):
+        verified.run()
+    assert (list(verified.labels()) == [first]) is not is_published
+    assert verified.seen.metrics()["RotationFailed"] == 1
+    if is_published:
+        assert verified.is_current_live()
+
+
+def test_a_refused_token_replaces_a_value_that_holds_none(verified: World) -> None:
+    verified.put("by hand")
+    verified.telenor.fault(operation="incidents", status=403)
+    with pytest.raises(TokenNotAcceptedError):
+        verified.run()
+    assert verified.is_current_live()
+
+
+def test_consumers_never_hold_an_expired_token_while_a_firewall_refuses_every_new_one(verified: World) -> None:
+    verified.run()
+    verified.telenor.fault(operation="incidents", status=403)
+    for _ in range(13):
+        verified.clock.advance(minutes=5)
+        with contextlib.suppress(RotationError):
+            verified.run()
+        assert verified.document()["expires_at"] >= verified.clock.now().timestamp() + 600
+        assert verified.is_current_live()
 
 
 @pytest.mark.parametrize("fault", [None, {"status": 500}, {"drop": True}])

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
+from handler import secrets_manager
 from handler.errors import (
     InvalidInputError,
     MarkedForDeletionError,
@@ -199,6 +201,34 @@ def test_a_write_is_refused_for_certain_only_where_every_attempt_was_answered(
     with pytest.raises(error) as failure:
         secrets.publish(token(), ENTRY)
     assert failure.value.error_code == error.default_code
+
+
+@pytest.mark.parametrize("unseen", [1, 2])
+def test_a_write_whose_attempts_were_not_all_seen_is_not_known_to_have_been_refused(
+    aws: LocalSecretsManager, secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch, unseen: int
+) -> None:
+    """The Lambda runtime's boto3 changes by itself, and its event with it: here some attempts do not emit it."""
+    note = secrets_manager._Attempts.note  # noqa: SLF001  what hears of each attempt
+    seen = iter([False] * unseen + [True] * 3)
+
+    def note_some(self: secrets_manager._Attempts, **event: Any) -> None:
+        if next(seen):
+            note(self, **event)
+
+    monkeypatch.setattr(secrets_manager._Attempts, "note", note_some)  # noqa: SLF001  likewise
+    aws.fault(CallFault(operation="PutSecretValue", when="after"))
+    aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
+    with pytest.raises(PublicationUnknownError):
+        secrets.publish(token(), ENTRY)
+
+
+def test_a_write_of_whose_attempts_the_sdk_does_not_tell_is_not_known_to_have_been_refused() -> None:
+    class UntoldClient(FakeClient):
+        def put_secret_value(self, **_: Any) -> dict[str, Any]:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutSecretValue")
+
+    with pytest.raises(PublicationUnknownError):
+        SecretsManager(cast("Any", UntoldClient()), "credentials", "token").publish(token(), ENTRY)
 
 
 def test_what_one_write_met_does_not_count_for_the_next(aws: LocalSecretsManager, secrets: SecretsManager) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler import app
+from handler import answers, app
 from handler.errors import (
     ClientRefusedError,
     TelenorError,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+    from handler.transport import Answer
     from infra.local.telenor_sandbox import TelenorSandbox
 
 CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
@@ -43,7 +46,7 @@ class Asking:
     def __init__(self, telenor: Telenor, clock: FakeClock) -> None:
         self.telenor = telenor
         self.clock = clock
-        self.unusable: list[str] = []
+        self.unusable: list[str | None] = []
 
     def token(
         self, credentials: Credentials = CREDENTIALS, scope: str | None = None, within: timedelta = MINUTES
@@ -149,6 +152,34 @@ def test_a_missing_life_is_taken_for_a_short_one_and_said(
 
 
 @pytest.mark.parametrize(
+    "expires_in", [31 * 86_400 + 1, 3_599_000, "3599000", "1000000000000", 1e12, "9" * 400, 10**400]
+)
+def test_a_life_above_31_days_is_taken_for_a_short_one_and_said(
+    telenor: TelenorSandbox, ask: Asking, seen: Seen, expires_in: object
+) -> None:
+    """An hour in milliseconds, most likely."""
+    telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
+    assert ask.token().life == timedelta(seconds=900)
+    assert (seen.codes(), ask.unusable) == (["expires-in-too-long"], [])
+
+
+def test_a_life_of_31_days_is_believed(telenor: TelenorSandbox, ask: Asking) -> None:
+    telenor.knobs(expires_in_as="raw", expires_in_raw=31 * 86_400)
+    assert ask.token().life == timedelta(days=31)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["{0}\n", "\r\n{0}", " {0} ", "Bearer {0}", "bearer {0}\n", "BEARER  {0}", "\tBearer {0} "],
+)
+def test_a_token_is_used_without_what_surrounds_it(telenor: TelenorSandbox, ask: Asking, value: str) -> None:
+    text = value.format(f"{CANARY}-token")
+    telenor.fault(operation="token", body=json.dumps({"access_token": text, "expires_in": 3599}), times=1)
+    assert ask.token().access_token == f"{CANARY}-token"
+    assert requests_seen(telenor) == 1
+
+
+@pytest.mark.parametrize(
     "token_type", [None, "Bearer", "bearer", "BEARER", "BearerToken", "bearertoken", "BEARERTOKEN"]
 )
 def test_a_bearer_token_is_taken_in_any_case(telenor: TelenorSandbox, ask: Asking, token_type: str | None) -> None:
@@ -206,7 +237,7 @@ def test_a_token_shows_in_no_repr(ask: Asking) -> None:
 
 
 @pytest.mark.parametrize(
-    "expires_in", [0, -1, 0.5, True, "soon", "", "nan", [3600], {"s": 1}, 1e12, "9" * 400, 10**400]
+    "expires_in", [0, -1, "-3600", 0.5, True, "soon", "", "nan", math.nan, [3600], {"s": 1}, "1 hour", False]
 )
 def test_a_life_that_is_none_is_not_believed_and_its_token_handed_over(
     telenor: TelenorSandbox, ask: Asking, expires_in: object
@@ -226,7 +257,7 @@ def test_a_token_of_another_type_is_refused_and_handed_over(
     with pytest.raises(TelenorRefusedError) as refusal:
         ask.token()
     assert refusal.value.error_code == "token-type-refused"
-    assert [telenor.is_live(token) for token in ask.unusable] == [True]
+    assert [telenor.is_live(str(token)) for token in ask.unusable] == [True]
     assert requests_seen(telenor) == 1
 
 
@@ -241,7 +272,6 @@ def test_a_token_that_died_on_the_way_is_not_taken(telenor: TelenorSandbox, ask:
 UNREADABLE = {
     "half a JSON": {"truncate_bytes": 20},
     "nothing": {"truncate_bytes": 0},
-    "an HTML page": {"html": True},
     "a list": {"body": "[]"},
     "no token": {"body": '{"expires_in": 3599}'},
     "an empty token": {"body": '{"access_token": "", "expires_in": 3599}'},
@@ -251,7 +281,6 @@ UNREADABLE = {
     "a token beyond ASCII": {"body": '{"access_token": "CANARYø", "expires_in": 3599}'},
     "a tower of brackets": {"body": "[" * 60_000},
     "a flood": {"body": '{"access_token": "' + "x" * 70_000 + '", "expires_in": 3599}'},
-    "a name for a number": {"body": '{"access_token": "CANARY", "expires_in": NaN}'},
 }
 
 
@@ -260,12 +289,81 @@ def test_a_200_that_cannot_be_read_is_tried_again(telenor: TelenorSandbox, ask: 
     telenor.fault(operation="token", times=2, **fault)
     assert telenor.is_live(ask.token().access_token)
     assert requests_seen(telenor) == 3
+    # It may have issued a token that nobody knows.
+    assert ask.unusable == [None, None]
+
+
+@pytest.mark.parametrize("fault", [{"html": True}, {"body": '{"error": "denied"}'}, {"body": '{"code": 2}'}], ids=str)
+def test_a_page_or_an_unknown_error_under_200_has_issued_no_token_and_is_tried_again(
+    telenor: TelenorSandbox, ask: Asking, fault: dict[str, Any]
+) -> None:
+    telenor.fault(operation="token", times=2, **fault)
+    assert telenor.is_live(ask.token().access_token)
+    assert (requests_seen(telenor), ask.unusable) == (3, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        ("access_token=CANARY-1&expires_in=3599&token_type=Bearer", ["CANARY-1"]),
+        ("expires_in=3599&access_token=CANARY%2F1%3D%3D", ["CANARY/1=="]),
+        ('{"access_token": "CANARY-1", "expires_i', ["CANARY-1"]),
+        ('{"access_token": "CANARY\\/1\\n"\n', ["CANARY/1"]),
+        ('{"data": {"access_token": "Bearer CANARY-1"}}', ["CANARY-1"]),
+        ('{"accessToken": "CANARY-1", "expires_in": 3599}', ["CANARY-1"]),
+        ('[{"access_token": "CANARY-1"}, {"access_token": "CANARY-2"}]', ["CANARY-1", "CANARY-2"]),
+        ("<OAuth><access_token>CANARY-1</access_token></OAuth>", ["CANARY-1"]),
+        ('<html>{"access_token": "CANARY-1"}</html>', ["CANARY-1"]),
+        ('{"access_token": "CANARY-1", "expires_in": ' + "9" * 5000 + "}", ["CANARY-1"]),
+    ],
+)
+def test_a_token_in_an_answer_of_another_shape_is_handed_over_to_be_revoked(
+    telenor: TelenorSandbox, ask: Asking, body: str, tokens: list[str]
+) -> None:
+    telenor.fault(operation="token", body=body)
+    with pytest.raises(TelenorUnavailableError) as refusal:
+        ask.token()
+    assert refusal.value.error_code == "answer-unreadable"
+    assert ask.unusable == tokens * 5
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        ('{"error": "invalid_client"}', ClientRefusedError, "credentials-refused"),
+        ('{"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}', ClientRefusedError, "credentials-refused"),
+        ('{"code": 22}', ClientRefusedError, "credentials-refused"),
+        ('{"code": 40108}', ClientRefusedError, "credentials-refused"),
+        (
+            '{"fault": {"detail": {"errorcode": "steps.oauth.v2.InvalidClientIdentifier"}}}',
+            ClientRefusedError,
+            "credentials-refused",
+        ),
+        ('{"code": 5}', TelenorRefusedError, "app-not-approved"),
+        ('{"error": "invalid_scope"}', TelenorRefusedError, "scope-refused"),
+        ('{"code": 42901}', TelenorUnavailableError, "rate-quota"),
+    ],
+)
+def test_a_200_that_says_an_error_has_its_meaning_and_is_asked_once(
+    telenor: TelenorSandbox, ask: Asking, body: str, kind: type[TelenorError], code: str
+) -> None:
+    telenor.fault(operation="token", body=body)
+    with pytest.raises(kind) as refusal:
+        ask.token()
+    assert (type(refusal.value), refusal.value.error_code, refusal.value.status) == (kind, code, 200)
+    assert (requests_seen(telenor), ask.unusable) == (1, [])
+
+
+def test_a_passing_error_under_200_is_tried_again(telenor: TelenorSandbox, ask: Asking) -> None:
+    telenor.fault(operation="token", body='{"error": "server_error"}', times=4)
+    assert telenor.is_live(ask.token().access_token)
+    assert (requests_seen(telenor), ask.unusable) == (5, [])
 
 
 @pytest.mark.parametrize(
     "fault",
     [{"drop": True}, {"drop": True, "when": "after"}]
-    + [{"status": status} for status in (429, 500, 502, 503, 504)]
+    + [{"status": status} for status in (408, 421, 425, 429, 499, 500, 502, 503, 504, 509, 520, 530, 598)]
     + [{"status": 500, "body": '{"code": 2}'}, {"status": 500, "body": '{"code": 500}'}],
     ids=str,
 )
@@ -317,6 +415,8 @@ APIGEES_UNKNOWN_CLIENT = '{"fault": {"faultstring": "", "detail": {"errorcode": 
         (401, APIGEES_INVALID_CLIENT),
         (401, APIGEES_UNKNOWN_CLIENT),
         (500, APIGEES_UNKNOWN_CLIENT),
+        (500, APIGEES_UNKNOWN_CLIENT.replace("oauth.v2", "steps.oauth.v2")),
+        (503, OAUTHS_INVALID_CLIENT),
     ],
 )
 def test_a_client_is_refused_by_each_dialects_words_for_it(
@@ -339,6 +439,7 @@ def test_a_client_is_refused_by_each_dialects_words_for_it(
         (401, '{"code": 401}', "answer-unknown"),
         (401, "", "answer-unknown"),
         (403, '{"code": 22}', "answer-unknown"),
+        (403, '{"fault": {"detail": {"errorcode": "accesscontrol.IPDeniedAccess"}}}', "address-not-allowed"),
     ],
 )
 def test_what_another_pair_would_not_cure_does_not_refuse_the_client(
@@ -400,7 +501,7 @@ def test_a_wrong_secret_is_told_with_where_the_right_one_is(ask: Asking) -> None
         ask.token(WRONG)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 418, 501])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 418, 501, 505])
 def test_what_no_dialect_says_is_not_tried_again(telenor: TelenorSandbox, ask: Asking, status: int) -> None:
     telenor.fault(operation="token", status=status, body=f'{{"echo": "{CANARY}"}}')
     with pytest.raises(TelenorRefusedError) as refusal:
@@ -600,15 +701,17 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="null",error="invalid_token",erro
         {"body": apigees("keymanagement.service.invalid_access_token")},
         {"body": apigees("keymanagement.service.access_token_expired")},
         {"body": apigees("oauth.v2.InvalidAccessToken"), "headers": CHALLENGE},
+        {"body": apigees("steps.oauth.v2.invalid_access_token"), "headers": CHALLENGE},
         {"body": '{"error": "invalid_token"}'},
         {"body": "", "headers": CHALLENGE},
     ],
     ids=str,
 )
+@pytest.mark.parametrize("status", [401, 404])
 def test_a_token_that_telenor_says_is_dead_is_as_good_as_revoked(
-    telenor: TelenorSandbox, ask: Asking, fault: dict[str, Any]
+    telenor: TelenorSandbox, ask: Asking, status: int, fault: dict[str, Any]
 ) -> None:
-    telenor.fault(operation="logout", status=401, **fault)
+    telenor.fault(operation="logout", status=status, **fault)
     assert ask.telenor.logout(CANARY, ask.clock.now() + MINUTES) is False
     assert requests_seen(telenor, "logout") == 1
 
@@ -638,6 +741,15 @@ def test_a_token_that_telenor_says_is_dead_is_as_good_as_revoked(
         ({"status": 302}, "answer-unknown"),
         ({"status": 204}, "answer-unknown"),
         ({"status": 400, "body": '{"error": "invalid_request"}'}, "request-malformed"),
+        ({"status": 403, "body": '{"error": "invalid_token"}'}, "token-dead"),
+        ({"status": 200, "html": True}, "answer-unknown"),
+        ({"status": 200, "body": "<form action=login>"}, "answer-unknown"),
+        ({"status": 200, "body": '{"code": 6}'}, "authorization-missing"),
+        ({"status": 200, "body": '{"code": 2}'}, "answer-unknown"),
+        ({"status": 200, "body": '{"error": "denied"}'}, "answer-unknown"),
+        ({"status": 200, "body": apigees("steps.jwt.something_new")}, "answer-unknown"),
+        ({"status": 200, "body": apigees("oauth.v2.FailedToResolveAPIKey")}, "authorization-missing"),
+        ({"status": 200, "body": '{"error": "invalid_token"}'}, "token-dead"),
     ],
     ids=str,
 )
@@ -666,6 +778,47 @@ def test_a_passing_fault_of_logout_is_tried_again(telenor: TelenorSandbox, ask: 
     with pytest.raises(TelenorUnavailableError):
         ask.logout(token)
     assert requests_seen(telenor, "logout") == 10
+
+
+@pytest.mark.parametrize("body", ["OK!", "", "{}", '{"code": 200}', "null", "revoked"])
+def test_a_logout_that_succeeds_in_any_words_is_revoked(telenor: TelenorSandbox, ask: Asking, body: str) -> None:
+    telenor.fault(operation="logout", status=200, body=body, content_type="text/html")
+    assert ask.telenor.logout(CANARY, ask.clock.now() + MINUTES) is True
+
+
+def test_a_logout_that_says_200_and_server_error_is_tried_again(telenor: TelenorSandbox, ask: Asking) -> None:
+    token = ask.token()
+    telenor.fault(operation="logout", status=200, body='{"error": "server_error"}', times=2)
+    ask.logout(token)
+    assert not telenor.is_live(token.access_token)
+    telenor.fault(operation="logout", status=200, body='{"error": "server_error"}')
+    with pytest.raises(TelenorUnavailableError) as failure:
+        ask.logout(token)
+    assert failure.value.error_code == "telenor-internal"
+
+
+@pytest.mark.parametrize(
+    ("operation", "fault"),
+    [("logout", {"status": 401}), ("logout", {"status": 200}), ("token", {"status": 400}), ("token", {"body": "x"})],
+)
+def test_an_answer_is_read_once(
+    telenor: TelenorSandbox,
+    ask: Asking,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+    fault: dict[str, Any],
+) -> None:
+    read_it, readings = answers.read, []
+
+    def count(answer: Answer) -> answers.Reading:
+        readings.append(answer)
+        return read_it(answer)
+
+    monkeypatch.setattr(answers, "read", count)
+    telenor.fault(operation=operation, **fault)
+    with suppress(TelenorError):
+        ask.token() if operation == "token" else ask.telenor.logout(CANARY, ask.clock.now() + MINUTES)
+    assert len(readings) == requests_seen(telenor, operation)
 
 
 def test_a_hurried_logout_is_tried_once(telenor: TelenorSandbox, ask: Asking) -> None:

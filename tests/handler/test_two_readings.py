@@ -44,7 +44,9 @@ def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, dialect: str, mean
 
 
 def token_for(credentials: Credentials, job: Telenor, clock: FakeClock) -> Token:
-    return job.request_token(credentials, None, clock.now() + timedelta(minutes=2), on_unusable=pytest.fail)
+    return job.request_token(
+        credentials, None, clock.now() + timedelta(minutes=2), lambda _token: pytest.fail("an unusable token")
+    )
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

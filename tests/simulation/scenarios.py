@@ -256,6 +256,16 @@ def mistyped_credentials(world: World) -> Action:
     return Action.RENEW_IF_DUE
 
 
+def mistyped_credentials_that_a_200_refuses(world: World) -> Action:
+    world.telenor.refuses_with = 200
+    return mistyped_credentials(world)
+
+
+def an_sdk_that_emits_nothing(world: World) -> Action:
+    world.sdk_emits_each_attempt = False
+    return Action.RENEW_IF_DUE
+
+
 def short_lives(world: World) -> Action:
     # The worst that is accepted: half a day of it would be more versions than Secrets Manager keeps.
     world.policy = replace(world.policy, grace=timedelta(seconds=1200))
@@ -332,6 +342,8 @@ MORE_SCENARIOS: Mapping[str, Callable[[World], Action]] = {
         rolled_back_while_fresh,
         renewals_closer_than_the_grace,
         mistyped_credentials,
+        mistyped_credentials_that_a_200_refuses,
+        an_sdk_that_emits_nothing,
         short_lives,
         slow_answers,
         grace_over,

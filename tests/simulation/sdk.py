@@ -62,6 +62,23 @@ class _ModelEndpoint(Endpoint):
     """Sends attempts to whatever answers."""
 
     answer: Answer
+    emits_each_attempt: bool
+    retries: Any
+
+    def _needs_retry(self, attempts: int, operation_model: Any, request_dict: Any, *outcome: Any) -> bool:
+        if self.emits_each_attempt:
+            emitting: Any = super()  # the types know only what one may call
+            return bool(emitting._needs_retry(attempts, operation_model, request_dict, *outcome))  # noqa: SLF001  the outer edge
+        # The SDK decides as ever, and nobody else hears of the attempt.
+        response, exception = outcome
+        wait = self.retries.needs_retry(
+            response=response,
+            operation=operation_model,
+            attempts=attempts,
+            caught_exception=exception,
+            request_dict=request_dict,
+        )
+        return wait not in {None, False}
 
     def create_request(self, params: Any, operation_model: object = None) -> Any:
         del operation_model
@@ -102,6 +119,7 @@ class _Client:
         (self._retries,) = (owner for owner in owners if isinstance(owner, RetryHandler))
         self._backoff = self._retries._retry_policy._retry_backoff  # noqa: SLF001
         self._retries._retry_policy._retry_backoff = self  # noqa: SLF001
+        self.endpoint.retries = self._retries
 
     def renew(self) -> None:
         """Fill up what the client may still retry, which its last user may have used up."""
@@ -123,10 +141,13 @@ _idle: list[_Client] = []
 
 
 @contextmanager
-def client(answer: Answer, sleep: Sleep) -> Iterator[SecretsManagerClient]:
-    """Lend a client whose attempts are answered by `answer`, and which waits between them by `sleep`."""
+def client(answer: Answer, sleep: Sleep, *, emits_each_attempt: bool = True) -> Iterator[SecretsManagerClient]:
+    """Lend a client whose attempts are answered by `answer`, and which waits between them by `sleep`.
+
+    Without `emits_each_attempt` it is one of a version that has no event for that any more.
+    """
     lent = _idle.pop() if _idle else _Client()
-    lent.endpoint.answer, lent.sleep = answer, sleep
+    lent.endpoint.answer, lent.sleep, lent.endpoint.emits_each_attempt = answer, sleep, emits_each_attempt
     lent.renew()
     try:
         yield lent.client

@@ -17,10 +17,11 @@ from urllib3 import HTTPResponse
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# What a 401 says: a wrong secret, a missing header; a verification says no more.
+# What a refusal says: a wrong secret, a missing header; a verification says no more.
 _REFUSALS = {"token": '{"code": 22}', "logout": '{"code": 6}', "verify": ""}
 
-FAULTS = ("lost-before", "lost-after", "503", "unreadable", "401")
+FAULTS = ("lost-before", "lost-after", "503", "unreadable", "401", "200")
+"""With 200 the refusal has the status of a success, as some gateways send it."""
 
 
 class Issue(StrEnum):
@@ -62,6 +63,8 @@ class TelenorModel(BaseAdapter):
         self.answers_after = timedelta(0)
         self.tokens: dict[str, Issued] = {}
         self.refuses_verification = False
+        self.refuses_with = 401
+        """The status with which the client is refused."""
         self.client_secret = "CANARY-secret"
         self.on_logout: Callable[[str], None] = lambda _token: None
         self.on_answer: Callable[[object], None] = lambda _answer: None
@@ -83,14 +86,15 @@ class TelenorModel(BaseAdapter):
         fate = self.intercept(operation)
         if fate == "lost-before":
             raise requests.ReadTimeout
-        if fate in {"503", "401"}:
-            return _response(request, int(fate), _REFUSALS[operation] if fate == "401" else "")
+        if fate in {"503", "401", "200"}:
+            return _response(request, int(fate), "" if fate == "503" else _REFUSALS[operation])
         status, body = getattr(self, f"_{operation}")(request)
         self.sleep(self.answers_after.total_seconds())
         self.on_answer((status, body))
-        if "access_token" in body and fate in {"lost-after", "unreadable"}:
-            self.on_lost_token(json.loads(body)["access_token"])
         if fate == "lost-after":
+            # The job counts a token whose answer it has seen, whatever it could read of it.
+            if "access_token" in body:
+                self.on_lost_token(json.loads(body)["access_token"])
             raise requests.ReadTimeout
         return _response(request, status, body[:10] if fate == "unreadable" else body)
 
@@ -100,7 +104,7 @@ class TelenorModel(BaseAdapter):
     def _token(self, request: requests.PreparedRequest) -> tuple[int, str]:
         now, live = self.now(), self.live()
         if not str(b64decode(request.headers["Authorization"][6:]), "utf-8").endswith(f":{self.client_secret}"):
-            return 401, _REFUSALS["token"]
+            return self.refuses_with, _REFUSALS["token"]
         if live and self.issue in {Issue.SAME, Issue.SAME_EXTENDED}:
             token = live[-1]
             if self.issue is Issue.SAME_EXTENDED:

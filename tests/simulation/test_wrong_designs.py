@@ -14,7 +14,7 @@ import pytest
 
 from handler import decisions, publication, revocation, rotation, secrets_manager
 from handler.decisions import RenewalTimes
-from handler.errors import PublicationRefusedError, TelenorError
+from handler.errors import PublicationRefusedError, TelenorError, TelenorRefusedError, TelenorUnavailableError
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, StoredValue, Token
 from handler.publication import DuplicateDelivery, Publication, Published, WriteRefused, WriteUnknown
@@ -189,7 +189,13 @@ def a_version_that_exists_counts_as_the_own_publication(patch: pytest.MonkeyPatc
 
 @wrong("P3", "first_run", faults=2, begin_at="PutSecretValue")
 def a_refusal_is_certain_whatever_came_before_it(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, secrets_manager._Attempts, "note", lambda *_, **__: None)  # noqa: SLF001  what it takes note of
+    instead(patch, secrets_manager._Attempts, "exclude_an_effect", lambda *_: True)  # noqa: SLF001  what it asks
+
+
+@wrong("P3", "an_sdk_that_emits_nothing", faults=2, begin_at="PutSecretValue")
+def a_lost_attempt_that_nobody_saw_counts_as_answered(patch: pytest.MonkeyPatch) -> None:
+    attempts = secrets_manager._Attempts  # noqa: SLF001  what was seen of a write
+    instead(patch, attempts, "exclude_an_effect", lambda _real, seen, _error: seen.were_all_answered)
 
 
 @wrong("P3", "first_run", faults=3, begin_at="PutSecretValue")
@@ -255,6 +261,17 @@ def new_credentials_that_do_not_work_end_the_run(patch: pytest.MonkeyPatch) -> N
         return context.telenor.request_token(credentials, None, context.publish_by, on_unusable)  # type: ignore[arg-type]
 
     instead(patch, rotation, "_obtain", obtain)
+
+
+@wrong("P6", "mistyped_credentials_that_a_200_refuses")
+def a_200_of_the_token_endpoint_is_never_a_refusal(patch: pytest.MonkeyPatch) -> None:
+    def request_token(real: Callable[..., Token], *args: Any) -> Token:
+        try:
+            return real(*args)
+        except TelenorRefusedError as error:
+            raise TelenorUnavailableError(str(error)) if error.status == 200 else error from None
+
+    instead(patch, Telenor, "request_token", request_token)
 
 
 # The ledger
@@ -393,6 +410,19 @@ def any_401_of_logout_means_dead(patch: pytest.MonkeyPatch) -> None:
             if error.status != 401:
                 raise
             return False
+
+    instead(patch, Telenor, "logout", logout)
+
+
+@wrong("P2", "grace_over", faults=1)
+def any_200_of_logout_means_revoked(patch: pytest.MonkeyPatch) -> None:
+    def logout(real: Callable[..., bool], *args: Any, **kwargs: Any) -> bool:
+        try:
+            return real(*args, **kwargs)
+        except TelenorError as error:
+            if error.status != 200:
+                raise
+            return True
 
     instead(patch, Telenor, "logout", logout)
 

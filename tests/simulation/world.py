@@ -216,7 +216,7 @@ class Run:
         )
         transport = Transport(world.clock, world.log, lambda: _SESSION, lambda exchange, _seconds: exchange())  # type: ignore[arg-type]  # a smaller log
         with (
-            sdk.client(self._answer, world.clock.sleep) as client,
+            sdk.client(self._answer, world.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client,
             Telenor(settings.base_url, world.clock, world.log, transport) as telenor,  # type: ignore[arg-type]  # a smaller log
         ):
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
@@ -242,6 +242,7 @@ class World:
 
     policy: Policy = POLICY
     verify_url: str | None = None
+    sdk_emits_each_attempt: bool = True
     clock: Clock = field(default_factory=Clock)
     log: Log = field(default_factory=Log)
     runs: list[Run] = field(default_factory=list)

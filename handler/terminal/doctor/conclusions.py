@@ -362,7 +362,7 @@ def _tokens(found: Findings, _policy: Policy) -> str:
     if spared:
         parts.append(f"{spared} left alone, being published or tracked")
     if left:
-        parts.append(f"{left} left to expire, as logout did not work")
+        parts.append(f"{left} left to expire, as logout did not work or no answer showed them")
     return ", ".join(parts)
 
 

@@ -54,6 +54,7 @@ class Examination:
 
     _published: str | None = field(init=False, default=None, repr=False)
     _obtained: list[str] = field(init=False, default_factory=list, repr=False)
+    _lost: int = field(init=False, default=0)
     _settled: set[str] = field(init=False, default_factory=set, repr=False)
     _logout_failure: str | None = field(init=False, default=None)
 
@@ -95,14 +96,16 @@ class Examination:
             published = self._try(self._published)
         return replace(
             asked,
-            obtained=len(self._obtained),
+            obtained=self._count,
             published_accepted=published,
             logout_failure=self._logout_failure,
         )
 
     def clean_up(self) -> Left:
         """Log out every token that was obtained and is still alive, but none that is published or tracked."""
-        left = Left()
+        left = Left(
+            failed=self._lost, failure="no token can be read in an answer that has succeeded" if self._lost else None
+        )
         for access_token in self._obtained:
             try:
                 if self.custody.holds(access_token):
@@ -160,13 +163,13 @@ class Examination:
         except TelenorError as error:
             self._hear(is_error=True)
             is_refused = isinstance(error, TelenorRefusedError)
-            return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=len(self._obtained))
+            return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=self._count)
         self._obtain(token.access_token)
         self._hear(is_error=False)
         shape = shape_of(self.telenor.last) if self.telenor.last else None
         return token, replace(
             asked,
-            obtained=len(self._obtained),
+            obtained=self._count,
             token_shape=shape,
             is_life_told=shape is not None and "expires_in" in shape.fields,
             life=max(asked.life or token.life, token.life),
@@ -242,8 +245,15 @@ class Examination:
             for token, watch in watches.items()
         }
 
-    def _obtain(self, access_token: str) -> None:
-        if access_token not in self._obtained:
+    @property
+    def _count(self) -> int:
+        """How many tokens were obtained, also those that could not be read in their answers."""
+        return len(self._obtained) + self._lost
+
+    def _obtain(self, access_token: str | None) -> None:
+        if access_token is None:
+            self._lost += 1
+        elif access_token not in self._obtained:
             self._obtained.append(access_token)
 
     def _try(self, access_token: str) -> bool | None:

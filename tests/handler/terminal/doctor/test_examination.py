@@ -422,6 +422,12 @@ def test_nothing_is_logged_out_that_cannot_be_compared(world: World, terminal: T
     assert world.live() == 3
 
 
+def test_a_token_that_cannot_be_read_in_its_answer_is_counted(world: World, terminal: Terminal) -> None:
+    world.telenor.fault(operation="token", body="", when="after")
+    ran = terminal.run("--local", "doctor", "--json", "--yes")
+    assert (world.live(), ran.json["tokens_left"]) == (5, 5)
+
+
 class InterruptedClock(FakeClock):
     """Ctrl-C, as soon as somebody waits."""
 
