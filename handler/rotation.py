@@ -13,6 +13,7 @@ from handler.errors import (
     SecretsManagerUnavailableError,
     TelenorUnavailableError,
     TokenReissuedError,
+    WriteBudgetSpentError,
 )
 from handler.ledger import entered_again
 from handler.model import Action, Outcome, Reason, is_too_far_ahead
@@ -31,10 +32,9 @@ if TYPE_CHECKING:
 def rotate(run: Run) -> None:
     """Renew the token if it is due, then revoke what nobody uses any more. Raises RotationError."""
     _gather(run)
-    is_due = _decide(run)
     failure: RotationError | None = None
     try:
-        if is_due:
+        if _decide(run):
             _renew(run)
         else:
             run.report.outcome = Outcome.NOT_DUE
@@ -95,9 +95,13 @@ def _enter(run: Run, current: Entry, published_at: datetime, expires_at: datetim
 
 
 def _decide(run: Run) -> bool:
-    """Return whether a token is due, and report why or why not."""
+    """Return whether a token is due, and report why or why not. Raises WriteBudgetSpentError."""
     now, settings = run.clock.now(), run.settings
     is_due, reason = decisions.renewal(run.ledger, settings.policy, now, settings.action, run.version_id)
+    run.report.reason = reason
+    if is_due and not decisions.renewal(run.ledger, settings.policy, now, Action.RENEW_IF_DUE, run.version_id)[0]:
+        hindrance = _hindrance(run, now)
+        is_due, reason = (True, reason) if hindrance is None else (False, hindrance)
     if reason is Reason.FRESH and _is_refused(run):
         reason = Reason.NOT_ACCEPTED
         is_due = decisions.may_replace_refused(run.ledger, settings.policy, now)
@@ -109,6 +113,41 @@ def _decide(run: Run) -> bool:
         )
     run.report.reason = reason
     return is_due
+
+
+def _hindrance(run: Run, now: datetime) -> Reason | None:
+    """Return why a rotation that no scheduled run would make now is left to the schedule, or None if it may go.
+
+    Raises WriteBudgetSpentError where an operator waits for the answer.
+    """
+    action = run.settings.action
+    if action is Action.CREDENTIALS_CHANGED and _are_credentials_unchanged(run):
+        return Reason.CREDENTIALS_UNCHANGED
+    try:
+        possible_at = decisions.can_be_forced_at(run.secrets.written_since(now - decisions.DAY), now)
+    except SecretsManagerError as error:
+        # What is certain is that somebody needs another token. That too many were written is not even likely.
+        run.warn("writes-not-counted", f"the token is replaced without a count of the day's writes: {error}")
+        return None
+    if possible_at <= now:
+        return None
+    spent = (
+        "the day's renewals need the writes that Secrets Manager still takes: find out who rotates so often. The next "
+        f"rotation that is not due is possible at {possible_at:%Y-%m-%dT%H:%M:%SZ}"
+    )
+    if action is Action.ROTATE_NOW:
+        raise WriteBudgetSpentError(f"{spent}; for a leaked token, rotate-and-revoke-now works at any time")
+    run.warn("write-budget-spent", spent)
+    return Reason.WRITE_BUDGET_SPENT if action is Action.CREDENTIALS_CHANGED else None
+
+
+def _are_credentials_unchanged(run: Run) -> bool:
+    """Return whether somebody has put the same pair again."""
+    try:
+        return run.secrets.read_credentials() == run.secrets.read_previous_credentials()
+    except RotationError:
+        # There is no pair before this one, or one of both is unusable: the renewal says which.
+        return False
 
 
 def _is_refused(run: Run) -> bool:

@@ -147,6 +147,21 @@ class SecretsManager:
         """Return what one version holds, or None where it is gone."""
         return self._read(VersionId=version_id)
 
+    def written_since(self, instant: datetime) -> list[datetime]:
+        """Return when each version was written that is younger (AWS, "ListSecretVersionIds")."""
+        written: list[datetime] = []
+        page: dict[str, str] = {}
+        with _explained("ListSecretVersionIds", _TOKEN_SECRET):
+            while True:
+                # Those without a label count as well.
+                answer = self._client.list_secret_version_ids(
+                    SecretId=self._token_secret_id, IncludeDeprecated=True, **page
+                )
+                written += [at for version in answer["Versions"] if (at := version["CreatedDate"]) > instant]
+                if not (next_token := answer.get("NextToken")):
+                    return written
+                page = {"NextToken": next_token}
+
     def publish(self, token: Token, entry: Entry) -> set[str]:
         """Make a token current and enter it in the ledger, in one write (AWS, "PutSecretValue").
 

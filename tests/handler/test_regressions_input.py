@@ -20,7 +20,8 @@ PARTS = [dict(part) for size in (1, 2) for part in itertools.combinations(WHOLE.
 
 
 @pytest.fixture
-def two_clients(world: World) -> World:
+def two_clients(serves_clients: World) -> World:
+    world = serves_clients
     credentials = json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
     world.client.create_secret(Name=WHOLE["credentials_secret_id"], SecretString=credentials)
     world.client.create_secret(Name=WHOLE["token_secret_id"])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _TELENOR = dict.fromkeys(("token", "logout", "verify"), TELENOR_FAULTS)
-_READS, _WRITES = ("DescribeSecret", "GetSecretValue"), ("PutSecretValue", "UpdateSecretVersionStage")
+_READS = ("DescribeSecret", "GetSecretValue", "ListSecretVersionIds")
+_WRITES = ("PutSecretValue", "UpdateSecretVersionStage")
 
 FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = (
     _TELENOR | dict.fromkeys(_READS, READ_FAULTS) | dict.fromkeys(_WRITES, FAULTS)
