@@ -266,6 +266,23 @@ def short_lives(world: World) -> Action:
     return Action.RENEW_IF_DUE
 
 
+def rotations_in_a_burst(world: World) -> Action:
+    # An hour after the day's writes would be spent: a burst of an operator's, and the renewals of four hours.
+    world.may_abandon = True
+    for _ in range(144):
+        world.run(Action.ROTATE_NOW)
+        world.clock.advance(seconds=1)
+    world.tick(6 * 12)
+    return Action.RENEW_IF_DUE
+
+
+def new_credentials(world: World) -> Action:
+    world.run()
+    pair = json.dumps({"client_id": "another", "client_secret": "CANARY-secret"})
+    world.secretsmanager.put_secret_value(SecretId=CREDENTIALS, SecretString=pair)
+    return Action.CREDENTIALS_CHANGED
+
+
 # What wrong designs stumble over
 
 
@@ -333,6 +350,8 @@ MORE_SCENARIOS: Mapping[str, Callable[[World], Action]] = {
         rolled_back_while_fresh,
         renewals_closer_than_the_grace,
         mistyped_credentials,
+        rotations_in_a_burst,
+        new_credentials,
         short_lives,
         slow_answers,
         grace_over,
