@@ -132,7 +132,8 @@ def test_a_dashboard_of_many_clients_draws_each_with_its_own_metrics() -> None:
     graph["properties"]["metrics"] = [
         ["TelenorToken", "SecondsUntilExpiry", "service", "stack", "client", name, {"label": name}] for name in names
     ]
-    many = replace(DEPLOYED, body={"widgets": [graph]}, events=events)
+    environ = {**DEPLOYED.environ, "SERVES_CLIENTS": "true"}
+    many = replace(DEPLOYED, body={"widgets": [graph]}, environ=environ, events=events)
     (drawn,) = drawings(many.body, many.seen(BEGIN, BEGIN + HOUR))
     assert {len(points(drawn, name)) for name in names} == {12}
 
