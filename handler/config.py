@@ -55,6 +55,13 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
     """Check the environment and the event; an empty variable counts as unset. Raises InvalidInputError."""
     if not isinstance(event, dict):
         raise _event_error('the event is not a JSON object: send {}, or for example {"action": "rotate-now"}')
+    if not _serves_clients(environ):
+        for field in (*_CLIENT_FIELDS, *_FIELDS_OF_A_CLIENT):
+            if field in event:
+                raise _event_error(
+                    f"the event has {field}, and this deployment has one client: send an action alone, or set "
+                    "SERVES_CLIENTS to true where events may name clients"
+                )
     named = [field for field in _CLIENT_FIELDS if field in event]
     if named and len(named) < len(_CLIENT_FIELDS):
         raise _event_error(
@@ -87,11 +94,20 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
 
 def client_of(environ: Mapping[str, str], event: object) -> str:
     """Return whose run this is as far as anybody can tell, for the metrics of a run whose settings are refused."""
-    named = event.get("client") if isinstance(event, dict) else None
+    named = event.get("client") if isinstance(event, dict) and environ.get("SERVES_CLIENTS") == "true" else None
     for name in (named, environ.get("CLIENT_NAME")):
         if isinstance(name, str) and _CLIENT_NAME.fullmatch(name):
             return name
     return DEFAULT_CLIENT
+
+
+def _serves_clients(environ: Mapping[str, str]) -> bool:
+    serves_clients = environ.get("SERVES_CLIENTS") or "false"
+    if serves_clients not in {"true", "false"}:
+        raise InvalidInputError(
+            "SERVES_CLIENTS is neither true nor false: set true where events may name clients, or leave it out"
+        )
+    return serves_clients == "true"
 
 
 def _client(environ: Mapping[str, str], event: dict[str, Any]) -> str:
@@ -156,7 +172,7 @@ def _policy(environ: Mapping[str, str], event: dict[str, Any]) -> Policy:
         environ,
         "SCHEDULE_MINUTES",
         "5",
-        lambda minutes: 0 < minutes <= _DAY_MINUTES,
+        lambda minutes: 0 < minutes <= _DAY_MINUTES and timedelta(minutes=minutes) > timedelta(0),
         f"a number of minutes above 0 and up to {_DAY_MINUTES}",
     )
     return Policy(timedelta(seconds=grace_seconds), renew_at_fraction, timedelta(minutes=schedule_minutes))

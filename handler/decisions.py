@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING
 from handler.model import Action, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from handler.ledger import Entry, Ledger
     from handler.model import Policy, Token
 
 # Secrets Manager keeps every version of the last 24 hours, and refuses a write where that makes too many: a hundred are
 # safe on any reading of its quotas (AWS, "AWS Secrets Manager quotas" and "PutSecretValue"). This makes 96 a day.
-_LEAST_BETWEEN_WRITES = timedelta(minutes=15)
+_FLOOR = timedelta(minutes=15)
 
 # A token of a short life is renewed after this share of it at the earliest.
 _LEAST_SHARE = 2 / 3
+
+# Secrets Manager asks for no more than a write every ten minutes, which are 144 a day, and keeps the versions of that
+# day (AWS, "PutSecretValue"). Sixteen are left for emergencies.
+DAY = timedelta(days=1)
+_WRITES_A_DAY = 128
 
 # With a write more often than every ten minutes, a day's versions may be more than Secrets Manager keeps.
 _SHORTEST_BETWEEN_WRITES = timedelta(minutes=10)
@@ -66,10 +73,17 @@ def latitude(policy: Policy) -> timedelta:
     return min(_SCHEDULER_IS_LATE, policy.schedule / 2)
 
 
+def _floor(policy: Policy) -> timedelta:
+    """Return the least time between two renewals of a token that lives long enough."""
+    # A publication comes some seconds after the start of its run. Without the latitude, the run a quarter of an hour
+    # later would always be those seconds too early.
+    return _FLOOR if _FLOOR % policy.schedule else _FLOOR - latitude(policy)
+
+
 def renewal_times(published_at: datetime, expires_at: datetime, policy: Policy) -> RenewalTimes:
     """Return when a token is renewed that was published then and dies then."""
     life = expires_at - published_at
-    not_before = published_at + min(_LEAST_BETWEEN_WRITES, _LEAST_SHARE * life)
+    not_before = published_at + min(_floor(policy), _LEAST_SHARE * life)
     needed_at = expires_at - policy.grace - _RUNS_TO_SPARE * policy.schedule - _READINGS_TAKE
     share_used_at = published_at + policy.renew_at_fraction * life
     wanted_at, reason = min((share_used_at, Reason.SHARE_OF_LIFE_USED), (needed_at, Reason.TOO_LITTLE_LIFE_LEFT))
@@ -129,10 +143,32 @@ def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
     return now > times.at + latitude(policy) or now > current.expires_at - policy.grace
 
 
+def can_be_forced_at(written: Iterable[datetime], now: datetime) -> datetime:
+    """Return when a rotation that is not due leaves the coming day's renewals their writes: `now` if it does.
+
+    `written` says when each version of the last 24 hours was. A burst that only looked at those would take the writes
+    of renewals that come after it.
+    """
+    written = sorted(min(then, now) for then in written)
+    renewals = [now + number * _FLOOR for number in range(1, 2 * DAY // _FLOOR)]
+    return next(
+        at
+        for at in (now, *(then + DAY for then in written))
+        if _leaves_room([then for then in (*written, *renewals) if at - DAY < then <= at], at)
+    )
+
+
+def _leaves_room(written: list[datetime], at: datetime) -> bool:
+    times = [*written, at, *(at + number * _FLOOR for number in range(1, DAY // _FLOOR + 1))]
+    return all(later - earlier >= DAY for earlier, later in zip(times, times[_WRITES_A_DAY:], strict=False))
+
+
 def slack(life: timedelta, policy: Policy) -> timedelta:
     """Return for how long the token endpoint may be out with no harm to consumers, as P1 says."""
     expires_at = _ANY_TIME + life
-    return expires_at - renewal_times(_ANY_TIME, expires_at, policy).at - policy.grace - policy.schedule
+    life_left = expires_at - renewal_times(_ANY_TIME, expires_at, policy).at
+    # The first run after the outage may be later in its period than the last one that failed.
+    return life_left - policy.grace - policy.schedule - latitude(policy)
 
 
 def writes_too_often(life: timedelta) -> bool:

@@ -25,6 +25,12 @@ class InvalidInputError(RotationError):
     default_code = "invalid-setting"
 
 
+class WriteBudgetSpentError(RotationError):
+    """A rotation that is not due would take the writes that the day's renewals need. Nothing has been minted."""
+
+    default_code = "write-budget-spent"
+
+
 # Telenor
 
 

@@ -39,6 +39,7 @@ class Action(StrEnum):
     RENEW_IF_DUE = "renew-if-due"
     ROTATE_NOW = "rotate-now"
     ROTATE_AND_REVOKE_NOW = "rotate-and-revoke-now"
+    CREDENTIALS_CHANGED = "credentials-changed"
 
 
 class Outcome(StrEnum):
@@ -62,6 +63,8 @@ class Reason(StrEnum):
     LEAKED = "leaked"
     FRESH = "fresh"
     ALREADY_ROTATED = "already-rotated-by-this-request"
+    CREDENTIALS_UNCHANGED = "credentials-unchanged"
+    WRITE_BUDGET_SPENT = "write-budget-spent"
 
 
 @dataclass(frozen=True, slots=True)

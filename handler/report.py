@@ -73,7 +73,10 @@ class Report:
         }
 
     def metrics(self, now: datetime) -> dict[str, tuple[MetricUnit, int]]:
-        """Return every metric with its unit; each run puts out all of them."""
+        """Return each counter that is not zero, and the life that is left, with their units.
+
+        CloudWatch bills a metric for each hour in which it is sent. A counter that is missing counts as zero.
+        """
         is_usable = self.expires_at is not None and not self.is_refused
         left = self.expires_at - now if self.expires_at and is_usable else timedelta(0)
         counts = {
@@ -86,5 +89,5 @@ class Report:
             "RevocationsPending": self.pending_revocations,
             "CredentialsFallback": self.used_previous_credentials,
         }
-        metrics = {name: (MetricUnit.Count, int(count)) for name, count in counts.items()}
+        metrics = {name: (MetricUnit.Count, int(count)) for name, count in counts.items() if count}
         return metrics | {"SecondsUntilExpiry": (MetricUnit.Seconds, max(0, int(left.total_seconds())))}

@@ -16,6 +16,7 @@ from handler.errors import (
     TelenorUnavailableError,
     TokenNotAcceptedError,
     TokenReissuedError,
+    WriteBudgetSpentError,
 )
 from handler.ledger import entered_again
 from handler.model import Action, Outcome, Reason, is_too_far_ahead
@@ -31,6 +32,7 @@ from handler.revocation import free_label_slots, revoke_superseded, revoke_unpub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from handler.context import Context
     from handler.ledger import Entry, Ledger
@@ -49,15 +51,11 @@ def rotate(context: Context) -> None:
     """Renew the token if it is due, then revoke superseded tokens. Raises RotationError."""
     ledger = _load(context)
     context.report.record(ledger, context.settings.policy)
-    renewal = Renewal(ledger)
-    if _is_due(context, ledger):
-        renewal = _renew(context, ledger)
-        context.report.record(renewal.ledger, context.settings.policy)
-        if isinstance(renewal.failure, PublicationUnknownError):
-            # We do not know which token is current, so any logout could hit it.
-            raise renewal.failure
-    else:
-        context.report.outcome = Outcome.NOT_DUE
+    renewal = _renew_if_due(context, ledger)
+    context.report.record(renewal.ledger, context.settings.policy)
+    if isinstance(renewal.failure, PublicationUnknownError):
+        # We do not know which token is current, so any logout could hit it.
+        raise renewal.failure
     ledger = revoke_superseded(context, renewal.ledger, is_emergency=_is_emergency(context, renewal.ledger))
     context.report.record(ledger, context.settings.policy)
     if renewal.failure is not None:
@@ -113,9 +111,13 @@ def _track(context: Context, ledger: Ledger, entry: Entry) -> Ledger:
 
 
 def _is_due(context: Context, ledger: Ledger) -> bool:
-    """Return whether a token is due, and report why or why not."""
+    """Return whether a token is due, and report why or why not. Raises WriteBudgetSpentError."""
     now, settings = context.clock.now(), context.settings
     is_due, reason = decisions.renewal(ledger, settings.policy, now, settings.action, context.version_id)
+    context.report.reason = reason
+    if is_due and not decisions.renewal(ledger, settings.policy, now, Action.RENEW_IF_DUE, context.version_id)[0]:
+        obstacle = _obstacle(context, now)
+        is_due, reason = (True, reason) if obstacle is None else (False, obstacle)
     if reason is Reason.FRESH and _is_rejected(context):
         reason = Reason.NOT_ACCEPTED
         is_due = decisions.may_replace_refused(ledger, settings.policy, now)
@@ -127,6 +129,41 @@ def _is_due(context: Context, ledger: Ledger) -> bool:
         )
     context.report.reason = reason
     return is_due
+
+
+def _obstacle(context: Context, now: datetime) -> Reason | None:
+    """Return why a rotation that no scheduled run would make now is left to the schedule, or None if it may go.
+
+    Raises WriteBudgetSpentError if an operator waits for the result.
+    """
+    action = context.settings.action
+    if action is Action.CREDENTIALS_CHANGED and _are_credentials_unchanged(context):
+        return Reason.CREDENTIALS_UNCHANGED
+    try:
+        possible_at = decisions.can_be_forced_at(context.secrets.written_since(now - decisions.DAY), now)
+    except SecretsManagerError as error:
+        # Somebody needs another token for certain; a spent budget is only possible.
+        context.log_warning("writes-not-counted", f"the token is replaced without a count of the day's writes: {error}")
+        return None
+    if possible_at <= now:
+        return None
+    spent = (
+        "the day's renewals need the writes that Secrets Manager still takes: find out who rotates so often. The next "
+        f"rotation that is not due is possible at {possible_at:%Y-%m-%dT%H:%M:%SZ}"
+    )
+    if action is Action.ROTATE_NOW:
+        raise WriteBudgetSpentError(f"{spent}; for a leaked token, rotate-and-revoke-now works at any time")
+    context.log_warning("write-budget-spent", spent)
+    return Reason.WRITE_BUDGET_SPENT if action is Action.CREDENTIALS_CHANGED else None
+
+
+def _are_credentials_unchanged(context: Context) -> bool:
+    """Return whether somebody has put the same pair again."""
+    try:
+        return context.secrets.read_credentials() == context.secrets.read_previous_credentials()
+    except RotationError:
+        # There is no previous pair, or one of the two is unusable: the renewal reports which.
+        return False
 
 
 def _is_rejected(context: Context) -> bool:
@@ -162,6 +199,16 @@ def _is_emergency(context: Context, ledger: Ledger) -> bool:
 
 
 # Renew
+
+
+def _renew_if_due(context: Context, ledger: Ledger) -> Renewal:
+    try:
+        if _is_due(context, ledger):
+            return _renew(context, ledger)
+    except WriteBudgetSpentError as error:
+        return Renewal(ledger, error)
+    context.report.outcome = Outcome.NOT_DUE
+    return Renewal(ledger)
 
 
 def _renew(context: Context, ledger: Ledger) -> Renewal:

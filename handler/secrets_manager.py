@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +157,19 @@ class SecretsManager:
     def read_version(self, version_id: str) -> StoredValue | None:
         """Return what one version holds, or None where it is gone."""
         return self._read(VersionId=version_id)
+
+    def written_since(self, instant: datetime) -> list[datetime]:
+        """Return when each version was written that is younger (AWS, "ListSecretVersionIds")."""
+        # Those without a label count as well.
+        versions = partial(self._client.list_secret_version_ids, SecretId=self._token_secret_id, IncludeDeprecated=True)
+        written: list[datetime] = []
+        with _explained("ListSecretVersionIds", _TOKEN_SECRET):
+            page = versions()
+            while True:
+                written += [at for version in page["Versions"] if (at := version["CreatedDate"]) > instant]
+                if not (next_token := page.get("NextToken")):
+                    return written
+                page = versions(NextToken=next_token)
 
     def publish(self, token: Token, entry: Entry) -> set[str]:
         """Make a token current and enter it in the ledger, in one write (AWS, "PutSecretValue").

@@ -28,7 +28,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import LocationParseError
+from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
 from handler.errors import ConnectionSetupError, TelenorError, TelenorUnavailableError
@@ -182,6 +182,8 @@ class Transport:
         exchange = _Exchange(request, self._new_session, seconds)
         self._run(exchange.run, seconds)
         exchange.close()
+        if exchange.defect is not None:
+            raise exchange.defect
         self._has_answered = self._has_answered or exchange.status is not None
         self.is_unreachable = not self._has_answered
         if exchange.status is None:
@@ -250,6 +252,7 @@ class _Exchange:
         self.body = bytearray()
         self.is_whole = False
         self.failure: TelenorError | None = None
+        self.defect: BaseException | None = None
         self.cause = "out of time"
 
     def run(self) -> None:
@@ -279,9 +282,11 @@ class _Exchange:
                     while some := response.raw.read1(_RESPONSE_LIMIT_BYTES, decode_content=False):
                         self.body += some
                     self.is_whole = True
-        except Exception as error:  # noqa: BLE001  the thread that waits reports it, without its text
+        except (OSError, ValueError, HTTPError) as error:
             # Not kept: its traceback would keep the socket open.
             self.failure, self.cause = _failure_of(request, error), _cause(error)
+        except BaseException as error:  # noqa: BLE001  raised again where the exchange is waited for
+            self.defect = error
 
     def close(self) -> None:
         """End the connection of an exchange that is still running: it may not go on reading for ever."""

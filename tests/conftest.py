@@ -11,6 +11,7 @@ import sys
 import traceback
 import types
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -82,12 +83,13 @@ class Seen:
     def messages(self) -> str:
         return "\n".join(line["message"] for line in self.log())
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self) -> Counter[str]:
         """Return the metrics of the last run."""
         last = [line for line in self.lines() if "_aws" in line][-1]
         (directive,) = last["_aws"]["CloudWatchMetrics"]
         assert directive["Namespace"] == "TelenorToken"
-        return {metric["Name"]: last[metric["Name"]][0] for metric in directive["Metrics"]}
+        # As alarms and dashboards read them: a counter that is missing is zero.
+        return Counter({metric["Name"]: last[metric["Name"]][0] for metric in directive["Metrics"]})
 
     def client(self) -> str:
         """Return the client that the metrics of the last run are about."""
@@ -324,11 +326,18 @@ def world(
         SecretString=json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}),
     )
     client.create_secret(Name=_TOKEN_SECRET)
-    optional = ("CLIENT_NAME", "GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "TELENOR_SCOPE", "VERIFY_URL")
-    for name in optional:
+    optional = "CLIENT_NAME GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES SERVES_CLIENTS TELENOR_SCOPE VERIFY_URL"
+    for name in optional.split():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(aws, "clock", lambda: clock.now().timestamp())
     monkeypatch.setenv("CREDENTIALS_SECRET_ID", _CREDENTIALS_SECRET)
     monkeypatch.setenv("TOKEN_SECRET_ID", _TOKEN_SECRET)
     monkeypatch.setenv("TELENOR_BASE_URL", telenor.url)
     return World(clock, aws, telenor, client, seen)
+
+
+@pytest.fixture
+def serves_clients(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Let events name clients, as the Terraform module does."""
+    monkeypatch.setenv("SERVES_CLIENTS", "true")
+    return world

@@ -70,6 +70,7 @@ _THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "
 _ACTIONS = {
     "DescribeSecret": "secretsmanager:DescribeSecret",
     "GetSecretValue": "secretsmanager:GetSecretValue",
+    "ListSecretVersionIds": "secretsmanager:ListSecretVersionIds",
     "PutSecretValue": "secretsmanager:PutSecretValue",
     "UpdateSecretVersionStage": "secretsmanager:UpdateSecretVersionStage",
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ class Deployed(ABC):
         return [record["message"] for record in self.records() if "message" in record]
 
     def metrics(self) -> list[dict[str, float]]:
-        """Return the metrics of each run."""
+        """Return the metrics of each run. A counter that it has not sent is zero."""
         return [
-            {metric["Name"]: record[metric["Name"]][0] for metric in directive["Metrics"]}
+            defaultdict(float, {metric["Name"]: record[metric["Name"]][0] for metric in directive["Metrics"]})
             for record in self.records()
             if "_aws" in record
             for directive in record["_aws"]["CloudWatchMetrics"]

@@ -47,6 +47,9 @@ VERSIONS_A_DAY = 144
 last 24 hours, and does not say at which number it refuses the next: between 100 and this."""
 
 _DAY_SECONDS = 86_400
+
+# AWS, "ListSecretVersionIds": MaxResults.
+_PAGE = 100
 _WRITES = frozenset({"PutSecretValue", "UpdateSecret", "UpdateSecretVersionStage"})
 
 
@@ -273,14 +276,30 @@ class LocalSecretsManager:
 
     def _asked(self, operation: str, environ: WSGIEnvironment, parameters: Mapping[str, Any]) -> Response:
         """Let moto answer, and remember how things were before a write."""
+        if operation == "ListSecretVersionIds" and (listed := _secret(parameters)) is not None:
+            return self._versions(listed, parameters)
         secret = _secret(parameters) if operation in _WRITES else None
         before = _state(secret) if secret else None
         answer = Response.from_app(self._moto, environ, buffered=True)
         if secret and before and (after := _state(secret)) != before:
             self._past[secret.arn].appendleft(_Past(self.clock(), *before))
-            if after[0].keys() > before[0].keys():
+            for version_id in after[0].keys() - before[0].keys():
                 self._written[secret.arn].append(self.clock())
+                secret.versions[version_id]["createdate"] = self.clock()
         return answer
+
+    @staticmethod
+    def _versions(secret: FakeSecret, parameters: Mapping[str, Any]) -> Response:
+        """List versions. moto dates them by the time of the call, knows no pages, and always lists all of them."""
+        versions = [
+            {"VersionId": version_id, "VersionStages": version["version_stages"], "CreatedDate": version["createdate"]}
+            for version_id, version in secret.versions.items()
+            if parameters.get("IncludeDeprecated") or version["version_stages"]
+        ]
+        begin, size = int(parameters.get("NextToken") or 0), int(parameters.get("MaxResults") or _PAGE)
+        more = {"NextToken": str(begin + size)} if begin + size < len(versions) else {}
+        answer = {"ARN": secret.arn, "Name": secret.name, "Versions": versions[begin : begin + size], **more}
+        return Response(json.dumps(answer), content_type="application/x-amz-json-1.1")
 
     def _over_quota(self, operation: str, parameters: Mapping[str, Any]) -> Response | None:
         """Refuse what AWS refuses and moto does not."""

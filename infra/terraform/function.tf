@@ -46,6 +46,7 @@ resource "aws_lambda_function" "token" {
       GRACE_SECONDS     = tostring(var.grace_seconds)
       RENEW_AT_FRACTION = tostring(var.renew_at_fraction)
       SCHEDULE_MINUTES  = tostring(var.schedule_minutes)
+      SERVES_CLIENTS    = "true"
       # The dimension of every metric, so that two jobs in one account do not mix theirs.
       POWERTOOLS_SERVICE_NAME = var.name
     }

@@ -52,6 +52,7 @@ resource "aws_iam_policy" "function" {
       Action = [
         "secretsmanager:DescribeSecret",
         "secretsmanager:GetSecretValue",
+        "secretsmanager:ListSecretVersionIds",
         "secretsmanager:PutSecretValue",
       ]
       Resource = values(local.token_arns)

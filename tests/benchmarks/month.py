@@ -294,7 +294,7 @@ def added(parts: Sequence[Month]) -> Month:
 
 
 def _live(place: Place, way: Way, end: datetime) -> None:
-    """Let the scheduler and Lambda deliver their events: in time, sometimes twice, and again where a run failed."""
+    """Let the scheduler and Lambda deliver their events: in time, sometimes twice, and again where Lambda retries."""
     events: list[tuple[datetime, int, int]] = [(BEGIN, 0, 0)]
     next_clean_up = BEGIN
     while events and events[0][0] < end:
@@ -302,7 +302,7 @@ def _live(place: Place, way: Way, end: datetime) -> None:
         place.clock.time = max(place.clock.time, at)
         key = f"{BEGIN + tick * way.every:%m%dT%H%M}"
         went_well = place.run(way, str(uuid5(NAMESPACE_URL, key)), f"{key} {attempt}")
-        if not went_well and attempt < len(_RETRY_AFTER):
+        if not went_well and attempt < way.retries:
             heapq.heappush(events, (place.clock.now() + _RETRY_AFTER[attempt], tick, attempt + 1))
         if attempt == 0:
             heapq.heappush(events, (BEGIN + (tick + 1) * way.every, tick + 1, 0))

@@ -59,7 +59,7 @@ _SCHEDULE_SECONDS = 300
 _TIMEOUT_SECONDS = 120
 _SECRETS_A_CLIENT = 2
 
-_AWS_READS = ("DescribeSecret", "GetSecretValue")
+_AWS_READS = ("DescribeSecret", "GetSecretValue", "ListSecretVersionIds")
 _AWS_WRITES = ("PutSecretValue", "UpdateSecretVersionStage")
 
 

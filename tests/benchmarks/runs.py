@@ -88,6 +88,7 @@ def settings() -> Mapping[str, str]:
     return {
         "CREDENTIALS_SECRET_ID": "none/credentials",
         "TOKEN_SECRET_ID": "none/token",
+        "SERVES_CLIENTS": "true",
         "POWERTOOLS_SERVICE_NAME": "telenor-token",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler import app
-from handler.report import Report
 from infra import artifact
-from tests.benchmarks.month import DAYS, Climate, Month, Place, Weather, climate, felt_by_consumer, month
+from tests.benchmarks.month import DAYS, Climate, Month, Outages, Place, Weather, climate, felt_by_consumer, month
 from tests.benchmarks.prices import ALARMS, METRICS, OWN_SECONDS_A_RUN, limits, running_cost
 from tests.benchmarks.sizes import package_of
 from tests.benchmarks.ways import (
@@ -24,6 +23,7 @@ from tests.benchmarks.ways import (
     overwrite_and_log_out,
     overwrite_and_log_out_the_one_before,
 )
+from tests.handler.test_report import EVERYTHING
 from tests.simulation.world import BEGIN, TOKEN
 
 if TYPE_CHECKING:
@@ -83,6 +83,15 @@ def test_an_outage_is_the_same_for_every_way_and_other_weather_in_another_month(
 def test_a_month_is_the_same_every_time() -> None:
     stormy = climate(timedelta(minutes=5), timedelta(minutes=20), count=2)
     assert month(THIS_JOB, stormy, seed=1, days=2) == month(THIS_JOB, stormy, seed=1, days=2)
+
+
+@pytest.mark.parametrize("one", [THIS_JOB, way(overwrite)], ids=lambda one: one.name)
+def test_a_failed_run_is_repeated_as_often_as_its_deployment_says(one: Way) -> None:
+    out = Climate({"token": Outages(1, timedelta(hours=30), timedelta(hours=30))}, {}, twice=0)
+    runs = month(one, CALM, seed=1, days=2).invocations
+    failed = month(one, out, seed=1, days=2)
+    assert (failed.invocations > runs) is (one.retries > 0)
+    assert one.retries == (0 if one is THIS_JOB else 2)
 
 
 # Ways
@@ -172,7 +181,7 @@ def test_the_cost_is_of_one_month_and_counts_calls_runs_and_time() -> None:
 def test_what_is_watched_is_what_the_template_and_the_handler_have(seen: Seen) -> None:
     template = (artifact.ROOT / "template.yaml").read_text(encoding="utf-8")
     assert template.count("Type: AWS::CloudWatch::Alarm") == ALARMS
-    app._put_metrics(Report("default"))  # noqa: SLF001  a run puts out nothing else that could be counted
+    app._put_metrics(EVERYTHING)  # noqa: SLF001  a run puts out nothing else that could be counted
     assert len(seen.metrics()) == METRICS
 
 

@@ -1,4 +1,4 @@
-"""Four ways to keep a shared token fresh. Each is one scheduled run over the same clients and with the same retries."""
+"""Four ways to keep a shared token fresh. Each is one scheduled run over the same clients, which retry alike."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ class Way:
     name: str
     every: timedelta
     run: Callable[[Place, str], None]
+    retries: int = 2
+    """How often Lambda repeats a failed run: twice, unless the deployment says otherwise, as this job's does."""
 
 
 def this_job(place: Place, request_id: str, policy: Policy = POLICY) -> None:
@@ -192,9 +194,12 @@ def _log_out(place: Place, telenor: Telenor, access_token: str | None) -> None:
         place.log.warning(str(error))
 
 
-THIS_JOB = Way("this job", SCHEDULE, this_job)
+THIS_JOB = Way("this job", SCHEDULE, this_job, retries=0)
 THIS_JOB_EARLIER = Way(
-    "this job, `RENEW_AT_FRACTION=0.25`", SCHEDULE, partial(this_job, policy=replace(POLICY, renew_at_fraction=0.25))
+    "this job, `RENEW_AT_FRACTION=0.25`",
+    SCHEDULE,
+    partial(this_job, policy=replace(POLICY, renew_at_fraction=0.25)),
+    retries=0,
 )
 OVERWRITE_OFTEN = Way("overwrite every 15 min", timedelta(minutes=15), overwrite)
 OTHERS = (

@@ -10,7 +10,6 @@ import pytest
 
 from handler import app
 from handler.errors import InvalidInputError, RotationError, TelenorUnavailableError
-from handler.report import Report
 from handler.secrets_manager import SecretsManager
 from tests.conftest import CANARY
 
@@ -39,12 +38,23 @@ def test_the_answer_has_what_the_contract_names(world: World) -> None:
     assert isinstance(result["expires_at"], int)
 
 
-def test_every_run_puts_every_metric_out(world: World) -> None:
+def test_a_run_puts_out_the_counters_that_are_not_zero_and_the_life_that_is_left(world: World) -> None:
     result = world.run()
-    metrics = world.seen.metrics()
-    assert metrics.keys() == Report("default").metrics(world.clock.now()).keys()
-    assert {name: value for name, value in metrics.items() if value} == {"TokenRotated": 1, "SecondsUntilExpiry": 3599}
+    assert world.seen.metrics() == {"TokenRotated": 1, "SecondsUntilExpiry": 3599}
     assert world.seen.client() == result["client"] == "default"
+    world.clock.advance(minutes=5)
+    world.run()
+    assert world.seen.metrics() == {"SecondsUntilExpiry": 3299}
+
+
+def test_an_event_that_names_a_client_is_refused_where_one_is_served(world: World) -> None:
+    before = world.aws.calls()
+    with pytest.raises(InvalidInputError):
+        world.run("rotate-now", **OTHER)
+    assert world.seen.codes() == ["invalid-event"]
+    assert world.seen.client() == "default"
+    assert world.aws.calls() == before
+    assert world.telenor.requests == []
 
 
 def test_the_dead_mans_switch_runs_down_with_the_token(world: World) -> None:
@@ -90,6 +100,7 @@ def test_revocations_are_counted(world: World) -> None:
     assert (world.seen.metrics()["TokenRevoked"], world.seen.metrics()["RevocationsPending"]) == (1, 0)
 
 
+@pytest.mark.usefixtures("serves_clients")
 @pytest.mark.parametrize(
     "event",
     [
@@ -130,6 +141,7 @@ def test_one_line_sums_a_run_up(world: World) -> None:
     assert {"telenor_seconds", "duration_seconds", "revocations_failed", "revocations_abandoned"} <= line.keys()
 
 
+@pytest.mark.usefixtures("serves_clients")
 def test_each_line_names_the_client_and_the_secret_that_it_is_about(world: World) -> None:
     world.client.create_secret(Name="other/token")
     world.run(**OTHER)

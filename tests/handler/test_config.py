@@ -11,6 +11,7 @@ from handler.errors import InvalidInputError
 from handler.model import Action, Policy
 
 ENVIRONMENT = {"CREDENTIALS_SECRET_ID": "telenor/credentials", "TOKEN_SECRET_ID": "telenor/token"}
+SERVES_CLIENTS = ENVIRONMENT | {"SERVES_CLIENTS": "true"}
 ARN = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:telenor/token-AbCdEf"
 
 
@@ -29,7 +30,7 @@ def test_two_names_are_enough() -> None:
 
 def test_an_empty_variable_counts_as_unset() -> None:
     optional = "CLIENT_NAME TELENOR_BASE_URL TELENOR_SCOPE GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES VERIFY_URL"
-    empty = dict.fromkeys(optional.split(), "")
+    empty = dict.fromkeys([*optional.split(), "SERVES_CLIENTS"], "")
     assert settings_from(ENVIRONMENT | empty, {}) == settings_from(ENVIRONMENT, {})
 
 
@@ -61,10 +62,11 @@ def test_every_variable_is_taken() -> None:
 
 
 OTHER = {"client": "other", "credentials_secret_id": "other/credentials", "token_secret_id": "other/token"}
+GRACE_AND_SCOPE = {"grace_seconds": 0, "scope": "other"}
 
 
 def test_an_event_takes_the_place_of_the_environment() -> None:
-    environment = ENVIRONMENT | {"CLIENT_NAME": "ours", "TELENOR_SCOPE": "ours"}
+    environment = SERVES_CLIENTS | {"CLIENT_NAME": "ours", "TELENOR_SCOPE": "ours"}
     settings = settings_from(environment, OTHER | {"action": "rotate-now", "scope": "other"})
     assert (
         settings.client,
@@ -82,11 +84,11 @@ def test_an_event_takes_the_place_of_the_environment() -> None:
 
 
 def test_an_event_that_names_a_client_needs_no_secrets_in_the_environment() -> None:
-    assert settings_from({}, OTHER).token_secret_id == "other/token"
+    assert settings_from({"SERVES_CLIENTS": "true"}, OTHER).token_secret_id == "other/token"
 
 
 def test_an_event_can_ask_for_no_scope() -> None:
-    assert settings_from(ENVIRONMENT | {"TELENOR_SCOPE": "ours"}, OTHER | {"scope": ""}).scope is None
+    assert settings_from(SERVES_CLIENTS | {"TELENOR_SCOPE": "ours"}, OTHER | {"scope": ""}).scope is None
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_an_event_can_ask_for_no_scope() -> None:
 def test_a_client_that_is_named_in_part_is_refused(named: list[str]) -> None:
     """One client's token would otherwise go into another's secret."""
     with pytest.raises(InvalidInputError) as refusal:
-        settings_from(ENVIRONMENT, {name: OTHER[name] for name in named})
+        settings_from(SERVES_CLIENTS, {name: OTHER[name] for name in named})
     assert refusal.value.error_code == "invalid-event"
     assert all(name in str(refusal.value) for name in OTHER)
 
@@ -111,12 +113,12 @@ def test_a_client_that_is_named_in_part_is_refused(named: list[str]) -> None:
 @pytest.mark.parametrize("event", [{"scope": "other"}, {"grace_seconds": 60}])
 def test_what_belongs_to_a_client_is_refused_without_one(event: dict[str, object]) -> None:
     with pytest.raises(InvalidInputError, match=f"{next(iter(event))} .*client"):
-        settings_from(ENVIRONMENT, event)
+        settings_from(SERVES_CLIENTS, event)
 
 
 @pytest.mark.parametrize("seconds", [0, 900])
 def test_an_event_can_name_the_grace_of_its_client(seconds: int) -> None:
-    settings = settings_from(ENVIRONMENT | {"GRACE_SECONDS": "300"}, OTHER | {"grace_seconds": seconds})
+    settings = settings_from(SERVES_CLIENTS | {"GRACE_SECONDS": "300"}, OTHER | {"grace_seconds": seconds})
     assert settings.policy.grace == timedelta(seconds=seconds)
 
 
@@ -125,9 +127,10 @@ def test_an_event_can_name_the_grace_of_its_client(seconds: int) -> None:
     [
         ({}, {}, "default"),
         ({"CLIENT_NAME": "ours"}, {}, "ours"),
-        ({"CLIENT_NAME": "ours"}, {"client": "other"}, "other"),
-        ({"CLIENT_NAME": "ours"}, {"client": "CANARY"}, "ours"),
-        ({"CLIENT_NAME": "CANARY"}, {"client": 5}, "default"),
+        ({"CLIENT_NAME": "ours", "SERVES_CLIENTS": "true"}, {"client": "other"}, "other"),
+        ({"CLIENT_NAME": "ours", "SERVES_CLIENTS": "true"}, {"client": "CANARY"}, "ours"),
+        ({"CLIENT_NAME": "CANARY", "SERVES_CLIENTS": "true"}, {"client": 5}, "default"),
+        ({"CLIENT_NAME": "ours"}, {"client": "other"}, "ours"),
         ({"CLIENT_NAME": "ours"}, None, "ours"),
     ],
 )
@@ -202,11 +205,14 @@ SECRET_PASTED = "CANARY"
         ("RENEW_AT_FRACTION", "half"),
         ("RENEW_AT_FRACTION", "nan"),
         ("SCHEDULE_MINUTES", "0"),
+        ("SCHEDULE_MINUTES", "1e-12"),
         ("SCHEDULE_MINUTES", "-5"),
         ("SCHEDULE_MINUTES", "1441"),
         ("SCHEDULE_MINUTES", "rate(5 minutes)"),
         ("VERIFY_URL", "http://api.telenor.no/ping"),
         ("VERIFY_URL", "CANARY"),
+        ("SERVES_CLIENTS", "CANARY"),
+        ("SERVES_CLIENTS", "True"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name_and_not_repeated(variable: str, value: str) -> None:
@@ -247,11 +253,22 @@ def test_a_bad_setting_is_refused_by_name_and_not_repeated(variable: str, value:
 )
 def test_a_bad_event_is_refused_by_field_and_not_repeated(event: object, names: str) -> None:
     with pytest.raises(InvalidInputError, match=names) as refusal:
-        settings_from(ENVIRONMENT, event)
+        settings_from(SERVES_CLIENTS, event)
     assert refusal.value.error_code == "invalid-event"
     assert "CANARY" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("environment", [{}, {"SERVES_CLIENTS": "false"}])
+@pytest.mark.parametrize("event", [OTHER, *({name: value} for name, value in (OTHER | GRACE_AND_SCOPE).items())])
+def test_a_deployment_for_one_client_takes_an_action_alone(
+    environment: dict[str, str], event: dict[str, object]
+) -> None:
+    assert settings_from(ENVIRONMENT | environment, {"action": "rotate-now"}).action is Action.ROTATE_NOW
+    with pytest.raises(InvalidInputError, match="SERVES_CLIENTS") as refusal:
+        settings_from(ENVIRONMENT | environment, event | {"action": "rotate-now"})
+    assert refusal.value.error_code == "invalid-event"
+
+
 def test_two_names_of_one_secret_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="same secret"):
-        settings_from(ENVIRONMENT, OTHER | {"token_secret_id": OTHER["credentials_secret_id"]})
+        settings_from(SERVES_CLIENTS, OTHER | {"token_secret_id": OTHER["credentials_secret_id"]})

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from handler import decisions
 from handler.ledger import Entry, Ledger, new_entry
 from handler.model import Action, Policy, Reason, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 
@@ -41,17 +46,17 @@ SHARE, LITTLE = Reason.SHARE_OF_LIFE_USED, Reason.TOO_LITTLE_LIFE_LEFT
 @pytest.mark.parametrize(
     ("life", "settings", "not_before", "needed_at", "renewed_at", "reason"),
     [
-        # Columns: seconds from the publication. A third of an hour is before 15 + 5 + 1 minutes.
-        pytest.param(3600, DEFAULTS, 900, 1860, 1260, SHARE, id="the defaults"),
-        pytest.param(3599, DEFAULTS, 900, 1859, 1260, SHARE, id="an hour as Telenor counts it"),
+        # Columns: seconds from the publication. A third of an hour is before 15 + 5 minutes.
+        pytest.param(3600, DEFAULTS, 840, 1860, 1200, SHARE, id="the defaults"),
+        pytest.param(3599, DEFAULTS, 840, 1859, 1200, SHARE, id="an hour as Telenor counts it"),
         pytest.param(3600, policy(minutes=2), 900, 2400, 1188, SHARE, id="every two minutes"),
-        pytest.param(3600, policy(minutes=1), 900, 2580, 1188, SHARE, id="every minute"),
-        pytest.param(3600, policy(fraction=0.5), 900, 1860, 1800, SHARE, id="half the life"),
-        pytest.param(3600, policy(fraction=0.9), 900, 1860, 1860, LITTLE, id="a share that leaves too little"),
-        pytest.param(3600, policy(fraction=0.01), 900, 1860, 1260, SHARE, id="a share below the floor"),
-        pytest.param(3600, policy(grace=1200), 900, 1260, 1260, SHARE, id="the longest grace that holds"),
-        pytest.param(3600, policy(grace=3300), 900, -840, 1260, LITTLE, id="a grace that cannot hold"),
-        pytest.param(7200, DEFAULTS, 900, 5460, 2376, SHARE, id="two hours"),
+        pytest.param(3600, policy(minutes=1), 870, 2580, 1188, SHARE, id="every minute"),
+        pytest.param(3600, policy(fraction=0.5), 840, 1860, 1800, SHARE, id="half the life"),
+        pytest.param(3600, policy(fraction=0.9), 840, 1860, 1860, LITTLE, id="a share that leaves too little"),
+        pytest.param(3600, policy(fraction=0.01), 840, 1860, 1200, SHARE, id="a share below the floor"),
+        pytest.param(3600, policy(grace=1200), 840, 1260, 1200, SHARE, id="the longest grace that holds"),
+        pytest.param(3600, policy(grace=3300), 840, -840, 1200, LITTLE, id="a grace that cannot hold"),
+        pytest.param(7200, DEFAULTS, 840, 5460, 2376, SHARE, id="two hours"),
         pytest.param(1200, DEFAULTS, 800, -540, 1160, LITTLE, id="twenty minutes: two thirds of the life is the floor"),
         pytest.param(900, DEFAULTS, 600, -840, 960, LITTLE, id="a quarter of an hour"),
     ],
@@ -70,12 +75,12 @@ def test_a_token_is_renewed_at_a_time_that_the_settings_tell(
     ("life", "settings", "last_fresh"),
     [
         # Due when the next run, a period and its latitude later, might come after the time.
-        pytest.param(3600, DEFAULTS, 1260 - 360, id="the defaults"),
+        pytest.param(3600, DEFAULTS, 1200 - 360, id="the defaults"),
         pytest.param(3600, policy(fraction=0.5), 1800 - 360, id="half the life"),
         pytest.param(3600, policy(fraction=0.9), 1860 - 360, id="too little left"),
         pytest.param(3600, policy(minutes=2), 1188 - 180, id="every two minutes"),
         pytest.param(3600, policy(minutes=1), 1188 - 90, id="every minute, half of which is the latitude"),
-        pytest.param(3600, policy(grace=3300), 1260 - 360, id="never sustained faster than the floor"),
+        pytest.param(3600, policy(grace=3300), 1200 - 360, id="never sustained faster than the floor"),
         pytest.param(900, DEFAULTS, 960 - 360, id="a short life"),
     ],
 )
@@ -90,10 +95,10 @@ def test_a_token_is_renewed_in_the_last_run_before_its_time(life: float, setting
     assert renewal(at(seconds=last_fresh, microseconds=1)) == (True, reason)
 
 
-def test_a_clock_that_runs_every_five_minutes_renews_every_twenty() -> None:
+def test_a_clock_that_runs_every_five_minutes_renews_every_fifteen() -> None:
     due = [
         decisions.renewal(CURRENT, DEFAULTS, at(minutes=minutes), Action.RENEW_IF_DUE, "id")[0]
-        for minutes in (0, 5, 10, 15, 20)
+        for minutes in (0, 5, 10, 14, 15)
     ]
     assert due == [False, False, False, False, True]
 
@@ -137,7 +142,7 @@ def test_a_repeated_delivery_long_after_still_renews_what_is_due() -> None:
 
 
 def test_a_token_that_became_current_again_is_renewed_by_its_own_age() -> None:
-    """Rolled back to after 18 minutes, it is due in the run after 15 of its first 20, and not later."""
+    """Rolled back to after 18 minutes, it is due in the run after 14 of its first 20, and not later."""
     ledger = Ledger(entry("current", at(minutes=18), first=T0))
     assert decisions.renewal(ledger, DEFAULTS, at(minutes=18), Action.RENEW_IF_DUE, "id") == (True, SHARE)
 
@@ -145,8 +150,8 @@ def test_a_token_that_became_current_again_is_renewed_by_its_own_age() -> None:
 @pytest.mark.parametrize(
     ("current", "now", "may_be"),
     [
-        pytest.param(entry("current"), at(seconds=899), False, id="not within a quarter of an hour"),
-        pytest.param(entry("current"), at(seconds=900), True, id="after a quarter of an hour"),
+        pytest.param(entry("current"), at(seconds=839), False, id="not within a quarter of an hour, less a minute"),
+        pytest.param(entry("current"), at(seconds=840), True, id="after a quarter of an hour, less a minute"),
         pytest.param(entry("current", life_seconds=900), at(seconds=600), True, id="after two thirds of a short life"),
         pytest.param(entry("current", life_seconds=900), at(seconds=599), False, id="and not before"),
         pytest.param(UNREADABLE, T0, True, id="where nothing says how old it is"),
@@ -159,8 +164,8 @@ def test_a_token_that_is_not_accepted_is_replaced(current: Entry, now: datetime,
 @pytest.mark.parametrize(
     ("current", "now", "is_overdue"),
     [
-        pytest.param(entry("current"), at(seconds=1320), False, id="the run that comes a minute late"),
-        pytest.param(entry("current"), at(seconds=1321), True, id="no run by then: one must have failed"),
+        pytest.param(entry("current"), at(seconds=1260), False, id="the run that comes a minute late"),
+        pytest.param(entry("current"), at(seconds=1261), True, id="no run by then: one must have failed"),
         pytest.param(entry("current", life_seconds=1500), at(seconds=900), False, id="the grace is just whole"),
         pytest.param(entry("current", life_seconds=1500), at(seconds=901), True, id="the grace is not whole any more"),
         pytest.param(Entry("current"), at(days=9), False, id="what is not in the ledger tells nothing"),
@@ -174,17 +179,150 @@ def test_a_renewal_is_overdue(current: Entry, now: datetime, is_overdue: bool) -
     ("life", "settings", "slack"),
     [
         pytest.param(3600, DEFAULTS, 1440, id="24 minutes with the defaults"),
-        pytest.param(3600, policy(fraction=0.5), 900, id="half the life"),
-        pytest.param(3600, policy(fraction=0.9), 840, id="too little left"),
-        pytest.param(3600, policy(minutes=1), 1752, id="every minute"),
+        pytest.param(3600, policy(fraction=0.5), 840, id="half the life"),
+        pytest.param(3600, policy(fraction=0.9), 780, id="too little left"),
+        pytest.param(3600, policy(minutes=1), 1722, id="every minute"),
         pytest.param(3600, policy(grace=1200), 840, id="a long grace"),
-        pytest.param(900, DEFAULTS, -960, id="none, and less, for a short life"),
+        pytest.param(900, DEFAULTS, -1020, id="none, and less, for a short life"),
     ],
 )
-def test_the_slack_is_the_life_left_at_renewal_less_the_grace_and_one_period(
+def test_the_slack_is_the_life_left_at_renewal_less_the_grace_one_period_and_the_latitude(
     life: float, settings: Policy, slack: float
 ) -> None:
     assert decisions.slack(timedelta(seconds=life), settings) == timedelta(seconds=slack)
+
+
+# The slack and the writes of a day, searched over all settings
+
+
+FRACTIONS = (0.01, 0.25, 0.33, 0.5, 0.75, 0.99)
+
+
+def days_writes(settings: Policy, life: float, phase: float, lateness: Sequence[float]) -> list[datetime]:
+    """Return when a day and an hour of runs publish. A publication comes five seconds after its run."""
+    written: list[datetime] = []
+    period, number = settings.schedule, 0
+    while (now := at(seconds=phase + lateness[number % len(lateness)]) + number * period) < at(hours=25):
+        current = entry("current", written[-1], life) if written else None
+        if decisions.renewal(Ledger(current), settings, now, Action.RENEW_IF_DUE, "id")[0]:
+            written.append(now + timedelta(seconds=5))
+        number += 1
+    return written
+
+
+def fewest_seconds_left(settings: Policy, life: float, step: int) -> float:
+    """Return how much life the current token has left when the first run after an outage begins, at worst.
+
+    The outage is a second shorter than the slack. It begins with the run that would have renewed the token: one that
+    begins later meets a newer token, and one that begins sooner ends sooner. The schedule's phase goes by `step`
+    seconds, and each of three runs is on time or as late as it may be: the last that finds the token fresh, the one
+    that begins the outage, and the first one after it.
+    """
+    outage = decisions.slack(timedelta(seconds=life), settings).total_seconds() - 1
+    latest, period = decisions.latitude(settings).total_seconds(), settings.schedule.total_seconds()
+    ledger = Ledger(entry("current", life_seconds=life))
+
+    def is_due(seconds: float) -> bool:
+        return decisions.renewal(ledger, settings, at(seconds=seconds), Action.RENEW_IF_DUE, "id")[0]
+
+    left = life
+    for phase in range(1, int(period) + 1, step):
+        planned = next(time for time in itertools.count(phase, period) if is_due(time + latest))
+        # On time, it may still find the token fresh, and then the next one begins the outage.
+        on_time = planned if is_due(planned) else planned + period
+        for begins in {planned + latest, on_time, on_time + latest}:
+            # All that is planned within the outage comes on time and fails.
+            after = next(time for time in itertools.count(planned, period) if time > begins + outage)
+            left = min(left, life - after - latest)
+    return left
+
+
+@pytest.mark.parametrize("minutes", [1, 2, 5])
+def test_an_outage_a_second_shorter_than_the_slack_leaves_every_reader_the_grace(minutes: int) -> None:
+    short = [
+        (life, grace, fraction)
+        for life in (1800, 3599)
+        for grace in (0, 1, *range(10, 1201, 85), 550, 570, 1150, 1200)
+        for fraction in FRACTIONS
+        if decisions.slack(timedelta(seconds=life), settings := policy(grace=grace, fraction=fraction, minutes=minutes))
+        > timedelta(seconds=1)
+        and fewest_seconds_left(settings, life, step=29) < grace
+    ]
+    assert short == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("minutes", [1, 2, 5])
+@pytest.mark.parametrize("life", [900, 1800, 3599, 7200])
+def test_no_phase_of_any_schedule_leaves_a_reader_less_than_the_grace(life: int, minutes: int) -> None:
+    short = [
+        (grace, fraction)
+        for grace in range(0, 1201, 10)
+        for fraction in (number / 20 for number in range(1, 20))
+        if decisions.slack(timedelta(seconds=life), settings := policy(grace=grace, fraction=fraction, minutes=minutes))
+        > timedelta(seconds=1)
+        and fewest_seconds_left(settings, life, step=7) < grace
+    ]
+    assert short == []
+
+
+@pytest.mark.parametrize("minutes", [1, 2, 5])
+@pytest.mark.parametrize("life", [900, 1800, 3599])
+def test_no_settings_write_more_often_in_a_day_than_secrets_manager_bears(life: int, minutes: int) -> None:
+    late = decisions.latitude(policy(minutes=minutes)).total_seconds()
+    for fraction, grace in ((0.01, 0), (0.01, 1200), (0.99, 1200)):
+        for lateness in ([0], [late], [0, late], [late, 0, 0], [late, late / 2, 0]):
+            written = days_writes(policy(grace=grace, fraction=fraction, minutes=minutes), life, 1, lateness)
+            for first, last in zip(written, written[144:], strict=False):
+                assert last - first >= timedelta(days=1)
+
+
+@pytest.mark.parametrize("phase", [1, 60, 299])
+def test_the_defaults_write_ninety_six_times_a_day(phase: int) -> None:
+    written = days_writes(DEFAULTS, 3599, phase, [0, 30, 60, 15])
+    assert sum(then < written[0] + timedelta(days=1) for then in written) == 96
+
+
+# The budget of writes
+
+
+def every(minutes: float, count: int) -> list[datetime]:
+    """Return the times of so many writes, the last of them now."""
+    return [at(minutes=-minutes * number) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("written", "possible_at"),
+    [
+        pytest.param([], T0, id="nothing written"),
+        pytest.param(every(15, 96), T0, id="renewals alone"),
+        pytest.param([*every(15, 96), *every(0, 31)], T0, id="renewals and what a day has beside them"),
+        pytest.param(every(0, 32), T0, id="a burst that leaves the coming renewals their writes"),
+        pytest.param(every(0, 33), at(days=1), id="a burst that does not"),
+        pytest.param(every(0, 127), at(days=1), id="a burst that the day behind would still allow"),
+        pytest.param([at(hours=-23, minutes=-50)] * 127, T0, id="one that is nearly a day ago"),
+        pytest.param([at(hours=-23, minutes=-50)] * 128, at(minutes=10), id="until its versions are a day old"),
+        pytest.param([at(seconds=3)] * 33, at(days=1), id="a clock of AWS's that is ahead"),
+    ],
+)
+def test_a_rotation_can_be_forced_while_the_renewals_of_every_day_keep_their_writes(
+    written: list[datetime], possible_at: datetime
+) -> None:
+    assert decisions.can_be_forced_at(written, T0) == possible_at
+
+
+@pytest.mark.parametrize("forced_every", [1, 7, 20])
+def test_whoever_forces_rotations_for_a_week_takes_no_write_of_a_renewal_or_of_an_emergency(forced_every: int) -> None:
+    """Of any 24 hours, sixteen writes of 144 are left for emergencies."""
+    written: list[datetime] = []
+    for minute in range(7 * 24 * 60):
+        now = at(minutes=minute)
+        recent = [then for then in written[-144:] if then > now - decisions.DAY]
+        is_renewed = not written or now - written[-1] >= timedelta(minutes=15)
+        is_forced = minute % forced_every == 0 and decisions.can_be_forced_at(recent, now) == now
+        written += [now] if is_renewed or is_forced else []
+    assert len(written) > 7 * 96
+    assert all(last - first >= decisions.DAY for first, last in zip(written, written[128:], strict=False))
 
 
 @pytest.mark.parametrize(("seconds", "too_often"), [(899, True), (900, False), (3600, False)])

@@ -280,8 +280,9 @@ def test_labels_of_somebody_else_that_leave_no_room_stop_a_run_before_it_mints(w
 
 def test_a_rotation_makes_five_calls_and_one_request(world: World) -> None:
     world.run()
+    world.clock.advance(minutes=15)
     before, requests = world.aws.calls(), len(world.telenor.requests)
-    world.run("rotate-now")
+    world.run()
     assert world.aws.calls() - before == {"DescribeSecret": 2, "GetSecretValue": 2, "PutSecretValue": 1}
     assert [request.operation for request in world.telenor.requests[requests:]] == ["token"]
 

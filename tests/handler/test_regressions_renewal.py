@@ -40,8 +40,8 @@ def keep_schedule(world: World, minutes: float, schedule_minutes: float = 5) -> 
 @pytest.mark.parametrize(
     ("life", "settings", "due_after"),
     [
-        # Not before 900; needed at 3599 - 600 - 1140 = 1859; a third is 1188; at = 900 + 300 + 60 = 1260; less 360.
-        pytest.param(3599, {}, 900, id="the defaults and an hour"),
+        # Not before 840; needed at 3599 - 600 - 1140 = 1859; a third is 1188; at = 840 + 300 + 60 = 1200; less 360.
+        pytest.param(3599, {}, 840, id="the defaults and an hour"),
         # A third of two hours is 2376, and needed at 5460: less 360.
         pytest.param(7200, {}, 2016, id="the defaults and two hours"),
         # Not before 600, needed before the beginning: at = 600 + 300 + 60 = 960; less 360.
@@ -60,8 +60,8 @@ def keep_schedule(world: World, minutes: float, schedule_minutes: float = 5) -> 
             1620,
             id="without a grace at half its life",
         ),
-        # Needed at -1140, at = 900 + 360 = 1260, for a grace as long as the template would never take it.
-        pytest.param(3600, {"GRACE_SECONDS": 3600}, 900, id="a grace as long as the life"),
+        # Needed at -1140, at = 840 + 360 = 1200, for a grace as long as the template would never take it.
+        pytest.param(3600, {"GRACE_SECONDS": 3600}, 840, id="a grace as long as the life"),
         # Needed at 86400 - 600 - (3 x 3600 + 240) = 74760; a third is 28512; less an hour and a minute.
         pytest.param(86_400, {"SCHEDULE_MINUTES": 60}, 24_852, id="a day, looked at every hour"),
     ],
@@ -78,9 +78,9 @@ def test_a_token_is_renewed_in_the_last_run_before_its_time(
     assert world.run()["outcome"] == "rotated"
 
 
-def test_with_the_defaults_a_token_of_an_hour_is_renewed_every_twenty_minutes(world: World) -> None:
-    outcomes = [answer["outcome"] for answer in keep_schedule(world, 65)]
-    assert outcomes == ["rotated", *["not-due", "not-due", "not-due", "rotated"] * 3]
+def test_with_the_defaults_a_token_of_an_hour_is_renewed_every_fifteen_minutes(world: World) -> None:
+    outcomes = [answer["outcome"] for answer in keep_schedule(world, 50)]
+    assert outcomes == ["rotated", *["not-due", "not-due", "rotated"] * 3]
 
 
 def test_a_run_that_is_missed_is_made_good_by_the_next(world: World) -> None:
@@ -94,11 +94,12 @@ def test_a_run_that_is_missed_is_made_good_by_the_next(world: World) -> None:
 def test_a_reader_has_the_grace_through_an_outage_of_the_slack_whenever_it_begins(
     world: World, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], phase: int
 ) -> None:
-    """The slack: what is left of an hour at the time of renewal, less the grace, less a period."""
+    """The slack: what is left of an hour at the time of renewal, less the grace, a period and a minute."""
     set_all(monkeypatch, **settings)
     grace, period = int(settings.get("GRACE_SECONDS", 600)), 60 * int(settings.get("SCHEDULE_MINUTES", 5))
-    # At = the later of 900 + period + 60 and the earlier of 3600 - grace - 3 periods - 240 and 1188.
-    slack = 3600 - max(900 + period + 60, min(3360 - grace - 3 * period, 1188)) - grace - period
+    # At = the later of the floor + period + 60 and the earlier of 3600 - grace - 3 periods - 240 and 1188.
+    floor = 840 if period == 300 else 900
+    slack = 3600 - max(floor + period + 60, min(3360 - grace - 3 * period, 1188)) - grace - period - 60
     world.telenor.knobs(lifetime_seconds=3600)
     began_at, elapsed, least = world.clock.now(), 0, 3600.0
     outage = range(60 * phase + 1, 60 * phase + 1 + slack)
@@ -135,7 +136,7 @@ def test_a_day_of_the_worst_settings_stays_within_the_quota_of_versions(
     world.telenor.knobs(lifetime_seconds=life)
     answers = keep_schedule(world, 26 * 60)
     # Ninety-six a day for a life above 22.5 minutes, and what two thirds of the life allow below.
-    least_seconds = min(900, life * 2 / 3)
+    least_seconds = min(840, life * 2 / 3)
     assert sum(answer["outcome"] == "rotated" for answer in answers) <= 26 * 3600 / least_seconds + 1
     assert world.is_current_live()
 
@@ -184,7 +185,7 @@ def test_a_killed_token_is_noticed_and_replaced_as_soon_as_a_quarter_of_an_hour_
     verified.clock.advance(minutes=5)
     assert verified.run()["outcome"] == "not-due"
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
-    verified.clock.advance(minutes=9, seconds=58)
+    verified.clock.advance(minutes=8, seconds=58)
     assert verified.run()["version_id"] == first
     verified.clock.advance(seconds=4)
     result = verified.run()

@@ -27,6 +27,18 @@ COUNTS = {
     "CredentialsFallback",
 }
 
+EVERYTHING = Report(
+    "default",
+    Outcome.REISSUED,
+    revoked=["one"],
+    pending_revocations=1,
+    has_published=True,
+    has_failed=True,
+    used_previous_credentials=True,
+    revocations_failed=1,
+    revocations_abandoned=1,
+)
+
 
 def counted(report: Report, now: datetime = T0) -> dict[str, int]:
     """Return the metrics that are not zero."""
@@ -64,11 +76,14 @@ def test_the_summary_says_more_than_the_answer_and_that_a_run_failed() -> None:
     }
 
 
-def test_every_metric_is_put_out_whatever_happened() -> None:
-    metrics = Report("default").metrics(T0)
+def test_a_run_in_which_nothing_happened_puts_out_the_life_that_is_left_and_no_counter() -> None:
+    assert Report("default").metrics(T0) == {"SecondsUntilExpiry": (MetricUnit.Seconds, 0)}
+
+
+def test_a_run_in_which_everything_happened_puts_out_every_counter() -> None:
+    metrics = EVERYTHING.metrics(T0)
     assert metrics.keys() == COUNTS | {"SecondsUntilExpiry"}
     assert {unit for name, (unit, _) in metrics.items() if name in COUNTS} == {MetricUnit.Count}
-    assert metrics["SecondsUntilExpiry"] == (MetricUnit.Seconds, 0)
 
 
 @pytest.mark.parametrize(

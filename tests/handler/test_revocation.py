@@ -657,6 +657,6 @@ def test_the_current_tokens_own_label_is_never_given_up(world: World) -> None:
 
 def test_the_labels_never_exceed_what_a_secret_can_carry(world: World) -> None:
     world.telenor.fault(operation="logout", status=503)
-    for _ in range(40):
+    for _ in range(30):
         world.run("rotate-now")
         assert sum(map(len, world.labels().values())) <= 20

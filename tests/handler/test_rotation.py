@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,10 +20,11 @@ from handler.errors import (
     TelenorUnavailableError,
     TokenNotAcceptedError,
     TokenReissuedError,
+    WriteBudgetSpentError,
 )
 from handler.telenor import Telenor
 from infra.local.secrets_manager import CallFault, Lag, Meanwhile
-from tests.conftest import CANARY, CLIENT_ID
+from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -43,8 +45,8 @@ def test_the_first_run_publishes_a_token_and_tracks_it(world: World) -> None:
     assert world.is_current_live()
     assert world.tracked() == {result["version_id"]}
     assert world.document()["expires_at"] == result["expires_at"]
-    # A quarter of an hour, a period and a minute.
-    assert result["renews_at"] - world.clock.now().timestamp() == 21 * 60
+    # A quarter of an hour and a period.
+    assert result["renews_at"] - world.clock.now().timestamp() == 20 * 60
 
 
 def test_the_version_id_is_the_id_of_the_request(world: World) -> None:
@@ -68,20 +70,25 @@ def test_a_run_with_nothing_to_do_makes_one_call_and_reads_no_value(world: World
     assert (result["outcome"], result["reason"], result["version_id"]) == ("not-due", "fresh", first["version_id"])
 
 
-def test_a_forced_rotation_makes_five_calls_and_one_request(world: World) -> None:
+def test_a_forced_rotation_makes_six_calls_and_one_request(world: World) -> None:
     world.run()
     before = world.aws.calls()
     requests = len(world.telenor.requests)
     result = world.run("rotate-now")
     assert (result["outcome"], result["reason"]) == ("rotated", "forced")
     # The second look is at what it has superseded.
-    assert world.aws.calls() - before == {"DescribeSecret": 2, "GetSecretValue": 2, "PutSecretValue": 1}
+    assert world.aws.calls() - before == {
+        "DescribeSecret": 2,
+        "ListSecretVersionIds": 1,
+        "GetSecretValue": 2,
+        "PutSecretValue": 1,
+    }
     assert operations(world)[requests:] == ["token"]
 
 
-def test_a_token_is_renewed_in_the_run_after_twenty_minutes(world: World) -> None:
+def test_a_token_is_renewed_in_the_run_after_a_quarter_of_an_hour(world: World) -> None:
     world.run()
-    for _ in range(3):
+    for _ in range(2):
         world.clock.advance(minutes=5)
         assert world.run()["reason"] == "fresh"
     world.clock.advance(minutes=5)
@@ -96,6 +103,7 @@ def test_hours_of_runs_leave_one_token_and_one_in_its_grace(world: World) -> Non
         world.clock.advance(minutes=5)
 
 
+@pytest.mark.usefixtures("serves_clients")
 def test_several_clients_are_served_by_their_events(world: World) -> None:
     world.client.create_secret(Name="other/token")
     world.run(
@@ -107,6 +115,135 @@ def test_several_clients_are_served_by_their_events(world: World) -> None:
     value = world.client.get_secret_value(SecretId="other/token")["SecretString"]
     assert json.loads(value)["scope"] == "incidents.read"
     assert world.labels() == {}
+
+
+# The day's writes
+
+
+SAME = json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
+
+
+@pytest.fixture
+def spent(world: World) -> World:
+    """Force rotations until one is refused."""
+    for _ in range(33):
+        world.run("rotate-now")
+    with pytest.raises(WriteBudgetSpentError):
+        world.run("rotate-now")
+    return world
+
+
+def test_forced_rotations_are_refused_before_they_take_the_writes_of_renewals(spent: World) -> None:
+    assert spent.aws.calls()["PutSecretValue"] == 33
+    assert spent.seen.codes()[-1] == "write-budget-spent"
+    # When it works again is when the first of them is a day old.
+    assert f"{spent.clock.now() + timedelta(days=1):%Y-%m-%dT%H:%M}" in spent.seen.messages()
+    assert spent.seen.metrics()["RotationFailed"] == 1
+    published = spent.aws.calls()["PutSecretValue"]
+    for _ in range(25 * 12):
+        spent.clock.advance(minutes=5)
+        spent.run()
+        assert spent.is_current_live()
+    assert spent.aws.calls()["PutSecretValue"] == published + 25 * 4
+    assert spent.run("rotate-now")["outcome"] == "rotated"
+
+
+def test_a_rotation_that_is_refused_still_revokes_what_is_due(spent: World) -> None:
+    pending = len(spent.tracked())
+    spent.clock.advance(minutes=11)
+    with pytest.raises(WriteBudgetSpentError):
+        spent.run("rotate-now")
+    assert len(spent.tracked()) == 1 < pending
+
+
+def test_an_emergency_goes_whatever_was_written_and_warns(spent: World) -> None:
+    for _ in range(16):
+        result = spent.run("rotate-and-revoke-now")
+        assert (result["outcome"], result["reason"]) == ("rotated", "leaked")
+    # The refusal of the rotation before them, and a warning of each.
+    assert spent.seen.codes().count("write-budget-spent") == 17
+    assert spent.is_current_live()
+    assert spent.live() == 1
+
+
+def test_new_credentials_wait_for_the_next_renewal_where_the_budget_is_spent(spent: World) -> None:
+    spent.put_credentials(WRONG)
+    published = spent.aws.calls()["PutSecretValue"]
+    result = spent.run("credentials-changed")
+    assert (result["outcome"], result["reason"]) == ("not-due", "write-budget-spent")
+    assert spent.aws.calls()["PutSecretValue"] == published
+    assert spent.seen.codes()[-1] == "write-budget-spent"
+
+
+@pytest.mark.parametrize("action", ["rotate-now", "rotate-and-revoke-now", "credentials-changed"])
+def test_what_is_due_anyway_is_not_counted(spent: World, action: str) -> None:
+    counted = spent.aws.calls()["ListSecretVersionIds"]
+    spent.clock.advance(minutes=15)
+    assert spent.run(action)["outcome"] == "rotated"
+    assert spent.aws.calls()["ListSecretVersionIds"] == counted
+
+
+@pytest.mark.parametrize("action", ["rotate-now", "rotate-and-revoke-now", "credentials-changed"])
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_a_count_that_cannot_be_had_stops_nobody(world: World, action: str, code: str) -> None:
+    world.run()
+    world.aws.fault(CallFault(operation="ListSecretVersionIds", code=code), times=3)
+    assert world.run(action)["outcome"] == "rotated"
+    assert world.seen.codes() == ["writes-not-counted"]
+
+
+def test_the_versions_of_the_day_are_counted_on_every_page(world: World) -> None:
+    """Labelled or not: a hundred fit on a page, and what is on the next one counts as well."""
+    world.run()
+    for number in range(127):
+        world.put(json.dumps({"number": number}))
+    world.run()
+    before = world.aws.calls()
+    with pytest.raises(WriteBudgetSpentError):
+        world.run("rotate-now")
+    assert (world.aws.calls() - before)["ListSecretVersionIds"] == 2
+
+
+# New credentials
+
+
+def test_new_credentials_are_tried_at_once(world: World) -> None:
+    world.run()
+    world.put_credentials(json.dumps({"client_id": "demo-client", "client_secret": CLIENT_SECRET}))
+    result = world.run("credentials-changed")
+    assert (result["outcome"], result["reason"]) == ("rotated", "forced")
+
+
+def test_the_same_credentials_cost_no_token_and_no_count(world: World) -> None:
+    world.run()
+    world.put_credentials(SAME)
+    before, requests = world.aws.calls(), len(world.telenor.requests)
+    for _ in range(10):
+        world.put_credentials(SAME + " ")
+        result = world.run("credentials-changed")
+        assert (result["outcome"], result["reason"]) == ("not-due", "credentials-unchanged")
+    calls = world.aws.calls() - before
+    assert (calls["ListSecretVersionIds"], len(world.telenor.requests) - requests) == (0, 0)
+    assert world.seen.codes() == []
+
+
+def test_credentials_without_any_before_them_are_tried(world: World) -> None:
+    world.run()
+    assert world.run("credentials-changed")["outcome"] == "rotated"
+
+
+def test_credentials_that_cannot_be_read_are_told_at_once(world: World) -> None:
+    world.run()
+    world.put_credentials("not JSON")
+    with pytest.raises(InvalidInputError):
+        world.run("credentials-changed")
+    assert world.seen.metrics()["RotationFailed"] == 1
+
+
+def test_the_first_token_is_requested_at_once_whatever_was_put_how_often(world: World) -> None:
+    world.put_credentials(SAME)
+    assert world.run("credentials-changed")["outcome"] == "rotated"
+    assert world.is_current_live()
 
 
 # The same token again
@@ -308,6 +445,7 @@ def test_new_credentials_that_do_not_work_leave_the_run_to_the_ones_before_them(
     assert world.seen.log()[-1]["attempts"] == 2
 
 
+@pytest.mark.usefixtures("serves_clients")
 def test_the_scope_of_an_event_is_asked_for_with_the_credentials_before_too(world: World) -> None:
     world.put_credentials(WRONG)
     world.run(
@@ -495,8 +633,9 @@ def test_a_repeated_delivery_does_nothing_twice(world: World) -> None:
     assert world.issued() == 1
 
 
-def test_of_two_runs_at_once_both_tokens_are_tracked(world: World) -> None:
+def test_of_two_runs_at_once_both_tokens_are_tracked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """They tie, so the next run dates the current one anew, and the other has its grace from then."""
+    monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
     other: list[str] = []
     world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: other.append(world.run()["version_id"])))
     own = world.run()["version_id"]
@@ -606,7 +745,7 @@ def test_a_document_that_does_not_say_when_it_was_issued_is_entered_from_now_on(
     by_hand = world.put(json.dumps(document))
     result = world.run()
     assert (result["outcome"], result["version_id"]) == ("not-due", by_hand)
-    assert result["renews_at"] == world.clock.now().timestamp() + 21 * 60
+    assert result["renews_at"] == world.clock.now().timestamp() + 20 * 60
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from tests.conftest import CANARY, Seen
 from tests.handler.raw_server import CHUNKED, DRIPS, OK, Drip, RawServer, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # What an exchange is given, and what a server drips for, which nobody waits for.
@@ -63,8 +63,13 @@ class TlsServer(RawServer):
 
 
 @pytest.fixture
-def transport() -> Transport:
-    return Transport(RealClock(), app.logger)
+def transport() -> Iterator[Transport]:
+    yield Transport(RealClock(), app.logger)
+    # What is left behind ends by itself, since its connection is closed.
+    for thread in threading.enumerate():
+        if thread.name == "exchange":
+            thread.join(LONG_SECONDS)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")

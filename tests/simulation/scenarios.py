@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _TELENOR = dict.fromkeys(("token", "logout", "verify"), TELENOR_FAULTS)
-_READS, _WRITES = ("DescribeSecret", "GetSecretValue"), ("PutSecretValue", "UpdateSecretVersionStage")
+_READS = ("DescribeSecret", "GetSecretValue", "ListSecretVersionIds")
+_WRITES = ("PutSecretValue", "UpdateSecretVersionStage")
 
 FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = (
     _TELENOR | dict.fromkeys(_READS, READ_FAULTS) | dict.fromkeys(_WRITES, FAULTS)
@@ -275,6 +276,23 @@ def short_lives(world: World) -> Action:
     return Action.RENEW_IF_DUE
 
 
+def rotations_in_a_burst(world: World) -> Action:
+    # An hour after the day's writes would be spent: a burst of an operator's, and the renewals of four hours.
+    world.may_abandon = True
+    for _ in range(144):
+        world.run(Action.ROTATE_NOW)
+        world.clock.advance(seconds=1)
+    world.tick(6 * 12)
+    return Action.RENEW_IF_DUE
+
+
+def new_credentials(world: World) -> Action:
+    world.run()
+    pair = json.dumps({"client_id": "another", "client_secret": "CANARY-secret"})
+    world.secretsmanager.put_secret_value(SecretId=CREDENTIALS, SecretString=pair)
+    return Action.CREDENTIALS_CHANGED
+
+
 # What wrong designs stumble over
 
 
@@ -344,6 +362,8 @@ MORE_SCENARIOS: Mapping[str, Callable[[World], Action]] = {
         mistyped_credentials,
         mistyped_credentials_that_a_200_refuses,
         an_sdk_that_emits_nothing,
+        rotations_in_a_burst,
+        new_credentials,
         short_lives,
         slow_answers,
         grace_over,

@@ -29,6 +29,9 @@ _VERSIONS_ARE_KEPT_FOR = timedelta(days=1)
 
 _VERSION_ID_LENGTHS = range(32, 65)
 
+# AWS, "ListSecretVersionIds": MaxResults.
+_PAGE = 100
+
 # The fates of an attempt: no answer, or one with 5xx, before it took effect or although it did; a refusal; a
 # read of the state before the last write. Where it stands for a call, every attempt of it meets that. Of a read it
 # makes no difference whether it took effect.
@@ -95,7 +98,8 @@ class Secret:
     arn: str
     content: dict[str, str | bytes] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
-    written_at: list[datetime] = field(default_factory=list)
+    written_at: dict[str, datetime] = field(default_factory=dict)
+    """When each version was, as long as it counts against the quota."""
     deleted_at: datetime | None = None
 
     @property
@@ -109,17 +113,18 @@ class Secret:
 
     def copy(self) -> Secret:
         """Return the secret as it is now."""
-        return replace(self, content=dict(self.content), labels=dict(self.labels), written_at=[*self.written_at])
+        return replace(self, content=dict(self.content), labels=dict(self.labels), written_at=dict(self.written_at))
 
     def write(self, version_id: str, content: str | bytes, now: datetime) -> None:
         """Add a version, and forget writes that no longer count against the quota."""
         self.content[version_id] = content
-        self.written_at = [at for at in self.written_at if at > now - _VERSIONS_ARE_KEPT_FOR] + [now]
+        recent = {version: at for version, at in self.written_at.items() if at > now - _VERSIONS_ARE_KEPT_FOR}
+        self.written_at = recent | {version_id: now}
 
     def lacks_room(self, wanted: set[str], now: datetime) -> bool:
         """Tell whether one more version with these labels would be one too many, or its labels would."""
         labels = self.labels.keys() | wanted | ({"AWSPREVIOUS"} if self.current else set())
-        recent = sum(at > now - _VERSIONS_ARE_KEPT_FOR for at in self.written_at)
+        recent = sum(at > now - _VERSIONS_ARE_KEPT_FOR for at in self.written_at.values())
         return len(labels) > LABEL_QUOTA or recent + 1 >= VERSION_QUOTA
 
     def drop_labels(self) -> None:
@@ -199,6 +204,24 @@ class SecretsManagerModel:
             "VersionIdsToStages": {owner: secret.labels_of(owner) for owner in owners},
             **deleted,
         }
+
+    def list_secret_version_ids(
+        self,
+        *,
+        SecretId: str,  # noqa: N803
+        IncludeDeprecated: bool = False,  # noqa: N803
+        NextToken: str = "",  # noqa: N803
+    ) -> dict[str, Any]:
+        """Answer with a hundred of the day's versions, those without a label only where they are asked for."""
+        secret = self._find(SecretId)
+        versions = [
+            {"VersionId": version_id, "VersionStages": secret.labels_of(version_id), "CreatedDate": at}
+            for version_id, at in secret.written_at.items()
+            if IncludeDeprecated or secret.labels_of(version_id)
+        ]
+        begin = int(NextToken or 0)
+        more = {"NextToken": str(begin + _PAGE)} if begin + _PAGE < len(versions) else {}
+        return {"ARN": secret.arn, "Versions": versions[begin : begin + _PAGE], **more}
 
     def get_secret_value(
         self,

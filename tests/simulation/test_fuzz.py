@@ -297,6 +297,7 @@ NAMES = (
     "SCHEDULE_MINUTES",
     "VERIFY_URL",
     "CLIENT_NAME",
+    "SERVES_CLIENTS",
 )
 URLS = st.builds(
     "{}{}{}{}".format,
@@ -313,7 +314,9 @@ URLS = st.builds(
 ENVIRONMENTS = st.fixed_dictionaries(
     {"CREDENTIALS_SECRET_ID": st.just("telenor/credentials"), "TOKEN_SECRET_ID": st.just("telenor/token")},
     optional={
-        name: st.one_of(st.text(max_size=20), SECRETS, NUMBERS.map(str), URLS, st.sampled_from(["0", "1e2", "a b"]))
+        name: st.one_of(
+            st.text(max_size=20), SECRETS, NUMBERS.map(str), URLS, st.sampled_from(["0", "1e2", "a b", "true"])
+        )
         for name in NAMES[2:]
     },
 )
@@ -372,7 +375,7 @@ def test_any_environment_and_event_are_refused_or_can_be_worked_with(
 )
 def test_any_scope_asked_for_and_granted_is_survived(scope: str, granted: dict[str, object]) -> None:
     event = {"client": "fuzz", "credentials_secret_id": CREDENTIALS, "token_secret_id": TOKEN, "scope": scope}
-    settings = _settings({}, event)
+    settings = _settings({"SERVES_CLIENTS": "true"}, event)
     assert settings is None or settings.scope == (scope or None)
     document = {"access_token": OTHER_TOKEN, "expires_in": 3599} | {"scope": granted.get("scope")}
     world = _world({"token": [Answer(200, {}, json.dumps(document).encode())]})

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.decisions import slack
+from handler.model import Action
 from tests.simulation.telenor import Issue
-from tests.simulation.weather import LIFE, Weather, long_histories, outages, storms
-from tests.simulation.world import POLICY, Run, World
+from tests.simulation.weather import LIFE, Consumers, Weather, forget_the_day, long_histories, outages, storms
+from tests.simulation.world import CREDENTIALS, POLICY, Run, World
 
 if TYPE_CHECKING:
     from handler.model import Policy
@@ -62,3 +63,49 @@ def test_an_outage_just_within_the_slack_leaves_every_consumer_its_grace(policy:
 def test_an_outage_just_beyond_the_slack_may_hurt() -> None:
     # The attempts of one run outlast some seconds of it.
     assert outages(POLICY, slack(LIFE, POLICY) + timedelta(minutes=1), STEPS).violations
+
+
+# The day's writes
+
+
+def change_credentials_every_minute(world: World, other: str, days: int) -> None:
+    """Move AWSCURRENT to and fro between two pairs, as often as a tool does that is in a loop."""
+    secretsmanager = world.secretsmanager
+    consumers = Consumers(world)
+    secretsmanager.put_secret_value(SecretId=CREDENTIALS, SecretString=other)
+    for _ in range(days):
+        for minute in range(24 * 60):
+            labels = secretsmanager.secrets[CREDENTIALS].labels
+            secretsmanager.update_secret_version_stage(
+                SecretId=CREDENTIALS,
+                VersionStage="AWSCURRENT",
+                MoveToVersionId=labels["AWSPREVIOUS"],
+                RemoveFromVersionId=labels["AWSCURRENT"],
+            )
+            world.run(Action.CREDENTIALS_CHANGED)
+            if minute % 5 == 0:
+                assert world.run().outcome is not None
+            world.clock.advance(minutes=1)
+            consumers.check()
+        before = world.secret.current
+        assert world.run(Action.ROTATE_AND_REVOKE_NOW).has_published
+        assert world.secret.current != before
+        forget_the_day(world)
+
+
+PAIRS = {
+    "the same": '{"client_id": "client", "client_secret": "CANARY-secret"}',
+    "another": '{"client_id": "another", "client_secret": "CANARY-secret"}',
+    "a mistyped one": '{"client_id": "client", "client_secret": "CANARY-mistyped"}',
+}
+
+
+@pytest.mark.parametrize("other", PAIRS.values(), ids=PAIRS)
+def test_credentials_that_change_every_minute_cost_no_consumer_a_request_and_no_emergency(other: str) -> None:
+    change_credentials_every_minute(World(), other, days=1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("other", PAIRS.values(), ids=PAIRS)
+def test_a_year_of_them_costs_none_either(other: str) -> None:
+    change_credentials_every_minute(World(), other, days=365)

@@ -240,6 +240,19 @@ def no_floor_under_renewals(patch: pytest.MonkeyPatch) -> None:
     instead(patch, decisions, "renewal_times", renewal_times)
 
 
+@wrong("P6", "rotations_in_a_burst")
+def forced_rotations_are_not_counted(patch: pytest.MonkeyPatch) -> None:
+    instead(patch, decisions, "can_be_forced_at", lambda _real, _written, now: now)
+
+
+@wrong("P6", "rotations_in_a_burst")
+def forced_rotations_are_counted_without_the_renewals_to_come(patch: pytest.MonkeyPatch) -> None:
+    def can_be_forced_at(_real: object, written: list[datetime], now: datetime) -> datetime:
+        return now if len(written) < 128 else min(written) + decisions.DAY
+
+    instead(patch, decisions, "can_be_forced_at", can_be_forced_at)
+
+
 @wrong("P1", "slow_answers")
 def the_expiry_is_counted_from_the_answer(patch: pytest.MonkeyPatch) -> None:
     def request_token(real: Callable[..., Token], self: Telenor, *args: Any) -> Token:

@@ -110,7 +110,9 @@ class Weather(RuleBasedStateMachine):
         self._finish(self._begin(skew=skew), fates)
 
     @rule(
-        action=st.sampled_from([Action.ROTATE_NOW, Action.ROTATE_AND_REVOKE_NOW]), fates=FATES, skew=st.integers(-1, 1)
+        action=st.sampled_from([action for action in Action if action is not Action.RENEW_IF_DUE]),
+        fates=FATES,
+        skew=st.integers(-1, 1),
     )
     def operator_forces(self, action: Action, fates: list[int | None], skew: int) -> None:
         self._finish(self._begin(action, skew=skew), fates)
@@ -437,7 +439,7 @@ def storms(seed: int, days: int) -> Explored:
             consumers.check()
             explored.histories += len(runs)
             if tick % _TICKS_A_DAY == _TICKS_A_DAY - 1:
-                _clean_up(world)
+                forget_the_day(world)
         world.check_recovery()
     except BrokenPromiseError as broken:
         explored.violations.append(f"storms of seed {seed}, tick {tick}: {broken}")
@@ -445,7 +447,7 @@ def storms(seed: int, days: int) -> Explored:
     return explored
 
 
-def _clean_up(world: World) -> None:
+def forget_the_day(world: World) -> None:
     """Drop what nobody asks for again, as Secrets Manager does with versions that have no label."""
     tokens, labelled = world.telenor.tokens, set(world.secret.labels.values())
     for token in [token for token, issued in tokens.items() if issued.expires_at + LIFE < world.clock.now()]:
@@ -499,8 +501,9 @@ def outages(policy: Policy, outage: timedelta, steps: int) -> Explored:
     schedule = policy.schedule.total_seconds()
     renewal = (decisions.renewal_times(BEGIN, BEGIN + LIFE, policy).at - BEGIN).total_seconds()
     first, step = renewal // schedule * schedule, schedule / steps
-    phases = [0, 0.5, 1, *(number * step + 1 for number in range(1, steps))]
     latest = decisions.latitude(policy)
+    # One phase lets a run come just too early to renew, and the next as late as it may.
+    phases = [0, 0.5, 1, latest.total_seconds(), *(number * step + 1 for number in range(1, steps))]
     starts = [first + number * step for number in range(-steps, steps + 1)] + [first + latest.total_seconds()]
     for phase, start, late in itertools.product(phases, starts, (timedelta(0), latest)):
         left = _least_left(policy, phase, start, late, outage, explored)

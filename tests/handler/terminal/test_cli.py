@@ -204,7 +204,7 @@ def test_status_makes_one_call_and_reads_no_value(world: World, terminal: Termin
     assert world.aws.calls() - before == {"DescribeSecret": 1}
     assert ran.status == 0
     assert ran.out.startswith("telenor/token  ")
-    assert "fresh: renewed within 21 min, by 21:51:00" in ran.out
+    assert "fresh: renewed within 20 min, by 21:50:00" in ran.out
     assert ran.err == ""
     assert all(len(line) <= 80 and line == line.rstrip() for line in ran.out.splitlines())
 

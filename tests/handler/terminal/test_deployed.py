@@ -88,6 +88,7 @@ def test_a_stack_of_somebody_elses_is_refused(deployed: DeployedAws, terminal: T
 def test_a_client_of_a_function_that_serves_several_is_named_whole(
     deployed: DeployedAws, world: World, terminal: Terminal
 ) -> None:
+    deployed.variables["SERVES_CLIENTS"] = "true"
     credentials, token = deployed.variables.pop("CREDENTIALS_SECRET_ID"), deployed.variables.pop("TOKEN_SECRET_ID")
     ran = terminal.run("rotate", "--function", FUNCTION)
     assert (ran.status, "--client" in ran.err) == (2, True)
@@ -266,6 +267,7 @@ def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
     deployed: DeployedAws, world: World, terminal: Terminal
 ) -> None:
     deployed.run({})
+    deployed.variables["SERVES_CLIENTS"] = "true"
     world.client.create_secret(Name="other/token")
     ids = {field: deployed.variables[field.upper()] for field in ("credentials_secret_id", "token_secret_id")}
     good, empty = {"client": "good"} | ids, {"client": "empty"} | ids | {"token_secret_id": "other/token"}

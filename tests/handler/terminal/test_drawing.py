@@ -29,11 +29,11 @@ LEDGER = Ledger(entry("9d1c4b02", 0), (entry("3fa85f64", -30), entry("77e0c1d2",
 PICTURE = """\
 telenor/token                                            2026-11-23 22:06:00 UTC
 
-fresh: renewed within 15 min, by 22:21:00
+fresh: renewed within 14 min, by 22:20:00
 
 current 9d1c4b02: expires in 54 min
   ███████──────────────────────────────────────────────────────────░░░░░░░░░░░░░
-  ╵ published 22:00:00       ╵ renewed by 22:21:00  grace 22:50:00 ╵
+  ╵ published 22:00:00      ╵ renewed by 22:20:00   grace 22:50:00 ╵
          ▲ now 22:06:00                                       expires 23:00:00 ╵
   █ lived  ─ left  ░ left, but less than a reader's grace of 10 min
 
@@ -73,7 +73,7 @@ def test_it_fits_whatever_the_time_and_the_width(width: int, minutes: float, enc
 @pytest.mark.parametrize("minutes", [0, 6, 31, 59.99])
 def test_each_mark_is_named_once(minutes: float) -> None:
     text = drawn(LEDGER, minutes)
-    assert [text.count(name) for name in ("╵ published 22:00:00", "╵ renewed by 22:21:00", "▲", "now 22:")] == [
+    assert [text.count(name) for name in ("╵ published 22:00:00", "╵ renewed by 22:20:00", "▲", "now 22:")] == [
         1,
         1,
         1,

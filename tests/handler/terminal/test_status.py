@@ -34,17 +34,17 @@ UNREADABLE = Entry("unreadable-0000", labels=("nonsense",))
 @pytest.mark.parametrize(
     ("current", "minutes", "state", "says"),
     [
-        (CURRENT, 0, "fresh", "fresh: renewed within 21 min, by 22:21:00"),
-        (CURRENT, 14.99, "fresh", "fresh: renewed within 6 min, by 22:21:00"),
-        (CURRENT, 15.01, "due", "due, as RENEW_AT_FRACTION of its life will be over before the run after it: the next"),
-        (CURRENT, 22, "due", "due"),
-        (CURRENT, 22.01, "overdue", "overdue since 22:21:00: runs fail or do not happen"),
+        (CURRENT, 0, "fresh", "fresh: renewed within 20 min, by 22:20:00"),
+        (CURRENT, 13.99, "fresh", "fresh: renewed within 6 min, by 22:20:00"),
+        (CURRENT, 14.01, "due", "due, as RENEW_AT_FRACTION of its life will be over before the run after it: the next"),
+        (CURRENT, 21, "due", "due"),
+        (CURRENT, 21.01, "overdue", "overdue since 22:20:00: runs fail or do not happen"),
         (CURRENT, 59.99, "overdue", "overdue"),
         (CURRENT, 60, "expired", "expired 0 s ago: consumers are refused"),
         (CURRENT, 60 * 25, "expired", "expired 1 d ago"),
         (entry("short", 0, 50), 15.01, "due", "due, as RENEW_AT_FRACTION"),
-        (entry("short", 0, 30), 12, "fresh", "fresh: renewed within 9 min, by 22:21:00"),
-        (entry("short", 0, 30), 20.01, "overdue", "overdue since 22:21:00"),
+        (entry("short", 0, 30), 12, "fresh", "fresh: renewed within 8 min, by 22:20:00"),
+        (entry("short", 0, 30), 20.01, "overdue", "overdue since 22:20:00"),
         (
             UNLABELLED,
             0,
@@ -113,7 +113,7 @@ def test_the_json_has_what_the_help_says() -> None:
         "checked_at": epoch + 90,
         "version_id": "current-0000-0000",
         "published_at": epoch,
-        "renews_at": epoch + 1260,
+        "renews_at": epoch + 1200,
         "expires_at": epoch + 3600,
         "superseded": [
             {

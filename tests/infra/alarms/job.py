@@ -26,16 +26,21 @@ class Settings:
 
     def is_due(self, age: float) -> bool:
         """Tell whether a run renews a token of this age."""
-        latitude = min(60, self.period / 2)
-        not_before = min(15 * 60, self.life * 2 / 3)
-        return age >= not_before and age + self.period + latitude > self.renewed_at()
+        return age >= self._not_before and age + self.period + self._latitude > self.renewed_at()
 
     def renewed_at(self) -> float:
         """Return the age before which a token is renewed, if all is well."""
-        latitude = min(60, self.period / 2)
-        not_before = min(15 * 60, self.life * 2 / 3)
         needed_at = self.life - self.grace - (3 * self.period + 4 * 60)
-        return max(not_before + self.period + latitude, min(needed_at, self.fraction * self.life))
+        return max(self._not_before + self.period + self._latitude, min(needed_at, self.fraction * self.life))
+
+    @property
+    def _latitude(self) -> float:
+        return min(60, self.period / 2)
+
+    @property
+    def _not_before(self) -> float:
+        floor = 15 * 60 - (self._latitude if 15 * 60 % self.period == 0 else 0)
+        return min(floor, self.life * 2 / 3)
 
 
 class Fate(StrEnum):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from markdown_it import MarkdownIt
 
+from tests.handler.test_report import COUNTS
 from tests.infra.alarms.cloudwatch import Metric, Query, State
 from tests.infra.dashboard.insights import ask
 
@@ -84,7 +85,7 @@ def _text(properties: Mapping[str, Any], _view: View) -> dict[str, Any]:
 
 
 def _graph(properties: Mapping[str, Any], view: View) -> dict[str, Any]:
-    known = view.seen.cloudwatch.metrics
+    known = _known(view.seen.cloudwatch.metrics)
     drawn = []
     for line in lines(properties):
         if line.metric not in known:
@@ -98,6 +99,12 @@ def _graph(properties: Mapping[str, Any], view: View) -> dict[str, Any]:
         drawn.append(_line(line.options.get("label", line.metric.name), points, line.options))
     annotations = properties.get("annotations", {}).get("horizontal", [])
     return {"kind": "graph", "lines": drawn, "annotations": annotations}
+
+
+def _known(put: set[Metric]) -> set[Metric]:
+    """Return what was put, and the counters of the same clients: one that is zero all day is not put."""
+    clients = [metric for metric in put if metric.name == "SecondsUntilExpiry"]
+    return put | {Metric(each.namespace, name, each.dimensions) for each in clients for name in COUNTS}
 
 
 def _line(label: str, points: list[Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,7 @@ _SHARED = "one function serves all clients of the module, so that the alarm name
 # Every difference that is meant, and why.
 MEANT = {
     "settings: the client stands in": "one function serves all clients, and the event names whose run it is",
+    "settings: SERVES_CLIENTS": "an event of the module names its client, and one of the stack may not",
     "role: where it stands": "a role's own policies have room for some thirty clients, and two more policies for fifty",
     "operators: FindTheStack": "there is no stack; operators name the function",
     "RunsFailingAlarm: metric": (
