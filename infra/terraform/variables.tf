@@ -55,8 +55,8 @@ variable "telenor_base_url" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(https://[^\\s?#@]+|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?)$", var.telenor_base_url))
-    error_message = "telenor_base_url is not an https URL without user, query and fragment."
+    condition     = can(regex("^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?$", var.telenor_base_url))
+    error_message = "telenor_base_url is not an https URL of ASCII with a host of labels, a port from 1 to 65535 if any, and no user, query and fragment."
   }
 }
 
@@ -67,8 +67,8 @@ variable "verify_url" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^$|^(https://[^\\s#@]+|http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?(/[^\\s#@]*)?)$", var.verify_url))
-    error_message = "verify_url is not an https URL. Leave it empty to try nothing."
+    condition     = can(regex("^$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.verify_url))
+    error_message = "verify_url is not an https URL of ASCII with a host of labels, a port from 1 to 65535 if any, and no user and fragment. Leave it empty to try nothing."
   }
 }
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Alarms = Mapping[str, dict[str, Any]]
 
+pytestmark = pytest.mark.terraform
+
 TEMPLATE = Template.read()
 PERIOD = 300
 

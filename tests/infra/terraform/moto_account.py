@@ -121,10 +121,6 @@ class Configuration:
         """Destroy everything. Raises RefusedError."""
         self._run("destroy", "-json", "-auto-approve", "-input=false")
 
-    def take_over(self, address: str, identifier: str) -> None:
-        """Import what is there already. Raises RefusedError."""
-        self._run("import", "-no-color", "-input=false", f"module.token.{address}", identifier)
-
     def state(self) -> list[str]:
         """Return the addresses in Terraform's state."""
         return self._run("state", "list").split()
@@ -160,7 +156,9 @@ class Configuration:
             "provider": {"aws": provider},
             "module": {"token": module},
             "output": {"token": {"value": "${module.token}"}},
-        } | ({"resource": resources} if resources else {})
+        } | {kind: blocks for kind, blocks in beside.items() if kind != "resources"}
+        if resources:
+            configuration["resource"] = resources
         (self.directory / "main.tf.json").write_text(json.dumps(configuration, indent=2), encoding="utf-8")
         if not self._ready:
             find().init(self.directory)

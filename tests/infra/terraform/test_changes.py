@@ -153,8 +153,8 @@ def test_a_client_keeps_its_token_until_it_is_told_to_leave(account: Account, co
     secretsmanager.restore_secret(SecretId=credentials)
     assert policy_of_secret(account, credentials).keys() == {"NobodyButTheJobReads"}
     again = {"clients": {"shop": {}, "support": {}}}
-    configuration.take_over('aws_secretsmanager_secret.credentials["shop"]', credentials)
-    back = configuration.apply(again)
+    taken_over = {"to": 'module.token.aws_secretsmanager_secret.credentials["shop"]', "id": credentials}
+    back = configuration.apply(again, **{"import": [taken_over]})
     assert 'create aws_secretsmanager_secret.credentials["shop"]' not in map(str, back)
     assert {change.action for change in back} <= {"create", "update"}
     assert configuration.outputs["clients"]["shop"]["credentials_secret_arn"] == credentials
