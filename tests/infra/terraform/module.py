@@ -317,19 +317,28 @@ def _secrets(resources: Mapping[str, Resource]) -> Facts:
         address = _of_client(f"aws_secretsmanager_secret.{name}")
         if address not in resources:
             continue
-        secret, policy = resources[address], resources[_of_client(f"aws_secretsmanager_secret_policy.{name}")]
+        secret = resources[address]
         for named in ("name", "name_prefix", "replica"):
             secret.read(named)
         days = secret.read("recovery_window_in_days")
-        facts |= statements(f"{name} secret's policy", [policy.read("policy")], IDENTIFIERS)
+        key = secret.read("kms_key_id")
         facts |= {
-            f"{name} secret's policy: none that is public": policy.read("block_public_policy"),
-            f"{name} secret's policy: of": plain(policy.read("secret_arn"), IDENTIFIERS),
             f"{name} secret: description": secret.read("description"),
-            f"{name} secret: key": secret.read("kms_key_id"),
+            # CloudFormation takes a key that is left out for this one, and Terraform for the key that there was.
+            f"{name} secret: key": None if key == "alias/aws/secretsmanager" else key,
             f"{name} secret: first value": None,
             f"afterwards: the {name} secret": f"can be taken back for {days} days" if days else "goes",
         }
+        apart = resources.get(_of_client(f"aws_secretsmanager_secret_policy.{name}"))
+        if apart:
+            facts |= statements(f"{name} secret's policy", [apart.read("policy")], IDENTIFIERS)
+            facts |= {
+                f"{name} secret's policy: none that is public": apart.read("block_public_policy"),
+                f"{name} secret's policy: of": plain(apart.read("secret_arn"), IDENTIFIERS),
+            }
+        else:
+            facts |= statements(f"{name} secret's policy", [secret.read("policy")], IDENTIFIERS)
+            facts[f"{name} secret's policy: of"] = plain(secret.read("arn"), IDENTIFIERS)
     assert not any(address.startswith("aws_secretsmanager_secret_version") for address in resources)
     return facts
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.terraform
 
 # What names all clients, and so changes with each of them, where it is.
 SHARED = {
-    "aws_cloudwatch_dashboard.token",
+    "aws_cloudwatch_dashboard.token[0]",
     'aws_iam_policy.function["ledger"]',
     'aws_iam_policy.function["token"]',
     "aws_iam_policy.operator",
