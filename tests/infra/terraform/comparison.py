@@ -134,7 +134,7 @@ MEANT = _NOT_YET | {
     ),
     "settings: SERVES_CLIENTS": "a deployment for one client refuses events that name one",
     "token secret's policy: NobodyDeletes": "a stack has termination protection of its own",
-    "credentials secret's policy: none that is public": "a part of the secret, so that it stays with one that is restored",
+    "credentials secret's policy: none that is public": "it is a part of the secret, and stays with it",
     **{
         f"{alarm}: {fact}": _SHARED
         for alarm in ("UndeliveredAlarm", "ThrottledAlarm", "WaitingAlarm")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,8 +16,8 @@ from unittest.mock import patch
 
 import boto3
 import moto.backends
-from moto.secretsmanager.models import SecretsManagerBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.secretsmanager.models import SecretsManagerBackend
 from werkzeug.wrappers import Request, Response
 
 from infra.e2e.terraform.module import changes
@@ -62,8 +61,8 @@ class Account(LoopbackServer):
 
     def client(self, service: str, region: str = REGION) -> Any:
         """Return a client of the SDK."""
-        return boto3.client(
-            service,  # type: ignore[call-overload]  any service
+        return boto3.client(  # type: ignore[call-overload]
+            service,
             region_name=region,
             endpoint_url=self.url,
             aws_access_key_id="local",
@@ -89,13 +88,12 @@ class Account(LoopbackServer):
             refusal = {"__type": "AccessDeniedException", "message": "an explicit deny in a resource-based policy"}
             answer = Response(json.dumps(refusal), 400, content_type="application/x-amz-json-1.1")
             return answer(environ, start_response)
-        return self._moto(environ, start_response)
+        return Response.from_app(self._moto, environ, buffered=True)(environ, start_response)
 
 
 def _denies(secret_id: str, action: str) -> bool:
-    secrets = moto.backends.get_backend("secretsmanager")[ACCOUNT][REGION].secrets
-    secret = secrets.get(secret_id)
-    statements = json.loads(secret.policy or "{}").get("Statement", []) if secret else []
+    secret = moto.backends.get_backend("secretsmanager")[ACCOUNT][REGION].secrets.get(secret_id)
+    statements = json.loads(getattr(secret, "policy", None) or "{}").get("Statement", [])
     denied = [each["Action"] for each in statements if each["Effect"] == "Deny" and "Condition" not in each]
     return action.replace(".", ":") in [each for actions in denied for each in actions]
 
@@ -188,8 +186,3 @@ def _said(printed: str) -> list[tuple[str, str]]:
         for each in messages
         if "diagnostic" in each
     ]
-
-
-def by_action(changed: Iterable[Change]) -> Counter[str]:
-    """Count changes by what is done."""
-    return Counter(change.action for change in changed)

@@ -70,7 +70,7 @@ def test_what_the_module_waits_for_may_change(configuration: Configuration) -> N
 
 def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, configuration: Configuration) -> None:
     secretsmanager = account.client("secretsmanager")
-    given = {
+    given: dict[str, Any] = {
         "kms_key_arn": OLD_KEY,
         "subnet_ids": ["subnet-0a1b2c3d"],
         "security_group_ids": ["sg-0a1b2c3d"],
@@ -84,10 +84,11 @@ def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, co
 
     # The reader's account deletes the role, and IAM shows its unique id in its place.
     policy = secretsmanager.get_resource_policy(SecretId=token)["ResourcePolicy"]
-    principal = f'"{READER}"' if f'"AWS":"{READER}"' in policy or f'"AWS":["{READER}"]' in policy else "nothing"
-    secretsmanager.put_resource_policy(
-        SecretId=token, ResourcePolicy=policy.replace(principal, '"AROAEXAMPLEEXAMPLEEXAM"')
-    )
+    deleted = json.loads(policy)
+    for statement in deleted["Statement"]:
+        if READER in json.dumps(statement["Principal"]):
+            statement["Principal"] = {"AWS": "AROAEXAMPLEEXAMPLEEXAM"}
+    secretsmanager.put_resource_policy(SecretId=token, ResourcePolicy=json.dumps(deleted))
     assert configuration.plan(given) == []
 
     left = {"previous_kms_key_arns": [OLD_KEY], "dashboard": False, "clients": {"shop": {}}}
@@ -152,7 +153,7 @@ def test_a_client_keeps_its_token_until_it_is_told_to_leave(account: Account, co
     credentials = outputs["credentials_secret_arn"]
     secretsmanager.restore_secret(SecretId=credentials)
     assert policy_of_secret(account, credentials).keys() == {"NobodyButTheJobReads"}
-    again = {"clients": {"shop": {}, "support": {}}}
+    again: dict[str, Any] = {"clients": {"shop": {}, "support": {}}}
     taken_over = {"to": 'module.token.aws_secretsmanager_secret.credentials["shop"]', "id": credentials}
     back = configuration.apply(again, **{"import": [taken_over]})
     assert 'create aws_secretsmanager_secret.credentials["shop"]' not in map(str, back)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.terraform
 
+
 @pytest.fixture(scope="module")
 def states() -> Mapping[str, module.State]:
     try:
