@@ -54,7 +54,7 @@ class Account(LoopbackServer):
 
     def __init__(self) -> None:
         for service in _BACKENDS:
-            moto.backends.get_backend(service).reset()
+            moto.backends.get_backend(service).reset()  # type: ignore[call-overload]
         self._moto = DomainDispatcherApplication(partial(create_backend_app))
         self._corrected = ExitStack()
         super().__init__(self._answer)
