@@ -74,7 +74,6 @@ def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, co
         "kms_key_arn": OLD_KEY,
         "subnet_ids": ["subnet-0a1b2c3d"],
         "security_group_ids": ["sg-0a1b2c3d"],
-        "dashboard": True,
         "clients": {"shop": {"replica_regions": [{"region": "eu-west-1"}], "reader_principals": [READER]}},
     }
     configuration.apply(given)
