@@ -278,6 +278,13 @@ resource "aws_iam_policy" "operator" {
         Action   = ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"]
         Resource = aws_lambda_function.token.arn
       },
+      # What each run of a client is told, to which an operator adds an action. By a pattern: a list of all would not fit.
+      {
+        Sid      = "ReadTheEvents"
+        Effect   = "Allow"
+        Action   = "scheduler:GetSchedule"
+        Resource = "arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name}-*"
+      },
       {
         Sid      = "ReadTheLabels"
         Effect   = "Allow"

@@ -126,6 +126,7 @@ NOT_YET = dict.fromkeys(
 MEANT = NOT_YET | {
     "settings: the client stands in": "one function serves all clients, and the event names whose run it is",
     "role: where it stands": "a role's own policies have room for some thirty clients, and two more policies for fifty",
+    "operators: ReadTheEvents": "the events of a stack name no client",
     "operators: FindTheStack": "there is no stack; operators name the function",
     **dict.fromkeys(
         (f"RunsFailingAlarm: {fact}" for fact in ("metric", "statistic", "period", "arithmetic")),
