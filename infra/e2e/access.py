@@ -199,7 +199,9 @@ def every_permission_is_needed(story: Story) -> None:
         assert action in {action for _, action in actions(original)}
         story.trusted.append((f"{action} is not enforced here", reason))
     if any(action.startswith(_OF_SUBNETS) for _, action in actions(original)):
-        story.trusted.append((f"{_OF_SUBNETS}* is not called here", "Lambda joins and leaves subnets with it; none here"))
+        story.trusted.append(
+            (f"{_OF_SUBNETS}* is not called here", "Lambda joins and leaves subnets with it; none here")
+        )
 
 
 def operators_can_do_their_work_and_no_more(story: Story) -> None:
