@@ -2,8 +2,9 @@
 
 locals {
   # How long the lists of both kinds of secrets are in a policy, before there is any: Secrets Manager adds seven
-  # characters to a name, and the provider 26 to a prefix. The longest partition and region there are.
-  secret_arn_prefix = "arn:aws-us-gov:secretsmanager:ap-southeast-1:123456789012:secret:${var.name}"
+  # characters to a name, and the provider 26 to a prefix. Of the region alone, since nothing else is known by then.
+  longest_partition = one(regex("^(us-gov-|cn-)?", data.aws_region.current.name)) == null ? "aws" : "aws-us-gov"
+  secret_arn_prefix = "arn:${local.longest_partition}:secretsmanager:${data.aws_region.current.name}:123456789012:secret:${var.name}"
   characters = {
     tokens = sum([for name in keys(local.clients) : length("'${local.secret_arn_prefix}/${name}/token-123456',")])
     credentials = sum(concat(
