@@ -41,8 +41,9 @@ sandbox: $(VENV)/.installed ## Keep Telenor's stand-in, a Secrets Manager and th
 
 test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	@# Apart: measuring coverage would double the time of those that simulate. Neither hides what the other finds.
-	@$(PYTEST) -m "not long" tests/handler --cov; handler=$$?; \
-	  $(PYTEST) -m "not long" tests --ignore tests/handler --ignore tests/examples; others=$$?; \
+	@$(PYTEST) -m "not long and not terraform" tests/handler --cov; handler=$$?; \
+	  $(PYTEST) -m "not long and not terraform" tests --ignore tests/handler --ignore tests/examples; others=$$?; \
+	  echo "Left to make terraform, which needs Terraform: what plans and applies the module"; \
 	  echo "Left to make examples, which needs the AWS CLI and Node.js: tests/examples"; \
 	  exit $$((handler | others))
 
@@ -72,8 +73,9 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 	@.venv-sam/bin/cfn-lint --non-zero-exit-code informational template.yaml infra/consumer/template.yaml
 	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
 
-terraform: $(VENV)/.installed ## Check the Terraform module: format, validity, examples, tests, by Terraform with a mocked provider
+terraform: $(VENV)/.installed ## Check the Terraform module: format, validity, examples, tests, and changes of it applied to moto
 	@$(PY) -m infra.terraform_check
+	@$(PYTEST) -m terraform tests/infra
 
 e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
 	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \

@@ -48,10 +48,10 @@ locals {
 
 # This one pages: consumers have less than they are promised some minutes after it has rung.
 resource "aws_cloudwatch_metric_alarm" "token_expiry" {
-  for_each = var.clients
+  for_each = local.clients
 
   alarm_name        = "${var.name}-${each.key}-TokenExpiryAlarm"
-  alarm_description = "Client ${each.key} of job ${var.name}: the shared Telenor token runs out and is not renewed, or the job does not run at all. Consumers are refused when it has run out. See docs/runbook.md, \"TokenExpiryAlarm\"."
+  alarm_description = "Client ${each.key} of job ${var.name}: the shared Telenor token runs out and is not renewed, or the job does not run at all. Consumers are refused when it has run out. See ${local.runbook}, \"TokenExpiryAlarm\"."
 
   metric_query {
     id          = "left"
@@ -86,10 +86,10 @@ resource "aws_cloudwatch_metric_alarm" "token_expiry" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "revocations_pending" {
-  for_each = var.clients
+  for_each = local.clients
 
   alarm_name        = "${var.name}-${each.key}-RevocationsPendingAlarm"
-  alarm_description = "Client ${each.key} of job ${var.name}: superseded tokens have piled up for two hours, more than wait for their grace. Consumers notice nothing. See docs/runbook.md, \"RevocationsPendingAlarm\"."
+  alarm_description = "Client ${each.key} of job ${var.name}: superseded tokens have piled up for two hours, more than wait for their grace. Consumers notice nothing. See ${local.runbook}, \"RevocationsPendingAlarm\"."
 
   metric_query {
     id          = "pending"
@@ -110,7 +110,7 @@ resource "aws_cloudwatch_metric_alarm" "revocations_pending" {
     id          = "piled"
     label       = "Beyond what waits for its grace"
     return_data = true
-    expression  = "900 * (pending - 2) - (${local.grace_seconds[each.key]} + 2 * ${local.schedule_seconds})"
+    expression  = "900 * (FILL(pending, 0) - 2) - (${local.grace_seconds[each.key]} + 2 * ${local.schedule_seconds})"
   }
 
   evaluation_periods  = 2
@@ -200,33 +200,51 @@ locals {
 
 resource "aws_cloudwatch_metric_alarm" "client" {
   for_each = merge([
-    for client in keys(var.clients) : {
+    for client in keys(local.clients) : {
       for kind, alarm in local.client_alarms : "${client}/${kind}" => merge(alarm, { client = client, kind = kind })
     }
   ]...)
 
-  alarm_name          = "${var.name}-${each.value.client}-${each.value.kind}Alarm"
-  alarm_description   = "Client ${each.value.client} of job ${var.name}: ${each.value.description} See docs/runbook.md, \"${each.value.kind}Alarm\"."
-  namespace           = "TelenorToken"
-  metric_name         = each.value.metric_name
-  dimensions          = { service = var.name, client = each.value.client }
-  statistic           = "Sum"
-  period              = each.value.period
+  alarm_name        = "${var.name}-${each.value.client}-${each.value.kind}Alarm"
+  alarm_description = "Client ${each.value.client} of job ${var.name}: ${each.value.description} See ${local.runbook}, \"${each.value.kind}Alarm\"."
+
+  metric_query {
+    id          = "count"
+    return_data = false
+
+    metric {
+      namespace   = "TelenorToken"
+      metric_name = each.value.metric_name
+      dimensions  = { service = var.name, client = each.value.client }
+      stat        = "Sum"
+      period      = each.value.period
+    }
+  }
+
+  # The job sends its counters only in a run in which they are not zero.
+  metric_query {
+    id          = "filled"
+    label       = each.value.metric_name
+    return_data = true
+    expression  = "FILL(count, 0)"
+  }
+
   evaluation_periods  = each.value.evaluation_periods
   datapoints_to_alarm = each.value.datapoints_to_alarm
   threshold           = 1
   comparison_operator = "GreaterThanOrEqualToThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = local.alarm_actions
-  ok_actions          = local.alarm_actions
-  tags                = var.tags
+  # Where the metric has not been sent for so long that there is nothing to fill.
+  treat_missing_data = "notBreaching"
+  alarm_actions      = local.alarm_actions
+  ok_actions         = local.alarm_actions
+  tags               = var.tags
 }
 
 resource "aws_cloudwatch_metric_alarm" "function" {
   for_each = local.function_alarms
 
   alarm_name          = "${var.name}-${each.key}Alarm"
-  alarm_description   = "Job ${var.name}, all clients: ${each.value.description} See docs/runbook.md, \"${each.key}Alarm\"."
+  alarm_description   = "Job ${var.name}, all clients: ${each.value.description} See ${local.runbook}, \"${each.key}Alarm\"."
   namespace           = each.value.namespace
   metric_name         = each.value.metric_name
   dimensions          = each.value.dimensions

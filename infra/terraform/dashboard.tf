@@ -2,7 +2,7 @@
 
 locals {
   alarms_of_client = {
-    for name in keys(var.clients) : name => concat(
+    for name in keys(local.clients) : name => concat(
       [aws_cloudwatch_metric_alarm.token_expiry[name]],
       [for kind in ["RunsFailing", "RevocationFailed"] : aws_cloudwatch_metric_alarm.client["${name}/${kind}"]],
       [aws_cloudwatch_metric_alarm.revocations_pending[name]],
@@ -17,15 +17,17 @@ locals {
       flatten([for alarms in values(local.alarms_of_client) : slice(alarms, 1, length(alarms))[*].arn]),
     ),
     0,
-    min(100, length(aws_cloudwatch_metric_alarm.function) + length(var.clients) * 6),
+    min(100, length(aws_cloudwatch_metric_alarm.function) + length(local.clients) * 6),
   )
 
   graph  = { region = local.region, view = "timeSeries" }
   source = "SOURCE '${aws_cloudwatch_log_group.function.name}'"
-  bottom = 9 + 5 * length(var.clients)
+  bottom = 9 + 5 * length(local.clients)
 }
 
 resource "aws_cloudwatch_dashboard" "token" {
+  count = var.dashboard ? 1 : 0
+
   # Dashboards are global in an account: without the region, two regions would write the same one.
   dashboard_name = "${var.name}-${local.region}"
 
@@ -35,7 +37,7 @@ resource "aws_cloudwatch_dashboard" "token" {
         {
           type = "text", x = 0, y = 0, width = 24, height = 2
           properties = {
-            markdown = "# ${var.name}: the shared Telenor tokens\nAre they fresh? Are superseded ones going? The table at the bottom names each run by its version id; open its lines with [Logs Insights](https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#logsV2:logs-insights). Runbook: docs/runbook.md."
+            markdown = "# ${var.name}: the shared Telenor tokens\nAre they fresh? Are superseded ones going? The table at the bottom names each run by its version id; open its lines with [Logs Insights](https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#logsV2:logs-insights). Runbook: ${local.runbook}."
           }
         },
         {
@@ -44,7 +46,7 @@ resource "aws_cloudwatch_dashboard" "token" {
             title   = "Seconds until each client's token expires (red: no more than consumers are promised)"
             stat    = "Minimum"
             period  = 60
-            metrics = [for name in keys(var.clients) : ["TelenorToken", "SecondsUntilExpiry", "service", var.name, "client", name, { label = name }]]
+            metrics = [for name in keys(local.clients) : ["TelenorToken", "SecondsUntilExpiry", "service", var.name, "client", name, { label = name }]]
             yAxis   = { left = { min = 0 } }
             annotations = { horizontal = [
               for grace in distinct(values(local.grace_seconds)) : { label = "GRACE_SECONDS", value = grace, fill = "below", color = "#d62728" }
@@ -57,7 +59,7 @@ resource "aws_cloudwatch_dashboard" "token" {
         },
       ],
       flatten([
-        for index, name in keys(var.clients) : [
+        for index, name in keys(local.clients) : [
           {
             type = "metric", x = 0, y = 9 + 5 * index, width = 12, height = 5
             properties = merge(local.graph, {

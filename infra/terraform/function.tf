@@ -41,6 +41,7 @@ resource "aws_lambda_function" "token" {
   # No client stands here: each event names its own, so that adding one leaves the function as it is.
   environment {
     variables = {
+      SERVES_CLIENTS    = "true"
       TELENOR_BASE_URL  = var.telenor_base_url
       VERIFY_URL        = var.verify_url
       GRACE_SECONDS     = tostring(var.grace_seconds)
@@ -71,4 +72,20 @@ resource "aws_cloudwatch_log_group" "function" {
   retention_in_days = var.log_retention_days
   skip_destroy      = true
   tags              = var.tags
+
+  # Here, since nearly everything waits for the log: what is refused is refused before anything is changed. checks.tf
+  lifecycle {
+    precondition {
+      condition     = length(local.refusals) == 0
+      error_message = join("\n", local.refusals)
+    }
+    precondition {
+      condition     = length(local.refusals_of_region) == 0
+      error_message = join("\n", local.refusals_of_region)
+    }
+    precondition {
+      condition     = length(local.refusals_to_delete) == 0
+      error_message = join("\n", local.refusals_to_delete)
+    }
+  }
 }

@@ -2,20 +2,21 @@
 
 locals {
   # How long the lists of both kinds of secrets are in a policy, before there is any: Secrets Manager adds seven
-  # characters to a name, and the provider 26 to a prefix.
-  secret_arn_prefix = "arn:${local.partition}:secretsmanager:${local.region}:${local.account_id}:secret:${var.name}"
+  # characters to a name, and the provider 26 to a prefix. Of the region alone, since nothing else is known by then.
+  longest_partition = one(regex("^(us-gov-|cn-)?", data.aws_region.current.name)) == null ? "aws" : "aws-us-gov"
+  secret_arn_prefix = "arn:${local.longest_partition}:secretsmanager:${data.aws_region.current.name}:123456789012:secret:${var.name}"
   characters = {
-    tokens = sum([for name in keys(var.clients) : length("'${local.secret_arn_prefix}/${name}/token-123456',")])
+    tokens = sum([for name in keys(local.clients) : length("'${local.secret_arn_prefix}/${name}/token-123456',")])
     credentials = sum(concat(
-      [for name, client in var.clients :
+      [for name, client in local.clients :
         client.credentials_secret_arn == "" ? length("'${local.secret_arn_prefix}/${name}/credentials--123456',") + 26 : length(client.credentials_secret_arn) + 3
       ],
-      [for arn in concat(local.credentials_key_arns, distinct(local.replicas_with_key[*].kms_key_arn)) : length(arn) + 3],
+      [for arn in concat(local.credentials_key_arns, var.previous_kms_key_arns, distinct(local.replicas_with_key[*].kms_key_arn)) : length(arn) + 3],
     ))
   }
 
-  credentials_key_arns = distinct([for client in values(var.clients) : client.credentials_kms_key_arn if client.credentials_kms_key_arn != ""])
-  replicas_with_key    = [for replica in flatten(values(var.clients)[*].replica_regions) : replica if replica.kms_key_arn != ""]
+  credentials_key_arns = distinct([for client in values(local.clients) : client.credentials_kms_key_arn if client.credentials_kms_key_arn != ""])
+  replicas_with_key    = [for replica in flatten(values(local.clients)[*].replica_regions) : replica if replica.kms_key_arn != ""]
 }
 
 resource "aws_iam_role" "function" {
@@ -38,7 +39,7 @@ resource "aws_iam_role" "function" {
     # stands beside the lists has at most 1,100 in the one and 2,700 in the other.
     precondition {
       condition     = local.characters.tokens <= 5000 && local.characters.credentials <= 7500
-      error_message = "clients: the secrets of ${length(var.clients)} clients are more than IAM's policies hold (the tokens' ARNs ${local.characters.tokens} of 5000 characters, those of the credentials and of keys ${local.characters.credentials} of 7500). Use the module twice, under two names, with some of the clients each."
+      error_message = "clients: the secrets of ${length(local.clients)} clients are more than IAM's policies hold (the tokens' ARNs ${local.characters.tokens} of 5000 characters, those of the credentials and of keys ${local.characters.credentials} of 7500). Use the module twice, under two names, with some of the clients each."
     }
   }
 }
@@ -121,6 +122,15 @@ resource "aws_iam_role_policy" "function" {
         Resource  = var.kms_key_arn
         Condition = { StringEquals = { "kms:ViaService" = local.secrets_manager } }
       },
+      # Versions that live on under a key that has been taken away: AWS encrypts the labelled ones of its own anew, and no
+      # others.
+      length(var.previous_kms_key_arns) == 0 ? null : {
+        Sid       = "DecryptWithPreviousKeys"
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
+        Resource  = var.previous_kms_key_arns
+        Condition = { StringEquals = { "kms:ViaService" = local.secrets_manager } }
+      },
       length(local.credentials_key_arns) == 0 ? null : {
         Sid       = "UseTheKeyOfTheCredentials"
         Effect    = "Allow"
@@ -136,11 +146,12 @@ resource "aws_iam_role_policy" "function" {
         Action   = ["kms:Encrypt", "kms:GenerateDataKey"]
         Resource = distinct(local.replicas_with_key[*].kms_key_arn)
         Condition = { StringEquals = { "kms:ViaService" = distinct([
-          for replica in local.replicas_with_key : "secretsmanager.${replica.region}.${data.aws_partition.current.dns_suffix}"
+          for replica in local.replicas_with_key : "secretsmanager.${replica.region}.${local.dns_suffix}"
         ]) } }
       },
-      # AWS, "Giving Lambda functions access to resources in an Amazon VPC"
-      length(var.subnet_ids) == 0 ? null : {
+      # AWS, "Giving Lambda functions access to resources in an Amazon VPC". Also outside of one: Lambda detaches a function
+      # that has left its subnets with these rights, some minutes later.
+      {
         Sid    = "AttachToTheSubnets"
         Effect = "Allow"
         Action = [
@@ -154,7 +165,7 @@ resource "aws_iam_role_policy" "function" {
         Resource = "*"
       },
       # Lambda attaches the function from outside of it, so its own code needs none of this. Same page.
-      length(var.subnet_ids) == 0 ? null : {
+      {
         Sid       = "NotByTheFunctionItself"
         Effect    = "Deny"
         Action    = "ec2:*"
@@ -179,6 +190,8 @@ resource "aws_iam_role" "schedules" {
       Effect    = "Allow"
       Principal = { Service = "scheduler.amazonaws.com" }
       Action    = "sts:AssumeRole"
+      # Else Scheduler could be asked for it from any account.
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
     }]
   })
 }
@@ -209,7 +222,7 @@ resource "aws_iam_role_policy" "schedules" {
 # What the people and services around the job may do: attach these.
 
 resource "aws_iam_policy" "consumer" {
-  for_each = var.clients
+  for_each = local.clients
 
   name        = "${var.name}-${local.region}-${each.key}-consumer"
   description = "Read the shared Telenor token, and nothing else."
@@ -240,8 +253,15 @@ resource "aws_iam_policy" "consumer" {
         Effect    = "Allow"
         Action    = "kms:Decrypt"
         Resource  = key.kms_key_arn
-        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${key.region}.${data.aws_partition.current.dns_suffix}" } }
+        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${key.region}.${local.dns_suffix}" } }
       } if key.kms_key_arn != ""],
+      length(var.previous_kms_key_arns) == 0 ? [] : [{
+        Sid       = "DecryptWithPreviousKeys"
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
+        Resource  = var.previous_kms_key_arns
+        Condition = { StringEquals = { "kms:ViaService" = local.secrets_manager } }
+      }],
     )
   })
 }
@@ -259,6 +279,13 @@ resource "aws_iam_policy" "operator" {
         Effect   = "Allow"
         Action   = ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"]
         Resource = aws_lambda_function.token.arn
+      },
+      # What each run of a client is told, to which an operator adds an action. By a pattern: a list of all would not fit.
+      {
+        Sid      = "ReadTheEvents"
+        Effect   = "Allow"
+        Action   = "scheduler:GetSchedule"
+        Resource = "arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name}-*"
       },
       {
         Sid      = "ReadTheLabels"

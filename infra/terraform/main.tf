@@ -1,31 +1,49 @@
-data "aws_caller_identity" "current" {}
-
-data "aws_partition" "current" {}
-
-data "aws_region" "current" {}
-
 locals {
-  account_id = data.aws_caller_identity.current.account_id
-  partition  = data.aws_partition.current.partition
-  # The attribute that version 5 and version 6 of the provider both have.
-  region          = data.aws_region.current.id
-  secrets_manager = "secretsmanager.${local.region}.${data.aws_partition.current.dns_suffix}"
+  # Where the module is, by the ARN of its log and not by data sources. Terraform leaves data sources unknown while anything
+  # that the module waits for has a change (`depends_on` on the module block), and whatever bears a name that is made of
+  # an unknown region is replaced.
+  here       = split(":", aws_cloudwatch_log_group.function.arn)
+  partition  = local.here[1]
+  region     = local.here[3]
+  account_id = local.here[4]
+
+  dns_suffix      = local.partition == "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com"
+  secrets_manager = "secretsmanager.${local.region}.${local.dns_suffix}"
 
   schedule_seconds = var.schedule_minutes * 60
 
-  created_credentials = { for name, client in var.clients : name => client if client.credentials_secret_arn == "" }
+  # Each client with every attribute. What is of another type than it should be counts as left out here: checks.tf
+  # refuses it.
+  clients = {
+    for name, given in var.clients : name => {
+      credentials_secret_arn  = try(tostring(coalesce(given.credentials_secret_arn)), "")
+      credentials_kms_key_arn = try(tostring(coalesce(given.credentials_kms_key_arn)), "")
+      scope                   = try(tostring(coalesce(given.scope)), "")
+      grace_seconds           = try(tonumber(given.grace_seconds), null)
+      reader_principals       = try([for principal in given.reader_principals : tostring(principal)], [])
+      replica_regions = try([
+        for replica in given.replica_regions : {
+          region      = tostring(replica.region)
+          kms_key_arn = try(tostring(coalesce(replica.kms_key_arn)), "")
+        }
+      ], [])
+      deletion_protection = try(coalesce(tobool(given.deletion_protection)), var.deletion_protection)
+    }
+  }
+
+  created_credentials = { for name, client in local.clients : name => client if client.credentials_secret_arn == "" }
 
   credentials_arns = {
-    for name, client in var.clients : name =>
+    for name, client in local.clients : name =>
     client.credentials_secret_arn == "" ? aws_secretsmanager_secret.credentials[name].arn : client.credentials_secret_arn
   }
   token_arns = { for name, secret in aws_secretsmanager_secret.token : name => secret.arn }
 
-  grace_seconds = { for name, client in var.clients : name => coalesce(client.grace_seconds, var.grace_seconds) }
+  grace_seconds = { for name, client in local.clients : name => coalesce(client.grace_seconds, var.grace_seconds) }
 
   # The event of each client's runs. The function's environment has what an event does not name.
   events = {
-    for name, client in var.clients : name => {
+    for name, client in local.clients : name => {
       for field, value in {
         client                = name
         credentials_secret_id = local.credentials_arns[name]
@@ -35,4 +53,6 @@ locals {
       } : field => value if value != null
     }
   }
+
+  runbook = var.runbook_url == "" ? "docs/runbook.md" : var.runbook_url
 }

@@ -24,14 +24,14 @@ output "undelivered_queue_url" {
 }
 
 output "dashboard_name" {
-  description = "The dashboard that shows all clients."
-  value       = aws_cloudwatch_dashboard.token.dashboard_name
+  description = "The dashboard that shows all clients; null without one."
+  value       = one(aws_cloudwatch_dashboard.token[*].dashboard_name)
 }
 
 output "clients" {
   description = "For each client: `credentials_secret_arn`, where client_id and client_secret are put; `token_secret_arn`, which consumers read; `consumer_policy_arn`, which you attach to the roles of consumers; `alarm_names`; `event`, what each run of it is told, to which an operator adds an action."
   value = {
-    for name in keys(var.clients) : name => {
+    for name in keys(local.clients) : name => {
       credentials_secret_arn = local.credentials_arns[name]
       token_secret_arn       = local.token_arns[name]
       consumer_policy_arn    = aws_iam_policy.consumer[name].arn

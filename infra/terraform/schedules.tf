@@ -1,5 +1,5 @@
 resource "aws_scheduler_schedule" "client" {
-  for_each = var.clients
+  for_each = local.clients
 
   name                = "${var.name}-${each.key}"
   description         = "Runs the Telenor token job."
@@ -32,7 +32,7 @@ resource "aws_scheduler_schedule" "client" {
 # New credentials are tried at once: a mistyped pair is told within seconds instead of at the next renewal. Secrets
 # Manager sends this event by itself, for each label of each secret.
 resource "aws_cloudwatch_event_rule" "new_credentials" {
-  for_each = var.clients
+  for_each = local.clients
 
   name = "${var.name}-${each.key}"
   tags = var.tags
@@ -46,11 +46,11 @@ resource "aws_cloudwatch_event_rule" "new_credentials" {
 }
 
 resource "aws_cloudwatch_event_target" "new_credentials" {
-  for_each = var.clients
+  for_each = local.clients
 
   rule  = aws_cloudwatch_event_rule.new_credentials[each.key].name
   arn   = aws_lambda_function.token.arn
-  input = jsonencode(merge(local.events[each.key], { action = "rotate-now" }))
+  input = jsonencode(merge(local.events[each.key], { action = "credentials-changed" }))
 
   retry_policy {
     maximum_retry_attempts       = 2
@@ -63,7 +63,7 @@ resource "aws_cloudwatch_event_target" "new_credentials" {
 }
 
 resource "aws_lambda_permission" "new_credentials" {
-  for_each = var.clients
+  for_each = local.clients
 
   statement_id  = "new-credentials-${each.key}"
   action        = "lambda:InvokeFunction"

@@ -1,12 +1,15 @@
-# Goes with its client: without the job its token is dead within the hour, and whoever reads it should notice.
+# Goes with its client, once deletion_protection lets it: without the job its token is dead within the hour, and whoever
+# reads it should notice.
 resource "aws_secretsmanager_secret" "token" {
-  for_each = var.clients
+  for_each = local.clients
 
-  name                    = "${var.name}/${each.key}/token"
-  description             = "The current Telenor access token, as an OAuth 2 token document. Written by the token job alone."
-  kms_key_id              = var.kms_key_arn == "" ? null : var.kms_key_arn
+  name        = "${var.name}/${each.key}/token"
+  description = "The current Telenor access token, as an OAuth 2 token document. Written by the token job alone."
+  # By its name: for null the provider changes nothing, and a secret would stay under the key that it had.
+  kms_key_id              = var.kms_key_arn == "" ? "alias/aws/secretsmanager" : var.kms_key_arn
   recovery_window_in_days = 0
-  tags                    = var.tags
+  # The tag is for checks.tf. The value tells a secret from the copies of it in other regions, which get its tags.
+  tags = merge(var.tags, each.value.deletion_protection ? { (local.protection_tag) = local.region } : {})
 
   dynamic "replica" {
     for_each = each.value.replica_regions
@@ -14,13 +17,6 @@ resource "aws_secretsmanager_secret" "token" {
     content {
       region     = replica.value.region
       kms_key_id = replica.value.kms_key_arn == "" ? null : replica.value.kms_key_arn
-    }
-  }
-
-  lifecycle {
-    precondition {
-      condition     = !contains(each.value.replica_regions[*].region, local.region)
-      error_message = "clients: ${each.key} has a replica in ${local.region}, where the secret itself is. Leave that region out."
     }
   }
 }
@@ -33,13 +29,47 @@ resource "aws_secretsmanager_secret" "credentials" {
 
   name_prefix             = "${var.name}/${each.key}/credentials-"
   description             = "client_id and client_secret of the app in Telenor's developer dashboard, as JSON."
-  kms_key_id              = var.kms_key_arn == "" ? null : var.kms_key_arn
+  kms_key_id              = var.kms_key_arn == "" ? "alias/aws/secretsmanager" : var.kms_key_arn
   recovery_window_in_days = 30
   tags                    = var.tags
+
+  # A part of the secret, which stays with it: a resource of its own would be destroyed with the client, and a secret that
+  # is restored would be open to everybody who may read secrets. One that exists keeps its owner's policy.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "NobodyButTheJobReads"
+      Effect    = "Deny"
+      Principal = { AWS = "*" }
+      Action    = "secretsmanager:GetSecretValue"
+      Resource  = "*"
+      Condition = { ArnNotEquals = { "aws:PrincipalArn" = aws_iam_role.function.arn } }
+    }]
+  })
+}
+
+# Before it was a part of the secret.
+removed {
+  from = aws_secretsmanager_secret_policy.credentials
+
+  lifecycle {
+    destroy = false
+  }
+}
+
+locals {
+  # A whole account is a principal; a role or user of it is a condition. As a principal, one that is deleted there turns
+  # into an id that the provider cannot read, and every plan of every client fails.
+  accounts_that_read = {
+    for name, client in local.clients : name => [for arn in client.reader_principals : arn if endswith(arn, ":root")]
+  }
+  principals_that_read = {
+    for name, client in local.clients : name => [for arn in client.reader_principals : arn if !endswith(arn, ":root")]
+  }
 }
 
 resource "aws_secretsmanager_secret_policy" "token" {
-  for_each = var.clients
+  for_each = local.clients
 
   secret_arn          = aws_secretsmanager_secret.token[each.key].arn
   block_public_policy = true
@@ -64,33 +94,41 @@ resource "aws_secretsmanager_secret_policy" "token" {
         Resource  = "*"
         Condition = { ArnNotEquals = { "aws:PrincipalArn" = var.deployment_role_arn } }
       },
-      length(each.value.reader_principals) == 0 ? null : {
-        Sid       = "NamedReaders"
+      # Also not this policy: Terraform deletes it before the secret.
+      !each.value.deletion_protection ? null : {
+        Sid       = "NobodyDeletes"
+        Effect    = "Deny"
+        Principal = { AWS = "*" }
+        Action    = ["secretsmanager:DeleteSecret", "secretsmanager:DeleteResourcePolicy"]
+        Resource  = "*"
+      },
+      length(local.accounts_that_read[each.key]) == 0 ? null : {
+        Sid       = "NamedAccounts"
         Effect    = "Allow"
-        Principal = { AWS = each.value.reader_principals }
+        Principal = { AWS = local.accounts_that_read[each.key] }
         Action    = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
         Resource  = "*"
       },
+      length(local.principals_that_read[each.key]) == 0 ? null : {
+        Sid       = "NamedReaders"
+        Effect    = "Allow"
+        Principal = { AWS = distinct([for arn in local.principals_that_read[each.key] : "${regex("^arn:[^:]+:iam::[0-9]+:", arn)}root"]) }
+        Action    = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
+        Resource  = "*"
+        Condition = { ArnEquals = { "aws:PrincipalArn" = local.principals_that_read[each.key] } }
+      },
     ] : statement if statement != null]
   })
-}
 
-# One that exists keeps its owner's policy.
-resource "aws_secretsmanager_secret_policy" "credentials" {
-  for_each = local.created_credentials
-
-  secret_arn          = aws_secretsmanager_secret.credentials[each.key].arn
-  block_public_policy = true
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "NobodyButTheJobReads"
-      Effect    = "Deny"
-      Principal = { AWS = "*" }
-      Action    = "secretsmanager:GetSecretValue"
-      Resource  = "*"
-      Condition = { ArnNotEquals = { "aws:PrincipalArn" = aws_iam_role.function.arn } }
-    }]
-  })
+  # So that it is the first to be destroyed. While deletion_protection is on, AWS refuses that, and whatever stands here
+  # stays with all that it needs: the client's runs go on.
+  depends_on = [
+    aws_cloudwatch_event_target.new_credentials,
+    aws_cloudwatch_metric_alarm.client,
+    aws_cloudwatch_metric_alarm.revocations_pending,
+    aws_cloudwatch_metric_alarm.token_expiry,
+    aws_iam_policy.consumer,
+    aws_lambda_permission.new_credentials,
+    aws_scheduler_schedule.client,
+  ]
 }

@@ -68,7 +68,7 @@ def _measured(clients: int) -> Deployment:
     values = {
         each["address"]: each["values"] for each in state["root_module"]["resources"] if each["mode"] == "managed"
     }
-    dashboard = values["aws_cloudwatch_dashboard.token"]["dashboard_body"]
+    dashboard = values["aws_cloudwatch_dashboard.token[0]"]["dashboard_body"]
     widgets = json.loads(dashboard)["widgets"]
     attached = [values[f'aws_iam_policy.function["{key}"]']["policy"] for key in ("token", "ledger")]
     return Deployment(

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from infra.e2e import runs
-from infra.e2e.story import until
+from infra.e2e import access, runs
+from infra.e2e.stack import CommandError
+from infra.e2e.story import refused, until
 from infra.e2e.terraform.fleet import EXISTING, FOURTH, SCOPED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from infra.e2e.story import Story
     from infra.e2e.terraform.fleet import Fleet
     from infra.e2e.terraform.module import Change
 
@@ -51,7 +53,10 @@ def one_leaves_and_the_others_stay(fleet: Fleet) -> None:
     """Its plan touches nothing of the others; its token secret goes, and its credentials can be taken back."""
     gone, others = fleet.stories[SCOPED], fleet.others(SCOPED)
     before = {name: (story.token(), story.token_secret, len(runs.ended(story))) for name, story in others.items()}
-    kept = {name: value for name, value in fleet.module.variables["clients"].items() if name != SCOPED}
+    clients = fleet.module.variables["clients"]
+    kept = {name: value for name, value in clients.items() if name != SCOPED}
+    _is_protected(fleet, gone, kept)
+    fleet.module.apply({**clients, SCOPED: {**clients[SCOPED], "deletion_protection": False}})
     changes = fleet.module.apply(kept)
     updated = check(changes, SCOPED, "delete")
     fleet.look()
@@ -73,6 +78,25 @@ def one_leaves_and_the_others_stay(fleet: Fleet) -> None:
         "one leaves",
         f"{len(changes) - len(updated)} resources destroyed, all of {SCOPED}; updated: {', '.join(updated)}; its "
         f"credentials can be taken back; {', '.join(fleet.stories)} keep their tokens and run on",
+    )
+
+
+def _is_protected(fleet: Fleet, story: Story, kept: Mapping[str, Any]) -> None:
+    """Neither a plan without the client nor AWS lets its token secret go."""
+    clients = fleet.module.variables["clients"]
+    try:
+        fleet.module.apply(kept)
+    except CommandError as error:
+        assert f"clients: {SCOPED}: it is no longer named" in str(error), error
+    else:
+        raise AssertionError(f"{SCOPED} has left, though its token secret is protected")
+    fleet.module.variables["clients"] = clients
+    mine = access.session(fleet.emulator, str(story.stack.deployment_role_arn), "somebody")
+    secretsmanager = fleet.emulator.client("secretsmanager", mine)
+    assert refused(secretsmanager.delete_secret, SecretId=story.token_secret, ForceDeleteWithoutRecovery=True)
+    assert refused(secretsmanager.delete_resource_policy, SecretId=story.token_secret)
+    fleet.show(
+        "deletion protection", f"a plan without {SCOPED} is refused, and so is the deployment role's DeleteSecret"
     )
 
 
@@ -98,6 +122,8 @@ def destroying_leaves_what_it_should(fleet: Fleet) -> None:
     outputs = fleet.module.outputs
     existing = fleet.stories[EXISTING].stack.outputs["CredentialsSecretArn"]
     made = {story.stack.outputs["CredentialsSecretArn"] for story in fleet.others(EXISTING).values()}
+    fleet.module.variables["deletion_protection"] = False
+    fleet.module.apply(fleet.module.variables["clients"])
     fleet.module.destroy()
     assert not fleet.module.resources()
     left = _left(fleet)

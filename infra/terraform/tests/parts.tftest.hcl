@@ -14,7 +14,7 @@ run "by_default_nothing_optional_is_there" {
     error_message = "one client is not what is made by default"
   }
   assert {
-    condition     = length(aws_secretsmanager_secret.credentials) == 1 && length(aws_secretsmanager_secret_policy.credentials) == 1
+    condition     = length(aws_secretsmanager_secret.credentials) == 1 && [for statement in jsondecode(aws_secretsmanager_secret.credentials["default"].policy).Statement : statement.Sid] == ["NobodyButTheJobReads"]
     error_message = "no credentials secret with a policy was made"
   }
   assert {
@@ -22,11 +22,11 @@ run "by_default_nothing_optional_is_there" {
     error_message = "a VPC or a boundary is there that nobody asked for"
   }
   assert {
-    condition     = [for statement in jsondecode(aws_iam_role_policy.function.policy).Statement : statement.Sid] == ["ReadTheCredentials", "ForThisFunctionAlone", "WriteItsLog", "SendTraces"]
+    condition     = [for statement in jsondecode(aws_iam_role_policy.function.policy).Statement : statement.Sid] == ["ReadTheCredentials", "ForThisFunctionAlone", "WriteItsLog", "SendTraces", "AttachToTheSubnets", "NotByTheFunctionItself"]
     error_message = "the role's own policy has other statements"
   }
   assert {
-    condition     = [for statement in jsondecode(aws_secretsmanager_secret_policy.token["default"].policy).Statement : statement.Sid] == ["NobodyButTheJobWrites"]
+    condition     = [for statement in jsondecode(aws_secretsmanager_secret_policy.token["default"].policy).Statement : statement.Sid] == ["NobodyButTheJobWrites", "NobodyDeletes"]
     error_message = "the token secret's policy has other statements"
   }
   assert {
@@ -52,7 +52,7 @@ run "credentials_that_exist_stay_their_owners" {
   }
 
   assert {
-    condition     = length(aws_secretsmanager_secret.credentials) == 0 && length(aws_secretsmanager_secret_policy.credentials) == 0
+    condition     = length(aws_secretsmanager_secret.credentials) == 0
     error_message = "a credentials secret was made although one was named"
   }
   assert {
@@ -74,7 +74,7 @@ run "credentials_that_exist_stay_their_owners" {
     error_message = "the rule does not watch the credentials that were named"
   }
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_target.new_credentials["a"].input) == { action = "rotate-now", client = "a", credentials_secret_id = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:mine-a1b2c3", token_secret_id = output.clients["a"].token_secret_arn }
+    condition     = jsondecode(aws_cloudwatch_event_target.new_credentials["a"].input) == { action = "credentials-changed", client = "a", credentials_secret_id = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:mine-a1b2c3", token_secret_id = output.clients["a"].token_secret_arn }
     error_message = "new credentials do not rotate this client"
   }
 }
@@ -98,7 +98,7 @@ run "a_scope_and_a_grace_of_its_own_are_told_in_the_event_and_to_the_alarms" {
     error_message = "the page does not count with each client's own grace"
   }
   assert {
-    condition     = one([for query in aws_cloudwatch_metric_alarm.revocations_pending["a"].metric_query : query.expression if query.return_data]) == "900 * (pending - 2) - (0 + 2 * 300)"
+    condition     = one([for query in aws_cloudwatch_metric_alarm.revocations_pending["a"].metric_query : query.expression if query.return_data]) == "900 * (FILL(pending, 0) - 2) - (0 + 2 * 300)"
     error_message = "the pile does not count with the client's own grace"
   }
 }
@@ -123,7 +123,7 @@ run "a_key_is_for_both_secrets_and_all_who_use_them" {
     kms_key_arn         = "arn:aws:kms:eu-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     deployment_role_arn = "arn:aws:iam::123456789012:role/deploys"
     clients = { default = {
-      reader_principals = ["arn:aws:iam::999999999999:root"]
+      reader_principals = ["arn:aws:iam::999999999999:root", "arn:aws:iam::888888888888:role/reader"]
       replica_regions = [
         { region = "eu-west-1" },
         { region = "us-east-1", kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" },
@@ -136,7 +136,7 @@ run "a_key_is_for_both_secrets_and_all_who_use_them" {
     error_message = "a secret is not under the key"
   }
   assert {
-    condition     = [for statement in jsondecode(aws_secretsmanager_secret_policy.token["default"].policy).Statement : statement.Sid] == ["NobodyButTheJobWrites", "NobodyButTheDeploymentUpdates", "NamedReaders"]
+    condition     = [for statement in jsondecode(aws_secretsmanager_secret_policy.token["default"].policy).Statement : statement.Sid] == ["NobodyButTheJobWrites", "NobodyButTheDeploymentUpdates", "NobodyDeletes", "NamedAccounts", "NamedReaders"]
     error_message = "the token secret's policy lacks the deployment or the readers"
   }
   assert {
@@ -161,6 +161,58 @@ run "a_key_is_for_both_secrets_and_all_who_use_them" {
       ["DecryptTheTokenInUsEast1", "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     ]
     error_message = "consumers may not read the token where they are"
+  }
+}
+
+run "a_reader_elsewhere_is_a_condition_on_its_account" {
+  variables {
+    kms_key_arn         = "arn:aws:kms:eu-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    deletion_protection = false
+    clients = { default = {
+      reader_principals = ["arn:aws:iam::888888888888:role/one", "arn:aws:iam::888888888888:role/two", "arn:aws:iam::999999999999:root"]
+    } }
+  }
+
+  assert {
+    condition = [for statement in jsondecode(aws_secretsmanager_secret_policy.token["default"].policy).Statement : [statement.Sid, statement.Principal, try(statement.Condition, null)] if statement.Effect == "Allow"] == [
+      ["NamedAccounts", { AWS = ["arn:aws:iam::999999999999:root"] }, null],
+      ["NamedReaders", { AWS = ["arn:aws:iam::888888888888:root"] }, { ArnEquals = { "aws:PrincipalArn" = ["arn:aws:iam::888888888888:role/one", "arn:aws:iam::888888888888:role/two"] } }],
+    ]
+    error_message = "a role of another account is a principal, or its account is no condition"
+  }
+  assert {
+    condition     = !strcontains(aws_secretsmanager_secret_policy.token["default"].policy, "DeleteSecret") && length(aws_secretsmanager_secret.token["default"].tags) == 0
+    error_message = "a token secret is protected though nobody asked for it"
+  }
+}
+
+run "a_client_that_is_no_longer_named" {
+  command = plan
+
+  override_data {
+    target = data.aws_secretsmanager_secrets.protected
+    values = { names = ["telenor-token/default/token", "telenor-token/shop/token", "telenor-token/shop/credentials-1"] }
+  }
+
+  expect_failures = [aws_cloudwatch_log_group.function]
+}
+
+run "a_runbook_of_your_own_and_no_dashboard" {
+  variables {
+    runbook_url = "https://wiki.example.com/telenor"
+    dashboard   = false
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_dashboard.token) == 0 && output.dashboard_name == null
+    error_message = "there is a dashboard though nobody wants one"
+  }
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.client), values(aws_cloudwatch_metric_alarm.function), values(aws_cloudwatch_metric_alarm.revocations_pending), values(aws_cloudwatch_metric_alarm.token_expiry)) :
+      strcontains(alarm.alarm_description, var.runbook_url)
+    ])
+    error_message = "an alarm does not name the runbook"
   }
 }
 
@@ -253,11 +305,11 @@ run "the_dashboard_shows_every_client_and_as_many_alarms_as_it_may" {
   }
 
   assert {
-    condition     = length(jsondecode(aws_cloudwatch_dashboard.token.dashboard_body).widgets[1].properties.metrics) == 17
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.token[0].dashboard_body).widgets[1].properties.metrics) == 17
     error_message = "a client is missing"
   }
   assert {
-    condition     = length(jsondecode(aws_cloudwatch_dashboard.token.dashboard_body).widgets[2].properties.alarms) == 100
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.token[0].dashboard_body).widgets[2].properties.alarms) == 100
     error_message = "there are more alarms than an alarm widget may show, or fewer"
   }
 }

@@ -1,5 +1,5 @@
 # Each validation, seen to refuse at plan time, with no call to AWS. A run costs a second, so what stands in different
-# variables is refused together.
+# variables is refused together. tests/infra/terraform in the repository has what is refused of a client.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -17,173 +17,6 @@ run "no_client" {
   }
 
   expect_failures = [var.clients]
-}
-
-run "a_client_in_capitals" {
-  command = plan
-
-  variables {
-    clients = { B2B = {} }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_client_with_too_long_a_name" {
-  command = plan
-
-  variables {
-    clients = { a23456789012345678901234567890123 = {} }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "credentials_without_their_last_six_characters" {
-  command = plan
-
-  variables {
-    clients = { a = { credentials_secret_arn = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:mine" } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "credentials_with_a_wildcard" {
-  command = plan
-
-  variables {
-    clients = { a = { credentials_secret_arn = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:*-a1b2c3" } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "two_clients_with_the_same_credentials" {
-  command = plan
-
-  variables {
-    clients = {
-      a = { credentials_secret_arn = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:mine-a1b2c3" }
-      b = { credentials_secret_arn = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:mine-a1b2c3" }
-    }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "an_alias_as_the_key_of_credentials" {
-  command = plan
-
-  variables {
-    clients = { a = {
-      credentials_secret_arn  = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:mine-a1b2c3"
-      credentials_kms_key_arn = "arn:aws:kms:eu-north-1:123456789012:alias/mine"
-    } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_key_of_credentials_without_them" {
-  command = plan
-
-  variables {
-    clients = { a = { credentials_kms_key_arn = "arn:aws:kms:eu-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_scope_with_two_spaces" {
-  command = plan
-
-  variables {
-    clients = { a = { scope = "one  two" } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_grace_of_a_client_beyond_the_page" {
-  command = plan
-
-  variables {
-    clients = { a = { grace_seconds = 1201 } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_grace_of_a_client_in_parts_of_a_second" {
-  command = plan
-
-  variables {
-    clients = { a = { grace_seconds = 0.5 } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_wildcard_as_a_reader" {
-  command = plan
-
-  variables {
-    kms_key_arn = "arn:aws:kms:eu-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-    clients     = { a = { reader_principals = ["*"] } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "readers_elsewhere_without_a_key" {
-  command = plan
-
-  variables {
-    clients = { a = { reader_principals = ["arn:aws:iam::999999999999:root"] } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_replica_in_no_region" {
-  command = plan
-
-  variables {
-    clients = { a = { replica_regions = [{ region = "Ireland" }] } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_replica_twice" {
-  command = plan
-
-  variables {
-    clients = { a = { replica_regions = [{ region = "eu-west-1" }, { region = "eu-west-1" }] } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_replica_with_a_key_of_another_region" {
-  command = plan
-
-  variables {
-    clients = { a = { replica_regions = [{ region = "eu-west-1", kms_key_arn = "arn:aws:kms:eu-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" }] } }
-  }
-
-  expect_failures = [var.clients]
-}
-
-run "a_replica_where_the_secret_is" {
-  command = plan
-
-  variables {
-    clients = { a = { replica_regions = [{ region = "eu-north-1" }] } }
-  }
-
-  expect_failures = [aws_secretsmanager_secret.token["a"]]
 }
 
 run "more_tokens_than_a_policy_holds" {
@@ -209,6 +42,29 @@ run "credentials_longer_than_a_policy_holds" {
   expect_failures = [aws_iam_role.function]
 }
 
+run "clients_that_are_a_list" {
+  command = plan
+
+  variables {
+    clients = ["a"]
+  }
+
+  expect_failures = [var.clients]
+}
+
+run "what_is_in_another_region" {
+  command = plan
+
+  variables {
+    kms_key_arn           = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    previous_kms_key_arns = ["arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"]
+    pager_topic_arn       = "arn:aws:sns:eu-west-1:123456789012:mine"
+    alarm_topic_arn       = "arn:aws:sns:eu-west-1:123456789012:mine"
+  }
+
+  expect_failures = [aws_cloudwatch_log_group.function]
+}
+
 run "words_of_another_shape" {
   command = plan
 
@@ -221,6 +77,8 @@ run "words_of_another_shape" {
     grace_seconds            = 1201 # likewise
     renew_at_fraction        = 1
     kms_key_arn              = "arn:aws:kms:eu-north-1:123456789012:alias/mine"
+    previous_kms_key_arns    = ["arn:aws:kms:eu-north-1:123456789012:alias/mine"]
+    runbook_url              = "http://wiki.example.com"
     permissions_boundary_arn = "arn:aws:iam::123456789012:role/mine"
     deployment_role_arn      = "arn:aws:iam::123456789012:user/me"
     security_group_ids       = ["0a1b2c3d"]
@@ -234,7 +92,8 @@ run "words_of_another_shape" {
 
   expect_failures = [
     var.name, var.artifact_path, var.telenor_base_url, var.verify_url, var.schedule_minutes, var.grace_seconds,
-    var.renew_at_fraction, var.kms_key_arn, var.permissions_boundary_arn, var.deployment_role_arn,
+    var.renew_at_fraction, var.kms_key_arn, var.previous_kms_key_arns, var.runbook_url, var.permissions_boundary_arn,
+    var.deployment_role_arn,
     var.security_group_ids, var.pager_email, var.pager_topic_arn, var.alarm_email, var.alarm_topic_arn,
     var.log_retention_days, var.architecture,
   ]

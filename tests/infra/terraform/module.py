@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 _REGION, _ACCOUNT = PSEUDO["AWS::Region"], PSEUDO["AWS::AccountId"]
 _NAME, CLIENT = PSEUDO["AWS::StackName"], "default"
+
+
+def url_patterns() -> dict[str, str]:
+    """Return the patterns that URLs have to match, by their variables; what they use means the same in Python."""
+    return {
+        name.strip('"'): re.findall(r'regex\("(.*)", var', body["validation"][0]["condition"])[0].replace("\\\\", "\\")
+        for block in hcl2.loads((MODULE / "variables.tf").read_text(encoding="utf-8"))["variable"]
+        for name, body in block.items()
+        if name.strip('"') in {"telenor_base_url", "verify_url"}
+    }
+
 
 _OF_THE_FUNCTION = ("UndeliveredAlarm", "ThrottledAlarm", "WaitingAlarm")
 
@@ -108,8 +120,7 @@ def tested(module: Path, name: str) -> list[dict[str, Any]]:
 def _test(cases: Mapping[str, Mapping[str, Any]]) -> str:
     overrides = [(address, {"arn": arn}) for address, arn in _ARNS.items()]
     overrides += [
-        ("data.aws_caller_identity.current", {"account_id": _ACCOUNT}),
-        ("data.aws_region.current", {"id": _REGION}),
+        ("data.aws_region.current", {"name": _REGION}),
     ]
     values = dict(overrides)
     values["aws_cloudwatch_log_group.function"]["name"] = _LOG_NAME
@@ -162,7 +173,7 @@ def deployment(state: State) -> tuple[Facts, list[str]]:
     facts: Facts = {}
     for part in (_function, _starters, _roles, _secrets, _policies, _alarms):
         facts |= part(resources)
-    dashboard = resources["aws_cloudwatch_dashboard.token"]
+    dashboard = resources["aws_cloudwatch_dashboard.token[0]"]
     facts |= drawn(dashboard.read("dashboard_body"), _WITH_SERVICE)
     facts["dashboard: metrics"] = [
         row.replace(f"FunctionName {_NAME}", "FunctionName the function") for row in facts["dashboard: metrics"]
@@ -306,19 +317,28 @@ def _secrets(resources: Mapping[str, Resource]) -> Facts:
         address = _of_client(f"aws_secretsmanager_secret.{name}")
         if address not in resources:
             continue
-        secret, policy = resources[address], resources[_of_client(f"aws_secretsmanager_secret_policy.{name}")]
+        secret = resources[address]
         for named in ("name", "name_prefix", "replica"):
             secret.read(named)
         days = secret.read("recovery_window_in_days")
-        facts |= statements(f"{name} secret's policy", [policy.read("policy")], IDENTIFIERS)
+        key = secret.read("kms_key_id")
         facts |= {
-            f"{name} secret's policy: none that is public": policy.read("block_public_policy"),
-            f"{name} secret's policy: of": plain(policy.read("secret_arn"), IDENTIFIERS),
             f"{name} secret: description": secret.read("description"),
-            f"{name} secret: key": secret.read("kms_key_id"),
+            # CloudFormation takes a key that is left out for this one, and Terraform for the key that there was.
+            f"{name} secret: key": None if key == "alias/aws/secretsmanager" else key,
             f"{name} secret: first value": None,
             f"afterwards: the {name} secret": f"can be taken back for {days} days" if days else "goes",
         }
+        apart = resources.get(_of_client(f"aws_secretsmanager_secret_policy.{name}"))
+        if apart:
+            facts |= statements(f"{name} secret's policy", [apart.read("policy")], IDENTIFIERS)
+            facts |= {
+                f"{name} secret's policy: none that is public": apart.read("block_public_policy"),
+                f"{name} secret's policy: of": plain(apart.read("secret_arn"), IDENTIFIERS),
+            }
+        else:
+            facts |= statements(f"{name} secret's policy", [secret.read("policy")], IDENTIFIERS)
+            facts[f"{name} secret's policy: of"] = plain(secret.read("arn"), IDENTIFIERS)
     assert not any(address.startswith("aws_secretsmanager_secret_version") for address in resources)
     return facts
 

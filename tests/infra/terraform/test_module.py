@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,11 @@ from tests.infra.terraform import module
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.terraform
+
 # What names all clients, and so changes with each of them, where it is.
 SHARED = {
-    "aws_cloudwatch_dashboard.token",
+    "aws_cloudwatch_dashboard.token[0]",
     'aws_iam_policy.function["ledger"]',
     'aws_iam_policy.function["token"]',
     "aws_iam_policy.operator",
@@ -71,3 +74,73 @@ def test_a_failing_test_of_the_module_is_told(tmp_path: Path, plans: object) -> 
     )
     with pytest.raises(ValueError, match="clients is empty: name at least one"):
         module.tested(copy, "wrong")
+
+
+SECRET = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:mine-a1b2c3"
+KEY = "arn:aws:kms:eu-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+READER = "arn:aws:iam::999999999999:root"
+
+# By its name each client that is refused, and a word of its sentence.
+REFUSED: dict[str, tuple[Any, str]] = {
+    "In-Capitals": ({}, "lower-case"),
+    "a23456789012345678901234567890123": ({}, "1 to 32"),
+    "none": (None, "object"),
+    "mistyped": ({"grace_second": 900}, "grace_second "),
+    "a-list-as-scope": ({"scope": ["a"]}, "strings"),
+    "an-arn-cut-short": ({"credentials_secret_arn": SECRET.removesuffix("-a1b2c3")}, "last six"),
+    "a-wildcard": ({"credentials_secret_arn": SECRET.replace("mine", "*")}, "last six"),
+    "the-same": ({"credentials_secret_arn": SECRET}, "the-same-again"),
+    "the-same-again": ({"credentials_secret_arn": SECRET}, "the-same"),
+    "elsewhere": ({"credentials_secret_arn": SECRET.replace("eu-north-1", "eu-west-1")}, "eu-west-1"),
+    "an-alias": ({"credentials_secret_arn": SECRET + "2", "credentials_kms_key_arn": "alias/mine"}, "alias"),
+    "a-key-elsewhere": (
+        {
+            "credentials_secret_arn": SECRET.replace("mine", "other"),
+            "credentials_kms_key_arn": KEY.replace("eu-north-1", "eu-west-1"),
+        },
+        "eu-west-1",
+    ),
+    "a-key-alone": ({"credentials_kms_key_arn": KEY}, "Name that secret too"),
+    "two-spaces": ({"scope": "one  two"}, "one space"),
+    "a-long-grace": ({"grace_seconds": 1201}, "1200"),
+    "a-negative-grace": ({"grace_seconds": -1}, "1200"),
+    "half-a-second": ({"grace_seconds": 0.5}, "whole"),
+    "a-grace-in-words": ({"grace_seconds": "ten minutes"}, "whole"),
+    "half-protected": ({"deletion_protection": "perhaps"}, "true or false"),
+    "everybody-reads": ({"reader_principals": ["*"]}, "whole ARNs"),
+    "one-reader-not-listed": ({"reader_principals": READER}, "whole ARNs"),
+    "readers-without-a-key": ({"reader_principals": [READER]}, "need kms_key_arn"),
+    "ireland": ({"replica_regions": [{"region": "Ireland"}]}, "eu-west-1"),
+    "regions-as-words": ({"replica_regions": ["eu-west-1"]}, "eu-west-1"),
+    "twice": ({"replica_regions": [{"region": "eu-west-1"}, {"region": "eu-west-1"}]}, "twice"),
+    "where-it-is": ({"replica_regions": [{"region": "eu-north-1"}]}, "eu-north-1"),
+    "a-replica-mistyped": ({"replica_regions": [{"region": "eu-west-1", "key": KEY}]}, "other than"),
+    "a-replicas-key": ({"replica_regions": [{"region": "eu-west-1", "kms_key_arn": KEY}]}, "replica's region"),
+}
+
+
+def test_every_refusal_names_its_client_and_what_is_wrong(tmp_path: Path, plans: object) -> None:
+    del plans  # skipped where these are
+    good = {"nothing": {}, "everything": {"scope": "one two", "grace_seconds": 0, "replica_regions": []}}
+    said = refusals(tmp_path, good | {name: value for name, (value, _) in REFUSED.items()})
+    for name, (_, word) in REFUSED.items():
+        assert word in said[name]
+    assert said.keys() == REFUSED.keys()
+
+
+def refusals(directory: Path, clients: dict[str, Any]) -> dict[str, str]:
+    """Plan these clients, and return what is said of each that is refused."""
+    copy = copied(MODULE, directory / "module")
+    (copy / "tests" / "refused.tftest.hcl").write_text(
+        'mock_provider "aws" {\n  source = "./tests/mocks"\n}\n\nrun "refused" {\n  command = plan\n'
+        f'  variables {{\n    artifact_path = "versions.tf"\n    clients = {json.dumps(clients)}\n  }}\n}}\n'
+    )
+    with pytest.raises(ValueError, match="clients: ") as refused:
+        module.tested(copy, "refused")
+    said: dict[str, str] = {}
+    for line in str(refused.value).splitlines():
+        _, _, sentence = line.partition("clients: ")
+        name, _, what = sentence.partition(": ")
+        if what:
+            said[name] = said.get(name, "") + what
+    return said

@@ -12,6 +12,8 @@ from infra.terraform_cli import MODULE, MissingError, copied, find
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.terraform
+
 ROOT = MODULE.parents[1]
 # What a configuration for AWS has already.
 PROVIDER = """

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tests.infra.terraform.comparison import Compared
 
 
+pytestmark = pytest.mark.terraform
+
+
 @pytest.fixture(scope="module")
 def states() -> Mapping[str, module.State]:
     try:

@@ -7,7 +7,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.80"
+      version = ">= 5.100, < 6.0"
     }
   }
 }
@@ -30,6 +30,7 @@ module "telenor_token" {
       grace_seconds           = 660
       reader_principals       = ["arn:aws:iam::999999999999:root"]
       replica_regions         = [{ region = "eu-west-1" }]
+      deletion_protection     = true
     }
   }
 
@@ -39,6 +40,8 @@ module "telenor_token" {
   renew_at_fraction = 0.33
 
   kms_key_arn              = var.kms_key_arn
+  previous_kms_key_arns    = []
+  deletion_protection      = true
   permissions_boundary_arn = "arn:aws:iam::123456789012:policy/boundary"
   deployment_role_arn      = "arn:aws:iam::123456789012:role/deploys"
 
@@ -47,6 +50,9 @@ module "telenor_token" {
 
   pager_topic_arn = "arn:aws:sns:eu-north-1:123456789012:pager"
   alarm_email     = "team@example.com"
+
+  runbook_url = "https://wiki.example.com/telenor-token"
+  dashboard   = true
 
   log_retention_days = 90
   architecture       = "arm64"

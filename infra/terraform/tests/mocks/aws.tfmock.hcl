@@ -1,16 +1,12 @@
 # What AWS would answer: enough of it that the provider takes it. All secrets have the same ARN here; a test that tells
 # two apart overrides it.
 
-mock_data "aws_caller_identity" {
-  defaults = { account_id = "123456789012" }
-}
-
-mock_data "aws_partition" {
-  defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
-}
-
 mock_data "aws_region" {
-  defaults = { id = "eu-north-1" }
+  defaults = { name = "eu-north-1" }
+}
+
+mock_data "aws_secretsmanager_secrets" {
+  defaults = { names = [] }
 }
 
 mock_resource "aws_iam_role" {

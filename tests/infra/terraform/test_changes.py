@@ -1,0 +1,162 @@
+"""What a second apply changes, takes away and leaves: several applies by Terraform to an account of moto's."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.terraform_cli import MissingError, find
+from tests.infra.terraform.moto_account import ACCOUNT, REGION, Account, Configuration, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.terraform
+
+OLD_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+DEFAULT_KEY = "alias/aws/secretsmanager"
+READER = "arn:aws:iam::999999999999:role/reader"
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    try:
+        find()
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    with Account() as account:
+        yield account
+
+
+@pytest.fixture
+def configuration(account: Account, tmp_path: Path) -> Configuration:
+    return Configuration(account, tmp_path)
+
+
+def statements(document: Any) -> dict[str, dict[str, Any]]:
+    policy = json.loads(document) if isinstance(document, str) else document
+    return {statement.get("Sid", ""): statement for statement in policy["Statement"]}
+
+
+def policy_of_secret(account: Account, secret: str) -> dict[str, dict[str, Any]]:
+    answer = account.client("secretsmanager").get_resource_policy(SecretId=secret)
+    return statements(answer.get("ResourcePolicy", '{"Statement": []}'))
+
+
+def policy_of_role(account: Account) -> dict[str, dict[str, Any]]:
+    role = f"telenor-token-{REGION}-function"
+    return statements(account.client("iam").get_role_policy(RoleName=role, PolicyName="token-job")["PolicyDocument"])
+
+
+def policy_of_consumers(account: Account, client: str) -> dict[str, dict[str, Any]]:
+    iam = account.client("iam")
+    arn = f"arn:aws:iam::{ACCOUNT}:policy/telenor-token-{REGION}-{client}-consumer"
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    return statements(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
+
+
+def test_what_the_module_waits_for_may_change(configuration: Configuration) -> None:
+    def beside(delay_seconds: int) -> dict[str, Any]:
+        return {"aws_sns_topic": {"theirs": {"name": "theirs", "display_name": f"number {delay_seconds}"}}}
+
+    configuration.apply({}, resources=beside(0))
+    changed = configuration.apply({}, resources=beside(1))
+    assert [str(change) for change in changed] == ["update aws_sns_topic.theirs"]
+    assert configuration.plan({}, resources=beside(1)) == []
+
+
+def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, configuration: Configuration) -> None:
+    secretsmanager = account.client("secretsmanager")
+    given: dict[str, Any] = {
+        "kms_key_arn": OLD_KEY,
+        "subnet_ids": ["subnet-0a1b2c3d"],
+        "security_group_ids": ["sg-0a1b2c3d"],
+        "clients": {"shop": {"replica_regions": [{"region": "eu-west-1"}], "reader_principals": [READER]}},
+    }
+    configuration.apply(given)
+    token = configuration.outputs["clients"]["shop"]["token_secret_arn"]
+    credentials = configuration.outputs["clients"]["shop"]["credentials_secret_arn"]
+    assert secretsmanager.describe_secret(SecretId=token)["KmsKeyId"] == OLD_KEY
+
+    # The reader's account deletes the role, and IAM shows its unique id in its place.
+    policy = secretsmanager.get_resource_policy(SecretId=token)["ResourcePolicy"]
+    deleted = json.loads(policy)
+    for statement in deleted["Statement"]:
+        if READER in json.dumps(statement["Principal"]):
+            statement["Principal"] = {"AWS": "AROAEXAMPLEEXAMPLEEXAM"}
+    secretsmanager.put_resource_policy(SecretId=token, ResourcePolicy=json.dumps(deleted))
+    assert configuration.plan(given) == []
+
+    left = {"previous_kms_key_arns": [OLD_KEY], "dashboard": False, "clients": {"shop": {}}}
+    changed = configuration.apply(left)
+    assert {change.action for change in changed} == {"update", "delete"}
+    assert [change.address for change in changed if change.action == "delete"] == ["aws_cloudwatch_dashboard.token[0]"]
+    assert configuration.outputs["dashboard_name"] is None
+    for secret in (token, credentials):
+        assert secretsmanager.describe_secret(SecretId=secret)["KmsKeyId"] == DEFAULT_KEY
+    role = policy_of_role(account)
+    assert role["DecryptWithPreviousKeys"]["Resource"] in (OLD_KEY, [OLD_KEY])
+    assert policy_of_consumers(account, "shop")["DecryptWithPreviousKeys"]["Action"] == "kms:Decrypt"
+    # Lambda detaches the function some minutes after it has left its subnets, as its role.
+    assert {"ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"} <= {*role["AttachToTheSubnets"]["Action"]}
+    assert configuration.plan(left) == []
+
+    # The provider leaves the copy where it is, so that each plan says by which command it goes.
+    (copy,) = secretsmanager.describe_secret(SecretId=token)["ReplicationStatus"]
+    (said,) = [warning for warning in configuration.warnings(left) if "clients: shop" in warning]
+    assert f"remove-regions-from-replication --region {REGION} --secret-id {token}" in said
+    assert f"--remove-replica-regions {copy['Region']}" in said
+    secretsmanager.remove_regions_from_replication(SecretId=token, RemoveReplicaRegions=[copy["Region"]])
+    assert configuration.warnings(left) == []
+
+    without = {"clients": {"shop": {}}, "dashboard": False}
+    configuration.apply(without)
+    assert "DecryptWithPreviousKeys" not in policy_of_role(account) | policy_of_consumers(account, "shop")
+    assert configuration.plan(without) == []
+
+
+def test_a_client_keeps_its_token_until_it_is_told_to_leave(account: Account, configuration: Configuration) -> None:
+    secretsmanager = account.client("secretsmanager")
+    configuration.apply({"clients": {"shop": {}, "support": {}}})
+    before, outputs = configuration.state(), configuration.outputs["clients"]["shop"]
+
+    # Mistyped, or renamed.
+    with pytest.raises(RefusedError, match="clients: shop: it is no longer named, and its token secret is protected"):
+        configuration.apply({"clients": {"shpo": {}, "support": {}}})
+    # What a plan cannot refuse, AWS does, and the job goes on.
+    with pytest.raises(RefusedError, match="AccessDenied"):
+        configuration.destroy()
+    kept = {
+        "aws_scheduler_schedule.client",
+        "aws_lambda_function.token",
+        "aws_iam_role_policy.function",
+        "aws_iam_policy.consumer",
+        "aws_cloudwatch_metric_alarm.token_expiry",
+        "aws_secretsmanager_secret.token",
+    }
+    assert kept <= {address.removeprefix("module.token.").partition("[")[0] for address in configuration.state()}
+    assert secretsmanager.describe_secret(SecretId=outputs["token_secret_arn"])["Name"] == "telenor-token/shop/token"
+    assert "NobodyButTheJobWrites" in policy_of_secret(account, outputs["token_secret_arn"])
+
+    # On purpose.
+    configuration.apply({"clients": {"shop": {"deletion_protection": False}, "support": {}}})
+    assert sorted(configuration.state()) == sorted(before)
+    gone = configuration.apply({"clients": {"support": {}}})
+    assert {change.client for change in gone if change.action == "delete"} == {"shop"}
+    assert [each["Name"] for each in secretsmanager.list_secrets()["SecretList"] if "shop" in each["Name"]] == []
+
+    # The credentials can be taken back, and are as closed as they were.
+    credentials = outputs["credentials_secret_arn"]
+    secretsmanager.restore_secret(SecretId=credentials)
+    assert policy_of_secret(account, credentials).keys() == {"NobodyButTheJobReads"}
+    again: dict[str, Any] = {"clients": {"shop": {}, "support": {}}}
+    taken_over = {"to": 'module.token.aws_secretsmanager_secret.credentials["shop"]', "id": credentials}
+    back = configuration.apply(again, **{"import": [taken_over]})
+    assert 'create aws_secretsmanager_secret.credentials["shop"]' not in map(str, back)
+    assert {change.action for change in back} <= {"create", "update"}
+    assert configuration.outputs["clients"]["shop"]["credentials_secret_arn"] == credentials
+    assert policy_of_secret(account, credentials).keys() == {"NobodyButTheJobReads"}
+    assert configuration.plan(again) == []
