@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from handler.cli import aws, log_output
+from handler.cli.job import PastRun, PastRuns, RunFailedError, RunUnknownError
 from handler.config import settings_from
 from handler.errors import InvalidInputError
 from handler.secrets_manager import SecretsManager
-from handler.terminal import aws, loglines
-from handler.terminal.jobs import PastRun, PastRuns, RunFailedError, RunUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from handler.cli.log_output import LogLines
     from handler.config import Settings
     from handler.model import Action
-    from handler.terminal.loglines import LogLines
 
 # An output of template.yaml.
 _FUNCTION_OUTPUT = "FunctionName"
@@ -105,7 +105,7 @@ class DeployedJob:
         pages = aws.client("logs", self.region).get_paginator("filter_log_events")
         for page in pages.paginate(logGroupName=self.function.log_group, startTime=int(since.timestamp() * 1000)):
             for event in page["events"]:
-                said = loglines.record(event["message"])
+                said = log_output.record(event["message"])
                 if "outcome" in said and said.get("token_secret_id") == self.settings.token_secret_id:
                     code = said.get("error_code")
                     yield PastRun(

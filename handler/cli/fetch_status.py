@@ -6,17 +6,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler import answers, app
+from handler.cli import aws, status
+from handler.cli.console import say
 from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
 from handler.telenor import Telenor
-from handler.terminal import aws, status
-from handler.terminal.talk import say
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from handler.cli.job import Job, PastRuns
+    from handler.cli.status import Status
     from handler.secrets_manager import SecretsManager
-    from handler.terminal.jobs import Job, PastRuns
-    from handler.terminal.status import Status
 
 # Longer than one request may take.
 _PATIENCE = timedelta(seconds=15)

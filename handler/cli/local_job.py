@@ -10,19 +10,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler import app
+from handler.cli import aws
+from handler.cli.job import RunFailedError
 from handler.config import settings_from
 from handler.errors import InvalidInputError, RotationError
 from handler.secrets_manager import SecretsManager
-from handler.terminal import aws
-from handler.terminal.jobs import RunFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from handler.cli.log_output import LogLines
     from handler.config import Settings
     from handler.model import Action
-    from handler.terminal.loglines import LogLines
 
 # As long as the deployed function has.
 _TIME_LEFT = timedelta(seconds=120)

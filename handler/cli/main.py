@@ -9,14 +9,15 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 from handler import app
+from handler.cli import arguments as command_line
+from handler.cli import console, deployed_job, local_job, status
+from handler.cli.doctor import command as doctor
+from handler.cli.doctor import diagnosis
+from handler.cli.fetch_status import look, look_at_labels
+from handler.cli.job import RunFailedError
+from handler.cli.log_output import LogLines
 from handler.errors import InvalidInputError, RotationError
 from handler.model import Action, Outcome
-from handler.terminal import arguments as command_line
-from handler.terminal import deployed, local, status, talk
-from handler.terminal.doctor import conclusions, session
-from handler.terminal.jobs import RunFailedError
-from handler.terminal.loglines import LogLines
-from handler.terminal.looking import look, look_at_labels
 
 if TYPE_CHECKING:
     import argparse
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
 
-    from handler.terminal.doctor.conclusions import Diagnosis
-    from handler.terminal.doctor.findings import Findings
-    from handler.terminal.jobs import Job
-    from handler.terminal.status import Status
+    from handler.cli.doctor.diagnosis import Diagnosis
+    from handler.cli.doctor.findings import Findings
+    from handler.cli.job import Job
+    from handler.cli.status import Status
 
 
 class Exit(IntEnum):
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _choose_account(arguments.profile, arguments.region)
             return _COMMANDS[arguments.command](arguments, log)
     except RotationError as error:
-        talk.say(str(error))
+        console.say(str(error))
         is_bad_input = isinstance(error, InvalidInputError) or getattr(error, "is_bad_input", False)
         return Exit.BAD_INPUT if is_bad_input else Exit.FAILED
     except KeyboardInterrupt:
@@ -65,17 +66,19 @@ def _jobs(arguments: argparse.Namespace, log: LogLines) -> list[Job]:
     if arguments.local:
         if arguments.stacks or arguments.functions or arguments.clients:
             raise InvalidInputError("--local is a job of its own: leave it out, or --stack, --function and --client")
-        return [local.find(os.environ, arguments.region, log, to_look=arguments.command == "status")]
+        return [local_job.find(os.environ, arguments.region, log, to_look=arguments.command == "status")]
     if not arguments.stacks and not arguments.functions:
         raise InvalidInputError(
             "name the job: --stack NAME or --function NAME for one that is deployed, or --local to run it here by the "
             "environment's settings"
         )
-    functions = [(name, deployed.find_stack(name, arguments.region)) for name in arguments.stacks]
-    functions += [(name, deployed.find_function(name, arguments.region)) for name in arguments.functions]
+    functions = [(name, deployed_job.find_stack(name, arguments.region)) for name in arguments.stacks]
+    functions += [(name, deployed_job.find_function(name, arguments.region)) for name in arguments.functions]
     if not arguments.clients:
-        return [deployed.job(name, function, log) for name, function in functions]
-    return [deployed.job(name, function, log, client) for name, function in functions for client in arguments.clients]
+        return [deployed_job.job(name, function, log) for name, function in functions]
+    return [
+        deployed_job.job(name, function, log, client) for name, function in functions for client in arguments.clients
+    ]
 
 
 def _job(arguments: argparse.Namespace, log: LogLines) -> Job:
@@ -90,31 +93,33 @@ def _job(arguments: argparse.Namespace, log: LogLines) -> Job:
 
 
 def _renew(arguments: argparse.Namespace, log: LogLines) -> Exit:
-    talk.show(_job(arguments, log).run(Action.RENEW_IF_DUE))
+    console.show(_job(arguments, log).run(Action.RENEW_IF_DUE))
     return Exit.DONE
 
 
 def _rotate(arguments: argparse.Namespace, log: LogLines) -> Exit:
-    talk.show(_job(arguments, log).run(Action.ROTATE_NOW))
+    console.show(_job(arguments, log).run(Action.ROTATE_NOW))
     return Exit.DONE
 
 
 def _emergency(arguments: argparse.Namespace, log: LogLines) -> Exit:
     job = _job(arguments, log)
-    talk.explain(_felt_by_consumers(job))
-    if not talk.is_confirmed("End them now?", yes=arguments.yes):
+    console.explain(_felt_by_consumers(job))
+    if not console.is_confirmed("End them now?", yes=arguments.yes):
         return Exit.FAILED
     try:
         answer = job.run(Action.ROTATE_AND_REVOKE_NOW)
     except RunFailedError:
-        talk.say("The leaked token may still be the current one: run this again until it ends with 0.")
+        console.say("The leaked token may still be the current one: run this again until it ends with 0.")
         raise
-    talk.show(answer)
+    console.show(answer)
     if answer.get("outcome") == Outcome.REISSUED:
-        talk.say("Telenor handed out the current token again, so it was not ended: change the client secret at Telenor")
+        console.say(
+            "Telenor handed out the current token again, so it still works: change the client secret at Telenor"
+        )
         return Exit.FAILED
     if pending := answer.get("pending_revocations"):
-        talk.say(f"{talk.count(int(str(pending)), 'token')} could not be ended, see the log: run this again")
+        console.say(f"{console.count(int(str(pending)), 'token')} could not be ended, see the log: run this again")
         return Exit.FAILED
     return Exit.DONE
 
@@ -133,10 +138,10 @@ def _doctor(arguments: argparse.Namespace, log: LogLines) -> Exit:
     job = _job(arguments, log)
     with _output(arguments) as output:
         try:
-            findings, found = session.examine(
+            findings, found = doctor.examine(
                 job, output.show_wait, yes=arguments.yes, credentials_file=arguments.credentials
             )
-        except session.DeclinedError:
+        except doctor.DeclinedError:
             return Exit.FAILED
         output.show_diagnosis(findings, found)
     if found.is_at_risk:
@@ -175,30 +180,30 @@ class Output(Protocol):
 class _Json:
     def show_status(self, seen: Sequence[tuple[Job, Status]]) -> None:
         for job, each in seen:
-            talk.show({"job": job.name, **status.as_json(each)})
+            console.show({"job": job.name, **status.as_json(each)})
 
     def show_failure(self, sentence: str, _at: datetime) -> None:
-        talk.say(sentence)
+        console.say(sentence)
 
     def show_wait(self, waited: timedelta) -> None:
         pass
 
     def show_diagnosis(self, findings: Findings, found: Diagnosis) -> None:
-        talk.show(conclusions.as_json(findings, found))
+        console.show(diagnosis.as_json(findings, found))
 
 
 def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> AbstractContextManager[Output]:
     if arguments.json:
         return contextlib.nullcontext(_Json())
     try:
-        from handler.terminal.drawing import Drawing  # noqa: PLC0415  rich is an extra, and --json goes without it
+        from handler.cli.rendering import Rendering  # noqa: PLC0415  rich is an extra, and --json goes without it
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
         raise InvalidInputError(
             'drawing needs rich, which is not installed: pip install "telenor-token[cli]", or use --json'
         ) from None
-    return Drawing(is_watch=is_watch)
+    return Rendering(is_watch=is_watch)
 
 
 _FROM_GOOD_TO_BAD = [Exit.DONE, Exit.AT_RISK, Exit.NO_USABLE_TOKEN]
@@ -234,7 +239,7 @@ def _felt_by_consumers(job: Job) -> str:
         return "No token is alive, so there is none to end. A new one is published."
     is_current_alive = seen.state not in status.UNUSABLE
     others = alive - is_current_alive
-    named = ["the current token"] * is_current_alive + [talk.count(others, "superseded token")] * (others > 0)
+    named = ["the current token"] * is_current_alive + [console.count(others, "superseded token")] * (others > 0)
     return (
         f"This publishes a new token and logs out {' and '.join(named)} at once. A gateway's cache may accept them for "
         "some minutes more. Consumers that hold one are refused (401) until they read the secret again: those that "

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from handler.terminal.doctor.conclusions import Judgement
-from handler.terminal.doctor.findings import WATCH
-from handler.terminal.status import (
+from handler.cli.doctor.diagnosis import Judgement
+from handler.cli.doctor.findings import WATCH
+from handler.cli.status import (
     AT_RISK,
     UNUSABLE,
     Ending,
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType, RenderResult
     from rich.progress import TaskID
 
-    from handler.terminal.doctor.conclusions import Diagnosis
-    from handler.terminal.doctor.findings import Findings
-    from handler.terminal.jobs import Job
-    from handler.terminal.status import Superseded
+    from handler.cli.doctor.diagnosis import Diagnosis
+    from handler.cli.doctor.findings import Findings
+    from handler.cli.job import Job
+    from handler.cli.status import Superseded
 
 _WIDEST_BAR = 100
 _SMALL_BAR = 16
@@ -117,7 +117,7 @@ class Bar:
         return min(columns, max(0, math.floor(share * columns)))
 
 
-class Drawing:
+class Rendering:
     """stdout, for as long as the `with` block lasts: 80 columns wide where it is no terminal and COLUMNS says nothing.
 
     `is_watch` redraws in place on a terminal, and draws one after the other elsewhere.

@@ -13,9 +13,9 @@ from handler.model import Action, Reason
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from handler.cli.job import PastRun, PastRuns
     from handler.ledger import Entry, Ledger
     from handler.model import Policy
-    from handler.terminal.jobs import PastRun, PastRuns
 
 _MINUTE_SECONDS = 60
 _HOUR_SECONDS = 3600

@@ -16,7 +16,7 @@ from pathlib import Path
 from infra import docs
 from infra.e2e.stack import ROOT
 
-DOCUMENTS = ("README.md", "docs/terminal.md", "docs/runbook.md")
+DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
 
 # What is not typed here, by its beginning, and what tries it instead.
 ELSEWHERE = {

@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler import app
+from handler.cli import status
+from handler.cli.console import explain, is_confirmed, say
+from handler.cli.doctor import diagnosis
+from handler.cli.doctor.custody import Custody
+from handler.cli.doctor.findings import WATCH, Findings
+from handler.cli.doctor.permissions import PermissionCheck
+from handler.cli.doctor.probe import Probe
 from handler.errors import RotationError, TelenorError
 from handler.model import Action
 from handler.telenor import Telenor
-from handler.terminal import status
-from handler.terminal.doctor import conclusions
-from handler.terminal.doctor.access import Survey
-from handler.terminal.doctor.custody import Custody
-from handler.terminal.doctor.examination import Examination
-from handler.terminal.doctor.findings import WATCH, Findings
-from handler.terminal.talk import explain, is_confirmed, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
     from pathlib import Path
 
-    from handler.terminal.doctor.conclusions import Diagnosis
-    from handler.terminal.doctor.findings import Look
-    from handler.terminal.jobs import Job
+    from handler.cli.doctor.diagnosis import Diagnosis
+    from handler.cli.doctor.findings import Look
+    from handler.cli.job import Job
 
 
 class DeclinedError(RotationError):
@@ -36,39 +36,39 @@ def examine(
     """Examine what a job talks to. Raises RotationError, or DeclinedError where it may not ask for tokens."""
     with Telenor(job.settings.base_url, app.clock, app.logger) as telenor:
         custody = Custody(job.secrets(), app.clock)
-        survey = Survey(job, custody, credentials_file)
-        access = survey.access()
+        check = PermissionCheck(job, custody, credentials_file)
+        access = check.access()
         for sentence in access.cannot:
             explain(f"With this identity doctor cannot {sentence}.")
-        examination = Examination(job.settings, custody, telenor, app.clock, survey.credentials, _told_once(on_wait))
+        probe = Probe(job.settings, custody, telenor, app.clock, check.credentials, _told_once(on_wait))
         try:
-            look = examination.look(access, survey.ledger)
+            look = probe.look(access, check.ledger)
         except TelenorError as error:
             raise TelenorError(f"Telenor is not reached from here, so nothing was asked: {error}") from error
-        findings = Findings(look=look, heard=examination.heard)
+        findings = Findings(look=look, heard=probe.heard)
         if access.may_ask:
-            explain(_felt(look))
+            explain(_consequences(look))
             if not is_confirmed("Ask Telenor for two tokens now?", yes=yes):
                 raise DeclinedError("No token was asked for.")
-            findings = _asked(job, examination, look)
-        seen = status.status_of(survey.ledger, job.settings.policy, app.clock.now(), runs=survey.past_runs)
-        return findings, conclusions.diagnosis(findings, seen)
+            findings = _asked(job, probe, look)
+        seen = status.status_of(check.ledger, job.settings.policy, app.clock.now(), runs=check.past_runs)
+        return findings, diagnosis.diagnosis(findings, seen)
 
 
-def _asked(job: Job, examination: Examination, look: Look) -> Findings:
+def _asked(job: Job, probe: Probe, look: Look) -> Findings:
     """Ask, clean up in any case, and have the job replace a published token that this has ended, or may have."""
     # Until all is known, nobody knows what was ended: Ctrl-C may come at any time.
     ended: bool | None = None
     try:
         try:
-            asked = examination.ask(look)
+            asked = probe.ask(look)
         finally:
-            left = examination.clean_up()
-        findings = Findings(look, examination.heard, asked, left)
-        ended = conclusions.published_ended(findings)
+            left = probe.clean_up()
+        findings = Findings(look, probe.heard, asked, left)
+        ended = diagnosis.published_ended(findings)
         return findings
     finally:
-        if look.published is not None and examination.has_asked and ended is not False:
+        if look.published is not None and probe.has_asked and ended is not False:
             _repair(job, is_known=ended is True)
 
 
@@ -99,7 +99,7 @@ def _told_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], 
     return wait
 
 
-def _felt(look: Look) -> str:
+def _consequences(look: Look) -> str:
     if look.published is None:
         return "This obtains two tokens, tries them, and logs them out again. No published token is alive."
     superseded = (look.published.superseded_id or "")[:8]

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from handler import decisions
 from handler.answers import Dialect
-from handler.terminal.doctor.findings import WATCH, VerifyUrl
-from handler.terminal.status import State, duration, headline
+from handler.cli.doctor.findings import WATCH, VerifyUrl
+from handler.cli.status import State, duration, headline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handler.cli.doctor.findings import Findings, Trial
+    from handler.cli.doctor.response_shape import ResponseShape
+    from handler.cli.status import Status
     from handler.model import Policy
-    from handler.terminal.doctor.findings import Findings, Trial
-    from handler.terminal.doctor.shape import Shape
-    from handler.terminal.status import Status
 
 # A Date header tells whole seconds, and an answer takes a moment.
 _CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -181,7 +181,7 @@ def logout_ends_others(found: Findings) -> bool | None:
 
 
 def published_ended(found: Findings) -> bool | None:
-    """Return whether the examination has ended the published token."""
+    """Return whether the probe has ended the published token."""
     asked = found.asked
     if found.look.published is None or _was_published_refused(found):
         return False
@@ -345,7 +345,7 @@ def _published(found: Findings, _policy: Policy) -> str:
     if _was_published_refused(found):
         return "was refused by VERIFY_URL before anything was asked: run `rotate`"
     answers = {
-        True: "was ended by this examination, so the job was told to rotate",
+        True: "was ended by this probe, so the job was told to rotate",
         False: "was left as it was",
         None: "whether it is still alive cannot be told, so the job was told to rotate",
     }
@@ -508,12 +508,12 @@ def _promise(name: str, risks: dict[str, bool], conditions: dict[str, bool], hol
     return Promise(name, Judgement.HOLDS, holds)
 
 
-def _described(shape: Shape) -> str:
+def _described(shape: ResponseShape) -> str:
     fields = ", ".join(f"{name} ({kind})" for name, kind in shape.fields.items()) or "no fields of JSON"
     return f"{shape.status}, {shape.media_type or 'no media type'}, {fields}"
 
 
-def _shape_json(shape: Shape | None) -> dict[str, object] | None:
+def _shape_json(shape: ResponseShape | None) -> dict[str, object] | None:
     if shape is None:
         return None
     return {

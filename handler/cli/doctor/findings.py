@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from handler.answers import Dialect
-    from handler.terminal.doctor.shape import Shape
+    from handler.cli.doctor.response_shape import ResponseShape
 
 # A gateway's cache may accept a revoked token for some three minutes (Apigee, "Approving and revoking access tokens").
 WATCH = timedelta(seconds=200)
@@ -26,7 +26,7 @@ class VerifyUrl(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class Permissions:
     """What this identity lets doctor do, and the reason for each thing that it does not."""
 
     cannot: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Heard:
     """What Telenor's answers looked like, whatever they were about."""
 
     dialect: Dialect | None = None
-    error_shape: Shape | None = None
+    error_shape: ResponseShape | None = None
     clock_ahead: timedelta | None = None
 
 
@@ -66,7 +66,7 @@ class Published:
 class Look:
     """What was found out without a token of doctor's own. `published` is None where nothing published is alive."""
 
-    access: Access = Access()
+    access: Permissions = Permissions()
     verify_url: VerifyUrl = VerifyUrl.NOT_SET
     published: Published | None = None
     logout_failure: str | None = None
@@ -113,7 +113,7 @@ class Asked:
     failure: str | None = None
     is_refused: bool = False
     logout_failure: str | None = None
-    token_shape: Shape | None = None
+    token_shape: ResponseShape | None = None
     life: timedelta | None = None
     is_life_told: bool = True
     is_new: bool | None = None

@@ -6,24 +6,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from handler.cli import aws
+from handler.cli.aws import NotAllowedError
+from handler.cli.doctor.findings import Permissions
 from handler.credentials import credentials_from
 from handler.errors import InvalidInputError, RotationError
 from handler.ledger import Ledger
-from handler.terminal import aws
-from handler.terminal.aws import NotAllowedError
-from handler.terminal.doctor.findings import Access
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from handler.cli.doctor.custody import Custody
+    from handler.cli.job import Job, PastRuns
     from handler.model import Credentials
-    from handler.terminal.doctor.custody import Custody
-    from handler.terminal.jobs import Job, PastRuns
 
 
 @dataclass(slots=True)
-class Survey:
+class PermissionCheck:
     """What could be read, and what could not. A missing permission is noted; every other failure is raised."""
 
     job: Job
@@ -34,7 +34,7 @@ class Survey:
     credentials: Credentials | None = field(init=False, default=None, repr=False)
     cannot: list[str] = field(init=False, default_factory=list)
 
-    def access(self) -> Access:
+    def access(self) -> Permissions:
         """Try what doctor needs. Raises RotationError."""
         with self._allowed("see what is published", "the token secret"):
             self.ledger = self.custody.ledger()
@@ -50,7 +50,7 @@ class Survey:
             self.job.may_run()
             can_start = True
         reads_both = can_compare and self.credentials is not None
-        return Access(tuple(self.cannot), reads_both_secrets=reads_both, starts_the_job=can_start)
+        return Permissions(tuple(self.cannot), reads_both_secrets=reads_both, starts_the_job=can_start)
 
     def _credentials(self) -> Credentials:
         if self.credentials_file is None:

@@ -1,4 +1,4 @@
-"""Asks Telenor, and returns what was seen; `conclusions.py` says what follows.
+"""Asks Telenor, and returns what was seen; `diagnosis.py` says what follows.
 
 It looks first, which harms nobody. Then it asks for two tokens and logs them out again, which ends the published token
 too where Telenor keeps one token at a time for a client, or where logout ends all of them.
@@ -12,21 +12,21 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 from handler import decisions
+from handler.cli.doctor.findings import WATCH, Asked, Heard, Left, Look, Published, Trial, VerifyUrl, Watch
+from handler.cli.doctor.response_shape import response_shape_of
+from handler.cli.fetch_status import is_accepted
 from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError, TokenNotAcceptedError
-from handler.terminal.doctor.findings import WATCH, Asked, Heard, Left, Look, Published, Trial, VerifyUrl, Watch
-from handler.terminal.doctor.shape import shape_of
-from handler.terminal.looking import is_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from handler.cli.doctor.custody import Custody
+    from handler.cli.doctor.findings import Permissions
     from handler.config import Settings
     from handler.ledger import Entry, Ledger
     from handler.model import Clock, Credentials, Token
     from handler.telenor import Telenor
-    from handler.terminal.doctor.custody import Custody
-    from handler.terminal.doctor.findings import Access
 
 # For one request with its retries.
 _PATIENCE = timedelta(seconds=60)
@@ -38,8 +38,8 @@ _WATCH_EVERY_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class Examination:
-    """One examination. `credentials` are None where they may not be read; then nothing is asked for.
+class Probe:
+    """One probe. `credentials` are None where they may not be read; then nothing is asked for.
 
     `on_wait` hears how long a watch has lasted.
     """
@@ -57,7 +57,7 @@ class Examination:
     _settled: set[str] = field(init=False, default_factory=set, repr=False)
     _logout_failure: str | None = field(init=False, default=None)
 
-    def look(self, access: Access, ledger: Ledger) -> Look:
+    def look(self, access: Permissions, ledger: Ledger) -> Look:
         """Find out what can be found out without a token of one's own. Raises TelenorError where nobody answers.
 
         Logout and VERIFY_URL are tried with a token that was made up, so that what they say to a dead one is known.
@@ -163,7 +163,7 @@ class Examination:
             return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=len(self._obtained))
         self._obtain(token.access_token)
         self._hear(is_error=False)
-        shape = shape_of(self.telenor.last) if self.telenor.last else None
+        shape = response_shape_of(self.telenor.last) if self.telenor.last else None
         return token, replace(
             asked,
             obtained=len(self._obtained),
@@ -289,7 +289,7 @@ class Examination:
         last = self.telenor.last
         if last is None:
             return
-        shape = shape_of(last)
+        shape = response_shape_of(last)
         self.heard = replace(self.heard, clock_ahead=shape.clock_ahead)
         if is_error:
             error_shape = self.heard.error_shape or shape

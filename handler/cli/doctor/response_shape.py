@@ -28,7 +28,7 @@ _DATE_LAGS = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ResponseShape:
     """What may be shown of an answer.
 
     `fields` are the types of its JSON by dotted name. `code_at` is the one that holds the error code, "header" or
@@ -44,12 +44,12 @@ class Shape:
     clock_ahead: timedelta | None
 
 
-def shape_of(answer: Answer) -> Shape:
+def response_shape_of(answer: Answer) -> ResponseShape:
     """Return what may be shown of an answer."""
     values = dict(_values(json_object(answer.text) or {}))
     reading = answers.read(answer)
     media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-    return Shape(
+    return ResponseShape(
         status=answer.status,
         dialect=reading.dialect,
         code=int(reading.said) if reading.said and reading.said.isdigit() else reading.said,

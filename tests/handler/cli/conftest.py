@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler.terminal.cli import main
-from tests.handler.terminal.deployed_aws import DeployedAws
+from handler.cli.main import main
+from tests.handler.cli.deployed_aws import DeployedAws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

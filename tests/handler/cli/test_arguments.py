@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.terminal.arguments import parse
+from handler.cli.arguments import parse
 
 if TYPE_CHECKING:
-    from tests.handler.terminal.conftest import Terminal
+    from tests.handler.cli.conftest import Terminal
 
 
 @pytest.mark.parametrize(

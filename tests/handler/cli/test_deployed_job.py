@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.local.secrets_manager import CallFault
-from tests.handler.terminal.deployed_aws import FUNCTION, STACK, arn
+from tests.handler.cli.deployed_aws import FUNCTION, STACK, arn
 
 if TYPE_CHECKING:
     from tests.conftest import World
-    from tests.handler.terminal.conftest import Terminal
-    from tests.handler.terminal.deployed_aws import DeployedAws
+    from tests.handler.cli.conftest import Terminal
+    from tests.handler.cli.deployed_aws import DeployedAws
 
 RUNS = [["renew"], ["rotate"], ["emergency", "--yes"]]
 

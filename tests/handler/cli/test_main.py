@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
     from tests.conftest import World
-    from tests.handler.terminal.conftest import Terminal
+    from tests.handler.cli.conftest import Terminal
 
 
 pytestmark = pytest.mark.usefixtures("local")
@@ -188,7 +188,7 @@ def test_an_emergency_that_gets_the_leaked_token_again_ends_with_1(world: World,
 
 def test_an_emergency_without_a_stdin_at_all_is_refused(world: World) -> None:
     world.run()
-    code = "import sys; sys.stdin = None; from handler.terminal.cli import main; sys.exit(main())"
+    code = "import sys; sys.stdin = None; from handler.cli.main import main; sys.exit(main())"
     done = outside(world, "--local", "emergency", code=code)
     assert done.returncode == 2
     assert "add --yes" in done.stderr
@@ -343,7 +343,7 @@ def outside(world: World, *arguments: str, code: str | None = None, **environ: s
     return done
 
 
-_WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from handler.terminal.cli import main; sys.exit(main())"
+_WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from handler.cli.main import main; sys.exit(main())"
 
 
 def test_without_rich_a_sentence_says_what_to_do_and_json_works(world: World) -> None:

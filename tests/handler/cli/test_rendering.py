@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
+from handler.cli.rendering import draw_status
+from handler.cli.status import status_of
 from handler.ledger import Entry, Ledger
 from handler.model import Policy
-from handler.terminal.drawing import draw_status
-from handler.terminal.status import status_of
 
 T0 = datetime(2026, 11, 23, 22, tzinfo=UTC)
 POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))

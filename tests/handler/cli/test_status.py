@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from handler.cli.job import PastRun, PastRuns
+from handler.cli.status import as_json, duration, ending_of, headline, live, runs_in_words, status_of
 from handler.ledger import Entry, Ledger
 from handler.model import Policy
-from handler.terminal.jobs import PastRun, PastRuns
-from handler.terminal.status import as_json, duration, ending_of, headline, live, runs_in_words, status_of
 
 T0 = datetime(2026, 11, 23, 22, tzinfo=UTC)
 POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from handler.ledger import Ledger
-from handler.model import Policy
-from handler.terminal.doctor.conclusions import (
+from handler.cli.doctor.diagnosis import (
     Judgement,
     as_json,
     diagnosis,
@@ -19,8 +17,10 @@ from handler.terminal.doctor.conclusions import (
     old_lives_on,
     published_ended,
 )
-from handler.terminal.doctor.findings import Asked, Findings, Look, Published, Trial, VerifyUrl, Watch
-from handler.terminal.status import status_of
+from handler.cli.doctor.findings import Asked, Findings, Look, Published, Trial, VerifyUrl, Watch
+from handler.cli.status import status_of
+from handler.ledger import Ledger
+from handler.model import Policy
 
 POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
 STATUS = status_of(Ledger(None), POLICY, datetime(2026, 11, 23, 22, tzinfo=UTC))

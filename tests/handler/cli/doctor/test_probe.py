@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import World
-    from tests.handler.terminal.conftest import Terminal
-    from tests.handler.terminal.deployed_aws import DeployedAws
+    from tests.handler.cli.conftest import Terminal
+    from tests.handler.cli.deployed_aws import DeployedAws
 
 
 pytestmark = pytest.mark.usefixtures("local")
