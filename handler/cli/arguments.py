@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +15,10 @@ from handler.model import json_object
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SCRIPT = "telenor-token"
+_PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+_CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
+
 _DEFAULT_WATCH_SECONDS = 5.0
 _WATCH_SECONDS = (1.0, 3600.0)
 
@@ -18,39 +26,44 @@ _DESCRIPTION = "Look after the job that keeps one Telenor access token fresh in 
 
 _EPILOG = """\
 examples:
-  python -m handler status --stack telenor-token
-  python -m handler status --stack telenor-test --stack telenor-prod --watch
-  python -m handler status --stack telenor-token --json | jq .expires_at
-  python -m handler rotate --stack telenor-token --profile prod
-  python -m handler emergency --function my-token-function
-  python -m handler doctor --stack telenor-token
-  python -m handler renew --local
+  telenor-token status --stack telenor-token
+  telenor-token status --stack telenor-test --stack telenor-prod --watch
+  telenor-token status --stack telenor-token --json | jq .expires_at
+  telenor-token status --function my-token-function
+  telenor-token rotate --stack telenor-token --profile prod
+  telenor-token emergency --function my-token-function --client acme
+  telenor-token doctor --stack telenor-token
+  telenor-token renew --local
 
-Name the job: --stack or --function for one that is deployed, --local for none.
-A deployed job acts by itself: its settings are read from the function, and
-whatever writes or revokes is one invocation of it, sent once. What you need is
-the policy OperatorPolicyArn of the stack's outputs.
+`python -m handler` in a checkout is the same command. `make cli` installs it.
+
+Name the job: --stack or --function for a deployed one, --local for none.
+The settings of a deployed job are read from its function. Each command that
+writes or revokes invokes that function, once. You need the policy
+OperatorPolicyArn of the stack's outputs.
 
 --local runs the job in this process, with the variables of docs/settings.md.
-GRACE_SECONDS and SCHEDULE_MINUTES must be among them, so that no
-token is revoked by a default.
+GRACE_SECONDS and SCHEDULE_MINUTES must be set, so that no default revokes a
+token.
 
-Of the environment the AWS SDK's own variables count too (AWS_PROFILE,
-AWS_REGION, ...), and for the drawing COLUMNS and NO_COLOR.
+The AWS SDK's variables also apply (AWS_PROFILE, AWS_REGION, ...), and COLUMNS
+and NO_COLOR for the drawing.
 
 exit status:
   0    done; status: consumers are served; doctor: no promise is at risk
-  1    failed or declined: not all was done that was to be; stderr says why
+  1    failed, declined or incomplete; see stderr
   2    wrong arguments, settings or credentials secret: correct them first
   3    status: consumers have no usable token
        (no-value, expired, not-accepted, marked-for-deletion)
   4    status: a person should look
-       (overdue, not-in-ledger, failing, not-running);
+       (overdue, not-in-ledger, failing, not-running, credentials that have
+       fallen back, a revocation that failed);
        doctor: a promise is at risk
   130  Ctrl-C; but `status --watch` ends with 0
 
-renew, rotate and emergency print the run's answer as one line of JSON on
-stdout. stderr has the sentences of its log; --verbose shows its lines whole.
+renew, rotate, emergency and retire print the run's result as one line of JSON
+on stdout. stderr has the warnings and errors of its log, each with its code
+[in brackets]: docs/runbook.md has a row for each. --verbose prints every line.
 """
 
 _RENEW = """\
@@ -59,42 +72,60 @@ superseded ones whose grace is over.
 """
 
 _ROTATE = """\
-Publish a new token in any case. The previous one keeps its grace of
-GRACE_SECONDS, so consumers notice nothing.
+Always publish a new token. The previous one keeps its grace of GRACE_SECONDS,
+so consumers notice nothing.
 """
 
 _EMERGENCY = """\
-For a leaked token: publish a new one, and log out every other live token at
+For a leaked token: publish a new one, and revoke every other active token at
 once, without grace. Consumers that hold one in a cache are refused until they
 read the secret again. Telenor's gateways may accept a token for some minutes
 after its logout; `doctor` measures how long.
 
-It asks first, and needs --yes where stdin is no terminal. The exit status is 0
-only when every other token was logged out.
+It asks first, and needs --yes if stdin is not a terminal. The exit status is 0
+only if every other token was revoked. Otherwise stderr says the cause, what was
+done, and what to do.
+"""
+
+_RETIRE = """\
+Before you delete a stack or a client: disable its schedule, publish one last
+token, and revoke every other one, which are those that consumers have read.
+
+The job never revokes the published token. So the last one remains until it
+expires; the command says which and when. Delete the token secret, so that
+nobody reads it. A change of the credentials secret still starts the job.
+
+It asks first, and needs --yes if stdin is not a terminal. You also need
+scheduler:UpdateSchedule on the schedule and iam:PassRole on its role.
 """
 
 _STATUS = """\
-Draw what is current, how long it lives and when it renews, which superseded
-tokens live until when, and how the last runs ended. It reads labels and the
+Draw the current token, its lifetime and when it is renewed, when superseded
+tokens expire, and how the last runs ended. It reads labels and the
 job's log; a secret's value only where VERIFY_URL is set, to see whether the
 token is accepted there.
 
-Several --stack, --function or --client make one table; the exit status is that
-of the worst.
+Several --stack, --function or --client make one table, and so does a function
+that serves several clients: it lists them all. The exit status is that of the
+worst. What cannot be read is an error on stderr beside the others.
 
 --json prints one object for each job. Times are epoch seconds; null is what is
 not known.
-  job           as you have named it
+  job, client   as you have named it; the client's name
   state         fresh, due, overdue, failing, not-running, expired,
                 not-accepted, not-in-ledger, no-value or marked-for-deletion
   reason        what a run would renew by, as in a run's result
   accepted      what VERIFY_URL says about the token
+  credentials_fallback
+                whether the current token was obtained with the previous
+                credentials, since the new ones do not work
   last_run      at, outcome, message, error_code
   failed_runs   how many failed since the last one that did not
   checked_at, version_id, published_at, renews_at, expires_at
   superseded    a list of version_id, state (in-grace, revocation-due,
                 newer-than-current, expired or unknown), published_at,
-                expires_at, ends_at
+                expires_at, ends_at, failed_with (the error code of the last
+                attempt to revoke it)
 """
 
 _DOCTOR = """\
@@ -140,11 +171,12 @@ unknown.
 
 # Name, line, text.
 _COMMANDS = (
-    ("status", "draw what is current, what still lives, and how runs end", _STATUS),
-    ("renew", "one run: renew if it is due; what no command means", _RENEW),
-    ("rotate", "renew in any case; the previous token keeps its grace", _ROTATE),
-    ("emergency", "a token has leaked: renew, and end every other at once", _EMERGENCY),
-    ("doctor", "ask Telenor what the promises rest on, and judge each", _DOCTOR),
+    ("status", "show the current token, active ones, and how runs end", _STATUS),
+    ("renew", "one run: renew the token if it is due", _RENEW),
+    ("rotate", "always publish a new token; the previous one keeps its grace", _ROTATE),
+    ("emergency", "publish a new token and revoke all others now", _EMERGENCY),
+    ("retire", "stop the schedule and revoke tokens, before a stack is deleted", _RETIRE),
+    ("doctor", "test how Telenor behaves and assess each guarantee", _DOCTOR),
 )
 
 # What may be given before the command and after it. argparse lets the later list win, and a job must not get lost.
@@ -152,8 +184,12 @@ _LISTS = ("stacks", "functions", "clients")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the arguments of `python -m handler`. Ends the process with 2 where they are wrong, or with help."""
-    arguments = _parser().parse_args(argv)
+    """Read the command line. Ends the process with help, or with 2 if the arguments are wrong or name no command."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
     for name in _LISTS:
         setattr(arguments, name, getattr(arguments, f"first_{name}", []) + getattr(arguments, name, []))
     return arguments
@@ -161,15 +197,19 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
-        prog="python -m handler",
+        prog=_SCRIPT if Path(sys.argv[0]).stem == _SCRIPT else "python -m handler",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    root.add_argument("--version", action=_Version, nargs=0, help="print the version, and exit")
+    root.add_argument(
+        "--print-completion", action=_Completion, choices=("bash", "zsh", "fish"), help="print a shell's completions"
+    )
     _add_job(root, "first_")
     subparsers = root.add_subparsers(title="commands", metavar="command", dest="command", required=False)
-    root.set_defaults(command="renew", profile=None, region=None, local=False, verbose=False)
+    root.set_defaults(profile=None, region=None, local=False, verbose=False)
     commands = {
         name: subparsers.add_parser(
             name,
@@ -184,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_job(command, "")
     for name in ("status", "doctor"):
         commands[name].add_argument("--json", action="store_true", help="print JSON; needs no rich")
-    for name in ("emergency", "doctor"):
+    for name in ("emergency", "retire", "doctor"):
         commands[name].add_argument("--yes", action="store_true", help="do not ask")
     commands["doctor"].add_argument(
         "--credentials",
@@ -220,25 +260,50 @@ def _add_job(command: argparse.ArgumentParser, prefix: str) -> None:
     add(
         "--client",
         action="append",
-        type=_event,
+        type=_client,
         dest=f"{prefix}clients",
-        metavar="EVENT",
-        help="a client of a function that serves several: the event of its schedule, as JSON",
+        metavar="NAME",
+        help="a client of a function that serves several; the event of its schedule as JSON, if you may not read that",
     )
-    add("--local", action="store_true", help="none that is deployed: run it here, by the environment")
+    add("--local", action="store_true", help="run here, with settings from the environment")
     job = command.add_argument_group("how")
     add("--profile", help="the AWS SDK's profile, as AWS_PROFILE")
-    add("--region", help="the AWS region, as AWS_REGION; an ARN brings its own")
-    add("--verbose", action="store_true", help="show the job's log lines whole")
+    add("--region", help="the AWS region, as AWS_REGION (an ARN already contains its region)")
+    add("--verbose", action="store_true", help="show full JSON log lines")
 
 
-def _event(text: str) -> dict[str, object]:
+def _client(text: str) -> str | dict[str, object]:
+    if _CLIENT_NAME.fullmatch(text):
+        return text
     event = json_object(text)
     if event is None or "client" not in event:
-        raise argparse.ArgumentTypeError(
-            "it must be a JSON object with client, credentials_secret_id, token_secret_id and the rest of its event"
-        )
+        raise argparse.ArgumentTypeError("it must be the name of a client, or the event of its schedule as JSON")
     return event
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        sys.stdout.write(f"{_SCRIPT} {_version()}\n")
+        parser.exit()
+
+
+class _Completion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, _namespace: object, shell: object, *_: object) -> None:
+        try:
+            import shtab  # noqa: PLC0415  part of the extra, and needed here alone
+        except ModuleNotFoundError:
+            parser.error("completion needs shtab, which is not installed: run `make cli` in a checkout")
+        parser.prog = _SCRIPT
+        sys.stdout.write(shtab.complete(parser, str(shell)))
+        parser.exit()
+
+
+def _version() -> str:
+    """Return the version of the checkout that this file is part of, or that of the installed package."""
+    try:
+        return str(tomllib.loads(_PYPROJECT.read_text("utf-8"))["project"]["version"])
+    except FileNotFoundError:
+        return metadata.version(_SCRIPT)
 
 
 def _watch_seconds(text: str) -> float:

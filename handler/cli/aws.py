@@ -27,10 +27,12 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from handler.errors import InvalidInputError, RotationError
+from handler.cli.errors import AccessError, CliError, NotAllowedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from handler.errors import RotationError
 
 _CONNECT_TIMEOUT_SECONDS = 5
 _READ_TIMEOUT_SECONDS = 15
@@ -76,15 +78,10 @@ _ACTIONS = {
     "Invoke": "lambda:InvokeFunction",
     "FilterLogEvents": "logs:FilterLogEvents",
     "DescribeStacks": "cloudformation:DescribeStacks",
+    "GetSchedule": "scheduler:GetSchedule",
+    "ListSchedules": "scheduler:ListSchedules",
+    "UpdateSchedule": "scheduler:UpdateSchedule",
 }
-
-
-class AccessError(RotationError):
-    """AWS did not let the operator do something: not logged in, no permission, no network, or not there."""
-
-
-class NotAllowedError(AccessError):
-    """The identity lacks a permission."""
 
 
 def region_of(name: str) -> str | None:
@@ -94,7 +91,7 @@ def region_of(name: str) -> str | None:
 
 
 def client(service: str, region: str | None, *, attempts: int = _ATTEMPTS, read_seconds: float | None = None) -> Any:  # noqa: ANN401  one type for each service
-    """Return a client of the SDK in a region, by default in that of the environment. Raises InvalidInputError."""
+    """Return a client of the SDK in a region, by default in that of the environment. Raises UsageError."""
     # At DEBUG it logs every request and answer, and secrets may be in them.
     logging.getLogger("botocore").setLevel(logging.INFO)
     config = Config(
@@ -117,7 +114,7 @@ def is_sent(error: Exception) -> bool:
 
 @contextmanager
 def explained(what: str, region: str | None = None) -> Iterator[None]:
-    """Turn what the SDK raises about something into one sentence. Raises AccessError or InvalidInputError."""
+    """Turn what the SDK raises about something into one sentence. Raises AccessError or UsageError."""
     try:
         yield
     except (BotoCoreError, ClientError, ValueError) as error:
@@ -125,32 +122,31 @@ def explained(what: str, region: str | None = None) -> Iterator[None]:
 
 
 def retold(error: RotationError, what: str, region: str | None = None) -> RotationError:
-    """Say what the job's own adapter has raised as a laptop needs it, where the SDK was the cause."""
+    """Explain an error of the job's own adapter to an operator, if the SDK was its cause."""
     cause = error.__cause__
     return _error(cause, what, region) if isinstance(cause, BotoCoreError | ClientError) else error
 
 
-def _error(error: BotoCoreError | ClientError | ValueError, what: str, region: str | None) -> RotationError:
+def _error(error: BotoCoreError | ClientError | ValueError, what: str, region: str | None) -> CliError:
     if isinstance(error, ClientError):
         return _refusal(error, what, region)
     if isinstance(error, NoRegionError):
-        return InvalidInputError("no AWS region is set: add --region, set AWS_REGION, or name the job by its ARN")
+        return UsageError("no AWS region is set: add --region, set AWS_REGION, or name the job by its ARN")
     if isinstance(error, ProfileNotFound):
-        return InvalidInputError(f"{error}: see `aws configure list-profiles`, and correct --profile or AWS_PROFILE")
+        return UsageError(f"{error}: see `aws configure list-profiles`, and correct --profile or AWS_PROFILE")
     if isinstance(error, _NOT_LOGGED_IN):
         return AccessError(f"AWS has no usable credentials of yours ({type(error).__name__}): log in again")
     if isinstance(error, NO_ANSWER):
         return AccessError(
-            f"AWS did not answer about {what}{_in(region)} ({type(error).__name__}): see that this machine has a "
-            "network, and a proxy or VPN where it needs one"
+            f"AWS did not answer about {what}{_in(region)} ({type(error).__name__}): check this machine's "
+            "network, and its proxy or VPN if it needs one"
         )
-    return InvalidInputError(
-        f"the AWS SDK could not be set up ({type(error).__name__}): see that AWS_REGION, AWS_PROFILE and "
-        "AWS_ENDPOINT_URL, where they are set, are right"
+    return UsageError(
+        f"the AWS SDK could not be set up ({type(error).__name__}): check AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL"
     )
 
 
-def _refusal(error: ClientError, what: str, region: str | None) -> RotationError:
+def _refusal(error: ClientError, what: str, region: str | None) -> CliError:
     told = error.response.get("Error", {})
     code, message = told.get("Code", "Unknown"), told.get("Message", "")
     action = _ACTIONS.get(error.operation_name, error.operation_name)
@@ -159,7 +155,7 @@ def _refusal(error: ClientError, what: str, region: str | None) -> RotationError
     if code in _DENIED:
         who, which = _WHO.search(message), _WHICH.search(message)
         if "KMS" in message and not which:
-            action = f"{action}, for want of kms:Decrypt on its key,"
+            action = f"{action} (missing kms:Decrypt on its key)"
         # The operators' policy reads no secret's value, and is for one region.
         others = "may read it" if error.operation_name == "GetSecretValue" else "has the stack's OperatorPolicyArn"
         return NotAllowedError(
@@ -167,11 +163,9 @@ def _refusal(error: ClientError, what: str, region: str | None) -> RotationError
             f"{_in(region)}: take the right --region, or an identity that {others}"
         )
     if code == "ResourceNotFoundException" or (code == "ValidationError" and "not exist" in message):
-        return InvalidInputError(
-            f"there is no {what}{_in(region)}: correct the name, or take another --region or --profile"
-        )
+        return UsageError(f"there is no {what}{_in(region)}: correct the name, or take another --region or --profile")
     if code in _THROTTLED:
-        return AccessError(f"AWS answers no more calls about {what} just now ({code}): try again in a minute")
+        return AccessError(f"AWS throttles calls about {what} ({code}): try again in a minute")
     return AccessError(f"{action} on {what}{_in(region)} failed with {code}")
 
 

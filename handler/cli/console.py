@@ -1,4 +1,4 @@
-"""What is said to the operator and asked of them: sentences on stderr, results on stdout."""
+"""Output to the operator and questions: sentences on stderr, results on stdout. No control character gets through."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from handler.errors import InvalidInputError
+from handler.cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,28 +15,36 @@ if TYPE_CHECKING:
 _COLUMNS = 79
 
 
+def printable(text: str) -> str:
+    """Return a text with every control and formatting character escaped: a terminal would obey them."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def say(sentence: str) -> None:
-    """Say a sentence that is no part of the result."""
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201  see above
+    """Print one line to stderr."""
+    print(printable(sentence), file=sys.stderr, flush=True)  # noqa: T201  the only place that writes to stderr
 
 
 def explain(text: str) -> None:
-    """Say some sentences that a person reads before an answer."""
-    say(textwrap.fill(text, _COLUMNS))
+    """Print some sentences to stderr, wrapped for reading."""
+    for line in textwrap.wrap(text, _COLUMNS):
+        say(line)
 
 
 def show(document: Mapping[str, object]) -> None:
-    """Print a result, as one line of JSON."""
-    print(json.dumps(document), flush=True)  # noqa: T201  this is what stdout is for
+    """Print a result to stdout, as one line of JSON."""
+    print(printable(json.dumps(document)), flush=True)  # noqa: T201  this is what stdout is for
 
 
 def is_confirmed(question: str, *, yes: bool) -> bool:
-    """Ask, unless the answer was given beforehand. Raises InvalidInputError where nobody can be asked."""
+    """Ask, unless the answer was given beforehand. Raises UsageError if nobody can be asked."""
     if yes:
         return True
-    # None where a process was started without one.
+    # None if the process was started without one.
     if sys.stdin is None or not sys.stdin.isatty():
-        raise InvalidInputError("this asks before it acts, and stdin is no terminal: add --yes to say yes beforehand")
+        raise UsageError("confirmation required, but stdin is not a terminal: add --yes")
     print(f"{question} Type yes: ", end="", file=sys.stderr, flush=True)  # noqa: T201  not part of the result
     if sys.stdin.readline().strip().lower() == "yes":
         return True
@@ -45,5 +53,5 @@ def is_confirmed(question: str, *, yes: bool) -> bool:
 
 
 def count(number: int, noun: str) -> str:
-    """Say how many."""
+    """Return a number with its noun in the singular or plural."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,13 +1,15 @@
-"""Looks at a job with the operator's own rights: labels, the last runs, and whether the token is accepted."""
+"""Reads the status of a job with the operator's own rights: labels, the last runs, and what VERIFY_URL answers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler import answers, app
 from handler.cli import aws, status
 from handler.cli.console import say
+from handler.cli.errors import sentence
 from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
 from handler.telenor import Telenor
 
@@ -23,7 +25,7 @@ _PATIENCE = timedelta(seconds=15)
 
 
 def look(job: Job) -> Status:
-    """Return the state of a job. What may not be looked at is said, and counts as not known. Raises RotationError."""
+    """Return the status of a job. What may not be read is reported and counts as unknown. Raises RotationError."""
     now, secrets = app.clock.now(), job.secrets()
     runs = _past_runs(job, now)
     try:
@@ -33,6 +35,8 @@ def look(job: Job) -> Status:
     except SecretsManagerError as error:
         raise explained(error, job) from error.__cause__
     accepted = _is_accepted(job, secrets) if ledger.current and job.settings.verify_url else None
+    if runs is not None and ledger.current is not None:
+        runs = replace(runs, credentials_fallback=job.fell_back(ledger.current))
     return status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
 
 
@@ -62,7 +66,7 @@ def _past_runs(job: Job, now: datetime) -> PastRuns | None:
     try:
         return job.past_runs(now)
     except RotationError as error:
-        say(f"How the last runs ended is not known: {error}")
+        say(f"How the last runs ended is not known: {sentence(error)}")
         return None
 
 
@@ -70,7 +74,7 @@ def _is_accepted(job: Job, secrets: SecretsManager) -> bool | None:
     try:
         current = secrets.read_current()
     except SecretsManagerError as error:
-        say(f"Whether the token is accepted was not tried: {explained(error, job)}")
+        say(f"Whether the token is accepted was not tried: {sentence(explained(error, job))}")
         return None
     if current is None or current.access_token is None or job.settings.verify_url is None:
         return None

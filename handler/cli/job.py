@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-
-from handler.errors import RotationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from handler.config import Settings
+    from handler.ledger import Entry
     from handler.model import Action
     from handler.secrets_manager import SecretsManager
 
 
-class RunFailedError(RotationError):
-    """A run of the job ended with an error; `is_bad_input` where settings or the credentials secret are unusable."""
-
-    def __init__(self, message: str, *, is_bad_input: bool = False) -> None:
-        super().__init__(message)
-        self.is_bad_input = is_bad_input
-
-
-class RunUnknownError(RotationError):
-    """A run was asked for, and nothing tells whether it took place."""
-
-
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """How one run ended, as the log tells it."""
+    """How one run ended, by its log."""
 
     at: datetime
     outcome: str
@@ -45,14 +32,20 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class PastRuns:
-    """The runs that ended since a time, the oldest first."""
+    """The runs that ended since a time, the oldest first.
+
+    `failed_revocations` has the error code of the last failed attempt by version id. `credentials_fallback` is whether
+    the current version was published with the previous credentials; None if nothing tells.
+    """
 
     since: datetime
     ended: tuple[PastRun, ...]
+    failed_revocations: Mapping[str, str] = field(default_factory=dict)
+    credentials_fallback: bool | None = None
 
 
 class Job(Protocol):
-    """What the commands need of a job. Every method raises RotationError with a sentence for an operator."""
+    """The commands' view of a job. Every method raises RotationError with a sentence for an operator."""
 
     @property
     def name(self) -> str:
@@ -72,8 +65,17 @@ class Job(Protocol):
     def past_runs(self, now: datetime) -> PastRuns | None:
         """Return how its last runs ended, or None where it keeps no log. Raises AccessError."""
 
+    def fell_back(self, version: Entry) -> bool | None:
+        """Return whether a version was published with the previous credentials; None if nothing tells.
+
+        Raises AccessError.
+        """
+
+    def disable_schedule(self) -> str:
+        """Stop its schedule, and return the schedule's name. Raises AccessError or UsageError."""
+
     def may_run(self) -> None:
         """Find out whether the operator may start it, without doing so. Raises AccessError."""
 
     def run(self, action: Action) -> Mapping[str, object]:
-        """Run it once, and return its answer. Raises RunFailedError, RunUnknownError or AccessError."""
+        """Run it once, and return its result. Raises RunFailedError, RunUnknownError or AccessError."""

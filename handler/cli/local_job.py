@@ -1,4 +1,4 @@
-"""The job in this process, by the environment's settings: for cron hosts, containers and development."""
+"""The job run in this process, with the environment's settings: for cron hosts, containers and development."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from handler import app
 from handler.cli import aws
-from handler.cli.job import RunFailedError
+from handler.cli.errors import RunFailedError, UsageError, is_bad_input
 from handler.config import settings_from
 from handler.errors import InvalidInputError, RotationError
 from handler.secrets_manager import SecretsManager
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from handler.cli.log_output import LogLines
+    from handler.cli.log_output import LogOutput
     from handler.config import Settings
+    from handler.ledger import Entry
     from handler.model import Action
 
 # As long as the deployed function has.
@@ -40,7 +41,7 @@ class LocalJob:
 
     settings: Settings
     region: str | None
-    log: LogLines
+    log: LogOutput
     name: str = "--local"
 
     def secrets(self) -> SecretsManager:
@@ -50,6 +51,13 @@ class LocalJob:
 
     def past_runs(self, _now: datetime) -> None:
         """Return nothing: what runs here leaves its log to whoever starts it."""
+
+    def fell_back(self, _version: Entry) -> None:
+        """Return nothing, for the same reason."""
+
+    def disable_schedule(self) -> str:
+        """Refuse: nothing here knows what starts it."""
+        raise UsageError("--local has no schedule that this command knows: stop what starts the job, then `emergency`")
 
     def may_run(self) -> None:
         """Find nothing out: no call tells beforehand whether a write would be allowed."""
@@ -62,10 +70,10 @@ class LocalJob:
                 return app.lambda_handler({"action": action}, _Context())
         except RotationError as error:
             told = aws.retold(error, "the job's secrets", self.region)
-            raise RunFailedError(str(told), is_bad_input=isinstance(told, InvalidInputError)) from error
+            raise RunFailedError(str(told), summary=self.log.summary, is_bad_input=is_bad_input(told)) from error
 
 
-def find(environ: Mapping[str, str], region: str | None, log: LogLines, *, to_look: bool = False) -> LocalJob:
+def find(environ: Mapping[str, str], region: str | None, log: LogOutput, *, to_look: bool = False) -> LocalJob:
     """Return the job of the environment; `to_look` wants no setting that looking at it does not use.
 
     Raises InvalidInputError.
@@ -73,8 +81,8 @@ def find(environ: Mapping[str, str], region: str | None, log: LogLines, *, to_lo
     for name in _TO_BE_NAMED:
         if not environ.get(name):
             raise InvalidInputError(
-                f"{name} is not set: --local runs the job by the environment, and revokes by this; set it to what the "
-                "consumers of the token rely on"
+                f"{name} is not set: --local runs the job with the environment's settings, and this one decides when a "
+                "token is revoked; set it to the value that the consumers rely on"
             )
     if to_look:
         environ = _UNUSED | {name: value for name, value in environ.items() if name in _LOOKED_AT}

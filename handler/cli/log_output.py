@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from typing import TYPE_CHECKING
+
+from handler.cli.console import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,14 +14,17 @@ if TYPE_CHECKING:
 _LEVELS = {"WARNING": "warning: ", "ERROR": "error: ", "CRITICAL": "error: "}
 
 
-class LogLines(io.TextIOBase):
-    """A stream for the lines of a run, which shows them on stderr as they come.
+class LogOutput(io.TextIOBase):
+    """A stream for the log of a run. It prints the lines to stderr as they come.
 
-    What is no line of the job's own (metrics, and what Lambda adds) is shown with `is_verbose` alone; so is the line
-    that sums a run up, since the run's answer or its failure says the same.
+    Metrics and Lambda's own lines are printed only if `is_verbose`; so is the summary of a run, since the result or
+    the error says the same. `summary` is the last one, and `failed_revocation` the last warning about a token that was
+    not revoked.
     """
 
     def __init__(self, *, is_verbose: bool) -> None:
+        self.summary: Mapping[str, object] = {}
+        self.failed_revocation: Mapping[str, object] = {}
         self._is_verbose = is_verbose
         self._rest = ""
 
@@ -28,13 +32,20 @@ class LogLines(io.TextIOBase):
         """Take a piece of the log."""
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            shown = line if self._is_verbose else _sentence(line)
-            if shown.strip():
-                print(shown, file=sys.stderr, flush=True)  # noqa: T201  not part of the result
+            self._print(line, parse_record(line))
         return len(text)
 
+    def _print(self, line: str, record: Mapping[str, object]) -> None:
+        if "outcome" in record:
+            self.summary = record
+        elif is_failed_revocation(record):
+            self.failed_revocation = record
+        shown = line if self._is_verbose else _sentence(record)
+        if shown.strip():
+            say(shown)
 
-def record(line: str) -> Mapping[str, object]:
+
+def parse_record(line: str) -> Mapping[str, object]:
     """Return a line of the job's own as an object; it is empty for every other line."""
     try:
         document = json.loads(line)
@@ -43,8 +54,13 @@ def record(line: str) -> Mapping[str, object]:
     return document if isinstance(document, dict) and "message" in document and "level" in document else {}
 
 
-def _sentence(line: str) -> str:
-    said = record(line)
-    if not said or "outcome" in said:
+def is_failed_revocation(record: Mapping[str, object]) -> bool:
+    """Return whether a line says that a superseded token was not revoked."""
+    return "error_code" in record and "superseded_version_id" in record
+
+
+def _sentence(record: Mapping[str, object]) -> str:
+    if not record or "outcome" in record:
         return ""
-    return f"{_LEVELS.get(str(said['level']), '')}{said['message']}"
+    code = f" [{record['error_code']}]" if "error_code" in record else ""
+    return f"{_LEVELS.get(str(record['level']), '')}{record['message']}{code}"

@@ -13,11 +13,12 @@ from handler.cli import arguments as command_line
 from handler.cli import console, deployed_job, local_job, status
 from handler.cli.doctor import command as doctor
 from handler.cli.doctor import diagnosis
-from handler.cli.fetch_status import look, look_at_labels
-from handler.cli.job import RunFailedError
-from handler.cli.log_output import LogLines
-from handler.errors import InvalidInputError, RotationError
-from handler.model import Action, Outcome
+from handler.cli.emergency import emergency, retire
+from handler.cli.errors import UsageError, is_bad_input, sentence
+from handler.cli.fetch_status import look
+from handler.cli.log_output import LogOutput
+from handler.errors import RotationError
+from handler.model import Action
 
 if TYPE_CHECKING:
     import argparse
@@ -45,15 +46,16 @@ class Exit(IntEnum):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = command_line.parse(argv)
-    log = LogLines(is_verbose=arguments.verbose)
+    log = LogOutput(is_verbose=arguments.verbose)
     try:
         with _logging_to(log):
             _choose_account(arguments.profile, arguments.region)
             return _COMMANDS[arguments.command](arguments, log)
     except RotationError as error:
-        console.say(str(error))
-        is_bad_input = isinstance(error, InvalidInputError) or getattr(error, "is_bad_input", False)
-        return Exit.BAD_INPUT if is_bad_input else Exit.FAILED
+        console.say(sentence(error))
+        for note in getattr(error, "__notes__", ()):
+            console.say(note)
+        return _exit_of_error(error)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
 
@@ -61,81 +63,105 @@ def main(argv: Sequence[str] | None = None) -> int:
 # Which job
 
 
-def _jobs(arguments: argparse.Namespace, log: LogLines) -> list[Job]:
-    """Find the jobs that the arguments name. Raises InvalidInputError where they name none."""
+def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job], list[RotationError]]:
+    """Find the jobs that the arguments name, and return them with the errors of those that could not be found.
+
+    Raises UsageError if the arguments name none.
+    """
+    stacks, functions, clients = arguments.stacks, arguments.functions, arguments.clients
     if arguments.local:
-        if arguments.stacks or arguments.functions or arguments.clients:
-            raise InvalidInputError("--local is a job of its own: leave it out, or --stack, --function and --client")
-        return [local_job.find(os.environ, arguments.region, log, to_look=arguments.command == "status")]
-    if not arguments.stacks and not arguments.functions:
-        raise InvalidInputError(
-            "name the job: --stack NAME or --function NAME for one that is deployed, or --local to run it here by the "
+        if stacks or functions or clients:
+            raise UsageError("--local cannot be combined with --stack, --function or --client")
+        return [local_job.find(os.environ, arguments.region, log, to_look=arguments.command == "status")], []
+    if not stacks and not functions:
+        raise UsageError(
+            "name the job: --stack NAME or --function NAME for a deployed one, or --local to run it here with the "
             "environment's settings"
         )
-    functions = [(name, deployed_job.find_stack(name, arguments.region)) for name in arguments.stacks]
-    functions += [(name, deployed_job.find_function(name, arguments.region)) for name in arguments.functions]
-    if not arguments.clients:
-        return [deployed_job.job(name, function, log) for name, function in functions]
-    return [
-        deployed_job.job(name, function, log, client) for name, function in functions for client in arguments.clients
-    ]
+    jobs: list[Job] = []
+    errors: list[RotationError] = []
+    named = [(name, deployed_job.find_stack) for name in stacks]
+    named += [(name, deployed_job.find_function) for name in functions]
+    for name, find in named:
+        try:
+            function = find(name, arguments.region)
+            if function.serves_clients and not clients and arguments.command != "status":
+                raise UsageError(
+                    f"function {function.name} serves several clients: name one with --client; `status` lists them"
+                )
+            jobs += deployed_job.find_jobs(name, function, log, clients)
+        except RotationError as error:
+            errors.append(error)
+    served = {job.settings.client for job in jobs}
+    missing = sorted({deployed_job.client_name(client) for client in clients} - served)
+    # What could not be found may serve it.
+    if missing and not errors:
+        errors += [UsageError(f"no job that is named serves client {name}") for name in missing]
+    if not jobs and not errors:
+        errors.append(UsageError("no schedule starts this function with the event of a client"))
+    return jobs, errors
 
 
-def _job(arguments: argparse.Namespace, log: LogLines) -> Job:
+def _find(arguments: argparse.Namespace, log: LogOutput) -> Job:
     # Counted before any is looked up.
     if len(arguments.stacks) + len(arguments.functions) > 1 or len(arguments.clients) > 1:
-        raise InvalidInputError(f"{arguments.command} acts on one job at a time: name one")
-    (job,) = _jobs(arguments, log)
+        raise UsageError(f"{arguments.command} accepts only one --stack or --function, and one --client")
+    jobs, errors = _find_each(arguments, log)
+    if errors:
+        raise errors[0]
+    (job,) = jobs
     return job
 
 
 # The commands
 
 
-def _renew(arguments: argparse.Namespace, log: LogLines) -> Exit:
-    console.show(_job(arguments, log).run(Action.RENEW_IF_DUE))
+def _renew(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    console.show(_find(arguments, log).run(Action.RENEW_IF_DUE))
     return Exit.DONE
 
 
-def _rotate(arguments: argparse.Namespace, log: LogLines) -> Exit:
-    console.show(_job(arguments, log).run(Action.ROTATE_NOW))
+def _rotate(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    console.show(_find(arguments, log).run(Action.ROTATE_NOW))
     return Exit.DONE
 
 
-def _emergency(arguments: argparse.Namespace, log: LogLines) -> Exit:
-    job = _job(arguments, log)
-    console.explain(_felt_by_consumers(job))
-    if not console.is_confirmed("End them now?", yes=arguments.yes):
-        return Exit.FAILED
-    try:
-        answer = job.run(Action.ROTATE_AND_REVOKE_NOW)
-    except RunFailedError:
-        console.say("The leaked token may still be the current one: run this again until it ends with 0.")
-        raise
-    console.show(answer)
-    if answer.get("outcome") == Outcome.REISSUED:
-        console.say(
-            "Telenor handed out the current token again, so it still works: change the client secret at Telenor"
-        )
-        return Exit.FAILED
-    if pending := answer.get("pending_revocations"):
-        console.say(f"{console.count(int(str(pending)), 'token')} could not be ended, see the log: run this again")
-        return Exit.FAILED
-    return Exit.DONE
+def _emergency(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    return Exit.DONE if emergency(_find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
 
 
-def _status(arguments: argparse.Namespace, log: LogLines) -> Exit:
+def _retire(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    return Exit.DONE if retire(_find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
+
+
+def _status(arguments: argparse.Namespace, log: LogOutput) -> Exit:
     with _output(arguments, is_watch=arguments.watch is not None) as output:
-        jobs = _jobs(arguments, log)
+        jobs, errors = _find_each(arguments, log)
         if arguments.watch is not None:
-            return _watch(jobs, output, arguments.watch)
-        seen = [(job, look(job)) for job in jobs]
-        output.show_status(seen)
-    return max((_exit_of(each) for _, each in seen), key=_FROM_GOOD_TO_BAD.index)
+            return _watch(jobs, errors, output, arguments.watch)
+        seen, more_errors = _look_at_each(jobs)
+        if seen:
+            output.show_status(seen, [], app.clock.now())
+    errors += more_errors
+    for error in errors:
+        console.say(sentence(error))
+    ends = [_exit_of(each) for _, each in seen] + [_exit_of_error(error) for error in errors]
+    return max(ends, key=_BEST_FIRST.index)
 
 
-def _doctor(arguments: argparse.Namespace, log: LogLines) -> Exit:
-    job = _job(arguments, log)
+def _look_at_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[RotationError]]:
+    seen: list[tuple[Job, Status]] = []
+    errors: list[RotationError] = []
+    for job in jobs:
+        try:
+            seen.append((job, look(job)))
+        except RotationError as error:
+            errors.append(error)
+    return seen, errors
+
+
+def _doctor(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    job = _find(arguments, log)
     with _output(arguments) as output:
         try:
             findings, found = doctor.examine(
@@ -149,10 +175,11 @@ def _doctor(arguments: argparse.Namespace, log: LogLines) -> Exit:
     return Exit.DONE if findings.look.access.may_ask else Exit.FAILED
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace, LogLines], Exit]] = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {
     "renew": _renew,
     "rotate": _rotate,
     "emergency": _emergency,
+    "retire": _retire,
     "status": _status,
     "doctor": _doctor,
 }
@@ -162,13 +189,10 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, LogLines], Exit]] = {
 
 
 class Output(Protocol):
-    """Where status and doctor show what they have found: `drawing.py` for people, or JSON for scripts."""
+    """The output of status and doctor: `rendering.py` for people, or JSON for scripts."""
 
-    def show_status(self, seen: Sequence[tuple[Job, Status]]) -> None:
-        """Show how jobs stand."""
-
-    def show_failure(self, sentence: str, at: datetime) -> None:
-        """Show that nothing is known at the moment."""
+    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> None:
+        """Show the status of jobs, and why that of others could not be read."""
 
     def show_wait(self, waited: timedelta) -> None:
         """Show for how long doctor has been trying a token that was logged out."""
@@ -178,12 +202,11 @@ class Output(Protocol):
 
 
 class _Json:
-    def show_status(self, seen: Sequence[tuple[Job, Status]]) -> None:
+    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], _at: datetime) -> None:
         for job, each in seen:
-            console.show({"job": job.name, **status.as_json(each)})
-
-    def show_failure(self, sentence: str, _at: datetime) -> None:
-        console.say(sentence)
+            console.show({"job": job.name, "client": job.settings.client, **status.as_json(each)})
+        for failure in failures:
+            console.say(failure)
 
     def show_wait(self, waited: timedelta) -> None:
         pass
@@ -200,56 +223,41 @@ def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> Abstrac
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
-        raise InvalidInputError(
-            'drawing needs rich, which is not installed: pip install "telenor-token[cli]", or use --json'
+        raise UsageError(
+            "drawing needs rich, which is not installed: run `make cli` in a checkout, or use --json"
         ) from None
     return Rendering(is_watch=is_watch)
 
 
-_FROM_GOOD_TO_BAD = [Exit.DONE, Exit.AT_RISK, Exit.NO_USABLE_TOKEN]
+# What is unknown is worse than what a person should look at, and better than an outage that is known.
+_BEST_FIRST = [Exit.DONE, Exit.AT_RISK, Exit.FAILED, Exit.BAD_INPUT, Exit.NO_USABLE_TOKEN]
 
 
 def _exit_of(seen: Status) -> Exit:
     if seen.state in status.UNUSABLE:
         return Exit.NO_USABLE_TOKEN
-    return Exit.AT_RISK if seen.state in status.AT_RISK else Exit.DONE
+    return Exit.AT_RISK if seen.needs_attention else Exit.DONE
 
 
-def _watch(jobs: Sequence[Job], output: Output, seconds: float) -> Exit:
-    """Look again and again; a failure is shown, and may pass."""
+def _exit_of_error(error: RotationError) -> Exit:
+    return Exit.BAD_INPUT if is_bad_input(error) else Exit.FAILED
+
+
+def _watch(jobs: Sequence[Job], not_found: Sequence[RotationError], output: Output, seconds: float) -> Exit:
+    """Look again and again. A failure is shown, and may pass. Raises RotationError if there is nothing to watch."""
+    if not jobs:
+        raise not_found[0]
     try:
         while True:
-            try:
-                output.show_status([(job, look(job)) for job in jobs])
-            except RotationError as error:
-                output.show_failure(str(error), app.clock.now())
+            seen, errors = _look_at_each(jobs)
+            output.show_status(seen, [sentence(error) for error in [*not_found, *errors]], app.clock.now())
             app.clock.sleep(seconds)
     except KeyboardInterrupt:
         return Exit.DONE
 
 
-def _felt_by_consumers(job: Job) -> str:
-    try:
-        seen = look_at_labels(job)
-    except RotationError as error:
-        # Nothing that is to be shown may stop an emergency.
-        return f"This publishes a new token and ends every other one. Which there are cannot be told: {error}."
-    alive = status.live(seen)
-    if not alive:
-        return "No token is alive, so there is none to end. A new one is published."
-    is_current_alive = seen.state not in status.UNUSABLE
-    others = alive - is_current_alive
-    named = ["the current token"] * is_current_alive + [console.count(others, "superseded token")] * (others > 0)
-    return (
-        f"This publishes a new token and logs out {' and '.join(named)} at once. A gateway's cache may accept them for "
-        "some minutes more. Consumers that hold one are refused (401) until they read the secret again: those that "
-        "read once more on a 401 hardly notice, the others wait for their cache to run out, which should take less "
-        f"than {status.duration(seen.policy.grace)} (GRACE_SECONDS)."
-    )
-
-
 @contextlib.contextmanager
-def _logging_to(log: LogLines) -> Iterator[None]:
+def _logging_to(log: LogOutput) -> Iterator[None]:
     """Lead what the job's own parts log here to the operator."""
     handler = app.logger.registered_handler
     if not isinstance(handler, logging.StreamHandler):

@@ -1,4 +1,4 @@
-"""What a person sees. The only file that knows rich, which is an extra; `cli.py` imports it when it is needed."""
+"""Draws status and diagnosis for a person. The only file that knows rich; `main.py` imports it when it is needed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from handler.cli.console import printable
 from handler.cli.doctor.diagnosis import Judgement
 from handler.cli.doctor.findings import WATCH
 from handler.cli.status import (
-    AT_RISK,
     UNUSABLE,
     Ending,
     Status,
@@ -28,6 +28,7 @@ from handler.cli.status import (
     is_run_missing,
     runs_in_words,
     short,
+    warnings_of,
 )
 
 if TYPE_CHECKING:
@@ -142,17 +143,16 @@ class Rendering:
         if self._live:
             self._live.stop()
 
-    def show_status(self, seen: Sequence[tuple[Job, Status]]) -> None:
-        """Draw how a job stands, or a table of several."""
+    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> None:
+        """Draw the status of a job, or a table of several, and what could not be read."""
+        parts: list[RenderableType] = []
         if len(seen) > 1:
-            self._show(draw_table(seen))
-        else:
+            parts.append(draw_table(seen))
+        elif seen:
             ((job, status),) = seen
-            self._show(draw_status(status, job.settings.token_secret_id))
-
-    def show_failure(self, sentence: str, at: datetime) -> None:
-        """Draw that nothing is known at the moment."""
-        self._show(Text(f"{at:%Y-%m-%d %H:%M:%S} UTC  {sentence}", style="red"))
+            parts.append(draw_status(status, job.name, job.settings.client))
+        parts += [Text(printable(f"{at:%Y-%m-%d %H:%M:%S} UTC  {each}"), style="red") for each in failures]
+        self._show(Group(*parts))
 
     def show_wait(self, waited: timedelta) -> None:
         """Draw a bar on stderr, where that is a terminal."""
@@ -204,27 +204,29 @@ def draw_table(seen: Sequence[tuple[Job, Status]]) -> Group:
             str(len(status.superseded)),
             f"{instant(last.at, status.at)} {last.outcome}" if last else "",
         )
-        if status.state in UNUSABLE | AT_RISK:
-            told = [headline(status), *([words] if (words := runs_in_words(status)) else [])]
+        if status.state in UNUSABLE or status.needs_attention:
+            told = [headline(status), *([words] if (words := runs_in_words(status)) else []), *warnings_of(status)]
             trouble.append(Text(f"{job.name}: {'; '.join(told)}", style=_colour(status)))
     at = Text(f"{seen[0][1].at:%Y-%m-%d %H:%M:%S} UTC", style="dim", justify="right")
     return Group(at, table, *(["", *trouble] if trouble else []))
 
 
 def _colour(status: Status) -> str:
-    return "bold red" if status.state in UNUSABLE else "yellow" if status.state in AT_RISK else "green"
+    return "bold red" if status.state in UNUSABLE else "yellow" if status.needs_attention else "green"
 
 
-def draw_status(status: Status, secret_id: str) -> Group:
-    """Draw how things stand."""
+def draw_status(status: Status, job_name: str, client: str) -> Group:
+    """Draw the status of one job."""
     title = Table.grid(expand=True, padding=(0, 2))
     title.add_column(overflow="fold")
     title.add_column(justify="right", no_wrap=True)
-    title.add_row(Text(secret_id, style="bold"), Text(f"{status.at:%Y-%m-%d %H:%M:%S} UTC", style="dim"))
+    name = client if client == job_name else f"{client} ({job_name})"
+    title.add_row(Text(name, style="bold"), Text(f"{status.at:%Y-%m-%d %H:%M:%S} UTC", style="dim"))
     parts: list[RenderableType] = [title, "", Text(headline(status), style=_colour(status))]
     if words := runs_in_words(status):
         is_trouble = status.failed_runs or is_run_missing(status)
         parts.append(Text(words, style="yellow" if is_trouble else "dim"))
+    parts += [Text(warning, style="yellow") for warning in warnings_of(status)]
     if status.accepted is not None:
         parts.append(Text(f"VERIFY_URL {'accepts' if status.accepted else 'refuses'} the current token", style="dim"))
     if status.current is not None:
@@ -240,14 +242,14 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Group:
     answers.add_column(style="dim", no_wrap=True)
     answers.add_column()
     for answer in diagnosis.answers:
-        answers.add_row(answer.about, Text(answer.words))
+        answers.add_row(answer.about, Text(printable(answer.words)))
     promises = Table.grid(padding=(0, 2))
     promises.add_column(no_wrap=True)
     promises.add_column(no_wrap=True)
     promises.add_column()
     for promise in diagnosis.promises:
         judged = Text(promise.judgement.replace("-", " "), style=_JUDGEMENTS[promise.judgement])
-        promises.add_row(Text(promise.name), judged, Text(promise.because))
+        promises.add_row(Text(promise.name), judged, Text(printable(promise.because)))
     return Group(_heading("what Telenor does"), _indented(answers), "", _heading("the promises"), _indented(promises))
 
 

@@ -1,8 +1,8 @@
-"""What labels, the last runs and VERIFY_URL say at a time, in values, words and JSON. Pure, as `decisions.py`."""
+"""The status of a job by its labels, last runs and VERIFY_URL: as a value, in words and as JSON. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -72,6 +72,8 @@ class Superseded:
     entry: Entry
     ending: Ending
     ends_at: datetime | None
+    failed_with: str | None = None
+    """The error code of the last attempt to revoke it, if that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,22 @@ class Status:
     accepted: bool | None = None
     """What VERIFY_URL says about the current token; None where it was not asked, or gave no clear answer."""
     runs: PastRuns | None = None
-    """How the last runs ended; None where nothing tells."""
+    """How the last runs ended; None if nothing tells."""
+
+    @property
+    def credentials_fallback(self) -> bool | None:
+        """Whether the current token was obtained with the previous credentials; None if nothing tells."""
+        return self.runs.credentials_fallback if self.runs else None
+
+    @property
+    def failed_revocations(self) -> int:
+        """How many superseded tokens the job has tried to revoke, and could not."""
+        return sum(each.failed_with is not None for each in self.superseded)
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person should look, although consumers are served."""
+        return self.state in AT_RISK or self.credentials_fallback is True or self.failed_revocations > 0
 
     @property
     def last_run(self) -> PastRun | None:
@@ -122,7 +139,7 @@ def status_of(
         reason=reason,
         current=ledger.current,
         renews_at=times.at if times else None,
-        superseded=tuple(_superseded(ledger, entry, policy, now) for entry in ledger.superseded),
+        superseded=tuple(_superseded(ledger, entry, policy, now, runs) for entry in ledger.superseded),
         accepted=accepted,
         runs=runs,
     )
@@ -161,14 +178,29 @@ def runs_in_words(status: Status) -> str | None:
     if runs is None:
         return None
     if last is None:
-        return f"no run has ended since {instant(runs.since, status.at)}: see that the schedule is enabled"
+        return f"no run has ended since {instant(runs.since, status.at)}: check that the schedule is enabled"
     at = instant(last.at, status.at)
     if last.has_failed:
         n = status.failed_runs
-        return f"the last {'run' if n == 1 else f'{n} runs'} failed, the last at {at}: {last.message}"
+        code = f" [{last.error_code}]" if last.error_code else ""
+        return f"the last {'run' if n == 1 else f'{n} runs'} failed, the last at {at}: {last.message}{code}"
     if is_run_missing(status):
-        return f"the last run ended at {at}: see that the schedule is enabled, and whether runs time out"
+        return f"the last run ended at {at}: check that the schedule is enabled, and whether runs time out"
     return f"the last run ended at {at}: {last.outcome}"
+
+
+def warnings_of(status: Status) -> list[str]:
+    """Say what a person should look at although the state does not show it."""
+    warnings = []
+    if status.credentials_fallback:
+        warnings.append(
+            "credentials have fallen back: the current token was obtained with the previous credentials, since the new "
+            "ones do not work [credentials-fallback]"
+        )
+    if n := status.failed_revocations:
+        codes = ", ".join(sorted({each.failed_with for each in status.superseded if each.failed_with}))
+        warnings.append(f"{n} superseded {'token' if n == 1 else 'tokens'} could not be revoked [{codes}]")
+    return warnings
 
 
 def is_run_missing(status: Status) -> bool:
@@ -199,14 +231,17 @@ def ending_of(superseded: Superseded, at: datetime) -> str:
             text = f"in its grace, expires in {left}"
         case Ending.IN_GRACE:
             text = f"in its grace, revoked in {left}"
+        case Ending.REVOCATION_DUE if superseded.failed_with:
+            text = "its grace is over, the last attempt to revoke it failed, the next run tries again"
         case Ending.REVOCATION_DUE:
             text = "its grace is over, revoked by the next run"
         case Ending.NEWER_THAN_CURRENT:
-            text = f"newer: rolled back from; its grace begins with the next run, it expires in {left}"
+            text = f"newer than current (rolled back); grace starts with the next run; it expires in {left}"
         case Ending.EXPIRED:
             text = "expired, dropped by the next run"
         case Ending.UNKNOWN:
             text = "left alone until another token is published"
+    text += f" [{superseded.failed_with}]" if superseded.failed_with else ""
     return text if superseded.entry.expires_at else f"{text} (label cannot be read)"
 
 
@@ -216,6 +251,7 @@ def as_json(status: Status) -> dict[str, object]:
         "state": status.state,
         "reason": status.reason,
         "accepted": status.accepted,
+        "credentials_fallback": status.credentials_fallback,
         "last_run": _run_json(status.last_run),
         "failed_runs": None if status.runs is None else status.failed_runs,
         "checked_at": int(status.at.timestamp()),
@@ -230,6 +266,7 @@ def as_json(status: Status) -> dict[str, object]:
                 "published_at": _epoch(each.entry.published_at),
                 "expires_at": _epoch(each.entry.expires_at),
                 "ends_at": _epoch(each.ends_at),
+                "failed_with": each.failed_with,
             }
             for each in status.superseded
         ],
@@ -290,7 +327,14 @@ def _run_json(run: PastRun | None) -> dict[str, object] | None:
     return {"at": _epoch(run.at), "outcome": run.outcome, "message": run.message, "error_code": run.error_code}
 
 
-def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Superseded:
+def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, runs: PastRuns | None) -> Superseded:
+    superseded = _ending(ledger, entry, policy, now)
+    failed_with = runs.failed_revocations.get(entry.version_id) if runs else None
+    # The next run drops an expired one, however its revocation ended.
+    return superseded if superseded.ending is Ending.EXPIRED else replace(superseded, failed_with=failed_with)
+
+
+def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Superseded:
     if entry.expires_at is not None and now >= entry.expires_at:
         return Superseded(entry, Ending.EXPIRED, entry.expires_at)
     superseded_at = decisions.superseded_at(ledger, entry)

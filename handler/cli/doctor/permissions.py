@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from handler.cli import aws
-from handler.cli.aws import NotAllowedError
 from handler.cli.doctor.findings import Permissions
+from handler.cli.errors import NotAllowedError
 from handler.credentials import credentials_from
 from handler.errors import InvalidInputError, RotationError
 from handler.ledger import Ledger

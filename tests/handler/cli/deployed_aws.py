@@ -1,7 +1,8 @@
-"""Lambda, CloudWatch Logs and CloudFormation on a loopback port, as far as the terminal asks them.
+"""Lambda, Scheduler, CloudWatch Logs and CloudFormation on a loopback port, as far as the command line asks them.
 
 A deployed function is the real handler, run in this process with the environment that the function has. What AWS would
-refuse by IAM is refused with AWS's own sentence. Not modelled: cold starts, throttling, and the quotas of each service.
+refuse by IAM is refused with AWS's own sentence. Not modelled: cold starts, throttling, the quotas of each service,
+and filter patterns other than one field that equals a text.
 """
 
 from __future__ import annotations
@@ -38,9 +39,12 @@ if TYPE_CHECKING:
 ACCOUNT = "123456789012"
 STACK = "telenor-token"
 FUNCTION = "telenor-token-TokenFunction-abc"
+SCHEDULE = "telenor-token-TokenFunctionSchedule-xyz"
 LOG_GROUP = "telenor-token-TokenFunctionLogGroup-abc"
 
 _IDENTITY = f"arn:aws:iam::{ACCOUNT}:user/operator"
+_PATTERN = re.compile(r'\{ \$\.(\w+) = "([^"]*)" \}')
+_SCHEDULES = re.compile(r"/schedules(?:/([^/]+))?")
 _FUNCTIONS = re.compile(r"/2015-03-31/functions/([^/]+)/(configuration|invocations)")
 _TAIL_BYTES = 4096
 
@@ -59,6 +63,7 @@ class DeployedAws:
     calls: Counter[str] = field(default_factory=Counter)
     events: list[Any] = field(default_factory=list)
     lines: list[tuple[int, str]] = field(default_factory=list)
+    schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
     output: str = "FunctionName"
     refuses_credentials: bool = False
     is_stuck: bool = False
@@ -66,6 +71,9 @@ class DeployedAws:
 
     def __post_init__(self) -> None:
         self._server = LoopbackServer(self._answer)
+        self.add_schedule(SCHEDULE, None)
+        # Of another function in the same account, whose name begins in the same way.
+        self.add_schedule(f"{FUNCTION}-stranger", {"client": "stranger"}, target=arn("other"))
 
     def __enter__(self) -> Self:
         self._server.__enter__()
@@ -77,8 +85,32 @@ class DeployedAws:
     @property
     def environment(self) -> dict[str, str]:
         """What the SDK needs to come here, beside Secrets Manager's own."""
-        names = ("LAMBDA", "CLOUDWATCH_LOGS", "CLOUDFORMATION")
+        names = ("LAMBDA", "CLOUDWATCH_LOGS", "CLOUDFORMATION", "SCHEDULER")
         return {f"AWS_ENDPOINT_URL_{name}": self._server.url for name in names}
+
+    def add_schedule(self, name: str, event: object, *, target: str | None = None) -> None:
+        self.schedules[name] = {
+            "Name": name,
+            "GroupName": "default",
+            "State": "ENABLED",
+            "Description": "Runs the Telenor token job.",
+            "ScheduleExpression": "rate(2 minutes)",
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "Target": {
+                "Arn": target or arn(),
+                "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/schedules",
+                "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 60},
+                **({} if event is None else {"Input": json.dumps(event)}),
+            },
+        }
+
+    def serve(self, *clients: dict[str, Any]) -> None:
+        """Let the function serve clients by their schedules, and no client of its own."""
+        for name in ("CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID", "CLIENT_NAME"):
+            self.variables.pop(name, None)
+        del self.schedules[SCHEDULE]
+        for client in clients:
+            self.add_schedule(f"{FUNCTION}-{client['client']}", client)
 
     def run(self, event: object) -> dict[str, Any]:
         """Run the function as its schedule does, and return what it answers or raises."""
@@ -90,6 +122,8 @@ class DeployedAws:
             answer = _refused("ExpiredTokenException", "The security token included in the request is expired", 403)
         elif match := _FUNCTIONS.fullmatch(request.path):
             answer = self._lambda(request, unquote(match[1]), match[2])
+        elif match := _SCHEDULES.fullmatch(request.path):
+            answer = self._scheduler(request, match[1])
         elif request.headers.get("X-Amz-Target") == "Logs_20140328.FilterLogEvents":
             answer = self._filter_log_events(request.get_json(force=True))
         else:
@@ -150,13 +184,45 @@ class DeployedAws:
         if denial := self._denial("logs:FilterLogEvents", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{LOG_GROUP}"):
             return denial
         assert asked["logGroupName"] == LOG_GROUP
-        found = [{"timestamp": at, "message": line} for at, line in self.lines if at >= asked["startTime"]]
+        end = asked.get("endTime", float("inf"))
+        pattern = _PATTERN.fullmatch(asked["filterPattern"]) if "filterPattern" in asked else None
+        assert pattern or "filterPattern" not in asked, asked
+        found = [
+            {"timestamp": at, "message": line}
+            for at, line in self.lines
+            if asked["startTime"] <= at < end and (not pattern or json.loads(line).get(pattern[1]) == pattern[2])
+        ]
         # In pages, as AWS does, and the first one may be empty.
         begin = int(asked.get("nextToken", -1))
         page = found[begin : begin + 5] if begin >= 0 else []
         following = max(begin + 5, 0) if begin >= 0 else 0
         more = {"nextToken": str(following)} if following < len(found) else {}
         return _json({"events": page} | more)
+
+    def _scheduler(self, request: Request, name: str | None) -> Response:
+        method = "ListSchedules" if name is None else {"GET": "GetSchedule", "PUT": "UpdateSchedule"}[request.method]
+        place = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{'*/*' if name is None else f'default/{name}'}"
+        if denial := self._denial(f"scheduler:{method}", place):
+            return denial
+        if name is None:
+            prefix, begin = request.args["NamePrefix"], int(request.args.get("NextToken", 0))
+            found = [each for each in self.schedules.values() if each["Name"].startswith(prefix)]
+            summaries = [
+                {key: each[key] for key in ("Name", "GroupName", "State")} | {"Target": {"Arn": each["Target"]["Arn"]}}
+                for each in found[begin : begin + 2]
+            ]
+            more = {"NextToken": str(begin + 2)} if begin + 2 < len(found) else {}
+            return _json({"Schedules": summaries} | more)
+        if name not in self.schedules:
+            return _refused("ResourceNotFoundException", f"Schedule {name} does not exist.", 404)
+        if method == "UpdateSchedule":
+            # Whatever the call leaves out is unset, as on AWS.
+            asked = request.get_json(force=True)
+            self.schedules[name] = {"Name": name, "State": "ENABLED"} | {
+                key: value for key, value in asked.items() if key != "ClientToken"
+            }
+            return _json({"ScheduleArn": place})
+        return _json(self.schedules[name])
 
     def _describe_stacks(self, asked: Mapping[str, str]) -> Response:
         assert asked["Action"] == "DescribeStacks"

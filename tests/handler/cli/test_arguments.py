@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from handler.cli import arguments
 from handler.cli.arguments import parse
 
 if TYPE_CHECKING:
     from tests.handler.cli.conftest import Terminal
+    from tests.handler.cli.deployed_aws import DeployedAws
+
+COMMANDS = ("status", "renew", "rotate", "emergency", "retire", "doctor")
 
 
 @pytest.mark.parametrize(
     ("arguments", "command", "profile", "region"),
     [
-        ([], "renew", None, None),
-        (["--profile", "p"], "renew", "p", None),
+        (["--profile", "p", "renew"], "renew", "p", None),
         (["--region", "r", "rotate"], "rotate", None, "r"),
         (["emergency", "--region", "r", "--profile", "p"], "emergency", "p", "r"),
         (["--region", "first", "status", "--region", "last"], "status", None, "last"),
@@ -31,10 +37,67 @@ def test_the_account_counts_before_and_after_the_command(
 
 def test_no_job_gets_lost_that_is_named_before_the_command_or_after_it() -> None:
     read = parse(
-        ["--stack", "a", "status", "--stack", "b", "--function", "c", "--local", "--client", '{"client": "x"}']
+        [
+            "--stack",
+            "a",
+            "status",
+            "--stack",
+            "b",
+            "--function",
+            "c",
+            "--local",
+            "--client",
+            '{"client": "x"}',
+            "--client",
+            "y",
+        ]
     )
-    assert (read.stacks, read.functions, read.clients, read.local) == (["a", "b"], ["c"], [{"client": "x"}], True)
-    assert parse(["--local", "--verbose"]).verbose
+    assert (read.stacks, read.functions, read.clients) == (["a", "b"], ["c"], [{"client": "x"}, "y"])
+    assert read.local
+    assert parse(["--verbose", "renew", "--local"]).verbose
+
+
+def test_the_version_is_the_checkouts_or_the_packages(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    version = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["version"]
+    with pytest.raises(SystemExit) as leaving:
+        terminal.run("--version")
+    assert (leaving.value.code, terminal.seen.streams[-2]) == (0, f"telenor-token {version}\n")
+    monkeypatch.setattr(arguments, "_PYPROJECT", tmp_path / "none")
+    monkeypatch.setattr(arguments.metadata, "version", lambda name: f"9.9 of {name}")
+    with pytest.raises(SystemExit):
+        terminal.run("--version")
+    assert terminal.seen.streams[-2] == "telenor-token 9.9 of telenor-token\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_every_command(terminal: Terminal, shell: str) -> None:
+    pytest.importorskip("shtab")
+    with pytest.raises(SystemExit) as leaving:
+        terminal.run("--print-completion", shell)
+    assert leaving.value.code == 0
+    script = terminal.seen.streams[-2]
+    assert "telenor-token" in script
+    assert all(command in script for command in COMMANDS)
+
+
+def test_completion_without_its_library_is_refused(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    with pytest.raises(SystemExit) as leaving:
+        terminal.run("--print-completion", "bash")
+    assert leaving.value.code == 2
+
+
+@pytest.mark.parametrize("name", ["telenor-token", "__main__.py"])
+def test_the_help_names_the_command_that_was_typed(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"/somewhere/{name}"])
+    with pytest.raises(SystemExit):
+        terminal.run("--help")
+    typed = "telenor-token" if name == "telenor-token" else "python -m handler"
+    assert terminal.seen.streams[-2].startswith(f"usage: {typed} ")
 
 
 @pytest.mark.parametrize(
@@ -54,18 +117,25 @@ def test_watching_is_every_five_seconds_unless_told_otherwise(arguments: list[st
         ["status", "--watch", "nan"],
         ["status", "--yes"],
         ["renew", "--json"],
-        ["status", "--client", "acme"],
+        [],
+        ["--stack", "x"],
+        ["--local"],
+        ["status", "--client", "Acme & Co"],
         ["status", "--client", "[]"],
         ["status", "--client", "{}"],
     ],
 )
-def test_wrong_arguments_end_with_2(terminal: Terminal, arguments: list[str]) -> None:
+def test_wrong_arguments_end_with_2_and_invoke_nothing(
+    deployed: DeployedAws, terminal: Terminal, arguments: list[str]
+) -> None:
     with pytest.raises(SystemExit) as leaving:
         terminal.run(*arguments)
     assert leaving.value.code == 2
+    assert "usage: " in terminal.seen.streams[-1]
+    assert not deployed.calls
 
 
-@pytest.mark.parametrize("command", [[], ["status"], ["renew"], ["rotate"], ["emergency"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], *([command] for command in COMMANDS)])
 def test_help_fits_80_columns(terminal: Terminal, command: list[str]) -> None:
     with pytest.raises(SystemExit) as leaving:
         terminal.run(*command, "--help")

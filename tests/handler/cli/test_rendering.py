@@ -27,7 +27,7 @@ def entry(name: str, minutes: float) -> Entry:
 LEDGER = Ledger(entry("9d1c4b02", 0), (entry("3fa85f64", -30), entry("77e0c1d2", 1)))
 
 PICTURE = """\
-telenor/token                                            2026-11-23 22:06:00 UTC
+acme (telenor-token)                                     2026-11-23 22:06:00 UTC
 
 fresh: renewed within 15 min, by 22:21:00
 
@@ -39,8 +39,8 @@ current 9d1c4b02: expires in 54 min
 
 superseded
   3fa85f64  █████████░░░░░░░  in its grace, revoked in 4 min
-  77e0c1d2  █░░░░░░░░░░░░░░░  newer: rolled back from; its grace begins with the
-                              next run, it expires in 55 min
+  77e0c1d2  █░░░░░░░░░░░░░░░  newer than current (rolled back); grace starts
+                              with the next run; it expires in 55 min
 """
 
 
@@ -51,7 +51,7 @@ def drawn(
     console = Console(
         file=file, width=width, force_terminal=is_terminal, no_color=not is_terminal, legacy_windows=False
     )
-    console.print(draw_status(status_of(ledger, POLICY, T0 + timedelta(minutes=minutes)), "telenor/token"))
+    console.print(draw_status(status_of(ledger, POLICY, T0 + timedelta(minutes=minutes)), "telenor-token", "acme"))
     file.flush()
     file.seek(0)
     return "\n".join(line.rstrip() for line in file.read().splitlines()) + "\n"

@@ -80,7 +80,7 @@ def test_a_secret_that_is_marked_for_deletion_says_so() -> None:
             entry("new", 1),
             4,
             "newer-than-current",
-            "newer: rolled back from; its grace begins with the next run, it expires in 57 min",
+            "newer than current (rolled back); grace starts with the next run; it expires in 57 min",
         ),
         (CURRENT, UNREADABLE, 4, "in-grace", "in its grace, revoked in 6 min (label cannot be read)"),
         (UNLABELLED, entry("old", -30), 4, "unknown", "left alone until another token is published"),
@@ -108,6 +108,7 @@ def test_the_json_has_what_the_help_says() -> None:
         "state": "fresh",
         "reason": "fresh",
         "accepted": None,
+        "credentials_fallback": None,
         "last_run": None,
         "failed_runs": None,
         "checked_at": epoch + 90,
@@ -122,6 +123,7 @@ def test_the_json_has_what_the_help_says() -> None:
                 "published_at": epoch - 1800,
                 "expires_at": epoch + 1800,
                 "ends_at": epoch + 600,
+                "failed_with": None,
             }
         ],
     }
@@ -164,9 +166,9 @@ def ran(minutes: float, outcome: str) -> PastRun:
 @pytest.mark.parametrize(
     ("ended", "state", "says"),
     [
-        ([], "not-running", "no run has ended since 21:34:00: see that the schedule is enabled"),
+        ([], "not-running", "no run has ended since 21:34:00: check that the schedule is enabled"),
         ([ran(0, "rotated")], "fresh", "the last run ended at 22:00:00: rotated"),
-        ([ran(-9, "not-due")], "not-running", "the last run ended at 21:51:00: see that the schedule is enabled, and"),
+        ([ran(-9, "not-due")], "not-running", "the last run ended at 21:51:00: check that the schedule is enabled"),
         ([ran(-5, "not-due"), ran(0, "failed")], "failing", "the last run failed, the last at 22:00:00: run ended"),
         ([ran(-5, "failed"), ran(0, "failed")], "failing", "the last 2 runs failed, the last at 22:00:00: run ended"),
         ([ran(-5, "failed"), ran(0, "not-due")], "fresh", "the last run ended at 22:00:00: not-due"),
