@@ -67,12 +67,6 @@ def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, 
     except CliError as error:
         raise _noted(error, "the job was not started", f"correct the cause, and run `{command}` again") from None
     console.show(result)
-    if result.get("outcome") == Outcome.REISSUED:
-        raise _noted(
-            CliError("the authorization server returned the current token again", job_code="token-reissued"),
-            _done(result),
-            "change the client secret there, or have the token revoked there",
-        )
     if pending := result.get("pending_revocations"):
         failure = log.failed_revocation
         raise _noted(

@@ -68,6 +68,10 @@ class DeployedAws:
     refuses_credentials: bool = False
     is_stuck: bool = False
     """Whether an invocation takes effect and its answer is lost."""
+    is_silent: bool = False
+    """Whether a failing invocation answers nothing but that it failed."""
+    extra_log: str = ""
+    """Lines that end up in the tail of the log of an invocation, whoever wrote them."""
 
     def __post_init__(self) -> None:
         self._server = LoopbackServer(self._answer)
@@ -156,8 +160,9 @@ class DeployedAws:
         if self.is_stuck:
             request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             return Response()
-        answer = _json(result)
-        if has_failed:
+        answer = _json(None if self.is_silent else result)
+        log = "" if self.is_silent else log + self.extra_log
+        if has_failed or self.is_silent:
             answer.headers["X-Amz-Function-Error"] = "Unhandled"
         if request.headers.get("X-Amz-Log-Type") == "Tail":
             answer.headers["X-Amz-Log-Result"] = base64.b64encode(log.encode()[-_TAIL_BYTES:]).decode()

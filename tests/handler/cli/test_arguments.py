@@ -36,23 +36,9 @@ def test_the_account_counts_before_and_after_the_command(
 
 
 def test_no_job_gets_lost_that_is_named_before_the_command_or_after_it() -> None:
-    read = parse(
-        [
-            "--stack",
-            "a",
-            "status",
-            "--stack",
-            "b",
-            "--function",
-            "c",
-            "--local",
-            "--client",
-            '{"client": "x"}',
-            "--client",
-            "y",
-        ]
-    )
-    assert (read.stacks, read.functions, read.clients) == (["a", "b"], ["c"], [{"client": "x"}, "y"])
+    first, event = ["--stack", "a", "--client", "y"], '{"client": "x"}'
+    read = parse([*first, "status", "--stack", "b", "--function", "c", "--local", "--client", event])
+    assert (read.stacks, read.functions, read.clients) == (["a", "b"], ["c"], ["y", {"client": "x"}])
     assert read.local
     assert parse(["--verbose", "renew", "--local"]).verbose
 
@@ -65,7 +51,7 @@ def test_the_version_is_the_checkouts_or_the_packages(
         terminal.run("--version")
     assert (leaving.value.code, terminal.seen.streams[-2]) == (0, f"telenor-token {version}\n")
     monkeypatch.setattr(arguments, "_PYPROJECT", tmp_path / "none")
-    monkeypatch.setattr(arguments.metadata, "version", lambda name: f"9.9 of {name}")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"9.9 of {name}")
     with pytest.raises(SystemExit):
         terminal.run("--version")
     assert terminal.seen.streams[-2] == "telenor-token 9.9 of telenor-token\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.local.secrets_manager import CallFault
-from tests.handler.cli.deployed_aws import FUNCTION, STACK, arn
+from tests.handler.cli.deployed_aws import FUNCTION, SCHEDULE, STACK, arn
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -303,6 +303,7 @@ def test_runs_that_fail_are_an_exit_status_and_a_sentence(
     ran = terminal.run("status", "--stack", STACK)
     assert ran.status == 4
     assert "the last 2 runs failed, the last at 21:34:00:" in ran.out
+    assert "[credentials-unusable]" in ran.out
     found = terminal.run("status", "--json", "--stack", STACK).json
     assert (found["state"], found["failed_runs"]) == ("failing", 2)
     assert found["last_run"]["error_code"] == "credentials-unusable"
@@ -353,6 +354,213 @@ def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
     assert all(len(line) <= 80 for line in lines)
     printed = [json.loads(line) for line in terminal.run("status", "--json", *jobs).out.splitlines()]
     assert [each["job"] for each in printed] == ["acme", "zeta"]
+
+
+@pytest.mark.parametrize("minutes", [1, 40])
+def test_credentials_that_have_fallen_back_need_a_person_although_the_token_is_fresh(
+    deployed: DeployedAws, world: World, terminal: Terminal, minutes: float
+) -> None:
+    """Also if the run that fell back is further back in the log than the last runs."""
+    world.put_credentials('{"client_id": "mistyped", "client_secret": "CANARY"}')
+    world.telenor.knobs(lifetime_seconds=20_000)
+    deployed.run({})
+    world.clock.advance(minutes=minutes)
+    deployed.run({})
+    ran = terminal.run("status", "--json", "--stack", STACK)
+    assert (ran.status, ran.json["state"], ran.json["credentials_fallback"]) == (4, "fresh", True)
+    ran = terminal.run("status", "--stack", STACK)
+    assert (ran.status, "fresh: " in ran.out, "[credentials-fallback]" in ran.out) == (4, True, True)
+    table = terminal.run("status", "--stack", STACK, "--function", FUNCTION)
+    assert (table.status, "[credentials-fallback]" in " ".join(table.out.split())) == (4, True)
+
+
+def test_a_fallback_is_over_with_the_next_token(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+    good = world.client.get_secret_value(SecretId="telenor/credentials")["SecretString"]
+    world.put_credentials('{"client_id": "mistyped", "client_secret": "CANARY"}')
+    deployed.run({})
+    world.put_credentials(good)
+    world.clock.advance(minutes=1)
+    deployed.run({"action": "rotate-now"})
+    ran = terminal.run("status", "--json", "--stack", STACK)
+    assert (ran.status, ran.json["credentials_fallback"]) == (0, False)
+
+
+def test_whether_credentials_have_fallen_back_is_not_known_of_a_version_without_a_label(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    world.unlabel(deployed.run({})["version_id"])
+    ran = terminal.run("status", "--json", "--stack", STACK)
+    assert (ran.status, ran.json["state"], ran.json["credentials_fallback"]) == (4, "not-in-ledger", None)
+
+
+def test_a_revocation_that_failed_is_told_and_needs_a_person(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    first = deployed.run({})["version_id"]
+    deployed.run({"action": "rotate-now"})
+    world.clock.advance(minutes=21)
+    (due,) = terminal.run("status", "--json", "--stack", STACK).json["superseded"]
+    assert (due["state"], due["failed_with"]) == ("revocation-due", None)
+    world.telenor.fault(operation="logout", status=503)
+    deployed.run({})
+    ran = terminal.run("status", "--json", "--stack", STACK)
+    failed = next(each for each in ran.json["superseded"] if each["version_id"] == first)
+    assert ran.status == 4
+    assert (failed["state"], failed["failed_with"]) == ("revocation-due", "revocation-failed")
+    ran = terminal.run("status", "--stack", STACK)
+    assert (ran.status, "[revocation-failed]" in ran.out) == (4, True)
+    assert "revoked by the next run" not in " ".join(ran.out.split())
+    world.telenor.clear_faults()
+    deployed.run({})
+    assert terminal.run("status", "--json", "--stack", STACK).status == 0
+
+
+def test_the_heading_is_the_clients_name(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.run({})
+    assert terminal.run("status", "--stack", STACK).out.startswith(f"acme ({STACK})  ")
+
+
+# Text from outside
+
+CLEAR_SCREEN = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e"
+
+
+def test_no_control_character_of_a_log_reaches_the_terminal(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    line = {"level": "ERROR", "message": f"{CLEAR_SCREEN}!", "error_code": "x\x1b", "outcome": "failed"}
+    line["token_secret_id"] = deployed.variables["TOKEN_SECRET_ID"]
+    deployed.run({})
+    deployed.lines.append((int(world.clock.now().timestamp() * 1000), json.dumps(line)))
+    deployed.extra_log = json.dumps({"level": "WARNING", "message": CLEAR_SCREEN}) + f"\n{CLEAR_SCREEN}\n"
+    for command in (["status"], ["status", "--json"], ["status", "--function", FUNCTION], ["rotate", "--verbose"]):
+        ran = terminal.run(*command, "--stack", STACK) if "--function" not in command else terminal.run(*command)
+        assert "owned" in ran.out + ran.err
+        assert all(character.isprintable() or character == "\n" for character in ran.out + ran.err)
+
+
+# Retiring
+
+
+def test_retiring_stops_the_schedule_and_revokes_all_but_a_last_token(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    deployed.run({})
+    deployed.run({"action": "rotate-now"})
+    before = dict(deployed.schedules[SCHEDULE])
+    ran = terminal.run("retire", "--stack", STACK, typed="yes\n")
+    assert (ran.status, len(ran.json["revoked"])) == (0, 2)
+    assert deployed.schedules[SCHEDULE] == before | {"State": "DISABLED"}
+    assert deployed.events[-1] == {"action": "rotate-and-revoke-now"}
+    assert (world.live(), world.is_current_live()) == (1, True)
+    said = " ".join(ran.err.split())
+    assert f"version {ran.json['version_id']}" in said
+    assert "expires at 2026-11-23 22:29:59 UTC" in said
+    # Once more: the schedule is left as it is.
+    assert terminal.run("retire", "--stack", STACK, "--yes").status == 0
+    assert deployed.calls["scheduler:UpdateSchedule"] == 1
+
+
+def test_retiring_one_client_leaves_the_others_running(
+    deployed: DeployedAws, world: World, terminal: Terminal, clients: dict[str, dict[str, str]]
+) -> None:
+    deployed.run(clients["acme"])
+    assert terminal.run("retire", "--yes", "--function", FUNCTION).status == 2
+    assert terminal.run("retire", "--yes", "--function", FUNCTION, "--client", "acme").status == 0
+    states = {name: schedule["State"] for name, schedule in deployed.schedules.items()}
+    assert states == {f"{FUNCTION}-acme": "DISABLED", f"{FUNCTION}-zeta": "ENABLED", f"{FUNCTION}-stranger": "ENABLED"}
+    assert world.live() == 1
+
+
+def test_retiring_asks_first(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+    deployed.run({})
+    assert terminal.run("retire", "--stack", STACK, typed="no\n").status == 1
+    assert terminal.run("retire", "--stack", STACK).status == 2
+    assert (deployed.schedules[SCHEDULE]["State"], world.issued()) == ("ENABLED", 1)
+
+
+def test_retiring_what_has_no_active_token_only_stops_the_schedule(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    assert terminal.run("retire", "--stack", STACK, "--yes").status == 0
+    assert (deployed.schedules[SCHEDULE]["State"], world.issued()) == ("DISABLED", 0)
+
+
+@pytest.mark.parametrize("action", ["scheduler:ListSchedules", "scheduler:UpdateSchedule"])
+def test_retiring_without_the_permission_touches_nothing(
+    deployed: DeployedAws, world: World, terminal: Terminal, action: str
+) -> None:
+    deployed.run({})
+    deployed.denied.add(action)
+    ran = terminal.run("retire", "--stack", STACK, "--yes")
+    assert (ran.status, f"no permission for {action}" in ran.err) == (1, True)
+    assert (deployed.schedules[SCHEDULE]["State"], world.issued()) == ("ENABLED", 1)
+
+
+def test_retiring_what_no_schedule_starts_is_refused(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+    deployed.run({})
+    del deployed.schedules[SCHEDULE]
+    assert terminal.run("retire", "--stack", STACK, "--yes").status == 2
+    assert world.issued() == 1
+
+
+def test_retiring_that_leaves_a_token_ends_with_1(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+    deployed.run({})
+    world.telenor.fault(operation="logout", status=503)
+    ran = terminal.run("retire", "--stack", STACK, "--yes")
+    assert (ran.status, ran.json["pending_revocations"]) == (1, 1)
+    cause, done, remedy = ran.err.splitlines()[-3:]
+    assert cause.endswith("[revocation-failed]")
+    assert (done.startswith("Done: "), "`retire`" in remedy) == (True, True)
+
+
+def test_retiring_does_not_wait_for_labels_that_may_not_be_read(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    leaked = deployed.run({})["version_id"]
+    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
+    assert terminal.run("retire", "--yes", "--stack", STACK).status == 0
+    assert not world.is_live(leaked)
+
+
+# An emergency that fails
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_an_emergency_that_never_started_says_so(deployed: DeployedAws, terminal: Terminal, denied: bool) -> None:
+    if denied:
+        deployed.denied.add("lambda:InvokeFunction")
+    else:
+        deployed.is_silent = True
+    ran = terminal.run("emergency", "--yes", "--stack", STACK)
+    assert ran.status == 1
+    cause, done, _ = ran.err.splitlines()[-3:]
+    assert ("lambda:InvokeFunction" in cause, "was not started" in done) == (denied, denied)
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "status", "done"),
+    [
+        ("GetSecretValue", "AccessDeniedException", 400, "is still current"),
+        ("PutSecretValue", "InternalServiceError", 500, "is unknown"),
+    ],
+)
+def test_an_emergency_that_fails_says_what_became_of_the_new_token(
+    deployed: DeployedAws, world: World, terminal: Terminal, operation: str, code: str, status: int, done: str
+) -> None:
+    deployed.run({})
+    world.aws.fault(CallFault(operation=operation, code=code, status=status), times=9)
+    ran = terminal.run("emergency", "--yes", "--stack", STACK)
+    assert (ran.status, done in ran.err.splitlines()[-2]) == (1, True)
+
+
+def test_an_emergency_that_fails_before_anything_was_published_says_so(
+    deployed: DeployedAws, world: World, terminal: Terminal
+) -> None:
+    world.telenor.fault(operation="token", status=403, body='{"code": 8}')
+    ran = terminal.run("emergency", "--yes", "--stack", STACK)
+    assert len(deployed.events) == 1
+    assert ran.err.splitlines()[-2] == "Done: 0 tokens revoked, none published."
 
 
 # What fails on a laptop

@@ -10,7 +10,9 @@ import struct
 import subprocess
 import sys
 import termios
+import tomllib
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,8 +23,6 @@ from infra.local.secrets_manager import CallFault
 from tests.conftest import FakeClock
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
     from tests.conftest import World
@@ -393,3 +393,32 @@ def test_the_region_counts_before_and_after_the_command(world: World, arguments:
     done = outside(world, "--local", *arguments, "--json")
     assert done.returncode == 2
     assert "there is no token secret telenor/token in eu-west-1" in done.stderr
+
+
+# Retiring
+
+
+def test_retiring_a_local_job_is_refused(world: World, terminal: Terminal) -> None:
+    world.run()
+    ran = terminal.run("--local", "retire", "--yes")
+    assert (ran.status, world.issued()) == (2, 1)
+
+
+def test_the_script_runs_in_a_folder_that_has_a_handler_of_its_own(world: World, tmp_path: Path) -> None:
+    """As its wrapper does, whose own folder is the first of `sys.path`; `python -m handler` would run handler.py."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "handler.py").write_text("raise SystemExit('somebody else')\n")
+    script = tmp_path / "telenor-token"
+    target = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["scripts"]["telenor-token"]
+    module, _, function = target.partition(":")
+    script.write_text(f"import sys; from {module} import {function}; sys.exit({function}())\n")
+    done = subprocess.run(  # noqa: S603  our own words
+        [sys.executable, str(script), "--local", "status", "--json"],
+        cwd=tmp_path / "work",
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    world.seen.streams += [done.stdout, done.stderr]
+    assert json.loads(done.stdout)["state"] == "no-value"
