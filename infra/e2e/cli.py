@@ -1,4 +1,4 @@
-"""What an operator types: each command of the terminal, in a process of its own, with the operators' policy alone."""
+"""What an operator types: each command, in a process of its own, with the operators' policy alone."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def typed(story: Story, keys: dict[str, str], *arguments: str) -> Session:
     )
     session = Session(" ".join(arguments) or "(no command)", done.returncode, done.stdout, done.stderr)
     story.console.print(
-        f"$ python -m handler {session.command} → {session.status}\n{session.out}{session.err}".rstrip(),
+        f"$ telenor-token {session.command} → {session.status}\n{session.out}{session.err}".rstrip(),
         markup=False,
         emoji=False,
         soft_wrap=True,
@@ -70,8 +70,10 @@ def an_operators_terminal_acts_through_the_job(story: StackStory) -> None:
         UserName="terminal-operator", PolicyArn=story.stack.outputs["OperatorPolicyArn"]
     )
     job = ("--stack", story.stack.name)
-    nothing = typed(story, keys)
-    assert (nothing.status, "name the job" in nothing.err) == (2, True), nothing
+    nothing = typed(story, keys, *job)
+    assert (nothing.status, "usage: " in nothing.err) == (2, True), nothing
+    nobody = typed(story, keys, "status")
+    assert (nobody.status, "name the job" in nobody.err) == (2, True), nobody
 
     seen = typed(story, keys, "status", *job, "--json")
     assert seen.status == 0, seen
@@ -104,7 +106,8 @@ def an_operators_terminal_acts_through_the_job(story: StackStory) -> None:
     stranger = typed(story, user(story, "terminal-stranger"), "rotate", *job)
     assert (stranger.status, "no permission for cloudformation:DescribeStacks" in stranger.err) == (1, True), stranger
     story.show(
-        "the terminal", "8 commands by an operator with OperatorPolicyArn alone; a laptop's grace of 0 s harmed nobody"
+        "the command line",
+        "9 commands by an operator with OperatorPolicyArn alone; a laptop's grace of 0 s harmed nobody",
     )
 
 
