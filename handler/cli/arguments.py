@@ -109,8 +109,8 @@ Several --stack, --function or --client make one table, and so does a function
 that serves several clients: it lists them all. The exit status is that of the
 worst. What cannot be read is an error on stderr beside the others.
 
---json prints one object for each job. Times are epoch seconds; null is what is
-not known.
+--json prints one object for each job. Times are epoch seconds; null means
+unknown.
   job, client   as you have named it; the client's name
   state         fresh, due, overdue, failing, not-running, expired,
                 not-accepted, not-in-ledger, no-value or marked-for-deletion
@@ -152,7 +152,7 @@ still accepted after its logout is tried again for up to 200 s. Without it they
 are concluded from what logout answers; what that does not tell is said to be
 unknown.
 
---json prints one object; null is what cannot be told.
+--json prints one object; null means unknown.
   dialect                 reference, gateway, apigee, oauth or none-known
   second_request_gives_new_token, same_token_gets_longer_life,
   old_token_lives_on, logout_ends_token, logout_ends_other_tokens,
@@ -163,7 +163,7 @@ unknown.
   error, token_answer     status, code, code_at, media_type, fields: the shape
                           of an answer, never a value
   life_seconds, clock_ahead_seconds, tokens_obtained, tokens_left
-  cannot                  what this identity does not let doctor do
+  cannot                  what doctor cannot do with this identity
   answers                 the same in words
   promises                a list of name, verdict (holds, holds-if or at-risk)
                           and because

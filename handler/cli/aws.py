@@ -121,7 +121,7 @@ def explained(what: str, region: str | None = None) -> Iterator[None]:
         raise _error(error, what, region) from error
 
 
-def retold(error: RotationError, what: str, region: str | None = None) -> RotationError:
+def explained_error(error: RotationError, what: str, region: str | None = None) -> RotationError:
     """Explain an error of the job's own adapter to an operator, if the SDK was its cause."""
     cause = error.__cause__
     return _error(cause, what, region) if isinstance(cause, BotoCoreError | ClientError) else error

@@ -52,7 +52,7 @@ def look_at_labels(job: Job) -> Status:
 def explained(error: SecretsManagerError, job: Job) -> RotationError:
     """Say what went wrong with the token secret as a laptop needs it."""
     secret = job.settings.token_secret_id
-    return aws.retold(error, f"token secret {secret}", aws.region_of(secret) or job.region)
+    return aws.explained_error(error, f"token secret {secret}", aws.region_of(secret) or job.region)
 
 
 def is_accepted(telenor: Telenor, url: str, access_token: str, deadline: datetime) -> bool | None:

@@ -69,7 +69,7 @@ class LocalJob:
             with contextlib.redirect_stdout(self.log):
                 return app.lambda_handler({"action": action}, _Context())
         except RotationError as error:
-            told = aws.retold(error, "the job's secrets", self.region)
+            told = aws.explained_error(error, "the job's secrets", self.region)
             raise RunFailedError(str(told), summary=self.log.summary, is_bad_input=is_bad_input(told)) from error
 
 

@@ -74,7 +74,7 @@ def _asked(job: Job, probe: Probe, look: Look) -> Findings:
 
 def _repair(job: Job, *, is_known: bool) -> None:
     what = "was ended" if is_known else "may have been ended"
-    say(f"The published token {what}, so the job is told to rotate.")
+    say(f"The published token {what}, so the job rotates.")
     try:
         version_id = job.run(Action.ROTATE_NOW).get("version_id")
     except RotationError as error:
@@ -111,7 +111,7 @@ def _consequences(look: Look) -> str:
     }[look.published.superseded_accepted]
     return (
         "This obtains two tokens, tries them, and logs them out again. A token is published and alive. If Telenor "
-        "keeps one token at a time for a client, or if a logout ends all of them, then this ends it: the job is told "
+        "keeps one token at a time for a client, or if a logout ends all of them, then this ends it: the job is run "
         "to rotate right afterwards, and consumers are refused until they read again. What is published is never "
         f"logged out.{hint}"
     )

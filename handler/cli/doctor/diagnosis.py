@@ -88,7 +88,7 @@ def diagnosis(findings: Findings, status: Status) -> Diagnosis:
 
 
 def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
-    """Return the stable fields for scripts; null is what could not be told."""
+    """Return the stable fields for scripts; null means unknown."""
     heard, asked = findings.heard, findings.asked
     life, ahead, lag = asked.life, heard.clock_ahead, longest_lag(findings)
     return {
@@ -229,20 +229,20 @@ def _dialect(found: Findings, _policy: Policy) -> str:
         return f"its errors speak {_DIALECTS[found.heard.dialect]}"
     if found.heard.error_shape is None:
         return "no error was seen, not even for a made-up token"
-    return "its errors look like none that this job knows: see that TELENOR_BASE_URL leads to Telenor itself"
+    return "its errors look like none that this job knows: check that TELENOR_BASE_URL leads to Telenor itself"
 
 
 def _second_request(found: Findings, _policy: Policy) -> str:
     asked = found.asked
     if asked.is_new is None:
-        return _untold(found)
+        return _why_unknown(found)
     which = ", which is the published one" if asked.is_published_handed_out else ""
     if asked.is_new:
         return f"gives a new token{'; the first one was the published token' if which else ''}"
     life = {
         True: "with a longer life",
         False: "with no longer life",
-        None: "and whether its life got longer cannot be told",
+        None: "and whether its life got longer is unknown",
     }
     return f"gives the same token{which}, {life[asked.prolongs]}"
 
@@ -252,15 +252,15 @@ def _old_token(found: Findings, _policy: Policy) -> str:
         return "there is only one at a time"
     answers = {True: "lives on beside the new one", False: "is dead as soon as there is a new one"}
     lives = old_lives_on(found)
-    return _untold(found) if lives is None else answers[lives]
+    return _why_unknown(found) if lives is None else answers[lives]
 
 
 def _logout(found: Findings, _policy: Policy) -> str:
     if _is_logout_deaf(found):
-        return "refuses tokens that were just issued: see that it takes tokens of this grant"
+        return "refuses tokens that were just issued: check that it takes tokens of this grant"
     ends = logout_ends(found)
     if ends is None:
-        return _untold(found)
+        return _why_unknown(found)
     if ends:
         return "ends the token"
     return f"says that it ended the token, but VERIFY_URL still accepts it {duration(WATCH)} later"
@@ -269,7 +269,7 @@ def _logout(found: Findings, _policy: Policy) -> str:
 def _lag(found: Findings, _policy: Policy) -> str:
     in_use, fresh = (_lag_of(trial) for trial in (found.asked.old, found.asked.new))
     if in_use is None and fresh is None:
-        return "cannot be told: only VERIFY_URL shows how long a token is accepted after its logout"
+        return "unknown: only VERIFY_URL shows how long a token is accepted after its logout"
     parts = [f"a token in use is refused {in_use}"] if in_use else []
     parts += [f"one that was never used {fresh}"] if fresh and in_use else []
     parts += [f"a token is refused {fresh}"] if fresh and not in_use else []
@@ -288,7 +288,7 @@ def _others(found: Findings, _policy: Policy) -> str:
         return "there is no other token that it could end"
     answers = {True: "logout ends every token of the client", False: "logout leaves them alone"}
     others = logout_ends_others(found)
-    return _untold(found) if others is None else answers[others]
+    return _why_unknown(found) if others is None else answers[others]
 
 
 def _error(found: Findings, _policy: Policy) -> str:
@@ -305,13 +305,13 @@ def _error(found: Findings, _policy: Policy) -> str:
 
 
 def _token_answer(found: Findings, _policy: Policy) -> str:
-    return _described(found.asked.token_shape) if found.asked.token_shape else _untold(found)
+    return _described(found.asked.token_shape) if found.asked.token_shape else _why_unknown(found)
 
 
 def _life(found: Findings, policy: Policy) -> str:
     life = found.asked.life
     if life is None:
-        return _untold(found)
+        return _why_unknown(found)
     told = "" if found.asked.is_life_told else " is assumed, as Telenor sends no expires_in"
     return f"{duration(life)}{told}; the slack for an outage is {_minutes(decisions.slack(life, policy))}"
 
@@ -319,7 +319,7 @@ def _life(found: Findings, policy: Policy) -> str:
 def _clock(found: Findings, _policy: Policy) -> str:
     ahead = found.heard.clock_ahead
     if ahead is None:
-        return "cannot be told: Telenor sends no Date"
+        return "unknown: Telenor sends no Date"
     if abs(ahead) <= _CLOCK_TOLERANCE:
         return "agrees with Telenor's to within 5 s"
     side = "ahead of" if ahead > timedelta(0) else "behind"
@@ -332,22 +332,22 @@ def _verify_url(found: Findings, _policy: Policy) -> str:
         VerifyUrl.NOT_SET: "is not set; what follows from logout's answers alone is told",
         VerifyUrl.TELLS: "tells a live token from a dead one",
         VerifyUrl.ACCEPTS_ANYTHING: "accepts a made-up token, so it proves nothing: choose one that needs a token",
-        VerifyUrl.REFUSES_FRESH: "refuses a token that was just issued: see that the app has access to that API",
-        VerifyUrl.SILENT: "gave no clear answer to a made-up token: see that it works",
+        VerifyUrl.REFUSES_FRESH: "refuses a token that was just issued: check that the app has access to that API",
+        VerifyUrl.SILENT: "gave no clear answer to a made-up token: check that it works",
     }[found.verify_url]
 
 
 def _published(found: Findings, _policy: Policy) -> str:
     if not found.look.access.reads_both_secrets:
-        return "cannot be told: its value may not be read"
+        return "unknown: its value may not be read"
     if found.look.published is None:
         return "there is none that is alive"
     if _was_published_refused(found):
         return "was refused by VERIFY_URL before anything was asked: run `rotate`"
     answers = {
-        True: "was ended by this probe, so the job was told to rotate",
+        True: "was ended by this probe, so the job was run to rotate",
         False: "was left as it was",
-        None: "whether it is still alive cannot be told, so the job was told to rotate",
+        None: "whether it is still alive is unknown, so the job was run to rotate",
     }
     return answers[published_ended(found)]
 
@@ -356,7 +356,7 @@ def _tokens(found: Findings, _policy: Policy) -> str:
     left, spared, obtained = _left(found), found.left.spared, found.asked.obtained
     parts = [f"{obtained} obtained"]
     if left is None:
-        parts.append("logged out, and whether that ended them cannot be told")
+        parts.append("logged out, and whether that ended them is unknown")
     elif rest := obtained - left - spared:
         parts.append(f"{rest} ended again")
     if spared:
@@ -366,19 +366,19 @@ def _tokens(found: Findings, _policy: Policy) -> str:
     return ", ".join(parts)
 
 
-def _untold(found: Findings) -> str:
+def _why_unknown(found: Findings) -> str:
     if not found.look.access.may_ask:
-        return "cannot be told: no token was asked for, as this identity may not read what that needs"
+        return "unknown: no token was asked for, as this identity may not read what that needs"
     if found.asked.failure:
-        return f"cannot be told: {found.asked.failure}"
+        return f"unknown: {found.asked.failure}"
     if found.left.spared:
-        return "cannot be told: Telenor hands out a published or tracked token, and that one is not for trying"
+        return "unknown: Telenor hands out a published or tracked token, and doctor does not test published tokens"
     why = "logout accepts the same token twice"
     if _is_logout_deaf(found):
         why = "logout refuses every token"
     if found.logout_failure:
         why = found.logout_failure
-    return f"cannot be told: {why}{'' if found.verify_url is VerifyUrl.TELLS else '; VERIFY_URL would tell'}"
+    return f"unknown: {why}{'' if found.verify_url is VerifyUrl.TELLS else '; VERIFY_URL would tell'}"
 
 
 _ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {

@@ -69,7 +69,7 @@ class PermissionCheck:
         try:
             yield
         except RotationError as error:
-            told = aws.retold(error, about, self.job.region)
+            told = aws.explained_error(error, about, self.job.region)
             if not isinstance(told, NotAllowedError):
                 raise told from error.__cause__
             self.cannot.append(f"{what}: {told}")

@@ -464,7 +464,7 @@ def test_it_has_the_job_replace_a_published_token_that_it_has_ended(world: World
     world.telenor.knobs(issue="new-kills-old")
     ran = terminal.run("--local", "doctor", typed="yes\n")
     assert ran.status == 4
-    assert "The published token was ended, so the job is told to rotate." in ran.err
+    assert "The published token was ended, so the job rotates." in ran.err
     assert world.is_current_live()
 
 
@@ -486,7 +486,7 @@ def test_ctrl_c_has_the_job_replace_what_may_have_been_ended(
     monkeypatch.setattr(app, "clock", InterruptedClock())
     ran = terminal.run("--local", "doctor", "--yes")
     assert ran.status == 130
-    assert "may have been ended, so the job is told to rotate" in ran.err
+    assert "may have been ended, so the job rotates" in ran.err
 
 
 @pytest.mark.parametrize(
