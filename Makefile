@@ -23,18 +23,19 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
   "$$python" -c "" 2>/dev/null && echo "$$python" && break; done),$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sandbox test examples prove chaos bench dashboard lint docs format build deploy redeploy outputs smoke validate terraform alarms e2e e2e-terraform release lock clean build-TokenFunction
+.PHONY: help demo sandbox test examples prove chaos bench dashboard lint docs format build deploy redeploy outputs smoke cli validate terraform alarms e2e e2e-terraform release lock clean build-TokenFunction
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nSTACK=name    the stack to act on (default: telenor-token)\nCLIENT=name   deploy one of several clients, each by a stack telenor-token-name\n'
 
 ##@ Watch it work
 
-demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded servers (SECONDS=60)
+demo: $(VENV)/.installed ## Watch tokens rotate under faults (SECONDS=60)
 	@mkdir -p build
 	@$(PY) -m infra.local --seconds $(SECONDS) --svg build/demo.svg
 
-sandbox: $(VENV)/.installed ## Keep Telenor's stand-in, a Secrets Manager and the job up, to write a consumer against
+sandbox: $(VENV)/.installed ## Keep servers and the job up, to write a consumer against
 	@$(PY) -m infra.local.sandbox
 
 ##@ Change it
@@ -47,7 +48,7 @@ test: $(VENV)/.installed ## Run the tests, with branch coverage of handler/
 	  echo "Left to make examples, which needs the AWS CLI and Node.js: tests/examples"; \
 	  exit $$((handler | others))
 
-lint: $(VENV)/.installed ## Check style, types and who imports whom: ruff, ruff format, mypy --strict, import-linter
+lint: $(VENV)/.installed ## Check style, types and imports: ruff, mypy, import-linter
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
@@ -64,7 +65,7 @@ docs: $(VENV)/.installed ## Check links, anchors and names in the documents
 
 NODE_MODULES := examples/node/node_modules/.installed infra/oidc/node_modules/.installed
 
-examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the examples for consumers through rotations, and the job against oidc-provider
+examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the consumers' examples, and the job on oidc-provider
 	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/infra/oidc
 
 validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
@@ -73,7 +74,7 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 	@.venv-sam/bin/cfn-lint --non-zero-exit-code informational template.yaml infra/consumer/template.yaml
 	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
 
-terraform: $(VENV)/.installed ## Check the Terraform module: format, validity, examples, tests, and changes of it applied to moto
+terraform: $(VENV)/.installed ## Check the Terraform module, and changes of it on moto
 	@$(PY) -m infra.terraform_check
 	@$(PYTEST) -m terraform tests/infra
 
@@ -81,23 +82,23 @@ e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.install
 	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
 	  --aws .venv-awscli/bin/aws
 
-e2e-terraform: $(VENV)/.installed .venv-ministack/.installed ## Apply the Terraform module for several clients to the emulator, and check it all
+e2e-terraform: $(VENV)/.installed .venv-ministack/.installed ## Apply the Terraform module there, for several clients
 	@$(PY) -m infra.e2e.terraform --ministack .venv-ministack/bin/python
 
-chaos: $(VENV)/.installed ## Run the job under faults of every kind at once, and judge what both servers saw (SECONDS=60)
+chaos: $(VENV)/.installed ## Run the job under faults of every kind (SECONDS=60, SEED=n)
 	@$(PY) -m infra.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-alarms: $(VENV)/.installed ## Try the page in every trouble and through healthy months, and print its margins
+alarms: $(VENV)/.installed ## Print the page's margins in every kind of failure
 	@$(PY) -m tests.infra.alarms.page
 
-prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years of bad weather, every mutant (YEARS=3)
+prove: $(VENV)/.installed ## Simulate every crash, order, mutant and years (YEARS=3)
 	@$(PYTEST) -m long tests/infra
 	@$(PY) -m tests.simulation --years $(YEARS)
 
-bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
+bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls and size into docs/benchmarks.md
 	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
 
-dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard of a healthy day and of an outage into docs/
+dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard, healthy and in an outage, into docs/
 	@$(PY) -m tests.infra.dashboard --charts .venv-bench/bin/python
 
 ##@ Deploy and operate it
@@ -106,17 +107,20 @@ build: $(SAM) ## Build the artifact that is deployed, with its size
 	@$(SAM) build
 	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction --zip build/telenor-token.zip
 
-deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (CLIENT=name for one of several, STACK=name)
+deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (STACK, CLIENT)
 	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT))
 
-redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has (STACK=name)
+redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has
 	@$(PY) -m infra.deploy redeploy --sam $(SAM) --stack $(STACK)
 
-outputs: $(VENV)/.installed ## Print a stack's outputs as export lines (STACK=name)
+outputs: $(VENV)/.installed ## Print a stack's outputs as export lines
 	@$(PY) -m infra.deploy outputs --stack $(STACK)
 
-smoke: $(VENV)/.installed ## Check on a deployed stack what only a real account shows (STACK=name)
+smoke: $(VENV)/.installed ## Check on a deployed stack what only an account shows
 	@$(PY) -m infra.smoke --stack $(STACK)
+
+cli: .venv-cli/bin/telenor-token ## Install the command telenor-token into .venv-cli
+	@echo "Installed $(CURDIR)/$<: put it on your PATH, for example by ln -s. docs/cli.md explains it."
 
 ##@ Maintain it
 
@@ -124,9 +128,10 @@ smoke: $(VENV)/.installed ## Check on a deployed stack what only a real account 
 build-TokenFunction:
 	@$(PYTHON) -m infra.artifact --make "$(ARTIFACTS_DIR)"
 
-lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
+lock: $(VENV)/.installed ## Resolve every requirements file anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
+	@$(PY) -m uv pip compile $(COMPILE) --extra cli --group build --output-file infra/requirements-cli.txt pyproject.toml
 	@for tool in bench sam checkov ministack runtime awscli release; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
@@ -134,7 +139,7 @@ lock: $(VENV)/.installed ## Resolve requirements.txt and requirements-dev.txt an
 	  (cd $$folder && npm update --package-lock-only --no-audit --no-fund --loglevel error) || exit; \
 	done,echo "There is no Node.js here: both files package-lock.json stay as they are")
 
-release: $(VENV)/.installed .venv-release/.installed ## Check everything, write the changelog's section, tag, and build the artifact with its SBOM (VERSION=1.2.3)
+release: $(VENV)/.installed .venv-release/.installed ## Check, tag, and build the artifact (VERSION=1.2.3)
 	@$(if $(VERSION),,echo "Name the version: make release VERSION=1.2.3" >&2; exit 2)
 	@git diff --quiet HEAD || { echo "There are changes that are not committed: commit them first" >&2; exit 2; }
 	@.ci/run
@@ -181,6 +186,14 @@ $(VENV)/.installed: requirements-dev.txt
 	$(call install,$(PYTHON))
 
 $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
+
+.venv-cli/.installed: infra/requirements-cli.txt
+	$(call install,$(PYTHON))
+
+# From the checkout, so that a pull updates it. Nothing is downloaded: what builds it is in the lock file.
+.venv-cli/bin/telenor-token: .venv-cli/.installed pyproject.toml
+	@.venv-cli/bin/python -m pip install -qq --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
 
 %/node_modules/.installed: %/package-lock.json
 	@echo "Installing the locked packages into $(@D) ..."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from handler.terminal.cli import main
+from handler.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,8 +22,8 @@ class TokenSecret:
     holds, which never changes. Every method that reads raises SecretsManagerError.
     """
 
-    def __init__(self, secrets: SecretsManager, clock: Clock, version_id: str) -> None:
-        """`version_id` is the id that this run publishes under."""
+    def __init__(self, secrets: SecretsManager, clock: Clock, version_id: str | None = None) -> None:
+        """`version_id` is the id that this run publishes under, if it does."""
         self._secrets = secrets
         self._clock = clock
         self._version_id = version_id

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 FROM_THE_RUNTIME = {"boto3", "botocore", "python-dateutil", "s3transfer", "six"}
 
 # In handler/, what nothing of the job imports.
-OF_THE_TERMINAL = ("terminal", "__main__.py")
+OF_THE_CLI = ("cli", "__main__.py")
 
 ZIP_LIMIT_BYTES = 4_000_000
 
@@ -87,7 +87,7 @@ def make(directory: Path) -> None:
 
 def copy_handler(directory: Path) -> None:
     """Copy what Lambda runs: the job without its terminal."""
-    ignored = shutil.ignore_patterns("__pycache__", *OF_THE_TERMINAL)
+    ignored = shutil.ignore_patterns("__pycache__", *OF_THE_CLI)
     shutil.copytree(ROOT / "handler", directory / "handler", ignore=ignored)
 
 
@@ -138,7 +138,7 @@ def faults(directory: Path) -> list[str]:
     useless += sorted(n for n in bytecode & expected if (directory / n).read_bytes()[4:8] != _UNCHECKED_HASH)
     missing = sorted(expected - bytecode) if bytecode else []
     stray = [name for name in files if name.partition("/")[0] in FROM_THE_RUNTIME | {"rich", "tests", "infra"}]
-    stray += [name for name in files if name.startswith(tuple(f"handler/{part}" for part in OF_THE_TERMINAL))]
+    stray += [name for name in files if name.startswith(tuple(f"handler/{part}" for part in OF_THE_CLI))]
     size = len(zipped(directory))
     found = [f"{name} is compiled" for name in compiled] + [f"{name} does not belong here" for name in stray]
     found += [f"{name} is bytecode that Lambda's Python would not take" for name in useless]

@@ -50,7 +50,7 @@ def test_a_line_that_needs_no_more_code_is_left_alone(call: str) -> None:
 
 @pytest.mark.parametrize(
     ("module", "absent"),
-    [("handler.app", ("rich", "handler.terminal", "argparse")), ("handler.terminal.cli", ("rich",))],
+    [("handler.app", ("rich", "handler.cli", "argparse")), ("handler.cli.main", ("rich",))],
 )
 def test_what_a_start_does_not_load(module: str, absent: tuple[str, ...]) -> None:
     """A cold start of the Lambda loads nothing of the terminal, and rich is loaded for drawing alone."""

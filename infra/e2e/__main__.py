@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from infra.e2e import access, operation, runs, telling, terminal
+from infra.e2e import access, cli, operation, runs, telling
 from infra.e2e.emulator import Emulator
 from infra.e2e.runtime import check_artifact
 from infra.e2e.stack import Sam, Stack
@@ -40,13 +40,13 @@ STEPS = (
     access.administrators_do_not_by_accident,
     access.the_role_can_do_no_more,
     access.operators_can_do_their_work_and_no_more,
-    terminal.an_operators_terminal_acts_through_the_job,
+    cli.an_operators_terminal_acts_through_the_job,
     runs.a_superseded_token_has_its_grace,
     runs.a_leak_is_ended_at_once,
     operation.every_command_of_the_documents_works,
     access.every_permission_is_needed,
     operation.two_clients_stand_side_by_side,
-    terminal.doctor_replaces_what_it_has_ended,
+    cli.doctor_replaces_what_it_has_ended,
     operation.smoke_tells_what_holds,
     runs.nothing_leaks_and_every_metric_is_there,
     operation.alarms_and_dashboard_watch_what_is_put_out,

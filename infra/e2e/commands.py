@@ -16,7 +16,7 @@ from pathlib import Path
 from infra import docs
 from infra.e2e.stack import ROOT
 
-DOCUMENTS = ("README.md", "docs/terminal.md", "docs/runbook.md")
+DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
 
 # What is not typed here, by its beginning, and what tries it instead.
 ELSEWHERE = {
@@ -38,6 +38,11 @@ HAPPENED = {
 # Version 1 sends `aws sqs` to the region's old host name, whatever AWS_ENDPOINT_URL says; the option overrules that.
 _AWS = """#!/bin/sh
 exec {aws} --endpoint-url "$AWS_ENDPOINT_URL" "$@"
+"""
+
+# As `make cli` installs it.
+_CLI = """#!/bin/sh
+exec {python} -m handler "$@"
 """
 
 _LONGEST_SECONDS = 300
@@ -77,8 +82,13 @@ def type_in(shown: list[docs.Command], directory: Path, environment: dict[str, s
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TELENOR_"))}
     programs = directory / "bin"
     programs.mkdir()
-    (programs / "aws").write_text(_AWS.format(aws=shlex.quote(str(aws))), encoding="utf-8")
-    (programs / "aws").chmod(0o755)
+    scripts = {
+        "aws": _AWS.format(aws=shlex.quote(str(aws))),
+        "telenor-token": _CLI.format(python=shlex.quote(sys.executable)),
+    }
+    for name, script_text in scripts.items():
+        (programs / name).write_text(script_text, encoding="utf-8")
+        (programs / name).chmod(0o755)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(  # noqa: S603  the documents' own words are the point
         ["/usr/bin/env", "bash", "--norc", "--noprofile", "-c", script],

@@ -62,7 +62,7 @@ def a_bad_parameter_is_refused_by_name(story: StackStory) -> None:
 
 
 def every_command_of_the_documents_works(story: StackStory) -> None:
-    """Every command of README.md, terminal.md and the runbook ends well, typed as it stands there."""
+    """Every command of README.md, cli.md and the runbook ends well, typed as it stands there."""
     outputs = story.stack.outputs
     variables = {
         # As `make outputs` prints them.
@@ -71,7 +71,7 @@ def every_command_of_the_documents_works(story: StackStory) -> None:
             "FUNCTION_NAME": outputs["FunctionName"],
             "TOKEN_SECRET_ARN": outputs["TokenSecretArn"],
         },
-        "docs/terminal.md": {},
+        "docs/cli.md": {},
         # It sets its own.
         "docs/runbook.md": {},
     }

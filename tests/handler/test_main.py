@@ -22,7 +22,7 @@ def _named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCHEDULE_MINUTES", "5")
 
 
-@pytest.mark.parametrize(("arguments", "reason"), [([], "no-current-version"), (["rotate"], "forced")])
+@pytest.mark.parametrize(("arguments", "reason"), [(["renew"], "no-current-version"), (["rotate"], "forced")])
 def test_it_runs_as_a_module(world: World, arguments: list[str], reason: str) -> None:
     done = subprocess.run(  # noqa: S603  our own words
         [sys.executable, "-W", "error", "-m", "handler", "--local", *arguments],

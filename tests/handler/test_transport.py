@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+# A TLS connection that was given up is closed by the garbage collector, which warns.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)
+
 # What an exchange is given, and what a server drips for, which nobody waits for.
 SHORT = timedelta(milliseconds=600)
 LONG_SECONDS = 4

@@ -72,7 +72,7 @@ def test_a_good_artifact_has_no_fault(built: Path) -> None:
         ("tests/test_app.py", "does not belong here"),
         ("rich/console.py", "does not belong here"),
         ("handler/__main__.py", "does not belong here"),
-        ("handler/terminal/cli.py", "does not belong here"),
+        ("handler/cli/cli.py", "does not belong here"),
     ],
 )
 def test_what_must_not_be_there_is_named(built: Path, name: str, says: str) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from infra.e2e import access, operation, runs, terminal
+from infra.e2e import access, cli, operation, runs
 from infra.e2e.story import refused, until, user
 from infra.e2e.terraform.fleet import EXISTING, PLAIN, SCOPE, SCOPED
 
@@ -114,10 +114,10 @@ def an_operators_terminal_finds_each_client(fleet: Fleet) -> None:
     iam.attach_user_policy(UserName="terminal-operator", PolicyArn=policy)
     function = ("--function", story.stack.outputs["FunctionName"])
     named = [("--client", json.dumps(each.stack.event)) for each in fleet.stories.values()]
-    seen = terminal.typed(story, keys, "status", *function, *(word for each in named for word in each))
+    seen = cli.typed(story, keys, "status", *function, *(word for each in named for word in each))
     assert seen.status == 0, seen
     previous, untouched = story.token(), {name: each.token() for name, each in fleet.others(SCOPED).items()}
-    rotated = terminal.typed(story, keys, "rotate", *function, "--client", json.dumps(story.stack.event))
+    rotated = cli.typed(story, keys, "rotate", *function, "--client", json.dumps(story.stack.event))
     assert (rotated.status, rotated.json["client"]) == (0, SCOPED), rotated
     assert story.token() != previous
     assert {token["scope"] for token in story.tokens()} == {SCOPE}, "the terminal has lost the client's scope"

@@ -134,7 +134,6 @@ MEANT = NOT_YET | {
         "Lambda counts the errors of all clients as one, and the job each client's own. A run that cannot even start "
         "is silence, and rings TokenExpiryAlarm",
     ),
-    "settings: SERVES_CLIENTS": "a deployment for one client refuses events that name one",
     "token secret's policy: NobodyDeletes": "a stack has termination protection of its own",
     "credentials secret's policy: none that is public": "it is a part of the secret, and stays with it",
     **{

@@ -1,0 +1,174 @@
+"""The operator's own access to AWS: clients of the SDK, and what their failures mean on a laptop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoAuthTokenError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.exceptions import ConnectionError as NoConnectionError
+
+from handler.cli.errors import AccessError, CliError, NotAllowedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from handler.errors import RotationError
+
+_CONNECT_TIMEOUT_SECONDS = 5
+_READ_TIMEOUT_SECONDS = 15
+_ATTEMPTS = 3
+
+# AWS, "ARN format": arn:partition:service:region:account:resource
+_ARN = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:([a-z0-9-]+):[0-9]{12}:.+")
+
+# As IAM says it: "User: arn:… is not authorized to perform: lambda:InvokeFunction on resource: arn:…"
+_WHO = re.compile(r"\bUser: (\S+) is not authorized")
+_WHICH = re.compile(r"\bto perform: ([a-z0-9-]+:[A-Za-z]+)")
+
+_NOT_LOGGED_IN = (
+    *(NoCredentialsError, PartialCredentialsError, CredentialRetrievalError),
+    *(NoAuthTokenError, TokenRetrievalError, SSOError),
+    # Of `aws login`, which older versions of the SDK do not know.
+    getattr(exceptions, "LoginError", SSOError),
+)
+NO_ANSWER = (EndpointConnectionError, HTTPClientError, NoConnectionError)
+
+_STALE_CREDENTIALS = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "InvalidAccessKeyId",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
+
+# The actions of IAM that are not called as the operations are.
+_ACTIONS = {
+    "DescribeSecret": "secretsmanager:DescribeSecret",
+    "GetSecretValue": "secretsmanager:GetSecretValue",
+    "ListSecretVersionIds": "secretsmanager:ListSecretVersionIds",
+    "PutSecretValue": "secretsmanager:PutSecretValue",
+    "UpdateSecretVersionStage": "secretsmanager:UpdateSecretVersionStage",
+    "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
+    "Invoke": "lambda:InvokeFunction",
+    "FilterLogEvents": "logs:FilterLogEvents",
+    "DescribeStacks": "cloudformation:DescribeStacks",
+    "GetSchedule": "scheduler:GetSchedule",
+    "ListSchedules": "scheduler:ListSchedules",
+    "UpdateSchedule": "scheduler:UpdateSchedule",
+}
+
+
+def region_of(name: str) -> str | None:
+    """Return the region that an ARN names, or None where the name is none."""
+    match = _ARN.fullmatch(name)
+    return match[1] if match else None
+
+
+def client(service: str, region: str | None, *, attempts: int = _ATTEMPTS, read_seconds: float | None = None) -> Any:  # noqa: ANN401  one type for each service
+    """Return a client of the SDK in a region, by default in that of the environment. Raises UsageError."""
+    # At DEBUG it logs every request and answer, and secrets may be in them.
+    logging.getLogger("botocore").setLevel(logging.INFO)
+    config = Config(
+        connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=read_seconds or _READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        tcp_keepalive=True,
+    )
+    with explained(f"the client of {service}"):
+        # Lambda sets AWS_REGION; the SDK by itself reads AWS_DEFAULT_REGION alone.
+        region_name = region or os.environ.get("AWS_REGION") or None
+        # A session of its own, and no default one that keeps credentials which have expired since.
+        return boto3.Session().client(service, region_name=region_name, config=config)  # type: ignore[call-overload]
+
+
+def is_sent(error: Exception) -> bool:
+    """Return whether a call without an answer may have been received: it was not where no connection was made."""
+    return not isinstance(error, NoConnectionError)
+
+
+@contextmanager
+def explained(what: str, region: str | None = None) -> Iterator[None]:
+    """Turn what the SDK raises about something into one sentence. Raises AccessError or UsageError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise _error(error, what, region) from error
+
+
+def explained_error(error: RotationError, what: str, region: str | None = None) -> RotationError:
+    """Explain an error of the job's own adapter to an operator, if the SDK was its cause."""
+    cause = error.__cause__
+    return _error(cause, what, region) if isinstance(cause, BotoCoreError | ClientError) else error
+
+
+def _error(error: BotoCoreError | ClientError | ValueError, what: str, region: str | None) -> CliError:
+    if isinstance(error, ClientError):
+        return _refusal(error, what, region)
+    if isinstance(error, NoRegionError):
+        return UsageError("no AWS region is set: add --region, set AWS_REGION, or name the job by its ARN")
+    if isinstance(error, ProfileNotFound):
+        return UsageError(f"{error}: see `aws configure list-profiles`, and correct --profile or AWS_PROFILE")
+    if isinstance(error, _NOT_LOGGED_IN):
+        return AccessError(f"AWS has no usable credentials of yours ({type(error).__name__}): log in again")
+    if isinstance(error, NO_ANSWER):
+        return AccessError(
+            f"AWS did not answer about {what}{_in(region)} ({type(error).__name__}): check this machine's "
+            "network, and its proxy or VPN if it needs one"
+        )
+    return UsageError(
+        f"the AWS SDK could not be set up ({type(error).__name__}): check AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL"
+    )
+
+
+def _refusal(error: ClientError, what: str, region: str | None) -> CliError:
+    told = error.response.get("Error", {})
+    code, message = told.get("Code", "Unknown"), told.get("Message", "")
+    action = _ACTIONS.get(error.operation_name, error.operation_name)
+    if code in _STALE_CREDENTIALS:
+        return AccessError(f"AWS does not take your credentials any more ({code}): log in again")
+    if code in _DENIED:
+        who, which = _WHO.search(message), _WHICH.search(message)
+        if "KMS" in message and not which:
+            action = f"{action} (missing kms:Decrypt on its key)"
+        # The operators' policy reads no secret's value, and is for one region.
+        others = "may read it" if error.operation_name == "GetSecretValue" else "has the stack's OperatorPolicyArn"
+        return NotAllowedError(
+            f"{who[1] if who else 'this identity'} has no permission for {which[1] if which else action} on {what}"
+            f"{_in(region)}: take the right --region, or an identity that {others}"
+        )
+    if code == "ResourceNotFoundException" or (code == "ValidationError" and "not exist" in message):
+        return UsageError(f"there is no {what}{_in(region)}: correct the name, or take another --region or --profile")
+    if code in _THROTTLED:
+        return AccessError(f"AWS throttles calls about {what} ({code}): try again in a minute")
+    return AccessError(f"{action} on {what}{_in(region)} failed with {code}")
+
+
+def _in(region: str | None) -> str:
+    return f" in {region}" if region else ""

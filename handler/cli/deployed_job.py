@@ -1,0 +1,254 @@
+"""A deployed job: found by stack or function, inspected with the operator's rights, run by invoking the function."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from handler.cli import aws, log_output
+from handler.cli.console import printable
+from handler.cli.errors import NotAllowedError, RunFailedError, RunUnknownError, UsageError
+from handler.cli.job import PastRun, PastRuns
+from handler.cli.schedules import Schedules
+from handler.config import settings_from
+from handler.errors import InvalidInputError
+from handler.secrets_manager import SecretsManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from handler.cli.log_output import LogOutput
+    from handler.config import Settings
+    from handler.ledger import Entry
+    from handler.model import Action
+
+# An output of template.yaml.
+_FUNCTION_OUTPUT = "FunctionName"
+
+_FALLBACK = "credentials-fallback"
+
+# A function without them would run by its own defaults, which this version does not know.
+_SIGNS_OF_THE_JOB = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
+
+# Lambda ends the function at its timeout; the read timeout is longer by this.
+_ANSWER_NEEDS = timedelta(seconds=30)
+
+# The clocks of Lambda and of the log may differ by less.
+_CLOCKS_DIFFER = timedelta(minutes=1)
+
+# How far back the log is read: long enough to see some runs, and short enough for one page.
+_LOOK_BACK_PERIODS = 6
+_LOOK_BACK_AT_LEAST = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """The part of a deployed function's configuration that the commands use."""
+
+    name: str
+    arn: str
+    region: str | None
+    variables: Mapping[str, str]
+    timeout: timedelta
+    log_group: str
+
+    @property
+    def serves_clients(self) -> bool:
+        """Whether each event names its client, since the function has no secrets of its own."""
+        return not self.variables.get("TOKEN_SECRET_ID")
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules that start it."""
+        return Schedules(self.name, self.arn, self.region)
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedJob:
+    """One client of a deployed function. `event` names the client where the function serves several."""
+
+    name: str
+    function: Function
+    settings: Settings
+    log: LogOutput
+    event: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def region(self) -> str | None:
+        """Where the function is."""
+        return self.function.region
+
+    def secrets(self) -> SecretsManager:
+        """Return its secrets, in the region of the token secret where that is known."""
+        region = aws.region_of(self.settings.token_secret_id) or self.region
+        client = aws.client("secretsmanager", region)
+        return SecretsManager(client, self.settings.credentials_secret_id, self.settings.token_secret_id)
+
+    def past_runs(self, now: datetime) -> PastRuns:
+        """Read the function's log. What a run says at its end has an `outcome`."""
+        since = now - max(_LOOK_BACK_PERIODS * self.settings.policy.schedule, _LOOK_BACK_AT_LEAST)
+        ended: list[PastRun] = []
+        failed_revocations: dict[str, str] = {}
+        for at, record in self._records(since):
+            code = _text(record, "error_code")
+            if "outcome" in record:
+                outcome, message = str(record["outcome"]), str(record["message"])
+                ended.append(PastRun(at, printable(outcome), printable(message), code))
+            elif code is not None and log_output.is_failed_revocation(record):
+                failed_revocations[str(record["superseded_version_id"])] = code
+        return PastRuns(since, tuple(sorted(ended, key=lambda run: run.at)), failed_revocations)
+
+    def fell_back(self, version: Entry) -> bool | None:
+        """Look for the error of a fallback in the log of the run that published a version: its id is the request's."""
+        if version.first_published_at is None:
+            return None
+        since = version.first_published_at - self.function.timeout - _CLOCKS_DIFFER
+        until = version.first_published_at + _CLOCKS_DIFFER
+        records = self._records(since, until=until, pattern=f'{{ $.error_code = "{_FALLBACK}" }}')
+        return any(record.get("function_request_id") == version.version_id for _, record in records)
+
+    def disable_schedule(self) -> str:
+        """Disable the schedule of this client in EventBridge Scheduler."""
+        client = self.settings.client if self.function.serves_clients else None
+        names = self.function.schedules.disable(client)
+        if not names:
+            raise UsageError(
+                f"no schedule of EventBridge Scheduler starts function {self.function.name} for client "
+                f"{self.settings.client}: disable what starts it by hand"
+            )
+        return ", ".join(names)
+
+    def may_run(self) -> None:
+        """Ask Lambda whether it would invoke the function for this identity (AWS, "Invoke": DryRun)."""
+        with self._explained():
+            self._client(self.function.timeout).invoke(FunctionName=self.function.name, InvocationType="DryRun")
+
+    def run(self, action: Action) -> Mapping[str, object]:
+        """Invoke the function, once: a second attempt of the SDK would run an emergency twice."""
+        event = json.dumps({**self.event, "action": action}).encode()
+        client = self._client(self.function.timeout + _ANSWER_NEEDS)
+        with self._explained():
+            try:
+                answer = client.invoke(FunctionName=self.function.name, LogType="Tail", Payload=event)
+                payload = answer["Payload"].read()
+            except aws.NO_ANSWER as error:
+                if not aws.is_sent(error):
+                    raise
+                raise RunUnknownError(
+                    f"function {self.function.name} was invoked, but its answer did not arrive "
+                    f"({type(error).__name__}): check `status` and the log before you repeat it"
+                ) from error
+        # The last 4 KB (AWS, "Invoke"); the first line may be cut.
+        self.log.write(base64.b64decode(answer.get("LogResult", "")).decode("utf-8", errors="replace"))
+        document = json.loads(payload or b"null")
+        if "FunctionError" in answer or not isinstance(document, dict):
+            raise _run_failed(document, self.log.summary)
+        return document
+
+    def _records(
+        self, since: datetime, *, until: datetime | None = None, pattern: str | None = None
+    ) -> Iterator[tuple[datetime, Mapping[str, object]]]:
+        """Yield the job's own lines about this token secret, with their times."""
+        asked: dict[str, Any] = {"logGroupName": self.function.log_group, "startTime": _milliseconds(since)}
+        asked |= {"endTime": _milliseconds(until)} if until else {}
+        asked |= {"filterPattern": pattern} if pattern else {}
+        with aws.explained(f"log group {self.function.log_group}", self.region):
+            pages = aws.client("logs", self.region).get_paginator("filter_log_events").paginate(**asked)
+            for event in pages.search("events[]"):
+                record = log_output.parse_record(event["message"])
+                if record.get("token_secret_id") == self.settings.token_secret_id:
+                    yield datetime.fromtimestamp(event["timestamp"] / 1000, UTC), record
+
+    def _client(self, patience: timedelta) -> Any:  # noqa: ANN401  as aws.client
+        return aws.client("lambda", self.region, attempts=1, read_seconds=patience.total_seconds())
+
+    def _explained(self) -> Any:  # noqa: ANN401  what contextmanager returns
+        return aws.explained(f"function {self.function.name}", self.region)
+
+
+def find_stack(name: str, region: str | None) -> Function:
+    """Return the function of a stack. Raises UsageError or AccessError."""
+    cloudformation = aws.client("cloudformation", aws.region_of(name) or region)
+    region = cloudformation.meta.region_name
+    with aws.explained(f"stack {name}", region):
+        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    if _FUNCTION_OUTPUT not in outputs:
+        raise UsageError(
+            f"stack {name} in {region} is not this job's, or is not deployed yet: it has no output {_FUNCTION_OUTPUT}"
+        )
+    return find_function(outputs[_FUNCTION_OUTPUT], region)
+
+
+def find_function(name: str, region: str | None) -> Function:
+    """Return a function by its name or ARN. Raises UsageError or AccessError."""
+    client = aws.client("lambda", aws.region_of(name) or region)
+    region = client.meta.region_name
+    with aws.explained(f"function {name}", region):
+        configuration = client.get_function_configuration(FunctionName=name)
+    environment = configuration.get("Environment", {})
+    if "Error" in environment:
+        raise NotAllowedError(
+            f"the settings of function {name} cannot be decrypted: take an identity that may use its KMS key"
+        )
+    variables = environment.get("Variables", {})
+    if missing := [sign for sign in _SIGNS_OF_THE_JOB if not variables.get(sign)]:
+        raise UsageError(
+            f"function {name} is not this job, or was deployed by other means: it has no {' and no '.join(missing)}"
+        )
+    own_name = configuration["FunctionName"]
+    return Function(
+        name=own_name,
+        arn=configuration["FunctionArn"],
+        region=region,
+        variables=variables,
+        timeout=timedelta(seconds=configuration["Timeout"]),
+        log_group=configuration.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{own_name}"),
+    )
+
+
+def find_jobs(
+    name: str, function: Function, log: LogOutput, clients: Sequence[str | Mapping[str, object]] = ()
+) -> list[DeployedJob]:
+    """Return the jobs of a function: that of each client named here, or of each that it has. Raises RotationError.
+
+    A client is named by its name, or by the event of its schedule. One that the function does not serve is left out.
+    """
+    if not function.serves_clients:
+        job = DeployedJob(name, function, settings_from(function.variables, {}), log)
+        return [job] if not clients or job.settings.client in map(client_name, clients) else []
+    events: list[Mapping[str, object]] = []
+    if not clients:
+        events += function.schedules.events()
+    for client in clients:
+        event = client if not isinstance(client, str) else function.schedules.event_of(client)
+        events += [event] if event is not None else []
+    return [
+        DeployedJob(str(event["client"]), function, settings_from(function.variables, event), log, event)
+        for event in events
+    ]
+
+
+def client_name(client: str | Mapping[str, object]) -> str:
+    """Return the name of a client that is given by its name or by its event."""
+    return client if isinstance(client, str) else str(client["client"])
+
+
+def _text(record: Mapping[str, object], field: str) -> str | None:
+    return printable(str(record[field])) if field in record else None
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _run_failed(document: object, summary: Mapping[str, object]) -> RunFailedError:
+    told = document if isinstance(document, dict) else {}
+    message = told.get("errorMessage")
+    if not isinstance(message, str):
+        return RunFailedError("the function failed without an error message: see its log", summary=summary)
+    is_bad_input = told.get("errorType") == InvalidInputError.__name__
+    return RunFailedError(message, summary=summary, is_bad_input=is_bad_input)

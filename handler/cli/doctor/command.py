@@ -1,0 +1,117 @@
+"""One session of doctor: says what it can do, asks first, and leaves no stack with a token that it has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handler import app
+from handler.cli import status
+from handler.cli.console import explain, is_confirmed, say
+from handler.cli.doctor import diagnosis
+from handler.cli.doctor.findings import WATCH, Findings
+from handler.cli.doctor.permissions import PermissionCheck
+from handler.cli.doctor.probe import Probe
+from handler.errors import RotationError, TelenorError
+from handler.model import Action
+from handler.telenor import Telenor
+from handler.token_secret import TokenSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+    from pathlib import Path
+
+    from handler.cli.doctor.diagnosis import Diagnosis
+    from handler.cli.doctor.findings import Look
+    from handler.cli.job import Job
+
+
+class DeclinedError(RotationError):
+    """The operator has said no."""
+
+
+def examine(
+    job: Job, on_wait: Callable[[timedelta], object], *, yes: bool, credentials_file: Path | None = None
+) -> tuple[Findings, Diagnosis]:
+    """Examine what a job talks to. Raises RotationError, or DeclinedError where it may not ask for tokens."""
+    with Telenor(job.settings.base_url, app.clock, app.logger) as telenor:
+        token_secret = TokenSecret(job.secrets(), app.clock)
+        check = PermissionCheck(job, token_secret, credentials_file)
+        access = check.access()
+        for sentence in access.cannot:
+            explain(f"With this identity doctor cannot {sentence}.")
+        probe = Probe(job.settings, token_secret, telenor, app.clock, check.credentials, _told_once(on_wait))
+        try:
+            look = probe.look(access, check.ledger)
+        except TelenorError as error:
+            raise TelenorError(f"Telenor is not reached from here, so nothing was asked: {error}") from error
+        findings = Findings(look=look, heard=probe.heard)
+        if access.may_ask:
+            explain(_consequences(look))
+            if not is_confirmed("Ask Telenor for two tokens now?", yes=yes):
+                raise DeclinedError("No token was asked for.")
+            findings = _asked(job, probe, look)
+        seen = status.status_of(check.ledger, job.settings.policy, app.clock.now(), runs=check.past_runs)
+        return findings, diagnosis.diagnosis(findings, seen)
+
+
+def _asked(job: Job, probe: Probe, look: Look) -> Findings:
+    """Ask, clean up in any case, and have the job replace a published token that this has ended, or may have."""
+    # Until all is known, nobody knows what was ended: Ctrl-C may come at any time.
+    ended: bool | None = None
+    try:
+        try:
+            asked = probe.ask(look)
+        finally:
+            left = probe.clean_up()
+        findings = Findings(look, probe.heard, asked, left)
+        ended = diagnosis.published_ended(findings)
+        return findings
+    finally:
+        if look.published is not None and probe.has_asked and ended is not False:
+            _repair(job, is_known=ended is True)
+
+
+def _repair(job: Job, *, is_known: bool) -> None:
+    what = "was ended" if is_known else "may have been ended"
+    say(f"The published token {what}, so the job rotates.")
+    try:
+        version_id = job.run(Action.ROTATE_NOW).get("version_id")
+    except RotationError as error:
+        say(f"THE PUBLISHED TOKEN {what.upper()} AND IS NOT REPLACED: run `rotate` until it ends with 0. {error}")
+        return
+    say(f"Published version {version_id}.")
+
+
+def _told_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], object]:
+    is_told = False
+
+    def wait(waited: timedelta) -> None:
+        nonlocal is_told
+        if not is_told:
+            is_told = True
+            explain(
+                "A token is still accepted after its logout. It is tried again every few seconds, for up to "
+                f"{status.duration(WATCH)}: the time that gateways are known to keep one in their caches."
+            )
+        on_wait(waited)
+
+    return wait
+
+
+def _consequences(look: Look) -> str:
+    if look.published is None:
+        return "This obtains two tokens, tries them, and logs them out again. No published token is alive."
+    superseded = (look.published.superseded_id or "")[:8]
+    hint = {
+        True: f" VERIFY_URL still accepts superseded {superseded}, so a new token does not seem to end the old one.",
+        False: f" VERIFY_URL refuses superseded {superseded}, which nobody has revoked: a new token seems to end the "
+        "old one here, and then this ends the published one.",
+        None: "",
+    }[look.published.superseded_accepted]
+    return (
+        "This obtains two tokens, tries them, and logs them out again. A token is published and alive. If Telenor "
+        "keeps one token at a time for a client, or if a logout ends all of them, then this ends it: the job is run "
+        "to rotate right afterwards, and consumers are refused until they read again. What is published is never "
+        f"logged out.{hint}"
+    )

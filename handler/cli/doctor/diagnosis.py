@@ -1,0 +1,529 @@
+"""What follows from what doctor has seen: an answer to each open question, and a judgement of each promise. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from handler import decisions
+from handler.answers import Dialect
+from handler.cli.doctor.findings import WATCH, VerifyUrl
+from handler.cli.status import State, duration, headline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handler.cli.doctor.findings import Findings, Trial
+    from handler.cli.doctor.response_shape import ResponseShape
+    from handler.cli.status import Status
+    from handler.model import Policy
+
+# A Date header tells whole seconds, and an answer takes a moment.
+_CLOCK_TOLERANCE = timedelta(seconds=5)
+
+# What renewal times are counted from where only the life of a token is known.
+_ANY_TIME = datetime(2000, 1, 1)  # noqa: DTZ001  only differences count
+
+_DIALECTS = {
+    Dialect.REFERENCE: "the codes of the API reference",
+    Dialect.GATEWAY: "the gateway's own codes, of five digits and more",
+    Dialect.APIGEE: "Apigee's own words, which no policy of Telenor's has reworded",
+    Dialect.OAUTH: "the words of RFC 6749 and RFC 6750",
+}
+
+
+class Judgement(StrEnum):
+    """How a promise stands."""
+
+    HOLDS = "holds"
+    HOLDS_IF = "holds-if"
+    AT_RISK = "at-risk"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What is known about one open question."""
+
+    about: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A promise, its judgement and the reason."""
+
+    name: str
+    judgement: Judgement
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All answers and all judgements."""
+
+    answers: tuple[Answered, ...]
+    promises: tuple[Promise, ...]
+
+    @property
+    def is_at_risk(self) -> bool:
+        """Whether any promise is."""
+        return any(promise.judgement is Judgement.AT_RISK for promise in self.promises)
+
+
+def diagnosis(findings: Findings, status: Status) -> Diagnosis:
+    """Return what the findings say about each promise."""
+    return Diagnosis(
+        answers=tuple(Answered(about, answer(findings, status.policy)) for about, answer in _ANSWERS.items()),
+        promises=(
+            _overlap(findings, status.policy),
+            _nothing_forgotten(findings),
+            _never_the_current(findings),
+            Promise("P4 no leaks", Judgement.HOLDS, "does not depend on Telenor; the tests watch it"),
+            _self_healing(status),
+            _availability(findings),
+        ),
+    )
+
+
+def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
+    """Return the stable fields for scripts; null means unknown."""
+    heard, asked = findings.heard, findings.asked
+    life, ahead, lag = asked.life, heard.clock_ahead, longest_lag(findings)
+    return {
+        "dialect": dialect(findings),
+        "second_request_gives_new_token": asked.is_new,
+        "same_token_gets_longer_life": asked.prolongs,
+        "old_token_lives_on": old_lives_on(findings),
+        "logout_ends_token": logout_ends(findings),
+        "revocation_lag_seconds": None if lag is None else round(lag.total_seconds(), 1),
+        "accepted_again_after_logout": accepted_again(findings),
+        "logout_ends_other_tokens": logout_ends_others(findings),
+        "published_token_ended": published_ended(findings),
+        "verify_url": findings.verify_url,
+        "error": _shape_json(heard.error_shape),
+        "token_answer": _shape_json(asked.token_shape),
+        "life_seconds": life and int(life.total_seconds()),
+        "clock_ahead_seconds": None if ahead is None else round(ahead.total_seconds(), 1),
+        "tokens_obtained": asked.obtained,
+        "tokens_left": _left(findings),
+        "cannot": list(findings.look.access.cannot),
+        "answers": {answer.about: answer.words for answer in found.answers},
+        "promises": [
+            {"name": promise.name, "verdict": promise.judgement, "because": promise.because}
+            for promise in found.promises
+        ],
+    }
+
+
+# What follows from what
+
+
+def dialect(found: Findings) -> str | None:
+    """Name the dialect of the errors; None where no error was seen."""
+    if found.heard.dialect is not None:
+        return str(found.heard.dialect)
+    return None if found.heard.error_shape is None else "none-known"
+
+
+def old_lives_on(found: Findings) -> bool | None:
+    """Return whether a token is still alive after another one was requested."""
+    old, new = found.asked.old, found.asked.new
+    if not found.asked.is_new:
+        return None
+    if old.accepted is not None:
+        return old.accepted
+    # Logout refuses a dead token, as its second answer shows, so that its first one shows a living token.
+    if old.logout and old.logout_again is False:
+        return True
+    # Logout does end a living token of this client, so that its refusal shows a dead one.
+    if old.logout is False and new.logout:
+        return False
+    return None
+
+
+def logout_ends(found: Findings) -> bool | None:
+    """Return whether a token is dead after its logout, sooner or later."""
+    ended = [trial.is_ended_by_logout for trial in (found.asked.old, found.asked.new)]
+    if False in ended:
+        return False
+    return True if True in ended else None
+
+
+def longest_lag(found: Findings) -> timedelta | None:
+    """Return how long a token was still accepted after its logout; None where none was seen to die."""
+    watches = (trial.watch for trial in (found.asked.old, found.asked.new))
+    return max((watch.lag for watch in watches if watch is not None and watch.lag is not None), default=None)
+
+
+def accepted_again(found: Findings) -> bool | None:
+    """Return whether a token was accepted again after it had been refused; None where none was refused."""
+    watches = [trial.watch for trial in (found.asked.old, found.asked.new)]
+    seen = [watch.accepted_again for watch in watches if watch is not None and watch.lag is not None]
+    return any(seen) if seen else None
+
+
+def logout_ends_others(found: Findings) -> bool | None:
+    """Return whether the logout of one token ends another one of the same client.
+
+    Logout's own answers count for more than VERIFY_URL, where a cache may speak.
+    """
+    old, new = found.asked.old, found.asked.new
+    if not old_lives_on(found) or not old.logout:
+        return None
+    if old.logout_again is False and new.logout is not None:
+        return not new.logout
+    # Where logout accepts anything, the new token was alive if it still was after the other one's logout.
+    if new.watch is not None and new.watch.lag is None:
+        return False
+    return None
+
+
+def published_ended(found: Findings) -> bool | None:
+    """Return whether the probe has ended the published token."""
+    asked = found.asked
+    if found.look.published is None or _was_published_refused(found):
+        return False
+    if asked.published_accepted is False:
+        return True
+    if not asked.obtained:
+        # A request that was refused has done nothing; one whose answer was lost may have.
+        return False if asked.is_refused or not asked.failure else None
+    if asked.is_new is False and found.left.spared:
+        # No token was issued, and none was logged out.
+        return False
+    lives, others = old_lives_on(found), logout_ends_others(found)
+    if lives is False or others:
+        return True
+    # That it is still accepted proves nothing by itself: a gateway may have it in its cache.
+    return False if lives and others is False else None
+
+
+def _was_published_refused(found: Findings) -> bool:
+    """Return whether the published token was dead before anything was asked."""
+    published = found.look.published
+    return published is not None and published.accepted is False and found.verify_url is VerifyUrl.TELLS
+
+
+def _is_logout_deaf(found: Findings) -> bool:
+    """Return whether logout refuses tokens that can only be alive."""
+    return found.asked.new.logout is False and found.asked.new.accepted is not False and not found.asked.old.logout
+
+
+def _left(found: Findings) -> int | None:
+    """Count the obtained tokens that live until they expire, if that can be told."""
+    asked, ends = found.asked, logout_ends(found)
+    if ends is False or _is_logout_deaf(found):
+        return asked.obtained - found.left.spared
+    if ends is None and (asked.old.logout_again or asked.new.logout_again):
+        return None
+    return found.left.failed
+
+
+# The answers in words
+
+
+def _dialect(found: Findings, _policy: Policy) -> str:
+    if found.heard.dialect is not None:
+        return f"its errors speak {_DIALECTS[found.heard.dialect]}"
+    if found.heard.error_shape is None:
+        return "no error was seen, not even for a made-up token"
+    return "its errors look like none that this job knows: check that TELENOR_BASE_URL leads to Telenor itself"
+
+
+def _second_request(found: Findings, _policy: Policy) -> str:
+    asked = found.asked
+    if asked.is_new is None:
+        return _why_unknown(found)
+    which = ", which is the published one" if asked.is_published_handed_out else ""
+    if asked.is_new:
+        return f"gives a new token{'; the first one was the published token' if which else ''}"
+    life = {
+        True: "with a longer life",
+        False: "with no longer life",
+        None: "and whether its life got longer is unknown",
+    }
+    return f"gives the same token{which}, {life[asked.prolongs]}"
+
+
+def _old_token(found: Findings, _policy: Policy) -> str:
+    if found.asked.is_new is False:
+        return "there is only one at a time"
+    answers = {True: "lives on beside the new one", False: "is dead as soon as there is a new one"}
+    lives = old_lives_on(found)
+    return _why_unknown(found) if lives is None else answers[lives]
+
+
+def _logout(found: Findings, _policy: Policy) -> str:
+    if _is_logout_deaf(found):
+        return "refuses tokens that were just issued: check that it takes tokens of this grant"
+    ends = logout_ends(found)
+    if ends is None:
+        return _why_unknown(found)
+    if ends:
+        return "ends the token"
+    return f"says that it ended the token, but VERIFY_URL still accepts it {duration(WATCH)} later"
+
+
+def _lag(found: Findings, _policy: Policy) -> str:
+    in_use, fresh = (_lag_of(trial) for trial in (found.asked.old, found.asked.new))
+    if in_use is None and fresh is None:
+        return "unknown: only VERIFY_URL shows how long a token is accepted after its logout"
+    parts = [f"a token in use is refused {in_use}"] if in_use else []
+    parts += [f"one that was never used {fresh}"] if fresh and in_use else []
+    parts += [f"a token is refused {fresh}"] if fresh and not in_use else []
+    again = "; A TOKEN WAS ACCEPTED AGAIN AFTER IT WAS DEAD" if accepted_again(found) else ""
+    return f"{', '.join(parts)}{again}"
+
+
+def _lag_of(trial: Trial) -> str | None:
+    if trial.watch is None or trial.watch.lag is None:
+        return None
+    return f"{duration(trial.watch.lag)} after its logout"
+
+
+def _others(found: Findings, _policy: Policy) -> str:
+    if old_lives_on(found) is False or found.asked.is_new is False:
+        return "there is no other token that it could end"
+    answers = {True: "logout ends every token of the client", False: "logout leaves them alone"}
+    others = logout_ends_others(found)
+    return _why_unknown(found) if others is None else answers[others]
+
+
+def _error(found: Findings, _policy: Policy) -> str:
+    shape = found.heard.error_shape
+    if shape is None:
+        return "no error was seen, not even for a made-up token"
+    where = {
+        None: "it has no code that the job can find",
+        "text": "the code is in its text",
+        "header": "the code is in WWW-Authenticate",
+    }
+    at = where.get(shape.code_at, f"the code is in `{shape.code_at}`")
+    return f"{_described(shape)}; {at}"
+
+
+def _token_answer(found: Findings, _policy: Policy) -> str:
+    return _described(found.asked.token_shape) if found.asked.token_shape else _why_unknown(found)
+
+
+def _life(found: Findings, policy: Policy) -> str:
+    life = found.asked.life
+    if life is None:
+        return _why_unknown(found)
+    told = "" if found.asked.is_life_told else " is assumed, as Telenor sends no expires_in"
+    return f"{duration(life)}{told}; the slack for an outage is {_minutes(decisions.slack(life, policy))}"
+
+
+def _clock(found: Findings, _policy: Policy) -> str:
+    ahead = found.heard.clock_ahead
+    if ahead is None:
+        return "unknown: Telenor sends no Date"
+    if abs(ahead) <= _CLOCK_TOLERANCE:
+        return "agrees with Telenor's to within 5 s"
+    side = "ahead of" if ahead > timedelta(0) else "behind"
+    seconds = round(abs(ahead).total_seconds())
+    return f"this machine's is {duration(timedelta(seconds=seconds))} {side} Telenor's"
+
+
+def _verify_url(found: Findings, _policy: Policy) -> str:
+    return {
+        VerifyUrl.NOT_SET: "is not set; what follows from logout's answers alone is told",
+        VerifyUrl.TELLS: "tells a live token from a dead one",
+        VerifyUrl.ACCEPTS_ANYTHING: "accepts a made-up token, so it proves nothing: choose one that needs a token",
+        VerifyUrl.REFUSES_FRESH: "refuses a token that was just issued: check that the app has access to that API",
+        VerifyUrl.SILENT: "gave no clear answer to a made-up token: check that it works",
+    }[found.verify_url]
+
+
+def _published(found: Findings, _policy: Policy) -> str:
+    if not found.look.access.reads_both_secrets:
+        return "unknown: its value may not be read"
+    if found.look.published is None:
+        return "there is none that is alive"
+    if _was_published_refused(found):
+        return "was refused by VERIFY_URL before anything was asked: run `rotate`"
+    answers = {
+        True: "was ended by this probe, so the job was run to rotate",
+        False: "was left as it was",
+        None: "whether it is still alive is unknown, so the job was run to rotate",
+    }
+    return answers[published_ended(found)]
+
+
+def _tokens(found: Findings, _policy: Policy) -> str:
+    left, spared, obtained = _left(found), found.left.spared, found.asked.obtained
+    parts = [f"{obtained} obtained"]
+    if left is None:
+        parts.append("logged out, and whether that ended them is unknown")
+    elif rest := obtained - left - spared:
+        parts.append(f"{rest} ended again")
+    if spared:
+        parts.append(f"{spared} left alone, being published or tracked")
+    if left:
+        parts.append(f"{left} left to expire, as logout did not work or no answer showed them")
+    return ", ".join(parts)
+
+
+def _why_unknown(found: Findings) -> str:
+    if not found.look.access.may_ask:
+        return "unknown: no token was asked for, as this identity may not read what that needs"
+    if found.asked.failure:
+        return f"unknown: {found.asked.failure}"
+    if found.left.spared:
+        return "unknown: Telenor hands out a published or tracked token, and doctor does not test published tokens"
+    why = "logout accepts the same token twice"
+    if _is_logout_deaf(found):
+        why = "logout refuses every token"
+    if found.logout_failure:
+        why = found.logout_failure
+    return f"unknown: {why}{'' if found.verify_url is VerifyUrl.TELLS else '; VERIFY_URL would tell'}"
+
+
+_ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
+    "the dialect": _dialect,
+    "an error": _error,
+    "a second request": _second_request,
+    "the old token": _old_token,
+    "logout": _logout,
+    "after a logout": _lag,
+    "other tokens": _others,
+    "a token's answer": _token_answer,
+    "a token's life": _life,
+    "the clock": _clock,
+    "VERIFY_URL": _verify_url,
+    "published token": _published,
+    "tokens": _tokens,
+}
+
+
+# The promises
+
+
+def _overlap(found: Findings, policy: Policy) -> Promise:
+    asked, lives, others = found.asked, old_lives_on(found), logout_ends_others(found)
+    risks = {
+        f"no token can be had: {asked.failure}": asked.failure is not None,
+        "VERIFY_URL refuses the published token: run `rotate`, and find out what ended it": (
+            _was_published_refused(found)
+        ),
+        "each renewal ends the token that consumers hold, and they are refused until they read again": lives is False,
+        "revoking a superseded token ends the current one too": others is True,
+        "the token cannot be renewed before it expires, so that near its end a reader has less than the grace": (
+            asked.is_new is False and asked.prolongs is False
+        ),
+        **_life_risks(asked.life, policy),
+    }
+    ahead = found.heard.clock_ahead
+    conditions = {
+        "a new token leaves the old one alive": _is_open(found) and lives is None,
+        "logout leaves other tokens alone": _is_open(found) and lives is not False and others is None,
+        "the same token gets a longer life": asked.is_new is False and asked.prolongs is None,
+        "the clock of the machine that runs the job is better than this one's": (
+            ahead is not None and abs(ahead) > _CLOCK_TOLERANCE
+        ),
+    }
+    holds = f"an outage of up to {_minutes(decisions.slack(asked.life, policy))} hurts nobody" if asked.life else ""
+    return _promise("P1 overlap", risks, conditions, holds)
+
+
+def _is_open(found: Findings) -> bool:
+    """Return whether two tokens of one client may exist, as far as was seen."""
+    return found.asked.is_new is not False
+
+
+def _life_risks(life: timedelta | None, policy: Policy) -> dict[str, bool]:
+    if life is None:
+        return {}
+    return {
+        f"a life of {duration(life)} is too short for GRACE_SECONDS and SCHEDULE_MINUTES: it is not renewed by the "
+        "time that a reader's grace needs": (
+            not decisions.renewal_times(_ANY_TIME, _ANY_TIME + life, policy).are_in_order
+        ),
+        f"a life of {duration(life)} makes the job write more often than Secrets Manager can keep": (
+            decisions.writes_too_often(life)
+        ),
+    }
+
+
+def _nothing_forgotten(found: Findings) -> Promise:
+    ends, is_deaf, lag = logout_ends(found), _is_logout_deaf(found), longest_lag(found)
+    risks = {
+        "a token that was logged out is accepted until it expires": ends is False,
+        "a token that was dead after its logout was accepted again: ask Telenor": accepted_again(found) is True,
+        "logout refuses every token, so that each lives until it expires": is_deaf,
+        f"a superseded token lives until it expires: {found.logout_failure}": (
+            ends is None and not is_deaf and found.logout_failure is not None
+        ),
+    }
+    later = f", {duration(lag)} later at the most" if lag and lag >= timedelta(seconds=1) else ""
+    return _promise(
+        "P2 nothing forgotten", risks, {"logout ends a token": ends is None}, f"logout ends what is superseded{later}"
+    )
+
+
+def _never_the_current(found: Findings) -> Promise:
+    others = logout_ends_others(found)
+    can_coexist = _is_open(found) and old_lives_on(found) is not False
+    return _promise(
+        "P3 never the current",
+        {"the logout of a superseded token ends the current one as well: ask Telenor": others is True},
+        {"logout leaves other tokens alone": others is None and can_coexist},
+        "a logout ends nothing but its own token",
+    )
+
+
+def _self_healing(status: Status) -> Promise:
+    is_stuck = status.state in {State.OVERDUE, State.EXPIRED, State.FAILING, State.NOT_RUNNING}
+    return _promise(
+        "P5 self-healing",
+        {f"runs fail or do not happen; {headline(status)}": is_stuck},
+        {},
+        "the labels can be read, and no renewal is overdue",
+    )
+
+
+def _availability(found: Findings) -> Promise:
+    lives = old_lives_on(found)
+    return _promise(
+        "P6 availability",
+        {
+            "VERIFY_URL refuses new tokens, so that none is published: correct it, or leave it out": (
+                found.verify_url is VerifyUrl.REFUSES_FRESH
+            ),
+            "a token request whose answer is lost has ended the published token": lives is False,
+        },
+        {"a new token leaves the old one alive": lives is None and _is_open(found)},
+        "a failing request leaves what is published alone",
+    )
+
+
+def _promise(name: str, risks: dict[str, bool], conditions: dict[str, bool], holds: str) -> Promise:
+    """Judge by which risks and conditions apply; each is said in its words."""
+    if at_risk := [words for words, applies in risks.items() if applies]:
+        return Promise(name, Judgement.AT_RISK, "; ".join(at_risk))
+    if holds_if := [words for words, applies in conditions.items() if applies]:
+        return Promise(name, Judgement.HOLDS_IF, " and ".join(holds_if))
+    return Promise(name, Judgement.HOLDS, holds)
+
+
+def _described(shape: ResponseShape) -> str:
+    fields = ", ".join(f"{name} ({kind})" for name, kind in shape.fields.items()) or "no fields of JSON"
+    return f"{shape.status}, {shape.media_type or 'no media type'}, {fields}"
+
+
+def _shape_json(shape: ResponseShape | None) -> dict[str, object] | None:
+    if shape is None:
+        return None
+    return {
+        "status": shape.status,
+        "code": shape.code,
+        "code_at": shape.code_at,
+        "media_type": shape.media_type,
+        "fields": dict(shape.fields),
+    }
+
+
+def _minutes(length: timedelta) -> str:
+    return f"{round(length.total_seconds() / 60, 1):g} min"

@@ -1,0 +1,156 @@
+"""What doctor has seen: frozen values. Of a token, True says alive, False dead, None that nothing told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from handler.answers import Dialect
+    from handler.cli.doctor.response_shape import ResponseShape
+
+# A gateway's cache may accept a revoked token for some three minutes (Apigee, "Approving and revoking access tokens").
+WATCH = timedelta(seconds=200)
+
+
+class VerifyUrl(StrEnum):
+    """What VERIFY_URL is good for."""
+
+    NOT_SET = "not-set"
+    TELLS = "tells-live-from-dead"
+    ACCEPTS_ANYTHING = "accepts-a-made-up-token"
+    REFUSES_FRESH = "refuses-a-new-token"
+    SILENT = "no-clear-answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What this identity lets doctor do, and the reason for each thing that it does not."""
+
+    cannot: tuple[str, ...] = ()
+    reads_both_secrets: bool = True
+    starts_the_job: bool = True
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether tokens may be asked for.
+
+        Only where they can be told from what is published, and where the job can be started to replace what asking has
+        ended.
+        """
+        return self.reads_both_secrets and self.starts_the_job
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What Telenor's answers looked like, whatever they were about."""
+
+    dialect: Dialect | None = None
+    error_shape: ResponseShape | None = None
+    clock_ahead: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The published token, and the newest superseded one that nobody can have revoked yet."""
+
+    life: timedelta | None = None
+    accepted: bool | None = None
+    superseded_id: str | None = None
+    superseded_accepted: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found out without a token of doctor's own. `published` is None where nothing published is alive."""
+
+    access: Permissions = Permissions()
+    verify_url: VerifyUrl = VerifyUrl.NOT_SET
+    published: Published | None = None
+    logout_failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How VERIFY_URL treated a token after its logout."""
+
+    lag: timedelta | None = None
+    """From the logout to the first refusal; None where it was accepted to the end of the watch."""
+    accepted_again: bool = False
+    """Whether it was accepted once more after a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of one token that doctor asked for."""
+
+    accepted: bool | None = None
+    """What VERIFY_URL said before its logout. A token that was never tried is in no gateway's cache."""
+    logout: bool | None = None
+    """Whether logout said that it ended a living token."""
+    logout_again: bool | None = None
+    watch: Watch | None = None
+
+    @property
+    def is_ended_by_logout(self) -> bool | None:
+        """Return whether it was dead after its logout."""
+        if self.logout and self.watch is not None:
+            return self.watch.lag is not None
+        return True if self.logout and self.logout_again is False else None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of asking for two tokens. `old` was issued before `new`, and logged out before it.
+
+    Where the second request gave the same token, there is `new` alone.
+    """
+
+    verify_url: VerifyUrl = VerifyUrl.NOT_SET
+    obtained: int = 0
+    failure: str | None = None
+    is_refused: bool = False
+    logout_failure: str | None = None
+    token_shape: ResponseShape | None = None
+    life: timedelta | None = None
+    is_life_told: bool = True
+    is_new: bool | None = None
+    """Whether a second request gave another token than the first."""
+    prolongs: bool | None = None
+    """Whether the same token was handed out with a longer life."""
+    is_published_handed_out: bool = False
+    old: Trial = Trial()
+    new: Trial = Trial()
+    published_accepted: bool | None = None
+    """What VERIFY_URL says about the published token after all this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What became of the tokens at the end: `spared` ones are published or tracked, `failed` ones not logged out."""
+
+    spared: int = 0
+    failed: int = 0
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All of it. `asked` is empty where no token was asked for."""
+
+    look: Look = Look()
+    heard: Heard = Heard()
+    asked: Asked = field(default_factory=Asked)
+    left: Left = Left()
+
+    @property
+    def verify_url(self) -> VerifyUrl:
+        """What VERIFY_URL is good for, by all that was seen."""
+        return self.asked.verify_url if self.asked.obtained else self.look.verify_url
+
+    @property
+    def logout_failure(self) -> str | None:
+        """Why a logout failed, the latest first."""
+        return self.left.failure or self.asked.logout_failure or self.look.logout_failure

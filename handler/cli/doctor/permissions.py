@@ -1,0 +1,76 @@
+"""What this identity lets doctor do, found out beforehand by what harms nobody."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from handler import app
+from handler.cli import aws
+from handler.cli.doctor.findings import Permissions
+from handler.cli.errors import NotAllowedError
+from handler.credentials import credentials_from
+from handler.errors import InvalidInputError, RotationError
+from handler.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from handler.cli.job import Job, PastRuns
+    from handler.model import Credentials
+    from handler.token_secret import TokenSecret
+
+
+@dataclass(slots=True)
+class PermissionCheck:
+    """What could be read, and what could not. A missing permission is noted; every other failure is raised."""
+
+    job: Job
+    token_secret: TokenSecret
+    credentials_file: Path | None = None
+    ledger: Ledger = field(init=False, default=Ledger(None))
+    past_runs: PastRuns | None = field(init=False, default=None)
+    credentials: Credentials | None = field(init=False, default=None, repr=False)
+    cannot: list[str] = field(init=False, default_factory=list)
+
+    def access(self) -> Permissions:
+        """Try what doctor needs. Raises RotationError."""
+        with self._allowed("see what is published", "the token secret"):
+            self.ledger = self.token_secret.describe()
+        with self._allowed("see how the last runs ended", "the job's log"):
+            self.past_runs = self.job.past_runs(app.clock.now())
+        can_compare = can_start = False
+        with self._allowed("ask for tokens, as it could not tell them from the published one", "the token secret"):
+            self.token_secret.read_current()
+            can_compare = True
+        with self._allowed("ask for tokens, for want of the client credentials", "the credentials secret"):
+            self.credentials = self._credentials()
+        with self._allowed("ask for tokens, as the job could not replace one that this ends", "the function"):
+            self.job.may_run()
+            can_start = True
+        reads_both = can_compare and self.credentials is not None
+        return Permissions(tuple(self.cannot), reads_both_secrets=reads_both, starts_the_job=can_start)
+
+    def _credentials(self) -> Credentials:
+        if self.credentials_file is None:
+            return self.job.secrets().read_credentials()
+        try:
+            content = self.credentials_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInputError(
+                f"the file of --credentials cannot be read ({type(error).__name__}): name a text file that is there",
+                error_code="credentials-unusable",
+            ) from error
+        return credentials_from(content, "the file of --credentials")
+
+    @contextmanager
+    def _allowed(self, what: str, about: str) -> Iterator[None]:
+        try:
+            yield
+        except RotationError as error:
+            told = aws.explained_error(error, about, self.job.region)
+            if not isinstance(told, NotAllowedError):
+                raise told from error.__cause__
+            self.cannot.append(f"{what}: {told}")

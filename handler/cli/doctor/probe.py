@@ -1,0 +1,307 @@
+"""Asks Telenor, and returns what was seen; `diagnosis.py` says what follows.
+
+It looks first, which harms nobody. Then it asks for two tokens and logs them out again, which ends the published token
+too where Telenor keeps one token at a time for a client, or where logout ends all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING
+
+from handler import decisions
+from handler.cli.doctor.findings import WATCH, Asked, Heard, Left, Look, Published, Trial, VerifyUrl, Watch
+from handler.cli.doctor.response_shape import response_shape_of
+from handler.cli.fetch_status import is_accepted
+from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError, TokenNotAcceptedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from handler.cli.doctor.findings import Permissions
+    from handler.config import Settings
+    from handler.ledger import Entry, Ledger
+    from handler.model import Clock, Credentials, Token
+    from handler.telenor import Telenor
+    from handler.token_secret import TokenSecret
+
+# For one request with its retries.
+_PATIENCE = timedelta(seconds=60)
+
+# Longer than the rounding of an expiry: a token that is handed out again after it shows whether its life got longer.
+_PAUSE_SECONDS = 5.0
+
+_WATCH_EVERY_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Probe:
+    """One probe. `credentials` are None where they may not be read; then nothing is asked for.
+
+    `on_wait` hears how long a watch has lasted.
+    """
+
+    settings: Settings
+    token_secret: TokenSecret
+    telenor: Telenor
+    clock: Clock
+    credentials: Credentials | None = field(repr=False)
+    on_wait: Callable[[timedelta], object] = field(default=lambda _: None)
+    heard: Heard = field(init=False, default=Heard())
+
+    _published: str | None = field(init=False, default=None, repr=False)
+    _obtained: list[str] = field(init=False, default_factory=list, repr=False)
+    _lost: int = field(init=False, default=0)
+    _settled: set[str] = field(init=False, default_factory=set, repr=False)
+    _logout_failure: str | None = field(init=False, default=None)
+
+    def look(self, access: Permissions, ledger: Ledger) -> Look:
+        """Find out what can be found out without a token of one's own. Raises TelenorError where nobody answers.
+
+        Logout and VERIFY_URL are tried with a token that was made up, so that what they say to a dead one is known.
+        """
+        made_up = f"made-up-by-doctor-{token_urlsafe(16)}"
+        failure = None
+        try:
+            self._logged_out(made_up)
+        except TelenorError as error:
+            if self.telenor.last is None:
+                raise
+            failure = str(error)
+        verify_url = VerifyUrl.NOT_SET
+        if self.settings.verify_url:
+            answers = {True: VerifyUrl.ACCEPTS_ANYTHING, False: VerifyUrl.TELLS, None: VerifyUrl.SILENT}
+            verify_url = answers[self._try(made_up)]
+        is_telling = verify_url is VerifyUrl.TELLS
+        published = self._look_at_published(ledger, is_telling=is_telling) if access.reads_both_secrets else None
+        return Look(access, verify_url, published, failure)
+
+    def ask(self, look: Look) -> Asked:
+        """Ask for two tokens, and log them out; what goes wrong is a finding."""
+        first, asked = self._request(Asked(verify_url=look.verify_url))
+        if first is None:
+            return asked
+        asked = replace(asked, is_published_handed_out=first.access_token == self._published)
+        second, asked = self._request_again(first, asked)
+        if asked.is_published_handed_out and asked.prolongs is False and look.published and look.published.life:
+            # What was told is only what is left of it.
+            asked = replace(asked, life=look.published.life)
+        if second is not None:
+            asked = self._end(look, first.access_token, second.access_token, asked)
+        published = None
+        if self._published is not None and look.published and look.published.accepted:
+            published = self._try(self._published)
+        return replace(
+            asked,
+            obtained=self._count,
+            published_accepted=published,
+            logout_failure=self._logout_failure,
+        )
+
+    def clean_up(self) -> Left:
+        """Log out every token that was obtained and is still alive, but none that is published or tracked."""
+        left = Left(
+            failed=self._lost, failure="no token can be read in an answer that has succeeded" if self._lost else None
+        )
+        for access_token in self._obtained:
+            try:
+                if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
+                    left = replace(left, spared=left.spared + 1)
+                elif access_token not in self._settled:
+                    self.telenor.logout(access_token, self.clock.now() + _PATIENCE)
+            except RotationError as error:
+                left = replace(left, failed=left.failed + 1, failure=str(error))
+        return left
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a token was obtained, or may have been: an answer can be lost."""
+        return self.telenor.token_attempts > 0
+
+    # Looking
+
+    def _look_at_published(self, ledger: Ledger, *, is_telling: bool) -> Published | None:
+        now, current = self.clock.now(), self.token_secret.read_current()
+        if current is None or current.access_token is None:
+            return None
+        if current.expires_at is not None and now >= current.expires_at:
+            return None
+        self._published = current.access_token
+        has_times = current.issued_at is not None and current.expires_at is not None
+        published = Published(life=current.expires_at - current.issued_at if has_times else None)  # type: ignore[operator]
+        if not is_telling:
+            return published
+        published = replace(published, accepted=self._try(current.access_token))
+        return self._try_superseded(ledger, published) if published.accepted else published
+
+    def _try_superseded(self, ledger: Ledger, published: Published) -> Published:
+        """Try a token that a newer one has superseded and that nobody can have revoked yet."""
+        waiting = [entry for entry in ledger.superseded if self._is_in_grace(ledger, entry)]
+        value = self.token_secret.read_version(waiting[-1].version_id) if waiting else None
+        if value is None or value.access_token in {None, self._published}:
+            return published
+        accepted = self._try(str(value.access_token))
+        return replace(published, superseded_id=value.version_id, superseded_accepted=accepted)
+
+    def _is_in_grace(self, ledger: Ledger, entry: Entry) -> bool:
+        now = self.clock.now()
+        superseded_at = decisions.superseded_at(ledger, entry)
+        is_alive = entry.expires_at is not None and now < entry.expires_at
+        return is_alive and superseded_at is not None and now < superseded_at + self.settings.policy.grace
+
+    # Asking
+
+    def _request(self, asked: Asked) -> tuple[Token | None, Asked]:
+        if self.credentials is None:
+            raise ValueError("without credentials nothing can be asked")
+        deadline = self.clock.now() + _PATIENCE
+        try:
+            token = self.telenor.request_token(self.credentials, self.settings.scope, deadline, self._obtain)
+        except TelenorError as error:
+            self._hear(is_error=True)
+            is_refused = isinstance(error, TelenorRefusedError)
+            return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=self._count)
+        self._obtain(token.access_token)
+        self._hear(is_error=False)
+        shape = response_shape_of(self.telenor.last) if self.telenor.last else None
+        return token, replace(
+            asked,
+            obtained=self._count,
+            token_shape=shape,
+            is_life_told=shape is not None and "expires_in" in shape.fields,
+            life=max(asked.life or token.life, token.life),
+        )
+
+    def _request_again(self, first: Token, asked: Asked) -> tuple[Token | None, Asked]:
+        """Ask again; where that gives the same token, once more after a pause that shows what became of its life."""
+        second, asked = self._request(asked)
+        if second is not None and second.access_token == first.access_token:
+            asked = replace(asked, is_new=False)
+            self.clock.sleep(_PAUSE_SECONDS)
+            second, asked = self._request(asked)
+            if second is not None and second.access_token == first.access_token and asked.is_life_told:
+                asked = replace(asked, prolongs=decisions.outlives(second, first.expires_at))
+        if second is not None:
+            asked = replace(asked, is_new=second.access_token != first.access_token)
+        return second, asked
+
+    def _end(self, look: Look, first: str, second: str, asked: Asked) -> Asked:
+        """Log both out, the older one first, and see what that does to each."""
+        is_telling = look.verify_url is VerifyUrl.TELLS
+        # Whether the old one lives on beside the new one shows here alone. From then on a gateway may have it in its
+        # cache, as it has any token in use; so the new one is not tried before its logout, and tells lag from failure.
+        old = Trial(accepted=self._try_fresh(first)) if asked.is_new and is_telling else Trial()
+        new = Trial()
+        if is_telling and not (old.accepted or (look.published and look.published.accepted)):
+            # Nothing has shown yet that VERIFY_URL accepts a living token.
+            new = Trial(accepted=self._try_fresh(second))
+            is_telling = new.accepted is not False
+            asked = asked if is_telling else replace(asked, verify_url=VerifyUrl.REFUSES_FRESH)
+            if not is_telling:
+                old = Trial()
+        ended_at: dict[str, datetime] = {}
+        if asked.is_new:
+            old = replace(old, logout=self._logout(first, ended_at))
+        new = replace(new, logout=self._logout(second, ended_at))
+        # What was dead before its logout shows nothing of what a logout does.
+        alive = {first: old.accepted is not False and old.logout, second: new.logout}
+        watches = self._watch({token: at for token, at in ended_at.items() if alive[token]}) if is_telling else {}
+        if asked.is_new:
+            old = replace(old, logout_again=self._logout(first, {}), watch=watches.get(first))
+        new = replace(new, logout_again=self._logout(second, {}), watch=watches.get(second))
+        return replace(asked, old=old, new=new)
+
+    def _watch(self, ended_at: Mapping[str, datetime]) -> dict[str, Watch]:
+        """Try tokens until each was refused, or for as long as any cache is known to accept a revoked one."""
+        if not ended_at:
+            return {}
+        watches: dict[str, Watch] = {}
+        began_at = self.clock.now()
+        while True:
+            answers_now = {token: self._try(token) for token in ended_at}
+            now = self.clock.now()
+            for token, accepted in answers_now.items():
+                if accepted is False and token not in watches:
+                    watches[token] = Watch(lag=now - ended_at[token])
+                elif accepted and token in watches:
+                    watches[token] = replace(watches[token], accepted_again=True)
+            waited = now - began_at
+            if watches.keys() == ended_at.keys() or waited >= WATCH:
+                break
+            self.on_wait(waited)
+            self.clock.sleep(_WATCH_EVERY_SECONDS)
+        return {token: Watch() for token, accepted in answers_now.items() if accepted} | self._looked_at_again(watches)
+
+    def _looked_at_again(self, watches: Mapping[str, Watch]) -> dict[str, Watch]:
+        """Try what was refused once more after a pause: gateways do not all learn of a revocation at once."""
+        if not watches:
+            return {}
+        self.clock.sleep(_WATCH_EVERY_SECONDS)
+        return {
+            token: replace(watch, accepted_again=watch.accepted_again or self._try(token) is True)
+            for token, watch in watches.items()
+        }
+
+    @property
+    def _count(self) -> int:
+        """How many tokens were obtained, also those that could not be read in their answers."""
+        return len(self._obtained) + self._lost
+
+    def _obtain(self, access_token: str | None) -> None:
+        if access_token is None:
+            self._lost += 1
+        elif access_token not in self._obtained:
+            self._obtained.append(access_token)
+
+    def _try(self, access_token: str) -> bool | None:
+        """Return what VERIFY_URL says about a token."""
+        url = self.settings.verify_url
+        return None if url is None else is_accepted(self.telenor, url, access_token, self.clock.now() + _PATIENCE)
+
+    def _try_fresh(self, access_token: str) -> bool | None:
+        """Return what VERIFY_URL says about a token that it may not have learned of yet."""
+        if self.settings.verify_url is None:
+            return None
+        try:
+            is_clear = self.telenor.verify(self.settings.verify_url, access_token, self.clock.now() + _PATIENCE)
+        except TokenNotAcceptedError:
+            return False
+        except TelenorError:
+            return None
+        return True if is_clear else None
+
+    def _logout(self, access_token: str, ended_at: dict[str, datetime]) -> bool | None:
+        """Log a token out, once, since a second attempt would not tell what the first one has done."""
+        try:
+            if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
+                return None
+            was_alive = self._logged_out(access_token, once=True)
+        except (SecretsManagerError, TelenorError) as error:
+            self._logout_failure = str(error)
+            return None
+        ended_at[access_token] = self.clock.now()
+        self._settled.add(access_token)
+        return was_alive
+
+    def _logged_out(self, access_token: str, *, once: bool = False) -> bool:
+        was_alive = None
+        try:
+            was_alive = self.telenor.logout(access_token, self.clock.now() + _PATIENCE, once=once)
+        finally:
+            self._hear(is_error=not was_alive)
+        return was_alive
+
+    def _hear(self, *, is_error: bool) -> None:
+        """Keep what an answer looks like, in whose words an error is, and how the clocks stand."""
+        last = self.telenor.last
+        if last is None:
+            return
+        shape = response_shape_of(last)
+        self.heard = replace(self.heard, clock_ahead=shape.clock_ahead)
+        if is_error:
+            error_shape = self.heard.error_shape or shape
+            dialect = self.heard.dialect or shape.dialect
+            self.heard = replace(self.heard, error_shape=error_shape, dialect=dialect)

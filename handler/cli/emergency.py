@@ -1,0 +1,133 @@
+"""The commands that revoke: `emergency` for a leaked token, `retire` before a stack is deleted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from handler.cli import console, status
+from handler.cli.errors import CliError, RunFailedError, RunUnknownError, sentence
+from handler.cli.fetch_status import look_at_labels
+from handler.errors import RotationError
+from handler.model import Action, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handler.cli.job import Job
+    from handler.cli.log_output import LogOutput
+    from handler.cli.status import Status
+
+
+def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
+    """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
+    console.explain(_consequences(_labels(job)))
+    if not console.is_confirmed("Revoke them now?", yes=yes):
+        return False
+    _replace_and_revoke(job, log, "emergency")
+    return True
+
+
+def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
+    """Disable the schedule and revoke every token but a last one. Return whether the operator agreed.
+
+    Raises RotationError.
+    """
+    console.explain(
+        f"This disables the schedule of client {job.settings.client}, publishes one last token and revokes every other "
+        "one. From then on no token is renewed, consumers are refused, and the alarms ring until they are deleted."
+    )
+    if not console.is_confirmed("Retire it now?", yes=yes):
+        return False
+    console.say(f"Schedule {job.disable_schedule()} is disabled. To undo that, enable it in EventBridge Scheduler.")
+    seen = _labels(job)
+    if not isinstance(seen, RotationError) and not status.live(seen):
+        console.say("No token is active.")
+        return True
+    result = _replace_and_revoke(job, log, "retire")
+    console.explain(
+        f"One token remains: version {result.get('version_id')}, published just now, which expires at "
+        f"{_instant(result.get('expires_at'))}. The job never revokes the published token. Delete the stack or the "
+        "client now, and its token secret with it, so that nobody reads this token. To end it earlier, have it revoked "
+        "at the authorization server."
+    )
+    return True
+
+
+def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, object]:
+    """Run the job once, and print its result. Raises CliError, with notes on what was done and what to do."""
+    try:
+        result = job.run(Action.ROTATE_AND_REVOKE_NOW)
+    except RunFailedError as error:
+        raise _noted(
+            error, _done(error.summary), f"correct the cause, and run `{command}` until it ends with 0"
+        ) from None
+    except RunUnknownError as error:
+        raise _noted(error, _done({}), f"check `status`, then run `{command}` until it ends with 0") from None
+    except CliError as error:
+        raise _noted(error, "the job was not started", f"correct the cause, and run `{command}` again") from None
+    console.show(result)
+    if pending := result.get("pending_revocations"):
+        failure = log.failed_revocation
+        raise _noted(
+            CliError(
+                f"{console.count(int(str(pending)), 'token')} left: {failure.get('message', 'see the log')}",
+                job_code=str(failure["error_code"]) if failure else None,
+            ),
+            _done(result),
+            f"run `{command}` until it ends with 0; `status` shows when each token expires",
+        )
+    return result
+
+
+def _noted(error: CliError, done: str, remedy: str) -> CliError:
+    error.add_note(f"Done: {done}.")
+    error.add_note(f"To do: {remedy}.")
+    return error
+
+
+def _done(result: Mapping[str, object]) -> str:
+    """Describe a run by its result, or by the summary in its log."""
+    revoked, version_id = result.get("revoked"), result.get("version_id")
+    if not isinstance(revoked, list):
+        return "unknown"
+    counted = f"{console.count(len(revoked), 'token')} revoked"
+    if result.get("error_code") == "write-unknown":
+        return f"{counted}; whether a new token is published is unknown"
+    if version_id is None:
+        return f"{counted}, none published"
+    expires = f"which expires at {_instant(result.get('expires_at'))}"
+    if result.get("outcome") == Outcome.ROTATED:
+        return f"{counted}; version {version_id} is published, {expires}"
+    return f"{counted}; no new token is published: version {version_id} is still current, {expires}"
+
+
+def _instant(epoch: object) -> str:
+    return (
+        f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC" if isinstance(epoch, int) else "an unknown time"
+    )
+
+
+def _labels(job: Job) -> Status | RotationError:
+    """Read the labels, or return why they cannot be read: nothing that is only shown may stop an emergency."""
+    try:
+        return look_at_labels(job)
+    except RotationError as error:
+        return error
+
+
+def _consequences(seen: Status | RotationError) -> str:
+    if isinstance(seen, RotationError):
+        return f"This publishes a new token and revokes every other one. Which ones is unknown: {sentence(seen)}."
+    active = status.live(seen)
+    if not active:
+        return "No token is active, so there is none to revoke. A new one is published."
+    is_current_active = seen.state not in status.UNUSABLE
+    others = active - is_current_active
+    named = ["the current token"] * is_current_active + [console.count(others, "superseded token")] * (others > 0)
+    return (
+        f"This publishes a new token and revokes {' and '.join(named)} at once. A gateway's cache may accept them for "
+        "some minutes more. Consumers that hold one are refused (401) until they read the secret again: those that "
+        "read once more on a 401 hardly notice, the others wait for their cache to expire, which should take less "
+        f"than {status.duration(seen.policy.grace)} (GRACE_SECONDS)."
+    )

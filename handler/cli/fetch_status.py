@@ -1,0 +1,82 @@
+"""Reads the status of a job with the operator's own rights: labels, the last runs, and what VERIFY_URL answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from handler import answers, app
+from handler.cli import aws, status
+from handler.cli.console import say
+from handler.cli.errors import sentence
+from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
+from handler.telenor import Telenor
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from handler.cli.job import Job, PastRuns
+    from handler.cli.status import Status
+    from handler.secrets_manager import SecretsManager
+
+# Longer than one request may take.
+_PATIENCE = timedelta(seconds=15)
+
+
+def look(job: Job) -> Status:
+    """Return the status of a job. What may not be read is reported and counts as unknown. Raises RotationError."""
+    now, secrets = app.clock.now(), job.secrets()
+    runs = _past_runs(job, now)
+    try:
+        ledger = secrets.describe(now)
+    except MarkedForDeletionError:
+        return status.status_of(None, job.settings.policy, now, runs=runs)
+    except SecretsManagerError as error:
+        raise explained(error, job) from error.__cause__
+    accepted = _is_accepted(job, secrets) if ledger.current and job.settings.verify_url else None
+    if runs is not None and ledger.current is not None:
+        runs = replace(runs, credentials_fallback=job.fell_back(ledger.current))
+    return status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
+
+
+def look_at_labels(job: Job) -> Status:
+    """Return what the labels alone say. Raises RotationError."""
+    now = app.clock.now()
+    try:
+        return status.status_of(job.secrets().describe(now), job.settings.policy, now)
+    except SecretsManagerError as error:
+        raise explained(error, job) from error.__cause__
+
+
+def explained(error: SecretsManagerError, job: Job) -> RotationError:
+    """Say what went wrong with the token secret as a laptop needs it."""
+    secret = job.settings.token_secret_id
+    return aws.explained_error(error, f"token secret {secret}", aws.region_of(secret) or job.region)
+
+
+def is_accepted(telenor: Telenor, url: str, access_token: str, deadline: datetime) -> bool | None:
+    """Return what VERIFY_URL says about a token: accepted, refused, or nothing clear."""
+    if telenor.is_refused(url, access_token, deadline):
+        return False
+    return True if telenor.last is not None and not answers.is_passing(telenor.last.status) else None
+
+
+def _past_runs(job: Job, now: datetime) -> PastRuns | None:
+    try:
+        return job.past_runs(now)
+    except RotationError as error:
+        say(f"How the last runs ended is not known: {sentence(error)}")
+        return None
+
+
+def _is_accepted(job: Job, secrets: SecretsManager) -> bool | None:
+    try:
+        current = secrets.read_current()
+    except SecretsManagerError as error:
+        say(f"Whether the token is accepted was not tried: {sentence(explained(error, job))}")
+        return None
+    if current is None or current.access_token is None or job.settings.verify_url is None:
+        return None
+    with Telenor(job.settings.base_url, app.clock, app.logger) as telenor:
+        return is_accepted(telenor, job.settings.verify_url, current.access_token, app.clock.now() + _PATIENCE)

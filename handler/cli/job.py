@@ -1,0 +1,81 @@
+"""The job that a command looks at or starts: one that is deployed, or this process. Values and one protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from handler.config import Settings
+    from handler.ledger import Entry
+    from handler.model import Action
+    from handler.secrets_manager import SecretsManager
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """How one run ended, by its log."""
+
+    at: datetime
+    outcome: str
+    message: str
+    error_code: str | None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it did."""
+        return self.outcome == "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PastRuns:
+    """The runs that ended since a time, the oldest first.
+
+    `failed_revocations` has the error code of the last failed attempt by version id. `credentials_fallback` is whether
+    the current version was published with the previous credentials; None if nothing tells.
+    """
+
+    since: datetime
+    ended: tuple[PastRun, ...]
+    failed_revocations: Mapping[str, str] = field(default_factory=dict)
+    credentials_fallback: bool | None = None
+
+
+class Job(Protocol):
+    """The commands' view of a job. Every method raises RotationError with a sentence for an operator."""
+
+    @property
+    def name(self) -> str:
+        """How the operator has named it."""
+
+    @property
+    def region(self) -> str | None:
+        """Where it is, or None for that of the environment."""
+
+    @property
+    def settings(self) -> Settings:
+        """What it runs with."""
+
+    def secrets(self) -> SecretsManager:
+        """Return its secrets, seen with the operator's own rights."""
+
+    def past_runs(self, now: datetime) -> PastRuns | None:
+        """Return how its last runs ended, or None where it keeps no log. Raises AccessError."""
+
+    def fell_back(self, version: Entry) -> bool | None:
+        """Return whether a version was published with the previous credentials; None if nothing tells.
+
+        Raises AccessError.
+        """
+
+    def disable_schedule(self) -> str:
+        """Stop its schedule, and return the schedule's name. Raises AccessError or UsageError."""
+
+    def may_run(self) -> None:
+        """Find out whether the operator may start it, without doing so. Raises AccessError."""
+
+    def run(self, action: Action) -> Mapping[str, object]:
+        """Run it once, and return its result. Raises RunFailedError, RunUnknownError or AccessError."""

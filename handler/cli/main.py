@@ -1,0 +1,281 @@
+"""`python -m handler`: arguments in, one command, an exit status out. Wires the parts together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from handler import app
+from handler.cli import arguments as command_line
+from handler.cli import console, deployed_job, local_job, status
+from handler.cli.doctor import command as doctor
+from handler.cli.doctor import diagnosis
+from handler.cli.emergency import emergency, retire
+from handler.cli.errors import UsageError, is_bad_input, sentence
+from handler.cli.fetch_status import look
+from handler.cli.log_output import LogOutput
+from handler.errors import RotationError
+from handler.model import Action
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime, timedelta
+
+    from handler.cli.doctor.diagnosis import Diagnosis
+    from handler.cli.doctor.findings import Findings
+    from handler.cli.job import Job
+    from handler.cli.status import Status
+
+
+class Exit(IntEnum):
+    """The exit status, as `--help` tells it."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_INPUT = 2
+    NO_USABLE_TOKEN = 3
+    AT_RISK = 4
+    INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = command_line.parse(argv)
+    log = LogOutput(is_verbose=arguments.verbose)
+    try:
+        with _logging_to(log):
+            _choose_account(arguments.profile, arguments.region)
+            return _COMMANDS[arguments.command](arguments, log)
+    except RotationError as error:
+        console.say(sentence(error))
+        for note in getattr(error, "__notes__", ()):
+            console.say(note)
+        return _exit_of_error(error)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+
+
+# Which job
+
+
+def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job], list[RotationError]]:
+    """Find the jobs that the arguments name, and return them with the errors of those that could not be found.
+
+    Raises UsageError if the arguments name none.
+    """
+    stacks, functions, clients = arguments.stacks, arguments.functions, arguments.clients
+    if arguments.local:
+        if stacks or functions or clients:
+            raise UsageError("--local cannot be combined with --stack, --function or --client")
+        return [local_job.find(os.environ, arguments.region, log, to_look=arguments.command == "status")], []
+    if not stacks and not functions:
+        raise UsageError(
+            "name the job: --stack NAME or --function NAME for a deployed one, or --local to run it here with the "
+            "environment's settings"
+        )
+    jobs: list[Job] = []
+    errors: list[RotationError] = []
+    named = [(name, deployed_job.find_stack) for name in stacks]
+    named += [(name, deployed_job.find_function) for name in functions]
+    for name, find in named:
+        try:
+            function = find(name, arguments.region)
+            if function.serves_clients and not clients and arguments.command != "status":
+                raise UsageError(
+                    f"function {function.name} serves several clients: name one with --client; `status` lists them"
+                )
+            jobs += deployed_job.find_jobs(name, function, log, clients)
+        except RotationError as error:
+            errors.append(error)
+    served = {job.settings.client for job in jobs}
+    missing = sorted({deployed_job.client_name(client) for client in clients} - served)
+    # What could not be found may serve it.
+    if missing and not errors:
+        errors += [UsageError(f"no job that is named serves client {name}") for name in missing]
+    if not jobs and not errors:
+        errors.append(UsageError("no schedule starts this function with the event of a client"))
+    return jobs, errors
+
+
+def _find(arguments: argparse.Namespace, log: LogOutput) -> Job:
+    # Counted before any is looked up.
+    if len(arguments.stacks) + len(arguments.functions) > 1 or len(arguments.clients) > 1:
+        raise UsageError(f"{arguments.command} accepts only one --stack or --function, and one --client")
+    jobs, errors = _find_each(arguments, log)
+    if errors:
+        raise errors[0]
+    (job,) = jobs
+    return job
+
+
+# The commands
+
+
+def _renew(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    console.show(_find(arguments, log).run(Action.RENEW_IF_DUE))
+    return Exit.DONE
+
+
+def _rotate(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    console.show(_find(arguments, log).run(Action.ROTATE_NOW))
+    return Exit.DONE
+
+
+def _emergency(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    return Exit.DONE if emergency(_find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
+
+
+def _retire(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    return Exit.DONE if retire(_find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
+
+
+def _status(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    with _output(arguments, is_watch=arguments.watch is not None) as output:
+        jobs, errors = _find_each(arguments, log)
+        if arguments.watch is not None:
+            return _watch(jobs, errors, output, arguments.watch)
+        seen, more_errors = _look_at_each(jobs)
+        if seen:
+            output.show_status(seen, [], app.clock.now())
+    errors += more_errors
+    for error in errors:
+        console.say(sentence(error))
+    ends = [_exit_of(each) for _, each in seen] + [_exit_of_error(error) for error in errors]
+    return max(ends, key=_BEST_FIRST.index)
+
+
+def _look_at_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[RotationError]]:
+    seen: list[tuple[Job, Status]] = []
+    errors: list[RotationError] = []
+    for job in jobs:
+        try:
+            seen.append((job, look(job)))
+        except RotationError as error:
+            errors.append(error)
+    return seen, errors
+
+
+def _doctor(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+    job = _find(arguments, log)
+    with _output(arguments) as output:
+        try:
+            findings, found = doctor.examine(
+                job, output.show_wait, yes=arguments.yes, credentials_file=arguments.credentials
+            )
+        except doctor.DeclinedError:
+            return Exit.FAILED
+        output.show_diagnosis(findings, found)
+    if found.is_at_risk:
+        return Exit.AT_RISK
+    return Exit.DONE if findings.look.access.may_ask else Exit.FAILED
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {
+    "renew": _renew,
+    "rotate": _rotate,
+    "emergency": _emergency,
+    "retire": _retire,
+    "status": _status,
+    "doctor": _doctor,
+}
+
+
+# Their parts
+
+
+class Output(Protocol):
+    """The output of status and doctor: `rendering.py` for people, or JSON for scripts."""
+
+    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> None:
+        """Show the status of jobs, and why that of others could not be read."""
+
+    def show_wait(self, waited: timedelta) -> None:
+        """Show for how long doctor has been trying a token that was logged out."""
+
+    def show_diagnosis(self, findings: Findings, found: Diagnosis) -> None:
+        """Show what was found out."""
+
+
+class _Json:
+    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], _at: datetime) -> None:
+        for job, each in seen:
+            console.show({"job": job.name, "client": job.settings.client, **status.as_json(each)})
+        for failure in failures:
+            console.say(failure)
+
+    def show_wait(self, waited: timedelta) -> None:
+        pass
+
+    def show_diagnosis(self, findings: Findings, found: Diagnosis) -> None:
+        console.show(diagnosis.as_json(findings, found))
+
+
+def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> AbstractContextManager[Output]:
+    if arguments.json:
+        return contextlib.nullcontext(_Json())
+    try:
+        from handler.cli.rendering import Rendering  # noqa: PLC0415  rich is an extra, and --json goes without it
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rich":
+            raise
+        raise UsageError(
+            "drawing needs rich, which is not installed: run `make cli` in a checkout, or use --json"
+        ) from None
+    return Rendering(is_watch=is_watch)
+
+
+# What is unknown is worse than what a person should look at, and better than an outage that is known.
+_BEST_FIRST = [Exit.DONE, Exit.AT_RISK, Exit.FAILED, Exit.BAD_INPUT, Exit.NO_USABLE_TOKEN]
+
+
+def _exit_of(seen: Status) -> Exit:
+    if seen.state in status.UNUSABLE:
+        return Exit.NO_USABLE_TOKEN
+    return Exit.AT_RISK if seen.needs_attention else Exit.DONE
+
+
+def _exit_of_error(error: RotationError) -> Exit:
+    return Exit.BAD_INPUT if is_bad_input(error) else Exit.FAILED
+
+
+def _watch(jobs: Sequence[Job], not_found: Sequence[RotationError], output: Output, seconds: float) -> Exit:
+    """Look again and again. A failure is shown, and may pass. Raises RotationError if there is nothing to watch."""
+    if not jobs:
+        raise not_found[0]
+    try:
+        while True:
+            seen, errors = _look_at_each(jobs)
+            output.show_status(seen, [sentence(error) for error in [*not_found, *errors]], app.clock.now())
+            app.clock.sleep(seconds)
+    except KeyboardInterrupt:
+        return Exit.DONE
+
+
+@contextlib.contextmanager
+def _logging_to(log: LogOutput) -> Iterator[None]:
+    """Lead what the job's own parts log here to the operator."""
+    handler = app.logger.registered_handler
+    if not isinstance(handler, logging.StreamHandler):
+        yield
+        return
+    stream, handler.stream = handler.stream, log
+    try:
+        yield
+    finally:
+        handler.stream = stream
+
+
+def _choose_account(profile: str | None, region: str | None) -> None:
+    """Let the SDK take what the options say."""
+    if region:
+        os.environ["AWS_REGION"] = region
+    if profile:
+        os.environ["AWS_PROFILE"] = profile
+        # As with the AWS CLI, a profile that is named counts for more than keys in the environment.
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            os.environ.pop(name, None)

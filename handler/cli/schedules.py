@@ -1,0 +1,83 @@
+"""The schedules of a deployed function in EventBridge Scheduler: each has the event of one client.
+
+The Terraform module names a client's schedule `<function>-<client>`. In a stack both names begin with
+the stack's, which CloudFormation cuts if it is long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from handler.cli import aws
+from handler.model import json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SAM_FUNCTION = "-TokenFunction"
+_SHORTEST_CUT = 20
+
+# UpdateSchedule takes whatever it is not given for unset (AWS, "UpdateSchedule").
+_KEPT = (
+    *("Name", "GroupName", "Description", "StartDate", "EndDate", "FlexibleTimeWindow", "Target"),
+    *("ScheduleExpression", "ScheduleExpressionTimezone", "ActionAfterCompletion", "KmsKeyArn"),
+)
+
+
+class Schedules:
+    """The schedules that start one function. Every method raises AccessError or UsageError."""
+
+    def __init__(self, function_name: str, function_arn: str, region: str | None) -> None:
+        self._function_name = function_name
+        self._function_arn = function_arn
+        self._region = region
+
+    def event_of(self, client: str) -> dict[str, object] | None:
+        """Return the event of a client by its name, or None if no schedule starts the function for it."""
+        schedule = self._schedule_of(client)
+        event = schedule and _event(schedule)
+        return event if event and event.get("client") == client else None
+
+    def events(self) -> list[dict[str, object]]:
+        """Return the event of every client of a function that serves several, by the clients' names."""
+        events = [event for schedule in self._all() if (event := _event(schedule)) and "client" in event]
+        return sorted(events, key=lambda event: str(event["client"]))
+
+    def disable(self, client: str | None) -> list[str]:
+        """Disable a client's schedule, or without a client every one. Return their names."""
+        schedules = list(self._all()) if client is None else [self._schedule_of(client)]
+        names = []
+        for schedule in filter(None, schedules):
+            name = str(schedule["Name"])
+            if schedule["State"] != "DISABLED":
+                kept = {field: schedule[field] for field in _KEPT if field in schedule}
+                with aws.explained(f"schedule {name}", self._region):
+                    self._client().update_schedule(**kept, State="DISABLED")
+            names.append(name)
+        return names
+
+    def _schedule_of(self, client: str) -> dict[str, Any] | None:
+        scheduler = self._client()
+        name = f"{self._function_name}-{client}"
+        with aws.explained(f"schedule {name}", self._region):
+            try:
+                schedule: dict[str, Any] = scheduler.get_schedule(Name=name)
+            except scheduler.exceptions.ResourceNotFoundException:
+                return None
+        return schedule if schedule["Target"]["Arn"] == self._function_arn else None
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        scheduler = self._client()
+        prefix = self._function_name.partition(_SAM_FUNCTION)[0][:_SHORTEST_CUT]
+        with aws.explained(f"the schedules of function {self._function_name}", self._region):
+            pages = scheduler.get_paginator("list_schedules").paginate(NamePrefix=prefix)
+            for found in pages.search("Schedules[]"):
+                if found["Target"]["Arn"] == self._function_arn:
+                    yield scheduler.get_schedule(Name=found["Name"], GroupName=found["GroupName"])
+
+    def _client(self) -> Any:  # noqa: ANN401  as aws.client
+        return aws.client("scheduler", self._region)
+
+
+def _event(schedule: dict[str, Any]) -> dict[str, object] | None:
+    return json_object(schedule["Target"].get("Input", ""))

@@ -1,0 +1,97 @@
+"""A terminal to type into, whose output is watched for secrets like everything else."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handler.cli.main import main
+from tests.handler.cli.deployed_aws import DeployedAws
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Seen, World
+
+
+@dataclass
+class Ran:
+    """How a command ended, and what it showed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        document = json.loads(self.out)
+        assert isinstance(document, dict)
+        return document
+
+
+@dataclass
+class Terminal:
+    """Runs commands in this process. What is typed comes from a real pseudo-terminal; otherwise stdin is none."""
+
+    seen: Seen
+    monkeypatch: pytest.MonkeyPatch
+
+    def run(self, *arguments: str, typed: str | None = None) -> Ran:
+        keyboard, stdin = os.openpty() if typed is not None else (None, os.open(os.devnull, os.O_RDONLY))
+        if keyboard is not None and typed is not None:
+            os.write(keyboard, typed.encode())
+        # What was there before is not this command's.
+        self.seen.streams += self.seen.capture.readouterr()
+        try:
+            with os.fdopen(stdin, encoding="utf-8") as stream, self.monkeypatch.context() as patch:
+                patch.setattr(sys, "stdin", stream)
+                status = main(arguments)
+        finally:
+            if keyboard is not None:
+                os.close(keyboard)
+            out, err = self.seen.capture.readouterr()
+            self.seen.streams += [out, err]
+        return Ran(status, out, err)
+
+
+@pytest.fixture
+def terminal(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("COLUMNS", "80")
+    return Terminal(seen, monkeypatch)
+
+
+@pytest.fixture
+def local(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Set the variables that --local requires."""
+    monkeypatch.setenv("GRACE_SECONDS", "600")
+    monkeypatch.setenv("SCHEDULE_MINUTES", "5")
+    return world
+
+
+@pytest.fixture
+def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeployedAws]:
+    """Deploy a stack whose grace is none of the job's defaults, before a laptop that has no setting of it."""
+    token_secret, credentials_secret = (
+        world.client.describe_secret(SecretId=os.environ[name])["ARN"]
+        for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID")
+    )
+    variables = {
+        "TOKEN_SECRET_ID": token_secret,
+        "CREDENTIALS_SECRET_ID": credentials_secret,
+        "TELENOR_BASE_URL": world.telenor.url,
+        "GRACE_SECONDS": "1200",
+        "SCHEDULE_MINUTES": "2",
+        "RENEW_AT_FRACTION": "0.4",
+        "CLIENT_NAME": "acme",
+    }
+    for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID", "TELENOR_BASE_URL"):
+        monkeypatch.delenv(name)
+    with DeployedAws(world.clock, variables) as aws:
+        for name, value in aws.environment.items():
+            monkeypatch.setenv(name, value)
+        yield aws

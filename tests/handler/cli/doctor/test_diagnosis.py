@@ -1,0 +1,140 @@
+"""What follows from what was seen, where the sandbox does not go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from handler.cli.doctor.diagnosis import (
+    Judgement,
+    as_json,
+    diagnosis,
+    logout_ends,
+    logout_ends_others,
+    old_lives_on,
+    published_ended,
+)
+from handler.cli.doctor.findings import Asked, Findings, Look, Published, Trial, VerifyUrl, Watch
+from handler.cli.status import status_of
+from handler.ledger import Ledger
+from handler.model import Policy
+
+POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
+STATUS = status_of(Ledger(None), POLICY, datetime(2026, 11, 23, 22, tzinfo=UTC))
+
+UNTRIED = Trial()
+ALIVE = Watch()
+DEAD = Watch(timedelta(seconds=3))
+
+
+def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **asked: Any) -> Findings:
+    """Return what was seen of two different tokens, while one was published."""
+    given: dict[str, Any] = {
+        "is_new": True,
+        "obtained": 2,
+        "life": timedelta(hours=1),
+        "verify_url": VerifyUrl.TELLS,
+    } | asked
+    return Findings(Look(published=Published(), verify_url=VerifyUrl.TELLS), asked=Asked(old=old, new=new, **given))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lives"),
+    [
+        # VERIFY_URL counts for more than what logout says.
+        (Trial(accepted=True, logout=False), Trial(logout=True), True),
+        (Trial(accepted=False, logout=True, logout_again=False), Trial(), False),
+        # One answer of logout alone proves nothing.
+        (Trial(logout=True), Trial(), None),
+        (Trial(logout=True, logout_again=True), Trial(logout=True), None),
+        (Trial(logout=False), Trial(), None),
+        (Trial(logout=False), Trial(logout=False), None),
+        (Trial(), Trial(logout=True, logout_again=False), None),
+        (Trial(logout=True, logout_again=False), Trial(), True),
+        (Trial(logout=False), Trial(logout=True), False),
+    ],
+)
+def test_whether_the_old_token_lives_on(old: Trial, new: Trial, lives: bool | None) -> None:
+    assert old_lives_on(seen(old, new)) is lives
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "ends"),
+    [
+        (Trial(), Trial(), None),
+        (Trial(logout=True), Trial(), None),
+        (Trial(logout=True, logout_again=True), Trial(), None),
+        (Trial(logout=True, logout_again=False), Trial(), True),
+        (Trial(logout=False), Trial(logout=True, logout_again=False), True),
+        (Trial(logout=True, watch=DEAD), Trial(), True),
+        # Also where logout refuses it the second time: the API itself still takes it.
+        (Trial(logout=True, logout_again=False, watch=ALIVE), Trial(), False),
+        (Trial(logout=True, watch=DEAD), Trial(logout=True, watch=ALIVE), False),
+    ],
+)
+def test_whether_logout_ends_a_token(old: Trial, new: Trial, ends: bool | None) -> None:
+    assert logout_ends(seen(old, new)) is ends
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "others"),
+    [
+        (Trial(logout=True, logout_again=False), Trial(logout=True), False),
+        (Trial(logout=True, logout_again=False), Trial(logout=False), True),
+        (Trial(logout=True, logout_again=False), Trial(), None),
+        # The old one was dead before: nothing follows for the others.
+        (Trial(logout=False), Trial(logout=True, logout_again=False), None),
+        # Where logout takes anything, only what is still accepted can have been left alone.
+        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=ALIVE), False),
+        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=DEAD), None),
+    ],
+)
+def test_whether_logout_ends_other_tokens(old: Trial, new: Trial, others: bool | None) -> None:
+    assert logout_ends_others(seen(old, new)) is others
+
+
+KILLED = Trial(logout=False), Trial(logout=True)
+SEPARATE = Trial(logout=True, logout_again=False), Trial(logout=True)
+ALL_ENDED = Trial(logout=True, logout_again=False), Trial(logout=False)
+
+
+@pytest.mark.parametrize(
+    ("found", "ended"),
+    [
+        (replace(seen(*KILLED), look=Look()), False),
+        (replace(seen(*KILLED), look=Look(published=Published(accepted=False), verify_url=VerifyUrl.TELLS)), False),
+        (seen(published_accepted=False), True),
+        # A gateway's cache may accept what is dead.
+        (seen(*KILLED, published_accepted=True), True),
+        (seen(*ALL_ENDED, published_accepted=True), True),
+        (seen(published_accepted=True), None),
+        (seen(*KILLED), True),
+        (seen(*ALL_ENDED), True),
+        (seen(*SEPARATE), False),
+        (seen(Trial(logout=True, logout_again=False)), None),
+        (seen(obtained=0, failure="refused", is_refused=True), False),
+        (seen(obtained=0, failure="no answer"), None),
+        (seen(obtained=0), False),
+    ],
+)
+def test_whether_the_published_token_was_ended(found: Findings, ended: bool | None) -> None:
+    assert published_ended(found) is ended
+
+
+def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing_is_known() -> None:
+    found = diagnosis(Findings(), STATUS)
+    assert all(answer.words for answer in found.answers)
+    assert [promise.name[:2] for promise in found.promises] == ["P1", "P2", "P3", "P4", "P5", "P6"]
+    assert all(promise.because for promise in found.promises)
+    assert as_json(Findings(), found)["old_token_lives_on"] is None
+
+
+def test_several_risks_are_all_told() -> None:
+    found = seen(*KILLED, life=timedelta(seconds=1500), verify_url=VerifyUrl.REFUSES_FRESH)
+    p1, *_, p6 = diagnosis(found, STATUS).promises
+    assert (p1.judgement, p6.judgement) == (Judgement.AT_RISK, Judgement.AT_RISK)
+    assert p1.because.count(";") == 1
+    assert p6.because.count(";") == 1

@@ -1,0 +1,66 @@
+"""What an answer looked like: names, types and the place of its code, and nothing that it held."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from handler.answers import Dialect
+from handler.cli.doctor.response_shape import response_shape_of
+from handler.transport import Answer
+from tests.conftest import CANARY
+
+NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+
+
+def answer(body: str, **headers: str) -> Answer:
+    return Answer(401, NOW, NOW, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "code_at"),
+    [
+        ('{"error": {"code": "2"}}', {"error.code": "string"}, "error.code"),
+        (
+            '{"status": 2, "Error-Code": 2.0, "code": 2}',
+            {"status": "number", "Error-Code": "number", "code": "number"},
+            "code",
+        ),
+        ('{"error": "invalid_token"}', {"error": "string"}, "error"),
+        ('{"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}', {"a.b.c.d.e": "object"}, None),
+        ('{"ok": true, "list": [1], "none": null}', {"ok": "boolean", "list": "array", "none": "null"}, None),
+        ('{"a b": 1, "2": 1, "' + "x" * 32 + '": 1, "x": 1}', {"x": "number"}, None),
+        ("[1, 2]", {}, None),
+        ("Error code 2", {}, "text"),
+        ("", {}, None),
+    ],
+)
+def test_a_shape_has_the_names_and_types_of_fields_and_where_the_code_is(
+    body: str, fields: dict[str, str], code_at: str | None
+) -> None:
+    shape = response_shape_of(answer(body))
+    assert (shape.fields, shape.code_at) == (fields, code_at)
+
+
+def test_a_code_in_a_header_is_told() -> None:
+    shape = response_shape_of(answer("", WWW_Authenticate='Bearer error="invalid_token"'))
+    assert (shape.code, shape.code_at, shape.dialect) == ("invalid_token", "header", Dialect.OAUTH)
+
+
+def test_a_shape_holds_nothing_of_what_was_said() -> None:
+    body = f'{{"access_token": "{CANARY}", "code": "oauth.v2.{CANARY}", "{CANARY}-1": 2}}'
+    assert CANARY not in repr(response_shape_of(answer(body, Content_Type=f"text/{CANARY} {CANARY}", Date=CANARY)))
+
+
+@pytest.mark.parametrize(
+    ("date", "ahead"),
+    [
+        ("Mon, 23 Nov 2026 21:30:00 GMT", timedelta(seconds=-0.5)),
+        ("Mon, 23 Nov 2026 21:29:00 GMT", timedelta(seconds=59.5)),
+        ("", None),
+        ("yesterday", None),
+    ],
+)
+def test_the_clocks_are_compared_by_the_date_of_the_answer(date: str, ahead: timedelta | None) -> None:
+    assert response_shape_of(answer("", Date=date)).clock_ahead == ahead

@@ -1,0 +1,424 @@
+"""The commands, their output and their exit status."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import tomllib
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handler import app
+from handler.model import Reason
+from infra.local.secrets_manager import CallFault
+from tests.conftest import FakeClock
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+    from tests.conftest import World
+    from tests.handler.cli.conftest import Terminal
+
+
+pytestmark = pytest.mark.usefixtures("local")
+
+
+# Runs
+
+
+def test_the_result_is_on_stdout_and_the_log_is_not(world: World, terminal: Terminal) -> None:
+    ran = terminal.run("--local", "renew")
+    assert ran.status == 0
+    assert ran.json["outcome"] == "rotated"
+    assert uuid.UUID(ran.json["version_id"])
+    assert ran.err == ""
+    assert "run ended" in terminal.run("--local", "--verbose", "renew").err
+    assert world.is_current_live()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcome", "reason", "live"),
+    [
+        (["renew"], "not-due", Reason.FRESH, 1),
+        (["rotate"], "rotated", Reason.FORCED, 2),
+        (["emergency", "--yes"], "rotated", Reason.LEAKED, 1),
+    ],
+)
+def test_each_command_is_its_action(
+    world: World, terminal: Terminal, arguments: list[str], outcome: str, reason: Reason, live: int
+) -> None:
+    world.run()
+    ran = terminal.run("--local", *arguments)
+    assert (ran.status, ran.json["outcome"], ran.json["reason"]) == (0, outcome, reason)
+    assert world.live() == live
+
+
+@pytest.mark.parametrize("command", ["renew", "rotate"])
+def test_a_run_that_fails_ends_with_1_and_a_sentence(world: World, terminal: Terminal, command: str) -> None:
+    world.telenor.fault(operation="token", status=401, body='{"code": 5}')
+    ran = terminal.run("--local", command)
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.splitlines()[-1].startswith("the token request answered 401 code 5: the app is not authorized")
+    assert ran.err.splitlines()[-1].endswith("[app-not-approved]")
+
+
+@pytest.mark.parametrize("command", ["renew", "status", "emergency", "doctor"])
+def test_a_setting_that_is_missing_ends_with_2_and_a_sentence(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    assert world.labels() == {}
+    monkeypatch.delenv("TOKEN_SECRET_ID")
+    ran = terminal.run("--local", command)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1].startswith("TOKEN_SECRET_ID is not set")
+
+
+def test_status_wants_no_setting_that_it_does_not_use(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run()
+    monkeypatch.delenv("CREDENTIALS_SECRET_ID")
+    monkeypatch.setenv("TELENOR_BASE_URL", "not a URL")
+    assert terminal.run("--local", "status", "--json").json["state"] == "fresh"
+
+
+@pytest.mark.parametrize("command", ["renew", "status", "emergency", "doctor"])
+@pytest.mark.parametrize("missing", ["GRACE_SECONDS", "SCHEDULE_MINUTES"])
+def test_what_decides_over_a_tokens_end_is_named_and_not_assumed(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str, missing: str
+) -> None:
+    before = world.aws.calls()
+    monkeypatch.delenv(missing)
+    ran = terminal.run("--local", command)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith(f"{missing} is not set: --local runs the job with the environment's")
+    assert world.aws.calls() == before
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_status_tells_whether_the_token_is_accepted(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    world.run()
+    monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/service-tickets/v2/incidents")
+    if refused:
+        world.telenor.reset()
+    ran = terminal.run("--local", "status", "--json")
+    assert (ran.status, ran.json["accepted"]) == ((3, False) if refused else (0, True))
+    ran = terminal.run("--local", "status")
+    assert f"VERIFY_URL {'refuses' if refused else 'accepts'} the current token" in ran.out
+    world.aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"))
+    ran = terminal.run("--local", "status", "--json")
+    assert (ran.status, ran.json["accepted"]) == (0, None)
+    assert "was not tried" in ran.err
+
+
+@pytest.mark.parametrize("command", ["renew", "doctor"])
+def test_an_unusable_credentials_secret_ends_with_2(world: World, terminal: Terminal, command: str) -> None:
+    world.put_credentials('{"username": "CANARY", "password": "CANARY"}')
+    ran = terminal.run("--local", command)
+    assert ran.status == 2
+    assert "Connect ID" in ran.err.splitlines()[-1]
+
+
+# Emergencies
+
+
+def test_an_emergency_says_what_it_ends_and_asks(world: World, terminal: Terminal) -> None:
+    world.run()
+    world.run("rotate-now")
+    ran = terminal.run("--local", "emergency", typed="yes\n")
+    notice = " ".join(ran.err.split())
+    assert "revokes the current token and 1 superseded token at once" in notice
+    assert "less than 10 min (GRACE_SECONDS)" in notice
+    assert (ran.status, len(ran.json["revoked"])) == (0, 2)
+    assert (world.live(), world.is_current_live()) == (1, True)
+
+
+@pytest.mark.parametrize("typed", ["no\n", "\n", "yes please\n", "\x04"])
+def test_an_emergency_takes_anything_but_yes_for_no(world: World, terminal: Terminal, typed: str) -> None:
+    world.run()
+    ran = terminal.run("--local", "emergency", typed=typed)
+    assert (ran.status, ran.out) == (1, "")
+    assert "Nothing was done." in ran.err
+    assert world.issued() == 1
+
+
+def test_an_emergency_needs_a_yes_where_nobody_can_be_asked(world: World, terminal: Terminal) -> None:
+    world.run()
+    ran = terminal.run("--local", "emergency")
+    assert ran.status == 2
+    assert "add --yes" in ran.err.splitlines()[-1]
+    assert world.issued() == 1
+
+
+def test_an_emergency_counts_only_what_lives(world: World, terminal: Terminal) -> None:
+    assert "No token is active" in terminal.run("--local", "emergency", typed="no\n").err
+    world.run()
+    assert "revokes the current token at once" in terminal.run("--local", "emergency", typed="no\n").err
+    world.clock.advance(hours=2)
+    assert "No token is active" in terminal.run("--local", "emergency", typed="no\n").err
+
+
+def test_an_emergency_that_leaves_a_token_alive_ends_with_1(world: World, terminal: Terminal) -> None:
+    world.run()
+    world.telenor.fault(operation="logout", status=503)
+    ran = terminal.run("--local", "emergency", "--yes")
+    assert ran.status == 1
+    assert ran.json["pending_revocations"] == 1
+    cause, done, remedy = ran.err.splitlines()[-3:]
+    assert cause.startswith("1 token left: ")
+    assert cause.endswith("[revocation-failed]")
+    assert done.startswith(f"Done: 0 tokens revoked; version {ran.json['version_id']} is published")
+    assert "`emergency`" in remedy
+
+
+def test_an_emergency_that_gets_the_leaked_token_again_ends_with_1(world: World, terminal: Terminal) -> None:
+    world.run()
+    world.telenor.knobs(issue="same")
+    ran = terminal.run("--local", "emergency", "--yes")
+    assert (ran.status, ran.out) == (1, "")
+    cause, done, remedy = ran.err.splitlines()[-3:]
+    assert cause.endswith("[token-reissued]")
+    assert "no new token is published" in done
+    assert remedy.startswith("To do: ")
+
+
+def test_an_emergency_without_a_stdin_at_all_is_refused(world: World) -> None:
+    world.run()
+    code = "import sys; sys.stdin = None; from handler.cli.main import main; sys.exit(main())"
+    done = outside(world, "--local", "emergency", code=code)
+    assert done.returncode == 2
+    assert "add --yes" in done.stderr
+
+
+# Status
+
+
+def test_status_makes_one_call_and_reads_no_value(world: World, terminal: Terminal) -> None:
+    world.run()
+    before = world.aws.calls()
+    ran = terminal.run("--local", "status")
+    assert world.aws.calls() - before == {"DescribeSecret": 1}
+    assert ran.status == 0
+    assert ran.out.startswith("default (--local)  ")
+    assert "fresh: renewed within 20 min, by 21:50:00" in ran.out
+    assert ran.err == ""
+    assert all(len(line) <= 80 and line == line.rstrip() for line in ran.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("minutes", "state", "status"), [(0, "fresh", 0), (16, "due", 0), (45, "overdue", 4), (61, "expired", 3)]
+)
+def test_the_exit_status_tells_scripts_how_things_stand(
+    world: World, terminal: Terminal, minutes: int, state: str, status: int
+) -> None:
+    world.run()
+    world.clock.advance(minutes=minutes)
+    ran = terminal.run("--local", "status", "--json")
+    assert (ran.json["state"], ran.status) == (state, status)
+    assert terminal.run("--local", "status").status == status
+
+
+def test_no_value_and_no_label_have_an_exit_status_too(world: World, terminal: Terminal) -> None:
+    assert terminal.run("--local", "status").status == 3
+    version_id = world.run()["version_id"]
+    world.unlabel(version_id)
+    ran = terminal.run("--local", "status")
+    assert (ran.status, "not in the ledger" in ran.out) == (4, True)
+
+
+def test_a_secret_that_is_marked_for_deletion_is_a_status(
+    world: World, terminal: Terminal, client: SecretsManagerClient
+) -> None:
+    world.run()
+    client.delete_secret(SecretId="telenor/token", RecoveryWindowInDays=7)
+    ran = terminal.run("--local", "status")
+    assert (ran.status, "marked for deletion" in ran.out) == (3, True)
+
+
+def test_a_version_that_was_rolled_back_from_is_shown(world: World, terminal: Terminal) -> None:
+    first = world.run()["version_id"]
+    world.clock.advance(minutes=1)
+    world.run("rotate-now")
+    world.roll_back_to(first)
+    assert "newer than current (rolled back); grace starts" in terminal.run("--local", "status").out
+
+
+def test_a_status_that_cannot_be_read_ends_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
+    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
+    ran = terminal.run("--local", "status", "--json")
+    assert (ran.status, ran.out) == (1, "")
+    assert "no permission for secretsmanager:DescribeSecret on token secret telenor/token" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+# Watching
+
+
+class PatientClock(FakeClock):
+    """Lets so many waits pass, and then it is Ctrl-C."""
+
+    def __init__(self, waits: int) -> None:
+        super().__init__()
+        self.waits = waits
+
+    def sleep(self, seconds: float) -> None:
+        if not self.waits:
+            raise KeyboardInterrupt
+        self.waits -= 1
+        super().sleep(seconds)
+
+
+def test_watching_draws_again_and_again_until_ctrl_c(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run()
+    clock = PatientClock(waits=2)
+    monkeypatch.setattr(app, "clock", clock)
+    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), after=1)
+    ran = terminal.run("--local", "status", "--watch", "60")
+    assert ran.status == 0
+    assert clock.slept == [60, 60]
+    assert ran.out.count("fresh: renewed within") == 2
+    assert ran.out.count("no permission for") == 1
+
+
+def test_watching_as_json_prints_a_line_each_time(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run()
+    clock = PatientClock(waits=2)
+    monkeypatch.setattr(app, "clock", clock)
+    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), after=1)
+    ran = terminal.run("--local", "status", "--json", "--watch")
+    assert [json.loads(line)["state"] for line in ran.out.splitlines()] == ["fresh", "fresh"]
+    assert clock.slept == [5, 5]
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_watch_on_a_real_terminal_redraws_in_place_and_ends_with_ctrl_c(world: World, terminal: Terminal) -> None:
+    shown = b""
+    screen, stdout = os.openpty()
+    fcntl.ioctl(stdout, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 80, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "handler", "--local", "status", "--watch", "1"],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=False,
+        env=os.environ | {"TERM": "xterm"},
+    ) as watching:
+        os.close(stdout)
+        while shown.count(b"no value") < 2 and watching.poll() is None:
+            shown += os.read(screen, 1024)
+        watching.send_signal(signal.SIGINT)
+        assert watching.stderr is not None
+        errors = watching.stderr.read().decode()
+        assert watching.wait() == 0
+    os.close(screen)
+    terminal.seen.streams += [shown.decode(errors="replace"), errors]
+    assert errors == ""
+    assert b"\x1b[1A" in shown
+    assert world.labels() == {}
+
+
+# Surroundings
+
+
+def outside(world: World, *arguments: str, code: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run it in a process of its own."""
+    what = ["-m", "handler"] if code is None else ["-c", code]
+    done = subprocess.run(  # noqa: S603  our own words
+        [sys.executable, "-W", "error", *what, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | environ,
+    )
+    world.seen.streams += [done.stdout, done.stderr]
+    return done
+
+
+_WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from handler.cli.main import main; sys.exit(main())"
+
+
+def test_without_rich_a_sentence_says_what_to_do_and_json_works(world: World) -> None:
+    done = outside(world, "--local", "status", code=_WITHOUT_RICH)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "make cli" in done.stderr
+    assert "pip install" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert json.loads(outside(world, "--local", "status", "--json", code=_WITHOUT_RICH).stdout)["state"] == "no-value"
+    assert (
+        json.loads(outside(world, "--local", "doctor", "--json", "--yes", code=_WITHOUT_RICH).stdout)["tokens_left"]
+        == 0
+    )
+    assert outside(world, "--local", "renew", code=_WITHOUT_RICH).returncode == 0
+
+
+def test_a_profile_counts_for_more_than_keys_in_the_environment(world: World, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[profile there]\nregion = eu-west-1\n")
+    done = outside(
+        world,
+        *("--local", "--profile", "there", "status", "--json"),
+        AWS_CONFIG_FILE=str(tmp_path / "config"),
+        AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "none"),
+        AWS_EC2_METADATA_DISABLED="true",
+    )
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("log in again")
+
+
+def test_a_profile_that_does_not_exist_ends_with_2(world: World) -> None:
+    done = outside(world, "--local", "status", "--json", "--profile", "nowhere")
+    assert done.returncode == 2
+    assert "profile (nowhere) could not be found" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["--region", "eu-west-1", "status"], ["status", "--region", "eu-west-1"]])
+def test_the_region_counts_before_and_after_the_command(world: World, arguments: list[str]) -> None:
+    # The secret is in another region, so that it is not found here.
+    done = outside(world, "--local", *arguments, "--json")
+    assert done.returncode == 2
+    assert "there is no token secret telenor/token in eu-west-1" in done.stderr
+
+
+# Retiring
+
+
+def test_retiring_a_local_job_is_refused(world: World, terminal: Terminal) -> None:
+    world.run()
+    ran = terminal.run("--local", "retire", "--yes")
+    assert (ran.status, world.issued()) == (2, 1)
+
+
+def test_the_script_runs_in_a_folder_that_has_a_handler_of_its_own(world: World, tmp_path: Path) -> None:
+    """As its wrapper does, whose own folder is the first of `sys.path`; `python -m handler` would run handler.py."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "handler.py").write_text("raise SystemExit('somebody else')\n")
+    script = tmp_path / "telenor-token"
+    target = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["scripts"]["telenor-token"]
+    module, _, function = target.partition(":")
+    script.write_text(f"import sys; from {module} import {function}; sys.exit({function}())\n")
+    done = subprocess.run(  # noqa: S603  our own words
+        [sys.executable, str(script), "--local", "status", "--json"],
+        cwd=tmp_path / "work",
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    world.seen.streams += [done.stdout, done.stderr]
+    assert json.loads(done.stdout)["state"] == "no-value"

@@ -1,0 +1,105 @@
+"""The picture of status: to be understood in 80 columns, without colour, and where there is only ASCII."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+
+from handler.cli.rendering import draw_status
+from handler.cli.status import status_of
+from handler.ledger import Entry, Ledger
+from handler.model import Policy
+
+T0 = datetime(2026, 11, 23, 22, tzinfo=UTC)
+POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
+
+
+def entry(name: str, minutes: float) -> Entry:
+    published_at = T0 + timedelta(minutes=minutes)
+    return Entry(
+        f"{name}-0000-0000", published_at, published_at + timedelta(minutes=60), (f"label of {name}",), published_at
+    )
+
+
+LEDGER = Ledger(entry("9d1c4b02", 0), (entry("3fa85f64", -30), entry("77e0c1d2", 1)))
+
+PICTURE = """\
+acme (telenor-token)                                     2026-11-23 22:06:00 UTC
+
+fresh: renewed within 14 min, by 22:20:00
+
+current 9d1c4b02: expires in 54 min
+  ███████──────────────────────────────────────────────────────────░░░░░░░░░░░░░
+  ╵ published 22:00:00      ╵ renewed by 22:20:00   grace 22:50:00 ╵
+         ▲ now 22:06:00                                       expires 23:00:00 ╵
+  █ lived  ─ left  ░ left, but less than a reader's grace of 10 min
+
+superseded
+  3fa85f64  █████████░░░░░░░  in its grace, revoked in 4 min
+  77e0c1d2  █░░░░░░░░░░░░░░░  newer than current (rolled back); grace starts
+                              with the next run; it expires in 55 min
+"""
+
+
+def drawn(
+    ledger: Ledger | None, minutes: float, *, width: int = 80, encoding: str = "utf-8", is_terminal: bool = False
+) -> str:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(
+        file=file, width=width, force_terminal=is_terminal, no_color=not is_terminal, legacy_windows=False
+    )
+    console.print(draw_status(status_of(ledger, POLICY, T0 + timedelta(minutes=minutes)), "telenor-token", "acme"))
+    file.flush()
+    file.seek(0)
+    return "\n".join(line.rstrip() for line in file.read().splitlines()) + "\n"
+
+
+def test_the_picture() -> None:
+    assert drawn(LEDGER, 6) == PICTURE
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+@pytest.mark.parametrize("minutes", [0, 0.1, 15, 29, 31, 45, 55, 59.99, 61, 10_000])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_it_fits_whatever_the_time_and_the_width(width: int, minutes: float, encoding: str) -> None:
+    text = drawn(LEDGER, minutes, width=width, encoding=encoding)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("minutes", [0, 6, 31, 59.99])
+def test_each_mark_is_named_once(minutes: float) -> None:
+    text = drawn(LEDGER, minutes)
+    assert [text.count(name) for name in ("╵ published 22:00:00", "╵ renewed by 22:20:00", "▲", "now 22:")] == [
+        1,
+        1,
+        1,
+        1,
+    ]
+    assert [text.count(name) for name in ("grace 22:50:00 ╵", "expires 23:00:00 ╵")] == [1, 1]
+
+
+def test_now_is_not_marked_on_the_life_of_an_expired_token() -> None:
+    text = drawn(LEDGER, 61)
+    assert "now" not in text
+    assert "current 9d1c4b02: expired" in text
+
+
+@pytest.mark.parametrize(
+    ("ledger", "says"),
+    [
+        (None, "marked for deletion"),
+        (Ledger(None), "no value"),
+        (Ledger(Entry("9d1c4b02-0000")), "not in the ledger"),
+        (Ledger(Entry("9d1c4b02-0000", labels=("x",)), (Entry("old-0000", labels=("x",)),)), "cannot be read"),
+    ],
+)
+def test_what_has_no_times_is_told_in_words(ledger: Ledger | None, says: str) -> None:
+    assert says in drawn(ledger, 0)
+
+
+def test_colours_are_for_terminals() -> None:
+    assert "\x1b[" in drawn(LEDGER, 6, is_terminal=True)
