@@ -1,4 +1,4 @@
-"""Designs of the handler that are wrong, so that a chaos run can show that it would notice them.
+"""Broken variants of the handler, which a chaos run must catch.
 
 Each replaces a piece of the handler in the process that it is called in.
 """
@@ -52,7 +52,7 @@ def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be 
     return importlib.import_module(f"handler.{module}")
 
 
-DESIGNS: Mapping[str, Callable[[], None]] = {
+BROKEN_VARIANTS: Mapping[str, Callable[[], None]] = {
     "refusal-is-certain": _refusal_is_certain,
     "any-401-means-dead": _any_401_means_dead,
     "no-comparison": _no_comparison,

@@ -1,4 +1,4 @@
-"""An episode as lines in the order of time, for you to read when a promise was broken."""
+"""Renders an experiment's events in order of time, for a reader who looks into a violation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from infra.chaos.history import History
 
 
-def story(history: History) -> str:
-    """Tell what the servers have seen. Tokens go by their versions; no secret is in it."""
+def render_events(history: History) -> str:
+    """Render what the servers recorded. Tokens are named by their versions; it holds no secret."""
     began_at = history.states[0].at if history.states else 0.0
     return "".join(f"{at - began_at:8.2f}  {what}\n" for at, what in sorted(_events(history)))
 
@@ -34,4 +34,4 @@ def _events(history: History) -> Iterator[tuple[float, str]]:
         who = f"run {logout.by.name}" if logout.by else "another party"
         yield logout.at, f"{who} logged out the token of {versions.get(logout.token, 'no version')}"
     for token, expires_at in history.expires_at.items():
-        yield expires_at - history.life, f"Telenor issued the token of {versions.get(token, 'no version')}"
+        yield expires_at - history.lifetime, f"Telenor issued the token of {versions.get(token, 'no version')}"

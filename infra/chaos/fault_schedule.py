@@ -18,13 +18,13 @@ READS = frozenset({"GetSecretValue", "DescribeSecret"})
 LAG_SECONDS = 1.0
 """How long a read may lag behind a write."""
 
-_STORM_LAG_SECONDS = 6.0
+_AMBIGUOUS_WRITE_LAG_SECONDS = 6.0
 """In a storm, reads lag until the SDK has made all its attempts."""
 
 
 @dataclass(frozen=True)
 class TelenorFault:
-    """The fate of one request to Telenor: no answer, or another one, before or after it has taken effect."""
+    """A fault of one request to Telenor: no response, or another one, before or after it has taken effect."""
 
     when: Moment
     status: int | None = None
@@ -61,25 +61,25 @@ TELENOR_FAULTS = {
 
 
 @dataclass
-class Weather:
-    """Decides the fate of each call of one run; a `share` of them fails."""
+class FaultSchedule:
+    """Draws the fault of each call of one run; a `share` of the calls fails."""
 
     rng: Random
     share: float = 0.0
-    is_storm: bool = False
+    is_write_ambiguous: bool = False
     """The first write lands and its answer is lost, the next attempts are refused, and reads lag."""
     kill_at: int | None = None
     """The number of the call at which the run is killed."""
     kill: Callable[[], object] = lambda: None
-    hand_at: int | None = None
+    operator_acts_at: int | None = None
     """The number of the call at which an operator acts."""
-    hand: Callable[[], object] = lambda: None
+    operator_action: Callable[[], object] = lambda: None
     _calls: int = 0
     _puts: int = field(default=0, init=False)
 
     def secrets_manager(self, operation: str) -> tuple[Fate | None, bool]:
         """Return the fate of a call to Secrets Manager, and whether it is a fault."""
-        fate = self._storm(operation) if self.is_storm else self._fault(operation)
+        fate = self._ambiguous_write(operation) if self.is_write_ambiguous else self._fault(operation)
         happens, when = self._happens(operation)
         if happens is None:
             return fate, fate is not None
@@ -96,18 +96,18 @@ class Weather:
         if self._calls == self.kill_at:
             return self.kill, when
         # After a read at the earliest, and before a logout at the latest: where a run could miss it.
-        if self._calls == self.hand_at:
-            return self.hand, "before" if operation == "logout" else "after"
+        if self._calls == self.operator_acts_at:
+            return self.operator_action, "before" if operation == "logout" else "after"
         return None, when
 
-    def _storm(self, operation: str) -> Fate | None:
+    def _ambiguous_write(self, operation: str) -> Fate | None:
         if operation == "PutSecretValue":
             self._puts += 1
             if self._puts == 1:
                 return CallFault(operation=operation, when="after")
             code = self.rng.choice(("ThrottlingException", "AccessDeniedException"))
             return CallFault(operation=operation, code=code)
-        return self._lag(operation, _STORM_LAG_SECONDS) if self._puts else None
+        return self._lag(operation, _AMBIGUOUS_WRITE_LAG_SECONDS) if self._puts else None
 
     def _fault(self, operation: str) -> Fate | None:
         if self.rng.random() >= self.share:

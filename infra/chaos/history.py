@@ -1,4 +1,4 @@
-"""What both servers have seen of one episode, run by run.
+"""What both servers have seen of one experiment, run by run.
 
 Of what the handler says of itself it takes one number: how many tokens it has said that it abandons.
 """
@@ -17,7 +17,7 @@ EMERGENCY = "rotate-and-revoke-now"
 
 
 @dataclass(kw_only=True)
-class RunSeen:
+class RunRecord:
     """One invocation. Times are epoch seconds."""
 
     name: str
@@ -28,7 +28,7 @@ class RunSeen:
     is_killed: bool = False
     failure: str | None = None
     """The error that it raised, for you to read."""
-    is_calm: bool = False
+    is_recovery: bool = False
     """Whether it was one of those at the end, when no fault is injected any more."""
     abandoned: int = 0
     """How many tokens it has reported as left alive."""
@@ -40,7 +40,7 @@ class RunSeen:
     """When it last read AWSCURRENT."""
     put_at: float | None = None
     """When its first attempt to publish came in."""
-    left_alive: int = 0
+    left_active: int = 0
     """How many of its tokens were neither published nor dead when it ended."""
 
 
@@ -49,7 +49,7 @@ class State:
     """The labels of the token secret by version, from a write on."""
 
     at: float
-    by: RunSeen | None
+    by: RunRecord | None
     """None: an operator."""
     stages: Mapping[str, frozenset[str]]
 
@@ -77,7 +77,7 @@ class Logout:
 
     at: float
     token: str
-    by: RunSeen | None
+    by: RunRecord | None
     """None: another party."""
     compared_at: float | None
     """When that run had last read AWSCURRENT."""
@@ -85,21 +85,21 @@ class Logout:
 
 @dataclass
 class History:
-    """All of one episode."""
+    """All of one experiment."""
 
     grace: float
-    life: float
-    runs: list[RunSeen] = field(default_factory=list)
+    lifetime: float
+    runs: list[RunRecord] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     """The token of each version."""
-    told_until: dict[str, float] = field(default_factory=dict)
+    documented_until: dict[str, float] = field(default_factory=dict)
     """Until when each version's document says that its token lives."""
     expires_at: dict[str, float] = field(default_factory=dict)
     """Of each token that Telenor has issued, counted from when the request for it came in."""
     logouts: list[Logout] = field(default_factory=list)
-    latest_tick: float = 0.0
+    schedule_delay: float = 0.0
     """By how many seconds a scheduled run came too late at most: this machine has more to do than that."""
-    calm_from: float | None = None
+    recovery_from: float | None = None
     ended_at: float | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)

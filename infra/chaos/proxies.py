@@ -1,4 +1,4 @@
-"""Both servers, with weather before them, and a record of what they have seen of each run."""
+"""Proxies for both servers: they inject faults and record what the servers see of each run."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from typing import Self
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from infra.chaos.history import History, RunSeen
-    from infra.chaos.weather import Weather
+    from infra.chaos.fault_schedule import FaultSchedule
+    from infra.chaos.history import History, RunRecord
     from infra.local.secrets_manager import Fate
 
 TOKEN_MARK = "chaos-token-"  # noqa: S105  what every token begins with, to look for in the log
@@ -34,48 +34,48 @@ CREDENTIALS = json.dumps({"client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLI
 BASIC = base64.b64encode(f"{DEMO_CLIENT_ID}:{DEMO_CLIENT_SECRET}".encode()).decode()
 
 _APP_ID = re.compile(r"\bapp/(\S+)")
-_PATIENCE_SECONDS = 10
+_TIMEOUT_SECONDS = 10
 
 
-class Watched:
-    """A run under way: what is recorded of it, and the weather that it meets."""
+class ObservedRun:
+    """A run under way: what is recorded of it, and the faults that it meets."""
 
-    def __init__(self, history: History, run: RunSeen, weather: Weather) -> None:
+    def __init__(self, history: History, run: RunRecord, faults: FaultSchedule) -> None:
         self.history = history
         self.run = run
-        self.weather = weather
+        self.faults = faults
 
 
-class Register:
-    """Which run each environment is at, and which episode each secret belongs to."""
+class Registry:
+    """Which run each environment is at, and which experiment each secret belongs to."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watched: dict[str, Watched] = {}
+        self._observed: dict[str, ObservedRun] = {}
         self._histories: dict[str, History] = {}
 
-    def begin(self, environment: str, watched: Watched) -> None:
+    def begin(self, environment: str, observed: ObservedRun) -> None:
         """Take note that an environment runs."""
         with self._lock:
-            self._watched[environment] = watched
+            self._observed[environment] = observed
 
     def end(self, environment: str) -> None:
         """Take note that it has ended; a request of it that still comes in is nobody's."""
         with self._lock:
-            self._watched.pop(environment, None)
+            self._observed.pop(environment, None)
 
-    def watched(self, environment: str) -> Watched | None:
+    def observed(self, environment: str) -> ObservedRun | None:
         """Return what an environment runs."""
         with self._lock:
-            return self._watched.get(environment)
+            return self._observed.get(environment)
 
     def enter(self, secret_id: str, history: History) -> None:
-        """Take note of an episode's token secret."""
+        """Take note of an experiment's token secret."""
         with self._lock:
             self._histories[secret_id] = history
 
     def history(self, secret_id: str) -> History | None:
-        """Return the episode of a secret."""
+        """Return the experiment of a secret."""
         with self._lock:
             return self._histories.get(secret_id)
 
@@ -85,39 +85,39 @@ class Register:
             self._histories.pop(secret_id, None)
 
 
-class WatchedSecretsManager(LocalSecretsManager):
-    """Secrets Manager with weather, by the AWS_SDK_UA_APP_ID of each environment."""
+class SecretsManagerProxy(LocalSecretsManager):
+    """Secrets Manager with faults, by the AWS_SDK_UA_APP_ID of each environment."""
 
-    def __init__(self, register: Register) -> None:
+    def __init__(self, registry: Registry) -> None:
         super().__init__()
-        self._register = register
+        self._registry = registry
 
     def _fate(self, operation: str, _parameters: Mapping[str, Any], agent: str, /) -> Fate | None:
-        watched = self._watched(agent)
-        if watched is None:
+        observed = self._observed(agent)
+        if observed is None:
             return None
-        with watched.history.lock:
+        with observed.history.lock:
             if operation == "PutSecretValue":
-                watched.run.put_at = watched.run.put_at or time.time()
-            fate, is_fault = watched.weather.secrets_manager(operation)
+                observed.run.put_at = observed.run.put_at or time.time()
+            fate, is_fault = observed.faults.secrets_manager(operation)
             if is_fault:
-                watched.run.faults[operation] += 1
+                observed.run.faults[operation] += 1
         return fate
 
     def _asked(self, operation: str, environ: WSGIEnvironment, parameters: Mapping[str, Any]) -> Response:
         answer = super()._asked(operation, environ, parameters)
         secret_id = str(parameters.get("SecretId", ""))
-        history = self._register.history(secret_id)
-        watched = self._watched(environ.get("HTTP_USER_AGENT", ""))
+        history = self._registry.history(secret_id)
+        observed = self._observed(environ.get("HTTP_USER_AGENT", ""))
         if history is None:
             return answer
         with history.lock:
             if (
                 operation == "GetSecretValue"
-                and watched
+                and observed
                 and parameters.get("VersionStage", "AWSCURRENT") == "AWSCURRENT"
             ):
-                watched.run.read_current_at = time.time()
+                observed.run.read_current_at = time.time()
             stages = stages_of(secret_id)
             # A read that lags sees another past in its place, which is no state of its own.
             if operation not in {"GetSecretValue", "DescribeSecret"} and (
@@ -126,24 +126,24 @@ class WatchedSecretsManager(LocalSecretsManager):
                 if (document := _document_in(parameters)) and answer.status_code == http.HTTPStatus.OK:
                     version = json.loads(answer.get_data())["VersionId"]
                     history.values[version] = document["access_token"]
-                    history.told_until[version] = document["expires_at"]
-                history.states.append(State(time.time(), watched.run if watched else None, stages))
-                if watched is None:
+                    history.documented_until[version] = document["expires_at"]
+                history.states.append(State(time.time(), observed.run if observed else None, stages))
+                if observed is None:
                     # No read lags behind an operator, or no run could see what has been done.
                     self.forget_past(secret_id)
         return answer
 
-    def _watched(self, agent: str) -> Watched | None:
+    def _observed(self, agent: str) -> ObservedRun | None:
         match = _APP_ID.search(agent)
-        return self._register.watched(match.group(1)) if match else None
+        return self._registry.observed(match.group(1)) if match else None
 
 
-class TelenorGate:
-    """A proxy before the sandbox: `/<environment>/...` leads to it, through the weather of what runs there."""
+class TelenorProxy:
+    """A proxy before the sandbox: `/<environment>/...` leads to it, through the faults of what runs there."""
 
-    def __init__(self, sandbox: TelenorSandbox, register: Register) -> None:
+    def __init__(self, sandbox: TelenorSandbox, registry: Registry) -> None:
         self._sandbox = sandbox
-        self._register = register
+        self._registry = registry
         self._server = LoopbackServer(self._answer)
 
     def __enter__(self) -> Self:
@@ -174,14 +174,14 @@ class TelenorGate:
         body = request.get_data()
         _, environment, path = request.path.split("/", 2)
         operation = path.rpartition("/")[2]
-        watched = self._register.watched(environment)
-        if watched is None:
+        observed = self._registry.observed(environment)
+        if observed is None:
             # What a killed run has sent is answered to nobody.
             return Response(status=503)(environ, start_response)
-        with watched.history.lock:
-            fault, happens, when = watched.weather.telenor(operation)
+        with observed.history.lock:
+            fault, happens, when = observed.faults.telenor(operation)
             if fault is not None:
-                watched.run.faults[operation] += 1
+                observed.run.faults[operation] += 1
         if happens and when == "before":
             happens()
         status, content_type, answer = 503, "text/plain", b""
@@ -191,13 +191,13 @@ class TelenorGate:
                 for name in ("Authorization", "Content-Type", "Accept")
                 if (value := request.headers.get(name)) is not None
             }
-            # One at a time in an episode, so that the record has the order of the effects.
-            with watched.history.lock:
+            # One at a time in an experiment, so that the record has the order of the effects.
+            with observed.history.lock:
                 status, content_type, answer = self._ask(request.method, f"/{path}", headers, body)
                 if status == http.HTTPStatus.OK:
-                    _note(watched, operation, arrived_at, answer, headers)
+                    _note(observed, operation, arrived_at, answer, headers)
                     if operation == "token" and fault is None:
-                        watched.run.tokens.append(_issued(answer))
+                        observed.run.tokens.append(_issued(answer))
         if happens and when == "after":
             happens()
         if fault is None:
@@ -210,7 +210,7 @@ class TelenorGate:
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, bytes]:
         address = urlsplit(self._sandbox.url)
-        connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=_PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=_TIMEOUT_SECONDS)
         try:
             connection.request(method, path, body or None, dict(headers))
             response = connection.getresponse()
@@ -219,12 +219,12 @@ class TelenorGate:
             connection.close()
 
 
-def _note(watched: Watched, operation: str, arrived_at: float, answer: bytes, headers: Mapping[str, str]) -> None:
+def _note(observed: ObservedRun, operation: str, arrived_at: float, answer: bytes, headers: Mapping[str, str]) -> None:
     if operation == "token":
-        watched.history.expires_at[_issued(answer)] = arrived_at + watched.history.life
+        observed.history.expires_at[_issued(answer)] = arrived_at + observed.history.lifetime
     elif operation == "logout":
         token = headers["Authorization"].removeprefix("Bearer ")
-        watched.history.logouts.append(Logout(time.time(), token, watched.run, watched.run.read_current_at))
+        observed.history.logouts.append(Logout(time.time(), token, observed.run, observed.run.read_current_at))
 
 
 def _issued(answer: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What the numbers say. Pure: takes what the two servers have seen, and does no I/O."""
+"""Checks the demo's claims. Pure: takes what the two servers recorded, and does no I/O."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from infra.local.terms import EARLY_SECONDS
+from infra.demo.settings import EXPIRY_MARGIN_SECONDS
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping, Sequence
 
-LEAST_ROTATIONS = 2
+MIN_ROTATIONS = 2
 
 
 class Phase(StrEnum):
-    """Where a token is in its life."""
+    """The phase of a token's lifetime."""
 
     UNPUBLISHED = "not published"
     CURRENT = "current"
     IN_GRACE = "in grace"
-    UNTRACKED = "forgotten"
+    UNTRACKED = "untracked"
     REVOKED = "revoked"
     EXPIRED = "expired"
     KILLED = "killed"
@@ -72,7 +72,7 @@ class View:
     """By short id, the oldest first."""
     unknown_versions: Sequence[str] = ()
     """Versions that hold no token of Telenor's."""
-    once_forgotten: frozenset[str] = frozenset()
+    once_untracked: frozenset[str] = frozenset()
     """Short ids of published tokens that were live, but neither current nor in the ledger, at any look before."""
     served: int = 0
     refused: int = 0
@@ -85,14 +85,14 @@ class View:
         return [token for token in self.tokens.values() if token.version_id is not None]
 
     @property
-    def forgotten(self) -> frozenset[str]:
+    def untracked(self) -> frozenset[str]:
         """The published tokens that are, or once were, live but neither current nor in the ledger."""
         now = {
             token.short_id
             for token in self.published
-            if token.phase is Phase.UNTRACKED and token.expires_at - self.at > EARLY_SECONDS
+            if token.phase is Phase.UNTRACKED and token.expires_at - self.at > EXPIRY_MARGIN_SECONDS
         }
-        return self.once_forgotten | now
+        return self.once_untracked | now
 
     @property
     def current(self) -> SeenToken | None:
@@ -113,14 +113,14 @@ class View:
 
 
 @dataclass
-class Strike:
-    """A fault of the demo: when it was there, and how the servers' own records show that it struck."""
+class FaultRecord:
+    """A fault of the demo: when it was active, and the evidence in the servers' records."""
 
     name: str
     began_at: float
     ended_at: float | None = None
     evidence: str | None = None
-    """None: it has not struck."""
+    """None: it has not taken effect."""
     lost_token: str | None = None
     """Short id of a token that nobody can know of any more, so that it dies by its expiry."""
 
@@ -138,60 +138,60 @@ class Count:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account:
-    """Everything that the verdict rests on."""
+class Results:
+    """Everything that the checks need."""
 
     view: View
     counts: Sequence[Count]
-    strikes: Sequence[Strike]
+    fault_records: Sequence[FaultRecord]
     planned: Sequence[str]
-    """Names of the faults that had to strike."""
+    """Names of the faults that had to take effect."""
     calls: Counter[str]
     """Of the job, to Secrets Manager, by operation."""
     is_log_clean: bool
     """Whether the job's log has no token and no client secret."""
 
 
-class Finding(NamedTuple):
+class Check(NamedTuple):
     """One claim of the demo, and whether it holds."""
 
     claim: str
     holds: bool
 
 
-def findings(account: Account) -> list[Finding]:
-    """Hold the demo's claims against the numbers."""
-    view = account.view
+def checks(results: Results) -> list[Check]:
+    """Check the demo's claims."""
+    view = results.view
     tokens = view.tokens.values()
-    struck = {strike.name for strike in account.strikes if strike.evidence is not None}
-    lost = [view.tokens.get(strike.lost_token) for strike in account.strikes if strike.lost_token]
+    struck = {record.name for record in results.fault_records if record.evidence is not None}
+    lost = [view.tokens.get(record.lost_token) for record in results.fault_records if record.lost_token]
     return [
-        Finding("no consumer was refused", view.served > 0 and view.refused == 0),
-        Finding(
+        Check("no consumer was refused", view.served > 0 and view.refused == 0),
+        Check(
             "every consumer was served all the time",
-            len(account.counts) > 0 and all(each.served > 0 and each.failed == 0 for each in account.counts),
+            len(results.counts) > 0 and all(each.served > 0 and each.failed == 0 for each in results.counts),
         ),
-        Finding("the current token is live", view.current is not None and view.current.is_live),
-        Finding(
+        Check("the current token is live", view.current is not None and view.current.is_live),
+        Check(
             "every live token is current or in the ledger",
-            not view.forgotten and not any(token.phase is Phase.UNPUBLISHED for token in tokens),
+            not view.untracked and not any(token.phase is Phase.UNPUBLISHED for token in tokens),
         ),
-        Finding(
+        Check(
             "every published token always was current, in the ledger, revoked or expired",
-            not view.forgotten
+            not view.untracked
             and not view.unknown_versions
             and not any(token.phase is Phase.KILLED for token in view.published),
         ),
-        Finding(f"there were at least {LEAST_ROTATIONS} rotations", len(view.published) >= LEAST_ROTATIONS),
-        Finding("every fault struck", set(account.planned) <= struck),
-        Finding(
+        Check(f"there were at least {MIN_ROTATIONS} rotations", len(view.published) >= MIN_ROTATIONS),
+        Check("every fault took effect", set(results.planned) <= struck),
+        Check(
             "a killed run's token was never published and has expired",
             all(token is not None and token.version_id is None and token.status == "expired" for token in lost),
         ),
-        Finding("no token and no secret is in the job's log", account.is_log_clean),
+        Check("no token and no secret is in the job's log", results.is_log_clean),
     ]
 
 
-def exit_status(account: Account) -> int:
+def exit_status(results: Results) -> int:
     """Return 0 if every claim holds."""
-    return 0 if all(finding.holds for finding in findings(account)) else 1
+    return 0 if all(finding.holds for finding in checks(results)) else 1

@@ -1,7 +1,7 @@
 """Services that use the token: each reads the secret through a cache, and calls Telenor's API without pause.
 
 Half of them read through Powertools' `parameters`, the other half through AWS's `aws-secretsmanager-caching`.
-`python -m infra.local.consumers` is all of them in one process. It begins at a line on stdin, reports a line of counts
+`python -m infra.demo.consumers` is all of them in one process. It begins at a line on stdin, reports a line of counts
 every moment, and ends when stdin closes.
 """
 
@@ -21,9 +21,9 @@ import requests
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_secretsmanager_caching import SecretCache, SecretCacheConfig  # type: ignore[import-untyped]  # has no types
 
-from infra.local.child import Child
-from infra.local.terms import CACHE_SECONDS
-from infra.local.verdict import Count
+from infra.demo.checks import Count
+from infra.demo.settings import CACHE_SECONDS
+from infra.local.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 _REPORT_SECONDS = 0.2
 _TIMEOUT_SECONDS = 10
-_PATIENCE_SECONDS = 2
+_WAIT_SECONDS = 2
 
 
 class Consumers:
     """The process that plays all consumers."""
 
     def __init__(self, environ: Mapping[str, str], log: IO[bytes]) -> None:
-        self._child = Child("infra.local.consumers", environ, log)
+        self._child = WorkerProcess("infra.demo.consumers", environ, log)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self.counts: list[Count] = []
 
@@ -49,8 +49,8 @@ class Consumers:
 
     def __exit__(self, *_: object) -> None:
         """End them, and take their last report."""
-        self._child.hang_up()
-        self._listener.join(_PATIENCE_SECONDS)
+        self._child.close_stdin()
+        self._listener.join(_WAIT_SECONDS)
         self._child.kill()
         self._listener.join()
         self._child.stop()

@@ -1,4 +1,4 @@
-"""The faults of the demo, in their order. Each is real, and tells from the servers' own records that it struck."""
+"""The faults of the demo, in order. The servers' own records show that each took effect."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from infra.local.execution_environments import Delivery
-from infra.local.terms import LIFE_SECONDS, RENEWED_AFTER_SECONDS, SCHEDULE_SECONDS, SLACK_SECONDS, SPEED
-from infra.local.verdict import Phase, Strike
+from infra.demo.checks import FaultRecord, Phase
+from infra.demo.settings import (
+    LIFETIME_SECONDS,
+    OUTAGE_TOLERANCE_SECONDS,
+    RENEWED_AFTER_SECONDS,
+    SCHEDULE_SECONDS,
+    SPEED,
+)
+from infra.local.lambda_workers import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.local.execution_environments import ExecutionEnvironments
-    from infra.local.story import Story
+    from infra.demo.checks import View
+    from infra.demo.observer import Observer
+    from infra.local.fast_clock import FastClock
+    from infra.local.lambda_workers import LambdaWorkers
     from infra.local.telenor_sandbox import TelenorSandbox
-    from infra.local.verdict import View
-    from infra.local.witness import Witness
 
-# All times are the story's, but for those that somebody waits for.
+# All times are simulated, except for timeouts.
 
-OUTAGE_SECONDS = SLACK_SECONDS / 2
+OUTAGE_SECONDS = OUTAGE_TOLERANCE_SECONDS / 2
 """How long the token endpoint stays out after the first request that it fails."""
 
 RUNS_WITHOUT_LOGOUT = 2
@@ -31,7 +37,7 @@ ANSWER_DELAY_SECONDS = 1.0
 """How long, by the machine, two runs at once wait for their tokens: each has its own before the other can publish."""
 
 _AT_ONCE_SECONDS = ANSWER_DELAY_SECONDS * SPEED
-_PATIENCE_SECONDS = 30.0
+_WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
 _ROTATE_NOW = {"action": "rotate-now"}
 
@@ -41,90 +47,88 @@ class Planned(NamedTuple):
 
     share: float
     name: str
-    strike: Callable[[Faults, Strike], None]
+    inject: Callable[[Faults, FaultRecord], None]
 
 
 class Faults:
-    """Turns one fault after the other while the demo runs."""
+    """Injects one fault after the other while the demo runs."""
 
-    def __init__(
-        self, sandbox: TelenorSandbox, environments: ExecutionEnvironments, witness: Witness, story: Story
-    ) -> None:
+    def __init__(self, sandbox: TelenorSandbox, workers: LambdaWorkers, observer: Observer, clock: FastClock) -> None:
         self._sandbox = sandbox
-        self._environments = environments
-        self._witness = witness
-        self.story = story
+        self._environments = workers
+        self._witness = observer
+        self.clock = clock
         self.stop = threading.Event()
-        self.strikes: list[Strike] = []
+        self.fault_records: list[FaultRecord] = []
 
     def play(self, began_at: float, seconds: float) -> None:
         """Play the plan. A fault that comes late moves the later ones."""
         for planned in PLAN:
-            self._wait(began_at + planned.share * seconds - self.story.time())
+            self._wait(began_at + planned.share * seconds - self.clock.time())
             if self.stop.is_set():
                 return
-            strike = Strike(planned.name, began_at=self.story.time())
-            self.strikes.append(strike)
-            planned.strike(self, strike)
+            record = FaultRecord(planned.name, began_at=self.clock.time())
+            self.fault_records.append(record)
+            planned.inject(self, record)
             self._sandbox.clear_faults()
-            strike.ended_at = self.story.time()
+            record.ended_at = self.clock.time()
 
     def waits_for_expiry(self, view: View) -> bool:
         """Tell whether a token is live that nobody can know of any more."""
-        return any(view.tokens[strike.lost_token].is_live for strike in self.strikes if strike.lost_token)
+        return any(view.tokens[record.lost_token].is_live for record in self.fault_records if record.lost_token)
 
-    def kill_a_run(self, strike: Strike) -> None:
+    def kill_a_run(self, record: FaultRecord) -> None:
         """Kill the next run that has obtained a token, before it can publish it."""
         known = set(self._look().tokens)
-        self._sandbox.fault(operation="token", when="after", delay_seconds=_PATIENCE_SECONDS, times=1)
+        self._sandbox.fault(operation="token", when="after", delay_seconds=_WAIT_SECONDS, times=1)
         if not self._until(lambda view: bool(view.tokens.keys() - known)):
             return
         is_killed = self._environments.kill_running()
         lost = (self._look().tokens.keys() - known).pop()
-        strike.began_at = self._look().tokens[lost].issued_at
+        record.began_at = self._look().tokens[lost].issued_at
         if is_killed:
-            strike.lost_token = lost
-            strike.evidence = f"SIGKILL ended a run that had obtained {lost} and not published it"
+            record.lost_token = lost
+            record.evidence = f"SIGKILL ended a run that had obtained {lost} and not published it"
         # The next scheduled run puts it right.
-        self._until(lambda view: view.current is not None and view.current.issued_at > strike.began_at)
+        self._until(lambda view: view.current is not None and view.current.issued_at > record.began_at)
 
-    def break_logout(self, strike: Strike) -> None:
+    def break_logout(self, record: FaultRecord) -> None:
         """Let the next logouts fail, each so that its run gives up and leaves the token to the next one."""
         before = self._look().answered("logout", "503")
-        self._sandbox.fault(operation="logout", status=503, retry_after=int(LIFE_SECONDS))
+        self._sandbox.fault(operation="logout", status=503, retry_after=int(LIFETIME_SECONDS))
         if not self._until(lambda view: view.answered("logout", "503") > before):
             return
-        strike.began_at = self.story.time()
+        record.began_at = self.clock.time()
         if not self._until(lambda view: view.answered("logout", "503") >= before + RUNS_WITHOUT_LOGOUT):
             return
         waiting = [token.short_id for token in self._look().published if token.phase is Phase.IN_GRACE]
         self._sandbox.clear_faults()
-        strike.ended_at = self.story.time()
+        record.ended_at = self.clock.time()
         if waiting and self._until(lambda view: not view.tokens[waiting[0]].is_live):
             view = self._look()
             failed, end = view.answered("logout", "503") - before, view.tokens[waiting[0]].status
-            strike.evidence = f"{failed} logouts failed; {waiting[0]} stayed in the ledger and was {end} afterwards"
+            record.evidence = f"{failed} logouts failed; {waiting[0]} stayed in the ledger and was {end} afterwards"
 
-    def cut_off_token_endpoint(self, strike: Strike) -> None:
+    def cut_off_token_endpoint(self, record: FaultRecord) -> None:
         """Cut connections first and answer 503 then, from just before a renewal is due, for less than the slack."""
         if not self._until(_is_almost_due):
             return
         before = self._look()
-        strike.began_at = self.story.time()
+        record.began_at = self.clock.time()
         self._sandbox.fault(operation="token", drop=True, times=2)
         self._sandbox.fault(operation="token", status=503)
         if not self._until(lambda view: _unanswered(view) > _unanswered(before)):
             return
         self._wait(OUTAGE_SECONDS)
         self._sandbox.clear_faults()
-        strike.ended_at = self.story.time()
+        record.ended_at = self.clock.time()
         failed = _unanswered(self._look()) - _unanswered(before)
         if self._until(lambda view: len(view.published) > len(before.published)):
-            strike.evidence = (
-                f"{failed} token requests failed in {(strike.ended_at - strike.began_at) / 60:.0f} minutes"
+            record.evidence = (
+                f"{failed} token requests failed in {(record.ended_at - record.began_at) / 60:.0f} minutes"
             )
 
-    def run_two_at_once(self, strike: Strike) -> None:
+    def run_two_at_once(self, record: FaultRecord) -> None:
         """Let two runs rotate at the same instant."""
         one, other = Delivery.new(_ROTATE_NOW), Delivery.new(_ROTATE_NOW)
         self._delay_answers()
@@ -132,12 +136,12 @@ class Faults:
         view = self._look()
         tokens = [token for each in (one, other) if (token := view.version(each.request_id))]
         if len(tokens) == len((one, other)) and abs(tokens[0].issued_at - tokens[1].issued_at) < _AT_ONCE_SECONDS:
-            strike.began_at = tokens[0].issued_at
-            strike.evidence = (
+            record.began_at = tokens[0].issued_at
+            record.evidence = (
                 " and ".join(token.short_id for token in tokens) + " were obtained at once, both published"
             )
 
-    def deliver_an_event_twice(self, strike: Strike) -> None:
+    def deliver_an_event_twice(self, record: FaultRecord) -> None:
         """Let Lambda deliver one event twice, under one request id, at the same instant."""
         known = set(self._look().tokens)
         twice = Delivery.new(_ROTATE_NOW)
@@ -148,20 +152,20 @@ class Faults:
         published = [token for token in tokens if token.version_id == twice.request_id]
         spare = [token for token in tokens if token.version_id is None and token.status == "revoked"]
         if published and spare and abs(published[0].issued_at - spare[0].issued_at) < _AT_ONCE_SECONDS:
-            strike.began_at = published[0].issued_at
-            strike.evidence = f"{published[0].short_id} was published, its twin's {spare[0].short_id} revoked at once"
+            record.began_at = published[0].issued_at
+            record.evidence = f"{published[0].short_id} was published, its twin's {spare[0].short_id} revoked at once"
 
     def _delay_answers(self) -> None:
         self._sandbox.fault(operation="token", when="after", delay_seconds=ANSWER_DELAY_SECONDS, times=2)
 
     def _wait(self, seconds: float) -> None:
-        """Wait by the story's clock, or until the demo ends."""
-        self.stop.wait(max(0.0, seconds) / self.story.speed)
+        """Wait by the simulated clock, or until the demo ends."""
+        self.stop.wait(max(0.0, seconds) / self.clock.speed)
 
     def _look(self) -> View:
         return self._witness.look()
 
-    def _until(self, condition: Callable[[View], bool], patience_seconds: float = _PATIENCE_SECONDS) -> bool:
+    def _until(self, condition: Callable[[View], bool], patience_seconds: float = _WAIT_SECONDS) -> bool:
         """Wait until the servers show something; tell whether they have."""
         give_up_at = time.monotonic() + patience_seconds
         while not self.stop.wait(_LOOK_SECONDS) and time.monotonic() < give_up_at:

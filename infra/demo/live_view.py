@@ -1,4 +1,4 @@
-"""Shows the demo while it runs: a picture that moves on a terminal, a line for each thing that happens elsewhere."""
+"""Shows the demo while it runs: a live timeline on a terminal, a line for each event elsewhere."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.live import Live
 
-from infra.local.picture import PAGE, Axis, Space, happenings, hours, picture, scale_of_time
-from infra.local.verdict import View
+from infra.demo.checks import View
+from infra.demo.timeline import PAGE, Axis, Space, hours, scale_of_time, timeline, token_events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from infra.local.story import Story
-    from infra.local.verdict import Count, Strike
+    from infra.demo.checks import Count, FaultRecord
+    from infra.local.fast_clock import FastClock
 
 _LATE_SECONDS = 180
 
 
-class Stage:
-    """Shows what it is told, and the lines of a log where there is one to follow."""
+class LiveView:
+    """Shows each view, and the lines of a log if there is one to follow."""
 
-    def __init__(self, console: Console, axis: Axis, story: Story, log_path: Path | None = None) -> None:
+    def __init__(self, console: Console, axis: Axis, clock: FastClock, log_path: Path | None = None) -> None:
         self._console = console
         self._axis = axis
-        self._story = story
+        self._story = clock
         self._log = log_path.open(encoding="utf-8", errors="replace") if log_path else io.StringIO()
         is_moving = console.is_terminal and not log_path
         self._live = Live(console=console, auto_refresh=False, transient=True) if is_moving else None
         self._last = View(at=axis.begin)
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
     def __enter__(self) -> Self:
         """Show the live picture, or the scale of time where nothing can move."""
@@ -50,30 +50,30 @@ class Stage:
             self._live.stop()
         self._log.close()
 
-    def show(self, view: View, counts: Sequence[Count], strikes: Sequence[Strike]) -> None:
+    def show(self, view: View, counts: Sequence[Count], fault_records: Sequence[FaultRecord]) -> None:
         """Show how things are now."""
         if view.at > self._axis.begin + self._axis.seconds + _LATE_SECONDS:
-            self.tell_once("the time is up: waiting for the last fault, and for a killed run's token to expire")
+            self.print_once("the time is up: waiting for the last fault, and for a killed run's token to expire")
         if self._live:
-            self._live.update(picture(view, counts, strikes, self._axis, space_of(self._console)), refresh=True)
+            self._live.update(timeline(view, counts, fault_records, self._axis, space_of(self._console)), refresh=True)
             return
-        for line in happenings(self._last, view):
+        for line in token_events(self._last, view):
             self.tell(line)
-        for strike in strikes:
-            self.tell_once(f"fault set up: {strike.name}")
-            if strike.evidence is not None:
-                self.tell_once(f"fault struck: {strike.name}: {strike.evidence}")
+        for record in fault_records:
+            self.print_once(f"fault set up: {record.name}")
+            if record.evidence is not None:
+                self.print_once(f"fault took effect: {record.name}: {record.evidence}")
         self._console.out(self._log.read(), end="", highlight=False)
         self._last = view
 
-    def tell_once(self, line: str) -> None:
-        """Tell something that has not been told."""
-        if line not in self._told:
-            self._told.add(line)
+    def print_once(self, line: str) -> None:
+        """Print a line once."""
+        if line not in self._printed:
+            self._printed.add(line)
             self.tell(line)
 
     def tell(self, line: str) -> None:
-        """Tell something in a line, with the time of the story."""
+        """Print a line with the simulated time."""
         at = hours(self._story.time() - self._axis.begin)
         self._console.print(f"{at} h  {line}", markup=False, highlight=False, soft_wrap=True)
 

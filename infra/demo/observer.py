@@ -1,4 +1,4 @@
-"""What both servers have seen, put together. Rests on nothing that the handler says of itself."""
+"""Combines what both servers recorded. Uses nothing that the handler reports."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from infra.demo.checks import SeenToken, View
 from infra.local.telenor_sandbox import short_id
-from infra.local.verdict import SeenToken, View
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-    from infra.local.story import Story
+    from infra.local.fast_clock import FastClock
     from infra.local.telenor_sandbox import TelenorSandbox
 
 
-class Witness:
-    """Looks at the sandbox and at the token secret, and remembers when it saw what."""
+class Observer:
+    """Reads the sandbox's state and the token secret, and keeps the time of each change."""
 
     def __init__(
-        self, sandbox: TelenorSandbox, secrets: SecretsManagerClient, token_secret_id: str, story: Story
+        self, sandbox: TelenorSandbox, secrets: SecretsManagerClient, token_secret_id: str, clock: FastClock
     ) -> None:
         self._sandbox = sandbox
-        self._story = story
+        self._story = clock
         self._secrets = secrets
         self._secret_id = token_secret_id
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class Witness:
                 at=now,
                 tokens=tokens,
                 unknown_versions=tuple(versions.values()),
-                once_forgotten=self._last.forgotten,
+                once_untracked=self._last.untracked,
                 served=state["protected"]["accepted"],
                 refused=state["protected"]["refused"],
                 answers=state["counters"],

@@ -1,4 +1,4 @@
-"""How long things last in the demo: what they last by default, on a clock that shows three hours in a minute."""
+"""The demo's settings: the job's defaults, on a clock that shows three hours in a minute."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from handler import decisions
 from handler.model import Policy
 
 SPEED = 180
-"""How many seconds of the story pass in one of the machine's."""
+"""Simulated seconds in one real second."""
 
-# Seconds of the story
+# Simulated seconds
 
-LIFE_SECONDS = 3600.0
+LIFETIME_SECONDS = 3600.0
 """How long Telenor lets a token live."""
 
 GRACE_SECONDS = 600
@@ -25,7 +25,7 @@ SCHEDULE_SECONDS = 300.0
 """How far apart the scheduled runs are."""
 
 _POLICY = Policy(timedelta(seconds=GRACE_SECONDS), RENEW_AT_FRACTION, timedelta(seconds=SCHEDULE_SECONDS))
-_LIFE = timedelta(seconds=LIFE_SECONDS)
+_LIFE = timedelta(seconds=LIFETIME_SECONDS)
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _TIMES = decisions.renewal_times(_ANY_TIME, _ANY_TIME + _LIFE, _POLICY)
 _LAST_RUN_AT = _TIMES.at - _POLICY.schedule - decisions.latitude(_POLICY)
@@ -33,14 +33,14 @@ _LAST_RUN_AT = _TIMES.at - _POLICY.schedule - decisions.latitude(_POLICY)
 RENEWED_AFTER_SECONDS = (max(_TIMES.not_before, _LAST_RUN_AT) - _ANY_TIME).total_seconds()
 """Age after which the next run renews a token."""
 
-SLACK_SECONDS = decisions.slack(_LIFE, _POLICY).total_seconds()
+OUTAGE_TOLERANCE_SECONDS = decisions.slack(_LIFE, _POLICY).total_seconds()
 """How long the token endpoint may be out without a consumer noticing."""
 
-EARLY_SECONDS = 1.0 * SPEED
+EXPIRY_MARGIN_SECONDS = 1.0 * SPEED
 """How much sooner than Telenor the ledger takes a token for expired: it counts from before the request. A second of
 the machine's is more than a request takes."""
 
-# Seconds of the machine
+# Real seconds
 
 RUN_SECONDS = 6.0
 """What a run has until Lambda would end it."""

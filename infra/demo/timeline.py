@@ -1,6 +1,6 @@
-"""What a person sees: a bar a token on one axis of time, the faults above, the consumers below.
+"""Renders the timeline: one bar for each token, the faults above, the consumers below.
 
-Without a terminal: a line for each thing that happens. Times are the story's.
+Without a terminal, a line for each event. Times are simulated.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from infra.local import terms
-from infra.local.verdict import Account, Count, Phase, SeenToken, Strike, View, exit_status, findings
+from infra.demo import settings
+from infra.demo.checks import Count, FaultRecord, Phase, Results, SeenToken, View, checks, exit_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,25 +39,25 @@ class Space(NamedTuple):
     @property
     def bar_columns(self) -> int:
         """What is left for a bar between a name and a note."""
-        return max(_LEAST_BAR_COLUMNS, min(self.columns, _MOST_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
+        return max(_MIN_BAR_COLUMNS, min(self.columns, _MAX_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
 
 
 PAGE = Space(110, 120)
 """Where no terminal says how large it is, and in a saved picture."""
 
 _FULL_COLUMNS, _FULL_ROWS = 100, 34
-_MOST_COLUMNS = 130
+_MAX_COLUMNS = 130
 _NAME_COLUMNS = 18
 _NOTE_COLUMNS = 14
-_LEAST_BAR_COLUMNS = 24
+_MIN_BAR_COLUMNS = 24
 _CACHE_COLUMNS, _COUNT_COLUMNS = 23, 36
 _TICKS = 6
-_ENDS = ("revoked", "expired", "live")
+_STATUSES = ("revoked", "expired", "live")
 _FAULT = "fault"
 _LOST = "lost"
 
 # A colour to see it by, and a sign to tell it by where there are no colours.
-_LOOKS = {
+_STYLES = {
     Phase.UNPUBLISHED: ("bright_black", "."),
     Phase.CURRENT: ("green", "█"),
     Phase.IN_GRACE: ("yellow", "▒"),
@@ -121,7 +120,7 @@ def spans(token: SeenToken, now: float, *, is_lost: bool = False) -> list[Span]:
     return [span for span in stretches if span.end > span.begin]
 
 
-def happenings(before: View, after: View, lost: Sequence[str] = ()) -> Iterator[str]:
+def token_events(before: View, after: View, lost: Sequence[str] = ()) -> Iterator[str]:
     """Tell what has happened to tokens between two looks, a line each."""
     for name, token in after.tokens.items():
         was = before.tokens.get(name)
@@ -133,24 +132,26 @@ def happenings(before: View, after: View, lost: Sequence[str] = ()) -> Iterator[
             yield f"token {name} {token.status}{', as nobody knew of it' if name in lost else ''}"
 
 
-def picture(view: View, counts: Sequence[Count], strikes: Sequence[Strike], axis: Axis, space: Space = PAGE) -> Group:
+def timeline(
+    view: View, counts: Sequence[Count], records: Sequence[FaultRecord], axis: Axis, space: Space = PAGE
+) -> Group:
     """Draw everything that there is room for: of the tokens, the last."""
     columns = space.bar_columns
-    notes = [_struck(strike) for strike in strikes]
-    lost = {strike.lost_token for strike in strikes}
+    notes = [_fault_note(record) for record in records]
+    lost = {record.lost_token for record in records}
     tokens = list(view.tokens.values())
     head = _title(view, axis, space)
     # Twice, since what is explained depends on what is shown, and the other way round.
     for _ in range(2):
         shown = [*notes, *(_note(token, is_lost=token.short_id in lost) for token in tokens)]
         foot = [_legend(space), *_glossary(shown), *_consumers(counts, space)]
-        room = space.rows - len(head) - len(foot) - len(strikes) - _OTHER_ROWS
+        room = space.rows - len(head) - len(foot) - len(records) - _OTHER_ROWS
         tokens = tokens[-max(1, room) :]
     grid = _grid(_NAME_COLUMNS, columns, None)
     grid.add_row("", _scale(axis, columns), "")
-    for strike, note in zip(strikes, notes, strict=True):
-        span = Span(strike.began_at, strike.ended_at or view.at, _FAULT)
-        grid.add_row(Text(strike.name, style="magenta"), _bar([span], axis, columns), note)
+    for record, note in zip(records, notes, strict=True):
+        span = Span(record.began_at, record.ended_at or view.at, _FAULT)
+        grid.add_row(Text(record.name, style="magenta"), _bar([span], axis, columns), note)
     for token in tokens:
         name = Text(f"token {token.short_id}", style="dim" if not token.is_live else "")
         is_lost = token.short_id in lost
@@ -162,28 +163,28 @@ def picture(view: View, counts: Sequence[Count], strikes: Sequence[Strike], axis
 _OTHER_ROWS = 4
 
 
-def figures(account: Account) -> Table:
-    """Draw what was counted."""
-    view = account.view
+def summary_table(results: Results) -> Table:
+    """Render the counted figures."""
+    view = results.view
     table = _grid(20, None)
-    calls = ", ".join(f"{count} {operation}" for operation, count in sorted(account.calls.items()))
+    calls = ", ".join(f"{count} {operation}" for operation, count in sorted(results.calls.items()))
     for name, figure in (
         ("rotations", f"{len(view.published)}"),
-        ("tokens", f"{len(view.tokens)} issued: " + ", ".join(f"{view.count(end)} {end}" for end in _ENDS)),
+        ("tokens", f"{len(view.tokens)} issued: " + ", ".join(f"{view.count(end)} {end}" for end in _STATUSES)),
         ("consumer requests", f"{view.served + view.refused:,}, {view.refused} refused"),
         ("the job's AWS calls", calls),
-        *((strike.name, strike.evidence or "did not strike") for strike in account.strikes),
+        *((record.name, record.evidence or "did not record") for record in results.records),
     ):
         table.add_row(Text(name, style="bold"), figure)
     return table
 
 
-def findings_table(account: Account) -> Group:
-    """Draw what the figures say of each promise."""
+def checks_table(results: Results) -> Group:
+    """Render the result of each check."""
     table = _grid(20, None)
-    for claim, holds in findings(account):
+    for claim, holds in checks(results):
         table.add_row(Text("yes", style="green") if holds else Text("NO", style="bold red"), claim)
-    good = exit_status(account) == 0
+    good = exit_status(results) == 0
     last = Text("All promises held.", style="bold green") if good else Text("A promise was broken.", style="bold red")
     return Group(table, "", last)
 
@@ -199,11 +200,12 @@ def save_svg(path: Path, *parts: RenderableType) -> None:
         legacy_windows=False,
     )
     console.print(*parts, sep="\n")
-    # rich names a font on the web; any fixed-width font of the reader's does as well.
-    code_format = re.sub(r"@font-face \{\{.*?\}\}\s*|<!--.*?-->\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    code_format = code_format.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
+    svg = console.export_svg(title="python -m infra.demo")
+    # rich loads a font from the web; any fixed-width font does as well.
+    svg = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = svg.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
     path.parent.mkdir(parents=True, exist_ok=True)
-    console.save_svg(str(path), title="python -m infra.local", code_format=code_format)
+    path.write_text(svg, encoding="utf-8")
 
 
 def _grid(*widths: int | None) -> Table:
@@ -228,18 +230,18 @@ def _title(view: View, axis: Axis, space: Space) -> list[Text]:
 def scale_of_time() -> list[Text]:
     """Say what a second stands for, in lines that fit on any terminal."""
     life, grace, schedule = (
-        f"{seconds / 60:.0f} min ({seconds / terms.SPEED:.2g} s)"
-        for seconds in (terms.LIFE_SECONDS, terms.GRACE_SECONDS, terms.SCHEDULE_SECONDS)
+        f"{seconds / 60:.0f} min ({seconds / settings.SPEED:.2g} s)"
+        for seconds in (settings.LIFETIME_SECONDS, settings.GRACE_SECONDS, settings.SCHEDULE_SECONDS)
     )
     lines = (
-        f"A second stands for {terms.SPEED / 60:.0f} minutes: a token lives {life} at Telenor; once a",
+        f"A second stands for {settings.SPEED / 60:.0f} minutes: a token lives {life} at Telenor; once a",
         f"newer one is out, it has a grace of {grace}; a run every {schedule}.",
     )
     return [Text(line, style="dim") for line in lines]
 
 
 def hours(seconds: float) -> str:
-    """Write a time of the story as hours and minutes."""
+    """Format a simulated time as hours and minutes."""
     minutes = round(seconds / 60)
     return f"{minutes // 60}:{minutes % 60:02}"
 
@@ -257,13 +259,13 @@ def _scale(axis: Axis, columns: int) -> Text:
 def _bar(stretches: Sequence[Span], axis: Axis, columns: int) -> Text:
     text = Text()
     for cell in axis.cells(stretches, columns):
-        colour, sign = _LOOKS.get(cell, ("", " "))
+        colour, sign = _STYLES.get(cell, ("", " "))
         text.append(sign, style=f"{colour} on {colour}" if colour else "")
     return text
 
 
-def _struck(strike: Strike) -> Text:
-    return Text(_NOT_PROVEN) if strike.evidence is None else Text("struck", style="magenta")
+def _fault_note(record: FaultRecord) -> Text:
+    return Text(_NOT_PROVEN) if record.evidence is None else Text("took effect", style="magenta")
 
 
 def _note(token: SeenToken, *, is_lost: bool) -> Text:
@@ -272,12 +274,12 @@ def _note(token: SeenToken, *, is_lost: bool) -> Text:
         return Text(_LOST if token.is_live else f"{_LOST}, {phase}", style="red")
     if phase is Phase.REVOKED and token.version_id is None:
         return Text(f"{_SPARE}, {phase}", style="dim")
-    return Text(phase, style=_LOOKS[phase][0] if phase in _LOOKS else "dim")
+    return Text(phase, style=_STYLES[phase][0] if phase in _STYLES else "dim")
 
 
 def _legend(space: Space) -> Text:
     text = Text("" if space.is_small else " " * (_NAME_COLUMNS + 1))
-    for what, (colour, sign) in _LOOKS.items():
+    for what, (colour, sign) in _STYLES.items():
         if what != Phase.UNTRACKED:
             text.append(sign * 2, style=f"{colour} on {colour}")
             text.append(f" {what}   ", style="dim")
@@ -297,7 +299,7 @@ def _consumers(counts: Sequence[Count], space: Space) -> list[Text]:
     heads = "".join(f"{cache:{_COUNT_COLUMNS}}" for cache in caches)
     lines = [Text(), Text(f"{'consumers, cached for':{_CACHE_COLUMNS}}{heads}")]
     for row in zip(*by_cache, strict=True):
-        name = Text(f"{row[0].cache_seconds * terms.SPEED / 60:>14.0f} min", style="dim")
+        name = Text(f"{row[0].cache_seconds * settings.SPEED / 60:>14.0f} min", style="dim")
         name.pad_right(_CACHE_COLUMNS - len(name))
         lines.append(Text.assemble(name, *map(_served, row)))
     return lines

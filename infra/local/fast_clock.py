@@ -1,4 +1,4 @@
-"""Time that passes faster than the machine's, so that a minute can show hours."""
+"""A clock that runs faster than the machine's, so that a minute can show hours."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_BEGAN_AT = "STORY_BEGAN_AT"
-_SPEED = "STORY_SPEED"
+_BEGAN_AT = "FAST_CLOCK_BEGAN_AT"
+_SPEED = "FAST_CLOCK_SPEED"
 
 
 @dataclass(frozen=True)
-class Story:
+class FastClock:
     """A clock that began at the machine's time and runs `speed` times as fast; what the handler takes for its clock.
 
     What waits for a socket waits by the machine's own clock.
@@ -25,12 +25,12 @@ class Story:
     speed: float
 
     @classmethod
-    def begin(cls, speed: float) -> Story:
+    def begin(cls, speed: float) -> FastClock:
         """Start the clock now."""
         return cls(time.time(), speed)
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Story:
+    def of(cls, environ: Mapping[str, str]) -> FastClock:
         """Return the clock of the process that started this one."""
         return cls(float(environ[_BEGAN_AT]), float(environ[_SPEED]))
 

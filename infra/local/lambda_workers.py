@@ -1,6 +1,6 @@
-"""Lambda on this machine: warm execution environments, each a process that runs the handler again and again.
+"""Lambda on this machine: warm workers, each a process that runs the handler again and again.
 
-`python -m infra.local.execution_environments` is one of them. It takes a delivery a line, `{"event", "request_id",
+`python -m infra.local.lambda_workers` is one of them. It takes a delivery a line, `{"event", "request_id",
 "seconds"}`, and answers a line, `{"result"}` or `{"error"}`; what the handler prints goes to stderr.
 """
 
@@ -20,15 +20,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from handler import app
 from handler.errors import RotationError
-from infra.local.child import Child
-from infra.local.story import Story
+from infra.local.fast_clock import FastClock
+from infra.local.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
 
-Ending = dict[str, Any] | None
+RunResult = dict[str, Any] | None
 """How a run ended: with {"result"}, with {"error"}, or with the end of its process."""
 
 
@@ -45,26 +45,26 @@ class Delivery:
         return cls(event, str(uuid.uuid4()))
 
 
-class ExecutionEnvironments:
-    """A few warm execution environments that take turns; one that dies is replaced."""
+class LambdaWorkers:
+    """A few warm workers that take turns; a worker that exits is replaced."""
 
     def __init__(
-        self, environ: Mapping[str, str], log: IO[bytes], story: Story, *, run_seconds: float, size: int = 2
+        self, environ: Mapping[str, str], log: IO[bytes], clock: FastClock, *, run_seconds: float, size: int = 2
     ) -> None:
-        self._environ = {**environ, **story.environ}
+        self._environ = {**environ, **clock.environ}
         self._log = log
         self._run_seconds = run_seconds
         self._size = size
         self._lock = threading.Lock()
-        self._idle: queue.Queue[_Environment] = queue.Queue()
-        self._running: list[_Environment] = []
+        self._idle: queue.Queue[_Worker] = queue.Queue()
+        self._running: list[_Worker] = []
 
     def __enter__(self) -> Self:
-        """Start the environments, and wait until they are warm."""
-        environments = [self._start() for _ in range(self._size)]
-        for environment in environments:
-            environment.warm_up()
-            self._idle.put(environment)
+        """Start the workers, and wait until they are warm."""
+        workers = [self._start() for _ in range(self._size)]
+        for worker in workers:
+            worker.warm_up()
+            self._idle.put(worker)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,8 +72,8 @@ class ExecutionEnvironments:
         while not self._idle.empty():
             self._idle.get().stop()
 
-    def invoke(self, *deliveries: Delivery) -> list[Ending]:
-        """Run all of them at the same instant, each in an environment that is free, and return how they ended."""
+    def invoke(self, *deliveries: Delivery) -> list[RunResult]:
+        """Run all of them at the same instant, each in a free worker, and return their results."""
         # Taken before any is used. Whoever takes several must be alone in that, or two would wait for each other.
         taken = [self._idle.get() for _ in deliveries]
         with ThreadPoolExecutor(len(taken)) as at_once:
@@ -83,30 +83,30 @@ class ExecutionEnvironments:
         """End one that is running by SIGKILL; tell whether that is how it ended."""
         with self._lock:
             running = self._running[:1]
-        return any(environment.kill() == -signal.SIGKILL for environment in running)
+        return any(worker.kill() == -signal.SIGKILL for worker in running)
 
-    def _start(self) -> _Environment:
-        return _Environment(self._environ, self._log, self._run_seconds)
+    def _start(self) -> _Worker:
+        return _Worker(self._environ, self._log, self._run_seconds)
 
-    def _run(self, environment: _Environment, delivery: Delivery) -> Ending:
-        environment.warm_up()
+    def _run(self, worker: _Worker, delivery: Delivery) -> RunResult:
+        worker.warm_up()
         with self._lock:
-            self._running.append(environment)
-        ending = environment.run(delivery)
+            self._running.append(worker)
+        result = worker.run(delivery)
         with self._lock:
-            self._running.remove(environment)
-        if ending is None:
-            environment.stop()
-            environment = self._start()
-        self._idle.put(environment)
-        return ending
+            self._running.remove(worker)
+        if result is None:
+            worker.stop()
+            worker = self._start()
+        self._idle.put(worker)
+        return result
 
 
-class _Environment(Child):
-    """One execution environment, cold at first."""
+class _Worker(WorkerProcess):
+    """One worker, cold at first."""
 
     def __init__(self, environ: Mapping[str, str], log: IO[bytes], run_seconds: float) -> None:
-        super().__init__("infra.local.execution_environments", environ, log)
+        super().__init__("infra.local.lambda_workers", environ, log)
         self._run_seconds = run_seconds
         self._is_warm = False
 
@@ -114,17 +114,17 @@ class _Environment(Child):
         """Wait until it has started."""
         if not self._is_warm and self.receive() is None:
             self.stop()
-            raise RuntimeError("an execution environment did not start: the log says why")
+            raise RuntimeError("a worker did not start: the log says why")
         self._is_warm = True
 
-    def run(self, delivery: Delivery) -> Ending:
+    def run(self, delivery: Delivery) -> RunResult:
         """Run the handler once, for as long as it may take."""
         timeout = threading.Timer(self._run_seconds, self.kill)
         timeout.start()
         self.send({"event": delivery.event, "request_id": delivery.request_id, "seconds": self._run_seconds})
-        ending: Ending = self.receive()
+        result: RunResult = self.receive()
         timeout.cancel()
-        return ending
+        return result
 
 
 class _Context:
@@ -140,24 +140,24 @@ class _Context:
         return max(0, int((self._ends_at - time.monotonic()) * self._speed * 1000))
 
 
-def _answer(line: dict[str, Any], story: Story) -> dict[str, Any]:
-    # Any other exception ends the environment, as it does in Lambda.
+def _answer(line: dict[str, Any], clock: FastClock) -> dict[str, Any]:
+    # Any other exception ends the worker, as it does in Lambda.
     try:
-        context = _Context(line["request_id"], line["seconds"], story.speed)
+        context = _Context(line["request_id"], line["seconds"], clock.speed)
         return {"result": app.lambda_handler(line["event"], context)}
     except RotationError as error:
         return {"error": str(error)}
 
 
 def main() -> None:
-    """Be one execution environment until stdin closes."""
-    app.clock = story = Story.of(os.environ)
+    """Run as one worker until stdin closes."""
+    app.clock = clock = FastClock.of(os.environ)
     # Answers have the pipe for themselves: everything else that is written to stdout from here on goes to stderr.
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         answers.write('{"ready": true}\n')
         for line in sys.stdin:
-            answer = _answer(json.loads(line), story)
+            answer = _answer(json.loads(line), clock)
             sys.stdout.flush()
             answers.write(json.dumps(answer) + "\n")
 

@@ -1,4 +1,4 @@
-"""What a deployment is made of on this machine: the two secrets, the handler's settings, the schedule."""
+"""The local stack: the two secrets, the handler's environment and the schedule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from infra.local.execution_environments import Delivery
+from infra.local.lambda_workers import Delivery
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-    from infra.local.execution_environments import Ending, ExecutionEnvironments
-    from infra.local.story import Story
+    from infra.local.fast_clock import FastClock
+    from infra.local.lambda_workers import LambdaWorkers, RunResult
 
 CREDENTIALS_SECRET = "telenor/credentials"  # noqa: S105  a name, not a secret
 TOKEN_SECRET = "telenor/token"  # noqa: S105  likewise
 
 # What EventBridge sends; the job looks at none of it.
-_TICK = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+_SCHEDULED_EVENT = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
 
-# Variables that would lead the SDKs and the handler elsewhere.
-_LEADING_ELSEWHERE = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+# Variables that send the SDKs and the handler to other servers.
+_REDIRECTING_VARIABLES = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
-def forget_surroundings() -> None:
-    """Drop what would lead the SDKs and the handler elsewhere than to the servers on this machine."""
-    for name in [name for name in os.environ if name.upper().startswith(_LEADING_ELSEWHERE)]:
+def clear_environment() -> None:
+    """Remove variables that would send the SDKs and the handler to other servers than the local ones."""
+    for name in [name for name in os.environ if name.upper().startswith(_REDIRECTING_VARIABLES)]:
         del os.environ[name]
     # No profile of the user's either.
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
@@ -48,7 +48,7 @@ def create_secrets() -> SecretsManagerClient:
     return client
 
 
-def settings(
+def job_environment(
     app_id: str, telenor_url: str, *, grace_seconds: int, schedule_seconds: float, renew_at_fraction: float
 ) -> dict[str, str]:
     """Return the environment of the handler and of consumers; Secrets Manager counts their calls by `app_id`."""
@@ -66,15 +66,15 @@ def settings(
 
 
 def keep_schedule(
-    environments: ExecutionEnvironments,
+    workers: LambdaWorkers,
     stop: threading.Event,
-    story: Story,
+    clock: FastClock,
     schedule_seconds: float,
-    hear: Callable[[list[Ending]], None] = lambda _: None,
+    on_results: Callable[[list[RunResult]], None] = lambda _: None,
 ) -> None:
     """Start runs as EventBridge does, until stopped. A tick during a run is left out."""
-    period = schedule_seconds / story.speed
+    period = schedule_seconds / clock.speed
     began_at = time.monotonic()
     while not stop.is_set():
-        hear(environments.invoke(Delivery.new(_TICK)))
+        on_results(workers.invoke(Delivery.new(_SCHEDULED_EVENT)))
         stop.wait(period - (time.monotonic() - began_at) % period)

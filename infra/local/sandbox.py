@@ -16,19 +16,20 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from infra.local import deployment, terms
-from infra.local.execution_environments import Delivery, ExecutionEnvironments
-from infra.local.picture import happenings
+from infra.demo import settings
+from infra.demo.checks import View
+from infra.demo.observer import Observer
+from infra.demo.timeline import token_events
+from infra.local import local_stack
+from infra.local.fast_clock import FastClock
+from infra.local.lambda_workers import Delivery, LambdaWorkers
 from infra.local.secrets_manager import LocalSecretsManager
-from infra.local.story import Story
 from infra.local.telenor_sandbox import TelenorSandbox
-from infra.local.verdict import View
-from infra.local.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from infra.local.execution_environments import Ending
+    from infra.local.lambda_workers import RunResult
 
 _RUN_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
@@ -73,25 +74,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run() -> None:
     _tell("Starting Secrets Manager, Telenor's sandbox and the job ...")
-    deployment.forget_surroundings()
-    story = Story.begin(speed=1)
+    local_stack.clear_environment()
+    clock = FastClock.begin(speed=1)
     with (
         tempfile.NamedTemporaryFile(suffix=".log") as log,
         LocalSecretsManager() as aws,
         TelenorSandbox() as telenor,
     ):
         os.environ.update(aws.environment)
-        settings = deployment.settings(
+        environ = local_stack.job_environment(
             "sandbox",
             telenor.url,
-            grace_seconds=terms.GRACE_SECONDS,
-            schedule_seconds=terms.SCHEDULE_SECONDS,
-            renew_at_fraction=terms.RENEW_AT_FRACTION,
+            grace_seconds=settings.GRACE_SECONDS,
+            schedule_seconds=settings.SCHEDULE_SECONDS,
+            renew_at_fraction=settings.RENEW_AT_FRACTION,
         )
-        telenor.knobs(lifetime_seconds=terms.LIFE_SECONDS)
-        witness = Witness(telenor, deployment.create_secrets(), deployment.TOKEN_SECRET, story)
-        with ExecutionEnvironments(settings, log, story, run_seconds=_RUN_SECONDS) as environments:
-            shown = {name: value for name, value in settings.items() if not name.startswith(("POWERTOOLS_", "AWS_"))}
+        telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
+        observer = Observer(telenor, local_stack.create_secrets(), local_stack.TOKEN_SECRET, clock)
+        with LambdaWorkers(environ, log, clock, run_seconds=_RUN_SECONDS) as environments:
+            shown = {name: value for name, value in environ.items() if not name.startswith(("POWERTOOLS_", "AWS_"))}
             exports = "\n".join(
                 f"export {name}={shlex.quote(value)}" for name, value in {**aws.environment, **shown}.items()
             )
@@ -99,37 +100,37 @@ def _run() -> None:
                 _BANNER.format(
                     exports=exports,
                     telenor=telenor.url,
-                    schedule=terms.SCHEDULE_SECONDS / 60,
-                    life=terms.LIFE_SECONDS / 60,
-                    grace=terms.GRACE_SECONDS / 60,
+                    schedule=settings.SCHEDULE_SECONDS / 60,
+                    life=settings.LIFETIME_SECONDS / 60,
+                    grace=settings.GRACE_SECONDS / 60,
                     log=log.name,
                 )
             )
             stop = threading.Event()
             schedule = threading.Thread(
-                target=deployment.keep_schedule, args=(environments, stop, story, terms.SCHEDULE_SECONDS, _hear)
+                target=local_stack.keep_schedule, args=(environments, stop, clock, settings.SCHEDULE_SECONDS, _hear)
             )
             schedule.start()
             threading.Thread(target=_obey, args=(environments,), daemon=True).start()
             try:
-                _watch(witness)
+                _watch(observer)
             finally:
                 stop.set()
                 schedule.join()
 
 
-def _watch(witness: Witness) -> None:
+def _watch(observer: Observer) -> None:
     """Tell what happens to tokens."""
     last = View(at=0)
     while True:
-        view = witness.look()
-        for line in happenings(last, view):
+        view = observer.look()
+        for line in token_events(last, view):
             _tell(f"{time.strftime('%H:%M:%S')}  {line}")
         last = view
         time.sleep(_LOOK_SECONDS)
 
 
-def _obey(environments: ExecutionEnvironments) -> None:
+def _obey(environments: LambdaWorkers) -> None:
     """Run the job as it is typed."""
     for line in sys.stdin:
         event = _ORDERS.get(line.strip())
@@ -139,7 +140,7 @@ def _obey(environments: ExecutionEnvironments) -> None:
             _hear(environments.invoke(Delivery.new(event)))
 
 
-def _hear(endings: Sequence[Ending]) -> None:
+def _hear(endings: Sequence[RunResult]) -> None:
     for ending in endings:
         if ending is None:
             _tell(f"{time.strftime('%H:%M:%S')}  a run ended with its process: the log says why")

@@ -1,4 +1,4 @@
-"""A module of this project in a process of its own, which talks JSON lines and ends when its stdin closes.
+"""A module of this project in its own process, which exchanges JSON lines and ends when its stdin closes.
 
 So it ends also when the process that started it is gone, whatever the reason.
 """
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ROOT = Path(__file__).parents[2]
-_PATIENCE_SECONDS = 2.0
+_WAIT_SECONDS = 2.0
 
 
-class Child:
+class WorkerProcess:
     """`python -m module`, with `log` for its stderr."""
 
     def __init__(self, module: str, environ: Mapping[str, str], log: IO[bytes]) -> None:
@@ -36,7 +36,7 @@ class Child:
         )
 
     def send(self, document: object) -> None:
-        """Send one line; a child that is gone does not hear it."""
+        """Send one line; a process that has exited does not receive it."""
         with suppress(OSError):
             _stream(self._process.stdin).write(json.dumps(document) + "\n")
             _stream(self._process.stdin).flush()
@@ -51,16 +51,16 @@ class Child:
         self._process.kill()
         return self._process.wait()
 
-    def hang_up(self) -> None:
+    def close_stdin(self) -> None:
         """Tell it to end."""
         with suppress(OSError):
             _stream(self._process.stdin).close()
 
     def stop(self) -> None:
         """Tell it to end, see to it that it does, and let go of its output, which nobody may be waiting for."""
-        self.hang_up()
+        self.close_stdin()
         try:
-            self._process.wait(_PATIENCE_SECONDS)
+            self._process.wait(_WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
         _stream(self._process.stdout).close()

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from handler.errors import ClientRefusedError
-from tests.infra.oidc.adapter import Adapter
+from tests.interop.adapter import Adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ The same can be done over HTTP, under ``/_sandbox/``: ``faults`` (POST, GET, DEL
 ``state`` (GET) and ``reset`` (POST). ``python -m infra.local.telenor_sandbox`` runs it alone.
 """
 
-from infra.local.telenor_sandbox.authority import short_id
+from infra.local.telenor_sandbox.authorization_server import short_id
 from infra.local.telenor_sandbox.clients import (
     DEMO_CLIENT_ID,
     DEMO_CLIENT_SECRET,
@@ -22,9 +22,9 @@ from infra.local.telenor_sandbox.clients import (
     SEEDED_CLIENTS,
     Client,
 )
-from infra.local.telenor_sandbox.dialects import ERROR_SHAPES
-from infra.local.telenor_sandbox.meanings import ApiError, Meaning
-from infra.local.telenor_sandbox.replies import HTML_PAGE
+from infra.local.telenor_sandbox.error_formats import ERROR_SHAPES
+from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
+from infra.local.telenor_sandbox.responses import HTML_PAGE
 from infra.local.telenor_sandbox.server import OPERATIONS, TelenorSandbox
 from infra.local.telenor_sandbox.settings import BadSettingError
 
@@ -41,7 +41,7 @@ __all__ = [
     "ApiError",
     "BadSettingError",
     "Client",
-    "Meaning",
+    "ErrorKind",
     "TelenorSandbox",
     "short_id",
 ]

@@ -1,4 +1,4 @@
-"""Who gets a token, and how long it lives: the rules, without their words."""
+"""The authorization server: who gets a token, and for how long, independent of the error format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infra.local.telenor_sandbox.clients import CLIENT_CHECKS, USERS, Client
-from infra.local.telenor_sandbox.meanings import Meaning
+from infra.local.telenor_sandbox.errors import ErrorKind
 from infra.local.telenor_sandbox.settings import Knobs
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ def random_text() -> str:
 
 
 def short_id(access_token: str) -> str:
-    """Name a token without telling it."""
+    """Return an id of a token that does not reveal it."""
     return hashlib.sha256(access_token.encode()).hexdigest()[:8]
 
 
-class Order(NamedTuple):
+class TokenRequest(NamedTuple):
     """A token request that has passed every check."""
 
     client_id: str
@@ -41,7 +41,7 @@ class IssuedToken:
     """An access token and what became of it; times are epoch seconds."""
 
     value: str = field(repr=False)
-    order: Order
+    order: TokenRequest
     expires_at: float
     ended_at: float | None = None
     ended_as: str | None = None
@@ -113,9 +113,9 @@ class Voucher(NamedTuple):
 
 
 # The grants that are paid with a voucher: the form field that carries it, and the refusal of a bad one.
-VOUCHER_GRANTS: Mapping[str, tuple[str, Meaning]] = {
-    "authorization_code": ("code", Meaning.AUTHORIZATION_CODE),
-    "refresh_token": ("refresh_token", Meaning.REFRESH_TOKEN),
+VOUCHER_GRANTS: Mapping[str, tuple[str, ErrorKind]] = {
+    "authorization_code": ("code", ErrorKind.AUTHORIZATION_CODE),
+    "refresh_token": ("refresh_token", ErrorKind.REFRESH_TOKEN),
 }
 GRANTS = frozenset({"client_credentials", "password", *VOUCHER_GRANTS})
 # Not "code": that asks for an authorization code, which the token endpoint does not hand out.
@@ -126,7 +126,7 @@ class RefusalError(Exception):
     """A request that is refused: why, the token that it is about, and when to come again."""
 
     def __init__(
-        self, meaning: Meaning, token: IssuedToken | None = None, retry_after_seconds: int | None = None
+        self, meaning: ErrorKind, token: IssuedToken | None = None, retry_after_seconds: int | None = None
     ) -> None:
         super().__init__(meaning)
         self.meaning = meaning
@@ -145,22 +145,22 @@ class _Limit:
     def check(self, now: float, knobs: Knobs) -> None:
         """Let a request through, or refuse it; a refused one counts for neither."""
         if knobs.spike_arrest_seconds:
-            _refuse_until(self._last_at + knobs.spike_arrest_seconds, now, Meaning.SPIKE_ARREST, knobs)
+            _refuse_until(self._last_at + knobs.spike_arrest_seconds, now, ErrorKind.SPIKE_ARREST, knobs)
         if knobs.quota_requests is not None:
             if now >= self._quota_began_at + knobs.quota_seconds:
                 self._quota_began_at, self._taken = now, 0
             if self._taken >= knobs.quota_requests:
-                _refuse_until(self._quota_began_at + knobs.quota_seconds, now, Meaning.QUOTA, knobs)
+                _refuse_until(self._quota_began_at + knobs.quota_seconds, now, ErrorKind.QUOTA, knobs)
             self._taken += 1
         self._last_at = now
 
 
-def _refuse_until(free_at: float, now: float, meaning: Meaning, knobs: Knobs) -> None:
+def _refuse_until(free_at: float, now: float, meaning: ErrorKind, knobs: Knobs) -> None:
     if now < free_at:
         raise RefusalError(meaning, retry_after_seconds=math.ceil(free_at - now) if knobs.limits_say_when else None)
 
 
-class Authority:
+class AuthorizationServer:
     """Clients, tokens and the rules of the reference; the caller holds the lock."""
 
     def __init__(self, clients: Mapping[str, Client], clock: Callable[[], float], new_token: Callable[[], str]) -> None:
@@ -175,7 +175,7 @@ class Authority:
             for client_id, client in clients.items()
             for code in client.codes
         }
-        self._issuers: Mapping[str, Callable[[Order], IssuedToken]] = {
+        self._issuers: Mapping[str, Callable[[TokenRequest], IssuedToken]] = {
             "new": self._mint,
             "same": self._same_or_mint,
             "same-extended": self._extend_or_mint,
@@ -206,7 +206,7 @@ class Authority:
         payment, scopes = self._entitlement(Voucher(grant, client_id, client.scopes), form)
         scope = _granted_scope(scopes, form)
         self._vouchers.pop(payment, None)  # not earlier: a refused request spends nothing
-        order = Order(client_id, grant, scope, self._clock())
+        order = TokenRequest(client_id, grant, scope, self._clock())
         token = self._issuers[self.knobs.issue](order)
         has_refresh_token = self.knobs.refresh_token or grant != "client_credentials"
         return Grant(
@@ -226,7 +226,7 @@ class Authority:
         token = self._bearer(authorization)
         self._check_status(token, token.status(now))
         if not self._clients[token.client_id].logout_ok:
-            raise RefusalError(Meaning.INTERNAL, token)
+            raise RefusalError(ErrorKind.INTERNAL, token)
         ended: Mapping[str, Sequence[IssuedToken]] = {"token": [token], "client": self._live(token.client_id)}
         again = self.knobs.approved_again_after_seconds
         for each in ended.get(self.knobs.logout_ends, ()):
@@ -242,17 +242,17 @@ class Authority:
     def _bearer(self, authorization: str) -> IssuedToken:
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() != "bearer" or not value.strip():
-            raise RefusalError(Meaning.BEARER_HEADER)
+            raise RefusalError(ErrorKind.BEARER_HEADER)
         token = self.tokens.get(value.strip())
         if token is None:
-            raise RefusalError(Meaning.TOKEN_INVALID)
+            raise RefusalError(ErrorKind.TOKEN_INVALID)
         return token
 
     def _check_status(self, token: IssuedToken, status: str) -> None:
         if status != "live":
-            raise RefusalError(Meaning.TOKEN_EXPIRED if status == "expired" else Meaning.TOKEN_INVALID, token)
+            raise RefusalError(ErrorKind.TOKEN_EXPIRED if status == "expired" else ErrorKind.TOKEN_INVALID, token)
         if not self._clients[token.client_id].has_product:
-            raise RefusalError(Meaning.PRODUCT, token)
+            raise RefusalError(ErrorKind.PRODUCT, token)
 
     def _new_voucher(self, voucher: Voucher) -> str:
         value = random_text()
@@ -263,9 +263,9 @@ class Authority:
         client_id, secret = _basic_credentials(authorization)
         client = self._clients.get(client_id)
         if client is None:
-            raise RefusalError(Meaning.CLIENT_ID)
+            raise RefusalError(ErrorKind.CLIENT_ID)
         if secret != client.secret:
-            raise RefusalError(Meaning.CREDENTIALS)
+            raise RefusalError(ErrorKind.CREDENTIALS)
         return client_id, client
 
     def _entitlement(self, claim: Voucher, form: Mapping[str, str]) -> tuple[str, frozenset[str]]:
@@ -278,25 +278,25 @@ class Authority:
                 raise RefusalError(meaning)
             return payment, voucher.scopes
         if claim.grant == "password" and USERS.get(form.get("username", "")) != form.get("password", ""):
-            raise RefusalError(Meaning.CREDENTIALS)
+            raise RefusalError(ErrorKind.CREDENTIALS)
         return "", claim.scopes
 
-    def _mint(self, order: Order) -> IssuedToken:
+    def _mint(self, order: TokenRequest) -> IssuedToken:
         value = self._new_token()
         token = IssuedToken(value=value, order=order, expires_at=order.placed_at + self.knobs.lifetime_seconds)
         self.tokens[value] = token
         return token
 
-    def _same_or_mint(self, order: Order) -> IssuedToken:
+    def _same_or_mint(self, order: TokenRequest) -> IssuedToken:
         same = (token for token in self._live(order.client_id) if token.order.scope == order.scope)
         return next(same, None) or self._mint(order)
 
-    def _extend_or_mint(self, order: Order) -> IssuedToken:
+    def _extend_or_mint(self, order: TokenRequest) -> IssuedToken:
         token = self._same_or_mint(order)
         token.expires_at = max(token.expires_at, order.placed_at + self.knobs.lifetime_seconds)
         return token
 
-    def _kill_and_mint(self, order: Order) -> IssuedToken:
+    def _kill_and_mint(self, order: TokenRequest) -> IssuedToken:
         for token in self._live(order.client_id):
             token.end(order.placed_at, "killed")
         return self._mint(order)
@@ -312,10 +312,10 @@ def _basic_credentials(authorization: str) -> tuple[str, str]:
     try:
         pair = base64.b64decode(encoded.strip(), validate=True).decode()
     except ValueError:  # neither base64 nor UTF-8 has another kind
-        raise RefusalError(Meaning.CLIENT_HEADER) from None
+        raise RefusalError(ErrorKind.CLIENT_HEADER) from None
     client_id, colon, secret = pair.partition(":")
     if scheme.lower() != "basic" or not colon:
-        raise RefusalError(Meaning.CLIENT_HEADER)
+        raise RefusalError(ErrorKind.CLIENT_HEADER)
     return client_id, secret
 
 
@@ -328,22 +328,22 @@ def _check_condition(client: Client) -> None:
 def _permitted_grant(client: Client, form: Mapping[str, str]) -> str:
     grant = form.get("grant_type", "")
     if grant not in GRANTS:
-        raise RefusalError(Meaning.GRANT_TYPE)
+        raise RefusalError(ErrorKind.GRANT_TYPE)
     if grant not in client.grants:
-        raise RefusalError(Meaning.GRANT_NOT_ALLOWED)
+        raise RefusalError(ErrorKind.GRANT_NOT_ALLOWED)
     return grant
 
 
 def _check_redirection(client: Client, form: Mapping[str, str]) -> None:
     # The reference lists neither parameter, so leaving them out is right and only a wrong one is refused.
     if form.get("response_type", "token") not in RESPONSE_TYPES:
-        raise RefusalError(Meaning.RESPONSE_TYPE)
+        raise RefusalError(ErrorKind.RESPONSE_TYPE)
     if form.get("redirect_uri", client.redirect_uri) != client.redirect_uri:
-        raise RefusalError(Meaning.REDIRECT_URI)
+        raise RefusalError(ErrorKind.REDIRECT_URI)
 
 
 def _granted_scope(allowed: frozenset[str], form: Mapping[str, str]) -> str:
     asked = frozenset(form.get("scope", "").split())
     if not asked <= allowed:
-        raise RefusalError(Meaning.SCOPE)
+        raise RefusalError(ErrorKind.SCOPE)
     return " ".join(sorted(asked or allowed))

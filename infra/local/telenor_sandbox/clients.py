@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from infra.local.telenor_sandbox.meanings import Meaning
+from infra.local.telenor_sandbox.errors import ErrorKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,12 +37,12 @@ class Client:
 
 
 # In the order in which they are looked at.
-CLIENT_CHECKS: Mapping[str, Meaning] = {
-    "basic_allowed": Meaning.BASIC_NOT_ALLOWED,
-    "backend_ok": Meaning.INTERNAL,
-    "data_valid": Meaning.CLIENT_DATA,
-    "attributes_valid": Meaning.APP_ATTRIBUTES,
-    "approved": Meaning.NOT_APPROVED,
+CLIENT_CHECKS: Mapping[str, ErrorKind] = {
+    "basic_allowed": ErrorKind.BASIC_NOT_ALLOWED,
+    "backend_ok": ErrorKind.INTERNAL,
+    "data_valid": ErrorKind.CLIENT_DATA,
+    "attributes_valid": ErrorKind.APP_ATTRIBUTES,
+    "approved": ErrorKind.NOT_APPROVED,
 }
 
 DEMO_CLIENT_ID = "demo-client"

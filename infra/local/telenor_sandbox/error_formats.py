@@ -1,4 +1,4 @@
-"""One table: what each meaning is called in the four dialects that Telenor's answers may be in.
+"""One table: how each kind of error looks in the four formats that Telenor may use.
 
 The reference: the Telenor Stores API's codes. The gateway: its codes of five digits and more, which a sibling API of
 Telenor's documents. Apigee: its text codes, where no policy of Telenor's has reworded them, in both shapes. RFC 6749:
@@ -11,15 +11,15 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from infra.local.telenor_sandbox.meanings import ApiError, Meaning
-from infra.local.telenor_sandbox.oddities import Oddities, Plain
-from infra.local.telenor_sandbox.replies import Reply
+from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
+from infra.local.telenor_sandbox.responses import ApiResponse
 from infra.local.telenor_sandbox.settings import USUAL
+from infra.local.telenor_sandbox.variations import NoVariations, Variations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from infra.local.telenor_sandbox.authority import Grant
+    from infra.local.telenor_sandbox.authorization_server import Grant
     from infra.local.telenor_sandbox.settings import Knobs
 
 REALM = "telenor"
@@ -78,97 +78,97 @@ _BAD_PAIR = _numbered(40108, message="Invalid client id or secret")
 _UNKNOWN_CLIENT = Worded(500, "oauth.v2.InvalidClientIdentifier", "Invalid client identifier {0}")
 _UNKNOWN_GRANT = Worded(500, "oauth.v2.UnSupportedGrantType", "Unsupported grant type")
 
-TABLE: Mapping[Meaning, Row] = {
-    Meaning.GRANT_TYPE: Row(
+TABLE: Mapping[ErrorKind, Row] = {
+    ErrorKind.GRANT_TYPE: Row(
         Standard(400, "unsupported_grant_type"),
         ApiError.GRANT_TYPE,
         fault=_UNKNOWN_GRANT,
         own_response=Worded(400, "invalid_request", "Unsupported grant type"),
     ),
-    Meaning.GRANT_NOT_ALLOWED: Row(
+    ErrorKind.GRANT_NOT_ALLOWED: Row(
         _NO_GRANT,
         ApiError.GRANT_NOT_ALLOWED,
         fault=_UNKNOWN_GRANT,
         own_response=Worded(400, "unauthorized_client", "The client may not use this grant type"),
     ),
-    Meaning.CLIENT_HEADER: Row(
+    ErrorKind.CLIENT_HEADER: Row(
         _BAD_CLIENT,
         ApiError.HEADER,
         _numbered(40102, message="Missing authorization header"),
         own_response=Worded(400, "invalid_request", "The request is missing a required parameter : client_id"),
     ),
-    Meaning.CLIENT_ID: Row(
+    ErrorKind.CLIENT_ID: Row(
         _BAD_CLIENT,
         ApiError.CLIENT_ID,
         _BAD_PAIR,
         _UNKNOWN_CLIENT,
         Worded(401, "invalid_client", "ClientId is Invalid"),
     ),
-    Meaning.CREDENTIALS: Row(
+    ErrorKind.CREDENTIALS: Row(
         _BAD_CLIENT,
         ApiError.CREDENTIALS,
         _BAD_PAIR,
         _UNKNOWN_CLIENT,
         Worded(401, "invalid_client", "Client credentials are invalid"),
     ),
-    Meaning.CLIENT_DATA: Row(_BAD_CLIENT, ApiError.CLIENT_DATA),
-    Meaning.NOT_APPROVED: Row(
+    ErrorKind.CLIENT_DATA: Row(_BAD_CLIENT, ApiError.CLIENT_DATA),
+    ErrorKind.NOT_APPROVED: Row(
         _NO_GRANT,
         ApiError.NOT_APPROVED,
         fault=Worded(401, "keymanagement.service.invalid_client-app_not_approved", "Invalid Client. App not approved"),
     ),
-    Meaning.APP_ATTRIBUTES: Row(Standard(500, "server_error"), ApiError.APP_ATTRIBUTES),
-    Meaning.BASIC_NOT_ALLOWED: Row(
+    ErrorKind.APP_ATTRIBUTES: Row(Standard(500, "server_error"), ApiError.APP_ATTRIBUTES),
+    ErrorKind.BASIC_NOT_ALLOWED: Row(
         _NO_GRANT,
         gateway=_numbered(40107, message="Basic authentication not allowed for external access"),
     ),
-    Meaning.AUTHORIZATION_CODE: Row(
+    ErrorKind.AUTHORIZATION_CODE: Row(
         _BAD_GRANT,
         ApiError.AUTHORIZATION_CODE,
         own_response=Worded(400, "invalid_request", "Invalid Authorization Code"),
     ),
-    Meaning.REFRESH_TOKEN: Row(
+    ErrorKind.REFRESH_TOKEN: Row(
         _BAD_GRANT,
         ApiError.REFRESH_TOKEN,
         own_response=Worded(400, "invalid_request", "Invalid Refresh Token"),
     ),
-    Meaning.REDIRECT_URI: Row(
+    ErrorKind.REDIRECT_URI: Row(
         _BAD_GRANT,
         ApiError.REDIRECT_URI,
         own_response=Worded(400, "invalid_request", "Invalid redirect_uri : oob"),
     ),
-    Meaning.RESPONSE_TYPE: Row(
+    ErrorKind.RESPONSE_TYPE: Row(
         Standard(400, "invalid_request"),
         ApiError.RESPONSE_TYPE,
         own_response=Worded(400, "invalid_request", "Response type must be code"),
     ),
-    Meaning.SCOPE: Row(
+    ErrorKind.SCOPE: Row(
         Standard(400, "invalid_scope", "The scope is not granted to this client"),
         ApiError.SCOPE,
         _numbered(40301, message="Invalid scope"),
         Worded(403, "oauth.v2.InsufficientScope", "Required scope(s) : none"),
         Worded(400, "invalid_scope", "Invalid Scope"),
     ),
-    Meaning.BEARER_HEADER: Row(
+    ErrorKind.BEARER_HEADER: Row(
         _bearer(),  # RFC 6750, section 3.1: no error code where the request lacks any authentication
         ApiError.HEADER,
         _numbered(40102, message="Missing authorization header"),
         # Its name says something else, but Apigee answers so to a request without "Bearer <token>"; recorded.
         Worded(401, "oauth.v2.InvalidAccessToken", "Invalid access token"),
     ),
-    Meaning.TOKEN_INVALID: Row(
+    ErrorKind.TOKEN_INVALID: Row(
         _bearer("invalid_token", "The access token is invalid"),
         ApiError.ACCESS_TOKEN,
         _numbered(40105, message="Invalid access token"),
         Worded(401, "keymanagement.service.invalid_access_token", "Invalid Access Token"),
     ),
-    Meaning.TOKEN_EXPIRED: Row(
+    ErrorKind.TOKEN_EXPIRED: Row(
         _bearer("invalid_token", "The access token expired"),
         ApiError.ACCESS_TOKEN,
         _numbered(40106, message="Access token expired"),
         Worded(401, "keymanagement.service.access_token_expired", "Access Token expired"),
     ),
-    Meaning.PRODUCT: Row(
+    ErrorKind.PRODUCT: Row(
         _bearer("insufficient_scope", "The token does not cover this API", 403),
         gateway=_numbered(40103, message="No API product found"),
         fault=Worded(
@@ -177,27 +177,27 @@ TABLE: Mapping[Meaning, Row] = {
             "Invalid API call as no apiproduct match found",
         ),
     ),
-    Meaning.RESOURCE: Row(
+    ErrorKind.RESOURCE: Row(
         Standard(401),
         gateway=_numbered(40101, message="Invalid resource"),
         fault=Worded(401, "keymanagement.service.apiresource_doesnot_exist", "APIResource / does not exist"),
     ),
-    Meaning.NOT_FOUND: Row(
+    ErrorKind.NOT_FOUND: Row(
         Standard(404),
         gateway=_numbered(40401, 4042000, message="Not found"),
         fault=Worded(404, "messaging.adaptors.http.flow.ApplicationNotFound", "Unable to identify proxy"),
     ),
-    Meaning.QUOTA: Row(
+    ErrorKind.QUOTA: Row(
         Standard(429),
         gateway=_numbered(42901, message="Rate limit quota violation"),
         fault=Worded(429, "policies.ratelimit.QuotaViolation", "Rate limit quota violation. Quota limit  exceeded."),
     ),
-    Meaning.SPIKE_ARREST: Row(
+    ErrorKind.SPIKE_ARREST: Row(
         Standard(429),
         gateway=_numbered(42902, message="Spike arrest violation"),
         fault=Worded(429, "policies.ratelimit.SpikeArrestViolation", "Spike arrest violation. Allowed rate : 1ps"),
     ),
-    Meaning.INTERNAL: Row(
+    ErrorKind.INTERNAL: Row(
         Standard(500, "server_error"),
         ApiError.INTERNAL,
         _numbered(50001, 50002, 50003, 500100, message="Internal server error"),
@@ -225,24 +225,24 @@ ERROR_SHAPES: Mapping[str, Callable[[ApiError], object]] = {shape: _shaped(shape
 """The JSON, or text, of an error of the reference, by the name of its shape."""
 
 
-class Dialects:
+class ErrorFormats:
     """Writes down what the authority has decided, in the dialect of the moment."""
 
     def __init__(self, seed: int) -> None:
-        self._odd = Oddities(seed)
-        self._plain = Plain()
-        self._refusals: Mapping[str, Callable[[Row, Knobs], Reply]] = {
+        self._odd = Variations(seed)
+        self._plain = NoVariations()
+        self._refusals: Mapping[str, Callable[[Row, Knobs], ApiResponse]] = {
             "reference": self._reference,
             "gateway": self._gateway,
             "apigee": self._apigee,
             "rfc6749": self._standard,
         }
 
-    def refusal(self, meaning: Meaning, knobs: Knobs) -> Reply:
+    def refusal(self, meaning: ErrorKind, knobs: Knobs) -> ApiResponse:
         """Return the answer to a refused request."""
         return self._refusals[knobs.dialect](TABLE[meaning], knobs)
 
-    def issued(self, grant: Grant, knobs: Knobs) -> Reply:
+    def issued(self, grant: Grant, knobs: Knobs) -> ApiResponse:
         """Hand a token over."""
         is_apigee = knobs.dialect == "apigee"
         document = _apigee_fields(grant) if is_apigee else {}
@@ -255,42 +255,42 @@ class Dialects:
             document["refresh_token"] = grant.refresh_token
         if knobs.scope_in_answer:
             document["scope"] = grant.scope
-        reply = self._json(200, document, knobs)
+        response = self._json(200, document, knobs)
         if knobs.dialect == "rfc6749":  # section 5.1
-            reply = replace(reply, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
-        return replace(reply, token=grant.token)
+            response = replace(response, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
+        return replace(response, token=grant.token)
 
-    def logged_out(self, knobs: Knobs) -> Reply:
+    def logged_out(self, knobs: Knobs) -> ApiResponse:
         """Say that a token is revoked; the standard's answer has no content."""
-        return Reply.plain("" if knobs.dialect == "rfc6749" else "OK!")
+        return ApiResponse.plain("" if knobs.dialect == "rfc6749" else "OK!")
 
-    def resource(self, content: object, knobs: Knobs) -> Reply:
+    def resource(self, content: object, knobs: Knobs) -> ApiResponse:
         """Show what a token has opened."""
         return self._json(200, content, knobs)
 
-    def _json(self, status: int, content: object, knobs: Knobs) -> Reply:
+    def _json(self, status: int, content: object, knobs: Knobs) -> ApiResponse:
         body, content_type = self._writer(knobs).json(content)
-        return Reply(status, body, content_type)
+        return ApiResponse(status, body, content_type)
 
-    def _writer(self, knobs: Knobs) -> Oddities:
+    def _writer(self, knobs: Knobs) -> Variations:
         return self._odd if knobs.oddities else self._plain
 
-    def _shaped(self, status: int, code: int, message: str, knobs: Knobs) -> Reply:
+    def _shaped(self, status: int, code: int, message: str, knobs: Knobs) -> ApiResponse:
         content = _SHAPES[knobs.error_shape](code, message)
-        return Reply.plain(content, status) if isinstance(content, str) else self._json(status, content, knobs)
+        return ApiResponse.plain(content, status) if isinstance(content, str) else self._json(status, content, knobs)
 
-    def _reference(self, row: Row, knobs: Knobs) -> Reply:
+    def _reference(self, row: Row, knobs: Knobs) -> ApiResponse:
         if row.reference is None:  # the gateway stands before it
             return self._gateway(row, knobs)
         return self._shaped(row.reference.status, row.reference.code, row.reference.message, knobs)
 
-    def _gateway(self, row: Row, knobs: Knobs) -> Reply:
+    def _gateway(self, row: Row, knobs: Knobs) -> ApiResponse:
         if row.gateway is None:  # the API stands behind it
             return self._reference(row, knobs)
         code = self._writer(knobs).one_of(row.gateway.codes)
         return self._shaped(row.gateway.status, code, row.gateway.message, knobs)
 
-    def _apigee(self, row: Row, knobs: Knobs) -> Reply:
+    def _apigee(self, row: Row, knobs: Knobs) -> ApiResponse:
         own, fault = row.own_response, row.fault
         if own and (fault is None or knobs.apigee_shape == "ErrorCode"):
             return self._json(own.status, {"ErrorCode": own.word, "Error": own.text}, knobs)
@@ -299,15 +299,15 @@ class Dialects:
         content = {"fault": {"faultstring": fault.text, "detail": {"errorcode": fault.word}}}
         return self._json(fault.status, content, knobs)
 
-    def _standard(self, row: Row, knobs: Knobs) -> Reply:
+    def _standard(self, row: Row, knobs: Knobs) -> ApiResponse:
         status, error, text, challenge = row.standard
         headers = {"WWW-Authenticate": f'{challenge} realm="{REALM}"'} if challenge else {}
         if challenge == "Bearer":  # RFC 6750 says all in the header
             if error:
                 headers["WWW-Authenticate"] += f', error="{error}", error_description="{text}"'
-            return Reply(status, headers=headers)
+            return ApiResponse(status, headers=headers)
         if not error:
-            return Reply(status)
+            return ApiResponse(status)
         document = {"error": error} | ({"error_description": text} if text else {})
         headers |= {"Cache-Control": "no-store", "Pragma": "no-cache"}
         return replace(self._json(status, document, knobs), headers=headers)

@@ -1,4 +1,4 @@
-"""What a refusal means in every dialect, and how the API reference words it."""
+"""The kinds of errors, and the codes of the API reference."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class ApiError(Enum):
         self.message = message
 
 
-class Meaning(StrEnum):
-    """What the server means, without the words of a dialect."""
+class ErrorKind(StrEnum):
+    """The kind of an error, independent of its format."""
 
     GRANT_TYPE = "grant-type"
     GRANT_NOT_ALLOWED = "grant-not-allowed"

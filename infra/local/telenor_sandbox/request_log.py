@@ -1,4 +1,4 @@
-"""What the sandbox has seen and answered, without secrets."""
+"""A log of requests and responses, without secrets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.local.telenor_sandbox.authority import IssuedToken, short_id
+from infra.local.telenor_sandbox.authorization_server import IssuedToken, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ class Received:
         return cls(operation, headers, tuple(sent.form), open_fields)
 
 
-class Journal:
+class RequestLog:
     """Received requests, answers by status, and events; the caller holds the lock."""
 
     def __init__(self, operations: Iterable[str]) -> None:

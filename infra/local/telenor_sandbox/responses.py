@@ -1,4 +1,4 @@
-"""An HTTP answer before it is sent, and how a fault changes it."""
+"""An HTTP response before it is sent, and how a fault changes it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.local.telenor_sandbox.authority import IssuedToken
+    from infra.local.telenor_sandbox.authorization_server import IssuedToken
     from infra.local.telenor_sandbox.settings import Fault
 
 HTML_PAGE = "<!doctype html><html><title>Sorry</title><body><h1>Back in a moment</h1></body></html>"
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An HTTP answer before it is sent, and the token that it is about."""
+class ApiResponse:
+    """An HTTP response before it is sent, and the token that it is about."""
 
     status: int
     body: bytes = b""
@@ -25,11 +25,11 @@ class Reply:
     token: IssuedToken | None = None
 
     @classmethod
-    def plain(cls, text: str, status: int = 200) -> Reply:
+    def plain(cls, text: str, status: int = 200) -> ApiResponse:
         """Send text as text."""
         return cls(status, text.encode(), "text/plain; charset=utf-8")
 
-    def disguised(self, fault: Fault) -> Reply:
+    def with_fault(self, fault: Fault) -> ApiResponse:
         """Return what the client gets to see of it."""
         seen = self._replaced(fault) if fault.replaces else self
         retry = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
@@ -40,7 +40,7 @@ class Reply:
             headers={**seen.headers, **(fault.headers or {}), **retry},
         )
 
-    def _replaced(self, fault: Fault) -> Reply:
+    def _replaced(self, fault: Fault) -> ApiResponse:
         if fault.html:
-            return Reply(fault.status or 200, HTML_PAGE.encode(), "text/html; charset=utf-8", token=self.token)
-        return replace(Reply.plain(fault.body or "", fault.status or 200), token=self.token)
+            return ApiResponse(fault.status or 200, HTML_PAGE.encode(), "text/html; charset=utf-8", token=self.token)
+        return replace(ApiResponse.plain(fault.body or "", fault.status or 200), token=self.token)

@@ -1,4 +1,4 @@
-"""Differences that mean nothing, so that no client comes to rely on what Telenor may change any day.
+"""Harmless variations, so that no client relies on what Telenor may change any day.
 
 As in Pebble, Let's Encrypt's server for tests: the order of fields, the spacing, a field that nobody knows.
 """
@@ -32,7 +32,7 @@ _UNKNOWN: Sequence[tuple[str, object]] = (
 )
 
 
-class Oddities:
+class Variations:
     """Writes JSON in ever new ways, the same ones for the same seed."""
 
     def __init__(self, seed: int) -> None:
@@ -59,7 +59,7 @@ class Oddities:
         return {name: self._shuffled(content[name]) for name in names}
 
 
-class Plain(Oddities):
+class NoVariations(Variations):
     """Writes the same always, as the dialect's table has it."""
 
     def __init__(self) -> None:

@@ -1,22 +1,22 @@
-"""The judge of the chaos, against histories of a few lines: what is a violation, and what is excused."""
+"""The checker against histories of a few lines: what is a violation, and what is excused."""
 
 from __future__ import annotations
 
 import pytest
 
-from infra.chaos.history import EMERGENCY, History, Logout, RunSeen, State
-from infra.chaos.judge import violations
-from infra.chaos.story import story
+from infra.chaos.checker import violations
+from infra.chaos.event_log import render_events
+from infra.chaos.history import EMERGENCY, History, Logout, RunRecord, State
 
 
-def seen(name: str = "run", at: float = 0, action: str = "rotate-now", **more: object) -> RunSeen:
-    run = RunSeen(name=name, request_id=name, action=action, began_at=at, ended_at=at + 0.1)
+def seen(name: str = "run", at: float = 0, action: str = "rotate-now", **more: object) -> RunRecord:
+    run = RunRecord(name=name, request_id=name, action=action, began_at=at, ended_at=at + 0.1)
     for field, value in more.items():
         setattr(run, field, value)
     return run
 
 
-def state(at: float, by: RunSeen | None, *versions: str, current: str) -> State:
+def state(at: float, by: RunRecord | None, *versions: str, current: str) -> State:
     """All versions are tracked."""
     stages = {version: frozenset({f"LIVE_{version}"}) for version in versions}
     return State(at, by, stages | {current: frozenset({"AWSCURRENT", f"LIVE_{current}"})})
@@ -26,11 +26,11 @@ def state(at: float, by: RunSeen | None, *versions: str, current: str) -> State:
 def history() -> History:
     """Two runs have published the tokens of a and b; each lives eighteen seconds, and the grace is two."""
     first, second = seen("first", 0, put_at=0.05), seen("second", 5, put_at=5.05)
-    history = History(grace=2, life=18, runs=[first, second])
+    history = History(grace=2, lifetime=18, runs=[first, second])
     history.states = [state(0.1, first, current="a"), state(5.1, second, "a", current="b")]
     history.values = {"a": "token-a", "b": "token-b"}
     history.expires_at = {"token-a": 18, "token-b": 23}
-    history.told_until = {"a": 18, "b": 23}
+    history.documented_until = {"a": 18, "b": 23}
     return history
 
 
@@ -84,7 +84,7 @@ def test_an_expired_token_may_lose_its_label(history: History) -> None:
 
 
 def test_a_document_that_tells_of_more_life_than_there_is_breaks_p1(history: History) -> None:
-    history.told_until["b"] = 24
+    history.documented_until["b"] = 24
     assert promises(history) == ["P1"]
 
 
@@ -98,7 +98,7 @@ def test_a_dead_token_may_lose_its_label(history: History) -> None:
 def test_a_token_that_a_run_leaves_alive_must_be_counted_unless_the_run_was_killed(
     history: History, *, abandoned: int, is_killed: bool, broken: list[str]
 ) -> None:
-    history.runs.append(seen("third", 8, left_alive=1, abandoned=abandoned, is_killed=is_killed))
+    history.runs.append(seen("third", 8, left_active=1, abandoned=abandoned, is_killed=is_killed))
     assert promises(history) == broken
 
 
@@ -116,24 +116,24 @@ def test_a_run_that_fails_with_a_fault_breaks_nothing(history: History) -> None:
 
 
 def test_without_a_live_token_at_the_end_p5_is_broken(history: History) -> None:
-    history.calm_from, history.ended_at = 10, 24
+    history.recovery_from, history.ended_at = 10, 24
     assert "P5" in promises(history)
 
 
 def test_a_superseded_token_that_is_alive_long_after_its_grace_breaks_p2(history: History) -> None:
-    history.calm_from, history.ended_at = 10, 12
+    history.recovery_from, history.ended_at = 10, 12
     assert promises(history) == ["P2"]
 
 
 def test_a_token_of_the_calm_that_is_current_until_it_dies_breaks_p1(history: History) -> None:
-    history.runs[1].is_calm = True
-    history.calm_from, history.ended_at = 4, 22
+    history.runs[1].is_recovery = True
+    history.recovery_from, history.ended_at = 4, 22
     history.logouts = [Logout(7.2, "token-a", seen(at=7.1), 7.15)]
     assert promises(history) == ["P1"]
 
 
-def test_the_story_of_an_episode_names_versions_and_no_token(history: History) -> None:
+def test_the_events_of_an_experiment_name_versions_and_no_token(history: History) -> None:
     history.logouts = [Logout(7.2, "token-a", history.runs[0], 7.15)]
-    told = story(history)
+    told = render_events(history)
     assert "run first logged out the token of a" in told
     assert "token-a" not in told

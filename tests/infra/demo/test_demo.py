@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from infra.local import terms
-from infra.local.faults import OUTAGE_SECONDS, PLAN
-from infra.local.picture import PAGE, Axis, Space, Span, figures, findings_table, happenings, picture, save_svg, spans
-from infra.local.verdict import Account, Count, Phase, SeenToken, Strike, View, exit_status, findings
+from infra.demo import settings
+from infra.demo.checks import Count, FaultRecord, Phase, Results, SeenToken, View, checks, exit_status
+from infra.demo.faults import OUTAGE_SECONDS, PLAN
+from infra.demo.timeline import (
+    PAGE,
+    Axis,
+    Space,
+    Span,
+    checks_table,
+    save_svg,
+    spans,
+    summary_table,
+    timeline,
+    token_events,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,21 +45,21 @@ IN_GRACE = replace(CURRENT, short_id="bbbbbbbb", version_id="v2", is_current=Fal
 REVOKED = replace(IN_GRACE, short_id="cccccccc", version_id="v1", status="revoked", ended_at=914.0, is_in_ledger=False)
 LOST_AND_EXPIRED = replace(MINTED, short_id=LOST, expires_at=920.0, status="expired", ended_at=920.0)
 
-STRIKES = [Strike(planned.name, 910.0, 912.0, "it was seen") for planned in PLAN]
+STRIKES = [FaultRecord(planned.name, 910.0, 912.0, "it was seen") for planned in PLAN]
 STRIKES[0].lost_token = LOST
 
-GOOD = Account(
+GOOD = Results(
     view=view_of(CURRENT, IN_GRACE, REVOKED, LOST_AND_EXPIRED),
     counts=[Count("a cache", 1, served=500), Count("another cache", 1, served=500)],
-    strikes=STRIKES,
+    fault_records=STRIKES,
     planned=[planned.name for planned in PLAN],
     calls=Counter(DescribeSecret=60, PutSecretValue=3),
     is_log_clean=True,
 )
 
 
-def broken(account: Account) -> list[str]:
-    return [finding.claim for finding in findings(account) if not finding.holds]
+def broken(results: Results) -> list[str]:
+    return [finding.claim for finding in checks(results) if not finding.holds]
 
 
 # The verdict
@@ -65,13 +76,13 @@ def test_the_exit_status_is_0_when_all_is_well() -> None:
         ({"refused": 1}, ["no consumer was refused"]),
         ({"served": 0}, ["no consumer was refused"]),
         ({"unknown_versions": ("v9",)}, [PUBLISHED]),
-        ({"once_forgotten": frozenset({"cccccccc"})}, [LIVE, PUBLISHED]),
+        ({"once_untracked": frozenset({"cccccccc"})}, [LIVE, PUBLISHED]),
     ],
 )
 def test_what_the_servers_counted_can_break_a_claim(changes: dict[str, Any], claims: list[str]) -> None:
-    account = replace(GOOD, view=replace(GOOD.view, **changes))
-    assert broken(account) == claims
-    assert exit_status(account) == 1
+    results = replace(GOOD, view=replace(GOOD.view, **changes))
+    assert broken(results) == claims
+    assert exit_status(results) == 1
 
 
 @pytest.mark.parametrize(
@@ -111,9 +122,9 @@ def test_what_the_servers_counted_can_break_a_claim(changes: dict[str, Any], cla
     ],
 )
 def test_one_token_can_break_a_claim(changed: SeenToken, claims: list[str]) -> None:
-    account = replace(GOOD, view=replace(GOOD.view, tokens={**GOOD.view.tokens, changed.short_id: changed}))
-    assert broken(account) == claims
-    assert exit_status(account) == 1
+    results = replace(GOOD, view=replace(GOOD.view, tokens={**GOOD.view.tokens, changed.short_id: changed}))
+    assert broken(results) == claims
+    assert exit_status(results) == 1
 
 
 def test_a_token_that_the_ledger_let_go_in_its_last_second_is_not_forgotten() -> None:
@@ -129,10 +140,10 @@ def test_one_rotation_is_not_enough() -> None:
 def test_each_planned_fault_must_have_struck(name: str) -> None:
     without_evidence = [replace(each, evidence=None) if each.name == name else each for each in STRIKES]
     never_begun = [each for each in STRIKES if each.name != name]
-    for strikes in (without_evidence, never_begun):
-        account = replace(GOOD, strikes=strikes)
-        assert broken(account) == ["every fault struck"]
-        assert exit_status(account) == 1
+    for fault_records in (without_evidence, never_begun):
+        results = replace(GOOD, fault_records=fault_records)
+        assert broken(results) == ["every fault took effect"]
+        assert exit_status(results) == 1
 
 
 @pytest.mark.parametrize(
@@ -148,12 +159,12 @@ def test_a_secret_in_the_log_breaks_a_claim() -> None:
     assert broken(replace(GOOD, is_log_clean=False)) == ["no token and no secret is in the job's log"]
 
 
-# The terms
+# The settings
 
 
 def test_caches_end_a_second_before_the_grace_and_an_outage_before_the_slack() -> None:
-    assert (max(terms.CACHE_SECONDS) + 1) * terms.SPEED <= terms.GRACE_SECONDS
-    assert 0 < OUTAGE_SECONDS < terms.SLACK_SECONDS == 24 * 60  # as P1 says
+    assert (max(settings.CACHE_SECONDS) + 1) * settings.SPEED <= settings.GRACE_SECONDS
+    assert 0 < OUTAGE_SECONDS < settings.OUTAGE_TOLERANCE_SECONDS == 24 * 60  # as P1 says
     assert len(PLAN) == 5
 
 
@@ -188,8 +199,8 @@ def test_the_phase_of_a_token(seen: SeenToken, phase: Phase) -> None:
         ),
         pytest.param(
             replace(IN_GRACE, is_in_ledger=False),
-            [(900, 901, "not published"), (901, 910, "current"), (910, 1_000, "forgotten")],
-            id="superseded and forgotten",
+            [(900, 901, "not published"), (901, 910, "current"), (910, 1_000, "untracked")],
+            id="superseded and untracked",
         ),
         pytest.param(
             replace(CURRENT, status="revoked", ended_at=905.0),
@@ -225,24 +236,24 @@ def test_the_cells_of_a_bar(stretches: list[Span], cells: list[str]) -> None:
 def test_what_happened_between_two_looks_is_told_in_lines() -> None:
     before = view_of(replace(MINTED, short_id="aaaaaaaa"), IN_GRACE, replace(MINTED, short_id=LOST))
     after = view_of(CURRENT, replace(IN_GRACE, status="revoked"), LOST_AND_EXPIRED, MINTED)
-    assert list(happenings(before, after)) == [
+    assert list(token_events(before, after)) == [
         "token aaaaaaaa published",
         "token bbbbbbbb revoked",
         "token dddddddd expired",
         "token eeeeeeee issued",
     ]
-    assert list(happenings(after, after)) == []
+    assert list(token_events(after, after)) == []
 
 
-def drawn(account: Account, space: Space = PAGE) -> str:
+def drawn(results: Results, space: Space = PAGE) -> str:
     console = Console(file=io.StringIO(), width=space.columns, record=True)
-    console.print(picture(account.view, account.counts, account.strikes, Axis(890, 60), space))
+    console.print(timeline(results.view, results.counts, results.fault_records, Axis(890, 60), space))
     return console.export_text()
 
 
-def told(account: Account) -> str:
+def told(results: Results) -> str:
     console = Console(file=io.StringIO(), width=80, record=True)
-    console.print(figures(account), findings_table(account))
+    console.print(summary_table(results), checks_table(results))
     return console.export_text()
 
 
@@ -255,12 +266,12 @@ def test_the_picture_names_every_token_fault_and_consumer() -> None:
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 40), (120, 24), (120, 40)])
 def test_the_picture_fits_on_the_terminal_and_says_what_a_second_stands_for(columns: int, rows: int) -> None:
     spares = [replace(REVOKED, short_id=f"{number:08}", version_id=None) for number in range(40)]
-    unproven = [replace(GOOD.strikes[0], evidence=None), *GOOD.strikes[1:]]
+    unproven = [replace(GOOD.fault_records[0], evidence=None), *GOOD.fault_records[1:]]
     counts = [
-        Count(cache, seconds, 1_234) for cache in ("Powertools parameters", "b") for seconds in terms.CACHE_SECONDS
+        Count(cache, seconds, 1_234) for cache in ("Powertools parameters", "b") for seconds in settings.CACHE_SECONDS
     ]
     view = view_of(*spares, *GOOD.view.tokens.values())
-    lines = drawn(replace(GOOD, view=view, strikes=unproven, counts=counts), Space(columns, rows)).splitlines()
+    lines = drawn(replace(GOOD, view=view, fault_records=unproven, counts=counts), Space(columns, rows)).splitlines()
     assert len(lines) == rows - 1
     assert max(map(len, lines)) <= columns
     text = " ".join(lines)
@@ -273,7 +284,7 @@ def test_a_word_is_explained_while_it_is_to_be_seen() -> None:
     words = ("lost:", "spare:", "not proven yet:")
     assert [word for word in words if word in drawn(GOOD)] == ["lost:"]
     spare = replace(REVOKED, version_id=None)
-    waiting = replace(GOOD, view=view_of(CURRENT, spare), strikes=[Strike("run killed", 910.0)])
+    waiting = replace(GOOD, view=view_of(CURRENT, spare), fault_records=[FaultRecord("run killed", 910.0)])
     assert [word for word in words if word in drawn(waiting)] == ["spare:", "not proven yet:"]
 
 
@@ -286,7 +297,7 @@ def test_the_verdict_says_what_broke() -> None:
 
 def test_the_saved_picture_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "demo.svg"
-    save_svg(path, picture(GOOD.view, GOOD.counts, GOOD.strikes, Axis(890, 60)))
+    save_svg(path, timeline(GOOD.view, GOOD.counts, GOOD.fault_records, Axis(890, 60)))
     svg = path.read_text(encoding="utf-8")
     assert "aaaaaaaa" in svg
     assert "font-face" not in svg

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from infra.local.telenor_sandbox import DEMO_CLIENT_ID, Meaning, TelenorSandbox
-from infra.local.telenor_sandbox.dialects import TABLE
+from infra.local.telenor_sandbox import DEMO_CLIENT_ID, ErrorKind, TelenorSandbox
+from infra.local.telenor_sandbox.error_formats import TABLE
 from tests.infra.local.telenor_sandbox.conftest import LIFETIME, START, FakeClock, Visitor
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def test_the_gateways_codes_come_in_whatever_shape(visitor: Visitor, shape: str)
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_meaning_can_be_made_to_come(visitor: Visitor, dialect: str) -> None:
     visitor.sandbox.knobs(dialect=dialect)
-    for meaning in Meaning:
+    for meaning in ErrorKind:
         visitor.sandbox.fault(operation="token", meaning=meaning.value, times=1)
         assert visitor.ask().status_code >= 400, meaning
     assert visitor.sandbox.state()["tokens"] == {}
@@ -245,7 +245,7 @@ def test_a_meaning_can_come_after_the_operation_has_acted(visitor: Visitor) -> N
 
 
 def test_there_is_a_row_for_every_meaning() -> None:
-    assert set(TABLE) == set(Meaning)
+    assert set(TABLE) == set(ErrorKind)
 
 
 # What a token answer looks like
