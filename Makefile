@@ -92,7 +92,7 @@ prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years
 	@$(PYTEST) -m long tests/infra
 	@$(PY) -m tests.simulation --years $(YEARS)
 
-bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size, consumers and many clients into docs/benchmarks.md
+bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size and consumers into docs/benchmarks.md
 	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
 
 dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard of a healthy day and of an outage into docs/

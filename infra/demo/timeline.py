@@ -173,7 +173,7 @@ def summary_table(results: Results) -> Table:
         ("tokens", f"{len(view.tokens)} issued: " + ", ".join(f"{view.count(end)} {end}" for end in _STATUSES)),
         ("consumer requests", f"{view.served + view.refused:,}, {view.refused} refused"),
         ("the job's AWS calls", calls),
-        *((record.name, record.evidence or "did not record") for record in results.records),
+        *((record.name, record.evidence or "had no effect") for record in results.fault_records),
     ):
         table.add_row(Text(name, style="bold"), figure)
     return table
