@@ -95,7 +95,7 @@ prove: $(VENV)/.installed ## Look at every crash, every order of two runs, years
 bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls, size and consumers into docs/benchmarks.md
 	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
 
-dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard of a healthy day and of an outage into docs/
+dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw charts of a healthy day and of an outage into docs/
 	@$(PY) -m tests.infra.dashboard --charts .venv-bench/bin/python
 
 ##@ Deploy and operate it
