@@ -1,7 +1,7 @@
 """A stand-in for Telenor's API, reached by real requests over real sockets.
 
-It answers as the API reference says, or in one of three other dialects that Telenor may speak, with every refusal
-earned by a request, and fails on command while it runs::
+It answers as the API reference says, or in one of three other error formats that Telenor may use. It issues tokens for
+client_credentials alone, and fails on command while it runs::
 
     with TelenorSandbox() as sandbox:
         sandbox.knobs(lifetime_seconds=60, dialect="apigee")
@@ -16,9 +16,6 @@ from infra.local.telenor_sandbox.authorization_server import short_id
 from infra.local.telenor_sandbox.clients import (
     DEMO_CLIENT_ID,
     DEMO_CLIENT_SECRET,
-    DEMO_CODE,
-    DEMO_PASSWORD,
-    DEMO_USERNAME,
     SEEDED_CLIENTS,
     Client,
 )
@@ -31,9 +28,6 @@ from infra.local.telenor_sandbox.settings import BadSettingError
 __all__ = [
     "DEMO_CLIENT_ID",
     "DEMO_CLIENT_SECRET",
-    "DEMO_CODE",
-    "DEMO_PASSWORD",
-    "DEMO_USERNAME",
     "ERROR_SHAPES",
     "HTML_PAGE",
     "OPERATIONS",

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from infra.local.telenor_sandbox.clients import CLIENT_CHECKS, USERS, Client
+from infra.local.telenor_sandbox.clients import CLIENT_CHECKS, Client
 from infra.local.telenor_sandbox.errors import ErrorKind
 from infra.local.telenor_sandbox.settings import Knobs
 
@@ -104,20 +104,8 @@ class Grant(NamedTuple):
     refresh_token: str | None
 
 
-class Voucher(NamedTuple):
-    """What an authorization code or a refresh token, each good for one use, entitles to."""
-
-    grant: str
-    client_id: str
-    scopes: frozenset[str]
-
-
-# The grants that are paid with a voucher: the form field that carries it, and the refusal of a bad one.
-VOUCHER_GRANTS: Mapping[str, tuple[str, ErrorKind]] = {
-    "authorization_code": ("code", ErrorKind.AUTHORIZATION_CODE),
-    "refresh_token": ("refresh_token", ErrorKind.REFRESH_TOKEN),
-}
-GRANTS = frozenset({"client_credentials", "password", *VOUCHER_GRANTS})
+# The grants of the reference. The sandbox issues tokens for client_credentials alone, the one that the job uses.
+GRANTS = frozenset({"client_credentials", "password", "authorization_code", "refresh_token"})
 # Not "code": that asks for an authorization code, which the token endpoint does not hand out.
 RESPONSE_TYPES = frozenset({"token"})
 
@@ -170,21 +158,12 @@ class AuthorizationServer:
         self._clock = clock
         self._new_token = new_token
         self._limits = {"token": _Limit(), "logout": _Limit()}
-        self._vouchers = {
-            code: Voucher("authorization_code", client_id, client.scopes)
-            for client_id, client in clients.items()
-            for code in client.codes
-        }
         self._issuers: Mapping[str, Callable[[TokenRequest], IssuedToken]] = {
             "new": self._mint,
             "same": self._same_or_mint,
             "same-extended": self._extend_or_mint,
             "new-kills-old": self._kill_and_mint,
         }
-
-    def issue_code(self, client_id: str) -> str:
-        """Hand out an authorization code, as if a user had just consented."""
-        return self._new_voucher(Voucher("authorization_code", client_id, self._clients[client_id].scopes))
 
     def is_live(self, access_token: str) -> bool:
         """Say whether this token is neither ended nor expired."""
@@ -201,22 +180,16 @@ class AuthorizationServer:
         self._limits["token"].check(self._clock(), self.knobs)
         client_id, client = self._authenticated(authorization)
         _check_condition(client)
-        grant = _permitted_grant(client, form)
-        _check_redirection(client, form)
-        payment, scopes = self._entitlement(Voucher(grant, client_id, client.scopes), form)
-        scope = _granted_scope(scopes, form)
-        self._vouchers.pop(payment, None)  # not earlier: a refused request spends nothing
-        order = TokenRequest(client_id, grant, scope, self._clock())
+        _check_grant(client, form)
+        _check_response_type(form)
+        order = TokenRequest(client_id, "client_credentials", _granted_scope(client.scopes, form), self._clock())
         token = self._issuers[self.knobs.issue](order)
-        has_refresh_token = self.knobs.refresh_token or grant != "client_credentials"
         return Grant(
             token,
             # Rounded first: epoch seconds are floats, and the difference of two is off by a hair.
             int(round(token.expires_at - order.placed_at, 3)),
-            scope,
-            self._new_voucher(Voucher("refresh_token", client_id, scopes & {*scope.split()}))
-            if has_refresh_token
-            else None,
+            order.scope,
+            random_text() if self.knobs.refresh_token else None,
         )
 
     def logout(self, authorization: str) -> IssuedToken:
@@ -254,11 +227,6 @@ class AuthorizationServer:
         if not self._clients[token.client_id].has_product:
             raise RefusalError(ErrorKind.PRODUCT, token)
 
-    def _new_voucher(self, voucher: Voucher) -> str:
-        value = random_text()
-        self._vouchers[value] = voucher
-        return value
-
     def _authenticated(self, authorization: str) -> tuple[str, Client]:
         client_id, secret = _basic_credentials(authorization)
         client = self._clients.get(client_id)
@@ -267,19 +235,6 @@ class AuthorizationServer:
         if secret != client.secret:
             raise RefusalError(ErrorKind.CREDENTIALS)
         return client_id, client
-
-    def _entitlement(self, claim: Voucher, form: Mapping[str, str]) -> tuple[str, frozenset[str]]:
-        """Return what the grant is paid with (nothing, or a voucher) and the scopes that it gives."""
-        if claim.grant in VOUCHER_GRANTS:
-            name, meaning = VOUCHER_GRANTS[claim.grant]
-            payment = form.get(name, "")
-            voucher = self._vouchers.get(payment)
-            if voucher is None or (voucher.grant, voucher.client_id) != (claim.grant, claim.client_id):
-                raise RefusalError(meaning)
-            return payment, voucher.scopes
-        if claim.grant == "password" and USERS.get(form.get("username", "")) != form.get("password", ""):
-            raise RefusalError(ErrorKind.CREDENTIALS)
-        return "", claim.scopes
 
     def _mint(self, order: TokenRequest) -> IssuedToken:
         value = self._new_token()
@@ -325,21 +280,18 @@ def _check_condition(client: Client) -> None:
             raise RefusalError(meaning)
 
 
-def _permitted_grant(client: Client, form: Mapping[str, str]) -> str:
+def _check_grant(client: Client, form: Mapping[str, str]) -> None:
     grant = form.get("grant_type", "")
     if grant not in GRANTS:
         raise RefusalError(ErrorKind.GRANT_TYPE)
-    if grant not in client.grants:
+    if grant != "client_credentials" or grant not in client.grants:
         raise RefusalError(ErrorKind.GRANT_NOT_ALLOWED)
-    return grant
 
 
-def _check_redirection(client: Client, form: Mapping[str, str]) -> None:
-    # The reference lists neither parameter, so leaving them out is right and only a wrong one is refused.
+def _check_response_type(form: Mapping[str, str]) -> None:
+    # The reference does not list the parameter, so leaving it out is right and only a wrong one is refused.
     if form.get("response_type", "token") not in RESPONSE_TYPES:
         raise RefusalError(ErrorKind.RESPONSE_TYPE)
-    if form.get("redirect_uri", client.redirect_uri) != client.redirect_uri:
-        raise RefusalError(ErrorKind.REDIRECT_URI)
 
 
 def _granted_scope(allowed: frozenset[str], form: Mapping[str, str]) -> str:

@@ -20,9 +20,6 @@ class Client:
     secret: str = field(repr=False)
     grants: frozenset[str] = frozenset({"client_credentials"})
     scopes: frozenset[str] = frozenset()
-    redirect_uri: str | None = None
-    codes: tuple[str, ...] = field(default=(), repr=False)
-    """Authorization codes that wait to be used, once each."""
     approved: bool = True
     data_valid: bool = True
     attributes_valid: bool = True
@@ -47,22 +44,13 @@ CLIENT_CHECKS: Mapping[str, ErrorKind] = {
 
 DEMO_CLIENT_ID = "demo-client"
 DEMO_CLIENT_SECRET = "demo-secret-for-this-sandbox-only"  # noqa: S105 - opens nothing but the sandbox
-DEMO_USERNAME = "kari"
-DEMO_PASSWORD = "demo-password-for-this-sandbox-only"  # noqa: S105 - opens nothing but the sandbox
-DEMO_CODE = "demo-code"
-
-USERS: Mapping[str, str] = MappingProxyType({DEMO_USERNAME: DEMO_PASSWORD})
 
 _seeded = partial(Client, secret=DEMO_CLIENT_SECRET, scopes=frozenset({"incidents.read", "incidents.write"}))
 
 SEEDED_CLIENTS: Mapping[str, Client] = MappingProxyType(
     {
         DEMO_CLIENT_ID: _seeded(),
-        "demo-portal": _seeded(
-            grants=frozenset({"client_credentials", "password", "authorization_code", "refresh_token"}),
-            redirect_uri="https://portal.example/callback",
-            codes=(DEMO_CODE,),
-        ),
+        "demo-portal": _seeded(),
         "demo-not-approved": _seeded(approved=False),
         "demo-incomplete": _seeded(data_valid=False),
         "demo-broken-attributes": _seeded(attributes_valid=False),

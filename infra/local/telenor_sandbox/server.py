@@ -118,11 +118,6 @@ class TelenorSandbox:
         with self._lock:
             return self._issuer.is_accepted(access_token)
 
-    def issue_code(self, client_id: str) -> str:
-        """Hand out an authorization code, as if a user had just consented."""
-        with self._lock:
-            return self._issuer.issue_code(client_id)
-
     def state(self) -> dict[str, Any]:
         """Show every token by its short id, the counters and the last events; no secrets."""
         with self._lock:

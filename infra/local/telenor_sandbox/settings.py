@@ -53,7 +53,7 @@ class Knobs(Setting):
     token_type: Any = USUAL
     """None: leave it out."""
     refresh_token: bool = False
-    """Whether client_credentials gets one; the other grants always do."""
+    """Whether a token comes with a refresh token, which opens nothing."""
     scope_in_answer: bool = False
     issue: Literal["new", "same", "same-extended", "new-kills-old"] = "new"
     """Whether a client's living token is left alone, handed out again (with a longer life), or killed."""
