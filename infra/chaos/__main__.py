@@ -27,16 +27,16 @@ import boto3
 from botocore.config import Config
 
 from infra.chaos.broken_variants import BROKEN_VARIANTS
-from infra.chaos.checker import Violation, is_slow, violations
 from infra.chaos.event_log import render_events
 from infra.chaos.experiment import LIFETIME_SECONDS, Experiment, Setup
 from infra.chaos.proxies import BASIC, TOKEN_MARK, Registry, SecretsManagerProxy, TelenorProxy
 from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
+from infra.promises.checker import Violation, is_slow, violations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from infra.chaos.history import History
+    from infra.promises.history import History
 
 _REDIRECTING_VARIABLES = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _MAX_PRINTED = 20

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.chaos.history import History
+    from infra.promises.history import History
 
 
 def render_events(history: History) -> str:

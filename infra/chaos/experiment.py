@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infra.chaos.environment import serve
 from infra.chaos.fault_schedule import FaultSchedule
-from infra.chaos.history import EMERGENCY, History, RunRecord
 from infra.chaos.proxies import CREDENTIALS, ObservedRun, Registry, TelenorProxy
+from infra.promises.history import EMERGENCY, History, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

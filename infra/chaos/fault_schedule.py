@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from infra.local.secrets_manager import CallFault, Fate, Lag, Meanwhile
+from infra.local.telenor_sandbox import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,28 +23,18 @@ _AMBIGUOUS_WRITE_LAG_SECONDS = 6.0
 """In a storm, reads lag until the SDK has made all its attempts."""
 
 
-@dataclass(frozen=True)
-class TelenorFault:
-    """A fault of one request to Telenor: no response, or another one, before or after it has taken effect."""
-
-    when: Moment
-    status: int | None = None
-    """None: the connection is cut."""
-    body: str = ""
-
-
-_OUT = (
-    TelenorFault("before"),
-    TelenorFault("after"),
-    TelenorFault("before", 503),
-    TelenorFault("after", 503),
-    TelenorFault("before", 500, '{"code": 2}'),
-    TelenorFault("before", 429),
-    TelenorFault("before", 200, "<html>Back in a moment</html>"),
+_OUT: tuple[dict[str, Any], ...] = (
+    {"drop": True},
+    {"drop": True, "when": "after"},
+    {"status": 503},
+    {"status": 503, "when": "after"},
+    {"status": 500, "body": '{"code": 2}'},
+    {"status": 429},
+    {"status": 200, "body": "<html>Back in a moment</html>"},
 )
 # A 401 that says nothing about the token: a missing API product, a missing header, an unknown code.
-_SAYS_NOTHING = tuple(
-    TelenorFault("before", 401, body)
+_UNRELATED_401 = tuple(
+    {"status": 401, "body": body}
     for body in (
         '{"code": 40103, "message": "No API product found"}',
         '{"code": 6, "message": "Missing or bad Authorization header"}',
@@ -52,11 +43,15 @@ _SAYS_NOTHING = tuple(
         "",
     )
 )
-TELENOR_FAULTS = {
-    "token": (*_OUT, TelenorFault("before", 401, '{"code": 5}')),
-    # A 200 to a logout is Telenor's word that the token is dead.
-    "logout": tuple(fault for fault in _OUT if fault.status != 200) + _SAYS_NOTHING,  # noqa: PLR2004
+_FAULTS = {
+    "token": (*_OUT, {"status": 401, "body": '{"code": 5}'}),
+    # A response of 200 to a logout means that the token is revoked.
+    "logout": (*(fault for fault in _OUT if fault.get("status") != 200), *_UNRELATED_401),  # noqa: PLR2004
     "incidents": _OUT,
+}
+TELENOR_FAULTS = {
+    operation: tuple(Fault.model_validate({"operation": operation, **fault}) for fault in faults)
+    for operation, faults in _FAULTS.items()
 }
 
 
@@ -85,7 +80,7 @@ class FaultSchedule:
             return fate, fate is not None
         return Meanwhile(operation=operation, fate=fate, happens=happens, when=when), fate is not None
 
-    def telenor(self, operation: str) -> tuple[TelenorFault | None, Callable[[], object] | None, Moment]:
+    def telenor(self, operation: str) -> tuple[Fault | None, Callable[[], object] | None, Moment]:
         """Return the fate of a request to Telenor, and what happens before or after it."""
         fault = self.rng.choice(TELENOR_FAULTS[operation]) if self.rng.random() < self.share else None
         return (fault, *self._happens(operation))

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request, Response
 
-from infra.chaos.history import Logout, State
 from infra.local.secrets_manager import LocalSecretsManager, stages_of
 from infra.local.server import LoopbackServer
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
+from infra.promises.history import Logout, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from infra.chaos.fault_schedule import FaultSchedule
-    from infra.chaos.history import History, RunRecord
     from infra.local.secrets_manager import Fate
+    from infra.promises.history import History, RunRecord
 
 TOKEN_MARK = "chaos-token-"  # noqa: S105  what every token begins with, to look for in the log
 CREDENTIALS = json.dumps({"client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET})
@@ -202,11 +202,11 @@ class TelenorProxy:
             happens()
         if fault is None:
             return Response(answer, status, content_type=content_type)(environ, start_response)
-        if fault.status is None:
+        if fault.drop:
             # Shut down, not closed: werkzeug looks at the socket once more, and closes it itself.
             with suppress(OSError):
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        return Response(fault.body, fault.status or 503, content_type="application/json")(environ, start_response)
+        return Response(fault.body or "", fault.status or 503, content_type="application/json")(environ, start_response)
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, bytes]:
         address = urlsplit(self._sandbox.url)

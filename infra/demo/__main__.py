@@ -33,6 +33,7 @@ from infra.local.fast_clock import FastClock
 from infra.local.lambda_workers import LambdaWorkers
 from infra.local.secrets_manager import LocalSecretsManager
 from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
+from infra.promises.checker import violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,6 +110,7 @@ def _demo(arguments: argparse.Namespace, log: IO[bytes]) -> int:
         text = Path(log.name).read_text(encoding="utf-8", errors="replace")
         results = Results(
             view=observer.look(),
+            violations=violations(observer.history()),
             counts=consumers.counts,
             fault_records=faults.fault_records,
             planned=[planned.name for planned in PLAN],

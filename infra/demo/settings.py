@@ -36,10 +36,6 @@ RENEWED_AFTER_SECONDS = (max(_TIMES.not_before, _LAST_RUN_AT) - _ANY_TIME).total
 OUTAGE_TOLERANCE_SECONDS = decisions.slack(_LIFE, _POLICY).total_seconds()
 """How long the token endpoint may be out without a consumer noticing."""
 
-EXPIRY_MARGIN_SECONDS = 1.0 * SPEED
-"""How much sooner than Telenor the ledger takes a token for expired: it counts from before the request. A second of
-the machine's is more than a request takes."""
-
 # Real seconds
 
 RUN_SECONDS = 6.0

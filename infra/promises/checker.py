@@ -1,21 +1,15 @@
-"""Finds the promises that an experiment has broken. Pure: takes what the servers recorded."""
+"""Finds the promises that a history breaks. Pure: takes what the servers recorded."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from infra.chaos.history import EMERGENCY
+from infra.promises.history import EMERGENCY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.chaos.history import History, Logout, RunRecord, State
-
-# What a revocation takes beyond the grace: the next scheduled run, the rounding of the label, and the run itself.
-_LATE_SECONDS = 4.0
-
-# From dating a label to the write that it comes with: the machine may have much to do.
-_WRITING_SECONDS = 0.5
+    from infra.promises.history import History, Logout, RunRecord, State
 
 # A run with no fault that takes longer shows what the machine does, and not what the job does.
 _SLOW_SECONDS = 2.0
@@ -39,7 +33,7 @@ class CurrentPeriod(NamedTuple):
 
 
 def violations(history: History) -> list[Violation]:
-    """Return every violation of an experiment."""
+    """Return every violation in a history."""
     return [
         *_current_logged_out(history),
         *_grace_cut_short(history),
@@ -76,7 +70,7 @@ def _grace_cut_short(history: History) -> Iterator[Violation]:
         superseder = period.until.by
         superseded_at = min(period.until.at, (superseder and superseder.put_at) or period.until.at)
         kept = logout.at - superseded_at
-        if kept < history.grace - _WRITING_SECONDS:
+        if kept < history.grace - history.tolerances.recording:
             yield Violation("P1", f"{_who(logout)} left a superseded token {kept:.2f} s of {history.grace:.0f} s")
 
 
@@ -150,7 +144,7 @@ def _not_recovered(history: History) -> Iterator[Violation]:
             continue
         if (
             period.version != last.current
-            and now > period.until.at + history.grace + _LATE_SECONDS + history.schedule_delay
+            and now > period.until.at + history.grace + history.tolerances.late + history.schedule_delay
         ):
             yield Violation(
                 "P2", f"a superseded token was alive {now - period.until.at:.1f} s after, in the recovery phase"

@@ -1,4 +1,4 @@
-"""What both servers have seen of one experiment, run by run.
+"""What both servers recorded, run by run.
 
 Of what the handler says of itself it takes one number: how many tokens it has said that it abandons.
 """
@@ -8,12 +8,21 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EMERGENCY = "rotate-and-revoke-now"
+
+
+class Tolerances(NamedTuple):
+    """Seconds by which a record may deviate from a promise."""
+
+    late: float = 4.0
+    """Revocation beyond the grace: the next scheduled run, the rounding of the label, and the run itself."""
+    recording: float = 0.5
+    """From the time in a label to the record of its write."""
 
 
 @dataclass(kw_only=True)
@@ -85,10 +94,11 @@ class Logout:
 
 @dataclass
 class History:
-    """All of one experiment."""
+    """Everything that the checker needs."""
 
     grace: float
     lifetime: float
+    tolerances: Tolerances = field(default_factory=Tolerances)
     runs: list[RunRecord] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from infra.local.telenor_sandbox.error_formats import ERROR_SHAPES
 from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
 from infra.local.telenor_sandbox.responses import HTML_PAGE
 from infra.local.telenor_sandbox.server import OPERATIONS, TelenorSandbox
-from infra.local.telenor_sandbox.settings import BadSettingError
+from infra.local.telenor_sandbox.settings import BadSettingError, Fault
 
 __all__ = [
     "DEMO_CLIENT_ID",
@@ -36,6 +36,7 @@ __all__ = [
     "BadSettingError",
     "Client",
     "ErrorKind",
+    "Fault",
     "TelenorSandbox",
     "short_id",
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from infra.chaos.checker import violations
 from infra.chaos.event_log import render_events
-from infra.chaos.history import EMERGENCY, History, Logout, RunRecord, State
+from infra.promises.checker import violations
+from infra.promises.history import EMERGENCY, History, Logout, RunRecord, State
 
 
 def seen(name: str = "run", at: float = 0, action: str = "rotate-now", **more: object) -> RunRecord:
