@@ -35,7 +35,7 @@ demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded server
 	@$(PY) -m infra.demo --seconds $(SECONDS) --svg build/demo.svg
 
 sandbox: $(VENV)/.installed ## Keep Telenor's stand-in, a Secrets Manager and the job up, to write a consumer against
-	@$(PY) -m infra.local.sandbox
+	@$(PY) -m infra.demo.sandbox
 
 ##@ Change it
 

@@ -62,7 +62,7 @@ Ctrl-C ends it, and nothing is kept.
 def main(argv: Sequence[str] | None = None) -> int:
     """Keep everything up until Ctrl-C."""
     argparse.ArgumentParser(
-        prog="python -m infra.local.sandbox",
+        prog="python -m infra.demo.sandbox",
         description="Run Telenor's sandbox, a Secrets Manager and the scheduled job on this machine, until Ctrl-C.",
     ).parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C

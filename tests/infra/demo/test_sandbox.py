@@ -63,7 +63,7 @@ def _stream(stream: IO[str] | None) -> IO[str]:
 @contextmanager
 def _running() -> Iterator[Sandbox]:
     with subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "infra.local.sandbox"],
+        [sys.executable, "-W", "error", "-m", "infra.demo.sandbox"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
