@@ -1,6 +1,6 @@
 """One execution environment of Lambda: forked from a process that has imported the handler.
 
-It runs one invocation after the other until it is killed or told to end.
+It runs one invocation after the other until it is killed or closed.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ class Experiment:
     # What operators and others do
 
     def _roll_back(self, rng: Random) -> None:
-        """Move AWSCURRENT back to a version that is still tracked and alive."""
+        """Move AWSCURRENT back to a version that is still tracked and active."""
         with self.history.lock:
             if not self.history.states:
                 return
@@ -234,7 +234,7 @@ class Experiment:
         self._release(environment, has_survived=has_survived)
 
     def _wait_for(self, environment: Environment, run: RunRecord, action: str, request_id: str) -> bool:
-        """Let it run, and tell whether the environment has lived through it."""
+        """Wait for the run, and return whether the environment survived it."""
         event = {} if action == _SCHEDULED else {"action": action}
         try:
             environment.pipe.send((event, request_id, RUN_SECONDS))

@@ -20,7 +20,7 @@ LAG_SECONDS = 1.0
 """How long a read may lag behind a write."""
 
 _AMBIGUOUS_WRITE_LAG_SECONDS = 6.0
-"""In a storm, reads lag until the SDK has made all its attempts."""
+"""After an ambiguous write, reads lag until the SDK has made all its attempts."""
 
 
 _OUT: tuple[dict[str, Any], ...] = (

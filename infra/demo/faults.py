@@ -56,7 +56,7 @@ class Faults:
     def __init__(self, sandbox: TelenorSandbox, workers: LambdaWorkers, observer: Observer, clock: FastClock) -> None:
         self._sandbox = sandbox
         self._environments = workers
-        self._witness = observer
+        self._observer = observer
         self.clock = clock
         self.stop = threading.Event()
         self.fault_records: list[FaultRecord] = []
@@ -163,7 +163,7 @@ class Faults:
         self.stop.wait(max(0.0, seconds) / self.clock.speed)
 
     def _look(self) -> View:
-        return self._witness.look()
+        return self._observer.look()
 
     def _until(self, condition: Callable[[View], bool], patience_seconds: float = _WAIT_SECONDS) -> bool:
         """Wait until the servers show something; tell whether they have."""

@@ -29,7 +29,7 @@ class LiveView:
     def __init__(self, console: Console, axis: Axis, clock: FastClock, log_path: Path | None = None) -> None:
         self._console = console
         self._axis = axis
-        self._story = clock
+        self._clock = clock
         self._log = log_path.open(encoding="utf-8", errors="replace") if log_path else io.StringIO()
         is_moving = console.is_terminal and not log_path
         self._live = Live(console=console, auto_refresh=False, transient=True) if is_moving else None
@@ -37,7 +37,7 @@ class LiveView:
         self._printed: set[str] = set()
 
     def __enter__(self) -> Self:
-        """Show the live picture, or the scale of time where nothing can move."""
+        """Show the live timeline, or the scale of time where nothing can move."""
         if self._live:
             self._live.start()
         else:
@@ -58,7 +58,7 @@ class LiveView:
             self._live.update(timeline(view, counts, fault_records, self._axis, space_of(self._console)), refresh=True)
             return
         for line in token_events(self._last, view):
-            self.tell(line)
+            self.print_line(line)
         for record in fault_records:
             self.print_once(f"fault set up: {record.name}")
             if record.evidence is not None:
@@ -70,11 +70,11 @@ class LiveView:
         """Print a line once."""
         if line not in self._printed:
             self._printed.add(line)
-            self.tell(line)
+            self.print_line(line)
 
-    def tell(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line with the simulated time."""
-        at = hours(self._story.time() - self._axis.begin)
+        at = hours(self._clock.time() - self._axis.begin)
         self._console.print(f"{at} h  {line}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -33,7 +33,7 @@ class Space(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """Whether the picture has to do without what is nice to have."""
+        """Whether the timeline leaves out optional parts."""
         return self.columns < _FULL_COLUMNS or self.rows < _FULL_ROWS
 
     @property
@@ -43,7 +43,7 @@ class Space(NamedTuple):
 
 
 PAGE = Space(110, 120)
-"""Where no terminal says how large it is, and in a saved picture."""
+"""The size without a terminal, and of a saved picture."""
 
 _FULL_COLUMNS, _FULL_ROWS = 100, 34
 _MAX_COLUMNS = 130
@@ -87,7 +87,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Axis:
-    """The time that the picture shows."""
+    """The time that the timeline shows."""
 
     begin: float
     seconds: float
@@ -190,7 +190,7 @@ def checks_table(results: Results) -> Group:
 
 
 def save_svg(path: Path, *parts: RenderableType) -> None:
-    """Save what is drawn as a picture that loads nothing from elsewhere."""
+    """Save the parts as an SVG that loads nothing."""
     console = Console(
         record=True,
         file=io.StringIO(),

@@ -94,21 +94,21 @@ def _expiring_while_current(history: History) -> Iterator[Violation]:
 def _lifetime_overstated(history: History) -> Iterator[Violation]:
     for version, token in history.values.items():
         if (excess := history.documented_until[version] - history.expires_at[token]) > 0:
-            yield Violation("P1", f"a document told consumers {excess:.2f} s too much of a lifetime")
+            yield Violation("P1", f"a document reported consumers {excess:.2f} s too much lifetime")
 
 
 def _untracked(history: History) -> Iterator[Violation]:
-    """Find a write after which a published token that is alive is neither current nor in the ledger."""
-    dead_at = {logout.token: logout.at for logout in reversed(history.logouts)}
-    published, told = set[str](), set[str]()
+    """Find a write after which a published token that is active is neither current nor in the ledger."""
+    revoked_at = {logout.token: logout.at for logout in reversed(history.logouts)}
+    published, reported = set[str](), set[str]()
     for state in history.states:
         published |= state.stages.keys()
-        for version in published & history.values.keys() - told - state.tracked - {state.current}:
+        for version in published & history.values.keys() - reported - state.tracked - {state.current}:
             token = history.values[version]
-            ends_at = min(dead_at.get(token, float("inf")), history.documented_until[version])
+            ends_at = min(revoked_at.get(token, float("inf")), history.documented_until[version])
             if state.at >= ends_at:
                 continue
-            told.add(version)
+            reported.add(version)
             if not _is_reported(state):
                 who = f"run {state.by.name} ({state.by.action})" if state.by else "an operator"
                 yield Violation(
@@ -122,7 +122,8 @@ def _left_active(history: History) -> Iterator[Violation]:
     for run in history.runs:
         if not run.is_killed and run.left_active > run.abandoned:
             yield Violation(
-                "P2", f"run {run.name} ({run.action}) left {run.left_active} tokens alive, and reported {run.abandoned}"
+                "P2",
+                f"run {run.name} ({run.action}) left {run.left_active} tokens active and reported {run.abandoned}",
             )
 
 
@@ -134,20 +135,20 @@ def _not_recovered(history: History) -> Iterator[Violation]:
     if not history.states or history.ended_at is None:
         return
     last, now = history.states[-1], history.ended_at
-    dead = {logout.token for logout in history.logouts if logout.at <= now}
+    revoked = {logout.token for logout in history.logouts if logout.at <= now}
     current = history.values.get(last.current or "")
-    if current is None or current in dead or history.expires_at[current] <= now:
+    if current is None or current in revoked or history.expires_at[current] <= now:
         yield Violation("P5", "no live token was current after a recovery phase as long as a lifetimetime")
     for period in _current_periods(history):
         token = history.values.get(period.version)
-        if token is None or token in dead or history.expires_at[token] <= now or period.until is None:
+        if token is None or token in revoked or history.expires_at[token] <= now or period.until is None:
             continue
         if (
             period.version != last.current
             and now > period.until.at + history.grace + history.tolerances.late + history.schedule_delay
         ):
             yield Violation(
-                "P2", f"a superseded token was alive {now - period.until.at:.1f} s after, in the recovery phase"
+                "P2", f"a superseded token was active {now - period.until.at:.1f} s after, in the recovery phase"
             )
 
 
@@ -177,7 +178,7 @@ def _current_periods(history: History) -> Iterator[CurrentPeriod]:
 
 
 def _is_reported(state: State) -> bool:
-    """Tell whether a run has reported what it left alive, or was killed before it could where it had to make room."""
+    """Tell whether a run has reported what it left active, or was killed before it could where it had to make room."""
     run = state.by
     return run is not None and (run.abandoned > 0 or (run.is_killed and state.labels >= _NEAR_LABEL_QUOTA - 1))
 

@@ -40,7 +40,7 @@ class RunRecord:
     is_recovery: bool = False
     """Whether it was one of those at the end, when no fault is injected any more."""
     abandoned: int = 0
-    """How many tokens it has reported as left alive."""
+    """How many tokens it has reported as left active."""
     faults: Counter[str] = field(default_factory=Counter)
     """By operation."""
     tokens: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class RunRecord:
     put_at: float | None = None
     """When its first attempt to publish came in."""
     left_active: int = 0
-    """How many of its tokens were neither published nor dead when it ended."""
+    """How many of its tokens were neither published nor ended when it ended."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def broken(results: Results) -> list[str]:
     return [finding.claim for finding in checks(results) if not finding.holds]
 
 
-# The verdict
+# The checks
 
 
 def test_the_exit_status_is_0_when_all_is_well() -> None:
@@ -132,7 +132,7 @@ def test_one_rotation_is_not_enough() -> None:
 
 
 @pytest.mark.parametrize("name", GOOD.planned)
-def test_each_planned_fault_must_have_struck(name: str) -> None:
+def test_each_planned_fault_must_take_effect(name: str) -> None:
     without_evidence = [replace(each, evidence=None) if each.name == name else each for each in STRIKES]
     never_begun = [each for each in STRIKES if each.name != name]
     for fault_records in (without_evidence, never_begun):
@@ -228,7 +228,7 @@ def test_the_cells_of_a_bar(stretches: list[Span], cells: list[str]) -> None:
     assert Axis(100, 10).cells(stretches, columns=5) == cells
 
 
-def test_what_happened_between_two_looks_is_told_in_lines() -> None:
+def test_what_happened_between_two_looks_is_printed_in_lines() -> None:
     before = view_of(replace(MINTED, short_id="aaaaaaaa"), IN_GRACE, replace(MINTED, short_id=LOST))
     after = view_of(CURRENT, replace(IN_GRACE, status="revoked"), LOST_AND_EXPIRED, MINTED)
     assert list(token_events(before, after)) == [
@@ -252,14 +252,14 @@ def told(results: Results) -> str:
     return console.export_text()
 
 
-def test_the_picture_names_every_token_fault_and_consumer() -> None:
+def test_the_timeline_names_every_token_fault_and_consumer() -> None:
     text = drawn(GOOD)
     names = {*GOOD.view.tokens, *GOOD.planned, *(count.cache for count in GOOD.counts)}
     assert {name for name in names if name not in text} == set()
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 40), (120, 24), (120, 40)])
-def test_the_picture_fits_on_the_terminal_and_says_what_a_second_stands_for(columns: int, rows: int) -> None:
+def test_the_timeline_fits_on_the_terminal_and_says_what_a_second_stands_for(columns: int, rows: int) -> None:
     spares = [replace(REVOKED, short_id=f"{number:08}", version_id=None) for number in range(40)]
     unproven = [replace(GOOD.fault_records[0], evidence=None), *GOOD.fault_records[1:]]
     counts = [
@@ -283,14 +283,14 @@ def test_a_word_is_explained_while_it_is_to_be_seen() -> None:
     assert [word for word in words if word in drawn(waiting)] == ["spare:", "not proven yet:"]
 
 
-def test_the_verdict_says_what_broke() -> None:
+def test_the_result_names_what_broke() -> None:
     assert "All promises held." in told(GOOD)
     text = told(replace(GOOD, view=replace(GOOD.view, refused=3)))
     assert "3 refused" in text
     assert "A promise was broken." in text
 
 
-def test_the_saved_picture_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_the_saved_timeline_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "demo.svg"
     save_svg(path, timeline(GOOD.view, GOOD.counts, GOOD.fault_records, Axis(890, 60)))
     svg = path.read_text(encoding="utf-8")

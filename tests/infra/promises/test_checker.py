@@ -72,7 +72,7 @@ def test_a_live_token_that_loses_its_label_breaks_p2(history: History) -> None:
     assert promises(history) == ["P2"]
 
 
-def test_a_live_token_that_a_run_has_told_of_may_lose_its_label_for_good(history: History) -> None:
+def test_a_live_token_that_a_run_has_reported_may_lose_its_label_for_good(history: History) -> None:
     stages = {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset[str]()}
     history.states += [State(6.0, seen(at=5.9, abandoned=1), stages), State(7.0, seen(at=6.9), stages)]
     assert promises(history) == []
@@ -83,19 +83,19 @@ def test_an_expired_token_may_lose_its_label(history: History) -> None:
     assert promises(history) == []
 
 
-def test_a_document_that_tells_of_more_life_than_there_is_breaks_p1(history: History) -> None:
+def test_a_document_that_overstates_a_lifetime_breaks_p1(history: History) -> None:
     history.documented_until["b"] = 24
     assert promises(history) == ["P1"]
 
 
-def test_a_dead_token_may_lose_its_label(history: History) -> None:
+def test_a_revoked_token_may_lose_its_label(history: History) -> None:
     history.logouts = [Logout(7.2, "token-a", seen(at=7.1), 7.15)]
     history.states.append(State(7.3, seen(at=7.1), {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset()}))
     assert promises(history) == []
 
 
 @pytest.mark.parametrize(("abandoned", "is_killed", "broken"), [(0, False, ["P2"]), (1, False, []), (0, True, [])])
-def test_a_token_that_a_run_leaves_alive_must_be_counted_unless_the_run_was_killed(
+def test_a_token_that_a_run_leaves_active_must_be_counted_unless_the_run_was_killed(
     history: History, *, abandoned: int, is_killed: bool, broken: list[str]
 ) -> None:
     history.runs.append(seen("third", 8, left_active=1, abandoned=abandoned, is_killed=is_killed))
@@ -115,17 +115,17 @@ def test_a_run_that_fails_with_a_fault_breaks_nothing(history: History) -> None:
     assert promises(history) == []
 
 
-def test_without_a_live_token_at_the_end_p5_is_broken(history: History) -> None:
+def test_without_an_active_token_at_the_end_p5_is_broken(history: History) -> None:
     history.recovery_from, history.ended_at = 10, 24
     assert "P5" in promises(history)
 
 
-def test_a_superseded_token_that_is_alive_long_after_its_grace_breaks_p2(history: History) -> None:
+def test_a_superseded_token_that_is_active_long_after_its_grace_breaks_p2(history: History) -> None:
     history.recovery_from, history.ended_at = 10, 12
     assert promises(history) == ["P2"]
 
 
-def test_a_token_of_the_calm_that_is_current_until_it_dies_breaks_p1(history: History) -> None:
+def test_a_token_of_the_recovery_that_is_current_until_it_expires_breaks_p1(history: History) -> None:
     history.runs[1].is_recovery = True
     history.recovery_from, history.ended_at = 4, 22
     history.logouts = [Logout(7.2, "token-a", seen(at=7.1), 7.15)]
