@@ -64,7 +64,7 @@ docs: $(VENV)/.installed ## Check links, anchors and names in the documents
 NODE_MODULES := examples/node/node_modules/.installed tests/interop/node_modules/.installed
 
 examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the examples for consumers through rotations, and the job against oidc-provider
-	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/tests/interop
+	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/interop
 
 validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
 	@.venv-sam/bin/sam validate --lint --region eu-north-1

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import World
 
-SERVER = Path(__file__).parents[3] / "infra" / "oidc" / "server.mjs"
+SERVER = Path(__file__).parent / "server.mjs"
 CLIENT_ID = "rotation"
 CLIENT_SECRET = f"CANARY{secrets.token_hex(16)}"  # letters and digits: the server decodes what RFC 6749 form-encodes
 LIFE_SECONDS = 3599
