@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from infra import artifact
-from tests.benchmarks import report, runs, sizes, startup
+from tests.benchmarks import artifact_size, report, run_cost, startup
 from tests.benchmarks.month import CACHE_SECONDS, added, climate, month
 from tests.benchmarks.ways import OTHERS, POLICY, THIS_JOB, THIS_JOB_EARLIER
 
@@ -48,17 +48,17 @@ def main() -> int:
         _say("start-up")
         starts = startup.measure(directory, Path(scratch), _STARTS, str(arguments.runtime.absolute()))
         _say("one run")
-        kinds = runs.measure(_RUNS)
+        kinds = run_cost.measure(_RUNS)
         _say("memory")
-        peak_kib = sizes.peak_of_a_rotation_kib(_PEAKS)
+        peak_kib = artifact_size.peak_of_a_rotation_kib(_PEAKS)
         _say("months")
         within, beyond = _months()
         results = report.Results(
             origin,
             starts,
             kinds,
-            sizes.packages(directory),
-            sizes.zipped_bytes(directory),
+            artifact_size.packages(directory),
+            artifact_size.zipped_bytes(directory),
             peak_kib,
             within,
             beyond,

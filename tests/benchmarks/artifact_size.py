@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from infra import artifact
-from tests.benchmarks.runs import settings
+from tests.benchmarks.run_cost import settings
 from tests.benchmarks.stack import Stack
 from tests.benchmarks.startup import Start
 

@@ -18,9 +18,9 @@ from tests.benchmarks.ways import GRACE, OVERWRITE_OFTEN, THIS_JOB, THIS_JOB_EAR
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tests.benchmarks.artifact_size import Package
     from tests.benchmarks.month import Month, Outages
-    from tests.benchmarks.runs import Kind
-    from tests.benchmarks.sizes import Package
+    from tests.benchmarks.run_cost import Kind
     from tests.benchmarks.startup import Start
 
 STARTUP_GOAL = 1.05

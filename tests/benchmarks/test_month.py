@@ -11,9 +11,9 @@ import pytest
 from handler import app
 from handler.report import Report
 from infra import artifact
+from tests.benchmarks.artifact_size import package_of
 from tests.benchmarks.month import Climate, Month, Place, Weather, climate, felt_by_consumer, month
 from tests.benchmarks.prices import ALARMS, METRICS, OWN_SECONDS_A_RUN, running_cost
-from tests.benchmarks.sizes import package_of
 from tests.benchmarks.ways import (
     OTHERS,
     OVERWRITE_OFTEN,

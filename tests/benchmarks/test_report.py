@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from tests.benchmarks.artifact_size import Package
 from tests.benchmarks.month import Climate, Outages, month
 from tests.benchmarks.report import Origin, Results, Weathered, document
-from tests.benchmarks.runs import Kind
-from tests.benchmarks.sizes import Package
+from tests.benchmarks.run_cost import Kind
 from tests.benchmarks.startup import Start
 from tests.benchmarks.ways import OVERWRITE_OFTEN, THIS_JOB, THIS_JOB_EARLIER
 
