@@ -35,7 +35,7 @@ _RUN_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 
 # What can be typed, and the event that the job gets for it.
-_COMMANDS: Mapping[str, Mapping[str, str]] = {
+_ORDERS: Mapping[str, Mapping[str, str]] = {
     "run": {},
     "rotate": {"action": "rotate-now"},
     "emergency": {"action": "rotate-and-revoke-now"},
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run() -> None:
-    _print("Starting Secrets Manager, Telenor's sandbox and the job ...")
+    _tell("Starting Secrets Manager, Telenor's sandbox and the job ...")
     local_stack.clear_environment()
     clock = FastClock.begin(speed=1)
     with (
@@ -91,12 +91,12 @@ def _run() -> None:
         )
         telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
         observer = Observer(telenor, local_stack.create_secrets(), local_stack.TOKEN_SECRET, clock)
-        with LambdaWorkers(environ, log, clock, run_seconds=_RUN_SECONDS) as workers:
+        with LambdaWorkers(environ, log, clock, run_seconds=_RUN_SECONDS) as environments:
             shown = {name: value for name, value in environ.items() if not name.startswith(("POWERTOOLS_", "AWS_"))}
             exports = "\n".join(
                 f"export {name}={shlex.quote(value)}" for name, value in {**aws.environment, **shown}.items()
             )
-            _print(
+            _tell(
                 _BANNER.format(
                     exports=exports,
                     telenor=telenor.url,
@@ -108,47 +108,47 @@ def _run() -> None:
             )
             stop = threading.Event()
             schedule = threading.Thread(
-                target=local_stack.keep_schedule, args=(workers, stop, clock, settings.SCHEDULE_SECONDS, _print_results)
+                target=local_stack.keep_schedule, args=(environments, stop, clock, settings.SCHEDULE_SECONDS, _hear)
             )
             schedule.start()
-            threading.Thread(target=_run_commands, args=(workers,), daemon=True).start()
+            threading.Thread(target=_obey, args=(environments,), daemon=True).start()
             try:
-                _print_events(observer)
+                _watch(observer)
             finally:
                 stop.set()
                 schedule.join()
 
 
-def _print_events(observer: Observer) -> None:
-    """Print what happens to tokens."""
+def _watch(observer: Observer) -> None:
+    """Tell what happens to tokens."""
     last = View(at=0)
     while True:
         view = observer.look()
         for line in token_events(last, view):
-            _print(f"{time.strftime('%H:%M:%S')}  {line}")
+            _tell(f"{time.strftime('%H:%M:%S')}  {line}")
         last = view
         time.sleep(_LOOK_SECONDS)
 
 
-def _run_commands(workers: LambdaWorkers) -> None:
+def _obey(environments: LambdaWorkers) -> None:
     """Run the job as it is typed."""
     for line in sys.stdin:
-        event = _COMMANDS.get(line.strip())
+        event = _ORDERS.get(line.strip())
         if event is None:
-            _print(f"Type one of {', '.join(_COMMANDS)}.")
+            _tell(f"Type one of {', '.join(_ORDERS)}.")
         else:
-            _print_results(workers.invoke(Delivery.new(event)))
+            _hear(environments.invoke(Delivery.new(event)))
 
 
-def _print_results(endings: Sequence[RunResult]) -> None:
+def _hear(endings: Sequence[RunResult]) -> None:
     for ending in endings:
         if ending is None:
-            _print(f"{time.strftime('%H:%M:%S')}  a run ended with its process: the log says why")
+            _tell(f"{time.strftime('%H:%M:%S')}  a run ended with its process: the log says why")
         elif "error" in ending:
-            _print(f"{time.strftime('%H:%M:%S')}  a run failed: {ending['error']}")
+            _tell(f"{time.strftime('%H:%M:%S')}  a run failed: {ending['error']}")
 
 
-def _print(text: str) -> None:
+def _tell(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - this is what a terminal is for
 
 
