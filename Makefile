@@ -33,10 +33,10 @@ help: ## List the targets
 
 demo: $(VENV)/.installed ## Watch tokens rotate under faults (SECONDS=60)
 	@mkdir -p build
-	@$(PY) -m infra.local --seconds $(SECONDS) --svg build/demo.svg
+	@$(PY) -m infra.demo --seconds $(SECONDS) --svg build/demo.svg
 
 sandbox: $(VENV)/.installed ## Keep servers and the job up, to write a consumer against
-	@$(PY) -m infra.local.sandbox
+	@$(PY) -m infra.demo.sandbox
 
 ##@ Change it
 
@@ -59,14 +59,14 @@ format: $(VENV)/.installed ## Fix what ruff can fix
 	@$(PY) -m ruff format
 
 docs: $(VENV)/.installed ## Check links, anchors and names in the documents
-	@$(PY) -m infra.docs
+	@$(PY) -m pytest -q tests/docs
 
 ##@ Prove it
 
-NODE_MODULES := examples/node/node_modules/.installed infra/oidc/node_modules/.installed
+NODE_MODULES := examples/node/node_modules/.installed tests/interop/node_modules/.installed
 
 examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the consumers' examples, and the job on oidc-provider
-	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/infra/oidc
+	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/interop
 
 validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
 	@.venv-sam/bin/sam validate --lint --region eu-north-1
@@ -135,7 +135,7 @@ lock: $(VENV)/.installed ## Resolve every requirements file anew from pyproject.
 	@for tool in bench sam checkov ministack runtime awscli release; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
-	@$(if $(NODE),for folder in examples/node infra/oidc; do \
+	@$(if $(NODE),for folder in examples/node tests/interop; do \
 	  (cd $$folder && npm update --package-lock-only --no-audit --no-fund --loglevel error) || exit; \
 	done,echo "There is no Node.js here: both files package-lock.json stay as they are")
 
@@ -157,7 +157,7 @@ RELEASE := build/release
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-* examples/node/node_modules infra/oidc/node_modules infra/terraform/.terraform* .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* examples/node/node_modules tests/interop/node_modules infra/terraform/.terraform* .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Each stamp is as new as its requirements, so that a second run installs nothing.
 $(VENV)/.installed: requirements-dev.txt

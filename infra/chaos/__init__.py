@@ -1,1 +1,1 @@
-"""The job under every fault at once, over real sockets, judged by what both servers have seen."""
+"""The job under every fault at once, over real sockets, checked by what both servers recorded."""

@@ -2,7 +2,8 @@
 
 Processes that are forked from one that has imported the handler run it against a Secrets Manager and Telenor's sandbox:
 overlapping, twice, and killed; every call of both servers may fail before or after its effect, reads lag, operators
-roll back. What both servers have seen is held against the promises. The exit status is 0 only if none was broken.
+roll back. The checker compares what both servers recorded with the promises. The exit status is 0 only if no promise
+was broken.
 """
 
 from __future__ import annotations
@@ -25,32 +26,32 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from infra.chaos.designs import DESIGNS
-from infra.chaos.episode import LIFE_SECONDS, Episode, Stage
-from infra.chaos.judge import Violation, is_slow, violations
-from infra.chaos.stage import BASIC, TOKEN_MARK, Register, TelenorGate, WatchedSecretsManager
-from infra.chaos.story import story
+from infra.chaos.broken_variants import BROKEN_VARIANTS
+from infra.chaos.event_log import render_events
+from infra.chaos.experiment import LIFETIME_SECONDS, Experiment, Setup
+from infra.chaos.proxies import BASIC, TOKEN_MARK, Registry, SecretsManagerProxy, TelenorProxy
 from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
+from infra.promises.checker import Violation, is_slow, violations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from infra.chaos.history import History
+    from infra.promises.history import History
 
-_LEADING_ELSEWHERE = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_MOST_TOLD = 20
+_REDIRECTING_VARIABLES = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_MAX_PRINTED = 20
 
 
 @dataclass
 class Tally:
-    """What came of all episodes."""
+    """What came of all experiments."""
 
-    episodes: int = 0
+    experiments: int = 0
     runs: int = 0
     killed: int = 0
     failed: int = 0
     slow: int = 0
-    hands: int = 0
+    rollbacks: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
     published: int = 0
@@ -58,13 +59,13 @@ class Tally:
     violations: list[tuple[int, Violation]] = field(default_factory=list)
 
     def add(self, seed: int, history: History, found: Sequence[Violation]) -> None:
-        """Add an episode's figures and violations."""
-        self.episodes += 1
+        """Add an experiment's figures and violations."""
+        self.experiments += 1
         self.runs += len(history.runs)
         self.killed += sum(run.is_killed for run in history.runs)
         self.slow += sum(is_slow(run) for run in history.runs)
         self.failed += sum(run.failure is not None for run in history.runs)
-        self.hands += sum(state.by is None for state in history.states)
+        self.rollbacks += sum(state.by is None for state in history.states)
         for run in history.runs:
             self.faults += run.faults
         self.tokens += len(history.expires_at)
@@ -74,11 +75,11 @@ class Tally:
 
     def lines(self) -> Iterator[str]:
         """Yield the figures, one line each."""
-        yield f"episodes    {self.episodes:>7,}"
+        yield f"experiments {self.experiments:>7,}"
         yield f"runs        {self.runs:>7,}   {self.killed:,} killed, {self.failed:,} failed, {self.slow:,} slow"
         faults = ", ".join(f"{name} {count:,}" for name, count in self.faults.most_common())
         yield f"faults      {self.faults.total():>7,}   {faults}"
-        yield f"roll-backs  {self.hands:>7,}"
+        yield f"rollbacks   {self.rollbacks:>7,}"
         yield f"tokens      {self.tokens:>7,}   {self.published:,} were published, {self.revoked:,} logged out"
         kinds = Counter(violation.promise for _, violation in self.violations)
         told = ", ".join(f"{promise} {count:,}" for promise, count in sorted(kinds.items()))
@@ -86,7 +87,7 @@ class Tally:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run episodes until the time is up; 0 says that no promise was broken."""
+    """Run experiments until the time is up; 0 says that no promise was broken."""
     arguments = _arguments(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
@@ -94,14 +95,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         tally = run(
             seed=arguments.seed,
             seconds=arguments.seconds,
-            at_once=arguments.at_once,
-            episodes=arguments.episodes,
-            design=arguments.design,
+            concurrency=arguments.concurrency,
+            experiments=arguments.experiments,
+            variant=arguments.variant,
         )
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    for seed, violation in tally.violations[:_MOST_TOLD]:
-        print(f"{violation.promise}: {violation.how}\n    python -m infra.chaos --seed {seed} --episodes 1")  # noqa: T201
+    for seed, violation in tally.violations[:_MAX_PRINTED]:
+        print(f"{violation.promise}: {violation.how}\n    python -m infra.chaos --seed {seed} --experiments 1")  # noqa: T201
     print(*tally.lines(), f"seed        {arguments.seed:>7}", sep="\n")  # noqa: T201
     return 1 if tally.violations or not tally.runs else 0
 
@@ -110,50 +111,50 @@ def run(  # noqa: PLR0913  what `make chaos` can be told
     *,
     seed: int,
     seconds: float,
-    at_once: int,
-    episodes: int | None = None,
-    design: str | None = None,
+    concurrency: int,
+    experiments: int | None = None,
+    variant: str | None = None,
     until: Callable[[Tally], bool] = lambda _: False,
 ) -> Tally:
-    """Play episodes side by side until the time is up, or as many as are asked for, or until enough was seen."""
-    for name in [name for name in os.environ if name.upper().startswith(_LEADING_ELSEWHERE)]:
+    """Run experiments side by side until the time is up, their number is reached, or `until` says so."""
+    for name in [name for name in os.environ if name.upper().startswith(_REDIRECTING_VARIABLES)]:
         del os.environ[name]
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
-    register, tally, end_at = Register(), Tally(), time.monotonic() + seconds
+    registry, tally, end_at = Registry(), Tally(), time.monotonic() + seconds
     numbers = itertools.count(1)
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as logs,
-        WatchedSecretsManager(register) as aws,
+        SecretsManagerProxy(registry) as aws,
         TelenorSandbox(new_token=lambda: f"{TOKEN_MARK}{next(numbers)}-{secrets.token_urlsafe(16)}") as sandbox,
-        TelenorGate(sandbox, register) as gate,
-        ThreadPoolExecutor(at_once) as players,
+        TelenorProxy(sandbox, registry) as telenor,
+        ThreadPoolExecutor(concurrency) as pool,
     ):
-        sandbox.knobs(lifetime_seconds=LIFE_SECONDS)
+        sandbox.knobs(lifetime_seconds=LIFETIME_SECONDS)
         os.environ.update(aws.environment)
-        client = boto3.client("secretsmanager", config=Config(max_pool_connections=4 * at_once))
-        stage = Stage(register, gate, client, aws.environment, Path(logs), design)
-        seeds = itertools.count(seed) if episodes is None else iter(range(seed, seed + episodes))
-        playing: set[Future[None]] = set()
+        client = boto3.client("secretsmanager", config=Config(max_pool_connections=4 * concurrency))
+        setup = Setup(registry, telenor, client, aws.environment, Path(logs), variant)
+        seeds = itertools.count(seed) if experiments is None else iter(range(seed, seed + experiments))
+        running: set[Future[None]] = set()
         counting = threading.Lock()
 
         def play(number: int) -> None:
-            episode = Episode(stage, number)
-            history = episode.play()
-            found = [*violations(history), *_leaks(episode.log())]
+            experiment = Experiment(setup, number)
+            history = experiment.play()
+            found = [*violations(history), *_leaks(experiment.log())]
             with counting:
                 tally.add(number, history, found)
                 if found:
-                    _keep(number, story(history) + "\n" + episode.log())
+                    _keep(number, render_events(history) + "\n" + experiment.log())
 
         for number in seeds:
             if time.monotonic() >= end_at or until(tally):
                 break
-            playing.add(players.submit(play, number))
-            if len(playing) >= at_once:
-                done, playing = wait(playing, return_when=FIRST_COMPLETED)
+            running.add(pool.submit(play, number))
+            if len(running) >= concurrency:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
                 for each in done:
                     each.result()
-        for each in playing:
+        for each in running:
             each.result()
     return tally
 
@@ -161,7 +162,7 @@ def run(  # noqa: PLR0913  what `make chaos` can be told
 def _keep(seed: int, text: str) -> None:
     kept = Path(tempfile.gettempdir()) / f"telenor-chaos-{seed}.txt"
     kept.write_text(text, encoding="utf-8")
-    print(f"What happened in the episode of seed {seed} is in {kept}", file=sys.stderr)  # noqa: T201
+    print(f"What happened in the experiment of seed {seed} is in {kept}", file=sys.stderr)  # noqa: T201
 
 
 def _leaks(log: str) -> Iterator[Violation]:
@@ -173,10 +174,12 @@ def _leaks(log: str) -> Iterator[Violation]:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m infra.chaos",
-        description="Run the handler over real sockets under faults of every kind, and hold what both servers have "
-        "seen against the promises. Nothing is kept, and nothing leaves this machine.",
+        description="Run the handler over real sockets under faults of every kind, and check what both "
+        "servers recorded against the promises. Nothing is kept, and nothing leaves this machine.",
     )
-    parser.add_argument("--seconds", type=float, default=120, help="for how long episodes begin (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="for how long experiments begin (default: %(default)s)"
+    )
     parser.add_argument(
         "--seed",
         type=int,
@@ -184,10 +187,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="where to begin; the same seed draws the same events and faults, and the machine how they interleave",
     )
     parser.add_argument(
-        "--episodes", type=int, help="how many episodes at most (default: as many as there is time for)"
+        "--experiments", type=int, help="how many experiments at most (default: as many as there is time for)"
     )
-    parser.add_argument("--at-once", type=int, default=8, help="how many episodes side by side (default: %(default)s)")
-    parser.add_argument("--design", choices=sorted(DESIGNS), help="a wrong design of the handler to try")
+    parser.add_argument(
+        "--concurrency", type=int, default=8, help="how many experiments side by side (default: %(default)s)"
+    )
+    parser.add_argument("--variant", choices=sorted(BROKEN_VARIANTS), help="a broken variant of the handler to run")
     arguments = parser.parse_args(argv)
     if arguments.seed is None:
         arguments.seed = secrets.randbelow(1_000_000)

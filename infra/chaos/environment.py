@@ -1,6 +1,6 @@
 """One execution environment of Lambda: forked from a process that has imported the handler.
 
-It runs one invocation after the other until it is killed or told to end.
+It runs one invocation after the other until it is killed or closed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from handler import app
 from handler.errors import RotationError
 from handler.secrets_manager import create_client
-from infra.chaos.designs import DESIGNS
+from infra.chaos.broken_variants import BROKEN_VARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,14 +36,14 @@ class _Context:
         return max(0, int((self._ends_at - time.monotonic()) * 1000))
 
 
-def serve(pipe: Connection, environ: Mapping[str, str], log: str, design: str | None) -> None:
+def serve(pipe: Connection, environ: Mapping[str, str], log: str, variant: str | None) -> None:
     """Run what comes through the pipe, and answer what it failed with, if it did; all output goes to the log."""
     os.environ.update(environ)
     output = os.open(log, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output, stream.fileno())
-    if design is not None:
-        DESIGNS[design]()
+    if variant is not None:
+        BROKEN_VARIANTS[variant]()
     pipe.send("ready")
     while (invocation := pipe.recv()) is not None:
         failure = _run(invocation)

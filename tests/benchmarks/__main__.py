@@ -13,17 +13,11 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from infra import artifact
-from infra.terraform_cli import MissingError
-from tests.benchmarks import fleet, report, runs, scale, sizes, startup
+from tests.benchmarks import artifact_size, report, run_cost, startup
 from tests.benchmarks.month import CACHE_SECONDS, added, climate, month
 from tests.benchmarks.ways import OTHERS, POLICY, THIS_JOB, THIS_JOB_EARLIER
-
-if TYPE_CHECKING:
-    from tests.benchmarks.month import Month
-    from tests.benchmarks.scale import Scale
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -54,39 +48,26 @@ def main() -> int:
         _say("start-up")
         starts = startup.measure(directory, Path(scratch), _STARTS, str(arguments.runtime.absolute()))
         _say("one run")
-        kinds = runs.measure(_RUNS)
-        _say("many clients")
-        clients = fleet.measure()
+        kinds = run_cost.measure(_RUNS)
         _say("memory")
-        peak_kib = sizes.peak_of_a_rotation_kib(_PEAKS)
+        peak_kib = artifact_size.peak_of_a_rotation_kib(_PEAKS)
         _say("months")
         within, beyond = _months()
         results = report.Results(
             origin,
             starts,
             kinds,
-            sizes.packages(directory),
-            sizes.zipped_bytes(directory),
+            artifact_size.packages(directory),
+            artifact_size.zipped_bytes(directory),
             peak_kib,
             within,
             beyond,
-            clients,
-            _scale(within.of(THIS_JOB.name)),
         )
     text = report.document(results)
     (DOCS / "benchmarks.md").write_text(text, encoding="utf-8")
     _draw(arguments.charts, results)
     print(text)  # noqa: T201  what it is for
     return 0
-
-
-def _scale(lived: Month) -> Scale | None:
-    _say("the Terraform module")
-    try:
-        return scale.measure(lived)
-    except MissingError as missing:
-        _say(f"NOT MEASURED: {missing}")
-        return None
 
 
 def _months() -> tuple[report.Weathered, report.Weathered]:
@@ -123,16 +104,6 @@ def _draw(python: Path, results: report.Results) -> None:
                 ],
             }
             for weathered in (results.within, results.beyond)
-        ],
-        "clients": [
-            {
-                "clients": size.clients,
-                "rotations": size.rotations_per_second,
-                "looks": size.looks_per_second,
-                "bare": size.bare_calls_per_second,
-                "peak_mib": size.peak_mib,
-            }
-            for size in results.sizes
         ],
     }
     subprocess.run(  # noqa: S603  our own words

@@ -1,4 +1,4 @@
-"""Draws the charts of docs/benchmarks.md: `python -m tests.benchmarks.charts DIRECTORY`, with figures on stdin.
+"""Draws the chart of docs/benchmarks.md: `python -m tests.benchmarks.charts DIRECTORY`, with figures on stdin.
 
 Runs by itself in an environment that has matplotlib and nothing of this project.
 """
@@ -18,10 +18,9 @@ _COLOURS = ("#2f6f4f", "#7a9cc6", "#c98f3c", "#b0483c")
 
 
 def main() -> None:
-    """Draw both charts."""
+    """Draw the chart."""
     figures, directory = json.load(sys.stdin), Path(sys.argv[1])
     _consumers(figures["consumers"], directory / "benchmarks-consumers.svg")
-    _clients(figures["clients"], directory / "benchmarks-clients.svg")
 
 
 def _consumers(climates: list[dict[str, Any]], path: Path) -> None:
@@ -42,27 +41,6 @@ def _consumers(climates: list[dict[str, Any]], path: Path) -> None:
         axes.set_xlabel("requests refused a month by two consumers (log)")
     all_axes[0].invert_yaxis()
     chart.legend(*all_axes[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=4)
-    save(chart, path)
-
-
-def _clients(sizes: list[dict[str, Any]], path: Path) -> None:
-    chart, (rates, memory) = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
-    clients = [size["clients"] for size in sizes]
-    for key, label, colour in (
-        ("bare", "bare DescribeSecret calls", _COLOURS[1]),
-        ("looks", "runs that are not due", _COLOURS[2]),
-        ("rotations", "rotations", _COLOURS[0]),
-    ):
-        rates.plot(clients, [size[key] for size in sizes], marker="o", color=colour, label=label)
-    rates.set_ylabel("per second, on this machine")
-    memory.plot(clients, [size["peak_mib"] for size in sizes], marker="o", color=_COLOURS[3], label="largest worker")
-    memory.set_ylabel("peak memory, MiB")
-    for axes in (rates, memory):
-        axes.set_xscale("log")
-        axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
-        axes.set_xticks(clients, [f"{number:,}" for number in clients])
-        axes.set_xlabel("clients")
-        axes.legend(fontsize=8)
     save(chart, path)
 
 

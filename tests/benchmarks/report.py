@@ -18,11 +18,9 @@ from tests.benchmarks.ways import GRACE, OVERWRITE_OFTEN, THIS_JOB, THIS_JOB_EAR
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.benchmarks.fleet import Size
+    from tests.benchmarks.artifact_size import Package
     from tests.benchmarks.month import Month, Outages
-    from tests.benchmarks.runs import Kind
-    from tests.benchmarks.scale import Scale
-    from tests.benchmarks.sizes import Package
+    from tests.benchmarks.run_cost import Kind
     from tests.benchmarks.startup import Start
 
 STARTUP_GOAL = 1.05
@@ -64,9 +62,6 @@ class Results:
     rotation_peak_kib: float
     within: Weathered
     beyond: Weathered
-    sizes: Sequence[Size]
-    scale: Scale | None
-    """None where Terraform cannot be had."""
 
 
 def document(results: Results) -> str:
@@ -74,7 +69,6 @@ def document(results: Results) -> str:
     return _set(
         "report.md.j2",
         **vars(results),
-        measured="",
         cheapest_of=partial(min, key=prices.running_cost),
         startup_goal=STARTUP_GOAL,
         not_due_goal=NOT_DUE_GOAL,
@@ -85,11 +79,6 @@ def document(results: Results) -> str:
         this_job_earlier=THIS_JOB_EARLIER.name,
         overwrite_often=OVERWRITE_OFTEN.name,
     )
-
-
-def section(scale: Scale, measured: str) -> str:
-    """Return the section on many clients alone, with a sentence on how it was measured."""
-    return _set("scale.md.j2", scale=scale, measured=measured)
 
 
 def _set(template: str, **figures: object) -> str:

@@ -14,9 +14,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from infra.local.child import Child
 from infra.local.secrets_manager import LocalSecretsManager
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
+from infra.local.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from typing import Self
@@ -37,7 +37,7 @@ class Calls:
         return Calls(self.aws - before.aws, self.telenor - before.telenor, self.server_seconds - before.server_seconds)
 
 
-class Stack(Child):
+class Stack(WorkerProcess):
     """Both servers; `environment` leads the SDK and the handler there."""
 
     def __init__(self) -> None:

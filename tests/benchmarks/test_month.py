@@ -10,9 +10,9 @@ import pytest
 
 from handler import app
 from infra import artifact
-from tests.benchmarks.month import DAYS, Climate, Month, Outages, Place, Weather, climate, felt_by_consumer, month
-from tests.benchmarks.prices import ALARMS, METRICS, OWN_SECONDS_A_RUN, limits, running_cost
-from tests.benchmarks.sizes import package_of
+from tests.benchmarks.artifact_size import package_of
+from tests.benchmarks.month import Climate, Month, Outages, Place, Weather, climate, felt_by_consumer, month
+from tests.benchmarks.prices import ALARMS, METRICS, OWN_SECONDS_A_RUN, running_cost
 from tests.benchmarks.ways import (
     OTHERS,
     OVERWRITE_OFTEN,
@@ -183,13 +183,6 @@ def test_what_is_watched_is_what_the_template_and_the_handler_have(seen: Seen) -
     assert template.count("Type: AWS::CloudWatch::Alarm") == ALARMS
     app._put_metrics(EVERYTHING)  # noqa: SLF001  a run puts out nothing else that could be counted
     assert len(seen.metrics()) == METRICS
-
-
-def test_a_limit_is_the_quota_by_what_one_client_needs_and_the_nearest_comes_first() -> None:
-    found = limits(lived_month())
-    assert [limit.clients for limit in found] == sorted(limit.clients for limit in found)
-    (evenly,) = [limit for limit in found if "evenly" in limit.what]
-    assert evenly.clients == pytest.approx(50 * DAYS * 86_400 / 1000, abs=1)
 
 
 @pytest.mark.parametrize(

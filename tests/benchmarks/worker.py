@@ -18,7 +18,7 @@ import boto3
 from aws_lambda_powertools.metrics import MetricUnit
 
 from handler import app
-from infra.local.child import Child
+from infra.local.worker_process import WorkerProcess
 from tests.benchmarks.stack import CREDENTIALS
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 
-class Worker(Child):
+class Worker(WorkerProcess):
     """The process, seen from the one that asks."""
 
     def __init__(self, environ: Mapping[str, str], log: IO[bytes]) -> None:

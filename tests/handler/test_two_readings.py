@@ -15,7 +15,7 @@ from handler import app
 from handler.errors import ClientRefusedError, TelenorError
 from handler.model import Credentials
 from handler.telenor import Telenor
-from infra.local.telenor_sandbox import Meaning
+from infra.local.telenor_sandbox import ErrorKind
 from tests.conftest import CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
 DIALECTS = ("reference", "gateway", "apigee", "rfc6749")
-DEAD = {Meaning.TOKEN_INVALID, Meaning.TOKEN_EXPIRED}
-CLIENT_REFUSED = {Meaning.CLIENT_ID, Meaning.CREDENTIALS, Meaning.CLIENT_DATA}
-SEPARATELY = {("apigee", Meaning.BEARER_HEADER)}
+DEAD = {ErrorKind.TOKEN_INVALID, ErrorKind.TOKEN_EXPIRED}
+CLIENT_REFUSED = {ErrorKind.CLIENT_ID, ErrorKind.CREDENTIALS, ErrorKind.CLIENT_DATA}
+SEPARATELY = {("apigee", ErrorKind.BEARER_HEADER)}
 
 
-def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, dialect: str, meaning: Meaning) -> bool:
+def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, dialect: str, meaning: ErrorKind) -> bool:
     """Log a token out, with this refusal for an answer; tell whether the job takes it for dead."""
     telenor.knobs(dialect=dialect)
     with Telenor(telenor.url, clock, app.logger) as job:
@@ -53,7 +53,7 @@ def token_for(credentials: Credentials, job: Telenor, clock: FakeClock) -> Token
 def test_a_token_counts_as_dead_where_the_answer_says_so_and_nowhere_else(
     telenor: TelenorSandbox, clock: FakeClock, dialect: str
 ) -> None:
-    tried = {meaning for meaning in Meaning if (dialect, meaning) not in SEPARATELY}
+    tried = {meaning for meaning in ErrorKind if (dialect, meaning) not in SEPARATELY}
     assert {meaning for meaning in tried if counts_as_dead(telenor, clock, dialect, meaning)} == DEAD
 
 
@@ -64,15 +64,15 @@ def test_a_token_counts_as_dead_where_the_answer_says_so_and_nowhere_else(
         ("gateway", set()),
         ("apigee", set()),
         # RFC 6749, section 5.2: also where no client authentication was included.
-        ("rfc6749", {Meaning.CLIENT_HEADER}),
+        ("rfc6749", {ErrorKind.CLIENT_HEADER}),
     ],
 )
 def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
-    telenor: TelenorSandbox, clock: FakeClock, dialect: str, beside: set[Meaning]
+    telenor: TelenorSandbox, clock: FakeClock, dialect: str, beside: set[ErrorKind]
 ) -> None:
     telenor.knobs(dialect=dialect)
     refused = set()
-    for meaning in Meaning:
+    for meaning in ErrorKind:
         telenor.fault(operation="token", meaning=meaning)
         with Telenor(telenor.url, clock, app.logger) as job, pytest.raises(TelenorError) as error:
             token_for(CREDENTIALS, job, clock)

@@ -1,7 +1,7 @@
 """A stand-in for Telenor's API, reached by real requests over real sockets.
 
-It answers as the API reference says, or in one of three other dialects that Telenor may speak, with every refusal
-earned by a request, and fails on command while it runs::
+It answers as the API reference says, or in one of three other error formats that Telenor may use. It issues tokens for
+client_credentials alone, and fails on command while it runs::
 
     with TelenorSandbox() as sandbox:
         sandbox.knobs(lifetime_seconds=60, dialect="apigee")
@@ -12,28 +12,22 @@ The same can be done over HTTP, under ``/_sandbox/``: ``faults`` (POST, GET, DEL
 ``state`` (GET) and ``reset`` (POST). ``python -m infra.local.telenor_sandbox`` runs it alone.
 """
 
-from infra.local.telenor_sandbox.authority import short_id
+from infra.local.telenor_sandbox.authorization_server import short_id
 from infra.local.telenor_sandbox.clients import (
     DEMO_CLIENT_ID,
     DEMO_CLIENT_SECRET,
-    DEMO_CODE,
-    DEMO_PASSWORD,
-    DEMO_USERNAME,
     SEEDED_CLIENTS,
     Client,
 )
-from infra.local.telenor_sandbox.dialects import ERROR_SHAPES
-from infra.local.telenor_sandbox.meanings import ApiError, Meaning
-from infra.local.telenor_sandbox.replies import HTML_PAGE
+from infra.local.telenor_sandbox.error_formats import ERROR_SHAPES
+from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
+from infra.local.telenor_sandbox.responses import HTML_PAGE
 from infra.local.telenor_sandbox.server import OPERATIONS, TelenorSandbox
-from infra.local.telenor_sandbox.settings import BadSettingError
+from infra.local.telenor_sandbox.settings import BadSettingError, Fault
 
 __all__ = [
     "DEMO_CLIENT_ID",
     "DEMO_CLIENT_SECRET",
-    "DEMO_CODE",
-    "DEMO_PASSWORD",
-    "DEMO_USERNAME",
     "ERROR_SHAPES",
     "HTML_PAGE",
     "OPERATIONS",
@@ -41,7 +35,8 @@ __all__ = [
     "ApiError",
     "BadSettingError",
     "Client",
-    "Meaning",
+    "ErrorKind",
+    "Fault",
     "TelenorSandbox",
     "short_id",
 ]

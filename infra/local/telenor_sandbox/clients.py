@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from infra.local.telenor_sandbox.meanings import Meaning
+from infra.local.telenor_sandbox.errors import ErrorKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +20,6 @@ class Client:
     secret: str = field(repr=False)
     grants: frozenset[str] = frozenset({"client_credentials"})
     scopes: frozenset[str] = frozenset()
-    redirect_uri: str | None = None
-    codes: tuple[str, ...] = field(default=(), repr=False)
-    """Authorization codes that wait to be used, once each."""
     approved: bool = True
     data_valid: bool = True
     attributes_valid: bool = True
@@ -37,32 +34,23 @@ class Client:
 
 
 # In the order in which they are looked at.
-CLIENT_CHECKS: Mapping[str, Meaning] = {
-    "basic_allowed": Meaning.BASIC_NOT_ALLOWED,
-    "backend_ok": Meaning.INTERNAL,
-    "data_valid": Meaning.CLIENT_DATA,
-    "attributes_valid": Meaning.APP_ATTRIBUTES,
-    "approved": Meaning.NOT_APPROVED,
+CLIENT_CHECKS: Mapping[str, ErrorKind] = {
+    "basic_allowed": ErrorKind.BASIC_NOT_ALLOWED,
+    "backend_ok": ErrorKind.INTERNAL,
+    "data_valid": ErrorKind.CLIENT_DATA,
+    "attributes_valid": ErrorKind.APP_ATTRIBUTES,
+    "approved": ErrorKind.NOT_APPROVED,
 }
 
 DEMO_CLIENT_ID = "demo-client"
 DEMO_CLIENT_SECRET = "demo-secret-for-this-sandbox-only"  # noqa: S105 - opens nothing but the sandbox
-DEMO_USERNAME = "kari"
-DEMO_PASSWORD = "demo-password-for-this-sandbox-only"  # noqa: S105 - opens nothing but the sandbox
-DEMO_CODE = "demo-code"
-
-USERS: Mapping[str, str] = MappingProxyType({DEMO_USERNAME: DEMO_PASSWORD})
 
 _seeded = partial(Client, secret=DEMO_CLIENT_SECRET, scopes=frozenset({"incidents.read", "incidents.write"}))
 
 SEEDED_CLIENTS: Mapping[str, Client] = MappingProxyType(
     {
         DEMO_CLIENT_ID: _seeded(),
-        "demo-portal": _seeded(
-            grants=frozenset({"client_credentials", "password", "authorization_code", "refresh_token"}),
-            redirect_uri="https://portal.example/callback",
-            codes=(DEMO_CODE,),
-        ),
+        "demo-portal": _seeded(),
         "demo-not-approved": _seeded(approved=False),
         "demo-incomplete": _seeded(data_valid=False),
         "demo-broken-attributes": _seeded(attributes_valid=False),

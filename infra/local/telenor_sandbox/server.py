@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Request, Response, request
 
 from infra.local.server import LoopbackServer
-from infra.local.telenor_sandbox.authority import Authority, RefusalError, random_text, short_id
+from infra.local.telenor_sandbox.authorization_server import AuthorizationServer, RefusalError, random_text, short_id
 from infra.local.telenor_sandbox.clients import SEEDED_CLIENTS, Client
-from infra.local.telenor_sandbox.dialects import Dialects
-from infra.local.telenor_sandbox.journal import Journal, Received
-from infra.local.telenor_sandbox.meanings import Meaning
-from infra.local.telenor_sandbox.replies import Reply
+from infra.local.telenor_sandbox.error_formats import ErrorFormats
+from infra.local.telenor_sandbox.errors import ErrorKind
+from infra.local.telenor_sandbox.request_log import Received, RequestLog
+from infra.local.telenor_sandbox.responses import ApiResponse
 from infra.local.telenor_sandbox.settings import BadSettingError, Fault, Knobs, checked
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ INCIDENTS = (
 )
 
 # Of an operation that a fault kept from acting; the fault drops or replaces it.
-_NO_REPLY = Reply(status=503)
+_NO_RESPONSE = ApiResponse(status=503)
 
 
 def _hang_up(sent: Request) -> Response:
@@ -81,7 +81,9 @@ class TelenorSandbox:
         self._clock = clock
         self._sleep = sleep
         self._seed = seed
-        self._new_authority = partial(Authority, SEEDED_CLIENTS if clients is None else dict(clients), clock, new_token)
+        self._new_issuer = partial(
+            AuthorizationServer, SEEDED_CLIENTS if clients is None else dict(clients), clock, new_token
+        )
         self._lock = threading.Lock()
         self._server = LoopbackServer(self._app(), port)
         self.reset()
@@ -104,33 +106,28 @@ class TelenorSandbox:
     def requests(self) -> list[Received]:
         """The last requests to the API, oldest first."""
         with self._lock:
-            return list(self._journal.requests)
+            return list(self._request_log.requests)
 
     def is_live(self, access_token: str) -> bool:
         """Say whether this token is neither revoked nor expired; its protected resource may not know yet."""
         with self._lock:
-            return self._authority.is_live(access_token)
+            return self._issuer.is_live(access_token)
 
     def is_accepted(self, access_token: str) -> bool:
         """Say whether the protected resource would let this token in now."""
         with self._lock:
-            return self._authority.is_accepted(access_token)
-
-    def issue_code(self, client_id: str) -> str:
-        """Hand out an authorization code, as if a user had just consented."""
-        with self._lock:
-            return self._authority.issue_code(client_id)
+            return self._issuer.is_accepted(access_token)
 
     def state(self) -> dict[str, Any]:
         """Show every token by its short id, the counters and the last events; no secrets."""
         with self._lock:
             now = self._clock()
-            tokens = self._authority.tokens.values()
+            tokens = self._issuer.tokens.values()
             return {
                 "tokens": {short_id(token.value): token.view(now) for token in tokens},
-                "counters": {name: dict(counter) for name, counter in self._journal.counters.items()},
-                "protected": dict(self._journal.protected),
-                "events": [list(event) for event in self._journal.events],
+                "counters": {name: dict(counter) for name, counter in self._request_log.counters.items()},
+                "protected": dict(self._request_log.protected),
+                "events": [list(event) for event in self._request_log.events],
             }
 
     def fault(self, /, **given: Any) -> dict[str, Any]:  # noqa: ANN401 - checked one by one
@@ -153,15 +150,15 @@ class TelenorSandbox:
     def knobs(self, /, **given: Any) -> dict[str, Any]:  # noqa: ANN401 - checked one by one
         """Turn the given knobs, which are those of `Knobs`, and show all of them."""
         with self._lock:
-            self._authority.knobs = checked(Knobs, self._authority.knobs.model_dump() | given)
-            return self._authority.knobs.model_dump()
+            self._issuer.knobs = checked(Knobs, self._issuer.knobs.model_dump() | given)
+            return self._issuer.knobs.model_dump()
 
     def reset(self) -> None:
         """Forget tokens, faults, knobs and everything seen."""
         with self._lock:
-            self._authority = self._new_authority()
-            self._dialects = Dialects(self._seed)
-            self._journal = Journal(OPERATIONS)
+            self._issuer = self._new_issuer()
+            self._error_formats = ErrorFormats(self._seed)
+            self._request_log = RequestLog(OPERATIONS)
             self._faults: list[Fault] = []
 
     def _app(self) -> Flask:
@@ -194,29 +191,31 @@ class TelenorSandbox:
 
     def _not_found(self, _error: Exception) -> Response:
         with self._lock:
-            return self._response(self._dialects.refusal(Meaning.NOT_FOUND, self._authority.knobs))
+            return self._response(self._error_formats.refusal(ErrorKind.NOT_FOUND, self._issuer.knobs))
 
     def _serve(self, operation: str) -> Response:
         fault = self._arrived(operation)
         if fault and fault.when == "before":
             self._delay(fault)
-        reply = self._decided(operation, fault)
+        response = self._decided(operation, fault)
         if fault and fault.when == "after":
             self._delay(fault)
         if fault and fault.drop:
             return _hang_up(request)
         with self._lock:
-            return self._response(reply)
+            return self._response(response)
 
-    def _response(self, reply: Reply) -> Response:
-        date = formatdate(self._clock() + self._authority.knobs.clock_ahead_seconds, usegmt=True)
-        return Response(reply.body, reply.status, {"Date": date, **reply.headers}, content_type=reply.content_type)
+    def _response(self, response: ApiResponse) -> Response:
+        date = formatdate(self._clock() + self._issuer.knobs.clock_ahead_seconds, usegmt=True)
+        return Response(
+            response.body, response.status, {"Date": date, **response.headers}, content_type=response.content_type
+        )
 
     def _arrived(self, operation: str) -> Fault | None:
         """Take the request down, and use up the first fault that waits for it."""
         received = Received.of(operation, request)  # reads the body, which a slow client may hold back
         with self._lock:
-            self._journal.requests.append(received)
+            self._request_log.requests.append(received)
             for index, fault in enumerate(self._faults):
                 if fault.operation == operation:
                     self._faults[index : index + 1] = fault.left_over()
@@ -227,39 +226,39 @@ class TelenorSandbox:
         if fault.delay_seconds:
             self._sleep(fault.delay_seconds)
 
-    def _decided(self, operation: str, fault: Fault | None) -> Reply:
+    def _decided(self, operation: str, fault: Fault | None) -> ApiResponse:
         """Act unless the fault prevents it, and put on record what the client gets to see."""
         with self._lock:
-            reply = self._performed(operation) if fault is None or fault.acts else _NO_REPLY
+            response = self._performed(operation) if fault is None or fault.acts else _NO_RESPONSE
             if fault and fault.meaning:
-                reply = replace(self._dialects.refusal(fault.meaning, self._authority.knobs), token=reply.token)
+                response = replace(self._error_formats.refusal(fault.meaning, self._issuer.knobs), token=response.token)
             if fault:
-                reply = reply.disguised(fault)
-            outcome = "dropped" if fault and fault.drop else reply.status
-            self._journal.note(self._clock(), operation, outcome, reply.token)
-        return reply
+                response = response.with_fault(fault)
+            outcome = "dropped" if fault and fault.drop else response.status
+            self._request_log.note(self._clock(), operation, outcome, response.token)
+        return response
 
-    def _performed(self, operation: str) -> Reply:
+    def _performed(self, operation: str) -> ApiResponse:
         """Do what was asked, or refuse it in the dialect of the moment."""
-        authorization, knobs = request.headers.get("Authorization", ""), self._authority.knobs
+        authorization, knobs = request.headers.get("Authorization", ""), self._issuer.knobs
         try:
             if operation == "token":
-                return self._dialects.issued(self._authority.create_token(authorization, request.form), knobs)
+                return self._error_formats.issued(self._issuer.create_token(authorization, request.form), knobs)
             if operation == "logout":
-                ended = self._authority.logout(authorization)
-                return replace(self._dialects.logged_out(knobs), token=ended)
+                ended = self._issuer.logout(authorization)
+                return replace(self._error_formats.logged_out(knobs), token=ended)
             return self._incidents(authorization)
         except RefusalError as refusal:
-            reply = self._dialects.refusal(refusal.meaning, knobs)
+            response = self._error_formats.refusal(refusal.meaning, knobs)
             after = refusal.retry_after_seconds
             retry = {} if after is None else {"Retry-After": str(after)}
-            return replace(reply, token=refusal.token, headers={**reply.headers, **retry})
+            return replace(response, token=refusal.token, headers={**response.headers, **retry})
 
-    def _incidents(self, authorization: str) -> Reply:
+    def _incidents(self, authorization: str) -> ApiResponse:
         try:
-            token = self._authority.open(authorization)
+            token = self._issuer.open(authorization)
         except RefusalError as refusal:
-            self._journal.note_refused(refusal.token)
+            self._request_log.note_refused(refusal.token)
             raise
-        self._journal.note_opened(token)
-        return replace(self._dialects.resource(INCIDENTS, self._authority.knobs), token=token)
+        self._request_log.note_opened(token)
+        return replace(self._error_formats.resource(INCIDENTS, self._issuer.knobs), token=token)

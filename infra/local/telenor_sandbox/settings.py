@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from infra.local.telenor_sandbox.meanings import Meaning  # noqa: TC001  pydantic reads the annotations
+from infra.local.telenor_sandbox.errors import ErrorKind  # noqa: TC001  pydantic reads the annotations
 
 USUAL: Final = "usual"
 """As the dialect of the moment has it."""
@@ -53,7 +53,7 @@ class Knobs(Setting):
     token_type: Any = USUAL
     """None: leave it out."""
     refresh_token: bool = False
-    """Whether client_credentials gets one; the other grants always do."""
+    """Whether a token comes with a refresh token, which opens nothing."""
     scope_in_answer: bool = False
     issue: Literal["new", "same", "same-extended", "new-kills-old"] = "new"
     """Whether a client's living token is left alone, handed out again (with a longer life), or killed."""
@@ -95,7 +95,7 @@ class Fault(Setting):
     delay_seconds: Seconds | None = None
     drop: bool = False
     """Close the connection without an answer."""
-    meaning: Annotated[Meaning, Field(strict=False)] | None = None
+    meaning: Annotated[ErrorKind, Field(strict=False)] | None = None
     """A refusal in the words of the dialect."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     body: str | None = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = Template.read()
 
-# DESIGN, "Public contract".
+# docs/settings.md, "Metrics".
 METRICS = {
     *("TokenRotated", "TokenRevoked", "TokenReissued", "RotationFailed", "RevocationFailed", "RevocationAbandoned"),
     *("RevocationsPending", "CredentialsFallback", "SecondsUntilExpiry"),

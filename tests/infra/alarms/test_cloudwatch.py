@@ -117,7 +117,7 @@ def test_a_value_is_not_seen_before_it_has_arrived() -> None:
 
 
 def test_one_good_reading_in_the_wider_range_hides_silence_unless_it_is_filled() -> None:
-    """The reason for metric math: FACTS, "CloudWatch"."""
+    """The reason for metric math (CloudWatch User Guide, "Configuring how alarms treat missing data")."""
     cloudwatch = CloudWatch()
     cloudwatch.put(METRIC, 0, 3600, 0)
     plain: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The reading of DESIGN that the alarms are tried with is the handler's."""
+"""The model of the job that the alarms are tested with renews when the handler does."""
 
 from __future__ import annotations
 

@@ -1,41 +1,41 @@
-"""The chaos itself: the handler comes through it, and designs that are wrong do not."""
+"""The handler keeps its promises under chaos, and broken variants do not."""
 
 from __future__ import annotations
 
 import pytest
 
 from infra.chaos.__main__ import Tally, main, run
-from infra.chaos.designs import DESIGNS
+from infra.chaos.broken_variants import BROKEN_VARIANTS
 
-AT_ONCE = 6
+CONCURRENCY = 6
 SEED = 200
 
 
 @pytest.mark.long
 def test_the_handler_keeps_its_promises_in_a_chaos() -> None:
-    tally = run(seed=SEED, seconds=60, at_once=AT_ONCE, episodes=AT_ONCE)
+    tally = run(seed=SEED, seconds=60, concurrency=CONCURRENCY, experiments=CONCURRENCY)
     assert tally.violations == []
     assert tally.runs > 100
     assert tally.killed
-    assert tally.hands
+    assert tally.rollbacks
     assert {"GetSecretValue", "PutSecretValue", "DescribeSecret", "token", "logout"} <= tally.faults.keys()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("design", "promise"), [("refusal-is-certain", "P3"), ("any-401-means-dead", "P2"), ("no-comparison", "P3")]
+    ("variant", "promise"), [("refusal-is-certain", "P3"), ("any-401-means-dead", "P2"), ("no-comparison", "P3")]
 )
-def test_a_wrong_design_is_caught(design: str, promise: str) -> None:
-    """The machine decides how runs interleave, so episodes go on until it shows; some minutes are more than enough."""
+def test_a_broken_variant_is_caught(variant: str, promise: str) -> None:
+    """The machine decides how runs interleave, so experiments go on until one shows it."""
 
     def is_caught(tally: Tally) -> bool:
         return promise in {violation.promise for _, violation in tally.violations}
 
-    assert is_caught(run(seed=SEED, seconds=600, at_once=AT_ONCE, design=design, until=is_caught))
+    assert is_caught(run(seed=SEED, seconds=600, concurrency=CONCURRENCY, variant=variant, until=is_caught))
 
 
-def test_every_wrong_design_has_its_test() -> None:
-    assert DESIGNS.keys() == {"refusal-is-certain", "any-401-means-dead", "no-comparison"}
+def test_every_broken_variant_has_its_test() -> None:
+    assert BROKEN_VARIANTS.keys() == {"refusal-is-certain", "any-401-means-dead", "no-comparison"}
 
 
 def test_a_chaos_without_time_shows_nothing_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Draws the dashboard on a healthy day and in an outage: `python -m tests.infra.dashboard --charts PYTHON`."""
+"""Draws a healthy day and an outage: `python -m tests.infra.dashboard --charts PYTHON`."""
 
 from __future__ import annotations
 
@@ -6,58 +6,68 @@ import argparse
 import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from tests.infra.alarms.template import PSEUDO, Template
-from tests.infra.dashboard.deployed import Deployed
-from tests.infra.dashboard.widgets import drawings
+from tests.infra.alarms.template import Template
+from tests.infra.dashboard.day import simulate
 
 ROOT = Path(__file__).parents[3]
 
 _END = datetime(2026, 11, 24, 21, tzinfo=UTC)
-_SHOWN = timedelta(hours=24)
-_BEFORE = timedelta(hours=2)
+_BEGIN = _END - timedelta(hours=24)
+_HOUR = 3600
 
 
-def _outage(hour: int, minute: int, minutes: int) -> tuple[float, float]:
+def _outage(hour: int, minute: int, minutes: int) -> tuple[datetime, datetime]:
     begin = _END.replace(hour=hour, minute=minute)
-    return begin.timestamp(), (begin + timedelta(minutes=minutes)).timestamp()
+    return begin, begin + timedelta(minutes=minutes)
 
 
-# One that is shorter than the slack, and one that goes on.
+# The first outage is shorter than the tolerance, the second one goes on.
 _OUTAGES = {"healthy": [], "outage": [_outage(7, 10, 20), _outage(19, 40, 120)]}
 
 
 def main() -> int:
-    """Live through both days, and draw them."""
+    """Simulate both days, and draw them."""
     parser = argparse.ArgumentParser(prog="python -m tests.infra.dashboard", description=__doc__)
     parser.add_argument("--charts", type=Path, required=True, help="a Python with matplotlib")
     parser.add_argument("--into", type=Path, default=ROOT / "docs", help="the directory of the pictures")
     arguments = parser.parse_args()
-    stack = replace(Template.read().deployed(), pseudo=PSEUDO | {"AWS::StackName": "telenor-token"})
-    deployed = Deployed.of(stack)
-    with ThreadPoolExecutor() as pool:
-        seen = pool.map(lambda outages: deployed.seen(_END - _SHOWN, _END, outages, _BEFORE), _OUTAGES.values())
-        for name, view in zip(_OUTAGES, seen, strict=True):
-            path = arguments.into / f"dashboard-{name}.svg"
-            dashboard = {
-                "note": f"Simulated: the 24 hours until {_END:%Y-%m-%d %H:%M} UTC",
-                "widgets": drawings(deployed.body, view),
-                "begin": view.begin,
-                "end": view.end,
-            }
-            subprocess.run(  # noqa: S603  our own words
-                [arguments.charts.absolute(), "-m", "tests.infra.dashboard.drawing", path.absolute()],
-                cwd=ROOT,
-                input=json.dumps(dashboard),
-                text=True,
-                check=True,
-            )
-            print(f"{path}: {path.stat().st_size:,} bytes")  # noqa: T201  what came of it
+    (function,) = Template.read().deployed().resources("AWS::Serverless::Function").values()
+    environ = {name: str(value) for name, value in function["Environment"]["Variables"].items()}
+    for name, outages in _OUTAGES.items():
+        day = simulate(environ, _BEGIN - timedelta(hours=1), _END, outages)
+        path = arguments.into / f"dashboard-{name}.svg"
+        subprocess.run(  # noqa: S603  a module of this repository
+            [arguments.charts.absolute(), "-m", "tests.infra.dashboard.chart", path.absolute()],
+            cwd=ROOT,
+            input=json.dumps(_figures(name, day, int(environ["GRACE_SECONDS"]))),
+            text=True,
+            check=True,
+        )
+        print(f"{path}: {path.stat().st_size:,} bytes")  # noqa: T201  the program's output
     return 0
+
+
+def _figures(name: str, day: list[dict[str, Any]], grace: int) -> dict[str, Any]:
+    shown = [line for line in day if "_aws" in line and line["at"] >= _BEGIN.timestamp()]
+    counts = {metric: Counter[float]() for metric in ("TokenRotated", "RotationFailed")}
+    for line in shown:
+        for metric, count in counts.items():
+            count[line["at"] // _HOUR * _HOUR] += _sum(line.get(metric, 0))
+    return {
+        "title": f"{name}, simulated: the 24 hours until {_END:%Y-%m-%d %H:%M} UTC",
+        "grace": grace,
+        "seconds": [(line["at"], _sum(line["SecondsUntilExpiry"])) for line in shown],
+        **{metric: sorted(count.items()) for metric, count in counts.items()},
+    }
+
+
+def _sum(value: float | list[float]) -> int:
+    return int(sum(value) if isinstance(value, list) else value)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 START = 1_800_000_000.25  # epoch seconds, with a fraction as real clocks have
 LIFETIME = 3599  # seconds, the reference's example
-PORTAL = "demo-portal"  # the seeded client that may use every grant
+PORTAL = "demo-portal"  # a second seeded client
 
 
 class FakeClock:

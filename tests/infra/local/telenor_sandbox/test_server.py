@@ -18,16 +18,11 @@ import requests
 from infra.local.telenor_sandbox import (
     DEMO_CLIENT_ID,
     DEMO_CLIENT_SECRET,
-    DEMO_CODE,
-    DEMO_PASSWORD,
-    DEMO_USERNAME,
-    ERROR_SHAPES,
     HTML_PAGE,
     Client,
     TelenorSandbox,
     short_id,
 )
-from infra.local.telenor_sandbox.__main__ import main
 from tests.infra.local.telenor_sandbox.conftest import LIFETIME, PORTAL, START, FakeClock, Visitor
 
 if TYPE_CHECKING:
@@ -69,16 +64,10 @@ def _basic(pair: bytes) -> str:
     return "Basic " + base64.b64encode(pair).decode()
 
 
-def _ask_by_password(visitor: Visitor, password: str = DEMO_PASSWORD) -> requests.Response:
-    return visitor.ask(PORTAL, grant_type="password", username=DEMO_USERNAME, password=password)
-
-
-def _ask_by_code(visitor: Visitor, code: str = DEMO_CODE, **more: str) -> requests.Response:
-    return visitor.ask(PORTAL, grant_type="authorization_code", code=code, **more)
-
-
-def _ask_by_refresh(visitor: Visitor, refresh_token: str, **more: str) -> requests.Response:
-    return visitor.ask(PORTAL, grant_type="refresh_token", refresh_token=refresh_token, **more)
+def _refused(visitor: Visitor, kind: str) -> requests.Response:
+    """Return a refusal of a grant that the sandbox lacks, by a fault."""
+    visitor.sandbox.fault(operation="token", meaning=kind, times=1)
+    return visitor.ask()
 
 
 def _expired(visitor: Visitor) -> str:
@@ -93,33 +82,14 @@ def _revoked(visitor: Visitor) -> str:
     return token
 
 
-def _used_code(visitor: Visitor) -> str:
-    assert _ask_by_code(visitor, DEMO_CODE).ok
-    return DEMO_CODE
-
-
-def _foreign_code(visitor: Visitor) -> str:
-    return visitor.sandbox.issue_code(DEMO_CLIENT_ID)
-
-
-def _used_refresh_token(visitor: Visitor) -> str:
-    used = str(_ask_by_password(visitor).json()["refresh_token"])
-    assert _ask_by_refresh(visitor, used).ok
-    return used
-
-
 ROWS = (
     Row("token", 400, 2, "an empty grant_type", lambda v: v.ask(grant_type="")),
     Row("token", 400, 2, "no form at all", lambda v: v.call("token", _basic(DEMO_PAIR))),
     Row("token", 400, 2, "an unknown grant_type", lambda v: v.ask(grant_type="implicit")),
     Row("token", 401, 1, "an unknown client", lambda v: v.ask("nobody")),
     Row("token", 401, 22, "a wrong secret", lambda v: v.ask(secret="wrong")),
-    Row("token", 401, 22, "a wrong password of the user", lambda v: _ask_by_password(v, "wrong")),
-    Row("token", 401, 22, "no user at all", lambda v: v.ask(PORTAL, grant_type="password")),
     Row("token", 401, 21, "a grant that the client lacks", lambda v: v.ask(grant_type="password")),
-    Row("token", 401, 4, "an unknown code", lambda v: _ask_by_code(v, "made-up")),
-    Row("token", 401, 4, "a used code", lambda v: _ask_by_code(v, _used_code(v))),
-    Row("token", 401, 4, "a code of another client", lambda v: _ask_by_code(v, _foreign_code(v))),
+    Row("token", 401, 4, "a bad code", lambda v: _refused(v, "authorization-code")),
     Row("token", 401, 5, "a client that is not approved", lambda v: v.ask("demo-not-approved")),
     Row("token", 401, 6, "no Authorization header", lambda v: v.call("token")),
     Row("token", 401, 6, "a bearer token", lambda v: v.call("token", f"Bearer {v.token()}")),
@@ -127,11 +97,9 @@ ROWS = (
     Row("token", 401, 6, "no base64", lambda v: v.call("token", "Basic ***")),
     Row("token", 401, 6, "no UTF-8", lambda v: v.call("token", _basic(b"demo-client:\xff"))),
     Row("token", 401, 6, "no colon", lambda v: v.call("token", _basic(b"demo-client"))),
-    Row("token", 401, 7, "an unknown refresh token", lambda v: _ask_by_refresh(v, "made-up")),
-    Row("token", 401, 7, "a used refresh token", lambda v: _ask_by_refresh(v, _used_refresh_token(v))),
-    Row("token", 401, 7, "a code as a refresh token", lambda v: _ask_by_refresh(v, DEMO_CODE)),
+    Row("token", 401, 7, "a bad refresh token", lambda v: _refused(v, "refresh-token")),
     Row("token", 401, 9, "a client with incomplete data", lambda v: v.ask("demo-incomplete")),
-    Row("token", 403, 12, "another redirect_uri", lambda v: _ask_by_code(v, redirect_uri="https://x.example/")),
+    Row("token", 403, 12, "another redirect_uri", lambda v: _refused(v, "redirect-uri")),
     Row("token", 403, 15, "an illegal response_type", lambda v: v.ask(response_type="code")),
     Row("token", 403, 8, "a scope that was not granted", lambda v: v.ask(scope="incidents.read admin")),
     Row("token", 500, 16, "a client with broken attributes", lambda v: v.ask("demo-broken-attributes")),
@@ -186,10 +154,6 @@ def test_an_error_can_be_plain_text(visitor: Visitor) -> None:
     assert answer.headers["Content-Type"].startswith("text/plain")
 
 
-def test_there_is_no_other_error_shape() -> None:
-    assert set(ERROR_SHAPES) == {"code", "errorCode", "error_code", "error", "fault", "text", "none"}
-
-
 # --- Tokens and what they open --------------------------------------------------------------------------
 
 
@@ -204,40 +168,6 @@ def test_client_credentials_earn_a_token_that_opens_the_incidents(visitor: Visit
     answer = visitor.incidents(document["access_token"])
     assert answer.status_code == 200
     assert answer.json()[0]["id"] == "INC-1001"
-
-
-def test_a_password_earns_a_token_and_a_refresh_token(visitor: Visitor) -> None:
-    document = _ask_by_password(visitor).json()
-    assert visitor.incidents(document["access_token"]).status_code == 200
-    assert document["refresh_token"] != document["access_token"]
-
-
-def test_a_seeded_authorization_code_earns_a_token(visitor: Visitor) -> None:
-    document = _ask_by_code(visitor, DEMO_CODE, redirect_uri="https://portal.example/callback").json()
-    assert visitor.sandbox.is_live(document["access_token"])
-
-
-def test_an_issued_authorization_code_earns_a_token(visitor: Visitor) -> None:
-    document = _ask_by_code(visitor, visitor.sandbox.issue_code(PORTAL)).json()
-    assert visitor.sandbox.is_live(document["access_token"])
-
-
-def test_a_refused_request_does_not_spend_the_code(visitor: Visitor) -> None:
-    assert _ask_by_code(visitor, DEMO_CODE, scope="admin").status_code == 403
-    assert _ask_by_code(visitor, DEMO_CODE).status_code == 200
-
-
-def test_a_refresh_token_earns_a_token_and_is_itself_refreshed(visitor: Visitor) -> None:
-    first = _ask_by_password(visitor).json()["refresh_token"]
-    renewed = _ask_by_refresh(visitor, first).json()
-    assert visitor.sandbox.is_live(renewed["access_token"])
-    assert renewed["refresh_token"] != first
-    assert _ask_by_refresh(visitor, renewed["refresh_token"]).status_code == 200
-
-
-def test_a_refresh_token_does_not_widen_the_scope(visitor: Visitor) -> None:
-    narrow = _ask_by_code(visitor, scope="incidents.read").json()["refresh_token"]
-    assert _ask_by_refresh(visitor, narrow, scope="incidents.write").json()["code"] == 8
 
 
 def test_credentials_are_decoded_as_utf_8(clock: FakeClock, http: requests.Session) -> None:
@@ -379,59 +309,23 @@ def test_knobs_can_be_turned_and_read_over_http(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "body", "sentence"),
+    ("method", "name", "body"),
     [
-        ("PATCH", "knobs", {"speed": 1}, "Knobs has no field 'speed'; it has dialect, "),
-        ("PATCH", "knobs", {"self": 1}, "Knobs has no field 'self'"),
-        ("PATCH", "knobs", {"lifetime_seconds": 0}, "Knobs lifetime_seconds: must be greater than 0."),
-        ("PATCH", "knobs", {"lifetime_seconds": True}, "Knobs lifetime_seconds: must be a valid number."),
-        ("PATCH", "knobs", {"issue": "old"}, "Knobs issue: must be 'new', 'same', 'same-extended' or "),
-        ("PATCH", "knobs", {"refresh_token": 1}, "Knobs refresh_token: must be a valid boolean."),
-        ("PATCH", "knobs", [], "The body must be one JSON object."),
-        ("POST", "faults", None, "The body must be one JSON object."),
-        ("POST", "faults", {"drop": True}, "Fault operation: field required."),
-        ("POST", "faults", {"operation": "token"}, "Fault needs at least one of delay_seconds, drop, "),
-        ("POST", "faults", {"operation": "login", "drop": True}, "Fault operation: must be 'token', "),
-        ("POST", "faults", {"operation": "token", "dorp": True}, "Fault has no field 'dorp'; it has "),
-        (
-            "POST",
-            "faults",
-            {"operation": "token", "drop": True, "times": 0},
-            "Fault times: must be greater than or equal to 1.",
-        ),
-        (
-            "POST",
-            "faults",
-            {"operation": "token", "status": 99},
-            "Fault status: must be greater than or equal to 200.",
-        ),
-        (
-            "POST",
-            "faults",
-            {"operation": "token", "headers": {"X": "a\r\nY: b"}},
-            "Fault headers: must be one line of ASCII text.",
-        ),
-        (
-            "POST",
-            "faults",
-            {"operation": "token", "drop": True, "status": 503, "body": ""},
-            "Fault cannot have drop together with body, status.",
-        ),
-        (
-            "POST",
-            "faults",
-            {"operation": "token", "html": True, "body": "x"},
-            "Fault cannot have html together with body.",
-        ),
+        ("PATCH", "knobs", {"speed": 1}),
+        ("PATCH", "knobs", {"lifetime_seconds": True}),
+        ("PATCH", "knobs", []),
+        ("POST", "faults", {"operation": "token"}),
+        ("POST", "faults", {"operation": "token", "drop": True, "times": 0}),
+        ("POST", "faults", {"operation": "token", "headers": {"X": "a\r\nY: b"}}),
+        ("POST", "faults", {"operation": "token", "drop": True, "status": 503}),
+        ("POST", "faults", {"operation": "token", "html": True, "body": "x"}),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused_in_one_sentence(
-    visitor: Visitor, method: str, name: str, body: object, sentence: str
+def test_an_invalid_setting_is_refused_and_changes_nothing(
+    visitor: Visitor, method: str, name: str, body: object
 ) -> None:
     before = (visitor.sandbox.knobs(), visitor.sandbox.faults())
-    answer = visitor.control(method, name, body)
-    assert answer.status_code == 400
-    assert answer.json()["error"].startswith(sentence)
+    assert visitor.control(method, name, body).status_code == 400
     assert (visitor.sandbox.knobs(), visitor.sandbox.faults()) == before
 
 
@@ -486,13 +380,6 @@ def test_retry_after_goes_with_the_answer(visitor: Visitor, retry_after: int | s
     visitor.sandbox.fault(operation="token", status=429, retry_after=retry_after)
     answer = visitor.ask()
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, str(retry_after))
-
-
-def test_a_header_alone_leaves_the_real_answer(visitor: Visitor) -> None:
-    visitor.sandbox.fault(operation="token", headers={"X-Trace": "1"}, content_type="text/plain")
-    answer = visitor.ask()
-    assert "access_token" in answer.json()
-    assert (answer.headers["X-Trace"], answer.headers["Content-Type"]) == ("1", "text/plain")
 
 
 def test_an_answer_can_be_cut_in_half_and_still_be_complete_http(visitor: Visitor) -> None:
@@ -628,35 +515,36 @@ def test_the_state_counts_answers_and_lists_events(visitor: Visitor) -> None:
 
 
 def test_the_state_is_the_same_over_http_and_holds_no_secret(visitor: Visitor) -> None:
-    document = _ask_by_password(visitor).json()
+    visitor.sandbox.knobs(refresh_token=True)
+    document = visitor.ask().json()
     visitor.incidents(document["access_token"])
     answer = visitor.control("GET", "state")
     assert answer.json() == visitor.sandbox.state()
-    for secret in (document["access_token"], document["refresh_token"], DEMO_CLIENT_SECRET, DEMO_PASSWORD):
+    for secret in (document["access_token"], document["refresh_token"], DEMO_CLIENT_SECRET):
         assert secret not in answer.text
 
 
 def test_requests_are_taken_down_without_their_secrets(visitor: Visitor) -> None:
-    token = visitor.token(PORTAL, grant_type="password", username=DEMO_USERNAME, password=DEMO_PASSWORD)
+    token = visitor.token(password="hidden")
     visitor.logout(token)
     visitor.call("logout", token)  # a raw token where a scheme belongs
     asked, ended, odd = visitor.sandbox.requests
     assert [each.operation for each in (asked, ended, odd)] == ["token", "logout", "logout"]
     assert [each.headers["authorization"] for each in (asked, ended, odd)] == ["Basic", "Bearer", "other"]
-    assert asked.form_keys == ("grant_type", "username", "password")
-    assert asked.form == {"grant_type": "password"}
-    for secret in (token, DEMO_PASSWORD, DEMO_CLIENT_SECRET):
+    assert asked.form_keys == ("grant_type", "password")
+    assert asked.form == {"grant_type": "client_credentials"}
+    for secret in (token, "hidden", DEMO_CLIENT_SECRET):
         assert secret not in repr(visitor.sandbox.requests)
 
 
 def test_a_client_does_not_show_its_secret() -> None:
-    assert "hidden" not in repr(Client(secret="hidden", codes=("hidden",)))
+    assert "hidden" not in repr(Client(secret="hidden"))
 
 
 @pytest.mark.parametrize("over_http", [True, False], ids=["over http", "in python"])
 def test_a_reset_starts_afresh(visitor: Visitor, *, over_http: bool) -> None:
     fresh = (visitor.sandbox.state(), visitor.sandbox.knobs())
-    token = visitor.token(PORTAL, grant_type="authorization_code", code=DEMO_CODE)
+    token = visitor.token()
     visitor.sandbox.knobs(lifetime_seconds=1)
     visitor.sandbox.fault(operation="token", drop=True)
     if over_http:
@@ -666,7 +554,7 @@ def test_a_reset_starts_afresh(visitor: Visitor, *, over_http: bool) -> None:
     assert (visitor.sandbox.state(), visitor.sandbox.knobs()) == fresh
     assert visitor.sandbox.requests == []
     assert not visitor.sandbox.is_live(token)
-    assert visitor.token(PORTAL, grant_type="authorization_code", code=DEMO_CODE)
+    assert visitor.token()
 
 
 # --- Starting and stopping ------------------------------------------------------------------------------
@@ -690,14 +578,6 @@ def test_it_listens_no_longer_than_the_with_block(http: requests.Session) -> Non
         _ = sandbox.url
 
 
-def test_it_can_come_back_on_a_chosen_port(http: requests.Session) -> None:
-    with TelenorSandbox() as first:
-        port = int(first.url.rpartition(":")[2])
-    with TelenorSandbox(port=port) as second:
-        assert second.url.endswith(f":{port}")
-        assert http.get(f"{second.url}/_sandbox/knobs", timeout=5).status_code == 200
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_from_a_terminal_it_says_how_to_use_it_and_ends_cleanly(number: signal.Signals) -> None:
     command = [sys.executable, "-W", "error", "-m", "infra.local.telenor_sandbox", "--port", "0"]
@@ -712,12 +592,3 @@ def test_from_a_terminal_it_says_how_to_use_it_and_ends_cleanly(number: signal.S
     assert f"{DEMO_CLIENT_SECRET} (for this sandbox only)" in said
     assert "curl -X PATCH" in said
     assert (running.returncode, rest, errors) == (0, "", "")
-
-
-def test_the_help_names_the_port_and_the_switches(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(["--help"])
-    assert exit_.value.code == 0
-    shown = capfd.readouterr().out
-    assert "--port" in shown
-    assert "/_sandbox/faults" in shown

@@ -1,0 +1,59 @@
+"""Broken variants of the handler, which a chaos run must catch.
+
+Each replaces a piece of the handler in the process that it is called in.
+"""
+
+from __future__ import annotations
+
+import importlib
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from handler.errors import TelenorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def _refusal_is_certain() -> None:
+    """Believe a refusal, even if an earlier attempt got no answer."""
+    attempts = _handler("secrets_manager")._Attempts  # noqa: SLF001  what is wrong with it is inside
+    attempts.note = lambda _attempts, **_: None
+
+
+def _any_401_means_dead() -> None:
+    """Take any 401 of logout for a dead token."""
+    telenor = _handler("telenor").Telenor
+    original = telenor.logout
+
+    def logout(*arguments: object, **options: object) -> bool:
+        try:
+            return bool(original(*arguments, **options))
+        except TelenorError as error:
+            if error.status == HTTPStatus.UNAUTHORIZED:
+                return False
+            raise
+
+    telenor.logout = logout
+
+
+def _no_comparison() -> None:
+    """Log out what was to be revoked at the beginning of the run, without reading what is current now."""
+
+    def log_out(run: Any, value: Any, access_token: str, *_: object) -> bool:  # noqa: ANN401  as the original
+        run.telenor.logout(access_token, run.end_by)
+        run.report.revoked.append(value.version_id)
+        return True
+
+    _handler("revocation")._log_out = log_out  # noqa: SLF001  what is wrong with it is inside
+
+
+def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be replaced
+    return importlib.import_module(f"handler.{module}")
+
+
+BROKEN_VARIANTS: Mapping[str, Callable[[], None]] = {
+    "refusal-is-certain": _refusal_is_certain,
+    "any-401-means-dead": _any_401_means_dead,
+    "no-comparison": _no_comparison,
+}

@@ -1,0 +1,1 @@
+"""The demo and its programs: the job with faults and consumers, and the job to write a consumer against."""

@@ -1,0 +1,301 @@
+"""The authorization server: who gets a token, and for how long, independent of the error format."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from infra.local.telenor_sandbox.clients import CLIENT_CHECKS, Client
+from infra.local.telenor_sandbox.errors import ErrorKind
+from infra.local.telenor_sandbox.settings import Knobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+def random_text() -> str:
+    """Return a value that nobody can guess."""
+    return secrets.token_urlsafe(32)
+
+
+def short_id(access_token: str) -> str:
+    """Return an id of a token that does not reveal it."""
+    return hashlib.sha256(access_token.encode()).hexdigest()[:8]
+
+
+class TokenRequest(NamedTuple):
+    """A token request that has passed every check."""
+
+    client_id: str
+    grant: str
+    scope: str
+    placed_at: float
+
+
+@dataclass(kw_only=True)
+class IssuedToken:
+    """An access token and what became of it; times are epoch seconds."""
+
+    value: str = field(repr=False)
+    order: TokenRequest
+    expires_at: float
+    ended_at: float | None = None
+    ended_as: str | None = None
+    approved_again_at: float = math.inf
+    requests: int = 0
+    refused: int = 0
+
+    @property
+    def client_id(self) -> str:
+        """The client that it was issued to."""
+        return self.order.client_id
+
+    @property
+    def issued_at(self) -> float:
+        """When it was first issued."""
+        return self.order.placed_at
+
+    def status(self, now: float) -> str:
+        """Say whether it is live, and if not, why."""
+        if self.ended_as and now < self.approved_again_at:
+            return self.ended_as
+        return "live" if now < self.expires_at else "expired"
+
+    def status_at_resource(self, now: float, knobs: Knobs) -> str:
+        """Say how a gateway judges it that learns of new tokens and of ended ones too late."""
+        status = self.status(now)
+        if status == "live":
+            return "unknown" if now < self.issued_at + knobs.new_token_lags_seconds else "live"
+        heard_at = -math.inf if self.ended_at is None else self.ended_at + knobs.revocation_lags_seconds
+        return "live" if status != "expired" and now < min(heard_at, self.expires_at) else status
+
+    def end(self, now: float, how: str, approved_again_at: float = math.inf) -> None:
+        """End it before its time."""
+        self.ended_at, self.ended_as, self.approved_again_at = now, how, approved_again_at
+
+    def view(self, now: float) -> dict[str, Any]:
+        """Show everything but the value."""
+        status = self.status(now)
+        ends = {"live": None, "expired": self.expires_at}
+        return {
+            "client_id": self.client_id,
+            "grant": self.order.grant,
+            "scope": self.order.scope,
+            "issued_at": self.issued_at,
+            "expires_at": self.expires_at,
+            "ended_at": ends.get(status, self.ended_at),
+            "status": status,
+            "requests": self.requests,
+            "refused": self.refused,
+        }
+
+
+class Grant(NamedTuple):
+    """What a token request has earned."""
+
+    token: IssuedToken
+    seconds: int
+    """How long it has to live."""
+    scope: str
+    refresh_token: str | None
+
+
+# The grants of the reference. The sandbox issues tokens for client_credentials alone, the one that the job uses.
+GRANTS = frozenset({"client_credentials", "password", "authorization_code", "refresh_token"})
+# Not "code": that asks for an authorization code, which the token endpoint does not hand out.
+RESPONSE_TYPES = frozenset({"token"})
+
+
+class RefusalError(Exception):
+    """A request that is refused: why, the token that it is about, and when to come again."""
+
+    def __init__(
+        self, meaning: ErrorKind, token: IssuedToken | None = None, retry_after_seconds: int | None = None
+    ) -> None:
+        super().__init__(meaning)
+        self.meaning = meaning
+        self.token = token
+        self.retry_after_seconds = retry_after_seconds
+
+
+class _Limit:
+    """The quota and the spike arrest of one operation."""
+
+    def __init__(self) -> None:
+        self._quota_began_at = -math.inf
+        self._taken = 0
+        self._last_at = -math.inf
+
+    def check(self, now: float, knobs: Knobs) -> None:
+        """Let a request through, or refuse it; a refused one counts for neither."""
+        if knobs.spike_arrest_seconds:
+            _refuse_until(self._last_at + knobs.spike_arrest_seconds, now, ErrorKind.SPIKE_ARREST, knobs)
+        if knobs.quota_requests is not None:
+            if now >= self._quota_began_at + knobs.quota_seconds:
+                self._quota_began_at, self._taken = now, 0
+            if self._taken >= knobs.quota_requests:
+                _refuse_until(self._quota_began_at + knobs.quota_seconds, now, ErrorKind.QUOTA, knobs)
+            self._taken += 1
+        self._last_at = now
+
+
+def _refuse_until(free_at: float, now: float, meaning: ErrorKind, knobs: Knobs) -> None:
+    if now < free_at:
+        raise RefusalError(meaning, retry_after_seconds=math.ceil(free_at - now) if knobs.limits_say_when else None)
+
+
+class AuthorizationServer:
+    """Clients, tokens and the rules of the reference; the caller holds the lock."""
+
+    def __init__(self, clients: Mapping[str, Client], clock: Callable[[], float], new_token: Callable[[], str]) -> None:
+        self.knobs = Knobs()
+        self.tokens: dict[str, IssuedToken] = {}
+        self._clients = clients
+        self._clock = clock
+        self._new_token = new_token
+        self._limits = {"token": _Limit(), "logout": _Limit()}
+        self._issuers: Mapping[str, Callable[[TokenRequest], IssuedToken]] = {
+            "new": self._mint,
+            "same": self._same_or_mint,
+            "same-extended": self._extend_or_mint,
+            "new-kills-old": self._kill_and_mint,
+        }
+
+    def is_live(self, access_token: str) -> bool:
+        """Say whether this token is neither ended nor expired."""
+        token = self.tokens.get(access_token)
+        return token is not None and token.status(self._clock()) == "live"
+
+    def is_accepted(self, access_token: str) -> bool:
+        """Say whether the protected resource would let this token in."""
+        token = self.tokens.get(access_token)
+        return token is not None and token.status_at_resource(self._clock(), self.knobs) == "live"
+
+    def create_token(self, authorization: str, form: Mapping[str, str]) -> Grant:
+        """Answer a token request. Raises RefusalError."""
+        self._limits["token"].check(self._clock(), self.knobs)
+        client_id, client = self._authenticated(authorization)
+        _check_condition(client)
+        _check_grant(client, form)
+        _check_response_type(form)
+        order = TokenRequest(client_id, "client_credentials", _granted_scope(client.scopes, form), self._clock())
+        token = self._issuers[self.knobs.issue](order)
+        return Grant(
+            token,
+            # Rounded first: epoch seconds are floats, and the difference of two is off by a hair.
+            int(round(token.expires_at - order.placed_at, 3)),
+            order.scope,
+            random_text() if self.knobs.refresh_token else None,
+        )
+
+    def logout(self, authorization: str) -> IssuedToken:
+        """Revoke a token. Raises RefusalError."""
+        now = self._clock()
+        self._limits["logout"].check(now, self.knobs)
+        token = self._bearer(authorization)
+        self._check_status(token, token.status(now))
+        if not self._clients[token.client_id].logout_ok:
+            raise RefusalError(ErrorKind.INTERNAL, token)
+        ended: Mapping[str, Sequence[IssuedToken]] = {"token": [token], "client": self._live(token.client_id)}
+        again = self.knobs.approved_again_after_seconds
+        for each in ended.get(self.knobs.logout_ends, ()):
+            each.end(now, "revoked", math.inf if again is None else now + again)
+        return token
+
+    def open(self, authorization: str) -> IssuedToken:
+        """Let a token into the protected resource. Raises RefusalError."""
+        token = self._bearer(authorization)
+        self._check_status(token, token.status_at_resource(self._clock(), self.knobs))
+        return token
+
+    def _bearer(self, authorization: str) -> IssuedToken:
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not value.strip():
+            raise RefusalError(ErrorKind.BEARER_HEADER)
+        token = self.tokens.get(value.strip())
+        if token is None:
+            raise RefusalError(ErrorKind.TOKEN_INVALID)
+        return token
+
+    def _check_status(self, token: IssuedToken, status: str) -> None:
+        if status != "live":
+            raise RefusalError(ErrorKind.TOKEN_EXPIRED if status == "expired" else ErrorKind.TOKEN_INVALID, token)
+        if not self._clients[token.client_id].has_product:
+            raise RefusalError(ErrorKind.PRODUCT, token)
+
+    def _authenticated(self, authorization: str) -> tuple[str, Client]:
+        client_id, secret = _basic_credentials(authorization)
+        client = self._clients.get(client_id)
+        if client is None:
+            raise RefusalError(ErrorKind.CLIENT_ID)
+        if secret != client.secret:
+            raise RefusalError(ErrorKind.CREDENTIALS)
+        return client_id, client
+
+    def _mint(self, order: TokenRequest) -> IssuedToken:
+        value = self._new_token()
+        token = IssuedToken(value=value, order=order, expires_at=order.placed_at + self.knobs.lifetime_seconds)
+        self.tokens[value] = token
+        return token
+
+    def _same_or_mint(self, order: TokenRequest) -> IssuedToken:
+        same = (token for token in self._live(order.client_id) if token.order.scope == order.scope)
+        return next(same, None) or self._mint(order)
+
+    def _extend_or_mint(self, order: TokenRequest) -> IssuedToken:
+        token = self._same_or_mint(order)
+        token.expires_at = max(token.expires_at, order.placed_at + self.knobs.lifetime_seconds)
+        return token
+
+    def _kill_and_mint(self, order: TokenRequest) -> IssuedToken:
+        for token in self._live(order.client_id):
+            token.end(order.placed_at, "killed")
+        return self._mint(order)
+
+    def _live(self, client_id: str) -> list[IssuedToken]:
+        now = self._clock()
+        mine = (token for token in self.tokens.values() if token.client_id == client_id)
+        return [token for token in mine if token.status(now) == "live"]
+
+
+def _basic_credentials(authorization: str) -> tuple[str, str]:
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        pair = base64.b64decode(encoded.strip(), validate=True).decode()
+    except ValueError:  # neither base64 nor UTF-8 has another kind
+        raise RefusalError(ErrorKind.CLIENT_HEADER) from None
+    client_id, colon, secret = pair.partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise RefusalError(ErrorKind.CLIENT_HEADER)
+    return client_id, secret
+
+
+def _check_condition(client: Client) -> None:
+    for flag, meaning in CLIENT_CHECKS.items():
+        if not getattr(client, flag):
+            raise RefusalError(meaning)
+
+
+def _check_grant(client: Client, form: Mapping[str, str]) -> None:
+    grant = form.get("grant_type", "")
+    if grant not in GRANTS:
+        raise RefusalError(ErrorKind.GRANT_TYPE)
+    if grant != "client_credentials" or grant not in client.grants:
+        raise RefusalError(ErrorKind.GRANT_NOT_ALLOWED)
+
+
+def _check_response_type(form: Mapping[str, str]) -> None:
+    # The reference does not list the parameter, so leaving it out is right and only a wrong one is refused.
+    if form.get("response_type", "token") not in RESPONSE_TYPES:
+        raise RefusalError(ErrorKind.RESPONSE_TYPE)
+
+
+def _granted_scope(allowed: frozenset[str], form: Mapping[str, str]) -> str:
+    asked = frozenset(form.get("scope", "").split())
+    if not asked <= allowed:
+        raise RefusalError(ErrorKind.SCOPE)
+    return " ".join(sorted(asked or allowed))

@@ -1,0 +1,115 @@
+"""What both servers recorded, run by run.
+
+Of what the handler says of itself it takes one number: how many tokens it has said that it abandons.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EMERGENCY = "rotate-and-revoke-now"
+
+
+class Tolerances(NamedTuple):
+    """Seconds by which a record may deviate from a promise."""
+
+    late: float = 4.0
+    """Revocation beyond the grace: the next scheduled run, the rounding of the label, and the run itself."""
+    recording: float = 0.5
+    """From the time in a label to the record of its write."""
+
+
+@dataclass(kw_only=True)
+class RunRecord:
+    """One invocation. Times are epoch seconds."""
+
+    name: str
+    request_id: str
+    action: str
+    began_at: float
+    ended_at: float | None = None
+    is_killed: bool = False
+    failure: str | None = None
+    """The error that it raised, for you to read."""
+    is_recovery: bool = False
+    """Whether it was one of those at the end, when no fault is injected any more."""
+    abandoned: int = 0
+    """How many tokens it has reported as left active."""
+    faults: Counter[str] = field(default_factory=Counter)
+    """By operation."""
+    tokens: list[str] = field(default_factory=list)
+    """What Telenor has handed out to it, and it has heard."""
+    read_current_at: float | None = None
+    """When it last read AWSCURRENT."""
+    put_at: float | None = None
+    """When its first attempt to publish came in."""
+    left_active: int = 0
+    """How many of its tokens were neither published nor ended when it ended."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The labels of the token secret by version, from a write on."""
+
+    at: float
+    by: RunRecord | None
+    """None: an operator."""
+    stages: Mapping[str, frozenset[str]]
+
+    @property
+    def current(self) -> str | None:
+        """The version that consumers read."""
+        return next((version for version, labels in self.stages.items() if "AWSCURRENT" in labels), None)
+
+    @property
+    def tracked(self) -> frozenset[str]:
+        """The versions in the ledger."""
+        return frozenset(
+            version for version, labels in self.stages.items() if any(label.startswith("LIVE_") for label in labels)
+        )
+
+    @property
+    def labels(self) -> int:
+        """How many labels there are, AWSCURRENT and AWSPREVIOUS apart."""
+        return sum(len(labels - {"AWSCURRENT", "AWSPREVIOUS"}) for labels in self.stages.values())
+
+
+@dataclass(frozen=True)
+class Logout:
+    """A logout that has ended a token."""
+
+    at: float
+    token: str
+    by: RunRecord | None
+    """None: another party."""
+    compared_at: float | None
+    """When that run had last read AWSCURRENT."""
+
+
+@dataclass
+class History:
+    """Everything that the checker needs."""
+
+    grace: float
+    lifetime: float
+    tolerances: Tolerances = field(default_factory=Tolerances)
+    runs: list[RunRecord] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    """The token of each version."""
+    documented_until: dict[str, float] = field(default_factory=dict)
+    """Until when each version's document says that its token lives."""
+    expires_at: dict[str, float] = field(default_factory=dict)
+    """Of each token that Telenor has issued, counted from when the request for it came in."""
+    logouts: list[Logout] = field(default_factory=list)
+    schedule_delay: float = 0.0
+    """By how many seconds a scheduled run came too late at most: this machine has more to do than that."""
+    recovery_from: float | None = None
+    ended_at: float | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
