@@ -18,7 +18,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ import pytest
 import requests
 from botocore.config import Config
 
+from infra.local.secrets_manager import CallFault
 from infra.local.server import LoopbackServer
 from tests.examples.conftest import Tally
 from tests.examples.lambda_extension import LambdaExtension
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PATH = "/service-tickets/v2/incidents"
 DRIVER = str(Path(__file__).with_name("lambda_driver.py"))
+SURVIVING_DRIVER = str(Path(__file__).with_name("surviving_driver.py"))
 AWS_CLI = ROOT / ".venv-awscli" / "bin"
 NODE_MODULES = ROOT / "examples" / "node" / "node_modules"
 
@@ -57,6 +59,8 @@ class Example:
     runs_it: tuple[str, ...]
     looks_at_expiry: bool = False
     """It sends nothing where the token document says that the token has expired."""
+    keeps_unreadable: bool = False
+    """It goes on with the last token for as long as Secrets Manager does not answer."""
     short_seconds: int = 1
     """A cache that lapses soon, and not before the next call."""
 
@@ -70,7 +74,7 @@ LAMBDA = (sys.executable, DRIVER)
 
 EXAMPLES = [
     Example("examples/python/with_powertools.py", PYTHON),
-    Example("examples/python/with_caching_client.py", PYTHON),
+    Example("examples/python/with_caching_client.py", PYTHON, keeps_unreadable=True),
     Example("examples/python/with_httpx.py", PYTHON),
     Example("examples/python/with_authlib.py", PYTHON, looks_at_expiry=True),
     Example("examples/python/with_requests_oauthlib.py", PYTHON, looks_at_expiry=True),
@@ -318,6 +322,97 @@ def test_a_path_cannot_lead_the_token_elsewhere(example: Example, consumers_worl
         get(elsewhere.url.rpartition(":")[2])
     assert heard == []
     assert "a path must begin with /" in consumers_world.seen.everything()
+
+
+def test_a_redirect_is_not_followed(example: Example, consumers_world: World) -> None:
+    heard: list[str] = []
+
+    def listen(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        heard.append(environ.get("HTTP_AUTHORIZATION", ""))
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b"[]"]
+
+    with LoopbackServer(listen) as elsewhere:
+
+        def redirect(_: dict[str, Any], start_response: Any) -> list[bytes]:
+            start_response("302 Found", [("Location", elsewhere.url + PATH), ("Content-Length", "0")])
+            return [b""]
+
+        with (
+            LoopbackServer(redirect) as telenor,
+            running(example, consumers_world, LONG_SECONDS, base_url=telenor.url) as consumer,
+        ):
+            assert [consumer.get(), consumer.get()] == [302, 302]
+    assert heard == []
+
+
+def fail_reads(world: World) -> None:
+    """Let Secrets Manager refuse every read, with an error that the SDKs do not retry."""
+    world.aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"), times=9999)
+    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), times=9999)
+
+
+def test_a_cached_token_is_used_while_secrets_manager_fails(example: Example, consumers_world: World) -> None:
+    with running(example, consumers_world, LONG_SECONDS) as consumer:
+        consumer.get()
+        fail_reads(consumers_world)
+        assert [consumer.get(), consumer.get()] == [200, 200]
+        consumers_world.aws.clear_faults()
+
+
+def test_a_failed_read_does_not_prolong_the_cache(example: Example, consumers_world: World) -> None:
+    def call_until_it_lapses(consumer: Consumer) -> None:
+        consumer.get()
+        fail_reads(consumers_world)
+        end = time.monotonic() + example.short_seconds + 1
+        while time.monotonic() < end and consumer.get():
+            pass
+
+    if example.runs_it not in {PYTHON, LAMBDA}:
+        # A failed read ends the process, and the cache with it.
+        def get() -> None:
+            with running(example, consumers_world, example.short_seconds) as consumer:
+                call_until_it_lapses(consumer)
+
+        with pytest.raises(AssertionError, match="has ended"):
+            get()
+        consumers_world.aws.clear_faults()
+        return
+    surviving = replace(example, runs_it=(sys.executable, SURVIVING_DRIVER))
+    with running(surviving, consumers_world, example.short_seconds) as consumer:
+        call_until_it_lapses(consumer)
+        requests = consumer.requests
+        assert {consumer.get() for _ in range(3)} == ({200} if example.keeps_unreadable else {0})
+        assert consumer.requests == requests + (3 if example.keeps_unreadable else 0)
+        consumers_world.aws.clear_faults()
+        while consumer.get() != 200:  # AWS's caching client waits between its reads
+            pass
+
+
+def test_a_401_whose_read_fails_is_not_sent_again(example: Example, consumers_world: World) -> None:
+    if example.runs_it not in {PYTHON, LAMBDA}:
+        pytest.skip("a failed read ends its process, as the test above shows")
+    surviving = replace(example, runs_it=(sys.executable, SURVIVING_DRIVER))
+    with running(surviving, consumers_world, LONG_SECONDS) as consumer:
+        consumer.get()
+        consumer.rotate("rotate-and-revoke-now")
+        fail_reads(consumers_world)
+        assert consumer.get() == 0
+        assert consumer.refused == 1
+        consumers_world.aws.clear_faults()
+        while consumer.get() != 200:  # see above
+            pass
+
+
+def test_the_last_line_may_lack_its_end(example: Example, consumers_world: World) -> None:
+    with running(example, consumers_world, LONG_SECONDS) as consumer:
+        stdin, stdout = consumer.process.stdin, consumer.process.stdout
+        assert stdin
+        assert stdout
+        stdin.write(PATH)
+        stdin.close()
+        consumer.process.stdin = None
+        assert stdout.read().split() == ["200"]
 
 
 @pytest.fixture
