@@ -32,7 +32,7 @@ from botocore.config import Config
 from infra.local.secrets_manager import CallFault
 from infra.local.server import LoopbackServer
 from tests.examples.conftest import Tally
-from tests.examples.lambda_extension import LambdaExtension
+from tests.examples.lambda_extension import LambdaExtension, SecretsManagerAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,6 +65,11 @@ class Example:
     """A cache that lapses soon, and not before the next call."""
 
     @property
+    def uses_agent(self) -> bool:
+        """Whether it reads through AWS's Secrets Manager Agent."""
+        return self.runs_it[0] in {"java", "go", "dotnet"}
+
+    @property
     def command(self) -> list[str]:
         return [*self.runs_it, str(ROOT / self.file)]
 
@@ -82,6 +87,9 @@ EXAMPLES = [
     Example("examples/node/with-aws-sdk.mjs", ("node",)),
     Example("examples/shell/with-aws-cli.sh", ("bash",), short_seconds=4),
     Example("infra/consumer/app.py", LAMBDA),
+    Example("examples/java/WithAgent.java", ("java",)),
+    Example("examples/go/with_agent.go", ("go", "run")),
+    Example("examples/dotnet/WithAgent.csproj", ("dotnet", "run", "--project")),
 ]
 
 
@@ -92,7 +100,7 @@ def skip(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(params=EXAMPLES, ids=lambda example: Path(example.file).stem)
+@pytest.fixture(params=EXAMPLES, ids=lambda example: f"{Path(example.file).parent.name}-{Path(example.file).stem}")
 def example(request: pytest.FixtureRequest) -> Example:
     example: Example = request.param
     if example.runs_it == ("node",):
@@ -105,6 +113,8 @@ def example(request: pytest.FixtureRequest) -> Example:
             skip("the AWS CLI is not installed; `make examples` does that")
         if not (shutil.which("bash") and shutil.which("curl")):
             skip("there is no bash, or no curl, on this machine")
+    if example.uses_agent and shutil.which(example.runs_it[0]) is None:
+        pytest.skip(f"there is no {example.runs_it[0]} on this machine, and `make examples` installs none")
     return example
 
 
@@ -201,6 +211,18 @@ def running(example: Example, world: World, cache_seconds: int, *, base_url: str
             client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/example"))
             extension = stack.enter_context(LambdaExtension(client, "session", cache_seconds))
             environment["PARAMETERS_SECRETS_EXTENSION_HTTP_PORT"] = extension.port
+        if example.uses_agent:
+            client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/example"))
+            # With a cache that lasts: the example has to read past it.
+            agent = stack.enter_context(SecretsManagerAgent(client, "agent", LONG_SECONDS))
+            token_file = stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="ascii"))
+            token_file.write("agent\n")
+            token_file.flush()
+            environment |= {
+                "AGENT_URL": f"http://127.0.0.1:{agent.port}",
+                "AGENT_TOKEN_FILE": token_file.name,
+                "DOTNET_NOLOGO": "1",
+            }
         if example.looks_at_expiry:
             # requests-oauthlib sends no token over plain http without this.
             environment["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
@@ -469,3 +491,11 @@ def test_the_stand_in_for_the_extension_keeps_to_its_documentation(world: World)
         assert json.loads(first["SecretString"]) == world.document()
         world.run("rotate-now")
         assert http.get(url, params=asked, headers=headers, timeout=5).json() == first
+    with SecretsManagerAgent(client, "session", LONG_SECONDS) as agent, requests.Session() as http:
+        url = f"http://localhost:{agent.port}/secretsmanager/get"
+        first = http.get(url, params=asked, headers=headers, timeout=5).json()
+        world.run("rotate-now")
+        assert http.get(url, params=asked, headers=headers, timeout=5).json() == first
+        refreshed = http.get(url, params=asked | {"refreshNow": "true"}, headers=headers, timeout=5).json()
+        assert json.loads(refreshed["SecretString"]) == world.document()
+        assert http.get(url, params=asked, headers=headers, timeout=5).json() == refreshed
