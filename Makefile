@@ -34,8 +34,8 @@ demo: $(VENV)/.installed ## Watch tokens rotate under faults, on embedded server
 	@mkdir -p build
 	@$(PY) -m infra.local --seconds $(SECONDS) --svg build/demo.svg
 
-sandbox: $(VENV)/.installed ## Keep Telenor's stand-in, a Secrets Manager and the job up, to write a consumer against
-	@$(PY) -m infra.local.sandbox
+sandbox: $(VENV)/.installed ## Keep Telenor's stand-in, a Secrets Manager and the job up, to write a consumer against (PORT=8720)
+	@$(PY) -m infra.local.sandbox $(if $(PORT),--port $(PORT))
 
 ##@ Change it
 

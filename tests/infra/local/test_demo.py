@@ -12,7 +12,19 @@ from rich.console import Console
 
 from infra.local import terms
 from infra.local.faults import OUTAGE_SECONDS, PLAN
-from infra.local.picture import PAGE, Axis, Space, Span, figures, findings_table, happenings, picture, save_svg, spans
+from infra.local.picture import (
+    PAGE,
+    Axis,
+    Space,
+    Span,
+    events,
+    figures,
+    findings_table,
+    happenings,
+    picture,
+    save_svg,
+    spans,
+)
 from infra.local.verdict import Account, Count, Phase, SeenToken, Strike, View, exit_status, findings
 
 if TYPE_CHECKING:
@@ -232,6 +244,18 @@ def test_what_happened_between_two_looks_is_told_in_lines() -> None:
         "token eeeeeeee issued",
     ]
     assert list(happenings(after, after)) == []
+
+
+def test_what_happened_between_two_looks_is_in_the_order_of_the_servers_times() -> None:
+    # An emergency, within one look: Secrets Manager says whole seconds.
+    before = view_of(replace(CURRENT, issued_at=800.0))
+    revoked = replace(CURRENT, issued_at=800.0, status="revoked", ended_at=950.6, is_current=False)
+    issued = replace(MINTED, short_id="ffffffff", issued_at=950.2, version_id="v9", created_at=950.0)
+    assert [(at, line.split()[-1]) for at, line in events(before, view_of(revoked, issued))] == [
+        (950.2, "issued"),
+        (950.2, "published"),
+        (950.6, "revoked"),
+    ]
 
 
 def drawn(account: Account, space: Space = PAGE) -> str:
