@@ -35,8 +35,8 @@ demo: $(VENV)/.installed ## Watch tokens rotate under faults (SECONDS=60)
 	@mkdir -p build
 	@$(PY) -m infra.demo --seconds $(SECONDS) --svg build/demo.svg
 
-sandbox: $(VENV)/.installed ## Keep servers and the job up, to write a consumer against
-	@$(PY) -m infra.demo.sandbox
+sandbox: $(VENV)/.installed ## Keep servers and the job up for a consumer (PORT=8720)
+	@$(PY) -m infra.demo.sandbox $(if $(PORT),--port $(PORT))
 
 ##@ Change it
 

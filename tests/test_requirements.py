@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LOCKED = [*ROOT.glob("requirements*.txt"), *(ROOT / "infra").glob("requirements-*.txt")]
-PACKAGE_LOCKS = [ROOT / "examples" / "node" / "package-lock.json", ROOT / "infra" / "oidc" / "package-lock.json"]
+PACKAGE_LOCKS = [ROOT / "examples" / "node" / "package-lock.json", ROOT / "tests" / "interop" / "package-lock.json"]
 
 
 @pytest.mark.parametrize("path", LOCKED, ids=lambda path: path.name)

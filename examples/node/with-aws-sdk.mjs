@@ -36,10 +36,10 @@ function urlOf(path) {
   return url;
 }
 
-/** Send one request. */
+/** Send one request. A redirect is not followed: the token stays at TELENOR_BASE_URL. */
 function call(path, token) {
   const headers = { Authorization: `Bearer ${token}` };
-  return fetch(urlOf(path), { headers, signal: AbortSignal.timeout(10_000) });
+  return fetch(urlOf(path), { headers, redirect: "manual", signal: AbortSignal.timeout(10_000) });
 }
 
 /** GET a path; a 401 is met with the token that is current now, if it is another one. */

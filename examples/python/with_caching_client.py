@@ -24,7 +24,9 @@ client = boto3.client("secretsmanager")
 
 def new_cache() -> SecretCache:
     """Return an empty cache."""
-    return SecretCache(SecretCacheConfig(secret_refresh_interval=CACHE_SECONDS), client)
+    # After a failed read the client waits longer each time, by default for up to an hour.
+    config = SecretCacheConfig(secret_refresh_interval=CACHE_SECONDS, exception_retry_delay_max=10)
+    return SecretCache(config, client)
 
 
 cache = new_cache()
@@ -48,8 +50,9 @@ def url_of(path: str) -> str:
 
 
 def call(path: str, token: str) -> requests.Response:
-    """Send one request."""
-    return requests.get(url_of(path), headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    """Send one request. A redirect is not followed: the token stays at TELENOR_BASE_URL."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return requests.get(url_of(path), headers=headers, timeout=10, allow_redirects=False)
 
 
 def get(path: str) -> requests.Response:

@@ -38,9 +38,10 @@ class SharedToken(httpx.Auth):
         # One read for all threads that are refused at once: the first reads, and the others find another token.
         with self._lock:
             if self._token in {"", refused} or time.monotonic() - self._read_at >= CACHE_SECONDS:
-                self._read_at = time.monotonic()
+                read_at = time.monotonic()
                 value = self._secrets.get_secret_value(SecretId=self._secret_id)["SecretString"]
-                self._token = str(json.loads(value)["access_token"])
+                # Only now: a read that fails must not prolong the cache.
+                self._token, self._read_at = str(json.loads(value)["access_token"]), read_at
             return self._token
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -73,7 +74,8 @@ def origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-client = httpx.Client(timeout=10, auth=SharedToken(os.environ["TOKEN_SECRET_ID"], BASE_URL))
+# A redirect is not followed, which is also the default of httpx.
+client = httpx.Client(timeout=10, follow_redirects=False, auth=SharedToken(os.environ["TOKEN_SECRET_ID"], BASE_URL))
 
 
 def get(path: str) -> httpx.Response:

@@ -57,8 +57,9 @@ def url_of(path: str) -> str:
 
 
 def call(path: str, token: str) -> urllib3.BaseHTTPResponse:
-    """Send one request."""
-    return http.request("GET", url_of(path), headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    """Send one request. A redirect is not followed: the token stays at TELENOR_BASE_URL."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return http.request("GET", url_of(path), headers=headers, timeout=10, redirect=False)
 
 
 def lambda_handler(event: dict[str, str], _context: object) -> dict[str, int]:

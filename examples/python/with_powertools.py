@@ -33,8 +33,9 @@ def url_of(path: str) -> str:
 
 
 def call(path: str, token: str) -> requests.Response:
-    """Send one request."""
-    return requests.get(url_of(path), headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    """Send one request. A redirect is not followed: the token stays at TELENOR_BASE_URL."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return requests.get(url_of(path), headers=headers, timeout=10, allow_redirects=False)
 
 
 def get(path: str) -> requests.Response:

@@ -41,9 +41,9 @@ def url_of(path: str) -> str:
 
 
 def call(path: str) -> int:
-    """Send one request, and return the status of its answer."""
+    """Send one request, and return the status. A redirect is not followed: the token stays at TELENOR_BASE_URL."""
     try:
-        return int(session.get(url_of(path), timeout=10).status_code)
+        return int(session.get(url_of(path), timeout=10, allow_redirects=False).status_code)
     except TokenExpiredError:
         # The library sends nothing when the document's expires_at has passed.
         return HTTPStatus.UNAUTHORIZED

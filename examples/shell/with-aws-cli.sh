@@ -15,11 +15,12 @@ read_at=0
 
 # Read the shared token anew.
 read_token() {
-  local document
-  read_at=$SECONDS
+  local document now=$SECONDS
   document=$(aws secretsmanager get-secret-value --secret-id "$TOKEN_SECRET_ID" --query SecretString --output text)
   # No JSON tool is needed: a token has neither quotes nor backslashes (RFC 6750, section 2.1).
   token=$(printf '%s\n' "$document" | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p')
+  # Only now: a read that fails must not prolong the cache.
+  read_at=$now
 }
 
 # Return the URL of a path at Telenor. The token goes nowhere else: not to another port, nor to another host.
@@ -33,11 +34,12 @@ url_of() {
 }
 
 # Send one request. The header comes through a pipe: arguments can be seen by everybody on the machine.
+# No redirect is followed, whatever ~/.curlrc says: the token stays at TELENOR_BASE_URL.
 call() {
   local url
   url=$(url_of "$1")
   printf 'Authorization: Bearer %s\n' "$token" |
-    curl --silent --show-error --max-time 10 --header @- --output /dev/null --write-out '%{http_code}' "$url"
+    curl --disable --silent --show-error --max-time 10 --header @- --output /dev/null --write-out '%{http_code}' "$url"
 }
 
 # GET a path; a 401 is met with the token that is current now, if it is another one.
@@ -57,6 +59,7 @@ get() {
   echo "$status"
 }
 
-while read -r path; do
+# The last line may lack its end.
+while read -r path || [[ -n $path ]]; do
   get "$path"
 done

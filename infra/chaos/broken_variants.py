@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def _refusal_is_certain() -> None:
     """Believe a refusal, even if an earlier attempt got no answer."""
     attempts = _handler("secrets_manager")._Attempts  # noqa: SLF001  what is wrong with it is inside
-    attempts.note = lambda _attempts, **_: None
+    attempts.exclude_an_effect = lambda *_: True
 
 
 def _any_401_means_dead() -> None:
@@ -39,13 +39,14 @@ def _any_401_means_dead() -> None:
 
 def _no_comparison() -> None:
     """Log out what was to be revoked at the beginning of the run, without reading what is current now."""
+    revocation = _handler("revocation")
 
-    def log_out(run: Any, value: Any, access_token: str, *_: object) -> bool:  # noqa: ANN401  as the original
-        run.telenor.logout(access_token, run.end_by)
-        run.report.revoked.append(value.version_id)
-        return True
+    def log_out(context: Any, version: Any, access_token: str, *_: object) -> object:  # noqa: ANN401  as the original
+        context.telenor.logout(access_token, context.end_by)
+        context.report.revoked.append(version.version_id)
+        return revocation.Logout.REVOKED
 
-    _handler("revocation")._log_out = log_out  # noqa: SLF001  what is wrong with it is inside
+    revocation._log_out_unless_in_use = log_out  # noqa: SLF001  what is wrong with it is inside
 
 
 def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be replaced

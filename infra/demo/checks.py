@@ -45,6 +45,8 @@ class SeenToken:
     is_in_ledger: bool = False
     published_at: float | None = None
     superseded_at: float | None = None
+    created_at: float | None = None
+    """When its version was written, as Secrets Manager says it: in whole seconds of the machine."""
 
     @property
     def is_live(self) -> bool:

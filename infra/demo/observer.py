@@ -44,6 +44,7 @@ class Observer:
             # Telenor second, so that no token can be seen as published before it is seen as issued.
             listed = self._secrets.list_secret_version_ids(SecretId=self._secret_id, IncludeDeprecated=True)
             stages = {version["VersionId"]: version.get("VersionStages", []) for version in listed["Versions"]}
+            created = {version["VersionId"]: version["CreatedDate"].timestamp() for version in listed["Versions"]}
             versions = {short_id(self._value(version_id)): version_id for version_id in stages}
             state = self._sandbox.state()
             now = self._clock.time()
@@ -53,6 +54,7 @@ class Observer:
                 token = _token(name, seen)
                 if (version_id := versions.pop(name, None)) is not None:
                     token = self._published(token, version_id, stages[version_id], now)
+                    token = replace(token, created_at=self._clock.time_of(created[version_id]))
                 tokens[name] = token
             self._last = View(
                 at=now,

@@ -9,6 +9,7 @@ import io
 import math
 import re
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console, Group
@@ -121,15 +122,25 @@ def spans(token: SeenToken, now: float, *, is_lost: bool = False) -> list[Span]:
 
 
 def token_events(before: View, after: View, lost: Sequence[str] = ()) -> Iterator[str]:
-    """Tell what has happened to tokens between two looks, a line each."""
+    """Return a line for each thing that happened to tokens between two looks, in order."""
+    return (line for _, line in timed_events(before, after, lost))
+
+
+def timed_events(before: View, after: View, lost: Sequence[str] = ()) -> list[tuple[float, str]]:
+    """Return what happened to tokens between two looks, in the order of the servers' times."""
+    found = []
     for name, token in after.tokens.items():
         was = before.tokens.get(name)
         if was is None:
-            yield f"token {name} issued"
+            found.append((token.issued_at, f"token {name} issued"))
         if token.version_id and (was is None or was.version_id is None):
-            yield f"token {name} published"
+            # Secrets Manager's whole seconds can lie before the token itself.
+            published_at = max(token.issued_at, token.issued_at if token.created_at is None else token.created_at)
+            found.append((published_at, f"token {name} published"))
         if not token.is_live and (was is None or was.is_live):
-            yield f"token {name} {token.status}{', as nobody knew of it' if name in lost else ''}"
+            note = ", as nobody knew of it" if name in lost else ""
+            found.append((after.at if token.ended_at is None else token.ended_at, f"token {name} {token.status}{note}"))
+    return sorted(found, key=itemgetter(0))
 
 
 def timeline(

@@ -41,7 +41,11 @@ class FastClock:
 
     def time(self) -> float:
         """Return the time as epoch seconds."""
-        return self.began_at + (time.time() - self.began_at) * self.speed
+        return self.time_of(time.time())
+
+    def time_of(self, machine: float) -> float:
+        """Return this clock's time at a time of the machine's."""
+        return self.began_at + (machine - self.began_at) * self.speed
 
     def now(self) -> datetime:
         """Return the time in UTC."""

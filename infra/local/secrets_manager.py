@@ -177,10 +177,10 @@ class LocalSecretsManager:
     `clock` gives epoch seconds, and decides which writes fall into the same day.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, port: int = 0) -> None:
         self.clock = clock
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._server = LoopbackServer(self._answer)
+        self._server = LoopbackServer(self._answer, port)
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
         self._calls: deque[tuple[str, str]] = deque()

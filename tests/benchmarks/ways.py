@@ -17,7 +17,7 @@ from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
 from handler.telenor import Telenor
 from handler.token_secret import TokenSecret
-from handler.transport import create_session
+from handler.transport import Transport, create_session
 from tests.simulation.world import CREDENTIALS, TOKEN
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ def _telenor(place: Place) -> Telenor:
         opened.mount("https://", place.telenor)
         return opened
 
-    return Telenor(_URL, place.clock, place.log, session)  # type: ignore[arg-type]  # a smaller log
+    transport = Transport(place.clock, place.log, session, lambda exchange, _seconds: exchange())  # type: ignore[arg-type]  # a smaller log
+    return Telenor(_URL, place.clock, place.log, transport)  # type: ignore[arg-type]  # likewise
 
 
 def _request(place: Place, telenor: Telenor) -> Token:

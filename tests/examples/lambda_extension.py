@@ -3,6 +3,8 @@
 It has the extension's HTTP interface as AWS documents it ("Use AWS Secrets Manager secrets in AWS Lambda functions",
 Secrets Manager User Guide): the path, the header, the three parameters, and a cache that lasts for SECRETS_MANAGER_TTL,
 300 s at most. Nothing in the documentation makes it read again before that, so nothing here does.
+
+AWS's Secrets Manager Agent has the same interface, and `refreshNow` besides (README of aws/aws-secretsmanager-agent).
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ _PARAMETERS = {"secretId": "SecretId", "versionId": "VersionId", "versionStage":
 
 class LambdaExtension:
     """The extension at `port`; `session_token` is what the function has in AWS_SESSION_TOKEN."""
+
+    _refreshes = False
 
     def __init__(self, client: SecretsManagerClient, session_token: str, ttl_seconds: float) -> None:
         self._client = client
@@ -53,12 +57,20 @@ class LambdaExtension:
     def _get(self) -> Response:
         if request.headers.get("X-Aws-Parameters-Secrets-Token") != self._session_token:
             abort(401)
-        if "secretId" not in request.args or not request.args.keys() <= _PARAMETERS.keys():
+        asked = request.args.to_dict()
+        is_refreshed = self._refreshes and asked.pop("refreshNow", "false") == "true"
+        if "secretId" not in asked or not asked.keys() <= _PARAMETERS.keys():
             abort(400)
-        key = tuple(sorted(request.args.items()))
+        key = tuple(sorted(asked.items()))
         value, read_at = self._cache.get(key, ({}, 0.0))
-        if not value or time.monotonic() - read_at >= self._ttl_seconds:
+        if is_refreshed or not value or time.monotonic() - read_at >= self._ttl_seconds:
             read_at = time.monotonic()
             value = dict(self._client.get_secret_value(**{_PARAMETERS[name]: text for name, text in key}))
             self._cache[key] = value, read_at
         return Response(json.dumps(value, default=str), content_type="application/json")
+
+
+class SecretsManagerAgent(LambdaExtension):
+    """The agent; `session_token` is what its token file holds."""
+
+    _refreshes = True

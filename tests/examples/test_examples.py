@@ -18,7 +18,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -29,9 +29,10 @@ import pytest
 import requests
 from botocore.config import Config
 
+from infra.local.secrets_manager import CallFault
 from infra.local.server import LoopbackServer
 from tests.examples.conftest import Tally
-from tests.examples.lambda_extension import LambdaExtension
+from tests.examples.lambda_extension import LambdaExtension, SecretsManagerAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PATH = "/service-tickets/v2/incidents"
 DRIVER = str(Path(__file__).with_name("lambda_driver.py"))
+SURVIVING_DRIVER = str(Path(__file__).with_name("surviving_driver.py"))
 AWS_CLI = ROOT / ".venv-awscli" / "bin"
 NODE_MODULES = ROOT / "examples" / "node" / "node_modules"
 
@@ -57,8 +59,15 @@ class Example:
     runs_it: tuple[str, ...]
     looks_at_expiry: bool = False
     """It sends nothing where the token document says that the token has expired."""
+    keeps_unreadable: bool = False
+    """It goes on with the last token for as long as Secrets Manager does not answer."""
     short_seconds: int = 1
     """A cache that lapses soon, and not before the next call."""
+
+    @property
+    def uses_agent(self) -> bool:
+        """Whether it reads through AWS's Secrets Manager Agent."""
+        return self.runs_it[0] in {"java", "go", "dotnet"}
 
     @property
     def command(self) -> list[str]:
@@ -70,7 +79,7 @@ LAMBDA = (sys.executable, DRIVER)
 
 EXAMPLES = [
     Example("examples/python/with_powertools.py", PYTHON),
-    Example("examples/python/with_caching_client.py", PYTHON),
+    Example("examples/python/with_caching_client.py", PYTHON, keeps_unreadable=True),
     Example("examples/python/with_httpx.py", PYTHON),
     Example("examples/python/with_authlib.py", PYTHON, looks_at_expiry=True),
     Example("examples/python/with_requests_oauthlib.py", PYTHON, looks_at_expiry=True),
@@ -78,6 +87,9 @@ EXAMPLES = [
     Example("examples/node/with-aws-sdk.mjs", ("node",)),
     Example("examples/shell/with-aws-cli.sh", ("bash",), short_seconds=4),
     Example("infra/consumer/app.py", LAMBDA),
+    Example("examples/java/WithAgent.java", ("java",)),
+    Example("examples/go/with_agent.go", ("go", "run")),
+    Example("examples/dotnet/WithAgent.csproj", ("dotnet", "run", "--project")),
 ]
 
 
@@ -88,7 +100,7 @@ def skip(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(params=EXAMPLES, ids=lambda example: Path(example.file).stem)
+@pytest.fixture(params=EXAMPLES, ids=lambda example: f"{Path(example.file).parent.name}-{Path(example.file).stem}")
 def example(request: pytest.FixtureRequest) -> Example:
     example: Example = request.param
     if example.runs_it == ("node",):
@@ -101,6 +113,8 @@ def example(request: pytest.FixtureRequest) -> Example:
             skip("the AWS CLI is not installed; `make examples` does that")
         if not (shutil.which("bash") and shutil.which("curl")):
             skip("there is no bash, or no curl, on this machine")
+    if example.uses_agent and shutil.which(example.runs_it[0]) is None:
+        pytest.skip(f"there is no {example.runs_it[0]} on this machine, and `make examples` installs none")
     return example
 
 
@@ -197,6 +211,18 @@ def running(example: Example, world: World, cache_seconds: int, *, base_url: str
             client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/example"))
             extension = stack.enter_context(LambdaExtension(client, "session", cache_seconds))
             environment["PARAMETERS_SECRETS_EXTENSION_HTTP_PORT"] = extension.port
+        if example.uses_agent:
+            client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/example"))
+            # With a cache that lasts: the example has to read past it.
+            agent = stack.enter_context(SecretsManagerAgent(client, "agent", LONG_SECONDS))
+            token_file = stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="ascii"))
+            token_file.write("agent\n")
+            token_file.flush()
+            environment |= {
+                "AGENT_URL": f"http://127.0.0.1:{agent.port}",
+                "AGENT_TOKEN_FILE": token_file.name,
+                "DOTNET_NOLOGO": "1",
+            }
         if example.looks_at_expiry:
             # requests-oauthlib sends no token over plain http without this.
             environment["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
@@ -320,6 +346,97 @@ def test_a_path_cannot_lead_the_token_elsewhere(example: Example, consumers_worl
     assert "a path must begin with /" in consumers_world.seen.everything()
 
 
+def test_a_redirect_is_not_followed(example: Example, consumers_world: World) -> None:
+    heard: list[str] = []
+
+    def listen(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        heard.append(environ.get("HTTP_AUTHORIZATION", ""))
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b"[]"]
+
+    with LoopbackServer(listen) as elsewhere:
+
+        def redirect(_: dict[str, Any], start_response: Any) -> list[bytes]:
+            start_response("302 Found", [("Location", elsewhere.url + PATH), ("Content-Length", "0")])
+            return [b""]
+
+        with (
+            LoopbackServer(redirect) as telenor,
+            running(example, consumers_world, LONG_SECONDS, base_url=telenor.url) as consumer,
+        ):
+            assert [consumer.get(), consumer.get()] == [302, 302]
+    assert heard == []
+
+
+def fail_reads(world: World) -> None:
+    """Let Secrets Manager refuse every read, with an error that the SDKs do not retry."""
+    world.aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"), times=9999)
+    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), times=9999)
+
+
+def test_a_cached_token_is_used_while_secrets_manager_fails(example: Example, consumers_world: World) -> None:
+    with running(example, consumers_world, LONG_SECONDS) as consumer:
+        consumer.get()
+        fail_reads(consumers_world)
+        assert [consumer.get(), consumer.get()] == [200, 200]
+        consumers_world.aws.clear_faults()
+
+
+def test_a_failed_read_does_not_prolong_the_cache(example: Example, consumers_world: World) -> None:
+    def call_until_it_lapses(consumer: Consumer) -> None:
+        consumer.get()
+        fail_reads(consumers_world)
+        end = time.monotonic() + example.short_seconds + 1
+        while time.monotonic() < end and consumer.get():
+            pass
+
+    if example.runs_it not in {PYTHON, LAMBDA}:
+        # A failed read ends the process, and the cache with it.
+        def get() -> None:
+            with running(example, consumers_world, example.short_seconds) as consumer:
+                call_until_it_lapses(consumer)
+
+        with pytest.raises(AssertionError, match="has ended"):
+            get()
+        consumers_world.aws.clear_faults()
+        return
+    surviving = replace(example, runs_it=(sys.executable, SURVIVING_DRIVER))
+    with running(surviving, consumers_world, example.short_seconds) as consumer:
+        call_until_it_lapses(consumer)
+        requests = consumer.requests
+        assert {consumer.get() for _ in range(3)} == ({200} if example.keeps_unreadable else {0})
+        assert consumer.requests == requests + (3 if example.keeps_unreadable else 0)
+        consumers_world.aws.clear_faults()
+        while consumer.get() != 200:  # AWS's caching client waits between its reads
+            pass
+
+
+def test_a_401_whose_read_fails_is_not_sent_again(example: Example, consumers_world: World) -> None:
+    if example.runs_it not in {PYTHON, LAMBDA}:
+        pytest.skip("a failed read ends its process, as the test above shows")
+    surviving = replace(example, runs_it=(sys.executable, SURVIVING_DRIVER))
+    with running(surviving, consumers_world, LONG_SECONDS) as consumer:
+        consumer.get()
+        consumer.rotate("rotate-and-revoke-now")
+        fail_reads(consumers_world)
+        assert consumer.get() == 0
+        assert consumer.refused == 1
+        consumers_world.aws.clear_faults()
+        while consumer.get() != 200:  # see above
+            pass
+
+
+def test_the_last_line_may_lack_its_end(example: Example, consumers_world: World) -> None:
+    with running(example, consumers_world, LONG_SECONDS) as consumer:
+        stdin, stdout = consumer.process.stdin, consumer.process.stdout
+        assert stdin
+        assert stdout
+        stdin.write(PATH)
+        stdin.close()
+        consumer.process.stdin = None
+        assert stdout.read().split() == ["200"]
+
+
 @pytest.fixture
 def shared_token(consumers_world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the Auth class of the example for httpx, in this process."""
@@ -374,3 +491,11 @@ def test_the_stand_in_for_the_extension_keeps_to_its_documentation(world: World)
         assert json.loads(first["SecretString"]) == world.document()
         world.run("rotate-now")
         assert http.get(url, params=asked, headers=headers, timeout=5).json() == first
+    with SecretsManagerAgent(client, "session", LONG_SECONDS) as agent, requests.Session() as http:
+        url = f"http://localhost:{agent.port}/secretsmanager/get"
+        first = http.get(url, params=asked, headers=headers, timeout=5).json()
+        world.run("rotate-now")
+        assert http.get(url, params=asked, headers=headers, timeout=5).json() == first
+        refreshed = http.get(url, params=asked | {"refreshNow": "true"}, headers=headers, timeout=5).json()
+        assert json.loads(refreshed["SecretString"]) == world.document()
+        assert http.get(url, params=asked, headers=headers, timeout=5).json() == refreshed

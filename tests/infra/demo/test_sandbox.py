@@ -30,9 +30,15 @@ PATIENCE_SECONDS = 60
 class Sandbox:
     """The running process, as somebody at its terminal sees it."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self._process = process
-        self.environment = dict(self._exports())
+        self._folder = folder
+        self.banner = ""
+        while not self.banner.endswith("Ready: consumers can read the token.\n"):
+            line = _stream(process.stdout).readline()
+            assert line, "it ended before it was ready"
+            self.banner += line
+        self.consumer = self.variables("sandbox.env")
 
     def type(self, line: str) -> None:
         _stream(self._process.stdin).write(line + "\n")
@@ -45,14 +51,10 @@ class Sandbox:
                 return line
         pytest.fail(f"it ended without saying {pattern}")
 
-    def _exports(self) -> Iterator[tuple[str, str]]:
-        for line in _stream(self._process.stdout):
-            if line.startswith("export "):
-                (assignment,) = shlex.split(line.removeprefix("export "))
-                name, _, value = assignment.partition("=")
-                yield name, value
-            elif line.startswith("Ctrl-C ends it"):
-                return
+    def variables(self, file: str) -> dict[str, str]:
+        """Return the variables of one of its files."""
+        lines = (self._folder / file).read_text(encoding="utf-8").splitlines()
+        return dict("".join(shlex.split(line)).split("=", 1) for line in lines)
 
 
 def _stream(stream: IO[str] | None) -> IO[str]:
@@ -61,9 +63,9 @@ def _stream(stream: IO[str] | None) -> IO[str]:
 
 
 @contextmanager
-def _running() -> Iterator[Sandbox]:
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "infra.demo.sandbox"],
+def _running(folder: Path, port: int = 0) -> Iterator[Sandbox]:
+    with subprocess.Popen(  # noqa: S603  this project's own program
+        [sys.executable, "-W", "error", "-m", "infra.demo.sandbox", "--port", str(port), "--folder", str(folder)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -74,7 +76,7 @@ def _running() -> Iterator[Sandbox]:
         watchdog = threading.Timer(PATIENCE_SECONDS, process.kill)
         watchdog.start()
         try:
-            yield Sandbox(process)
+            yield Sandbox(process, folder)
         finally:
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate()
@@ -92,10 +94,12 @@ def _client(environment: Mapping[str, str]) -> SecretsManagerClient:
     )
 
 
-def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emergency() -> None:
-    with _running() as sandbox, requests.Session() as http:
+def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emergency(
+    tmp_path: Path,
+) -> None:
+    with _running(tmp_path) as sandbox, requests.Session() as http:
         http.trust_env = False
-        environment, client = sandbox.environment, _client(sandbox.environment)
+        environment, client = sandbox.consumer, _client(sandbox.consumer)
 
         def read() -> str:
             value = client.get_secret_value(SecretId=environment["TOKEN_SECRET_ID"])["SecretString"]
@@ -105,7 +109,6 @@ def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emerg
             url = environment["TELENOR_BASE_URL"] + "/service-tickets/v2/incidents"
             return http.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=5).status_code
 
-        sandbox.wait_for("token .* published")
         first = read()
         assert status(first) == 200
         sandbox.type("rotate")
@@ -115,7 +118,27 @@ def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emerg
         sandbox.type("help")
         sandbox.wait_for("Type one of run, rotate, emergency")
         sandbox.type("emergency")
-        sandbox.wait_for("token .* revoked")
-        sandbox.wait_for("token .* (published|revoked)")
+        kinds = [sandbox.wait_for("token .* (issued|published|revoked)").split()[-1] for _ in range(4)]
+        assert kinds == ["issued", "published", "revoked", "revoked"]
         assert [status(token) for token in (first, second, read())] == [401, 401, 200]
-        assert {"CREDENTIALS_SECRET_ID", "GRACE_SECONDS", "SCHEDULE_MINUTES"} <= environment.keys()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_consumers_variables_are_apart_from_the_jobs_and_the_banner_names_no_other(tmp_path: Path) -> None:
+    with _running(tmp_path) as sandbox:
+        operator = sandbox.variables("sandbox-operator.env")
+        assert {name for name in sandbox.consumer if not name.startswith("AWS_")} == {
+            "TELENOR_BASE_URL",
+            "TOKEN_SECRET_ID",
+        }
+        assert {"CREDENTIALS_SECRET_ID", "GRACE_SECONDS", "SCHEDULE_MINUTES"} <= operator.keys()
+        assert not operator.keys() & sandbox.consumer.keys()
+        assert set(re.findall(r"\$\{?([A-Z_]+)", sandbox.banner)) <= sandbox.consumer.keys()
+
+
+def test_the_ports_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    # Below the ports that the system gives to connections, whose neighbour may be taken.
+    port = 20_000 + os.getpid() % 6_000 * 2
+    with _running(tmp_path, port) as sandbox:
+        assert sandbox.consumer["TELENOR_BASE_URL"] == f"http://127.0.0.1:{port}"
+        assert sandbox.consumer["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{port + 1}"
