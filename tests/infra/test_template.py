@@ -135,7 +135,7 @@ def test_new_credentials_are_tried_at_once() -> None:
     assert not matches(pattern, event | {"resources": [SECRET]})
     assert not matches(pattern, event | {"detail": event["detail"] | {"labelUpdated": "LIVE_x"}})
     assert not matches(pattern, event | {"detail-type": "AWS API Call via CloudTrail"})
-    assert json.loads(rule["Input"]) == {"action": "rotate-now"}
+    assert json.loads(rule["Input"]) == {"action": "credentials-changed"}
 
 
 @pytest.mark.parametrize("name", ["Schedule", "NewCredentials"])
