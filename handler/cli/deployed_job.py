@@ -108,7 +108,10 @@ class DeployedJob:
         since = version.first_published_at - self.function.timeout - _CLOCKS_DIFFER
         until = version.first_published_at + _CLOCKS_DIFFER
         records = self._records(since, until=until, pattern=f'{{ $.error_code = "{_FALLBACK}" }}')
-        return any(record.get("function_request_id") == version.version_id for _, record in records)
+        return any(
+            record.get("function_request_id") == version.version_id and record.get("error_code") == _FALLBACK
+            for _, record in records
+        )
 
     def disable_schedule(self) -> str:
         """Disable the schedule of this client in EventBridge Scheduler."""

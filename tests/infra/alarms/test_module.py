@@ -12,7 +12,6 @@ from tests.infra.alarms.job import Fate, Job, Run, Settings
 from tests.infra.alarms.module import deployed
 from tests.infra.alarms.page import HOUR, LATEST_METRIC, graces, schedules
 from tests.infra.alarms.template import Template
-from tests.infra.terraform.comparison import NOT_YET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,8 +124,6 @@ def test_the_page_is_the_templates_page_for_every_schedule_and_grace(alarms: dic
     for grace in COMPARED:
         stack = TEMPLATE.deployed(ClientName=f"grace-{grace}", ScheduleMinutes=str(minutes), GraceSeconds=grace)
         for kind in ("TokenExpiryAlarm", "RevocationsPendingAlarm"):
-            if f"{kind}: arithmetic" in NOT_YET:
-                continue
             of_stack = stack.resources("AWS::CloudWatch::Alarm")[kind]
             assert judged(alarms[f"every_{minutes}"][f"job-grace-{grace}-{kind}"]) == judged(of_stack), (grace, kind)
 

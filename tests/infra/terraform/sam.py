@@ -67,8 +67,8 @@ def deployment(body: Mapping[str, Any], parameters: Mapping[str, object]) -> tup
     facts: Facts = {}
     for part in (_function, _starters, _roles, _secrets, _policies, _alarms):
         facts |= part(resources)
-    facts |= drawn(resources["Dashboard"].read("DashboardBody"), IDENTIFIERS)
-    facts["names: dashboard"] = resources["Dashboard"].read("DashboardName")
+    facts |= drawn(resources["TokenDashboard"].read("DashboardBody"), IDENTIFIERS)
+    facts["names: dashboard"] = resources["TokenDashboard"].read("DashboardName")
     facts["warning: alarms that reach nobody"] = stack.outputs().get("UntoldAlarms")
     for name, words in (
         ("TokenSecret", "the token secret"),
