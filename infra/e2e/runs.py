@@ -87,14 +87,14 @@ def new_credentials_are_tried_at_once(story: Story) -> None:
     story.show("a mistyped pair", "the one before goes on, CredentialsFallback 1; 0 when AWSCURRENT is moved back")
 
 
-def put_credentials(story: Story, client_secret: str) -> float:
-    """Put credentials; return the seconds until a run has tried them."""
-    runs = len(forced(story))
+def put_credentials(story: Story, client_secret: str, *, reason: str = "forced") -> float:
+    """Put credentials; return the seconds until a run has ended for this reason."""
+    runs = len(ended_for(story, reason))
     story.client("secretsmanager").put_secret_value(
         SecretId=story.stack.outputs["CredentialsSecretArn"],
         SecretString=json.dumps({"client_id": story.client_id, "client_secret": client_secret}),
     )
-    return until("a run with the new credentials", lambda: len(forced(story)) > runs)
+    return until("a run with the new credentials", lambda: len(ended_for(story, reason)) > runs)
 
 
 def credentials_versions(story: Story) -> tuple[str, str]:
@@ -106,7 +106,12 @@ def credentials_versions(story: Story) -> tuple[str, str]:
 
 def forced(story: Story) -> list[Mapping[str, Any]]:
     """Return the summary lines of the runs that had to rotate now."""
-    return [record for record in ended(story) if record.get("reason") == "forced"]
+    return ended_for(story, "forced")
+
+
+def ended_for(story: Story, reason: str) -> list[Mapping[str, Any]]:
+    """Return the summary lines of the runs with this reason."""
+    return [record for record in ended(story) if record.get("reason") == reason]
 
 
 def a_superseded_token_has_its_grace(story: Story) -> None:
