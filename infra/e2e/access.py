@@ -225,15 +225,15 @@ def operators_can_do_their_work_and_no_more(story: Story) -> None:
         ),
         "sqs:ReceiveMessage": lambda: client("sqs").receive_message(QueueUrl=outputs["UndeliveredQueueUrl"]),
         "sqs:PurgeQueue": lambda: client("sqs").purge_queue(QueueUrl=outputs["UndeliveredQueueUrl"]),
+        # Whether there is one of that name does not matter here.
+        "scheduler:GetSchedule": lambda: client("scheduler").get_schedule(
+            Name=f"{story.stack.name}-{story.stack.client_name}"
+        ),
     }
 
     if isinstance(story.stack, Stack):
         calls["cloudformation:DescribeStacks"] = lambda: client("cloudformation").describe_stacks(
             StackName=story.stack.name
-        )
-    else:
-        calls["scheduler:GetSchedule"] = lambda: client("scheduler").get_schedule(
-            Name=f"{story.stack.name}-{story.stack.client_name}"
         )
 
     def client(service: str) -> Any:  # noqa: ANN401  one for each service
