@@ -100,7 +100,7 @@ def test_a_code_that_cannot_be_read_is_not_passed_over(code: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "pattern"),
-    [("template.yaml", r"(?m)^  (\w+Alarm):"), ("template.yaml", r'docs/runbook\.md, "(\w+)"|runbook\.md,\s+"(\w+)"')],
+    [("template.yaml", r"(?m)^  (\w+Alarm):"), ("template.yaml", r'\$\{Runbook\},\s+"(\w+)"')],
 )
 def test_each_alarm_has_its_section(path: str, pattern: str) -> None:
     named = {
