@@ -513,7 +513,8 @@ def metric_values(output: Iterable[str], name: str) -> list[int]:
         except ValueError:
             continue
         if isinstance(document, dict) and "_aws" in document:
-            values += [int(value) for value in document.get(name, [])]
+            # A counter is sent only in a run in which it is not zero.
+            values += [int(value) for value in document.get(name, [0])]
     return values
 
 
