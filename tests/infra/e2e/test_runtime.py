@@ -34,7 +34,7 @@ def test_metric_values_come_from_embedded_metrics_only() -> None:
         json.dumps({"_aws": {}, "RotationFailed": [1.0]}),
         json.dumps({"_aws": {}}),
     ]
-    assert metric_values(lines, "RotationFailed") == [0, 1]
+    assert metric_values(lines, "RotationFailed") == [0, 1, 0]
 
 
 def test_the_function_sees_nothing_of_who_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
