@@ -325,7 +325,7 @@ def _secrets(resources: Mapping[str, Resource]) -> Facts:
         facts |= {
             f"{name} secret: description": secret.read("description"),
             # CloudFormation takes a key that is left out for this one, and Terraform for the key that there was.
-            f"{name} secret: key": None if key == "alias/aws/secretsmanager" else key,
+            f"{name} secret: key": key,
             f"{name} secret: first value": None,
             f"afterwards: the {name} secret": f"can be taken back for {days} days" if days else "goes",
         }
