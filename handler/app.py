@@ -120,6 +120,7 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
         settings.token_secret_id,
         logger.append_keys,
     )
+    publish_by, end_by = deadlines(started_at, time_left)
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     rotate(
         Context(
@@ -131,9 +132,18 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
             log=logger,
             report=report,
             version_id=version_id,
-            publish_by=started_at + time_left - min(_PUBLISHING_NEEDS, time_left / 2),
-            end_by=started_at + time_left - min(_CLEANUP_NEEDS + _REPORTING_NEEDS, time_left / 2),
+            publish_by=publish_by,
+            end_by=end_by,
         )
+    )
+
+
+def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:
+    """Return until when a run requests tokens, and until when it sends logouts."""
+    ends_at = started_at + time_left
+    return (
+        ends_at - min(_PUBLISHING_NEEDS, time_left / 2),
+        ends_at - min(_CLEANUP_NEEDS + _REPORTING_NEEDS, time_left / 2),
     )
 
 

@@ -5,7 +5,6 @@ No refusal repeats the value: it may be a secret that was put in the wrong place
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from handler.errors import InvalidInputError
-from handler.model import Action, Policy
+from handler.model import Action, Policy, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -230,13 +229,4 @@ def _is_safe_url(url: str, *, with_query: bool) -> bool:
         return False
     if not all(0 < len(label) <= _DNS_LABEL_LENGTH for label in parts.hostname.split(".")):
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from dataclasses import dataclass, field
@@ -155,6 +156,16 @@ def json_object(text: str) -> dict[str, object] | None:
     """Return the JSON object in a text from outside, or None where there is none."""
     value = json_value(text)
     return value if isinstance(value, dict) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_too_far_ahead(instant: datetime, now: datetime) -> bool:

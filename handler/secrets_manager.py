@@ -66,17 +66,6 @@ _HINTS = {
 _THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 
 
-def silence_sdk() -> None:
-    """Keep botocore from logging at DEBUG, where every request and response holds a secret.
-
-    Lambda sets that level with one click.
-    """
-    logging.getLogger("botocore").setLevel(logging.INFO)
-
-
-silence_sdk()
-
-
 def create_client() -> SecretsManagerClient:
     """Return the SDK's client, with timeouts that leave a run time for everything else. Raises InvalidInputError."""
     config = Config(
@@ -84,7 +73,8 @@ def create_client() -> SecretsManagerClient:
         read_timeout=_READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
     )
-    silence_sdk()
+    # At DEBUG it logs every request and answer, and both secrets are in them. Lambda sets that level with one click.
+    logging.getLogger("botocore").setLevel(logging.INFO)
     try:
         # Lambda sets both; the SDK by itself reads AWS_DEFAULT_REGION alone.
         return boto3.client("secretsmanager", region_name=os.environ.get("AWS_REGION") or None, config=config)

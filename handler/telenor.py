@@ -9,7 +9,7 @@ import math
 import re
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from handler import answers
@@ -32,7 +32,7 @@ _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password
 _LOGOUT_PATH = "/oauth/v2/logout"
 
 # Waiting for an answer costs less than a token that nobody knows.
-_TOKEN_REQUEST_SECONDS = 25.0
+TOKEN_REQUEST_SECONDS = 25.0
 
 # With less time than this a token is more likely to be lost than stored.
 _LEAST_TIME_FOR_A_TOKEN = timedelta(seconds=2)
@@ -60,7 +60,7 @@ _TELL_OF_A_TOKEN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
 
 
 class Telenor:
-    """Telenor's token and logout operations, with retries that end at a deadline. A context manager."""
+    """Telenor's token and logout operations, with retries that end at a deadline."""
 
     def __init__(self, base_url: str, clock: Clock, log: Logger, transport: Transport | None = None) -> None:
         self._base_url = base_url
@@ -68,12 +68,6 @@ class Telenor:
         self._log = log
         self._transport = transport or Transport(clock, log)
         self.token_attempts = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Do nothing: each exchange closes its connection."""
 
     @property
     def is_unreachable(self) -> bool:
@@ -104,7 +98,7 @@ class Telenor:
             self._base_url + _TOKEN_PATH,
             basic(credentials.client_id, credentials.client_secret),
             {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {}),
-            _TOKEN_REQUEST_SECONDS,
+            TOKEN_REQUEST_SECONDS,
         )
         begin_by = deadline - _LEAST_TIME_FOR_A_TOKEN
 

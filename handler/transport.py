@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import ipaddress
 import logging
 import os
 import re
@@ -32,6 +31,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
 from handler.errors import ConnectionSetupError, TelenorError, TelenorUnavailableError
+from handler.model import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +48,7 @@ BEYOND_ANY_RUN_SECONDS = 86_400.0
 
 # For each address of a host, so that one that does not answer leaves time for the next.
 _CONNECT_SECONDS = 3.0
-_EXCHANGE_SECONDS = 10.0
+EXCHANGE_SECONDS = 10.0
 _RESPONSE_LIMIT_BYTES = 64 * 1024
 _HEADER_LIMIT_CHARACTERS = 8 * 1024
 
@@ -104,7 +104,7 @@ class Request(NamedTuple):
     url: str
     auth: AuthBase
     form: Mapping[str, str] | None = None
-    limit_seconds: float = _EXCHANGE_SECONDS
+    limit_seconds: float = EXCHANGE_SECONDS
 
 
 def basic(username: str, password: str) -> AuthBase:
@@ -124,9 +124,11 @@ class Bearer(AuthBase):
         return request
 
 
-def create_session() -> requests.Session:
-    """Return a session that follows no redirect and keeps no cookie."""
+def create_session(on_socket: Callable[[socket.socket], None]) -> requests.Session:
+    """Return a session that follows no redirect, keeps no cookie, and reports each socket that it connects."""
     session = _Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(on_socket))
     # A cookie could make Telenor accept the next token that is tried.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
@@ -146,24 +148,27 @@ def run_in_thread(exchange: Callable[[], None], seconds: float) -> None:
 class Transport:
     """Sends requests one at a time, each over a connection of its own.
 
-    `new_session` and `run` are for tests; by default they are `create_session` and `run_in_thread`.
+    `new_session` and `run` are for tests.
     """
 
     def __init__(
         self,
         clock: Clock,
         log: Logger,
-        new_session: Callable[[], requests.Session] | None = None,
+        new_session: Callable[[Callable[[socket.socket], None]], requests.Session] = create_session,
         run: Callable[[Callable[[], None], float], None] = run_in_thread,
     ) -> None:
         self._clock = clock
         self._log = log
-        self._new_session = new_session or create_session
+        self._new_session = new_session
         self._run = run
         self.last: Answer | None = None
-        self.is_unreachable = False
+        self._has_answered: bool | None = None
+
+    @property
+    def is_unreachable(self) -> bool:
         """Whether requests were sent and none has got an answer."""
-        self._has_answered = False
+        return self._has_answered is False
 
     def exchange(self, request: Request, deadline: datetime) -> Answer:
         """Send one request and read its answer, until the deadline or for `limit_seconds`, whichever ends first.
@@ -181,21 +186,22 @@ class Transport:
         _check_environment(request.url)
         exchange = _Exchange(request, self._new_session, seconds)
         self._run(exchange.run, seconds)
+        # Before the end of the connection, which a run that is left behind could take for the end of the response.
+        status, body, has_all = exchange.status, bytes(exchange.body), exchange.is_whole
         exchange.close()
         if exchange.defect is not None:
             raise exchange.defect
-        self._has_answered = self._has_answered or exchange.status is not None
-        self.is_unreachable = not self._has_answered
-        if exchange.status is None:
+        self._has_answered = self._has_answered or status is not None
+        if status is None:
             raise exchange.failure or _failure_of(request, None)
-        text, is_whole = _decoded(bytes(exchange.body), exchange.headers.get("Content-Encoding", ""))
-        if not (is_whole and exchange.is_whole):
+        text, is_decoded = _decoded(body, exchange.headers.get("Content-Encoding", ""))
+        if not (has_all and is_decoded):
             self._log.warning(
                 f"the response of {urlsplit(request.url).hostname} was cut short or is not encoded as it says"
                 f" ({exchange.cause})",
                 extra={"error_code": "answer-cut-short"},
             )
-        self.last = Answer(exchange.status, sent_at, self._clock.now(), exchange.headers, text)
+        self.last = Answer(status, sent_at, self._clock.now(), exchange.headers, text)
         return self.last
 
     def retrying(
@@ -240,7 +246,12 @@ class Transport:
 class _Exchange:
     """One request and what has come of its response so far. `run` may be left behind in its thread after `close`."""
 
-    def __init__(self, request: Request, new_session: Callable[[], requests.Session], seconds: float) -> None:
+    def __init__(
+        self,
+        request: Request,
+        new_session: Callable[[Callable[[socket.socket], None]], requests.Session],
+        seconds: float,
+    ) -> None:
         self._request = request
         self._new_session = new_session
         self._seconds = seconds
@@ -258,10 +269,7 @@ class _Exchange:
     def run(self) -> None:
         request = self._request
         try:
-            with self._new_session() as session:
-                for scheme in ("http://", "https://"):
-                    if type(session.get_adapter(scheme)) is HTTPAdapter:
-                        session.mount(scheme, _Adapter(self._add_socket))
+            with self._new_session(self._add_socket) as session:
                 host = urlsplit(request.url).hostname or ""
                 with session.request(
                     request.method,
@@ -391,16 +399,6 @@ class _Response(HTTPResponse):
             # http.client leaves its file open where the connection has ended.
             self.close()
             raise
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # What is wrong on this side

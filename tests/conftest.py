@@ -137,6 +137,8 @@ def aws(_secrets_manager: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture(scope="session")
 def client(_secrets_manager: LocalSecretsManager) -> SecretsManagerClient:
     """Read the secrets from outside the handler, with an environment that no test changes."""
+    # It logs secrets at DEBUG, as the handler's would; a test of the handler's own client sets this back.
+    logging.getLogger("botocore").setLevel(logging.INFO)
     return boto3.client(
         "secretsmanager",
         region_name=REGION,

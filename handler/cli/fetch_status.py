@@ -78,5 +78,5 @@ def _is_accepted(job: Job, secrets: SecretsManager) -> bool | None:
         return None
     if current is None or current.access_token is None or job.settings.verify_url is None:
         return None
-    with Telenor(job.settings.base_url, app.clock, app.logger) as telenor:
-        return is_accepted(telenor, job.settings.verify_url, current.access_token, app.clock.now() + _PATIENCE)
+    telenor = Telenor(job.settings.base_url, app.clock, app.logger)
+    return is_accepted(telenor, job.settings.verify_url, current.access_token, app.clock.now() + _PATIENCE)

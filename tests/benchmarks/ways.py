@@ -21,6 +21,7 @@ from handler.transport import Transport, create_session
 from tests.simulation.world import CREDENTIALS, TOKEN
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     import requests
@@ -62,47 +63,47 @@ def this_job(place: Place, request_id: str, policy: Policy = POLICY) -> None:
         policy=policy,
         verify_url=None,
     )
-    with _telenor(place) as telenor:
-        secrets = SecretsManager(place.client, CREDENTIALS, TOKEN)
-        rotate(
-            Context(
-                settings=settings,
-                secrets=secrets,
-                token_secret=TokenSecret(secrets, place.clock, request_id),
-                telenor=telenor,
-                clock=place.clock,
-                log=place.log,  # type: ignore[arg-type]  # a smaller log
-                report=Report("default"),
-                version_id=request_id,
-                publish_by=now + _PUBLISH_BY,
-                end_by=now + _END_BY,
-            )
+    telenor = _telenor(place)
+    secrets = SecretsManager(place.client, CREDENTIALS, TOKEN)
+    rotate(
+        Context(
+            settings=settings,
+            secrets=secrets,
+            token_secret=TokenSecret(secrets, place.clock, request_id),
+            telenor=telenor,
+            clock=place.clock,
+            log=place.log,  # type: ignore[arg-type]  # a smaller log
+            report=Report("default"),
+            version_id=request_id,
+            publish_by=now + _PUBLISH_BY,
+            end_by=now + _END_BY,
         )
+    )
 
 
 def overwrite(place: Place, _request_id: str) -> None:
     """Ask for a token and overwrite the secret. The previous token dies by its expiry."""
-    with _telenor(place) as telenor:
-        token = _request(place, telenor)
-        place.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+    telenor = _telenor(place)
+    token = _request(place, telenor)
+    place.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
 
 
 def overwrite_and_log_out(place: Place, _request_id: str) -> None:
     """Ask for a token, overwrite the secret, and log the previous token out at once."""
-    with _telenor(place) as telenor:
-        previous = _read(place, "AWSCURRENT")
-        token = _request(place, telenor)
-        place.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
-        _log_out(place, telenor, previous)
+    telenor = _telenor(place)
+    previous = _read(place, "AWSCURRENT")
+    token = _request(place, telenor)
+    place.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+    _log_out(place, telenor, previous)
 
 
 def overwrite_and_log_out_the_one_before(place: Place, _request_id: str) -> None:
     """Ask for a token, overwrite the secret, and log out what was replaced by the run before, which is AWSPREVIOUS."""
-    with _telenor(place) as telenor:
-        replaced_before = _read(place, "AWSPREVIOUS")
-        token = _request(place, telenor)
-        place.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
-        _log_out(place, telenor, replaced_before)
+    telenor = _telenor(place)
+    replaced_before = _read(place, "AWSPREVIOUS")
+    token = _request(place, telenor)
+    place.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+    _log_out(place, telenor, replaced_before)
 
 
 def four_steps(place: Place, request_id: str) -> None:
@@ -111,13 +112,13 @@ def four_steps(place: Place, request_id: str) -> None:
     The last step logs the previous token out. A rotation that was left unfinished is gone on with, as by RotateSecret.
     """
     version_id = place.unfinished() or request_id
-    with _telenor(place) as telenor:
-        # setSecret has nothing to set: Telenor knows the token, since it has issued it.
-        for step in (_create_secret, _set_secret, _test_secret, _finish_secret):
-            if step is not _create_secret:
-                place.invocations += 1
-            place.client.describe_secret(SecretId=TOKEN)
-            step(place, telenor, version_id)
+    telenor = _telenor(place)
+    # setSecret has nothing to set: Telenor knows the token, since it has issued it.
+    for step in (_create_secret, _set_secret, _test_secret, _finish_secret):
+        if step is not _create_secret:
+            place.invocations += 1
+        place.client.describe_secret(SecretId=TOKEN)
+        step(place, telenor, version_id)
 
 
 def _create_secret(place: Place, telenor: Telenor, version_id: str) -> None:
@@ -163,8 +164,8 @@ def _finish_secret(place: Place, telenor: Telenor, version_id: str) -> None:
 def _telenor(place: Place) -> Telenor:
     """Return the handler's own client, so that every way retries alike."""
 
-    def session() -> requests.Session:
-        opened = create_session()
+    def session(on_socket: Callable[[socket.socket], None]) -> requests.Session:
+        opened = create_session(on_socket)
         opened.mount("https://", place.telenor)
         return opened
 

@@ -58,9 +58,8 @@ class Asking:
 
 
 @pytest.fixture
-def ask(telenor: TelenorSandbox, clock: FakeClock) -> Iterator[Asking]:
-    with Telenor(telenor.url, clock, app.logger) as opened:
-        yield Asking(opened, clock)
+def ask(telenor: TelenorSandbox, clock: FakeClock) -> Asking:
+    return Asking(Telenor(telenor.url, clock, app.logger), clock)
 
 
 def requests_seen(telenor: TelenorSandbox, operation: str = "token") -> int:
@@ -86,7 +85,8 @@ def test_a_token_is_asked_for_as_the_reference_shows(telenor: TelenorSandbox, as
 
 def test_credentials_beyond_latin_1_reach_telenor(telenor: TelenorSandbox, clock: FakeClock) -> None:
     # The canary client's id and secret have an ø and an æ; these two do not even fit into Latin-1.
-    with Telenor(telenor.url, clock, app.logger) as opened, pytest.raises(ClientRefusedError, match="code 1:"):
+    opened = Telenor(telenor.url, clock, app.logger)
+    with pytest.raises(ClientRefusedError, match="code 1:"):
         Asking(opened, clock).token(CYRILLIC)
 
 
@@ -624,7 +624,8 @@ def answering(status: str, body: bytes, *headers: tuple[str, str]) -> LoopbackSe
 
 def test_a_status_counts_although_its_body_breaks_off(clock: FakeClock) -> None:
     cut = answering("401 Unauthorized", b'{"code": 22}', ("Content-Length", "500"))
-    with cut as server, Telenor(server.url, clock, app.logger) as opened:
+    with cut as server:
+        opened = Telenor(server.url, clock, app.logger)
         with pytest.raises(ClientRefusedError):
             Asking(opened, clock).token()
         assert opened.token_attempts == 1
@@ -635,7 +636,8 @@ def test_a_status_counts_although_its_body_breaks_off(clock: FakeClock) -> None:
 @pytest.mark.parametrize("location", ["http://[", "\xff\xfe", "https://api..telenor.no/", "/" * 5000])
 def test_where_a_redirect_leads_is_not_even_read(clock: FakeClock, location: str) -> None:
     redirect = answering("302 Found", b"", ("Location", location), ("Content-Length", "0"))
-    with redirect as server, Telenor(server.url, clock, app.logger) as opened:
+    with redirect as server:
+        opened = Telenor(server.url, clock, app.logger)
         ask = Asking(opened, clock)
         with pytest.raises(TelenorRefusedError) as refusal:
             ask.token()
@@ -652,21 +654,19 @@ def test_a_url_that_no_request_can_be_sent_to_is_no_defect(ask: Asking, url: str
 
 
 def test_nobody_at_home_is_told_by_the_kind_of_error(clock: FakeClock) -> None:
-    with Telenor("http://127.0.0.1:1", clock, app.logger) as opened:
-        with pytest.raises(TelenorUnavailableError, match="ConnectionRefusedError") as refusal:
-            Asking(opened, clock).token()
-        assert refusal.value.error_code == "token-endpoint-out"
-        assert opened.token_attempts == 5
+    opened = Telenor("http://127.0.0.1:1", clock, app.logger)
+    with pytest.raises(TelenorUnavailableError, match="ConnectionRefusedError") as refusal:
+        Asking(opened, clock).token()
+    assert refusal.value.error_code == "token-endpoint-out"
+    assert opened.token_attempts == 5
 
 
 def test_a_proxys_password_is_not_told(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://user:{CANARY}@127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    with (
-        Telenor("http://telenor.invalid", clock, app.logger) as opened,
-        pytest.raises(TelenorUnavailableError, match="ProxyError"),
-    ):
+    opened = Telenor("http://telenor.invalid", clock, app.logger)
+    with pytest.raises(TelenorUnavailableError, match="ProxyError"):
         Asking(opened, clock).token()
 
 

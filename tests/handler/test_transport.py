@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import requests
+
 # A TLS connection that was given up is closed by the garbage collector, which warns.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in.*SSLSocket:pytest.PytestUnraisableExceptionWarning"
@@ -433,6 +435,14 @@ def test_no_more_exchanges_are_left_behind_than_eight(transport: Transport, monk
         assert len(asked) <= 8
     finally:
         resolved.set()
+
+
+def test_a_defect_in_an_exchange_is_raised_where_it_is_waited_for() -> None:
+    def broken(_on_socket: object) -> requests.Session:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        get(Transport(RealClock(), app.logger, new_session=broken), "http://telenor.invalid/")
 
 
 # What is logged

@@ -33,14 +33,14 @@ SEPARATELY = {("apigee", ErrorKind.BEARER_HEADER)}
 def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, dialect: str, meaning: ErrorKind) -> bool:
     """Log a token out, with this refusal for an answer; tell whether the job takes it for dead."""
     telenor.knobs(dialect=dialect)
-    with Telenor(telenor.url, clock, app.logger) as job:
-        telenor.fault(operation="logout", meaning=meaning)
-        try:
-            return not job.logout("a-token", clock.now() + timedelta(minutes=2))
-        except TelenorError:
-            return False
-        finally:
-            telenor.clear_faults()
+    job = Telenor(telenor.url, clock, app.logger)
+    telenor.fault(operation="logout", meaning=meaning)
+    try:
+        return not job.logout("a-token", clock.now() + timedelta(minutes=2))
+    except TelenorError:
+        return False
+    finally:
+        telenor.clear_faults()
 
 
 def token_for(credentials: Credentials, job: Telenor, clock: FakeClock) -> Token:
@@ -74,7 +74,8 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
     refused = set()
     for meaning in ErrorKind:
         telenor.fault(operation="token", meaning=meaning)
-        with Telenor(telenor.url, clock, app.logger) as job, pytest.raises(TelenorError) as error:
+        job = Telenor(telenor.url, clock, app.logger)
+        with pytest.raises(TelenorError) as error:
             token_for(CREDENTIALS, job, clock)
         if isinstance(error.value, ClientRefusedError):
             refused.add(meaning)
@@ -84,7 +85,8 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
 
 def test_apigees_other_shape_refuses_the_client_too(telenor: TelenorSandbox, clock: FakeClock) -> None:
     telenor.knobs(dialect="apigee", apigee_shape="ErrorCode")
-    with Telenor(telenor.url, clock, app.logger) as job, pytest.raises(ClientRefusedError):
+    job = Telenor(telenor.url, clock, app.logger)
+    with pytest.raises(ClientRefusedError):
         token_for(Credentials(CLIENT_ID, "wrong"), job, clock)
 
 
@@ -93,12 +95,12 @@ def test_a_spike_is_outlasted_and_a_quota_is_not_asked_again(
     telenor: TelenorSandbox, clock: FakeClock, dialect: str
 ) -> None:
     def ask() -> int:
-        with Telenor(telenor.url, clock, app.logger) as job:
-            try:
-                token_for(CREDENTIALS, job, clock)
-            except TelenorError:
-                return -job.token_attempts
-            return job.token_attempts
+        job = Telenor(telenor.url, clock, app.logger)
+        try:
+            token_for(CREDENTIALS, job, clock)
+        except TelenorError:
+            return -job.token_attempts
+        return job.token_attempts
 
     telenor.knobs(dialect=dialect, spike_arrest_seconds=0.5)
     assert ask() == 1

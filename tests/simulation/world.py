@@ -16,6 +16,7 @@ from botocore.exceptions import ReadTimeoutError
 from greenlet import getcurrent, greenlet
 from requests.adapters import BaseAdapter
 
+from handler.app import deadlines
 from handler.config import Settings
 from handler.context import Context
 from handler.decisions import RenewalTimes, renewal_times
@@ -25,9 +26,9 @@ from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
-from handler.telenor import Telenor
+from handler.telenor import TOKEN_REQUEST_SECONDS, Telenor
 from handler.token_secret import TokenSecret
-from handler.transport import Transport
+from handler.transport import EXCHANGE_SECONDS, Transport
 from tests.simulation import sdk
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
 from tests.simulation.telenor import TelenorModel
@@ -49,11 +50,10 @@ ROLLED_BACK = "rolled-back"
 """Somebody makes the version under AWSPREVIOUS current just before the call."""
 
 # What an attempt takes that gets no answer.
-_AWS_TIMEOUT_SECONDS, _TELENOR_TIMEOUT_SECONDS = 5, 10
+_AWS_TIMEOUT_SECONDS = 5
 
 # After so long Lambda kills a run.
 _TIME_LEFT = timedelta(seconds=120)
-_PUBLISHING_NEEDS = timedelta(seconds=40)
 
 
 class CrashError(BaseException):
@@ -214,11 +214,15 @@ class Run:
             policy=world.policy,
             verify_url=world.verify_url,
         )
-        transport = Transport(world.clock, world.log, lambda: _SESSION, lambda exchange, _seconds: exchange())  # type: ignore[arg-type]  # a smaller log
-        with (
-            sdk.client(self._answer, world.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client,
-            Telenor(settings.base_url, world.clock, world.log, transport) as telenor,  # type: ignore[arg-type]  # a smaller log
-        ):
+        publish_by, end_by = deadlines(now, _TIME_LEFT)
+        transport = Transport(
+            world.clock,
+            world.log,  # type: ignore[arg-type]  # a smaller log
+            new_session=lambda _on_socket: _SESSION,
+            run=lambda exchange, _seconds: exchange(),
+        )
+        telenor = Telenor(settings.base_url, world.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
+        with sdk.client(self._answer, world.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
             rotate(
                 Context(
@@ -230,8 +234,8 @@ class Run:
                     log=world.log,  # type: ignore[arg-type]
                     report=self.report,
                     version_id=self.request_id,
-                    publish_by=now + _TIME_LEFT - _PUBLISHING_NEEDS,
-                    end_by=now + _TIME_LEFT - timedelta(seconds=2),
+                    publish_by=publish_by,
+                    end_by=end_by,
                 )
             )
 
@@ -460,7 +464,8 @@ class _ToTelenor(BaseAdapter):
         try:
             return run.world.telenor.send(request)
         except requests.ReadTimeout:
-            run.world.clock.sleep(_TELENOR_TIMEOUT_SECONDS)
+            is_token_request = request.path_url == "/oauth/v2/token"
+            run.world.clock.sleep(TOKEN_REQUEST_SECONDS if is_token_request else EXCHANGE_SECONDS)
             raise
 
     def close(self) -> None:

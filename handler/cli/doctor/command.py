@@ -34,25 +34,25 @@ def examine(
     job: Job, on_wait: Callable[[timedelta], object], *, yes: bool, credentials_file: Path | None = None
 ) -> tuple[Findings, Diagnosis]:
     """Examine what a job talks to. Raises RotationError, or DeclinedError where it may not ask for tokens."""
-    with Telenor(job.settings.base_url, app.clock, app.logger) as telenor:
-        token_secret = TokenSecret(job.secrets(), app.clock)
-        check = PermissionCheck(job, token_secret, credentials_file)
-        access = check.access()
-        for sentence in access.cannot:
-            explain(f"With this identity doctor cannot {sentence}.")
-        probe = Probe(job.settings, token_secret, telenor, app.clock, check.credentials, _told_once(on_wait))
-        try:
-            look = probe.look(access, check.ledger)
-        except TelenorError as error:
-            raise TelenorError(f"Telenor is not reached from here, so nothing was asked: {error}") from error
-        findings = Findings(look=look, heard=probe.heard)
-        if access.may_ask:
-            explain(_consequences(look))
-            if not is_confirmed("Ask Telenor for two tokens now?", yes=yes):
-                raise DeclinedError("No token was asked for.")
-            findings = _asked(job, probe, look)
-        seen = status.status_of(check.ledger, job.settings.policy, app.clock.now(), runs=check.past_runs)
-        return findings, diagnosis.diagnosis(findings, seen)
+    telenor = Telenor(job.settings.base_url, app.clock, app.logger)
+    token_secret = TokenSecret(job.secrets(), app.clock)
+    check = PermissionCheck(job, token_secret, credentials_file)
+    access = check.access()
+    for sentence in access.cannot:
+        explain(f"With this identity doctor cannot {sentence}.")
+    probe = Probe(job.settings, token_secret, telenor, app.clock, check.credentials, _told_once(on_wait))
+    try:
+        look = probe.look(access, check.ledger)
+    except TelenorError as error:
+        raise TelenorError(f"Telenor is not reached from here, so nothing was asked: {error}") from error
+    findings = Findings(look=look, heard=probe.heard)
+    if access.may_ask:
+        explain(_consequences(look))
+        if not is_confirmed("Ask Telenor for two tokens now?", yes=yes):
+            raise DeclinedError("No token was asked for.")
+        findings = _asked(job, probe, look)
+    seen = status.status_of(check.ledger, job.settings.policy, app.clock.now(), runs=check.past_runs)
+    return findings, diagnosis.diagnosis(findings, seen)
 
 
 def _asked(job: Job, probe: Probe, look: Look) -> Findings:

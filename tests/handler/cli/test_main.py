@@ -279,13 +279,19 @@ class PatientClock(FakeClock):
         super().sleep(seconds)
 
 
-def test_watching_draws_again_and_again_until_ctrl_c(
-    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> PatientClock:
+    """Publish a token, and let only the first look at its secret succeed; return the clock that the watch sleeps by."""
     world.run()
     clock = PatientClock(waits=2)
     monkeypatch.setattr(app, "clock", clock)
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), after=1)
+    return clock
+
+
+def test_watching_draws_again_and_again_until_ctrl_c(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = watched(world, monkeypatch)
     ran = terminal.run("--local", "status", "--watch", "60")
     assert ran.status == 0
     assert clock.slept == [60, 60]
@@ -296,10 +302,7 @@ def test_watching_draws_again_and_again_until_ctrl_c(
 def test_watching_as_json_prints_a_line_each_time(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.run()
-    clock = PatientClock(waits=2)
-    monkeypatch.setattr(app, "clock", clock)
-    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), after=1)
+    clock = watched(world, monkeypatch)
     ran = terminal.run("--local", "status", "--json", "--watch")
     assert [json.loads(line)["state"] for line in ran.out.splitlines()] == ["fresh", "fresh"]
     assert clock.slept == [5, 5]
