@@ -355,6 +355,20 @@ def test_no_answer_to_a_logout_fails_a_run_that_has_published(world: World, faul
     assert world.seen.metrics()["RevocationFailed"] == 1
 
 
+def test_a_run_that_nobody_answers_tries_one_logout_once_and_leaves_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        world.run("rotate-now")
+    world.clock.advance(seconds=610)
+    monkeypatch.setenv("TELENOR_BASE_URL", "http://127.0.0.1:1")
+    slept = len(world.clock.slept)
+    result = world.run()
+    assert (result["outcome"], result["revoked"], result["pending_revocations"]) == ("not-due", [], 2)
+    assert world.seen.codes() == ["revocation-failed"]
+    assert world.clock.slept[slept:] == []
+
+
 def test_a_failing_logout_does_not_hold_up_a_publication_and_is_tried_again(world: World) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=30)
