@@ -73,13 +73,13 @@ class TelenorRefusedError(TelenorError):
     default_code = "telenor-refused"
 
 
-class ClientRefusedError(TelenorRefusedError):
+class InvalidClientError(TelenorRefusedError):
     """Telenor does not accept this client_id with this client_secret; another pair may do."""
 
     default_code = "credentials-refused"
 
 
-class TokenNotAcceptedError(TelenorError):
+class TokenRejectedError(TelenorError):
     """The new token was refused where `VERIFY_URL` tried it."""
 
     default_code = "token-not-accepted"
@@ -124,13 +124,13 @@ class LabelsExhaustedError(SecretsManagerRefusedError):
     default_code = "labels-exhausted"
 
 
-class PublicationRefusedError(SecretsManagerRefusedError):
+class WriteRefusedError(SecretsManagerRefusedError):
     """The new version was not written, for certain."""
 
     default_code = "write-refused"
 
 
-class PublicationUnknownError(SecretsManagerError):
+class WriteUnknownError(SecretsManagerError):
     """Nobody can tell whether the new version was written."""
 
     default_code = "write-unknown"

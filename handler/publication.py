@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from handler.errors import (
-    PublicationRefusedError,
-    PublicationUnknownError,
     SecretsManagerError,
     VersionExistsError,
+    WriteRefusedError,
+    WriteUnknownError,
 )
 from handler.ledger import Entry, new_entry
 
@@ -33,13 +33,13 @@ class DuplicateDelivery(NamedTuple):
 class WriteRefused(NamedTuple):
     """The token is certainly not published."""
 
-    error: PublicationRefusedError
+    error: WriteRefusedError
 
 
 class WriteUnknown(NamedTuple):
     """The write may have taken effect: a read that does not find the version may lag."""
 
-    error: PublicationUnknownError
+    error: WriteUnknownError
 
 
 Publication = Published | DuplicateDelivery | WriteRefused | WriteUnknown
@@ -50,12 +50,12 @@ def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
     entry = new_entry(context.version_id, ledger.next_publication(context.clock.now()), token.expires_at)
     try:
         missing = context.secrets.publish(token, entry)
-    except PublicationRefusedError as error:
+    except WriteRefusedError as error:
         return WriteRefused(error)
-    except (PublicationUnknownError, VersionExistsError) as error:
+    except (WriteUnknownError, VersionExistsError) as error:
         version = _read_own_version(context)
         if version is None:
-            return WriteUnknown(error) if isinstance(error, PublicationUnknownError) else DuplicateDelivery(None)
+            return WriteUnknown(error) if isinstance(error, WriteUnknownError) else DuplicateDelivery(None)
         if not version.holds(token.access_token):
             return DuplicateDelivery(version)
         missing = set() if version.is_tracked else set(entry.labels)

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from handler import decisions
 from handler.errors import (
-    ClientRefusedError,
     ConnectionSetupError,
+    InvalidClientError,
     LabelsExhaustedError,
-    PublicationUnknownError,
     RotationError,
     SecretsManagerError,
     SecretsManagerUnavailableError,
     TelenorUnavailableError,
-    TokenNotAcceptedError,
     TokenReissuedError,
+    TokenRejectedError,
     WriteBudgetSpentError,
+    WriteUnknownError,
 )
 from handler.ledger import entered_again
 from handler.model import Action, Outcome, Reason, is_too_far_ahead
@@ -53,7 +53,7 @@ def rotate(context: Context) -> None:
     context.report.record(ledger, context.settings.policy)
     renewal = _renew_if_due(context, ledger)
     context.report.record(renewal.ledger, context.settings.policy)
-    if isinstance(renewal.failure, PublicationUnknownError):
+    if isinstance(renewal.failure, WriteUnknownError):
         # We do not know which token is current, so any logout could hit it.
         raise renewal.failure
     ledger = revoke_superseded(context, renewal.ledger, is_emergency=_is_emergency(context, renewal.ledger))
@@ -278,7 +278,7 @@ def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[s
     scope = context.settings.scope
     try:
         return context.telenor.request_token(credentials, scope, context.publish_by, on_unusable)
-    except ClientRefusedError as refusal:
+    except InvalidClientError as refusal:
         previous = _previous_credentials(context, credentials)
         if previous is None:
             raise
@@ -334,9 +334,7 @@ def _report_reissued(context: Context) -> TokenReissuedError | None:
     return None
 
 
-def _verify(
-    context: Context, ledger: Ledger, token: Token, current: StoredValue | None
-) -> TokenNotAcceptedError | None:
+def _verify(context: Context, ledger: Ledger, token: Token, current: StoredValue | None) -> TokenRejectedError | None:
     """Try a new token at VERIFY_URL. Return the rejection of one that must be published all the same."""
     if context.settings.verify_url is None:
         return None
@@ -344,7 +342,7 @@ def _verify(
         context.telenor.verify(context.settings.verify_url, token.access_token, context.publish_by)
     except (TelenorUnavailableError, ConnectionSetupError) as error:
         context.log_warning(error.error_code, f"the new token is published without verification: {error}")
-    except TokenNotAcceptedError as rejection:
+    except TokenRejectedError as rejection:
         # A doubtful token beats an expired one: a firewall in front of VERIFY_URL alone may reject it.
         has_token = current is None or current.access_token is not None
         policy, now = context.settings.policy, context.clock.now()

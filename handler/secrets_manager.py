@@ -17,12 +17,12 @@ from handler.credentials import credentials_from
 from handler.errors import (
     InvalidInputError,
     MarkedForDeletionError,
-    PublicationRefusedError,
-    PublicationUnknownError,
     SecretsManagerError,
     SecretsManagerRefusedError,
     SecretsManagerUnavailableError,
     VersionExistsError,
+    WriteRefusedError,
+    WriteUnknownError,
 )
 from handler.ledger import CURRENT_LABEL, PREVIOUS_LABEL, is_live_label, ledger_from
 from handler.model import StoredValue
@@ -190,7 +190,7 @@ class SecretsManager:
         except ClientError as error:
             raise _publication_error(error, attempts) from None
         except BotoCoreError as error:
-            raise PublicationUnknownError(
+            raise WriteUnknownError(
                 f"PutSecretValue on the {_TOKEN_SECRET} got no answer ({type(error).__name__}), and may be written: "
                 "the next run goes on from what it finds"
             ) from None
@@ -288,8 +288,8 @@ def _publication_error(error: ClientError, attempts: _Attempts) -> SecretsManage
     if code == "ResourceExistsException":
         return VersionExistsError(f"PutSecretValue on the {_TOKEN_SECRET} found this version with another token")
     if attempts.exclude_an_effect(error):
-        return PublicationRefusedError(f"PutSecretValue on the {_TOKEN_SECRET} was refused with {code}: {_hint(code)}")
-    return PublicationUnknownError(
+        return WriteRefusedError(f"PutSecretValue on the {_TOKEN_SECRET} was refused with {code}: {_hint(code)}")
+    return WriteUnknownError(
         f"PutSecretValue on the {_TOKEN_SECRET} failed with {code}, and not every attempt is known to have been "
         "refused, so it may have been written: the next run goes on from what it finds"
     )

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 
 from handler import answers
 from handler.errors import (
-    ClientRefusedError,
+    InvalidClientError,
     TelenorError,
     TelenorRefusedError,
     TelenorUnavailableError,
-    TokenNotAcceptedError,
+    TokenRejectedError,
 )
 from handler.model import Clock, Credentials, Token, is_access_token, json_object, json_value
 from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Answer, Bearer, Request, Transport, basic
@@ -163,7 +163,7 @@ class Telenor:
             if wait_seconds >= (give_up_at - self._clock.now()).total_seconds():
                 break
             self._clock.sleep(wait_seconds)
-        raise TokenNotAcceptedError(
+        raise TokenRejectedError(
             f"VERIFY_URL answered {_described(refusal, answers.read(refusal))} to the new token: check that the app "
             "has access to that API and that nothing in front of it refuses this job, or correct VERIFY_URL",
             status=refusal.status,
@@ -250,7 +250,7 @@ def _failure(request: Request, answer: Answer, reading: answers.Reading) -> Tele
             status=answer.status,
             retry_after_seconds=by_default if asked is None else asked,
         )
-    kind = ClientRefusedError if meaning.code == answers.CREDENTIALS_REFUSED else TelenorRefusedError
+    kind = InvalidClientError if meaning.code == answers.CREDENTIALS_REFUSED else TelenorRefusedError
     return kind(message, error_code=meaning.code, status=answer.status)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from handler.config import Settings
 from handler.context import Context
-from handler.errors import RotationError, TelenorError, TokenNotAcceptedError
+from handler.errors import RotationError, TelenorError, TokenRejectedError
 from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
@@ -141,7 +141,7 @@ def _test_secret(place: Place, telenor: Telenor, version_id: str) -> None:
     pending = _read(place, "AWSPENDING")
     try:
         telenor.verify(_API, str(pending), place.clock.now() + _PUBLISH_BY)
-    except TokenNotAcceptedError:
+    except TokenRejectedError:
         # Otherwise every later rotation would go on with this dead token.
         place.client.update_secret_version_stage(
             SecretId=TOKEN, VersionStage="AWSPENDING", RemoveFromVersionId=version_id

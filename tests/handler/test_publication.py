@@ -14,12 +14,12 @@ from werkzeug.wrappers import Response
 from handler.app import logger
 from handler.context import Context
 from handler.errors import (
-    PublicationRefusedError,
-    PublicationUnknownError,
     RotationError,
     SecretsManagerError,
     SecretsManagerUnavailableError,
     VersionExistsError,
+    WriteRefusedError,
+    WriteUnknownError,
 )
 from handler.ledger import Entry, Ledger, new_entry
 from handler.model import Policy, StoredValue, Token
@@ -112,8 +112,8 @@ def version(access_token: str, *, is_tracked: bool = True) -> StoredValue:
 
 
 MINE, THEIRS = version(f"{CANARY}-own"), version(f"{CANARY}-twin")
-REFUSED = PublicationRefusedError("refused")
-UNKNOWN = PublicationUnknownError("unknown")
+REFUSED = WriteRefusedError("refused")
+UNKNOWN = WriteUnknownError("unknown")
 EXISTS = VersionExistsError("exists")
 NO_ANSWER = SecretsManagerUnavailableError("no answer")
 
@@ -281,7 +281,7 @@ def test_a_look_that_fails_is_said_and_changes_nothing(clock: FakeClock, seen: S
 def test_a_refused_write_logs_the_new_token_out(world: World) -> None:
     first = world.run()
     world.aws.fault(CallFault(operation="PutSecretValue", code="LimitExceededException"), times=3)
-    with pytest.raises(PublicationRefusedError):
+    with pytest.raises(WriteRefusedError):
         world.run("rotate-now")
     assert world.seen.codes() == ["write-refused"]
     assert (world.live(), world.issued()) == (1, 2)
@@ -294,7 +294,7 @@ def test_a_refused_write_of_the_current_token_logs_nothing_out(world: World) -> 
     world.telenor.knobs(issue="same-extended")
     world.clock.advance(minutes=30)
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
-    with pytest.raises(PublicationRefusedError):
+    with pytest.raises(WriteRefusedError):
         world.run()
     assert world.is_current_live()
 
@@ -308,7 +308,7 @@ def test_a_refused_write_of_a_token_in_its_grace_logs_nothing_out(world: World) 
     world.telenor.fault(
         operation="token", body=json.dumps({"access_token": document["access_token"], "expires_in": 3599})
     )
-    with pytest.raises(PublicationRefusedError):
+    with pytest.raises(WriteRefusedError):
         world.run("rotate-now")
     assert world.is_live(first)
 
@@ -352,7 +352,7 @@ def test_a_lost_write_that_cannot_be_looked_up_leaves_what_may_be_published(worl
     world.aws.fault(CallFault(operation="PutSecretValue", when="after"))
     world.aws.fault(CallFault(operation="PutSecretValue", code="ThrottlingException"), times=2)
     world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED), after=2)
-    with pytest.raises(PublicationUnknownError):
+    with pytest.raises(WriteUnknownError):
         world.run("rotate-now")
     assert world.is_current_live()
     assert world.seen.metrics()["RevocationAbandoned"] == 1
@@ -363,7 +363,7 @@ def test_a_write_that_never_arrived_fails_as_unknown_and_revokes_nothing(world: 
     world.clock.advance(minutes=30)
     world.aws.fault(CallFault(operation="PutSecretValue"), times=3)
     before = world.aws.calls()
-    with pytest.raises(PublicationUnknownError):
+    with pytest.raises(WriteUnknownError):
         world.run()
     assert world.seen.codes() == ["revocation-abandoned", "write-unknown"]
     assert (world.aws.calls() - before)["DescribeSecret"] == 1
@@ -377,7 +377,7 @@ def test_after_an_unknown_write_the_next_run_goes_on(world: World) -> None:
     world.clock.advance(minutes=30)
     world.aws.fault(CallFault(operation="PutSecretValue", when="after"), times=3)
     world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED), after=2)
-    with pytest.raises(PublicationUnknownError):
+    with pytest.raises(WriteUnknownError):
         world.run()
     assert world.is_current_live()
     assert world.run()["outcome"] == "not-due"

@@ -10,10 +10,10 @@ import pytest
 
 from handler.errors import (
     LabelsExhaustedError,
-    PublicationRefusedError,
     TelenorRefusedError,
     TelenorUnavailableError,
     TokenReissuedError,
+    WriteRefusedError,
 )
 from infra.local.secrets_manager import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY
@@ -295,7 +295,7 @@ def test_a_refused_token_that_one_read_shows_as_current_is_not_logged_out_where_
     world.aws.fault(Lag(operation="DescribeSecret"))
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.aws.fault(Lag(operation="GetSecretValue"), after=2)
-    with pytest.raises(PublicationRefusedError):
+    with pytest.raises(WriteRefusedError):
         world.run("rotate-now")
     world.aws.clear_faults()
     assert world.is_current_live()
@@ -488,7 +488,7 @@ def test_a_token_that_was_refused_and_that_another_party_has_published_since_is_
     refused = CallFault(operation="PutSecretValue", code=DENIED)
     publish = Meanwhile(operation="PutSecretValue", happens=lambda: world.put(json.dumps(document)), fate=refused)
     world.aws.fault(publish)
-    with pytest.raises(PublicationRefusedError):
+    with pytest.raises(WriteRefusedError):
         world.run("rotate-now")
     assert world.document()["access_token"] == f"{CANARY}-token-2"
     assert world.is_current_live()
@@ -499,7 +499,7 @@ def test_a_token_that_could_be_neither_stored_nor_logged_out_is_said_and_counted
     world.run()
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.telenor.fault(operation="logout", status=503)
-    with pytest.raises(PublicationRefusedError):
+    with pytest.raises(WriteRefusedError):
         world.run("rotate-now")
     assert "revocation-abandoned" in world.seen.codes()
     metrics = world.seen.metrics()
@@ -520,7 +520,7 @@ def test_a_token_whose_current_version_cannot_be_found_is_left_alone_and_counted
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), times=2, after=1)
     world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND))
-    with pytest.raises(PublicationRefusedError):
+    with pytest.raises(WriteRefusedError):
         world.run("rotate-now")
     assert world.live() == 2
     assert world.seen.metrics()["RevocationAbandoned"] == 1

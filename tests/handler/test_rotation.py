@@ -12,14 +12,14 @@ import pytest
 import requests
 
 from handler.errors import (
-    ClientRefusedError,
+    InvalidClientError,
     InvalidInputError,
     RotationError,
     SecretsManagerError,
     TelenorRefusedError,
     TelenorUnavailableError,
-    TokenNotAcceptedError,
     TokenReissuedError,
+    TokenRejectedError,
     WriteBudgetSpentError,
 )
 from handler.telenor import Telenor
@@ -470,7 +470,7 @@ def test_a_client_that_is_refused_is_told_where_the_credentials_before_do_not_he
 ) -> None:
     for content in contents:
         world.put_credentials(content)
-    with pytest.raises(ClientRefusedError):
+    with pytest.raises(InvalidClientError):
         world.run()
     assert operations(world) == ["token"] * requests
     assert world.seen.codes() == codes
@@ -479,7 +479,7 @@ def test_a_client_that_is_refused_is_told_where_the_credentials_before_do_not_he
 
 def test_a_client_that_is_refused_and_had_no_other_credentials_is_asked_once(world: World) -> None:
     world.telenor.fault(operation="token", status=401, body='{"code": 22}')
-    with pytest.raises(ClientRefusedError):
+    with pytest.raises(InvalidClientError):
         world.run()
     assert operations(world) == ["token"]
 
@@ -496,7 +496,7 @@ def verified(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_a_token_that_consumers_could_not_use_is_logged_out_instead_of_published(verified: World) -> None:
     first = verified.run()
     verified.telenor.fault(operation="incidents", status=403)
-    with pytest.raises(TokenNotAcceptedError):
+    with pytest.raises(TokenRejectedError):
         verified.run("rotate-now")
     assert (verified.live(), verified.issued()) == (1, 2)
     assert verified.labels().keys() == {first["version_id"]}
@@ -506,7 +506,7 @@ def test_a_token_that_consumers_could_not_use_is_logged_out_instead_of_published
 def test_a_refused_token_is_published_with_the_error_where_nothing_is_published(verified: World, status: int) -> None:
     """What refuses it may stand in front of VERIFY_URL alone, as a firewall for web applications does."""
     verified.telenor.fault(operation="incidents", status=status)
-    with pytest.raises(TokenNotAcceptedError):
+    with pytest.raises(TokenRejectedError):
         verified.run()
     assert verified.is_current_live()
     assert verified.tracked() == verified.labels().keys()
@@ -528,7 +528,7 @@ def test_a_refused_token_replaces_one_that_does_not_last(verified: World, second
     first = verified.run()["version_id"]
     verified.telenor.fault(operation="incidents", status=403)
     verified.clock.advance(seconds=seconds)
-    with pytest.raises(TokenNotAcceptedError):
+    with pytest.raises(TokenRejectedError):
         verified.run()
     assert (list(verified.labels()) == [first]) is not is_published
     assert verified.seen.metrics()["RotationFailed"] == 1
@@ -539,7 +539,7 @@ def test_a_refused_token_replaces_one_that_does_not_last(verified: World, second
 def test_a_refused_token_replaces_a_value_that_holds_none(verified: World) -> None:
     verified.put("by hand")
     verified.telenor.fault(operation="incidents", status=403)
-    with pytest.raises(TokenNotAcceptedError):
+    with pytest.raises(TokenRejectedError):
         verified.run()
     assert verified.is_current_live()
 

@@ -18,12 +18,12 @@ from handler import secrets_manager
 from handler.errors import (
     InvalidInputError,
     MarkedForDeletionError,
-    PublicationRefusedError,
-    PublicationUnknownError,
     SecretsManagerError,
     SecretsManagerRefusedError,
     SecretsManagerUnavailableError,
     VersionExistsError,
+    WriteRefusedError,
+    WriteUnknownError,
 )
 from handler.ledger import Ledger, new_entry
 from handler.model import Credentials, StoredValue, Token
@@ -162,7 +162,7 @@ def test_a_write_that_was_refused_in_every_attempt_is_known_to_have_failed(
     aws: LocalSecretsManager, secrets: SecretsManager, code: str, advice: str
 ) -> None:
     aws.fault(CallFault(operation="PutSecretValue", code=code), times=3)
-    with pytest.raises(PublicationRefusedError, match=f"{code}: .*{advice}"):
+    with pytest.raises(WriteRefusedError, match=f"{code}: .*{advice}"):
         secrets.publish(token(), ENTRY)
 
 
@@ -173,18 +173,18 @@ LOST, BROKEN, THROTTLED, DENIED = (None, 0), ("InternalServiceError", 500), ("Th
 @pytest.mark.parametrize(
     ("attempts", "error"),
     [
-        ([LOST, LOST, LOST], PublicationUnknownError),
-        ([BROKEN, BROKEN, BROKEN], PublicationUnknownError),
-        ([("ServiceUnavailable", 503)] * 3, PublicationUnknownError),
-        ([LOST, THROTTLED, THROTTLED], PublicationUnknownError),
-        ([LOST, DENIED], PublicationUnknownError),
-        ([BROKEN, THROTTLED, DENIED], PublicationUnknownError),
-        ([THROTTLED, LOST, DENIED], PublicationUnknownError),
-        ([THROTTLED, THROTTLED, LOST], PublicationUnknownError),
-        ([THROTTLED, THROTTLED, BROKEN], PublicationUnknownError),
-        ([THROTTLED, THROTTLED, THROTTLED], PublicationRefusedError),
-        ([THROTTLED, DENIED], PublicationRefusedError),
-        ([DENIED], PublicationRefusedError),
+        ([LOST, LOST, LOST], WriteUnknownError),
+        ([BROKEN, BROKEN, BROKEN], WriteUnknownError),
+        ([("ServiceUnavailable", 503)] * 3, WriteUnknownError),
+        ([LOST, THROTTLED, THROTTLED], WriteUnknownError),
+        ([LOST, DENIED], WriteUnknownError),
+        ([BROKEN, THROTTLED, DENIED], WriteUnknownError),
+        ([THROTTLED, LOST, DENIED], WriteUnknownError),
+        ([THROTTLED, THROTTLED, LOST], WriteUnknownError),
+        ([THROTTLED, THROTTLED, BROKEN], WriteUnknownError),
+        ([THROTTLED, THROTTLED, THROTTLED], WriteRefusedError),
+        ([THROTTLED, DENIED], WriteRefusedError),
+        ([DENIED], WriteRefusedError),
     ],
 )
 def test_a_write_is_refused_for_certain_only_where_every_attempt_was_answered(
@@ -218,7 +218,7 @@ def test_a_write_whose_attempts_were_not_all_seen_is_not_known_to_have_been_refu
     monkeypatch.setattr(secrets_manager._Attempts, "note", note_some)  # noqa: SLF001  likewise
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
     aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
-    with pytest.raises(PublicationUnknownError):
+    with pytest.raises(WriteUnknownError):
         secrets.publish(token(), ENTRY)
 
 
@@ -227,17 +227,17 @@ def test_a_write_of_whose_attempts_the_sdk_does_not_tell_is_not_known_to_have_be
         def put_secret_value(self, **_: Any) -> dict[str, Any]:
             raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutSecretValue")
 
-    with pytest.raises(PublicationUnknownError):
+    with pytest.raises(WriteUnknownError):
         SecretsManager(cast("Any", UntoldClient()), "credentials", "token").publish(token(), ENTRY)
 
 
 def test_what_one_write_met_does_not_count_for_the_next(aws: LocalSecretsManager, secrets: SecretsManager) -> None:
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
     aws.fault(CallFault(operation="PutSecretValue", code="ThrottlingException"), times=2)
-    with pytest.raises(PublicationUnknownError):
+    with pytest.raises(WriteUnknownError):
         secrets.publish(token(), ENTRY)
     aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
-    with pytest.raises(PublicationRefusedError):
+    with pytest.raises(WriteRefusedError):
         secrets.publish(token(), ENTRY)
 
 

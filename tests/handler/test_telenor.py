@@ -14,11 +14,11 @@ import pytest
 
 from handler import answers, app
 from handler.errors import (
-    ClientRefusedError,
+    InvalidClientError,
     TelenorError,
     TelenorRefusedError,
     TelenorUnavailableError,
-    TokenNotAcceptedError,
+    TokenRejectedError,
 )
 from handler.model import Credentials, Token
 from handler.telenor import Telenor
@@ -86,7 +86,7 @@ def test_a_token_is_asked_for_as_the_reference_shows(telenor: TelenorSandbox, as
 def test_credentials_beyond_latin_1_reach_telenor(telenor: TelenorSandbox, clock: FakeClock) -> None:
     # The canary client's id and secret have an ø and an æ; these two do not even fit into Latin-1.
     opened = Telenor(telenor.url, clock, app.logger)
-    with pytest.raises(ClientRefusedError, match="code 1:"):
+    with pytest.raises(InvalidClientError, match="code 1:"):
         Asking(opened, clock).token(CYRILLIC)
 
 
@@ -330,13 +330,13 @@ def test_a_token_in_an_answer_of_another_shape_is_handed_over_to_be_revoked(
 @pytest.mark.parametrize(
     ("body", "kind", "code"),
     [
-        ('{"error": "invalid_client"}', ClientRefusedError, "credentials-refused"),
-        ('{"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}', ClientRefusedError, "credentials-refused"),
-        ('{"code": 22}', ClientRefusedError, "credentials-refused"),
-        ('{"code": 40108}', ClientRefusedError, "credentials-refused"),
+        ('{"error": "invalid_client"}', InvalidClientError, "credentials-refused"),
+        ('{"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}', InvalidClientError, "credentials-refused"),
+        ('{"code": 22}', InvalidClientError, "credentials-refused"),
+        ('{"code": 40108}', InvalidClientError, "credentials-refused"),
         (
             '{"fault": {"detail": {"errorcode": "steps.oauth.v2.InvalidClientIdentifier"}}}',
-            ClientRefusedError,
+            InvalidClientError,
             "credentials-refused",
         ),
         ('{"code": 5}', TelenorRefusedError, "app-not-approved"),
@@ -423,7 +423,7 @@ def test_a_client_is_refused_by_each_dialects_words_for_it(
     telenor: TelenorSandbox, ask: Asking, status: int, body: str
 ) -> None:
     telenor.fault(operation="token", status=status, body=body)
-    with pytest.raises(ClientRefusedError) as refusal:
+    with pytest.raises(InvalidClientError) as refusal:
         ask.token()
     assert refusal.value.error_code == "credentials-refused"
     assert requests_seen(telenor) == 1
@@ -497,7 +497,7 @@ def test_what_this_job_can_earn_itself_is_told(ask: Asking, client_id: str, scop
 
 
 def test_a_wrong_secret_is_told_with_where_the_right_one_is(ask: Asking) -> None:
-    with pytest.raises(ClientRefusedError, match="dashboard"):
+    with pytest.raises(InvalidClientError, match="dashboard"):
         ask.token(WRONG)
 
 
@@ -626,10 +626,10 @@ def test_a_status_counts_although_its_body_breaks_off(clock: FakeClock) -> None:
     cut = answering("401 Unauthorized", b'{"code": 22}', ("Content-Length", "500"))
     with cut as server:
         opened = Telenor(server.url, clock, app.logger)
-        with pytest.raises(ClientRefusedError):
+        with pytest.raises(InvalidClientError):
             Asking(opened, clock).token()
         assert opened.token_attempts == 1
-        with pytest.raises(TokenNotAcceptedError):
+        with pytest.raises(TokenRejectedError):
             opened.verify(server.url, CANARY, clock.now() + MINUTES)
 
 
@@ -848,7 +848,7 @@ def test_a_token_that_consumers_could_not_use_is_found_out(
     telenor: TelenorSandbox, ask: Asking, clock: FakeClock, status: int
 ) -> None:
     telenor.fault(operation="incidents", status=status)
-    with pytest.raises(TokenNotAcceptedError) as refusal:
+    with pytest.raises(TokenRejectedError) as refusal:
         ask.telenor.verify(resource(telenor), CANARY, clock.now() + MINUTES)
     assert (refusal.value.status, refusal.value.error_code) == (status, "token-not-accepted")
     assert 5 <= sum(clock.slept) <= 8
@@ -867,7 +867,7 @@ def test_a_gateway_that_learns_of_a_token_late_is_asked_again(
 def test_a_refusal_stands_where_nobody_answers_after_it(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
     telenor.fault(operation="incidents", status=401, times=1)
     telenor.fault(operation="incidents", drop=True)
-    with pytest.raises(TokenNotAcceptedError) as refusal:
+    with pytest.raises(TokenRejectedError) as refusal:
         ask.telenor.verify(resource(telenor), CANARY, clock.now() + MINUTES)
     assert refusal.value.status == 401
 
@@ -875,7 +875,7 @@ def test_a_refusal_stands_where_nobody_answers_after_it(telenor: TelenorSandbox,
 def test_a_slow_gateway_is_asked_again_by_the_clock(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
     telenor.fault(operation="incidents", status=401, delay_seconds=4)
     began_at = clock.now()
-    with pytest.raises(TokenNotAcceptedError):
+    with pytest.raises(TokenRejectedError):
         ask.telenor.verify(resource(telenor), CANARY, began_at + MINUTES)
     assert requests_seen(telenor, "incidents") == 2
     assert clock.now() - began_at < timedelta(seconds=12)
@@ -886,7 +886,7 @@ def test_a_refusal_is_not_asked_again_beyond_the_deadline(
 ) -> None:
     telenor.fault(operation="incidents", status=401)
     deadline = clock.now() + timedelta(seconds=2)
-    with pytest.raises(TokenNotAcceptedError):
+    with pytest.raises(TokenRejectedError):
         ask.telenor.verify(resource(telenor), CANARY, deadline)
     assert clock.now() < deadline
 

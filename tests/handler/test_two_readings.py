@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler import app
-from handler.errors import ClientRefusedError, TelenorError
+from handler.errors import InvalidClientError, TelenorError
 from handler.model import Credentials
 from handler.telenor import Telenor
 from infra.local.telenor_sandbox import ErrorKind
@@ -77,7 +77,7 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
         job = Telenor(telenor.url, clock, app.logger)
         with pytest.raises(TelenorError) as error:
             token_for(CREDENTIALS, job, clock)
-        if isinstance(error.value, ClientRefusedError):
+        if isinstance(error.value, InvalidClientError):
             refused.add(meaning)
         telenor.clear_faults()
     assert refused == CLIENT_REFUSED | beside
@@ -86,7 +86,7 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
 def test_apigees_other_shape_refuses_the_client_too(telenor: TelenorSandbox, clock: FakeClock) -> None:
     telenor.knobs(dialect="apigee", apigee_shape="ErrorCode")
     job = Telenor(telenor.url, clock, app.logger)
-    with pytest.raises(ClientRefusedError):
+    with pytest.raises(InvalidClientError):
         token_for(Credentials(CLIENT_ID, "wrong"), job, clock)
 
 

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from handler.errors import ClientRefusedError
+from handler.errors import InvalidClientError
 from tests.interop.adapter import Adapter
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def test_a_mistyped_secret_costs_nobody_a_token(server: Adapter, world: World) -
 def test_a_client_that_the_server_refuses_is_told_apart_and_costs_no_retry(server: Adapter, world: World) -> None:
     for secret in ("CANARYwrong", "CANARYwrong-too"):
         world.put_credentials(json.dumps({"client_id": CLIENT_ID, "client_secret": secret}))
-    with pytest.raises(ClientRefusedError) as refusal:
+    with pytest.raises(InvalidClientError) as refusal:
         world.run()
     assert (refusal.value.status, refusal.value.error_code) == (401, "credentials-refused")
     assert server.tokens == []

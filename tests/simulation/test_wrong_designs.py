@@ -14,7 +14,7 @@ import pytest
 
 from handler import decisions, publication, revocation, rotation, secrets_manager
 from handler.decisions import RenewalTimes
-from handler.errors import PublicationRefusedError, TelenorError, TelenorRefusedError, TelenorUnavailableError
+from handler.errors import TelenorError, TelenorRefusedError, TelenorUnavailableError, WriteRefusedError
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, StoredValue, Token
 from handler.publication import DuplicateDelivery, Publication, Published, WriteRefused, WriteUnknown
@@ -202,7 +202,7 @@ def a_lost_attempt_that_nobody_saw_counts_as_answered(patch: pytest.MonkeyPatch)
 def an_unknown_outcome_counts_as_refused(patch: pytest.MonkeyPatch) -> None:
     def publish(real: Callable[..., Publication], *args: Any) -> Publication:
         result = real(*args)
-        return WriteRefused(PublicationRefusedError(str(result.error))) if isinstance(result, WriteUnknown) else result
+        return WriteRefused(WriteRefusedError(str(result.error))) if isinstance(result, WriteUnknown) else result
 
     instead(patch, rotation, "publish", publish)
 
@@ -457,7 +457,7 @@ def a_failed_logout_fails_the_run_before_it_publishes(patch: pytest.MonkeyPatch)
     def free_label_slots(real: Callable[..., Ledger], context: Context, ledger: Ledger) -> Ledger:
         ledger = revocation.revoke_superseded(context, ledger, is_emergency=False)
         if context.report.revocations_failed:
-            raise PublicationRefusedError("a superseded token could not be revoked")
+            raise WriteRefusedError("a superseded token could not be revoked")
         return real(context, ledger)
 
     instead(patch, rotation, "free_label_slots", free_label_slots)
@@ -467,7 +467,7 @@ def a_failed_logout_fails_the_run_before_it_publishes(patch: pytest.MonkeyPatch)
 def a_full_ledger_refuses_another_token(patch: pytest.MonkeyPatch) -> None:
     def free_label_slots(_real: object, _context: Context, ledger: Ledger) -> Ledger:
         if decisions.is_crowded(ledger):
-            raise PublicationRefusedError("the ledger is full")
+            raise WriteRefusedError("the ledger is full")
         return ledger
 
     instead(patch, rotation, "free_label_slots", free_label_slots)

@@ -15,7 +15,7 @@ from handler import decisions
 from handler.cli.doctor.findings import WATCH, Asked, Heard, Left, Look, Published, Trial, VerifyUrl, Watch
 from handler.cli.doctor.response_shape import response_shape_of
 from handler.cli.fetch_status import is_accepted
-from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError, TokenNotAcceptedError
+from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError, TokenRejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -267,7 +267,7 @@ class Probe:
             return None
         try:
             is_clear = self.telenor.verify(self.settings.verify_url, access_token, self.clock.now() + _PATIENCE)
-        except TokenNotAcceptedError:
+        except TokenRejectedError:
             return False
         except TelenorError:
             return None
