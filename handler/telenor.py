@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from handler import answers
+from handler import error_responses
 from handler.errors import (
     InvalidClientError,
     TelenorError,
@@ -21,7 +21,7 @@ from handler.errors import (
     TokenRejectedError,
 )
 from handler.model import Clock, Credentials, Token, is_access_token, json_object, json_value
-from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Answer, Bearer, Request, Transport, basic
+from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Bearer, Request, Response, Transport, basic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +35,13 @@ _LOGOUT_PATH = "/oauth/v2/logout"
 TOKEN_REQUEST_SECONDS = 25.0
 
 # With less time than this a token is more likely to be lost than stored.
-_LEAST_TIME_FOR_A_TOKEN = timedelta(seconds=2)
+_MIN_TIME_FOR_A_TOKEN = timedelta(seconds=2)
 
 # What a token is taken to live where Telenor does not say: a quarter of what the reference shows.
-_ASSUMED_LIFE_SECONDS = 900
+_ASSUMED_LIFETIME_SECONDS = 900
 
 # Beyond this an expires_in is a mistake, most likely milliseconds.
-_LONGEST_LIFE_SECONDS = 31 * 86_400
+_MAX_LIFETIME_SECONDS = 31 * 86_400
 
 # RFC 6749, section 5.1, and Apigee's default; the case does not matter.
 _BEARER_TYPES = {"bearer", "bearertoken"}
@@ -75,9 +75,9 @@ class Telenor:
         return self._transport.is_unreachable
 
     @property
-    def last(self) -> Answer | None:
+    def last_response(self) -> Response | None:
         """The answer to the last request that was sent, or None where none came."""
-        return self._transport.last
+        return self._transport.last_response
 
     def request_token(
         self, credentials: Credentials, scope: str | None, deadline: datetime, on_unusable: Callable[[str | None], None]
@@ -100,7 +100,7 @@ class Telenor:
             {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {}),
             TOKEN_REQUEST_SECONDS,
         )
-        begin_by = deadline - _LEAST_TIME_FOR_A_TOKEN
+        begin_by = deadline - _MIN_TIME_FOR_A_TOKEN
 
         def attempt() -> Token:
             requested_at = self._clock.now()
@@ -109,12 +109,12 @@ class Telenor:
                     "no time was left to ask for a token: raise the function's timeout", error_code="no-time-left"
                 )
             self.token_attempts += 1
-            answer = self._transport.exchange(request, deadline)
-            if not answer.is_success:
-                raise _failure(request, answer, answers.read(answer))
-            return self._token(request, answer, requested_at.replace(microsecond=0), scope, on_unusable)
+            response = self._transport.send(request, deadline)
+            if not response.is_success:
+                raise _failure(request, response, error_responses.parse_error(response))
+            return self._token(request, response, requested_at.replace(microsecond=0), scope, on_unusable)
 
-        return self._transport.retrying("a token request", attempt, begin_by=begin_by)
+        return self._transport.retry("a token request", attempt, begin_by=begin_by)
 
     def logout(self, access_token: str, deadline: datetime, *, once: bool = False) -> bool:
         """Invalidate an access token, and return whether it was alive. One that is dead already is no error.
@@ -125,19 +125,19 @@ class Telenor:
         request = Request("logout", "logout-endpoint-out", "GET", self._base_url + _LOGOUT_PATH, Bearer(access_token))
 
         def attempt() -> bool:
-            answer = self._transport.exchange(request, deadline)
-            reading = answers.read(answer)
-            if answer.status == HTTPStatus.OK and not answers.contradicts(answer, reading):
+            response = self._transport.send(request, deadline)
+            parsed = error_responses.parse_error(response)
+            if response.status == HTTPStatus.OK and not error_responses.contradicts(response, parsed):
                 return True
-            if answer.status in _TELL_OF_A_TOKEN and reading.meaning.code == answers.TOKEN_DEAD:
+            if response.status in _TELL_OF_A_TOKEN and parsed.kind.code == error_responses.TOKEN_DEAD:
                 return False
-            raise _failure(request, answer, reading)
+            raise _failure(request, response, parsed)
 
         # Where nothing has answered in this run, waiting for the next attempts would only use up its time.
         def attempts() -> int:
             return 1 if once or self.is_unreachable else ATTEMPTS
 
-        return self._transport.retrying("a logout", attempt, begin_by=deadline, attempts=attempts)
+        return self._transport.retry("a logout", attempt, begin_by=deadline, attempts=attempts)
 
     def verify(self, url: str, access_token: str, deadline: datetime) -> bool:
         """Try a new token where consumers will use it. Return whether the answer says anything about it.
@@ -147,32 +147,32 @@ class Telenor:
         """
         give_up_at = min(deadline, self._clock.now() + _LEARNING_TIME)
         waits = iter(_LEARNING_WAITS_SECONDS)
-        refusal: Answer | None = None
+        refusal: Response | None = None
         while True:
             try:
-                answer = self._transport.exchange(_trial(url, access_token), deadline)
+                response = self._transport.send(_trial(url, access_token), deadline)
             except TelenorUnavailableError:
                 # After a refusal, no answer takes nothing back.
                 if refusal is None:
                     raise
             else:
-                if answer.status not in _REFUSALS:
-                    return not answers.is_passing(answer.status)
-                refusal = answer
+                if response.status not in _REFUSALS:
+                    return not error_responses.is_passing(response.status)
+                refusal = response
             wait_seconds = next(waits, math.inf)
             if wait_seconds >= (give_up_at - self._clock.now()).total_seconds():
                 break
             self._clock.sleep(wait_seconds)
         raise TokenRejectedError(
-            f"VERIFY_URL answered {_described(refusal, answers.read(refusal))} to the new token: check that the app "
-            "has access to that API and that nothing in front of it refuses this job, or correct VERIFY_URL",
+            f"VERIFY_URL answered {_described(refusal, error_responses.parse_error(refusal))} to the new token: check "
+            "that the app has access to that API and that no gateway refuses this job, or correct VERIFY_URL",
             status=refusal.status,
         )
 
     def is_refused(self, url: str, access_token: str, deadline: datetime) -> bool:
         """Return whether a published token is refused where consumers use it; no answer says nothing, and is logged."""
         try:
-            return self._transport.exchange(_trial(url, access_token), deadline).status in _REFUSALS
+            return self._transport.send(_trial(url, access_token), deadline).status in _REFUSALS
         except TelenorError as error:
             self._log.warning(
                 f"the published token could not be tried: {error}", extra={"error_code": error.error_code}
@@ -184,31 +184,31 @@ class Telenor:
     def _token(
         self,
         request: Request,
-        answer: Answer,
+        response: Response,
         requested_at: datetime,
         scope: str | None,
         on_unusable: Callable[[str | None], None],
     ) -> Token:
-        document = json_object(answer.text) or {}
+        document = json_object(response.text) or {}
         access_token = _cleaned(document.get("access_token"))
         if access_token is None:
-            raise _unusable(request, answer, on_unusable)
+            raise _unusable(request, response, on_unusable)
         try:
             _check_token_type(document.get("token_type"))
-            expires_at = requested_at + self._life(document.get("expires_in"))
+            expires_at = requested_at + self._lifetime(document.get("expires_in"))
             if self._clock.now() >= expires_at:
                 raise TelenorUnavailableError(
                     "the token had expired before its answer came: ask Telenor for a longer life, or find out what "
                     "delays its answers",
                     error_code="token-late",
-                    status=answer.status,
+                    status=response.status,
                 )
         except TelenorError:
             on_unusable(access_token)
             raise
         return Token(access_token, "Bearer", requested_at, expires_at, _granted_scope(scope, document.get("scope")))
 
-    def _life(self, expires_in: object) -> timedelta:
+    def _lifetime(self, expires_in: object) -> timedelta:
         """Read `expires_in`, which the reference shows as a number and as text."""
         seconds = math.inf if expires_in is None else _number(expires_in)
         if seconds is None or seconds < 1:
@@ -219,15 +219,15 @@ class Telenor:
             )
         if expires_in is None:
             self._assume("Telenor sent no expires_in", error_code="expires-in-missing")
-        elif seconds > _LONGEST_LIFE_SECONDS:
+        elif seconds > _MAX_LIFETIME_SECONDS:
             self._assume(
                 "Telenor sent an expires_in above 31 days, perhaps in milliseconds", error_code="expires-in-too-long"
             )
-        return timedelta(seconds=int(seconds) if seconds <= _LONGEST_LIFE_SECONDS else _ASSUMED_LIFE_SECONDS)
+        return timedelta(seconds=int(seconds) if seconds <= _MAX_LIFETIME_SECONDS else _ASSUMED_LIFETIME_SECONDS)
 
     def _assume(self, what: str, *, error_code: str) -> None:
         self._log.warning(
-            f"{what}: {_ASSUMED_LIFE_SECONDS} s are assumed; ask Telenor to send it in seconds",
+            f"{what}: {_ASSUMED_LIFETIME_SECONDS} s are assumed; ask Telenor to send it in seconds",
             extra={"error_code": error_code},
         )
 
@@ -236,45 +236,45 @@ def _trial(url: str, access_token: str) -> Request:
     return Request("VERIFY_URL", "verify-url-out", "GET", url, Bearer(access_token))
 
 
-def _failure(request: Request, answer: Answer, reading: answers.Reading) -> TelenorError:
+def _failure(request: Request, response: Response, parsed: error_responses.ParsedError) -> TelenorError:
     """Return the error for an answer that is no success, or that is one by its status alone."""
-    meaning = reading.meaning
-    message = f"{request.what} answered {_described(answer, reading)}: {meaning.advice}"
-    if answers.passes(answer.status, meaning):
+    kind = parsed.kind
+    message = f"{request.what} answered {_described(response, parsed)}: {kind.advice}"
+    if error_responses.is_retryable(response.status, kind):
         # No run outlasts a quota, unless Telenor says that this one does.
-        by_default = BEYOND_ANY_RUN_SECONDS if meaning.code == answers.RATE_QUOTA else 0.0
-        asked = answer.retry_after_seconds
+        by_default = BEYOND_ANY_RUN_SECONDS if kind.code == error_responses.RATE_QUOTA else 0.0
+        asked = response.retry_after_seconds
         return TelenorUnavailableError(
             message,
-            error_code=meaning.code if meaning.passes and meaning.code != answers.OUT else request.out_code,
-            status=answer.status,
+            error_code=kind.code if kind.is_retryable and kind.code != error_responses.OUT else request.out_code,
+            status=response.status,
             retry_after_seconds=by_default if asked is None else asked,
         )
-    kind = InvalidClientError if meaning.code == answers.CREDENTIALS_REFUSED else TelenorRefusedError
-    return kind(message, error_code=meaning.code, status=answer.status)
+    error = InvalidClientError if kind.code == error_responses.CREDENTIALS_REFUSED else TelenorRefusedError
+    return error(message, error_code=kind.code, status=response.status)
 
 
-def _described(answer: Answer, reading: answers.Reading) -> str:
-    return f"{answer.status}" if reading.said is None else f"{answer.status} code {reading.said}"
+def _described(response: Response, parsed: error_responses.ParsedError) -> str:
+    return f"{response.status}" if parsed.matched is None else f"{response.status} code {parsed.matched}"
 
 
-def _unusable(request: Request, answer: Answer, on_unusable: Callable[[str | None], None]) -> TelenorError:
+def _unusable(request: Request, response: Response, on_unusable: Callable[[str | None], None]) -> TelenorError:
     """Return the error for a success without a token that can be used, and hand over what it may have issued."""
-    reading = answers.read(answer)
-    tokens = _recognised(answer.text)
+    parsed = error_responses.parse_error(response)
+    tokens = _recognised(response.text)
     for access_token in tokens:
         on_unusable(access_token)
-    contradicts = answers.contradicts(answer, reading)
+    contradicts = error_responses.contradicts(response, parsed)
     if not tokens and not contradicts:
         on_unusable(None)
-    if contradicts and reading.meaning.code != answers.UNKNOWN:
-        return _failure(request, answer, reading)
+    if contradicts and parsed.kind.code != error_responses.UNKNOWN:
+        return _failure(request, response, parsed)
     return TelenorUnavailableError(
-        f"the token request answered {answer.status} without a readable access_token: check that TELENOR_BASE_URL "
+        f"the token request answered {response.status} without a readable access_token: check that TELENOR_BASE_URL "
         "leads to Telenor itself and that no proxy on the way replaces or cuts its answers",
         error_code="answer-unreadable",
-        status=answer.status,
-        retry_after_seconds=answer.retry_after_seconds or 0.0,
+        status=response.status,
+        retry_after_seconds=response.retry_after_seconds or 0.0,
     )
 
 

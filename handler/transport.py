@@ -66,7 +66,7 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What came back, and when. Headers and text may hold a token, so that its repr shows neither."""
 
     status: int
@@ -162,7 +162,7 @@ class Transport:
         self._log = log
         self._new_session = new_session
         self._run = run
-        self.last: Answer | None = None
+        self.last_response: Response | None = None
         self._has_answered: bool | None = None
 
     @property
@@ -170,13 +170,13 @@ class Transport:
         """Whether requests were sent and none has got an answer."""
         return self._has_answered is False
 
-    def exchange(self, request: Request, deadline: datetime) -> Answer:
+    def send(self, request: Request, deadline: datetime) -> Response:
         """Send one request and read its answer, until the deadline or for `limit_seconds`, whichever ends first.
 
         That time bounds everything: resolving, connecting, TLS, sending and reading. At most 64 KiB of a body are
         read. Raises TelenorUnavailableError, or ConnectionSetupError where a retry cannot help.
         """
-        self.last = None
+        self.last_response = None
         sent_at = self._clock.now()
         seconds = min((deadline - sent_at).total_seconds(), request.limit_seconds)
         if seconds <= 0:
@@ -201,10 +201,10 @@ class Transport:
                 f" ({exchange.cause})",
                 extra={"error_code": "answer-cut-short"},
             )
-        self.last = Answer(status, sent_at, self._clock.now(), exchange.headers, text)
-        return self.last
+        self.last_response = Response(status, sent_at, self._clock.now(), exchange.headers, text)
+        return self.last_response
 
-    def retrying(
+    def retry(
         self,
         what: str,
         attempt: Callable[[], _Result],

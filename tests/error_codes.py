@@ -21,7 +21,7 @@ SAYING = {"log_warning", "log_error"}
 LOGGERS = {"log", "_log", "logger"}
 LEVELS = {"warning", "error", "exception", "critical"}
 
-TABLES = {"Meaning": 0, "Request": 1}
+TABLES = {"ErrorKind": 0, "Request": 1}
 """Which argument of a value is a code that an error gets later."""
 
 PASSED_ON = {"error_code", "out_code", "code"}

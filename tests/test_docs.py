@@ -76,7 +76,7 @@ class SomeError(Exception):
     default_code: ClassVar[str] = "two"
 class OtherError(Exception):
     default_code = "three"
-TABLE = (Meaning("four", "advice"), Meaning(ONE, "advice"))
+TABLE = (ErrorKind("four", "advice"), ErrorKind(ONE, "advice"))
 REQUEST = Request("what", "five", "GET")
 def act(run, log, error, flag):
     context.log_warning("six", "a sentence")

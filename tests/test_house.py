@@ -18,7 +18,7 @@ from tests.error_codes import HANDLER, Module, modules
         ("'AWSCURRENT'", {"ledger"}),
         ("'LIVE_", {"ledger"}),
         ("/oauth/", {"telenor"}),
-        ("HTTPStatus", {"answers", "secrets_manager", "telenor", "transport"}),
+        ("HTTPStatus", {"error_responses", "secrets_manager", "telenor", "transport"}),
     ],
 )
 def test_a_line_is_in_its_room(word: str, rooms: set[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from handler import answers, app
+from handler import app, error_responses
 from handler.cli import aws, status
 from handler.cli.console import say
 from handler.cli.errors import sentence
@@ -59,7 +59,8 @@ def is_accepted(telenor: Telenor, url: str, access_token: str, deadline: datetim
     """Return what VERIFY_URL says about a token: accepted, refused, or nothing clear."""
     if telenor.is_refused(url, access_token, deadline):
         return False
-    return True if telenor.last is not None and not answers.is_passing(telenor.last.status) else None
+    last_response = telenor.last_response
+    return True if last_response is not None and not error_responses.is_passing(last_response.status) else None
 
 
 def _past_runs(job: Job, now: datetime) -> PastRuns | None:

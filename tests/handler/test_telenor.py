@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler import answers, app
+from handler import app, error_responses
 from handler.errors import (
     InvalidClientError,
     TelenorError,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from handler.transport import Answer
+    from handler.transport import Response
     from infra.local.telenor_sandbox import TelenorSandbox
 
 CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
@@ -802,24 +802,24 @@ def test_a_logout_that_says_200_and_server_error_is_tried_again(telenor: Telenor
     ("operation", "fault"),
     [("logout", {"status": 401}), ("logout", {"status": 200}), ("token", {"status": 400}), ("token", {"body": "x"})],
 )
-def test_an_answer_is_read_once(
+def test_a_response_is_parsed_once(
     telenor: TelenorSandbox,
     ask: Asking,
     monkeypatch: pytest.MonkeyPatch,
     operation: str,
     fault: dict[str, Any],
 ) -> None:
-    read_it, readings = answers.read, []
+    parse, parsed_responses = error_responses.parse_error, []
 
-    def count(answer: Answer) -> answers.Reading:
-        readings.append(answer)
-        return read_it(answer)
+    def count(answer: Response) -> error_responses.ParsedError:
+        parsed_responses.append(answer)
+        return parse(answer)
 
-    monkeypatch.setattr(answers, "read", count)
+    monkeypatch.setattr(error_responses, "parse_error", count)
     telenor.fault(operation=operation, **fault)
     with suppress(TelenorError):
         ask.token() if operation == "token" else ask.telenor.logout(CANARY, ask.clock.now() + MINUTES)
-    assert len(readings) == requests_seen(telenor, operation)
+    assert len(parsed_responses) == requests_seen(telenor, operation)
 
 
 def test_a_hurried_logout_is_tried_once(telenor: TelenorSandbox, ask: Asking) -> None:
@@ -936,12 +936,16 @@ def test_a_logout_tells_whether_the_token_was_alive(ask: Asking) -> None:
 
 
 def test_the_last_answer_is_kept_until_the_next_request(telenor: TelenorSandbox, ask: Asking) -> None:
-    assert ask.telenor.last is None
+    assert ask.telenor.last_response is None
     token = ask.token()
-    assert ask.telenor.last is not None
-    assert (ask.telenor.last.status, ask.telenor.last.headers["content-type"]) == (200, "application/json")
-    assert CANARY not in repr(ask.telenor.last)
+    response = ask.telenor.last_response
+    assert response is not None
+    assert (response.status, response.headers["content-type"]) == (
+        200,
+        "application/json",
+    )
+    assert CANARY not in repr(ask.telenor.last_response)
     telenor.fault(operation="logout", drop=True)
     with pytest.raises(TelenorUnavailableError):
         ask.logout(token)
-    assert ask.telenor.last is None
+    assert ask.telenor.last_response is None

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from handler import app
 from handler.errors import ConnectionSetupError, TelenorError, TelenorUnavailableError
-from handler.transport import Answer, Bearer, Request, Transport
+from handler.transport import Bearer, Request, Response, Transport
 from infra.local.server import HOST
 from tests.conftest import CANARY, Seen
 from tests.handler.raw_server import CHUNKED, DRIPS, OK, Drip, RawServer, whole
@@ -109,9 +109,9 @@ def tls(identity: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     return context
 
 
-def get(transport: Transport, url: str, within: timedelta = DEADLINE) -> Answer:
+def get(transport: Transport, url: str, within: timedelta = DEADLINE) -> Response:
     request = Request("a trial", "nobody-there", "GET", url, Bearer(f"{CANARY}-token"))
-    return transport.exchange(request, datetime.now(UTC) + within)
+    return transport.send(request, datetime.now(UTC) + within)
 
 
 # An answer ends in its time
@@ -236,7 +236,7 @@ def test_what_is_no_answer_is_said_to_be_none(transport: Transport, broken: byte
     with RawServer(lambda _path: broken) as server, pytest.raises(TelenorUnavailableError) as refusal:
         get(transport, server.url)
     assert refusal.value.error_code == "nobody-there"
-    assert transport.last is None
+    assert transport.last_response is None
 
 
 # What comes before, and how it is written
@@ -331,7 +331,7 @@ def test_a_loopback_host_is_never_asked_through_a_proxy(
 
 def setup_error(transport: Transport, url: str = "https://telenor.invalid/") -> ConnectionSetupError:
     with pytest.raises(ConnectionSetupError) as refusal:
-        transport.retrying("a trial", lambda: get(transport, url), begin_by=datetime.now(UTC) + DEADLINE)
+        transport.retry("a trial", lambda: get(transport, url), begin_by=datetime.now(UTC) + DEADLINE)
     return refusal.value
 
 
@@ -494,4 +494,4 @@ NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
     ],
 )
 def test_retry_after_is_seconds_of_any_number_of_digits_or_a_date(value: str, seconds: float | None) -> None:
-    assert Answer(503, NOW, NOW, {"Retry-After": value}, "").retry_after_seconds == seconds
+    assert Response(503, NOW, NOW, {"Retry-After": value}, "").retry_after_seconds == seconds

@@ -1,7 +1,7 @@
 """The job reads an answer as the sandbox means it, in every dialect.
 
-`handler/answers.py` and the sandbox's dialects are written from the same sources and know nothing of each other, so
-that a word that one of them takes for something else shows here.
+`handler/error_responses.py` and the error formats of the sandbox are written from the same sources and know nothing of
+each other, so that a word that one of them takes for something else shows here.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from handler import decisions
-from handler.answers import Dialect
 from handler.cli.doctor.findings import WATCH, VerifyUrl
 from handler.cli.status import State, duration, headline
+from handler.error_responses import ErrorFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +26,11 @@ _CLOCK_TOLERANCE = timedelta(seconds=5)
 # What renewal times are counted from where only the life of a token is known.
 _ANY_TIME = datetime(2000, 1, 1)  # noqa: DTZ001  only differences count
 
-_DIALECTS = {
-    Dialect.REFERENCE: "the codes of the API reference",
-    Dialect.GATEWAY: "the gateway's own codes, of five digits and more",
-    Dialect.APIGEE: "Apigee's own words, which no policy of Telenor's has reworded",
-    Dialect.OAUTH: "the words of RFC 6749 and RFC 6750",
+_ERROR_FORMATS = {
+    ErrorFormat.REFERENCE: "the codes of the API reference",
+    ErrorFormat.GATEWAY: "the gateway's own codes, of five digits and more",
+    ErrorFormat.APIGEE: "Apigee's own words, which no policy of Telenor's has reworded",
+    ErrorFormat.OAUTH: "the words of RFC 6749 and RFC 6750",
 }
 
 
@@ -122,8 +122,8 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
 
 def dialect(found: Findings) -> str | None:
     """Name the dialect of the errors; None where no error was seen."""
-    if found.heard.dialect is not None:
-        return str(found.heard.dialect)
+    if found.heard.error_format is not None:
+        return str(found.heard.error_format)
     return None if found.heard.error_shape is None else "none-known"
 
 
@@ -225,8 +225,8 @@ def _left(found: Findings) -> int | None:
 
 
 def _dialect(found: Findings, _policy: Policy) -> str:
-    if found.heard.dialect is not None:
-        return f"its errors speak {_DIALECTS[found.heard.dialect]}"
+    if found.heard.error_format is not None:
+        return f"its errors speak {_ERROR_FORMATS[found.heard.error_format]}"
     if found.heard.error_shape is None:
         return "no error was seen, not even for a made-up token"
     return "its errors look like none that this job knows: check that TELENOR_BASE_URL leads to Telenor itself"

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from handler.answers import Dialect
     from handler.cli.doctor.response_shape import ResponseShape
+    from handler.error_responses import ErrorFormat
 
 # A gateway's cache may accept a revoked token for some three minutes (Apigee, "Approving and revoking access tokens").
 WATCH = timedelta(seconds=200)
@@ -47,7 +47,7 @@ class Permissions:
 class Heard:
     """What Telenor's answers looked like, whatever they were about."""
 
-    dialect: Dialect | None = None
+    error_format: ErrorFormat | None = None
     error_shape: ResponseShape | None = None
     clock_ahead: timedelta | None = None
 

@@ -68,7 +68,7 @@ class Probe:
         try:
             self._logged_out(made_up)
         except TelenorError as error:
-            if self.telenor.last is None:
+            if self.telenor.last_response is None:
                 raise
             failure = str(error)
         verify_url = VerifyUrl.NOT_SET
@@ -166,7 +166,7 @@ class Probe:
             return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=self._count)
         self._obtain(token.access_token)
         self._hear(is_error=False)
-        shape = response_shape_of(self.telenor.last) if self.telenor.last else None
+        shape = response_shape_of(self.telenor.last_response) if self.telenor.last_response else None
         return token, replace(
             asked,
             obtained=self._count,
@@ -296,12 +296,12 @@ class Probe:
 
     def _hear(self, *, is_error: bool) -> None:
         """Keep what an answer looks like, in whose words an error is, and how the clocks stand."""
-        last = self.telenor.last
-        if last is None:
+        last_response = self.telenor.last_response
+        if last_response is None:
             return
-        shape = response_shape_of(last)
+        shape = response_shape_of(last_response)
         self.heard = replace(self.heard, clock_ahead=shape.clock_ahead)
         if is_error:
             error_shape = self.heard.error_shape or shape
-            dialect = self.heard.dialect or shape.dialect
-            self.heard = replace(self.heard, error_shape=error_shape, dialect=dialect)
+            error_format = self.heard.error_format or shape.error_format
+            self.heard = replace(self.heard, error_shape=error_shape, error_format=error_format)

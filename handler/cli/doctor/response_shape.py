@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from handler import answers
+from handler import error_responses
 from handler.model import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from handler.transport import Answer
+    from handler.transport import Response
 
 # What a media type and a field of JSON may be called to be shown: nothing that a token could pass for.
 _MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}", re.IGNORECASE)
@@ -36,7 +36,7 @@ class ResponseShape:
     """
 
     status: int
-    dialect: answers.Dialect | None
+    error_format: error_responses.ErrorFormat | None
     code: int | str | None
     code_at: str | None
     media_type: str | None
@@ -44,29 +44,29 @@ class ResponseShape:
     clock_ahead: timedelta | None
 
 
-def response_shape_of(answer: Answer) -> ResponseShape:
+def response_shape_of(response: Response) -> ResponseShape:
     """Return what may be shown of an answer."""
-    values = dict(_values(json_object(answer.text) or {}))
-    reading = answers.read(answer)
-    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+    values = dict(_values(json_object(response.text) or {}))
+    parsed = error_responses.parse_error(response)
+    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
     return ResponseShape(
-        status=answer.status,
-        dialect=reading.dialect,
-        code=int(reading.said) if reading.said and reading.said.isdigit() else reading.said,
-        code_at=_code_at(answer, values, reading.said),
+        status=response.status,
+        error_format=parsed.format,
+        code=int(parsed.matched) if parsed.matched and parsed.matched.isdigit() else parsed.matched,
+        code_at=_code_at(response, values, parsed.matched),
         media_type=media_type if _MEDIA_TYPE.fullmatch(media_type) else None,
         fields={name: _json_type(value) for name, value in values.items()},
-        clock_ahead=_clock_ahead(answer.headers.get("Date", ""), answer.sent_at, answer.answered_at),
+        clock_ahead=_clock_ahead(response.headers.get("Date", ""), response.sent_at, response.answered_at),
     )
 
 
-def _code_at(answer: Answer, values: Mapping[str, object], said: str | None) -> str | None:
+def _code_at(response: Response, values: Mapping[str, object], said: str | None) -> str | None:
     if said is None:
         return None
     for name, value in values.items():
         if _CODE_FIELD.fullmatch(name.rpartition(".")[2]) and str(value) == said:
             return name
-    if said not in answer.text:
+    if said not in response.text:
         return "header"
     # A text is what is neither JSON nor, for example, a page in HTML that a gateway has sent.
     return None if values else "text"

@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from handler.answers import Dialect
 from handler.cli.doctor.response_shape import response_shape_of
-from handler.transport import Answer
+from handler.error_responses import ErrorFormat
+from handler.transport import Response
 from tests.conftest import CANARY
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 
 
-def answer(body: str, **headers: str) -> Answer:
-    return Answer(401, NOW, NOW, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+def response(body: str, **headers: str) -> Response:
+    return Response(401, NOW, NOW, {name.replace("_", "-"): value for name, value in headers.items()}, body)
 
 
 @pytest.mark.parametrize(
@@ -39,18 +39,18 @@ def answer(body: str, **headers: str) -> Answer:
 def test_a_shape_has_the_names_and_types_of_fields_and_where_the_code_is(
     body: str, fields: dict[str, str], code_at: str | None
 ) -> None:
-    shape = response_shape_of(answer(body))
+    shape = response_shape_of(response(body))
     assert (shape.fields, shape.code_at) == (fields, code_at)
 
 
 def test_a_code_in_a_header_is_told() -> None:
-    shape = response_shape_of(answer("", WWW_Authenticate='Bearer error="invalid_token"'))
-    assert (shape.code, shape.code_at, shape.dialect) == ("invalid_token", "header", Dialect.OAUTH)
+    shape = response_shape_of(response("", WWW_Authenticate='Bearer error="invalid_token"'))
+    assert (shape.code, shape.code_at, shape.error_format) == ("invalid_token", "header", ErrorFormat.OAUTH)
 
 
 def test_a_shape_holds_nothing_of_what_was_said() -> None:
     body = f'{{"access_token": "{CANARY}", "code": "oauth.v2.{CANARY}", "{CANARY}-1": 2}}'
-    assert CANARY not in repr(response_shape_of(answer(body, Content_Type=f"text/{CANARY} {CANARY}", Date=CANARY)))
+    assert CANARY not in repr(response_shape_of(response(body, Content_Type=f"text/{CANARY} {CANARY}", Date=CANARY)))
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_a_shape_holds_nothing_of_what_was_said() -> None:
     ],
 )
 def test_the_clocks_are_compared_by_the_date_of_the_answer(date: str, ahead: timedelta | None) -> None:
-    assert response_shape_of(answer("", Date=date)).clock_ahead == ahead
+    assert response_shape_of(response("", Date=date)).clock_ahead == ahead

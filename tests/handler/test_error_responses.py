@@ -7,21 +7,30 @@ from datetime import UTC, datetime
 
 import pytest
 
-from handler.answers import MEANINGS, Dialect, Reading, contradicts, is_page, is_passing, passes, read
-from handler.transport import Answer
+from handler.error_responses import (
+    ERROR_KINDS,
+    ErrorFormat,
+    ParsedError,
+    contradicts,
+    is_page,
+    is_passing,
+    is_retryable,
+    parse_error,
+)
+from handler.transport import Response
 from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
 from tests.conftest import CANARY
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 
 
-def answer(status: int, body: object, **headers: str) -> Answer:
+def response(status: int, body: object, **headers: str) -> Response:
     text = body if isinstance(body, str) else json.dumps(body)
-    return Answer(status, NOW, NOW, {name.replace("_", "-"): value for name, value in headers.items()}, text)
+    return Response(status, NOW, NOW, {name.replace("_", "-"): value for name, value in headers.items()}, text)
 
 
 def code_of(status: int, body: object, **headers: str) -> str:
-    return read(answer(status, body, **headers)).meaning.code
+    return parse_error(response(status, body, **headers)).kind.code
 
 
 def fault(name: str) -> object:
@@ -95,20 +104,20 @@ def test_a_mistake_has_one_code_in_every_dialect(code: str, status: int, body: o
 @pytest.mark.parametrize("error", ApiError)
 @pytest.mark.parametrize("shape", [shape for shape in ERROR_SHAPES if shape != "none"])
 def test_every_error_of_the_reference_is_read_in_whatever_shape_it_comes(error: ApiError, shape: str) -> None:
-    reading = read(answer(error.status, ERROR_SHAPES[shape](error)))
-    assert (reading.dialect, reading.said) == (Dialect.REFERENCE, str(error.code))
-    assert (error.status, error.code) in reading.meaning.reference
+    parsed = parse_error(response(error.status, ERROR_SHAPES[shape](error)))
+    assert (parsed.format, parsed.matched) == (ErrorFormat.REFERENCE, str(error.code))
+    assert (error.status, error.code) in parsed.kind.reference
 
 
 def test_the_table_has_the_whole_reference_and_no_more() -> None:
-    known = [row for meaning in MEANINGS for row in meaning.reference]
+    known = [row for kind in ERROR_KINDS for row in kind.reference]
     assert sorted(known) == sorted((error.status, error.code) for error in ApiError)
 
 
 def test_no_code_of_a_dialect_means_two_things() -> None:
     for column in ("reference", "gateway", "apigee", "oauth"):
-        said = [code for meaning in MEANINGS for code in getattr(meaning, column)]
-        assert len(said) == len(set(said))
+        matched = [code for kind in ERROR_KINDS for code in getattr(kind, column)]
+        assert len(matched) == len(set(matched))
 
 
 # A code is found wherever it stands
@@ -130,7 +139,9 @@ def test_no_code_of_a_dialect_means_two_things() -> None:
     ],
 )
 def test_a_number_is_found_in_json_xml_a_form_and_text(body: str) -> None:
-    assert read(answer(401, body)) == Reading(read(answer(401, {"code": 40108})).meaning, Dialect.GATEWAY, "40108")
+    assert parse_error(response(401, body)) == ParsedError(
+        parse_error(response(401, {"code": 40108})).kind, ErrorFormat.GATEWAY, "40108"
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +155,7 @@ def test_a_number_is_found_in_json_xml_a_form_and_text(body: str) -> None:
     ],
 )
 def test_a_word_is_found_in_json_xml_a_form_and_text(body: str) -> None:
-    assert (read(answer(401, body)).dialect, code_of(401, body)) == (Dialect.OAUTH, "credentials-refused")
+    assert (parse_error(response(401, body)).format, code_of(401, body)) == (ErrorFormat.OAUTH, "credentials-refused")
 
 
 def test_apigees_name_is_found_in_plain_text() -> None:
@@ -168,18 +179,18 @@ def test_the_words_of_another_challenge_do_not(header: str) -> None:
     assert code_of(401, "", WWW_Authenticate=header) == "answer-unknown"
 
 
-@pytest.mark.parametrize("name", sorted(name for meaning in MEANINGS for name in meaning.apigee))
+@pytest.mark.parametrize("name", sorted(name for kind in ERROR_KINDS for name in kind.apigee))
 def test_each_name_of_apigees_counts_with_its_step_and_without_and_by_either_service(name: str) -> None:
-    expected = next(meaning.code for meaning in MEANINGS if name in meaning.apigee)
+    expected = next(kind.code for kind in ERROR_KINDS if name in kind.apigee)
     other = name.replace("keymanagement.service.", "oauth.v2.")
-    for said in (name, f"steps.{name}", other, f"steps.{other}"):
-        assert (code_of(403, fault(said)), read(answer(403, fault(said))).said) == (expected, said)
+    for matched in (name, f"steps.{name}", other, f"steps.{other}"):
+        assert (code_of(403, fault(matched)), parse_error(response(403, fault(matched))).matched) == (expected, matched)
 
 
 def test_both_shapes_of_apigee_are_told_from_oauths() -> None:
     for body in (fault("oauth.v2.InvalidAccessToken"), {"ErrorCode": "invalid_client", "Error": "no"}):
-        assert read(answer(401, body)).dialect is Dialect.APIGEE
-    assert read(answer(401, {"error": "invalid_client"})).dialect is Dialect.OAUTH
+        assert parse_error(response(401, body)).format is ErrorFormat.APIGEE
+    assert parse_error(response(401, {"error": "invalid_client"})).format is ErrorFormat.OAUTH
 
 
 # What speaks in two dialects, and what says nothing
@@ -202,8 +213,8 @@ def test_apigees_own_code_counts_and_not_the_challenge_that_it_always_sends(name
 
 
 def test_a_code_of_the_gateway_that_is_new_does_not_make_a_token_dead() -> None:
-    assert read(answer(401, {"code": 40199, "error": "invalid_token"})) == Reading(
-        read(answer(401, "")).meaning, Dialect.GATEWAY, "40199"
+    assert parse_error(response(401, {"code": 40199, "error": "invalid_token"})) == ParsedError(
+        parse_error(response(401, "")).kind, ErrorFormat.GATEWAY, "40199"
     )
 
 
@@ -236,7 +247,7 @@ def test_a_code_of_the_reference_that_is_new_counts_and_not_the_challenge_beside
     ],
 )
 def test_the_status_says_whether_asking_again_may_help(status: int, body: object, *, is_asked_again: bool) -> None:
-    assert passes(status, read(answer(status, body)).meaning) is is_asked_again
+    assert is_retryable(status, parse_error(response(status, body)).kind) is is_asked_again
 
 
 @pytest.mark.parametrize("blanks", [0, 9, 30])
@@ -268,13 +279,13 @@ def test_a_code_is_found_however_widely_its_json_is_spaced(blanks: int) -> None:
     ],
 )
 def test_what_no_dialect_says_is_unknown(status: int, body: object) -> None:
-    reading = read(answer(status, body))
-    assert (reading.meaning.code, reading.dialect, reading.said) == ("answer-unknown", None, None)
-    assert not reading.meaning.passes
+    parsed = parse_error(response(status, body))
+    assert (parsed.kind.code, parsed.format, parsed.matched) == ("answer-unknown", None, None)
+    assert not parsed.kind.is_retryable
 
 
 @pytest.mark.parametrize(
-    ("status", "passes"),
+    ("status", "is_retryable"),
     [
         *((status, True) for status in (408, 421, 425, 429, 499)),
         *((status, True) for status in (500, 502, 503, 504, 507, 509, 520, 530, 598, 599)),
@@ -282,23 +293,23 @@ def test_what_no_dialect_says_is_unknown(status: int, body: object) -> None:
         *((status, False) for status in (501, 505, 600, 999)),
     ],
 )
-def test_an_unknown_answer_passes_if_its_status_does(status: int, passes: bool) -> None:
-    assert read(answer(status, "<html>Sorry</html>")).meaning.passes is passes
-    assert is_passing(status) is passes
+def test_an_unknown_answer_passes_if_its_status_does(status: int, is_retryable: bool) -> None:
+    assert parse_error(response(status, "<html>Sorry</html>")).kind.is_retryable is is_retryable
+    assert is_passing(status) is is_retryable
 
 
 def test_nothing_that_is_not_in_the_table_is_shown() -> None:
-    reading = read(answer(401, fault(f"oauth.v2.{CANARY}")))
-    assert (reading.dialect, reading.said) == (Dialect.APIGEE, None)
-    assert CANARY not in repr(reading)
-    assert CANARY not in repr(answer(401, CANARY, Set_Cookie=CANARY))
+    parsed = parse_error(response(401, fault(f"oauth.v2.{CANARY}")))
+    assert (parsed.format, parsed.matched) == (ErrorFormat.APIGEE, None)
+    assert CANARY not in repr(parsed)
+    assert CANARY not in repr(response(401, CANARY, Set_Cookie=CANARY))
 
 
 # What a success says in contradiction to its status
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "said"),
+    ("body", "code", "matched"),
     [
         ({"error": "invalid_client"}, "credentials-refused", "invalid_client"),
         ({"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}, "credentials-refused", "invalid_client"),
@@ -325,11 +336,11 @@ def test_nothing_that_is_not_in_the_table_is_shown() -> None:
         ('<form action="/login">', "answer-unknown", None),
     ],
 )
-def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, said: str | None) -> None:
-    contradicting = answer(200, body)
-    reading = read(contradicting)
-    assert contradicts(contradicting, reading)
-    assert (reading.meaning.code, reading.said) == (code, said)
+def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, matched: str | None) -> None:
+    contradicting = response(200, body)
+    parsed = parse_error(contradicting)
+    assert contradicts(contradicting, parsed)
+    assert (parsed.kind.code, parsed.matched) == (code, matched)
 
 
 @pytest.mark.parametrize(
@@ -349,8 +360,8 @@ def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, said
     ],
 )
 def test_a_success_that_speaks_of_none_is_one(body: object) -> None:
-    plain = answer(200, body, Content_Type="text/html")
-    assert not contradicts(plain, read(plain))
+    plain = response(200, body, Content_Type="text/html")
+    assert not contradicts(plain, parse_error(plain))
     assert not is_page(plain)
 
 
@@ -374,7 +385,7 @@ def test_eight_kilobytes_of_a_header_are_looked_at_and_no_more() -> None:
     assert code_of(401, "", WWW_Authenticate=within) == "token-dead"
     assert code_of(401, "", WWW_Authenticate=beyond) == "answer-unknown"
     counted = CountedText("Bearer " * 9000)
-    read(answer(401, "", WWW_Authenticate=counted))
+    parse_error(response(401, "", WWW_Authenticate=counted))
     assert counted.looked_at == 8192
 
 
@@ -384,5 +395,5 @@ def test_a_long_text_is_read_in_no_time_that_matters() -> None:
     pieces += ["code''''''''", "code ", "<", "<!doctype ", "<x:", '\\"', "code" + " " * 63]
     for piece in pieces:
         for status in (200, 401):
-            contradicting = answer(status, piece * (65_536 // len(piece)), WWW_Authenticate=piece * 10_000)
-            contradicts(contradicting, read(contradicting))
+            contradicting = response(status, piece * (65_536 // len(piece)), WWW_Authenticate=piece * 10_000)
+            contradicts(contradicting, parse_error(contradicting))

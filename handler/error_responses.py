@@ -1,7 +1,7 @@
-"""What Telenor's answers mean, in whichever of four dialects they come: one table, and how a code is found.
+"""Parses error responses: a table of errors in four formats, and the search for a code in a response.
 
-A host of Telenor's may answer in its own codes (the API reference), in its gateway's (documented for a sibling API), as
-Apigee does unless told otherwise, or in OAuth's own words. The same mistake has the same meaning in each.
+A host of Telenor may send its own codes (the API reference), the codes of its gateway (documented for a sibling API),
+the names that Apigee sends by default, or OAuth's words. The table gives an error the same code in each format.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from handler.model import json_object
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handler.transport import Answer
+    from handler.transport import Response
 
 CREDENTIALS_REFUSED = "credentials-refused"
 TOKEN_DEAD = "token-dead"  # noqa: S105  a code, not a password
@@ -25,8 +25,8 @@ UNKNOWN = "answer-unknown"
 OUT = "telenor-out"
 
 
-class Dialect(StrEnum):
-    """Whose codes an answer speaks in."""
+class ErrorFormat(StrEnum):
+    """The error format of a response."""
 
     APIGEE = "apigee"
     GATEWAY = "gateway"
@@ -34,17 +34,15 @@ class Dialect(StrEnum):
     OAUTH = "oauth"
 
 
-class Meaning(NamedTuple):
-    """What is wrong, whether it passes by itself, and how each dialect says it.
+class ErrorKind(NamedTuple):
+    """One error: its code for the log, the advice to the operator, whether a retry helps, and its name in each format.
 
-    `code` is the stable name that the log and the runbook know it by. A number of the reference means something only
-    with its status; the gateway's numbers and the words speak for themselves. Apigee puts `steps.` before some of its
-    names; here they stand without.
+    A number of the reference is valid only with its status. The table leaves out the prefix `steps.` of Apigee's names.
     """
 
     code: str
     advice: str
-    passes: bool = False
+    is_retryable: bool = False
     reference: tuple[tuple[int, int], ...] = ()
     gateway: tuple[int, ...] = ()
     apigee: tuple[str, ...] = ()
@@ -53,8 +51,8 @@ class Meaning(NamedTuple):
 
 # Sources: the Telenor Stores API reference, "oauth"; a sibling API of Telenor's (5 to 7 digits); Apigee, "OAuthV2
 # policy" and "OAuth HTTP error response reference"; RFC 6749, sections 4.1.2.1 and 5.2; RFC 6750, section 3.1.
-MEANINGS = (
-    Meaning(
+ERROR_KINDS = (
+    ErrorKind(
         CREDENTIALS_REFUSED,
         "these are not the app's client_id and client_secret; Connect ID and Min Bedrift logins do not work here: copy "
         "both from the app in the developer dashboard into the credentials secret",
@@ -63,18 +61,18 @@ MEANINGS = (
         apigee=("keymanagement.service.invalid_client-client_id_not_approved", "oauth.v2.InvalidApiKey"),
         oauth=("invalid_client",),
     ),
-    Meaning(
+    ErrorKind(
         CREDENTIALS_REFUSED,
         "Telenor does not know this client_id: copy it again from the app in the developer dashboard",
         reference=((401, 1),),
         apigee=("keymanagement.service.invalid_client-invalid_client_id", "oauth.v2.InvalidClientIdentifier"),
     ),
-    Meaning(
+    ErrorKind(
         CREDENTIALS_REFUSED,
         "Telenor's data about this client is invalid: ask Telenor, this job cannot fix it",
         reference=((401, 9),),
     ),
-    Meaning(
+    ErrorKind(
         "app-not-approved",
         "the app is not authorized to create access tokens: have it approved in the developer dashboard",
         reference=((401, 5),),
@@ -84,26 +82,26 @@ MEANINGS = (
             "keymanagement.service.invalid_client-app_not_approved",
         ),
     ),
-    Meaning(
+    ErrorKind(
         "grant-not-allowed",
         "the app may not use the client_credentials grant: ask Telenor to allow it for this app",
         reference=((401, 21),),
         apigee=("oauth.v2.UnSupportedGrantType",),
         oauth=("unauthorized_client",),
     ),
-    Meaning(
+    ErrorKind(
         "basic-not-allowed",
         "Telenor does not allow Basic authentication for this client, or not from the network that this job runs in: "
         "ask Telenor which of the two, and to allow it",
         gateway=(40107,),
     ),
-    Meaning(
+    ErrorKind(
         "address-not-allowed",
         "Telenor does not let in the address that this job comes from: give the function an address that Telenor knows "
         "(docs/network.md), and tell Telenor which one it is",
         apigee=("accesscontrol.IPDeniedAccess",),
     ),
-    Meaning(
+    ErrorKind(
         "scope-refused",
         "the scope is illegal or not granted to the app: correct TELENOR_SCOPE or the event's scope, or ask Telenor to "
         "grant it",
@@ -112,13 +110,13 @@ MEANINGS = (
         apigee=("oauth.v2.InsufficientScope",),
         oauth=("insufficient_scope", "invalid_scope"),
     ),
-    Meaning(
+    ErrorKind(
         "app-attributes-invalid",
         "the app's attributes are invalid: ask Telenor, this job cannot fix it (their text: please contact Telenor "
         "Admin)",
         reference=((500, 16),),
     ),
-    Meaning(
+    ErrorKind(
         TOKEN_DEAD,
         "the access token is invalid, has expired or was revoked: there is nothing to do, unless a proxy on the way "
         "replaces the Authorization header",
@@ -135,65 +133,65 @@ MEANINGS = (
         ),
         oauth=("invalid_token",),
     ),
-    Meaning(
+    ErrorKind(
         "authorization-missing",
-        "Telenor saw no usable Authorization header: see that no proxy on the way removes it",
+        "Telenor saw no usable Authorization header: check for a proxy that removes it",
         reference=((401, 6),),
         gateway=(40102,),
         apigee=("oauth.v2.FailedToResolveAPIKey",),
     ),
-    Meaning(
+    ErrorKind(
         "api-product-missing",
         "the app has no API product that covers this: have the product added to the app in the developer dashboard",
         gateway=(40103,),
         apigee=("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound",),
     ),
-    Meaning(
+    ErrorKind(
         "resource-unknown",
-        "Telenor does not know this path: see that TELENOR_BASE_URL leads to Telenor itself",
+        "Telenor does not know this path: check that TELENOR_BASE_URL leads to Telenor itself",
         gateway=(40101, 40401, 4042000),
         apigee=("keymanagement.service.apiresource_doesnot_exist", "messaging.adaptors.http.flow.ApplicationNotFound"),
     ),
-    Meaning(
+    ErrorKind(
         "request-malformed",
-        "the request did not arrive as it was sent: see that no gateway on the way rewrites the form body",
+        "the request did not arrive as it was sent: check for a gateway that rewrites the form body",
         reference=((400, 2),),
         oauth=("invalid_request", "unsupported_grant_type"),
     ),
-    Meaning(
+    ErrorKind(
         "request-foreign",
         "Telenor speaks of an authorization code, a refresh token, a redirect URI or a response type; this job sends "
-        "none, so see that TELENOR_BASE_URL leads to Telenor and that no gateway rewrites requests",
+        "none, so check that TELENOR_BASE_URL leads to Telenor and that no gateway rewrites requests",
         reference=((401, 4), (401, 7), (403, 12), (403, 15)),
         oauth=("invalid_grant", "unsupported_response_type"),
     ),
-    Meaning(
+    ErrorKind(
         RATE_QUOTA,
         "the app's quota of requests is used up: wait until it starts anew, and ask Telenor for a larger one",
-        passes=True,
+        is_retryable=True,
         gateway=(42901,),
         apigee=("policies.ratelimit.QuotaViolation",),
     ),
-    Meaning(
+    ErrorKind(
         "rate-spike",
         "there were too many requests at once: wait, since it should pass by itself",
-        passes=True,
+        is_retryable=True,
         gateway=(42902,),
         apigee=("policies.ratelimit.SpikeArrestViolation",),
     ),
-    Meaning(
+    ErrorKind(
         "telenor-internal",
         "an internal error of Telenor's: wait, since it should pass by itself; if it stays, ask Telenor",
-        passes=True,
+        is_retryable=True,
         reference=((500, 2),),
         gateway=(50001, 50002, 50003, 500100),
         oauth=("server_error", "temporarily_unavailable"),
     ),
 )
 
-# Of an answer in no dialect above, its status alone decides.
-_OUT = Meaning(OUT, "wait, since it should pass by itself; if it stays, ask Telenor", passes=True)
-_UNKNOWN = Meaning(
+# For a response in no known format, the status alone decides.
+_OUT = ErrorKind(OUT, "wait, since it should pass by itself; if it stays, ask Telenor", is_retryable=True)
+_UNKNOWN = ErrorKind(
     UNKNOWN,
     "this job does not know that answer: check that TELENOR_BASE_URL leads to Telenor itself",
 )
@@ -211,50 +209,50 @@ _PERMANENT_5XX = {HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPOR
 _HEADER_LIMIT = 8 * 1024
 
 
-class Reading(NamedTuple):
-    """What was read from an answer: its meaning, and the dialect and code that say so, if any does.
+class ParsedError(NamedTuple):
+    """The error that a response reports, with the format and the code that matched, if one did.
 
-    `said` is a code of the table or a number, so that it may be shown.
+    `matched` is a code of the table or a number, so it is safe to log.
     """
 
-    meaning: Meaning
-    dialect: Dialect | None = None
-    said: str | None = None
+    kind: ErrorKind
+    format: ErrorFormat | None = None
+    matched: str | None = None
 
 
-def read(answer: Answer) -> Reading:
-    """Find out what an answer means that is no success, or what a success says in contradiction to its status.
+def parse_error(response: Response) -> ParsedError:
+    """Parse an unsuccessful response, or the error in the body of a successful one.
 
-    Where it speaks in several dialects, the most particular one counts, even if what it says is not in the table:
-    Apigee puts `invalid_token` into WWW-Authenticate for every mistake, and only its own code says which.
+    If a response has several formats, the most specific one counts, even if its code is not in the table: Apigee puts
+    `invalid_token` into WWW-Authenticate for every error, and only Apigee's own code names the error.
     """
-    for dialect, said, meaning in _found(answer):
-        return Reading(meaning or _by_status(answer.status), dialect, said)
-    return Reading(_by_status(answer.status))
+    for error_format, matched, kind in _found(response):
+        return ParsedError(kind or _by_status(response.status), error_format, matched)
+    return ParsedError(_by_status(response.status))
 
 
-def contradicts(answer: Answer, reading: Reading) -> bool:
-    """Return whether a success speaks of an error, in a dialect or in the shape of one, or is a page for people."""
-    return reading.dialect is not None or is_page(answer) or _has_shape_of_error(answer.text)
+def contradicts(response: Response, parsed: ParsedError) -> bool:
+    """Return whether a successful response contains an error, in a known format or in the shape of one, or HTML."""
+    return parsed.format is not None or is_page(response) or _has_shape_of_error(response.text)
 
 
-def is_page(answer: Answer) -> bool:
-    """Return whether a body is HTML, such as a login page. Its type does not count: some servers call all text HTML."""
-    return re.search(_HTML, answer.text) is not None
+def is_page(response: Response) -> bool:
+    """Return whether a body is HTML, such as a login page. Some servers send all text as text/html."""
+    return re.search(_HTML, response.text) is not None
 
 
 def is_passing(status: int) -> bool:
-    """Return whether a status alone says that asking again may help."""
+    """Return whether a retry may help, by the status alone."""
     is_5xx = HTTPStatus.INTERNAL_SERVER_ERROR <= status < 600  # noqa: PLR2004  RFC 9110, section 15
     return status in _TRANSIENT_STATUSES or (is_5xx and status not in _PERMANENT_5XX)
 
 
-def passes(status: int, meaning: Meaning) -> bool:
-    """Return whether asking again may help. The code decides, except for statuses that are always one or the other."""
-    return status in _TRANSIENT_STATUSES or (status not in _PERMANENT_STATUSES and meaning.passes)
+def is_retryable(status: int, kind: ErrorKind) -> bool:
+    """Return whether a retry may help. The kind decides, unless the status is always transient or always permanent."""
+    return status in _TRANSIENT_STATUSES or (status not in _PERMANENT_STATUSES and kind.is_retryable)
 
 
-def _by_status(status: int) -> Meaning:
+def _by_status(status: int) -> ErrorKind:
     return _OUT if is_passing(status) else _UNKNOWN
 
 
@@ -282,65 +280,65 @@ _ERROR_FIELDS = {"fault", "faultstring", "error", "errors", "errorcode", "error_
 
 
 def _plain(name: str) -> str:
-    """Return Apigee's name for a fault without what differs between its versions: the step, and the key service."""
+    """Return the name of an Apigee fault without the prefixes that differ between versions."""
     return name.removeprefix("steps.").replace("keymanagement.service.", "oauth.v2.")
 
 
-_APIGEE = {_plain(name): meaning for meaning in MEANINGS for name in meaning.apigee}
-_GATEWAY = {number: meaning for meaning in MEANINGS for number in meaning.gateway}
-_REFERENCE = {row: meaning for meaning in MEANINGS for row in meaning.reference}
+_APIGEE = {_plain(name): kind for kind in ERROR_KINDS for name in kind.apigee}
+_GATEWAY = {number: kind for kind in ERROR_KINDS for number in kind.gateway}
+_REFERENCE = {row: kind for kind in ERROR_KINDS for row in kind.reference}
 # Logout may say of a token that does not exist that it is not found.
 _REFERENCE[HTTPStatus.NOT_FOUND, 2] = _REFERENCE[HTTPStatus.UNAUTHORIZED, 2]
-_OAUTH = {word: meaning for meaning in MEANINGS for word in meaning.oauth}
+_OAUTH = {word: kind for kind in ERROR_KINDS for word in kind.oauth}
 
 
-def _found(answer: Answer) -> Iterator[tuple[Dialect, str | None, Meaning | None]]:
-    """Yield what is said in each dialect, the most particular first; the meaning is None where the table has none."""
-    header = answer.headers.get("WWW-Authenticate", "")[:_HEADER_LIMIT]
-    names = re.findall(_APIGEE_NAME, f"{answer.text}\n{header}")
+def _found(response: Response) -> Iterator[tuple[ErrorFormat, str | None, ErrorKind | None]]:
+    """Yield each match, the most specific format first; the kind is None if the table has no such code."""
+    header = response.headers.get("WWW-Authenticate", "")[:_HEADER_LIMIT]
+    names = re.findall(_APIGEE_NAME, f"{response.text}\n{header}")
     for name in sorted(names, key=lambda name: _plain(name) not in _APIGEE):
-        meaning = _APIGEE.get(_plain(name))
-        yield Dialect.APIGEE, name if meaning else None, meaning
-    numbers = [int(digits) for digits in re.findall(_NUMBER, answer.text)]
-    if answer.is_success:
-        numbers = [number for number in numbers if not _says_success(number)]
+        kind = _APIGEE.get(_plain(name))
+        yield ErrorFormat.APIGEE, name if kind else None, kind
+    numbers = [int(digits) for digits in re.findall(_NUMBER, response.text)]
+    if response.is_success:
+        numbers = [number for number in numbers if not _is_success_code(number)]
     for number in numbers:
-        if number in _GATEWAY or _is_gateways(number, answer):
-            yield Dialect.GATEWAY, str(number), _GATEWAY.get(number)
+        if number in _GATEWAY or _is_gateway_code(number, response):
+            yield ErrorFormat.GATEWAY, str(number), _GATEWAY.get(number)
     for number in numbers:
-        meaning = _of_the_reference(number, answer)
+        kind = _reference_kind(number, response)
         # Beside a success any other number contradicts it.
-        if meaning or answer.is_success:
-            yield Dialect.REFERENCE, str(number), meaning
+        if kind or response.is_success:
+            yield ErrorFormat.REFERENCE, str(number), kind
     # A code that is not known says more than the header, which says the same of every mistake.
-    is_unknown = any(number != answer.status for number in numbers)
-    for key, word in re.findall(_WORD, answer.text if is_unknown else f"{answer.text}\n{_bearer_error(header)}"):
-        if meaning := _OAUTH.get(word):
+    is_unknown = any(number != response.status for number in numbers)
+    for key, word in re.findall(_WORD, response.text if is_unknown else f"{response.text}\n{_bearer_error(header)}"):
+        if kind := _OAUTH.get(word):
             # Apigee's other shape: {"ErrorCode": "invalid_client", "Error": "…"}.
-            yield (Dialect.APIGEE if key == "ErrorCode" else Dialect.OAUTH), word, meaning
+            yield (ErrorFormat.APIGEE if key == "ErrorCode" else ErrorFormat.OAUTH), word, kind
 
 
-def _says_success(number: int) -> bool:
-    """Return whether a code stands for success: 0, a status such as 200, or such a status with more digits."""
+def _is_success_code(number: int) -> bool:
+    """Return whether a code means success: 0, a status such as 200, or such a status followed by more digits."""
     return number == 0 or (number >= HTTPStatus.OK and str(number).startswith("2"))
 
 
-def _is_gateways(number: int, answer: Answer) -> bool:
-    """Return whether a number is the gateway's, known or not: its status, and two to four digits more."""
+def _is_gateway_code(number: int, response: Response) -> bool:
+    """Return whether a number is a code of the gateway, known or not: the status and two to four more digits."""
     has_digits = number > 9999  # noqa: PLR2004  five digits at least
-    return has_digits and (answer.is_success or str(number).startswith(str(answer.status)))
+    return has_digits and (response.is_success or str(number).startswith(str(response.status)))
 
 
-def _of_the_reference(number: int, answer: Answer) -> Meaning | None:
-    """Return what a number means with the status; with that of a success, if it means one thing with any status."""
-    if not answer.is_success:
-        return _REFERENCE.get((answer.status, number))
-    meanings = [meaning for (_, code), meaning in _REFERENCE.items() if code == number]
-    return meanings[0] if len(meanings) == 1 else None
+def _reference_kind(number: int, response: Response) -> ErrorKind | None:
+    """Return the kind of a number with this status; for a success, if the number has one kind in all statuses."""
+    if not response.is_success:
+        return _REFERENCE.get((response.status, number))
+    kinds = [kind for (_, code), kind in _REFERENCE.items() if code == number]
+    return kinds[0] if len(kinds) == 1 else None
 
 
 def _bearer_error(header: str) -> str:
-    """Return the parameter of RFC 6750, section 3, without what the other schemes have to say."""
+    """Return the `error` parameter of the Bearer scheme (RFC 6750, section 3)."""
     scheme = ""
     for name, quoted, plain in re.findall(_CHALLENGE, header):
         if not (quoted or plain):
