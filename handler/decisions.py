@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _FLOOR = timedelta(minutes=15)
 
 # A token of a short life is renewed after this share of it at the earliest.
-_LEAST_SHARE = 2 / 3
+_MIN_SHARE_OF_LIFETIME = 2 / 3
 
 # Secrets Manager asks for no more than a write every ten minutes, which are 144 a day, and keeps the versions of that
 # day (AWS, "PutSecretValue"). Sixteen are left for emergencies.
@@ -27,25 +27,25 @@ DAY = timedelta(days=1)
 _WRITES_A_DAY = 128
 
 # With a write more often than every ten minutes, a day's versions may be more than Secrets Manager keeps.
-_SHORTEST_BETWEEN_WRITES = timedelta(minutes=10)
+_MIN_WRITE_INTERVAL = timedelta(minutes=10)
 
 # EventBridge Scheduler runs within a minute of the time (AWS, "Schedule types in EventBridge Scheduler").
-_SCHEDULER_IS_LATE = timedelta(minutes=1)
+_MAX_SCHEDULER_DELAY = timedelta(minutes=1)
 
-# What the page needs before a reader has less than the grace: one run may be missed, one may fail unnoticed, one comes
-# at the wrong moment; and its readings, of a minute each, come late (AWS, "Evaluating an alarm").
-_RUNS_TO_SPARE = 3
-_READINGS_TAKE = timedelta(minutes=4)
+# The page needs this time before a reader has less than the grace: one run may be missed, one may fail unnoticed, and
+# one comes at the wrong moment. The datapoints of the alarm, of a minute each, are late (AWS, "Evaluating an alarm").
+_SPARE_RUNS = 3
+_ALARM_DELAY = timedelta(minutes=4)
 
-# "An hour" of Telenor's is 3599 s, and a publication comes some seconds after the issue.
-_HOURS_ARE_SHORT = timedelta(minutes=1)
+# A token of an hour lives 3599 s, and is published some seconds after its issue.
+_HOUR_TOLERANCE = timedelta(minutes=1)
 
 # A secret can carry 20 labels in all. Sixteen leave room for AWSCURRENT, AWSPREVIOUS and the next version's.
 LEDGER_LIMIT = 16
 
 # An expiry is counted from before the request, so it is early by the time that the answer took, and by up to a second
 # of rounding. A token that is handed out again with a quicker answer seems to live longer by that much.
-SAME_LIFE = timedelta(seconds=2)
+SAME_LIFETIME = timedelta(seconds=2)
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -55,47 +55,47 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class RenewalTimes:
-    """When a token may be renewed, must be, and will be."""
+    """The times of a renewal: the earliest, the latest that keeps P1 and P7, and the one that is planned."""
 
     not_before: datetime
-    needed_at: datetime
-    at: datetime
+    safe_until: datetime
+    due_at: datetime
     reason: Reason
 
     @property
     def are_in_order(self) -> bool:
-        """Whether the token is renewed by the time that P1 and P7 need, but for the seconds that an hour may lack."""
-        return self.at <= self.needed_at + _HOURS_ARE_SHORT
+        """Whether the token is renewed in time for P1 and P7, with a minute of tolerance."""
+        return self.due_at <= self.safe_until + _HOUR_TOLERANCE
 
 
-def latitude(policy: Policy) -> timedelta:
-    """Return how much later than planned a scheduled run may come."""
-    return min(_SCHEDULER_IS_LATE, policy.schedule / 2)
+def schedule_jitter(policy: Policy) -> timedelta:
+    """Return by how much a scheduled run may be late."""
+    return min(_MAX_SCHEDULER_DELAY, policy.schedule / 2)
 
 
 def _floor(policy: Policy) -> timedelta:
-    """Return the least time between two renewals of a token that lives long enough."""
-    # A publication comes some seconds after the start of its run. Without the latitude, the run a quarter of an hour
+    """Return the minimum time between two renewals, unless the lifetime of the token is short."""
+    # A publication comes some seconds after the start of its run. Without the jitter, the run a quarter of an hour
     # later would always be those seconds too early.
-    return _FLOOR if _FLOOR % policy.schedule else _FLOOR - latitude(policy)
+    return _FLOOR if _FLOOR % policy.schedule else _FLOOR - schedule_jitter(policy)
 
 
 def renewal_times(published_at: datetime, expires_at: datetime, policy: Policy) -> RenewalTimes:
-    """Return when a token is renewed that was published then and dies then."""
-    life = expires_at - published_at
-    not_before = published_at + min(_floor(policy), _LEAST_SHARE * life)
-    needed_at = expires_at - policy.grace - _RUNS_TO_SPARE * policy.schedule - _READINGS_TAKE
-    share_used_at = published_at + policy.renew_at_fraction * life
-    wanted_at, reason = min((share_used_at, Reason.SHARE_OF_LIFE_USED), (needed_at, Reason.TOO_LITTLE_LIFE_LEFT))
-    at = max(not_before + policy.schedule + latitude(policy), wanted_at)
-    return RenewalTimes(not_before, needed_at, at, reason)
+    """Return the renewal times of a token published and expiring at the given times."""
+    lifetime = expires_at - published_at
+    not_before = published_at + min(_floor(policy), _MIN_SHARE_OF_LIFETIME * lifetime)
+    safe_until = expires_at - policy.grace - _SPARE_RUNS * policy.schedule - _ALARM_DELAY
+    share_used_at = published_at + policy.renew_at_fraction * lifetime
+    wanted_at, reason = min((share_used_at, Reason.SHARE_OF_LIFE_USED), (safe_until, Reason.TOO_LITTLE_LIFE_LEFT))
+    due_at = max(not_before + policy.schedule + schedule_jitter(policy), wanted_at)
+    return RenewalTimes(not_before, safe_until, due_at, reason)
 
 
 def times_of(entry: Entry | None, policy: Policy) -> RenewalTimes | None:
-    """Return when the token of an entry is renewed; None where its label does not say."""
+    """Return the renewal times of an entry; None if it has no readable label."""
     if entry is None or entry.first_published_at is None or entry.expires_at is None:
         return None
-    # Not from when somebody rolled back to it: a token does not live longer for that.
+    # Count from the first publication: a rollback does not extend the lifetime of the token.
     return renewal_times(entry.first_published_at, entry.expires_at, policy)
 
 
@@ -115,32 +115,35 @@ def renewal(ledger: Ledger, policy: Policy, now: datetime, action: Action, reque
     if now >= current.expires_at:
         return True, Reason.EXPIRED
     # In the last run before its time, and not in the first one after it.
-    next_run_may_come_at = now + policy.schedule + latitude(policy)
-    return (True, times.reason) if next_run_may_come_at > times.at else (False, Reason.FRESH)
+    next_run_may_come_at = now + policy.schedule + schedule_jitter(policy)
+    return (True, times.reason) if next_run_may_come_at > times.due_at else (False, Reason.FRESH)
 
 
 def may_replace_refused(ledger: Ledger, policy: Policy, now: datetime) -> bool:
-    """Return whether a token that is not accepted may be replaced yet.
+    """Return whether a rejected token may be replaced yet.
 
-    Two jobs whose tokens kill each other's would otherwise write until the quota of versions stops both.
+    Two jobs that revoke each other's tokens would otherwise write until the quota of versions stops both.
     """
     times = times_of(ledger.current, policy)
     return times is None or now >= times.not_before
 
 
 def keeps_grace_until_next_run(current: Entry | None, policy: Policy, now: datetime) -> bool:
-    """Return whether whoever reads the current token before the next scheduled run may use it for the grace."""
+    """Return whether a consumer that reads the token before the next scheduled run can use it for the grace period."""
     if current is None:
         return False
-    return current.expires_at is None or now + policy.schedule + latitude(policy) + policy.grace <= current.expires_at
+    return (
+        current.expires_at is None
+        or now + policy.schedule + schedule_jitter(policy) + policy.grace <= current.expires_at
+    )
 
 
 def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
-    """Return whether a renewal is so late that a run must have failed, or a reader has less than the grace left."""
+    """Return whether a run must have failed, or the token expires within the grace period."""
     times = times_of(current, policy)
     if times is None or current.expires_at is None:
         return False
-    return now > times.at + latitude(policy) or now > current.expires_at - policy.grace
+    return now > times.due_at + schedule_jitter(policy) or now > current.expires_at - policy.grace
 
 
 def can_be_forced_at(written: Iterable[datetime], now: datetime) -> datetime:
@@ -163,29 +166,29 @@ def _leaves_room(written: list[datetime], at: datetime) -> bool:
     return all(later - earlier >= DAY for earlier, later in zip(times, times[_WRITES_A_DAY:], strict=False))
 
 
-def slack(life: timedelta, policy: Policy) -> timedelta:
-    """Return for how long the token endpoint may be out with no harm to consumers, as P1 says."""
-    expires_at = _ANY_TIME + life
-    life_left = expires_at - renewal_times(_ANY_TIME, expires_at, policy).at
+def outage_tolerance(lifetime: timedelta, policy: Policy) -> timedelta:
+    """Return how long an outage of the token endpoint may last without harm to consumers (P1)."""
+    expires_at = _ANY_TIME + lifetime
+    life_left = expires_at - renewal_times(_ANY_TIME, expires_at, policy).due_at
     # The first run after the outage may be later in its period than the last one that failed.
-    return life_left - policy.grace - policy.schedule - latitude(policy)
+    return life_left - policy.grace - policy.schedule - schedule_jitter(policy)
 
 
-def writes_too_often(life: timedelta) -> bool:
-    """Return whether tokens of this life are published more often than Secrets Manager can keep."""
-    return _LEAST_SHARE * life < _SHORTEST_BETWEEN_WRITES
+def writes_too_often(lifetime: timedelta) -> bool:
+    """Return whether a token of this lifetime is renewed more often than Secrets Manager allows."""
+    return _MIN_SHARE_OF_LIFETIME * lifetime < _MIN_WRITE_INTERVAL
 
 
 def outlives(token: Token, expires_at: datetime | None) -> bool:
-    """Return whether a token that was handed out again really lives longer than consumers were told."""
-    return expires_at is None or token.expires_at > expires_at + SAME_LIFE
+    """Return whether a token that was issued again expires later than its published expiry."""
+    return expires_at is None or token.expires_at > expires_at + SAME_LIFETIME
 
 
 # Revocation
 
 
 def superseded_at(ledger: Ledger, entry: Entry) -> datetime | None:
-    """Return when a token was superseded; None where that is not known.
+    """Return when a token was superseded; None if that is unknown.
 
     That is when the next later version was published. The version under AWSPREVIOUS was current until AWSCURRENT moved,
     also where somebody had rolled back to it.
@@ -216,10 +219,10 @@ def revocable(ledger: Ledger, now: datetime, grace: timedelta) -> tuple[Entry, .
 
 
 def expired(ledger: Ledger, now: datetime) -> tuple[Entry, ...]:
-    """Return the superseded tokens that have died by themselves."""
+    """Return the superseded tokens that have expired."""
     return tuple(entry for entry in ledger.superseded if entry.expires_at is not None and now >= entry.expires_at)
 
 
-def is_crowded(ledger: Ledger) -> bool:
-    """Return whether labels must be removed before another token is published."""
+def is_near_label_quota(ledger: Ledger) -> bool:
+    """Return whether labels must be removed before the next publication."""
     return ledger.size >= LEDGER_LIMIT

@@ -134,13 +134,13 @@ def ledger_from(stages_by_version: Mapping[str, Iterable[str]], now: datetime) -
 
 def new_entry(version_id: str, published_at: datetime, expires_at: datetime) -> Entry:
     """Return the entry of a version with the label that it is to get, which is in whole seconds."""
-    # Rounded down, so that the label promises no longer life than the real one.
+    # Rounded down, so that the label promises no longer lifetime than the real one.
     published_at, expires_at = published_at.replace(microsecond=0), expires_at.replace(microsecond=0)
     label = f"{_PREFIX}{published_at:{_INSTANT}}_{expires_at:{_INSTANT}}_{version_id}"
     return Entry(version_id, published_at, expires_at, (label,), first_published_at=published_at)
 
 
-def entered_again(entry: Entry, published_at: datetime, expires_at: datetime) -> Entry:
+def with_label(entry: Entry, published_at: datetime, expires_at: datetime) -> Entry:
     """Return the entry of a version with one more label."""
     again = new_entry(entry.version_id, published_at, expires_at)
     first_published_at = entry.first_published_at or again.published_at

@@ -96,7 +96,7 @@ class Token:
     scope: str | None = None
 
     @property
-    def life(self) -> timedelta:
+    def lifetime(self) -> timedelta:
         """How long the token is valid from its issue."""
         return self.expires_at - self.issued_at
 
@@ -105,7 +105,7 @@ class Token:
         document: dict[str, str | int] = {
             "access_token": self.access_token,
             "token_type": self.token_type,
-            "expires_in": int(self.life.total_seconds()),
+            "expires_in": int(self.lifetime.total_seconds()),
             "expires_at": int(self.expires_at.timestamp()),
             "issued_at": int(self.issued_at.timestamp()),
         }
@@ -115,7 +115,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredValue:
+class SecretVersion:
     """What one version of the token secret holds: a token document, or what somebody put there instead."""
 
     version_id: str
@@ -139,7 +139,7 @@ class StoredValue:
         """When the token dies, if the content says so."""
         return _instant((json_object(self.content) or {}).get("expires_at"))
 
-    def holds(self, access_token: str) -> bool:
+    def contains_token(self, access_token: str) -> bool:
         """Return whether a consumer would take this token from the content, whatever its shape."""
         if self.access_token is not None:
             return access_token == self.access_token

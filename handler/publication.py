@@ -15,7 +15,7 @@ from handler.ledger import Entry, new_entry
 if TYPE_CHECKING:
     from handler.context import Context
     from handler.ledger import Ledger
-    from handler.model import StoredValue, Token
+    from handler.model import SecretVersion, Token
 
 
 class Published(NamedTuple):
@@ -27,7 +27,7 @@ class Published(NamedTuple):
 class DuplicateDelivery(NamedTuple):
     """Another run for the same event has published under this version id; `version` is None if it cannot be read."""
 
-    version: StoredValue | None
+    version: SecretVersion | None
 
 
 class WriteRefused(NamedTuple):
@@ -56,7 +56,7 @@ def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
         version = _read_own_version(context)
         if version is None:
             return WriteUnknown(error) if isinstance(error, WriteUnknownError) else DuplicateDelivery(None)
-        if not version.holds(token.access_token):
+        if not version.contains_token(token.access_token):
             return DuplicateDelivery(version)
         missing = set() if version.is_tracked else set(entry.labels)
     if missing:
@@ -81,7 +81,7 @@ def restore_lost_labels(context: Context, expected: Ledger) -> Ledger:
     return context.token_secret.expect(_with_lost_labels(context, expected, found))
 
 
-def _read_own_version(context: Context) -> StoredValue | None:
+def _read_own_version(context: Context) -> SecretVersion | None:
     try:
         return context.token_secret.read_version(context.version_id)
     except SecretsManagerError:
@@ -91,7 +91,7 @@ def _read_own_version(context: Context) -> StoredValue | None:
 def _add_missing_labels(context: Context, version_id: str, labels: set[str]) -> None:
     """Add labels that PutSecretValue did not set. The publication has succeeded in any case."""
     try:
-        context.secrets.attach(version_id, labels)
+        context.secrets.add_labels(version_id, labels)
     except SecretsManagerError as error:
         context.log_error(
             "label-missing", f"the token is published without its label, and is not in the ledger yet: {error}"
@@ -111,7 +111,7 @@ def _with_lost_labels(context: Context, expected: Ledger, found: Ledger) -> Ledg
             "label-lost", "a version has lost its label, and gets it back", labelled_version_id=entry.version_id
         )
         try:
-            context.secrets.attach(entry.version_id, missing)
+            context.secrets.add_labels(entry.version_id, missing)
         except SecretsManagerError as error:
             if not known.is_tracked and found.current != known:
                 context.report_abandoned(f"a superseded token is not in the ledger any more: {error}")

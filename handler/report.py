@@ -46,7 +46,7 @@ class Report:
             self.version_id = ledger.current.version_id
             self.expires_at = ledger.current.expires_at
             times = decisions.times_of(ledger.current, policy)
-            self.renews_at = times.at if times else None
+            self.renews_at = times.due_at if times else None
 
     def result(self) -> dict[str, object]:
         """Return what an invocation answers. Times are whole epoch seconds, as in the token document."""

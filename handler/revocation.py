@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from handler.context import Context
     from handler.ledger import Entry, Ledger
-    from handler.model import StoredValue
+    from handler.model import SecretVersion
 
 
 class Trigger(Enum):
@@ -65,10 +65,10 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
 
 def free_label_slots(context: Context, ledger: Ledger) -> Ledger:
     """Remove labels until the next version fits; a publication matters more than the grace of the oldest tokens."""
-    if decisions.is_crowded(ledger):
+    if decisions.is_near_label_quota(ledger):
         ledger = remove_labels(context, ledger, decisions.expired(ledger, context.clock.now()))
     for oldest in ledger.superseded:
-        if not decisions.is_crowded(ledger):
+        if not decisions.is_near_label_quota(ledger):
             break
         freed = _free_slot(context, ledger, oldest)
         # The label of the current token stays, so go on with the next version.
@@ -93,7 +93,7 @@ def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) ->
     """Remove the labels of inactive tokens; return the ledger without those that lost theirs."""
     for entry in entries:
         try:
-            context.secrets.forget(entry)
+            context.secrets.remove_labels(entry)
         except SecretsManagerError as error:
             context.log_warning(
                 "label-not-removed",
@@ -152,7 +152,7 @@ def _log_out(context: Context, entry: Entry, trigger: Trigger, spared: Sequence[
 
 
 def _log_out_unless_in_use(
-    context: Context, version: StoredValue, access_token: str, trigger: Trigger, spared: Sequence[Entry]
+    context: Context, version: SecretVersion, access_token: str, trigger: Trigger, spared: Sequence[Entry]
 ) -> Logout:
     if context.token_secret.is_held(access_token, spared):
         return Logout.IN_USE
@@ -170,7 +170,7 @@ def _log_out_unless_in_use(
     if access_token == context.token_secret.published_token:
         # If another run has superseded this run's version already, that version's label is the only trace of the token.
         return Logout.IN_USE if version.version_id == context.version_id else Logout.CURRENT
-    if current.holds(access_token):
+    if current.contains_token(access_token):
         # Without a label on the current version, this label is the only trace of an active token.
         return Logout.CURRENT if current.is_tracked else Logout.IN_USE
     context.telenor.logout(access_token, context.end_by, once=trigger is Trigger.LABEL_QUOTA)
@@ -178,7 +178,7 @@ def _log_out_unless_in_use(
     return Logout.REVOKED
 
 
-def _is_still_superseded(context: Context, version: StoredValue, current: StoredValue, trigger: Trigger) -> bool:
+def _is_still_superseded(context: Context, version: SecretVersion, current: SecretVersion, trigger: Trigger) -> bool:
     """Return whether the decision about a version still holds for what is current now."""
     fields = {"superseded_version_id": version.version_id}
     if version.is_current or current.version_id == version.version_id:

@@ -18,7 +18,7 @@ from handler.errors import (
     WriteBudgetSpentError,
     WriteUnknownError,
 )
-from handler.ledger import entered_again
+from handler.ledger import with_label
 from handler.model import Action, Outcome, Reason, is_too_far_ahead
 from handler.publication import (
     DuplicateDelivery,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from handler.context import Context
     from handler.ledger import Entry, Ledger
-    from handler.model import Credentials, StoredValue, Token
+    from handler.model import Credentials, SecretVersion, Token
 
 
 class Renewal(NamedTuple):
@@ -74,7 +74,7 @@ def _load(context: Context) -> Ledger:
     if current is not None and current.expires_at is not None and not ledger.is_in_order:
         # Somebody rolled back to this version, or two runs overlapped: later publications are superseded now.
         published_at = ledger.next_publication(context.clock.now())
-        ledger = _track(context, ledger, entered_again(current, published_at, current.expires_at))
+        ledger = _track(context, ledger, with_label(current, published_at, current.expires_at))
     return ledger
 
 
@@ -91,13 +91,13 @@ def _track_by_document(context: Context, ledger: Ledger, current: Entry) -> Ledg
     issued_at, expires_at = version.issued_at or now, version.expires_at
     if expires_at is None or expires_at <= now or is_too_far_ahead(issued_at, now):
         return ledger
-    return _track(context, ledger, entered_again(current, min(issued_at, now), expires_at))
+    return _track(context, ledger, with_label(current, min(issued_at, now), expires_at))
 
 
 def _track(context: Context, ledger: Ledger, entry: Entry) -> Ledger:
     """Add the last label of an entry to its version; return the ledger with the entry."""
     try:
-        context.secrets.attach(entry.version_id, entry.labels[-1:])
+        context.secrets.add_labels(entry.version_id, entry.labels[-1:])
     except SecretsManagerError as error:
         context.log_error(
             "label-not-attached",
@@ -228,7 +228,11 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
         _check_room(ledger)
         token = _obtain(context, credentials, account_for)
         unpublished.append(token.access_token)
-        if current is not None and current.holds(token.access_token) and not _is_longer(context, token, current):
+        if (
+            current is not None
+            and current.contains_token(token.access_token)
+            and not _is_longer(context, token, current)
+        ):
             unpublished.remove(token.access_token)
             return Renewal(ledger, _report_reissued(context))
         rejection = _verify(context, ledger, token, current)
@@ -250,7 +254,7 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
             revoke_unpublished(context, ledger, access_token)
 
 
-def _read_current(context: Context) -> StoredValue | None:
+def _read_current(context: Context) -> SecretVersion | None:
     """Read the version to be replaced. Raises SecretsManagerRefusedError: if reads are refused, so are writes."""
     try:
         return context.token_secret.read_current()
@@ -309,7 +313,7 @@ def _previous_credentials(context: Context, refused: Credentials) -> Credentials
     return previous if previous != refused else None
 
 
-def _is_longer(context: Context, token: Token, current: StoredValue) -> bool:
+def _is_longer(context: Context, token: Token, current: SecretVersion) -> bool:
     """Return whether the current token, issued again, is worth publishing for its longer lifetime."""
     if context.report.reason in {Reason.LEAKED, Reason.NOT_ACCEPTED}:
         return False
@@ -334,7 +338,7 @@ def _report_reissued(context: Context) -> TokenReissuedError | None:
     return None
 
 
-def _verify(context: Context, ledger: Ledger, token: Token, current: StoredValue | None) -> TokenRejectedError | None:
+def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersion | None) -> TokenRejectedError | None:
     """Try a new token at VERIFY_URL. Return the rejection of one that must be published all the same."""
     if context.settings.verify_url is None:
         return None
@@ -360,7 +364,7 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: StoredValue
 # Publish
 
 
-def _publish(context: Context, ledger: Ledger, token: Token, current: StoredValue | None) -> Renewal:
+def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVersion | None) -> Renewal:
     """Write a token, and act on the outcome of the write."""
     report = context.report
     try:
@@ -397,7 +401,7 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: StoredValu
             return Renewal(ledger, error)
 
 
-def _leaves_untracked(context: Context, replaced: Entry | None, version: StoredValue | None, token: Token) -> bool:
+def _leaves_untracked(context: Context, replaced: Entry | None, version: SecretVersion | None, token: Token) -> bool:
     """Return whether the replaced version has no label and may hold an active token other than the new one."""
     if replaced is None or replaced.is_tracked:
         return False
@@ -412,19 +416,19 @@ def _warn_of_settings(context: Context, ledger: Ledger, token: Token) -> None:
     policy = context.settings.policy
     times = decisions.times_of(ledger.find(context.version_id), policy)
     numbers = {
-        "life_seconds": int(token.life.total_seconds()),
+        "life_seconds": int(token.lifetime.total_seconds()),
         "grace_seconds": int(policy.grace.total_seconds()),
         "schedule_minutes": policy.schedule.total_seconds() / 60,
     }
     if times is not None and not times.are_in_order:
-        late = times.at - times.needed_at
+        late = times.due_at - times.safe_until
         context.log_warning(
             "settings-cannot-hold",
             f"with these settings a token is renewed {int(late.total_seconds())} s too late for a missed run and the "
             "page, so consumers may read an inactive token: set GRACE_SECONDS or SCHEDULE_MINUTES lower",
             **numbers,
         )
-    if decisions.writes_too_often(token.life):
+    if decisions.writes_too_often(token.lifetime):
         context.log_warning(
             "life-too-short",
             "the tokens' lifetime is so short that the secret is written more often than every ten minutes, which "

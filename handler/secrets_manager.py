@@ -25,7 +25,7 @@ from handler.errors import (
     WriteUnknownError,
 )
 from handler.ledger import CURRENT_LABEL, PREVIOUS_LABEL, is_live_label, ledger_from
-from handler.model import StoredValue
+from handler.model import SecretVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -150,11 +150,11 @@ class SecretsManager:
             )
         return ledger_from(description.get("VersionIdsToStages", {}), now)
 
-    def read_current(self) -> StoredValue | None:
+    def read_current(self) -> SecretVersion | None:
         """Return what consumers read now, or None where there is no value."""
         return self._read(VersionStage=CURRENT_LABEL)
 
-    def read_version(self, version_id: str) -> StoredValue | None:
+    def read_version(self, version_id: str) -> SecretVersion | None:
         """Return what one version holds, or None where it is gone."""
         return self._read(VersionId=version_id)
 
@@ -198,7 +198,7 @@ class SecretsManager:
             self._client.meta.events.unregister(_EVERY_ATTEMPT, attempts.note)
         return set(entry.labels).difference(answer.get("VersionStages", []))
 
-    def attach(self, version_id: str, labels: Iterable[str]) -> None:
+    def add_labels(self, version_id: str, labels: Iterable[str]) -> None:
         """Give a version labels that it lacks."""
         for label in labels:
             with _explained("UpdateSecretVersionStage", _TOKEN_SECRET):
@@ -206,7 +206,7 @@ class SecretsManager:
                     SecretId=self._token_secret_id, VersionStage=label, MoveToVersionId=version_id
                 )
 
-    def forget(self, entry: Entry) -> None:
+    def remove_labels(self, entry: Entry) -> None:
         """Remove a version's labels from the ledger. One that has lost them already is no error."""
         for label in entry.labels:
             with _explained("UpdateSecretVersionStage", _TOKEN_SECRET):
@@ -217,7 +217,7 @@ class SecretsManager:
                 except self._client.exceptions.InvalidParameterException:
                     continue
 
-    def _read(self, **version: str) -> StoredValue | None:
+    def _read(self, **version: str) -> SecretVersion | None:
         with _explained("GetSecretValue", _TOKEN_SECRET):
             try:
                 answer = self._client.get_secret_value(SecretId=self._token_secret_id, **version)
@@ -225,7 +225,7 @@ class SecretsManager:
                 return None
             version_id = answer["VersionId"]
         stages = answer.get("VersionStages", [])
-        return StoredValue(
+        return SecretVersion(
             version_id=version_id,
             is_current=CURRENT_LABEL in stages,
             is_tracked=any(map(is_live_label, stages)),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from handler.ledger import Entry, Ledger
-    from handler.model import Clock, StoredValue
+    from handler.model import Clock, SecretVersion
     from handler.secrets_manager import SecretsManager
 
 
@@ -27,7 +27,7 @@ class TokenSecret:
         self._secrets = secrets
         self._clock = clock
         self._version_id = version_id
-        self._versions: dict[str, StoredValue] = {}
+        self._versions: dict[str, SecretVersion] = {}
         self._expected_current: set[str] = set()
         self._read_as_current: set[str] = set()
         # A read that lags may not return it yet.
@@ -43,7 +43,7 @@ class TokenSecret:
             self._expected_current.add(ledger.current.version_id)
         return ledger
 
-    def read_current(self) -> StoredValue | None:
+    def read_current(self) -> SecretVersion | None:
         """Read the version that consumers read now."""
         version = self._secrets.read_current()
         if version is not None:
@@ -52,7 +52,7 @@ class TokenSecret:
             self._versions[version.version_id] = replace(version, is_current=False)
         return version
 
-    def read_version(self, version_id: str) -> StoredValue | None:
+    def read_version(self, version_id: str) -> SecretVersion | None:
         """Return a version, which is read once; None if Secrets Manager does not find it."""
         if version_id not in self._versions and (version := self._secrets.read_version(version_id)) is not None:
             self._versions[version_id] = version
@@ -79,7 +79,7 @@ class TokenSecret:
         # A later read may lag behind the one that returned the other publisher's version. A publication of this run
         # supersedes it.
         if self.published_token is None and any(
-            self._versions[version_id].holds(access_token) for version_id in self._unexpected_current()
+            self._versions[version_id].contains_token(access_token) for version_id in self._unexpected_current()
         ):
             return True
         for entry in entries:
@@ -88,7 +88,7 @@ class TokenSecret:
                 raise SecretsManagerUnavailableError(
                     "a version of the token secret cannot be found: the read may lag", error_code="version-not-found"
                 )
-            if version.holds(access_token):
+            if version.contains_token(access_token):
                 return True
         return False
 
@@ -98,7 +98,7 @@ class TokenSecret:
             return True
         # The last read before the logout, so that a publication has the least time to come in between.
         current = self.read_current()
-        return current is not None and current.holds(access_token)
+        return current is not None and current.contains_token(access_token)
 
     def _unexpected_current(self) -> set[str]:
         return self._read_as_current - self._expected_current - {self._version_id}

@@ -121,14 +121,14 @@ def test_each_permission_of_the_template_has_its_reason() -> None:
 # The figures
 
 
-def policy_and_slack(life: int, variables: dict[str, str]) -> tuple[Policy, timedelta]:
+def policy_and_slack(lifetime: int, variables: dict[str, str]) -> tuple[Policy, timedelta]:
     """Return the policy of some variables, and the slack of P1 for a token of so many seconds."""
     policy = settings_from({"CREDENTIALS_SECRET_ID": "one", "TOKEN_SECRET_ID": "two", **variables}, {}).policy
-    return policy, decisions.slack(timedelta(seconds=life), policy)
+    return policy, decisions.outage_tolerance(timedelta(seconds=lifetime), policy)
 
 
 @pytest.mark.parametrize(
-    ("life", "variables", "result"),
+    ("lifetime", "variables", "result"),
     [
         (3599, {}, " s = 1439 s"),
         (3599, {"SCHEDULE_MINUTES": "1"}, " = 1721 s"),
@@ -137,20 +137,22 @@ def policy_and_slack(life: int, variables: dict[str, str]) -> tuple[Policy, time
         (3600, {}, " s = 24 minutes"),
     ],
 )
-def test_each_slack_that_a_page_calculates_is_the_jobs_own(life: int, variables: dict[str, str], result: str) -> None:
-    policy, slack = policy_and_slack(life, variables)
+def test_each_slack_that_a_page_calculates_is_the_jobs_own(
+    lifetime: int, variables: dict[str, str], result: str
+) -> None:
+    policy, outage_tolerance = policy_and_slack(lifetime, variables)
     number, unit = result.partition(" = ")[2].split()
-    assert slack // timedelta(**{{"s": "seconds"}.get(unit, unit): 1}) == int(number)
-    parts = (policy.grace, policy.schedule, decisions.latitude(policy))
-    renewed_at = timedelta(seconds=life) - slack - sum(parts, timedelta(0))
+    assert outage_tolerance // timedelta(**{{"s": "seconds"}.get(unit, unit): 1}) == int(number)
+    parts = (policy.grace, policy.schedule, decisions.schedule_jitter(policy))
+    renewed_at = timedelta(seconds=lifetime) - outage_tolerance - sum(parts, timedelta(0))
     taken_off = [f"{part.total_seconds():.0f}" for part in (renewed_at, *parts)]
-    calculated = " \N{MINUS SIGN} ".join([str(life), *taken_off]) + result
+    calculated = " \N{MINUS SIGN} ".join([str(lifetime), *taken_off]) + result
     pages = [docs.ROOT / "docs" / name for name in ("runbook.md", "promises.md")]
     assert any(calculated in " ".join(page.read_text("utf-8").split()) for page in pages), calculated
 
 
 def test_the_slack_is_the_same_wherever_it_is_named() -> None:
-    _, slack = policy_and_slack(3600, {})
+    _, outage_tolerance = policy_and_slack(3600, {})
     named = [
         minutes
         for document in docs.documents()
@@ -159,7 +161,7 @@ def test_the_slack_is_the_same_wherever_it_is_named() -> None:
         )
     ]
     assert len(named) >= 2
-    assert {timedelta(minutes=int(minutes)) for minutes in named} == {slack}
+    assert {timedelta(minutes=int(minutes)) for minutes in named} == {outage_tolerance}
 
 
 def costs() -> list[list[str]]:

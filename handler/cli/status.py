@@ -138,7 +138,7 @@ def status_of(
         state=_state(ledger.current, reason, policy, now, runs=runs, accepted=accepted),
         reason=reason,
         current=ledger.current,
-        renews_at=times.at if times else None,
+        renews_at=times.due_at if times else None,
         superseded=tuple(_superseded(ledger, entry, policy, now, runs) for entry in ledger.superseded),
         accepted=accepted,
         runs=runs,

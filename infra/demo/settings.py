@@ -28,12 +28,12 @@ _POLICY = Policy(timedelta(seconds=GRACE_SECONDS), RENEW_AT_FRACTION, timedelta(
 _LIFE = timedelta(seconds=LIFETIME_SECONDS)
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _TIMES = decisions.renewal_times(_ANY_TIME, _ANY_TIME + _LIFE, _POLICY)
-_LAST_RUN_AT = _TIMES.at - _POLICY.schedule - decisions.latitude(_POLICY)
+_LAST_RUN_AT = _TIMES.due_at - _POLICY.schedule - decisions.schedule_jitter(_POLICY)
 
 RENEWED_AFTER_SECONDS = (max(_TIMES.not_before, _LAST_RUN_AT) - _ANY_TIME).total_seconds()
 """Age after which the next run renews a token."""
 
-OUTAGE_TOLERANCE_SECONDS = decisions.slack(_LIFE, _POLICY).total_seconds()
+OUTAGE_TOLERANCE_SECONDS = decisions.outage_tolerance(_LIFE, _POLICY).total_seconds()
 """How long the token endpoint may be out without a consumer noticing."""
 
 # Real seconds

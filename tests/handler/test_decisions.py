@@ -44,7 +44,7 @@ SHARE, LITTLE = Reason.SHARE_OF_LIFE_USED, Reason.TOO_LITTLE_LIFE_LEFT
 
 
 @pytest.mark.parametrize(
-    ("life", "settings", "not_before", "needed_at", "renewed_at", "reason"),
+    ("lifetime", "settings", "not_before", "safe_until", "renewed_at", "reason"),
     [
         # Columns: seconds from the publication. A third of an hour is before 15 + 5 minutes.
         pytest.param(3600, DEFAULTS, 840, 1860, 1200, SHARE, id="the defaults"),
@@ -62,17 +62,17 @@ SHARE, LITTLE = Reason.SHARE_OF_LIFE_USED, Reason.TOO_LITTLE_LIFE_LEFT
     ],
 )
 def test_a_token_is_renewed_at_a_time_that_the_settings_tell(
-    life: float, settings: Policy, not_before: float, needed_at: float, renewed_at: float, reason: Reason
+    lifetime: float, settings: Policy, not_before: float, safe_until: float, renewed_at: float, reason: Reason
 ) -> None:
-    times = decisions.renewal_times(T0, at(seconds=life), settings)
+    times = decisions.renewal_times(T0, at(seconds=lifetime), settings)
     assert times == decisions.RenewalTimes(
-        at(seconds=not_before), at(seconds=needed_at), at(seconds=renewed_at), reason
+        at(seconds=not_before), at(seconds=safe_until), at(seconds=renewed_at), reason
     )
-    assert times.are_in_order is (renewed_at <= needed_at)
+    assert times.are_in_order is (renewed_at <= safe_until)
 
 
 @pytest.mark.parametrize(
-    ("life", "settings", "last_fresh"),
+    ("lifetime", "settings", "last_fresh"),
     [
         # Due when the next run, a period and its latitude later, might come after the time.
         pytest.param(3600, DEFAULTS, 1200 - 360, id="the defaults"),
@@ -84,9 +84,11 @@ def test_a_token_is_renewed_at_a_time_that_the_settings_tell(
         pytest.param(900, DEFAULTS, 960 - 360, id="a short life"),
     ],
 )
-def test_a_token_is_renewed_in_the_last_run_before_its_time(life: float, settings: Policy, last_fresh: float) -> None:
-    ledger = Ledger(entry("current", life_seconds=life))
-    reason = decisions.renewal_times(T0, at(seconds=life), settings).reason
+def test_a_token_is_renewed_in_the_last_run_before_its_time(
+    lifetime: float, settings: Policy, last_fresh: float
+) -> None:
+    ledger = Ledger(entry("current", life_seconds=lifetime))
+    reason = decisions.renewal_times(T0, at(seconds=lifetime), settings).reason
 
     def renewal(now: datetime) -> tuple[bool, Reason]:
         return decisions.renewal(ledger, settings, now, Action.RENEW_IF_DUE, "id")
@@ -176,7 +178,7 @@ def test_a_renewal_is_overdue(current: Entry, now: datetime, is_overdue: bool) -
 
 
 @pytest.mark.parametrize(
-    ("life", "settings", "slack"),
+    ("lifetime", "settings", "outage_tolerance"),
     [
         pytest.param(3600, DEFAULTS, 1440, id="24 minutes with the defaults"),
         pytest.param(3600, policy(fraction=0.5), 840, id="half the life"),
@@ -187,9 +189,9 @@ def test_a_renewal_is_overdue(current: Entry, now: datetime, is_overdue: bool) -
     ],
 )
 def test_the_slack_is_the_life_left_at_renewal_less_the_grace_one_period_and_the_latitude(
-    life: float, settings: Policy, slack: float
+    lifetime: float, settings: Policy, outage_tolerance: float
 ) -> None:
-    assert decisions.slack(timedelta(seconds=life), settings) == timedelta(seconds=slack)
+    assert decisions.outage_tolerance(timedelta(seconds=lifetime), settings) == timedelta(seconds=outage_tolerance)
 
 
 # The slack and the writes of a day, searched over all settings
@@ -198,19 +200,19 @@ def test_the_slack_is_the_life_left_at_renewal_less_the_grace_one_period_and_the
 FRACTIONS = (0.01, 0.25, 0.33, 0.5, 0.75, 0.99)
 
 
-def days_writes(settings: Policy, life: float, phase: float, lateness: Sequence[float]) -> list[datetime]:
+def days_writes(settings: Policy, lifetime: float, phase: float, lateness: Sequence[float]) -> list[datetime]:
     """Return when a day and an hour of runs publish. A publication comes five seconds after its run."""
     written: list[datetime] = []
     period, number = settings.schedule, 0
     while (now := at(seconds=phase + lateness[number % len(lateness)]) + number * period) < at(hours=25):
-        current = entry("current", written[-1], life) if written else None
+        current = entry("current", written[-1], lifetime) if written else None
         if decisions.renewal(Ledger(current), settings, now, Action.RENEW_IF_DUE, "id")[0]:
             written.append(now + timedelta(seconds=5))
         number += 1
     return written
 
 
-def fewest_seconds_left(settings: Policy, life: float, step: int) -> float:
+def fewest_seconds_left(settings: Policy, lifetime: float, step: int) -> float:
     """Return how much life the current token has left when the first run after an outage begins, at worst.
 
     The outage is a second shorter than the slack. It begins with the run that would have renewed the token: one that
@@ -218,14 +220,14 @@ def fewest_seconds_left(settings: Policy, life: float, step: int) -> float:
     seconds, and each of three runs is on time or as late as it may be: the last that finds the token fresh, the one
     that begins the outage, and the first one after it.
     """
-    outage = decisions.slack(timedelta(seconds=life), settings).total_seconds() - 1
-    latest, period = decisions.latitude(settings).total_seconds(), settings.schedule.total_seconds()
-    ledger = Ledger(entry("current", life_seconds=life))
+    outage = decisions.outage_tolerance(timedelta(seconds=lifetime), settings).total_seconds() - 1
+    latest, period = decisions.schedule_jitter(settings).total_seconds(), settings.schedule.total_seconds()
+    ledger = Ledger(entry("current", life_seconds=lifetime))
 
     def is_due(seconds: float) -> bool:
         return decisions.renewal(ledger, settings, at(seconds=seconds), Action.RENEW_IF_DUE, "id")[0]
 
-    left = life
+    left = lifetime
     for phase in range(1, int(period) + 1, step):
         planned = next(time for time in itertools.count(phase, period) if is_due(time + latest))
         # On time, it may still find the token fresh, and then the next one begins the outage.
@@ -233,46 +235,50 @@ def fewest_seconds_left(settings: Policy, life: float, step: int) -> float:
         for begins in {planned + latest, on_time, on_time + latest}:
             # All that is planned within the outage comes on time and fails.
             after = next(time for time in itertools.count(planned, period) if time > begins + outage)
-            left = min(left, life - after - latest)
+            left = min(left, lifetime - after - latest)
     return left
 
 
 @pytest.mark.parametrize("minutes", [1, 2, 5])
 def test_an_outage_a_second_shorter_than_the_slack_leaves_every_reader_the_grace(minutes: int) -> None:
     short = [
-        (life, grace, fraction)
-        for life in (1800, 3599)
+        (lifetime, grace, fraction)
+        for lifetime in (1800, 3599)
         for grace in (0, 1, *range(10, 1201, 85), 550, 570, 1150, 1200)
         for fraction in FRACTIONS
-        if decisions.slack(timedelta(seconds=life), settings := policy(grace=grace, fraction=fraction, minutes=minutes))
+        if decisions.outage_tolerance(
+            timedelta(seconds=lifetime), settings := policy(grace=grace, fraction=fraction, minutes=minutes)
+        )
         > timedelta(seconds=1)
-        and fewest_seconds_left(settings, life, step=29) < grace
+        and fewest_seconds_left(settings, lifetime, step=29) < grace
     ]
     assert short == []
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("minutes", [1, 2, 5])
-@pytest.mark.parametrize("life", [900, 1800, 3599, 7200])
-def test_no_phase_of_any_schedule_leaves_a_reader_less_than_the_grace(life: int, minutes: int) -> None:
+@pytest.mark.parametrize("lifetime", [900, 1800, 3599, 7200])
+def test_no_phase_of_any_schedule_leaves_a_reader_less_than_the_grace(lifetime: int, minutes: int) -> None:
     short = [
         (grace, fraction)
         for grace in range(0, 1201, 10)
         for fraction in (number / 20 for number in range(1, 20))
-        if decisions.slack(timedelta(seconds=life), settings := policy(grace=grace, fraction=fraction, minutes=minutes))
+        if decisions.outage_tolerance(
+            timedelta(seconds=lifetime), settings := policy(grace=grace, fraction=fraction, minutes=minutes)
+        )
         > timedelta(seconds=1)
-        and fewest_seconds_left(settings, life, step=7) < grace
+        and fewest_seconds_left(settings, lifetime, step=7) < grace
     ]
     assert short == []
 
 
 @pytest.mark.parametrize("minutes", [1, 2, 5])
-@pytest.mark.parametrize("life", [900, 1800, 3599])
-def test_no_settings_write_more_often_in_a_day_than_secrets_manager_bears(life: int, minutes: int) -> None:
-    late = decisions.latitude(policy(minutes=minutes)).total_seconds()
+@pytest.mark.parametrize("lifetime", [900, 1800, 3599])
+def test_no_settings_write_more_often_in_a_day_than_secrets_manager_bears(lifetime: int, minutes: int) -> None:
+    late = decisions.schedule_jitter(policy(minutes=minutes)).total_seconds()
     for fraction, grace in ((0.01, 0), (0.01, 1200), (0.99, 1200)):
         for lateness in ([0], [late], [0, late], [late, 0, 0], [late, late / 2, 0]):
-            written = days_writes(policy(grace=grace, fraction=fraction, minutes=minutes), life, 1, lateness)
+            written = days_writes(policy(grace=grace, fraction=fraction, minutes=minutes), lifetime, 1, lateness)
             for first, last in zip(written, written[144:], strict=False):
                 assert last - first >= timedelta(days=1)
 
@@ -336,7 +342,7 @@ def test_a_life_of_which_two_thirds_are_less_than_ten_minutes_is_written_too_oft
     ("minutes", "seconds"), [(5, 60), (2, 60), (1, 30), (0.5, 15)], ids=["five", "two", "one", "half a minute"]
 )
 def test_a_run_may_come_a_minute_late_or_half_a_period(minutes: float, seconds: float) -> None:
-    assert decisions.latitude(policy(minutes=minutes)) == timedelta(seconds=seconds)
+    assert decisions.schedule_jitter(policy(minutes=minutes)) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -443,7 +449,7 @@ def test_one_with_an_unreadable_label_is_never_taken_for_expired() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ledger", "is_crowded"),
+    ("ledger", "is_near_label_quota"),
     [
         (Ledger(entry("current"), tuple(entry(f"old-{n}") for n in range(14))), False),
         (Ledger(entry("current"), tuple(entry(f"old-{n}") for n in range(15))), True),
@@ -452,5 +458,5 @@ def test_one_with_an_unreadable_label_is_never_taken_for_expired() -> None:
         pytest.param(Ledger(entry("current"), (OLD,), other_labels=14), True, id="labels of others count as well"),
     ],
 )
-def test_a_secret_is_crowded_at_sixteen_labels(ledger: Ledger, is_crowded: bool) -> None:
-    assert decisions.is_crowded(ledger) is is_crowded
+def test_a_secret_is_near_its_label_quota_at_sixteen_labels(ledger: Ledger, is_near_label_quota: bool) -> None:
+    assert decisions.is_near_label_quota(ledger) is is_near_label_quota

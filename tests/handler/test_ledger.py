@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from handler.ledger import LABEL_QUOTA, Entry, Ledger, entered_again, ledger_from, new_entry
+from handler.ledger import LABEL_QUOTA, Entry, Ledger, ledger_from, new_entry, with_label
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 DIES = datetime(2026, 11, 23, 22, 29, 59, tzinfo=UTC)
@@ -108,13 +108,13 @@ def test_of_two_expiries_the_careful_reading_counts() -> None:
 
 
 def test_a_version_that_is_entered_again_has_a_label_for_each_time() -> None:
-    again = entered_again(new_entry(ID, T0, DIES), at(minutes=10), DIES)
+    again = with_label(new_entry(ID, T0, DIES), at(minutes=10), DIES)
     assert again == Entry(ID, at(minutes=10), DIES, (LABEL, LATER), T0)
     assert again == current_of(*again.labels, now=at(minutes=10))
 
 
 def test_a_version_without_a_readable_label_is_entered_for_the_first_time() -> None:
-    again = entered_again(Entry(ID, labels=("LIVE_by_hand",)), T0, DIES)
+    again = with_label(Entry(ID, labels=("LIVE_by_hand",)), T0, DIES)
     assert again == Entry(ID, T0, DIES, ("LIVE_by_hand", LABEL), T0)
 
 

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from handler.model import Credentials, StoredValue, Token, is_access_token, json_object
+from handler.model import Credentials, SecretVersion, Token, is_access_token, json_object
 from tests.conftest import CANARY
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 BYTE_ORDER_MARK = "\ufeff"
 
 
-def stored(content: str) -> StoredValue:
-    return StoredValue("version", is_current=True, is_tracked=False, content=content)
+def stored(content: str) -> SecretVersion:
+    return SecretVersion("version", is_current=True, is_tracked=False, content=content)
 
 
 def test_the_document_is_a_standard_token_with_whole_seconds() -> None:
@@ -68,7 +68,7 @@ def test_a_byte_order_mark_before_a_document_does_no_harm() -> None:
     ],
 )
 def test_a_token_is_recognised_in_whatever_somebody_has_put_there(content: str) -> None:
-    assert stored(content).holds("a/b")
+    assert stored(content).contains_token("a/b")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_token_is_recognised_in_whatever_somebody_has_put_there(content: str) 
     ],
 )
 def test_another_token_is_not_recognised(content: str) -> None:
-    assert not stored(content).holds("a/b")
+    assert not stored(content).contains_token("a/b")
 
 
 @pytest.mark.parametrize("value", [None, True, "1795469400", -1, 10**15, float("nan"), float("inf"), 1, []])

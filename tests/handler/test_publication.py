@@ -22,7 +22,7 @@ from handler.errors import (
     WriteUnknownError,
 )
 from handler.ledger import Entry, Ledger, new_entry
-from handler.model import Policy, StoredValue, Token
+from handler.model import Policy, SecretVersion, Token
 from handler.publication import (
     DuplicateDelivery,
     Publication,
@@ -58,7 +58,7 @@ class FakeSecrets:
     """A token secret whose answers the test chooses. It raises an answer that is an error."""
 
     missing: set[str] | RotationError = field(default_factory=set)
-    version: StoredValue | RotationError | None = None
+    version: SecretVersion | RotationError | None = None
     attachment: RotationError | None = None
     description: Ledger | RotationError = field(default_factory=lambda: Ledger(None))
     published: list[Entry] = field(default_factory=list)
@@ -68,10 +68,10 @@ class FakeSecrets:
         self.published.append(entry)
         return answer(self.missing)
 
-    def read_version(self, _version_id: str) -> StoredValue | None:
+    def read_version(self, _version_id: str) -> SecretVersion | None:
         return answer(self.version)
 
-    def attach(self, version_id: str, labels: Iterable[str]) -> None:
+    def add_labels(self, version_id: str, labels: Iterable[str]) -> None:
         answer(self.attachment)
         self.attached[version_id] = list(labels)
 
@@ -106,9 +106,9 @@ def token_of(clock: FakeClock, access_token: str = f"{CANARY}-own") -> Token:
     return Token(access_token, "Bearer", clock.now(), clock.now() + timedelta(seconds=3599))
 
 
-def version(access_token: str, *, is_tracked: bool = True) -> StoredValue:
+def version(access_token: str, *, is_tracked: bool = True) -> SecretVersion:
     content = json.dumps({"access_token": access_token})
-    return StoredValue(OWN, is_current=True, is_tracked=is_tracked, content=content)
+    return SecretVersion(OWN, is_current=True, is_tracked=is_tracked, content=content)
 
 
 MINE, THEIRS = version(f"{CANARY}-own"), version(f"{CANARY}-twin")
@@ -152,7 +152,7 @@ def test_what_became_of_a_write_is_one_value(
         case Published(stored):
             assert stored == entry
         case DuplicateDelivery(value):
-            assert value is (secrets.version if isinstance(secrets.version, StoredValue) else None)
+            assert value is (secrets.version if isinstance(secrets.version, SecretVersion) else None)
         case WriteRefused(error) | WriteUnknown(error):
             assert error is secrets.missing
     assert secrets.attached == {}

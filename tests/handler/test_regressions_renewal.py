@@ -38,7 +38,7 @@ def keep_schedule(world: World, minutes: float, schedule_minutes: float = 5) -> 
 
 
 @pytest.mark.parametrize(
-    ("life", "settings", "due_after"),
+    ("lifetime", "settings", "due_after"),
     [
         # Not before 840; needed at 3599 - 600 - 1140 = 1859; a third is 1188; at = 840 + 300 + 60 = 1200; less 360.
         pytest.param(3599, {}, 840, id="the defaults and an hour"),
@@ -67,10 +67,10 @@ def keep_schedule(world: World, minutes: float, schedule_minutes: float = 5) -> 
     ],
 )
 def test_a_token_is_renewed_in_the_last_run_before_its_time(
-    world: World, monkeypatch: pytest.MonkeyPatch, life: int, settings: dict[str, float], due_after: int
+    world: World, monkeypatch: pytest.MonkeyPatch, lifetime: int, settings: dict[str, float], due_after: int
 ) -> None:
     set_all(monkeypatch, **settings)
-    world.telenor.knobs(lifetime_seconds=life)
+    world.telenor.knobs(lifetime_seconds=lifetime)
     first = world.run()["version_id"]
     world.clock.advance(seconds=due_after - 2)
     assert (world.run()["outcome"], world.run()["version_id"]) == ("not-due", first)
@@ -99,10 +99,10 @@ def test_a_reader_has_the_grace_through_an_outage_of_the_slack_whenever_it_begin
     grace, period = int(settings.get("GRACE_SECONDS", 600)), 60 * int(settings.get("SCHEDULE_MINUTES", 5))
     # At = the later of the floor + period + 60 and the earlier of 3600 - grace - 3 periods - 240 and 1188.
     floor = 840 if period == 300 else 900
-    slack = 3600 - max(floor + period + 60, min(3360 - grace - 3 * period, 1188)) - grace - period - 60
+    outage_tolerance = 3600 - max(floor + period + 60, min(3360 - grace - 3 * period, 1188)) - grace - period - 60
     world.telenor.knobs(lifetime_seconds=3600)
     began_at, elapsed, least = world.clock.now(), 0, 3600.0
-    outage = range(60 * phase + 1, 60 * phase + 1 + slack)
+    outage = range(60 * phase + 1, 60 * phase + 1 + outage_tolerance)
     while elapsed <= outage.stop + period:
         world.clock.advance(seconds=max(0.0, elapsed - (world.clock.now() - began_at).total_seconds()))
         if elapsed:
@@ -122,7 +122,7 @@ def test_a_reader_has_the_grace_through_an_outage_of_the_slack_whenever_it_begin
 
 
 @pytest.mark.parametrize(
-    ("life", "settings"),
+    ("lifetime", "settings"),
     [
         pytest.param(900, {}, id="a short life"),
         pytest.param(3600, {"GRACE_SECONDS": "3300"}, id="a long grace"),
@@ -130,13 +130,13 @@ def test_a_reader_has_the_grace_through_an_outage_of_the_slack_whenever_it_begin
     ],
 )
 def test_a_day_of_the_worst_settings_stays_within_the_quota_of_versions(
-    world: World, monkeypatch: pytest.MonkeyPatch, life: int, settings: dict[str, str]
+    world: World, monkeypatch: pytest.MonkeyPatch, lifetime: int, settings: dict[str, str]
 ) -> None:
     set_all(monkeypatch, **settings)
-    world.telenor.knobs(lifetime_seconds=life)
+    world.telenor.knobs(lifetime_seconds=lifetime)
     answers = keep_schedule(world, 26 * 60)
     # Ninety-six a day for a life above 22.5 minutes, and what two thirds of the life allow below.
-    least_seconds = min(840, life * 2 / 3)
+    least_seconds = min(840, lifetime * 2 / 3)
     assert sum(answer["outcome"] == "rotated" for answer in answers) <= 26 * 3600 / least_seconds + 1
     assert world.is_current_live()
 

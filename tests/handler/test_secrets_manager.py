@@ -26,7 +26,7 @@ from handler.errors import (
     WriteUnknownError,
 )
 from handler.ledger import Ledger, new_entry
-from handler.model import Credentials, StoredValue, Token
+from handler.model import Credentials, SecretVersion, Token
 from handler.secrets_manager import SecretsManager, create_client
 from infra.local.secrets_manager import CallFault, LocalSecretsManager
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
@@ -112,7 +112,7 @@ def test_a_publication_is_one_write_that_makes_the_token_current_and_live(
 def test_what_was_published_is_read_back(secrets: SecretsManager) -> None:
     secrets.publish(token(), ENTRY)
     assert secrets.describe(T0) == Ledger(ENTRY)
-    assert secrets.read_current() == StoredValue(ID, is_current=True, is_tracked=True, content=token().document())
+    assert secrets.read_current() == SecretVersion(ID, is_current=True, is_tracked=True, content=token().document())
     assert secrets.read_version(ID) == secrets.read_current()
 
 
@@ -255,27 +255,27 @@ def test_a_label_that_the_answer_lacks_is_named(
 
 def test_a_version_is_tracked_and_forgotten(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     client.put_secret_value(SecretId="token", SecretString="by hand", ClientRequestToken=ID)
-    secrets.attach(ID, ENTRY.labels)
+    secrets.add_labels(ID, ENTRY.labels)
     assert stages(client) == {ID: ["AWSCURRENT", LABEL]}
-    secrets.forget(ENTRY)
+    secrets.remove_labels(ENTRY)
     assert stages(client) == {ID: ["AWSCURRENT"]}
 
 
 def test_forgetting_what_is_forgotten_is_no_error(secrets: SecretsManager) -> None:
     secrets.publish(token(), ENTRY)
-    secrets.forget(ENTRY)
-    secrets.forget(ENTRY)
+    secrets.remove_labels(ENTRY)
+    secrets.remove_labels(ENTRY)
 
 
 def test_a_version_is_forgotten_with_each_of_its_labels(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     secrets.publish(token(), ENTRY)
-    secrets.attach(ID, ["LIVE_by_hand"])
+    secrets.add_labels(ID, ["LIVE_by_hand"])
     secrets.publish(token(f"{CANARY}-next"), new_entry(str(uuid.uuid4()), T0, T0))
     (superseded,) = secrets.describe(T0).superseded
     assert superseded.labels == (LABEL, "LIVE_by_hand")
     # One that somebody has taken meanwhile does not keep the other.
     client.update_secret_version_stage(SecretId="token", VersionStage=LABEL, RemoveFromVersionId=ID)
-    secrets.forget(superseded)
+    secrets.remove_labels(superseded)
     assert stages(client)[ID] == ["AWSPREVIOUS"]
 
 
@@ -298,7 +298,7 @@ def test_a_binary_value_is_read_as_far_as_it_is_text(secrets: SecretsManager, cl
     current = secrets.read_current()
     assert current is not None
     assert current.access_token is None
-    assert current.holds(CANARY)
+    assert current.contains_token(CANARY)
 
 
 def test_a_version_that_no_label_is_told_of_is_not_current(
@@ -306,7 +306,7 @@ def test_a_version_that_no_label_is_told_of_is_not_current(
 ) -> None:
     told = {"VersionId": ID, "SecretString": "x"}
     monkeypatch.setattr(secrets._client, "get_secret_value", lambda **_parameters: told)  # noqa: SLF001
-    assert secrets.read_version(ID) == StoredValue(ID, is_current=False, is_tracked=False, content="x")
+    assert secrets.read_version(ID) == SecretVersion(ID, is_current=False, is_tracked=False, content="x")
 
 
 def test_a_secret_marked_for_deletion_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
@@ -418,7 +418,7 @@ def test_an_answer_that_is_none_of_aws_is_no_answer(call: Callable[[SecretsManag
 
 
 def test_a_version_that_holds_nothing_reads_as_empty() -> None:
-    assert SecretsManager(cast("Any", FakeClient()), "credentials", "token").read_version(ID) == StoredValue(
+    assert SecretsManager(cast("Any", FakeClient()), "credentials", "token").read_version(ID) == SecretVersion(
         ID, is_current=False, is_tracked=False, content=""
     )
 

@@ -139,7 +139,7 @@ def test_a_life_is_read_as_a_number_and_as_text(
     telenor: TelenorSandbox, ask: Asking, expires_in: object, seconds: int
 ) -> None:
     telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
-    assert ask.token().life == timedelta(seconds=seconds)
+    assert ask.token().lifetime == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("knobs", [{"expires_in_as": "missing"}, {"expires_in_as": "raw", "expires_in_raw": None}])
@@ -147,7 +147,7 @@ def test_a_missing_life_is_taken_for_a_short_one_and_said(
     telenor: TelenorSandbox, ask: Asking, seen: Seen, knobs: dict[str, Any]
 ) -> None:
     telenor.knobs(**knobs)
-    assert ask.token().life == timedelta(seconds=900)
+    assert ask.token().lifetime == timedelta(seconds=900)
     assert seen.codes() == ["expires-in-missing"]
 
 
@@ -159,13 +159,13 @@ def test_a_life_above_31_days_is_taken_for_a_short_one_and_said(
 ) -> None:
     """An hour in milliseconds, most likely."""
     telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
-    assert ask.token().life == timedelta(seconds=900)
+    assert ask.token().lifetime == timedelta(seconds=900)
     assert (seen.codes(), ask.unusable) == (["expires-in-too-long"], [])
 
 
 def test_a_life_of_31_days_is_believed(telenor: TelenorSandbox, ask: Asking) -> None:
     telenor.knobs(expires_in_as="raw", expires_in_raw=31 * 86_400)
-    assert ask.token().life == timedelta(days=31)
+    assert ask.token().lifetime == timedelta(days=31)
 
 
 @pytest.mark.parametrize(

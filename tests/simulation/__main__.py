@@ -21,7 +21,7 @@ from rich.table import Table
 # Read when the fuzz tests are imported.
 os.environ["SIMULATION"] = "full"
 
-from handler.decisions import slack
+from handler.decisions import outage_tolerance
 from handler.model import Action
 from tests.simulation import test_fuzz, test_wrong_designs
 from tests.simulation.explore import Explored, crashes_and_faults, orders, orders_of_three
@@ -89,7 +89,10 @@ def _two(scenario: str, other: Action) -> Callable[[], Explored]:
 
 
 def _outages() -> list[Callable[[], Explored]]:
-    return [partial(outages, policy, slack(LIFE, policy) - SECOND, _PARTS_OF_A_PERIOD) for policy in POLICIES.values()]
+    return [
+        partial(outages, policy, outage_tolerance(LIFE, policy) - SECOND, _PARTS_OF_A_PERIOD)
+        for policy in POLICIES.values()
+    ]
 
 
 def _fuzz(name: str) -> Explored:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.decisions import slack
+from handler.decisions import outage_tolerance
 from handler.model import Action
 from tests.simulation.telenor import Issue
 from tests.simulation.weather import LIFE, Consumers, Weather, forget_the_day, long_histories, outages, storms
@@ -55,14 +55,14 @@ SECOND = timedelta(seconds=1)
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_an_outage_just_within_the_slack_leaves_every_consumer_its_grace(policy: Policy) -> None:
-    outage = slack(LIFE, policy) - SECOND
+    outage = outage_tolerance(LIFE, policy) - SECOND
     assert outage > timedelta(0)
     assert outages(policy, outage, STEPS).violations == []
 
 
 def test_an_outage_just_beyond_the_slack_may_hurt() -> None:
     # The attempts of one run outlast some seconds of it.
-    assert outages(POLICY, slack(LIFE, POLICY) + timedelta(minutes=1), STEPS).violations
+    assert outages(POLICY, outage_tolerance(LIFE, POLICY) + timedelta(minutes=1), STEPS).violations
 
 
 # The day's writes

@@ -16,7 +16,7 @@ from handler import decisions, publication, revocation, rotation, secrets_manage
 from handler.decisions import RenewalTimes
 from handler.errors import TelenorError, TelenorRefusedError, TelenorUnavailableError, WriteRefusedError
 from handler.ledger import Entry, Ledger
-from handler.model import Action, Policy, Reason, StoredValue, Token
+from handler.model import Action, Policy, Reason, SecretVersion, Token
 from handler.publication import DuplicateDelivery, Publication, Published, WriteRefused, WriteUnknown
 from handler.revocation import Logout
 from handler.secrets_manager import SecretsManager
@@ -234,8 +234,8 @@ def no_floor_under_renewals(patch: pytest.MonkeyPatch) -> None:
         real: Callable[..., RenewalTimes], published_at: datetime, expires_at: datetime, policy: Policy
     ) -> RenewalTimes:
         times = real(published_at, expires_at, policy)
-        wanted_at = min(times.needed_at, published_at + policy.renew_at_fraction * (expires_at - published_at))
-        return replace(times, not_before=published_at, at=wanted_at)
+        wanted_at = min(times.safe_until, published_at + policy.renew_at_fraction * (expires_at - published_at))
+        return replace(times, not_before=published_at, due_at=wanted_at)
 
     instead(patch, decisions, "renewal_times", renewal_times)
 
@@ -318,7 +318,7 @@ def a_roll_back_is_not_entered_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
 @wrong("P2", "grace_over", faults=1)
 def a_token_leaves_the_ledger_before_its_logout(patch: pytest.MonkeyPatch) -> None:
     def log_out(real: Callable[..., Logout], context: Context, entry: Entry, *args: Any) -> Logout:
-        context.secrets.forget(entry)
+        context.secrets.remove_labels(entry)
         return real(context, entry, *args)
 
     instead(patch, revocation, "_log_out", log_out)
@@ -378,7 +378,7 @@ def what_was_decided_is_done_although_another_run_has_published(patch: pytest.Mo
 
 @wrong("P3", "same_token_in_two_versions")
 def nothing_is_compared_with_the_current_token(patch: pytest.MonkeyPatch) -> None:
-    def log_out(_real: object, context: Context, _version: StoredValue, access_token: str, *_: Any) -> Logout:
+    def log_out(_real: object, context: Context, _version: SecretVersion, access_token: str, *_: Any) -> Logout:
         context.telenor.logout(access_token, context.end_by)
         return Logout.REVOKED
 
@@ -400,7 +400,7 @@ def the_comparison_is_made_once_and_not_right_before_each_logout(patch: pytest.M
 
 @wrong("P3", "grace_over", faults=1)
 def the_current_version_is_judged_from_the_description(patch: pytest.MonkeyPatch) -> None:
-    def log_out(_real: object, context: Context, version: StoredValue, access_token: str, *_: Any) -> Logout:
+    def log_out(_real: object, context: Context, version: SecretVersion, access_token: str, *_: Any) -> Logout:
         if context.report.version_id in {None, version.version_id}:
             return Logout.POSTPONED
         context.telenor.logout(access_token, context.end_by)
@@ -466,7 +466,7 @@ def a_failed_logout_fails_the_run_before_it_publishes(patch: pytest.MonkeyPatch)
 @wrong("P6", "ledger_full")
 def a_full_ledger_refuses_another_token(patch: pytest.MonkeyPatch) -> None:
     def free_label_slots(_real: object, _context: Context, ledger: Ledger) -> Ledger:
-        if decisions.is_crowded(ledger):
+        if decisions.is_near_label_quota(ledger):
             raise WriteRefusedError("the ledger is full")
         return ledger
 
@@ -480,7 +480,7 @@ def a_failed_token_request_takes_the_current_token_out_of_the_ledger(patch: pyte
             return real(context, *args)
         except TelenorError:
             if current := context.token_secret.describe().current:
-                context.secrets.forget(current)
+                context.secrets.remove_labels(current)
             raise
 
     instead(patch, rotation, "_obtain", obtain)

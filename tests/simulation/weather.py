@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from handler import decisions
-from handler.decisions import slack
+from handler.decisions import outage_tolerance
 from handler.model import Action, Policy
 from tests.simulation.explore import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
@@ -420,7 +420,7 @@ def storms(seed: int, days: int) -> Explored:
     """Let scheduled runs go through storms that are shorter than the slack, and consumers live through them."""
     world, chance, explored = World(), random.Random(seed), Explored()  # noqa: S311  to be repeated, not to be secret
     consumers = Consumers(world)
-    weather = _Storms(chance, slack(LIFE, POLICY), explored)
+    weather = _Storms(chance, outage_tolerance(LIFE, POLICY), explored)
     try:
         for tick in range(days * _TICKS_A_DAY):
             at = BEGIN + tick * POLICY.schedule
@@ -499,9 +499,9 @@ def outages(policy: Policy, outage: timedelta, steps: int) -> Explored:
     """
     explored = Explored()
     schedule = policy.schedule.total_seconds()
-    renewal = (decisions.renewal_times(BEGIN, BEGIN + LIFE, policy).at - BEGIN).total_seconds()
+    renewal = (decisions.renewal_times(BEGIN, BEGIN + LIFE, policy).due_at - BEGIN).total_seconds()
     first, step = renewal // schedule * schedule, schedule / steps
-    latest = decisions.latitude(policy)
+    latest = decisions.schedule_jitter(policy)
     # One phase lets a run come just too early to renew, and the next as late as it may.
     phases = [0, 0.5, 1, latest.total_seconds(), *(number * step + 1 for number in range(1, steps))]
     starts = [first + number * step for number in range(-steps, steps + 1)] + [first + latest.total_seconds()]

@@ -90,7 +90,7 @@ def diagnosis(findings: Findings, status: Status) -> Diagnosis:
 def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
     """Return the stable fields for scripts; null means unknown."""
     heard, asked = findings.heard, findings.asked
-    life, ahead, lag = asked.life, heard.clock_ahead, longest_lag(findings)
+    lifetime, ahead, lag = asked.lifetime, heard.clock_ahead, longest_lag(findings)
     return {
         "dialect": dialect(findings),
         "second_request_gives_new_token": asked.is_new,
@@ -104,7 +104,7 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
         "verify_url": findings.verify_url,
         "error": _shape_json(heard.error_shape),
         "token_answer": _shape_json(asked.token_shape),
-        "life_seconds": life and int(life.total_seconds()),
+        "life_seconds": lifetime and int(lifetime.total_seconds()),
         "clock_ahead_seconds": None if ahead is None else round(ahead.total_seconds(), 1),
         "tokens_obtained": asked.obtained,
         "tokens_left": _left(findings),
@@ -239,12 +239,12 @@ def _second_request(found: Findings, _policy: Policy) -> str:
     which = ", which is the published one" if asked.is_published_handed_out else ""
     if asked.is_new:
         return f"gives a new token{'; the first one was the published token' if which else ''}"
-    life = {
+    lifetime = {
         True: "with a longer life",
         False: "with no longer life",
         None: "and whether its life got longer is unknown",
     }
-    return f"gives the same token{which}, {life[asked.prolongs]}"
+    return f"gives the same token{which}, {lifetime[asked.prolongs]}"
 
 
 def _old_token(found: Findings, _policy: Policy) -> str:
@@ -309,11 +309,12 @@ def _token_answer(found: Findings, _policy: Policy) -> str:
 
 
 def _life(found: Findings, policy: Policy) -> str:
-    life = found.asked.life
-    if life is None:
+    lifetime = found.asked.lifetime
+    if lifetime is None:
         return _why_unknown(found)
     told = "" if found.asked.is_life_told else " is assumed, as Telenor sends no expires_in"
-    return f"{duration(life)}{told}; the slack for an outage is {_minutes(decisions.slack(life, policy))}"
+    tolerance = decisions.outage_tolerance(lifetime, policy)
+    return f"{duration(lifetime)}{told}; an outage of up to {_minutes(tolerance)} hurts nobody"
 
 
 def _clock(found: Findings, _policy: Policy) -> str:
@@ -413,7 +414,7 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
         "the token cannot be renewed before it expires, so that near its end a reader has less than the grace": (
             asked.is_new is False and asked.prolongs is False
         ),
-        **_life_risks(asked.life, policy),
+        **_life_risks(asked.lifetime, policy),
     }
     ahead = found.heard.clock_ahead
     conditions = {
@@ -424,7 +425,11 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
             ahead is not None and abs(ahead) > _CLOCK_TOLERANCE
         ),
     }
-    holds = f"an outage of up to {_minutes(decisions.slack(asked.life, policy))} hurts nobody" if asked.life else ""
+    holds = (
+        f"an outage of up to {_minutes(decisions.outage_tolerance(asked.lifetime, policy))} hurts nobody"
+        if asked.lifetime
+        else ""
+    )
     return _promise("P1 overlap", risks, conditions, holds)
 
 
@@ -433,16 +438,16 @@ def _is_open(found: Findings) -> bool:
     return found.asked.is_new is not False
 
 
-def _life_risks(life: timedelta | None, policy: Policy) -> dict[str, bool]:
-    if life is None:
+def _life_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
+    if lifetime is None:
         return {}
     return {
-        f"a life of {duration(life)} is too short for GRACE_SECONDS and SCHEDULE_MINUTES: it is not renewed by the "
+        f"a life of {duration(lifetime)} is too short for GRACE_SECONDS and SCHEDULE_MINUTES: it is not renewed by the "
         "time that a reader's grace needs": (
-            not decisions.renewal_times(_ANY_TIME, _ANY_TIME + life, policy).are_in_order
+            not decisions.renewal_times(_ANY_TIME, _ANY_TIME + lifetime, policy).are_in_order
         ),
-        f"a life of {duration(life)} makes the job write more often than Secrets Manager can keep": (
-            decisions.writes_too_often(life)
+        f"a life of {duration(lifetime)} makes the job write more often than Secrets Manager can keep": (
+            decisions.writes_too_often(lifetime)
         ),
     }
 

@@ -56,7 +56,7 @@ class Heard:
 class Published:
     """The published token, and the newest superseded one that nobody can have revoked yet."""
 
-    life: timedelta | None = None
+    lifetime: timedelta | None = None
     accepted: bool | None = None
     superseded_id: str | None = None
     superseded_accepted: bool | None = None
@@ -114,7 +114,7 @@ class Asked:
     is_refused: bool = False
     logout_failure: str | None = None
     token_shape: ResponseShape | None = None
-    life: timedelta | None = None
+    lifetime: timedelta | None = None
     is_life_told: bool = True
     is_new: bool | None = None
     """Whether a second request gave another token than the first."""

@@ -86,9 +86,9 @@ class Probe:
             return asked
         asked = replace(asked, is_published_handed_out=first.access_token == self._published)
         second, asked = self._request_again(first, asked)
-        if asked.is_published_handed_out and asked.prolongs is False and look.published and look.published.life:
+        if asked.is_published_handed_out and asked.prolongs is False and look.published and look.published.lifetime:
             # What was told is only what is left of it.
-            asked = replace(asked, life=look.published.life)
+            asked = replace(asked, lifetime=look.published.lifetime)
         if second is not None:
             asked = self._end(look, first.access_token, second.access_token, asked)
         published = None
@@ -131,7 +131,7 @@ class Probe:
             return None
         self._published = current.access_token
         has_times = current.issued_at is not None and current.expires_at is not None
-        published = Published(life=current.expires_at - current.issued_at if has_times else None)  # type: ignore[operator]
+        published = Published(lifetime=current.expires_at - current.issued_at if has_times else None)  # type: ignore[operator]
         if not is_telling:
             return published
         published = replace(published, accepted=self._try(current.access_token))
@@ -172,7 +172,7 @@ class Probe:
             obtained=self._count,
             token_shape=shape,
             is_life_told=shape is not None and "expires_in" in shape.fields,
-            life=max(asked.life or token.life, token.life),
+            lifetime=max(asked.lifetime or token.lifetime, token.lifetime),
         )
 
     def _request_again(self, first: Token, asked: Asked) -> tuple[Token | None, Asked]:

@@ -30,8 +30,8 @@ class Settings:
 
     def renewed_at(self) -> float:
         """Return the age before which a token is renewed, if all is well."""
-        needed_at = self.life - self.grace - (3 * self.period + 4 * 60)
-        return max(self._not_before + self.period + self._latitude, min(needed_at, self.fraction * self.life))
+        safe_until = self.life - self.grace - (3 * self.period + 4 * 60)
+        return max(self._not_before + self.period + self._latitude, min(safe_until, self.fraction * self.life))
 
     @property
     def _latitude(self) -> float:

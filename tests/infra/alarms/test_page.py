@@ -50,8 +50,8 @@ def test_the_lead_outlasts_the_minutes_whatever_happened_before(minutes: int, gr
     assert window >= 2 * minutes * 60 + 60 + LATEST_METRIC + 60
     # The last run before a renewal reads a good value, and so does every one before.
     settings = Settings(minutes * 60, grace, 0.999)
-    latitude = min(60, settings.period / 2)
-    assert settings.life - settings.renewed_at() + settings.period + latitude > grace + lead
+    schedule_jitter = min(60, settings.period / 2)
+    assert settings.life - settings.renewed_at() + settings.period + schedule_jitter > grace + lead
 
 
 @pytest.mark.parametrize(("minutes", "grace"), CASES)

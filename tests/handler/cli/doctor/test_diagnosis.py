@@ -35,7 +35,7 @@ def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **asked: Any) -> Findings:
     given: dict[str, Any] = {
         "is_new": True,
         "obtained": 2,
-        "life": timedelta(hours=1),
+        "lifetime": timedelta(hours=1),
         "verify_url": VerifyUrl.TELLS,
     } | asked
     return Findings(Look(published=Published(), verify_url=VerifyUrl.TELLS), asked=Asked(old=old, new=new, **given))
@@ -133,7 +133,7 @@ def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing
 
 
 def test_several_risks_are_all_told() -> None:
-    found = seen(*KILLED, life=timedelta(seconds=1500), verify_url=VerifyUrl.REFUSES_FRESH)
+    found = seen(*KILLED, lifetime=timedelta(seconds=1500), verify_url=VerifyUrl.REFUSES_FRESH)
     p1, *_, p6 = diagnosis(found, STATUS).promises
     assert (p1.judgement, p6.judgement) == (Judgement.AT_RISK, Judgement.AT_RISK)
     assert p1.because.count(";") == 1
