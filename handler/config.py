@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from handler.errors import InvalidInputError
+from handler.errors import ErrorCode, InvalidInputError
 from handler.model import Action, Policy, is_loopback
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _either(environ: Mapping[str, str], event: dict[str, Any], variable: str, fi
 
 
 def _event_error(sentence: str) -> InvalidInputError:
-    return InvalidInputError(sentence, error_code="invalid-event")
+    return InvalidInputError(sentence, error_code=ErrorCode.INVALID_EVENT)
 
 
 def _setting_error(where: str, sentence: str) -> InvalidInputError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from handler.errors import ErrorCode
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -37,15 +39,15 @@ class Context:
     publish_by: datetime
     end_by: datetime
 
-    def log_warning(self, error_code: str, message: str, **fields: object) -> None:
+    def log_warning(self, error_code: ErrorCode, message: str, **fields: object) -> None:
         """Log a fault that passes, or that the next run repairs."""
         self.log.warning(message, extra={"error_code": error_code, **fields})
 
-    def log_error(self, error_code: str, message: str, **fields: object) -> None:
+    def log_error(self, error_code: ErrorCode, message: str, **fields: object) -> None:
         """Log a fault that an operator must look into."""
         self.log.error(message, extra={"error_code": error_code, **fields})
 
     def report_abandoned(self, reason: str, **fields: object) -> None:
         """Count and log a token that may be active, and that no run will revoke."""
         self.report.revocations_abandoned += 1
-        self.log_error("revocation-abandoned", f"{reason}: it stays active until it expires", **fields)
+        self.log_error(ErrorCode.REVOCATION_ABANDONED, f"{reason}: it stays active until it expires", **fields)

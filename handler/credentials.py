@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handler.errors import InvalidInputError
+from handler.errors import ErrorCode, InvalidInputError
 from handler.model import Credentials, json_object
 
 _IN_THE_SECRET = "the credentials secret (CREDENTIALS_SECRET_ID)"  # noqa: S105  a place
@@ -46,4 +46,4 @@ def credentials_from(content: str, where: str = _IN_THE_SECRET) -> Credentials:
 
 
 def _unusable(sentence: str) -> InvalidInputError:
-    return InvalidInputError(sentence, error_code="credentials-unusable")
+    return InvalidInputError(sentence, error_code=ErrorCode.CREDENTIALS_UNUSABLE)

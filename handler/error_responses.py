@@ -11,18 +11,13 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
+from handler.errors import ErrorCode
 from handler.model import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from handler.transport import Response
-
-CREDENTIALS_REFUSED = "credentials-refused"
-TOKEN_DEAD = "token-dead"  # noqa: S105  a code, not a password
-RATE_QUOTA = "rate-quota"
-UNKNOWN = "answer-unknown"
-OUT = "telenor-out"
 
 
 class ErrorFormat(StrEnum):
@@ -40,7 +35,7 @@ class ErrorKind(NamedTuple):
     A number of the reference is valid only with its status. The table leaves out the prefix `steps.` of Apigee's names.
     """
 
-    code: str
+    code: ErrorCode
     advice: str
     is_retryable: bool = False
     reference: tuple[tuple[int, int], ...] = ()
@@ -53,7 +48,7 @@ class ErrorKind(NamedTuple):
 # policy" and "OAuth HTTP error response reference"; RFC 6749, sections 4.1.2.1 and 5.2; RFC 6750, section 3.1.
 ERROR_KINDS = (
     ErrorKind(
-        CREDENTIALS_REFUSED,
+        ErrorCode.CREDENTIALS_REFUSED,
         "these are not the app's client_id and client_secret; Connect ID and Min Bedrift logins do not work here: copy "
         "both from the app in the developer dashboard into the credentials secret",
         reference=((401, 22),),
@@ -62,18 +57,18 @@ ERROR_KINDS = (
         oauth=("invalid_client",),
     ),
     ErrorKind(
-        CREDENTIALS_REFUSED,
+        ErrorCode.CREDENTIALS_REFUSED,
         "Telenor does not know this client_id: copy it again from the app in the developer dashboard",
         reference=((401, 1),),
         apigee=("keymanagement.service.invalid_client-invalid_client_id", "oauth.v2.InvalidClientIdentifier"),
     ),
     ErrorKind(
-        CREDENTIALS_REFUSED,
+        ErrorCode.CREDENTIALS_REFUSED,
         "Telenor's data about this client is invalid: ask Telenor, this job cannot fix it",
         reference=((401, 9),),
     ),
     ErrorKind(
-        "app-not-approved",
+        ErrorCode.APP_NOT_APPROVED,
         "the app is not authorized to create access tokens: have it approved in the developer dashboard",
         reference=((401, 5),),
         apigee=(
@@ -83,26 +78,26 @@ ERROR_KINDS = (
         ),
     ),
     ErrorKind(
-        "grant-not-allowed",
+        ErrorCode.GRANT_NOT_ALLOWED,
         "the app may not use the client_credentials grant: ask Telenor to allow it for this app",
         reference=((401, 21),),
         apigee=("oauth.v2.UnSupportedGrantType",),
         oauth=("unauthorized_client",),
     ),
     ErrorKind(
-        "basic-not-allowed",
+        ErrorCode.BASIC_NOT_ALLOWED,
         "Telenor does not allow Basic authentication for this client, or not from the network that this job runs in: "
         "ask Telenor which of the two, and to allow it",
         gateway=(40107,),
     ),
     ErrorKind(
-        "address-not-allowed",
+        ErrorCode.ADDRESS_NOT_ALLOWED,
         "Telenor does not let in the address that this job comes from: give the function an address that Telenor knows "
         "(docs/network.md), and tell Telenor which one it is",
         apigee=("accesscontrol.IPDeniedAccess",),
     ),
     ErrorKind(
-        "scope-refused",
+        ErrorCode.SCOPE_REFUSED,
         "the scope is illegal or not granted to the app: correct TELENOR_SCOPE or the event's scope, or ask Telenor to "
         "grant it",
         reference=((403, 8),),
@@ -111,13 +106,13 @@ ERROR_KINDS = (
         oauth=("insufficient_scope", "invalid_scope"),
     ),
     ErrorKind(
-        "app-attributes-invalid",
+        ErrorCode.APP_ATTRIBUTES_INVALID,
         "the app's attributes are invalid: ask Telenor, this job cannot fix it (their text: please contact Telenor "
         "Admin)",
         reference=((500, 16),),
     ),
     ErrorKind(
-        TOKEN_DEAD,
+        ErrorCode.TOKEN_DEAD,
         "the access token is invalid, has expired or was revoked: there is nothing to do, unless a proxy on the way "
         "replaces the Authorization header",
         reference=((401, 2),),
@@ -134,53 +129,53 @@ ERROR_KINDS = (
         oauth=("invalid_token",),
     ),
     ErrorKind(
-        "authorization-missing",
+        ErrorCode.AUTHORIZATION_MISSING,
         "Telenor saw no usable Authorization header: check for a proxy that removes it",
         reference=((401, 6),),
         gateway=(40102,),
         apigee=("oauth.v2.FailedToResolveAPIKey",),
     ),
     ErrorKind(
-        "api-product-missing",
+        ErrorCode.API_PRODUCT_MISSING,
         "the app has no API product that covers this: have the product added to the app in the developer dashboard",
         gateway=(40103,),
         apigee=("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound",),
     ),
     ErrorKind(
-        "resource-unknown",
+        ErrorCode.RESOURCE_UNKNOWN,
         "Telenor does not know this path: check that TELENOR_BASE_URL leads to Telenor itself",
         gateway=(40101, 40401, 4042000),
         apigee=("keymanagement.service.apiresource_doesnot_exist", "messaging.adaptors.http.flow.ApplicationNotFound"),
     ),
     ErrorKind(
-        "request-malformed",
+        ErrorCode.REQUEST_MALFORMED,
         "the request did not arrive as it was sent: check for a gateway that rewrites the form body",
         reference=((400, 2),),
         oauth=("invalid_request", "unsupported_grant_type"),
     ),
     ErrorKind(
-        "request-foreign",
+        ErrorCode.REQUEST_FOREIGN,
         "Telenor speaks of an authorization code, a refresh token, a redirect URI or a response type; this job sends "
         "none, so check that TELENOR_BASE_URL leads to Telenor and that no gateway rewrites requests",
         reference=((401, 4), (401, 7), (403, 12), (403, 15)),
         oauth=("invalid_grant", "unsupported_response_type"),
     ),
     ErrorKind(
-        RATE_QUOTA,
+        ErrorCode.RATE_QUOTA,
         "the app's quota of requests is used up: wait until it starts anew, and ask Telenor for a larger one",
         is_retryable=True,
         gateway=(42901,),
         apigee=("policies.ratelimit.QuotaViolation",),
     ),
     ErrorKind(
-        "rate-spike",
+        ErrorCode.RATE_SPIKE,
         "there were too many requests at once: wait, since it should pass by itself",
         is_retryable=True,
         gateway=(42902,),
         apigee=("policies.ratelimit.SpikeArrestViolation",),
     ),
     ErrorKind(
-        "telenor-internal",
+        ErrorCode.TELENOR_INTERNAL,
         "an internal error of Telenor's: wait, since it should pass by itself; if it stays, ask Telenor",
         is_retryable=True,
         reference=((500, 2),),
@@ -190,9 +185,11 @@ ERROR_KINDS = (
 )
 
 # For a response in no known format, the status alone decides.
-_OUT = ErrorKind(OUT, "wait, since it should pass by itself; if it stays, ask Telenor", is_retryable=True)
+_OUT = ErrorKind(
+    ErrorCode.TELENOR_OUT, "wait, since it should pass by itself; if it stays, ask Telenor", is_retryable=True
+)
 _UNKNOWN = ErrorKind(
-    UNKNOWN,
+    ErrorCode.ANSWER_UNKNOWN,
     "this job does not know that answer: check that TELENOR_BASE_URL leads to Telenor itself",
 )
 _PERMANENT_STATUSES = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}

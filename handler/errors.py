@@ -1,20 +1,113 @@
-"""What can go wrong, as a tree.
+"""The tree of errors, and their codes.
 
-Each message is one sentence for the operator: what is wrong, where, and what to do. It never holds a secret. Each error
-has a stable `error_code`, which the log, the alarms and the runbook name it by; the sentence may change.
+    RotationError
+    ├── InvalidInputError            a setting, an event field or the credentials secret is unusable
+    ├── WriteBudgetSpentError        the renewals of the day need the writes that are left
+    ├── TelenorError
+    │   ├── TelenorUnavailableError  a transient fault outlasted the retries or the deadline
+    │   ├── ConnectionSetupError     a setting, a certificate or a proxy prevents the connection
+    │   ├── TelenorRefusedError      a permanent refusal
+    │   │   └── InvalidClientError   of this client_id with this client_secret
+    │   ├── TokenRejectedError       VERIFY_URL rejects the new token
+    │   └── TokenReissuedError       the token to be replaced was issued again
+    └── SecretsManagerError
+        ├── SecretsManagerRefusedError
+        │   ├── MarkedForDeletionError
+        │   ├── LabelsExhaustedError
+        │   └── WriteRefusedError    the version was certainly not written
+        ├── SecretsManagerUnavailableError
+        ├── WriteUnknownError        the version may have been written
+        └── VersionExistsError       another run for the same request has written the version
+
+Each message is one sentence for the operator: what is wrong, where, and what to do. It never contains a secret.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar
+
+
+class ErrorCode(StrEnum):
+    """The stable name of an error or a warning in the log. docs/runbook.md has a row for each."""
+
+    ADDRESS_NOT_ALLOWED = "address-not-allowed"
+    ANSWER_CUT_SHORT = "answer-cut-short"
+    ANSWER_UNKNOWN = "answer-unknown"
+    ANSWER_UNREADABLE = "answer-unreadable"
+    API_PRODUCT_MISSING = "api-product-missing"
+    APP_ATTRIBUTES_INVALID = "app-attributes-invalid"
+    APP_NOT_APPROVED = "app-not-approved"
+    AUTHORIZATION_MISSING = "authorization-missing"
+    AWS_SETUP = "aws-setup"
+    BASIC_NOT_ALLOWED = "basic-not-allowed"
+    CERTIFICATE_NOT_ACCEPTED = "certificate-not-accepted"
+    CREDENTIALS_FALLBACK = "credentials-fallback"
+    CREDENTIALS_REFUSED = "credentials-refused"
+    CREDENTIALS_UNUSABLE = "credentials-unusable"
+    CURRENT_UNREADABLE = "current-unreadable"
+    DESCRIPTION_FAILED = "description-failed"
+    EXPIRES_IN_MALFORMED = "expires-in-malformed"
+    EXPIRES_IN_MISSING = "expires-in-missing"
+    EXPIRES_IN_TOO_LONG = "expires-in-too-long"
+    GRACE_CUT_SHORT = "grace-cut-short"
+    GRANT_NOT_ALLOWED = "grant-not-allowed"
+    INVALID_EVENT = "invalid-event"
+    INVALID_SETTING = "invalid-setting"
+    LABEL_ATTACHED = "label-attached"
+    LABEL_LOST = "label-lost"
+    LABEL_MISSING = "label-missing"
+    LABEL_NOT_ATTACHED = "label-not-attached"
+    LABEL_NOT_REMOVED = "label-not-removed"
+    LABELS_EXHAUSTED = "labels-exhausted"
+    LIFE_TOO_SHORT = "life-too-short"
+    LOGOUT_ENDPOINT_OUT = "logout-endpoint-out"
+    NO_CURRENT_VERSION = "no-current-version"
+    NO_TIME_LEFT = "no-time-left"
+    PROXY_REFUSED = "proxy-refused"
+    RATE_QUOTA = "rate-quota"
+    RATE_SPIKE = "rate-spike"
+    READS_AS_CURRENT = "reads-as-current"
+    REQUEST_FOREIGN = "request-foreign"
+    REQUEST_MALFORMED = "request-malformed"
+    RESOURCE_UNKNOWN = "resource-unknown"
+    RETRY = "retry"
+    REVOCATION_ABANDONED = "revocation-abandoned"
+    REVOCATION_FAILED = "revocation-failed"
+    SCOPE_REFUSED = "scope-refused"
+    SECRET_IS_A_REPLICA = "secret-is-a-replica"
+    SECRET_MARKED_FOR_DELETION = "secret-marked-for-deletion"
+    SECRETS_MANAGER_FAILED = "secrets-manager-failed"
+    SECRETS_MANAGER_REFUSED = "secrets-manager-refused"
+    SECRETS_MANAGER_UNAVAILABLE = "secrets-manager-unavailable"
+    SETTINGS_CANNOT_HOLD = "settings-cannot-hold"
+    TELENOR_FAILED = "telenor-failed"
+    TELENOR_INTERNAL = "telenor-internal"
+    TELENOR_OUT = "telenor-out"
+    TELENOR_REFUSED = "telenor-refused"
+    TELENOR_UNAVAILABLE = "telenor-unavailable"
+    TOKEN_DEAD = "token-dead"
+    TOKEN_ENDPOINT_OUT = "token-endpoint-out"
+    TOKEN_LATE = "token-late"
+    TOKEN_NOT_ACCEPTED = "token-not-accepted"
+    TOKEN_REISSUED = "token-reissued"
+    TOKEN_TYPE_REFUSED = "token-type-refused"
+    UNEXPECTED = "unexpected"
+    VERIFY_URL_OUT = "verify-url-out"
+    VERSION_EXISTS = "version-exists"
+    VERSION_NOT_FOUND = "version-not-found"
+    WRITE_BUDGET_SPENT = "write-budget-spent"
+    WRITE_REFUSED = "write-refused"
+    WRITE_UNKNOWN = "write-unknown"
+    WRITES_NOT_COUNTED = "writes-not-counted"
 
 
 class RotationError(Exception):
     """Base of every error that this job raises on purpose."""
 
-    default_code: ClassVar[str] = "unexpected"
+    default_code: ClassVar[ErrorCode] = ErrorCode.UNEXPECTED
 
-    def __init__(self, message: str, *, error_code: str | None = None) -> None:
+    def __init__(self, message: str, *, error_code: ErrorCode | None = None) -> None:
         super().__init__(message)
         self.error_code = error_code or self.default_code
 
@@ -22,13 +115,13 @@ class RotationError(Exception):
 class InvalidInputError(RotationError):
     """A setting, an event field or the credentials secret is unusable. Nothing has been minted."""
 
-    default_code = "invalid-setting"
+    default_code = ErrorCode.INVALID_SETTING
 
 
 class WriteBudgetSpentError(RotationError):
     """A rotation that is not due would take the writes that the day's renewals need. Nothing has been minted."""
 
-    default_code = "write-budget-spent"
+    default_code = ErrorCode.WRITE_BUDGET_SPENT
 
 
 # Telenor
@@ -37,23 +130,23 @@ class WriteBudgetSpentError(RotationError):
 class TelenorError(RotationError):
     """Telenor did not do what it was asked. `status` is the HTTP status, where there was one."""
 
-    default_code = "telenor-failed"
+    default_code = ErrorCode.TELENOR_FAILED
 
-    def __init__(self, message: str, *, error_code: str | None = None, status: int | None = None) -> None:
+    def __init__(self, message: str, *, error_code: ErrorCode | None = None, status: int | None = None) -> None:
         super().__init__(message, error_code=error_code)
         self.status = status
 
 
 class TelenorUnavailableError(TelenorError):
-    """A passing fault outlasted the retries or the deadline."""
+    """A transient fault outlasted the retries or the deadline."""
 
-    default_code = "telenor-unavailable"
+    default_code = ErrorCode.TELENOR_UNAVAILABLE
 
     def __init__(
         self,
         message: str,
         *,
-        error_code: str | None = None,
+        error_code: ErrorCode | None = None,
         status: int | None = None,
         retry_after_seconds: float = 0.0,
     ) -> None:
@@ -62,33 +155,33 @@ class TelenorUnavailableError(TelenorError):
 
 
 class ConnectionSetupError(TelenorError):
-    """A setting, a certificate or a proxy prevents the connection; asking again would change nothing."""
+    """A setting, a certificate or a proxy prevents the connection; a retry would change nothing."""
 
-    default_code = "invalid-setting"
+    default_code = ErrorCode.INVALID_SETTING
 
 
 class TelenorRefusedError(TelenorError):
-    """Telenor said no; asking again would change nothing."""
+    """Telenor refused the request; a retry would change nothing."""
 
-    default_code = "telenor-refused"
+    default_code = ErrorCode.TELENOR_REFUSED
 
 
 class InvalidClientError(TelenorRefusedError):
-    """Telenor does not accept this client_id with this client_secret; another pair may do."""
+    """Telenor does not accept this client_id with this client_secret; another pair may work."""
 
-    default_code = "credentials-refused"
+    default_code = ErrorCode.CREDENTIALS_REFUSED
 
 
 class TokenRejectedError(TelenorError):
-    """The new token was refused where `VERIFY_URL` tried it."""
+    """`VERIFY_URL` rejected the new token."""
 
-    default_code = "token-not-accepted"
+    default_code = ErrorCode.TOKEN_NOT_ACCEPTED
 
 
 class TokenReissuedError(TelenorError):
-    """Telenor handed out the very token that was to be replaced."""
+    """Telenor issued the token that was to be replaced."""
 
-    default_code = "token-reissued"
+    default_code = ErrorCode.TOKEN_REISSUED
 
 
 # Secrets Manager
@@ -97,46 +190,46 @@ class TokenReissuedError(TelenorError):
 class SecretsManagerError(RotationError):
     """Secrets Manager did not do what it was asked."""
 
-    default_code = "secrets-manager-failed"
+    default_code = ErrorCode.SECRETS_MANAGER_FAILED
 
 
 class SecretsManagerRefusedError(SecretsManagerError):
-    """Secrets Manager answered no; asking again would change nothing."""
+    """Secrets Manager refused the request; a retry would change nothing."""
 
-    default_code = "secrets-manager-refused"
+    default_code = ErrorCode.SECRETS_MANAGER_REFUSED
 
 
 class SecretsManagerUnavailableError(SecretsManagerError):
     """Secrets Manager was throttling, failing, or gave no answer."""
 
-    default_code = "secrets-manager-unavailable"
+    default_code = ErrorCode.SECRETS_MANAGER_UNAVAILABLE
 
 
 class MarkedForDeletionError(SecretsManagerRefusedError):
-    """The token secret is marked for deletion, so that nobody can read it."""
+    """The token secret is marked for deletion, so nobody can read it."""
 
-    default_code = "secret-marked-for-deletion"
+    default_code = ErrorCode.SECRET_MARKED_FOR_DELETION
 
 
 class LabelsExhaustedError(SecretsManagerRefusedError):
-    """The token secret carries so many labels of somebody else's that a new version could get none."""
+    """The token secret has so many foreign labels that a new version could get none."""
 
-    default_code = "labels-exhausted"
+    default_code = ErrorCode.LABELS_EXHAUSTED
 
 
 class WriteRefusedError(SecretsManagerRefusedError):
-    """The new version was not written, for certain."""
+    """The new version was certainly not written."""
 
-    default_code = "write-refused"
+    default_code = ErrorCode.WRITE_REFUSED
 
 
 class WriteUnknownError(SecretsManagerError):
-    """Nobody can tell whether the new version was written."""
+    """The new version may have been written or not."""
 
-    default_code = "write-unknown"
+    default_code = ErrorCode.WRITE_UNKNOWN
 
 
 class VersionExistsError(SecretsManagerError):
-    """The version holds another token: a twin of this run, with the same request id, has published."""
+    """The version holds another token: another run for the same request has published."""
 
-    default_code = "version-exists"
+    default_code = ErrorCode.VERSION_EXISTS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from handler.errors import (
+    ErrorCode,
     SecretsManagerError,
     VersionExistsError,
     WriteRefusedError,
@@ -73,7 +74,7 @@ def restore_lost_labels(context: Context, expected: Ledger) -> Ledger:
     try:
         found = context.token_secret.describe()
     except SecretsManagerError as error:
-        context.log_warning("description-failed", f"superseded versions may have lost their labels: {error}")
+        context.log_warning(ErrorCode.DESCRIPTION_FAILED, f"superseded versions may have lost their labels: {error}")
         return expected
     # Without this run's version the description is older than the publication, so it says nothing about labels.
     if found.find(context.version_id) is None:
@@ -94,10 +95,10 @@ def _add_missing_labels(context: Context, version_id: str, labels: set[str]) -> 
         context.secrets.add_labels(version_id, labels)
     except SecretsManagerError as error:
         context.log_error(
-            "label-missing", f"the token is published without its label, and is not in the ledger yet: {error}"
+            ErrorCode.LABEL_MISSING, f"the token is published without its label, and is not in the ledger yet: {error}"
         )
     else:
-        context.log_warning("label-attached", "the token was published without its label, which a second call added")
+        context.log_warning(ErrorCode.LABEL_ATTACHED, "the write set no label, so a second call added it")
 
 
 def _with_lost_labels(context: Context, expected: Ledger, found: Ledger) -> Ledger:
@@ -108,7 +109,7 @@ def _with_lost_labels(context: Context, expected: Ledger, found: Ledger) -> Ledg
         if not missing or (entry.expires_at is not None and now >= entry.expires_at):
             continue
         context.log_warning(
-            "label-lost", "a version has lost its label, and gets it back", labelled_version_id=entry.version_id
+            ErrorCode.LABEL_LOST, "a version has lost its label, and gets it back", labelled_version_id=entry.version_id
         )
         try:
             context.secrets.add_labels(entry.version_id, missing)

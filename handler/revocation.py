@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from handler import decisions
-from handler.errors import SecretsManagerError, TelenorError
+from handler.errors import ErrorCode, SecretsManagerError, TelenorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) ->
             context.secrets.remove_labels(entry)
         except SecretsManagerError as error:
             context.log_warning(
-                "label-not-removed",
+                ErrorCode.LABEL_NOT_REMOVED,
                 f"an inactive token stays in the ledger, and the next run tries again: {error}",
                 superseded_version_id=entry.version_id,
             )
@@ -109,7 +109,7 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
     """Revoke a token before its grace has passed, or stop tracking it."""
     fields = {"superseded_version_id": oldest.version_id}
     context.log_warning(
-        "grace-cut-short",
+        ErrorCode.GRACE_CUT_SHORT,
         "the token secret carries too many labels, so the oldest superseded token is revoked before its grace has "
         "passed: find out why logouts fail, or whose labels these are",
         **fields,
@@ -134,7 +134,7 @@ def _log_out(context: Context, entry: Entry, trigger: Trigger, spared: Sequence[
         version = context.token_secret.read_version(entry.version_id)
         if version is None:
             context.log_warning(
-                "version-not-found", "a superseded version cannot be found, so the next run revokes", **fields
+                ErrorCode.VERSION_NOT_FOUND, "a superseded version cannot be found, so the next run revokes", **fields
             )
             return Logout.FAILED
         if version.access_token is None:
@@ -143,7 +143,7 @@ def _log_out(context: Context, entry: Entry, trigger: Trigger, spared: Sequence[
     except (SecretsManagerError, TelenorError) as error:
         context.report.revocations_failed += 1
         context.log_warning(
-            "revocation-failed",
+            ErrorCode.REVOCATION_FAILED,
             f"a superseded token could not be revoked, and is tried again by the next run: {error}",
             cause=error.error_code,
             **fields,
@@ -160,7 +160,7 @@ def _log_out_unless_in_use(
     current = context.token_secret.read_current()
     if current is None:
         context.log_warning(
-            "no-current-version",
+            ErrorCode.NO_CURRENT_VERSION,
             "no version is current, so nothing is revoked",
             superseded_version_id=version.version_id,
         )
@@ -183,7 +183,7 @@ def _is_still_superseded(context: Context, version: SecretVersion, current: Secr
     fields = {"superseded_version_id": version.version_id}
     if version.is_current or current.version_id == version.version_id:
         context.log_warning(
-            "reads-as-current",
+            ErrorCode.READS_AS_CURRENT,
             "a token that was to be revoked reads as the current one, so it is left alone: somebody rolled the secret "
             "back a moment ago, or the read lags",
             **fields,

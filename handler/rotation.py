@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from handler import decisions
 from handler.errors import (
     ConnectionSetupError,
+    ErrorCode,
     InvalidClientError,
     LabelsExhaustedError,
     RotationError,
@@ -84,7 +85,9 @@ def _track_by_document(context: Context, ledger: Ledger, current: Entry) -> Ledg
     try:
         version = context.token_secret.read_current()
     except SecretsManagerError as error:
-        context.log_warning("current-unreadable", f"the current version has no label, and cannot be read: {error}")
+        context.log_warning(
+            ErrorCode.CURRENT_UNREADABLE, f"the current version has no label and is unreadable: {error}"
+        )
         return ledger
     if version is None or version.version_id != current.version_id or version.access_token is None:
         return ledger
@@ -100,7 +103,7 @@ def _track(context: Context, ledger: Ledger, entry: Entry) -> Ledger:
         context.secrets.add_labels(entry.version_id, entry.labels[-1:])
     except SecretsManagerError as error:
         context.log_error(
-            "label-not-attached",
+            ErrorCode.LABEL_NOT_ATTACHED,
             f"the current version lacks a label of the ledger, which is added again after a publication: {error}",
             labelled_version_id=entry.version_id,
         )
@@ -123,7 +126,7 @@ def _is_due(context: Context, ledger: Ledger) -> bool:
         is_due = decisions.may_replace_refused(ledger, settings.policy, now)
         context.report.is_refused = True
         context.log_error(
-            "token-not-accepted",
+            ErrorCode.TOKEN_NOT_ACCEPTED,
             "VERIFY_URL refuses the published token, "
             + ("so it is replaced" if is_due else "and it is replaced a quarter of an hour after its publication"),
         )
@@ -143,7 +146,7 @@ def _obstacle(context: Context, now: datetime) -> Reason | None:
         possible_at = decisions.can_be_forced_at(context.secrets.written_since(now - decisions.DAY), now)
     except SecretsManagerError as error:
         # Somebody needs another token for certain; a spent budget is only possible.
-        context.log_warning("writes-not-counted", f"the token is replaced without a count of the day's writes: {error}")
+        context.log_warning(ErrorCode.WRITES_NOT_COUNTED, f"the writes of the day could not be counted: {error}")
         return None
     if possible_at <= now:
         return None
@@ -153,7 +156,7 @@ def _obstacle(context: Context, now: datetime) -> Reason | None:
     )
     if action is Action.ROTATE_NOW:
         raise WriteBudgetSpentError(f"{spent}; for a leaked token, rotate-and-revoke-now works at any time")
-    context.log_warning("write-budget-spent", spent)
+    context.log_warning(ErrorCode.WRITE_BUDGET_SPENT, spent)
     return Reason.WRITE_BUDGET_SPENT if action is Action.CREDENTIALS_CHANGED else None
 
 
@@ -173,7 +176,7 @@ def _is_rejected(context: Context) -> bool:
     try:
         version = context.token_secret.read_current()
     except SecretsManagerError as error:
-        context.log_warning("current-unreadable", f"the published token could not be verified: {error}")
+        context.log_warning(ErrorCode.CURRENT_UNREADABLE, f"the published token could not be verified: {error}")
         return False
     if version is None or version.access_token is None or not context.token_secret.is_unchanged:
         return False
@@ -261,7 +264,8 @@ def _read_current(context: Context) -> SecretVersion | None:
     except SecretsManagerUnavailableError as error:
         # The comparison saves a write at most. A new token matters more.
         context.log_warning(
-            "current-unreadable", f"the new token is published without a comparison with the current one: {error}"
+            ErrorCode.CURRENT_UNREADABLE,
+            f"the current token could not be compared with the new one: {error}",
         )
         return None
 
@@ -293,7 +297,7 @@ def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[s
             raise refusal from None
         context.report.used_previous_credentials = True
         context.log_error(
-            "credentials-fallback",
+            ErrorCode.CREDENTIALS_FALLBACK,
             "the new credentials do not work, and the previous ones still do: move AWSCURRENT of the credentials "
             "secret back to the version under AWSPREVIOUS; do not put another value, which would push the good pair "
             f"out of AWSPREVIOUS ({refusal})",
@@ -333,7 +337,8 @@ def _report_reissued(context: Context) -> TokenReissuedError | None:
             "Telenor issued the published token again, which VERIFY_URL refuses: ask Telenor, or correct VERIFY_URL"
         )
     context.log_warning(
-        "token-reissued", "Telenor issued the current token again, with no longer lifetime: nothing is published"
+        ErrorCode.TOKEN_REISSUED,
+        "Telenor issued the current token again with the same expiry: nothing is published",
     )
     return None
 
@@ -423,14 +428,14 @@ def _warn_of_settings(context: Context, ledger: Ledger, token: Token) -> None:
     if times is not None and not times.are_in_order:
         late = times.due_at - times.safe_until
         context.log_warning(
-            "settings-cannot-hold",
+            ErrorCode.SETTINGS_CANNOT_HOLD,
             f"with these settings a token is renewed {int(late.total_seconds())} s too late for a missed run and the "
             "page, so consumers may read an inactive token: set GRACE_SECONDS or SCHEDULE_MINUTES lower",
             **numbers,
         )
     if decisions.writes_too_often(token.lifetime):
         context.log_warning(
-            "life-too-short",
+            ErrorCode.LIFE_TOO_SHORT,
             "the tokens' lifetime is so short that the secret is written more often than every ten minutes, which "
             "Secrets Manager may refuse in the end: ask Telenor for a longer lifetime",
             **numbers,

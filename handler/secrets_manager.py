@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.credentials import credentials_from
 from handler.errors import (
+    ErrorCode,
     InvalidInputError,
     MarkedForDeletionError,
     SecretsManagerError,
@@ -82,7 +83,7 @@ def create_client() -> SecretsManagerClient:
         raise InvalidInputError(
             f"the AWS SDK could not be set up ({type(error).__name__}): set AWS_REGION, and see that AWS_PROFILE and "
             "AWS_ENDPOINT_URL, where they are set, are right",
-            error_code="aws-setup",
+            error_code=ErrorCode.AWS_SETUP,
         ) from error
 
 
@@ -146,7 +147,7 @@ class SecretsManager:
             raise SecretsManagerRefusedError(
                 f"the {_TOKEN_SECRET} is a replica, which cannot be written: run the job in {primary_region}, where "
                 "its primary is",
-                error_code="secret-is-a-replica",
+                error_code=ErrorCode.SECRET_IS_A_REPLICA,
             )
         return ledger_from(description.get("VersionIdsToStages", {}), now)
 

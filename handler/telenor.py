@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from handler import error_responses
 from handler.errors import (
+    ErrorCode,
     InvalidClientError,
     TelenorError,
     TelenorRefusedError,
@@ -93,7 +94,7 @@ class Telenor:
         """
         request = Request(
             "the token request",
-            "token-endpoint-out",
+            ErrorCode.TOKEN_ENDPOINT_OUT,
             "POST",
             self._base_url + _TOKEN_PATH,
             basic(credentials.client_id, credentials.client_secret),
@@ -106,7 +107,8 @@ class Telenor:
             requested_at = self._clock.now()
             if requested_at > begin_by:
                 raise TelenorUnavailableError(
-                    "no time was left to ask for a token: raise the function's timeout", error_code="no-time-left"
+                    "no time was left to ask for a token: raise the function's timeout",
+                    error_code=ErrorCode.NO_TIME_LEFT,
                 )
             self.token_attempts += 1
             response = self._transport.send(request, deadline)
@@ -122,14 +124,16 @@ class Telenor:
         Dead is only what an answer says is dead. Raises TelenorUnavailableError or TelenorRefusedError; the token may
         live on then.
         """
-        request = Request("logout", "logout-endpoint-out", "GET", self._base_url + _LOGOUT_PATH, Bearer(access_token))
+        request = Request(
+            "logout", ErrorCode.LOGOUT_ENDPOINT_OUT, "GET", self._base_url + _LOGOUT_PATH, Bearer(access_token)
+        )
 
         def attempt() -> bool:
             response = self._transport.send(request, deadline)
             parsed = error_responses.parse_error(response)
             if response.status == HTTPStatus.OK and not error_responses.contradicts(response, parsed):
                 return True
-            if response.status in _TELL_OF_A_TOKEN and parsed.kind.code == error_responses.TOKEN_DEAD:
+            if response.status in _TELL_OF_A_TOKEN and parsed.kind.code == ErrorCode.TOKEN_DEAD:
                 return False
             raise _failure(request, response, parsed)
 
@@ -200,7 +204,7 @@ class Telenor:
                 raise TelenorUnavailableError(
                     "the token had expired before its answer came: ask Telenor for a longer life, or find out what "
                     "delays its answers",
-                    error_code="token-late",
+                    error_code=ErrorCode.TOKEN_LATE,
                     status=response.status,
                 )
         except TelenorError:
@@ -215,17 +219,18 @@ class Telenor:
             raise TelenorUnavailableError(
                 "the token request was answered with an expires_in that is not a number of seconds of 1 or more: ask "
                 "Telenor to correct it",
-                error_code="expires-in-malformed",
+                error_code=ErrorCode.EXPIRES_IN_MALFORMED,
             )
         if expires_in is None:
-            self._assume("Telenor sent no expires_in", error_code="expires-in-missing")
+            self._assume("Telenor sent no expires_in", error_code=ErrorCode.EXPIRES_IN_MISSING)
         elif seconds > _MAX_LIFETIME_SECONDS:
             self._assume(
-                "Telenor sent an expires_in above 31 days, perhaps in milliseconds", error_code="expires-in-too-long"
+                "Telenor sent an expires_in above 31 days, perhaps in milliseconds",
+                error_code=ErrorCode.EXPIRES_IN_TOO_LONG,
             )
         return timedelta(seconds=int(seconds) if seconds <= _MAX_LIFETIME_SECONDS else _ASSUMED_LIFETIME_SECONDS)
 
-    def _assume(self, what: str, *, error_code: str) -> None:
+    def _assume(self, what: str, *, error_code: ErrorCode) -> None:
         self._log.warning(
             f"{what}: {_ASSUMED_LIFETIME_SECONDS} s are assumed; ask Telenor to send it in seconds",
             extra={"error_code": error_code},
@@ -233,7 +238,7 @@ class Telenor:
 
 
 def _trial(url: str, access_token: str) -> Request:
-    return Request("VERIFY_URL", "verify-url-out", "GET", url, Bearer(access_token))
+    return Request("VERIFY_URL", ErrorCode.VERIFY_URL_OUT, "GET", url, Bearer(access_token))
 
 
 def _failure(request: Request, response: Response, parsed: error_responses.ParsedError) -> TelenorError:
@@ -242,15 +247,15 @@ def _failure(request: Request, response: Response, parsed: error_responses.Parse
     message = f"{request.what} answered {_described(response, parsed)}: {kind.advice}"
     if error_responses.is_retryable(response.status, kind):
         # No run outlasts a quota, unless Telenor says that this one does.
-        by_default = BEYOND_ANY_RUN_SECONDS if kind.code == error_responses.RATE_QUOTA else 0.0
+        by_default = BEYOND_ANY_RUN_SECONDS if kind.code == ErrorCode.RATE_QUOTA else 0.0
         asked = response.retry_after_seconds
         return TelenorUnavailableError(
             message,
-            error_code=kind.code if kind.is_retryable and kind.code != error_responses.OUT else request.out_code,
+            error_code=kind.code if kind.is_retryable and kind.code != ErrorCode.TELENOR_OUT else request.out_code,
             status=response.status,
             retry_after_seconds=by_default if asked is None else asked,
         )
-    error = InvalidClientError if kind.code == error_responses.CREDENTIALS_REFUSED else TelenorRefusedError
+    error = InvalidClientError if kind.code == ErrorCode.CREDENTIALS_REFUSED else TelenorRefusedError
     return error(message, error_code=kind.code, status=response.status)
 
 
@@ -267,12 +272,12 @@ def _unusable(request: Request, response: Response, on_unusable: Callable[[str |
     contradicts = error_responses.contradicts(response, parsed)
     if not tokens and not contradicts:
         on_unusable(None)
-    if contradicts and parsed.kind.code != error_responses.UNKNOWN:
+    if contradicts and parsed.kind.code != ErrorCode.ANSWER_UNKNOWN:
         return _failure(request, response, parsed)
     return TelenorUnavailableError(
         f"the token request answered {response.status} without a readable access_token: check that TELENOR_BASE_URL "
         "leads to Telenor itself and that no proxy on the way replaces or cuts its answers",
-        error_code="answer-unreadable",
+        error_code=ErrorCode.ANSWER_UNREADABLE,
         status=response.status,
         retry_after_seconds=response.retry_after_seconds or 0.0,
     )
@@ -309,7 +314,7 @@ def _check_token_type(token_type: object) -> None:
     if token_type is not None and str(token_type).lower() not in _BEARER_TYPES:
         raise TelenorRefusedError(
             "Telenor issued a token of a type other than Bearer, which no consumer could use: ask Telenor",
-            error_code="token-type-refused",
+            error_code=ErrorCode.TOKEN_TYPE_REFUSED,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from handler.errors import SecretsManagerUnavailableError
+from handler.errors import ErrorCode, SecretsManagerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +86,8 @@ class TokenSecret:
             version = self.read_version(entry.version_id)
             if version is None:
                 raise SecretsManagerUnavailableError(
-                    "a version of the token secret cannot be found: the read may lag", error_code="version-not-found"
+                    "a version of the token secret cannot be found: the read may lag",
+                    error_code=ErrorCode.VERSION_NOT_FOUND,
                 )
             if version.contains_token(access_token):
                 return True

@@ -30,7 +30,7 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConn
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
-from handler.errors import ConnectionSetupError, TelenorError, TelenorUnavailableError
+from handler.errors import ConnectionSetupError, ErrorCode, TelenorError, TelenorUnavailableError
 from handler.model import is_loopback
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Request(NamedTuple):
     """What is sent, `what` it is in a sentence, and the `out_code` of the error where nobody answers it."""
 
     what: str
-    out_code: str
+    out_code: ErrorCode
     method: str
     url: str
     auth: AuthBase
@@ -181,7 +181,7 @@ class Transport:
         seconds = min((deadline - sent_at).total_seconds(), request.limit_seconds)
         if seconds <= 0:
             raise TelenorUnavailableError(
-                "no time was left to ask Telenor: raise the function's timeout", error_code="no-time-left"
+                "no time was left to ask Telenor: raise the function's timeout", error_code=ErrorCode.NO_TIME_LEFT
             )
         _check_environment(request.url)
         exchange = _Exchange(request, self._new_session, seconds)
@@ -199,7 +199,7 @@ class Transport:
             self._log.warning(
                 f"the response of {urlsplit(request.url).hostname} was cut short or is not encoded as it says"
                 f" ({exchange.cause})",
-                extra={"error_code": "answer-cut-short"},
+                extra={"error_code": ErrorCode.ANSWER_CUT_SHORT},
             )
         self.last_response = Response(status, sent_at, self._clock.now(), exchange.headers, text)
         return self.last_response
@@ -226,7 +226,7 @@ class Transport:
             self._log.warning(
                 f"{what} failed and is tried again: {failure}",
                 extra={
-                    "error_code": "retry",
+                    "error_code": ErrorCode.RETRY,
                     "cause": failure.error_code,
                     "attempt": state.attempt_number,
                     "wait_seconds": round(state.upcoming_sleep, 3),
@@ -446,7 +446,7 @@ def _failure_of(request: Request, error: Exception | None) -> TelenorError:
             return ConnectionSetupError(
                 f"the certificate of {host} was not accepted ({cause.verify_message}): check the URL, and name the CA "
                 "of a proxy that inspects TLS in REQUESTS_CA_BUNDLE",
-                error_code="certificate-not-accepted",
+                error_code=ErrorCode.CERTIFICATE_NOT_ACCEPTED,
             )
         if isinstance(cause, ssl.SSLError) and (bundle := _ca_bundle()) and not _is_readable_bundle(bundle):
             return ConnectionSetupError(f"{bundle} names a file without usable certificates: correct or remove it")
@@ -456,7 +456,7 @@ def _failure_of(request: Request, error: Exception | None) -> TelenorError:
             return kind(
                 f"the proxy in HTTPS_PROXY answered {status} to a connection to {host}: allow that host at the proxy, "
                 "and check the proxy's own user and password",
-                error_code="proxy-refused",
+                error_code=ErrorCode.PROXY_REFUSED,
                 status=status,
             )
     return TelenorUnavailableError(

@@ -70,6 +70,7 @@ class Seen:
     errors: list[BaseException] = field(default_factory=list)
     answers: list[object] = field(default_factory=list)
     root_log: list[str] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the JSON lines on stdout: those of the log and those of the metrics."""
@@ -173,7 +174,13 @@ def telenor(clock: FakeClock) -> Iterator[TelenorSandbox]:
 class _Stdout(io.TextIOBase):
     """Whatever stdout is at the moment; the logger would keep the one that it was made with."""
 
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+
     def write(self, text: str) -> int:
+        line = json.loads(text)
+        if line["level"] in {"WARNING", "ERROR", "CRITICAL"}:
+            self._seen.warnings.append(line)
         return sys.stdout.write(text)
 
 
@@ -197,7 +204,7 @@ def seen(
     log_handler = app.logger.registered_handler
     assert isinstance(log_handler, logging.StreamHandler)
     # Not setStream, which would flush a stream that the test before has left closed.
-    log_handler.stream = _Stdout()
+    log_handler.stream = _Stdout(seen)
     # Lambda's runtime client has a handler on the root logger, and one click sets its level to DEBUG.
     runtime_handler = logging.StreamHandler(_Collected(seen))
     root = logging.getLogger()
@@ -214,6 +221,7 @@ def seen(
     # Asking a server takes longer than most tests that have none.
     client = request.getfixturevalue("client") if "aws" in request.fixturenames else None
     yield seen
+    assert [line for line in seen.warnings if line.get("error_code") not in set(errors.ErrorCode)] == [], "no code"
     labels = _labels_and_tags(client) if client else ""
     assert canaries_in(seen.everything() + labels) == [], "a secret has leaked"
 

@@ -11,8 +11,8 @@ from markdown_it.token import Token
 
 from handler import decisions
 from handler.config import settings_from
+from handler.errors import ErrorCode
 from infra import docs
-from tests.error_codes import Module, UnreadableCodeError, all_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def rows(runbook: docs.Document) -> Iterator[tuple[str, list[str]]]:
 
 
 def test_the_runbook_has_one_row_for_each_code_of_the_job_and_none_besides() -> None:
-    assert sorted(code for code, _ in rows(docs.read(RUNBOOK))) == sorted(all_codes())
+    assert sorted(code for code, _ in rows(docs.read(RUNBOOK))) == sorted(ErrorCode)
 
 
 def test_each_row_says_what_it_means_and_what_to_do() -> None:
@@ -66,56 +66,7 @@ def test_a_code_that_stands_anywhere_but_in_its_row_has_none() -> None:
 
 
 def test_codes_are_kebab_case() -> None:
-    assert [code for code in all_codes() if not re.fullmatch(r"[a-z]+(-[a-z]+)*", code)] == []
-
-
-def test_a_new_code_is_found_in_whatever_way_it_is_given() -> None:
-    source = """
-ONE = "one"
-class SomeError(Exception):
-    default_code: ClassVar[str] = "two"
-class OtherError(Exception):
-    default_code = "three"
-TABLE = (ErrorKind("four", "advice"), ErrorKind(ONE, "advice"))
-REQUEST = Request("what", "five", "GET")
-def act(run, log, error, flag):
-    context.log_warning("six", "a sentence")
-    context.log_error("seven", "another")
-    log.warning("a third", extra={"error_code": "eight", "code": "no code"})
-    context.log_warning(error.error_code, "passed on", cause=error.error_code)
-    raise SomeError("a sentence", error_code="nine" if flag else error.error_code)
-"""
-    assert Module.parse(source).codes() == {
-        *("one", "two", "three"),
-        *("four", "five"),
-        *("six", "seven", "eight", "nine"),
-    }
-
-
-@pytest.mark.parametrize("code", ["f'{error}-code'", "CODES[error]", "code_of(error)", "somewhere"])
-def test_a_code_that_cannot_be_read_is_not_passed_over(code: str) -> None:
-    with pytest.raises(UnreadableCodeError):
-        Module.parse(f"context.log_warning({code}, 'a sentence')").codes()
-
-
-@pytest.mark.parametrize(
-    ("path", "pattern"),
-    [("template.yaml", r"(?m)^  (\w+Alarm):"), ("template.yaml", r'\$\{Runbook\},\s+"(\w+)"')],
-)
-def test_each_alarm_has_its_section(path: str, pattern: str) -> None:
-    named = {
-        name for match in re.finditer(pattern, (docs.ROOT / path).read_text("utf-8")) for name in match.groups() if name
-    }
-    assert len(named) == 9
-    assert {name.lower() for name in named} <= docs.read(RUNBOOK).anchors()
-
-
-def test_each_permission_of_the_template_has_its_reason() -> None:
-    template = (docs.ROOT / "template.yaml").read_text("utf-8")
-    actions = set(re.findall(r"(?m)^ +(?:- |Action: )([a-z0-9]+:[A-Z]\w+)$", template))
-    assert len(actions) >= 15
-    security = docs.read(docs.ROOT / "docs" / "security.md")
-    assert actions - {child.content for _, child in security.inlines() if child.type == "code_inline"} == set()
+    assert [code for code in ErrorCode if not re.fullmatch(r"[a-z]+(-[a-z]+)*", code)] == []
 
 
 # The figures

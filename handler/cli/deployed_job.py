@@ -14,7 +14,7 @@ from handler.cli.errors import NotAllowedError, RunFailedError, RunUnknownError,
 from handler.cli.job import PastRun, PastRuns
 from handler.cli.schedules import Schedules
 from handler.config import settings_from
-from handler.errors import InvalidInputError
+from handler.errors import ErrorCode, InvalidInputError
 from handler.secrets_manager import SecretsManager
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # An output of template.yaml.
 _FUNCTION_OUTPUT = "FunctionName"
 
-_FALLBACK = "credentials-fallback"
+_FALLBACK = ErrorCode.CREDENTIALS_FALLBACK
 
 # A function without them would run by its own defaults, which this version does not know.
 _SIGNS_OF_THE_JOB = ("GRACE_SECONDS", "SCHEDULE_MINUTES")

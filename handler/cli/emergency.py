@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from handler.cli import console, status
 from handler.cli.errors import CliError, RunFailedError, RunUnknownError, sentence
 from handler.cli.fetch_status import look_at_labels
-from handler.errors import RotationError
+from handler.errors import ErrorCode, RotationError
 from handler.model import Action, Outcome
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _done(result: Mapping[str, object]) -> str:
     if not isinstance(revoked, list):
         return "unknown"
     counted = f"{console.count(len(revoked), 'token')} revoked"
-    if result.get("error_code") == "write-unknown":
+    if result.get("error_code") == ErrorCode.WRITE_UNKNOWN:
         return f"{counted}; whether a new token is published is unknown"
     if version_id is None:
         return f"{counted}, none published"

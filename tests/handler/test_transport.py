@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from handler import app
-from handler.errors import ConnectionSetupError, TelenorError, TelenorUnavailableError
+from handler.errors import ConnectionSetupError, ErrorCode, TelenorError, TelenorUnavailableError
 from handler.transport import Bearer, Request, Response, Transport
 from infra.local.server import HOST
 from tests.conftest import CANARY, Seen
@@ -110,7 +110,7 @@ def tls(identity: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 
 def get(transport: Transport, url: str, within: timedelta = DEADLINE) -> Response:
-    request = Request("a trial", "nobody-there", "GET", url, Bearer(f"{CANARY}-token"))
+    request = Request("a trial", ErrorCode.VERIFY_URL_OUT, "GET", url, Bearer(f"{CANARY}-token"))
     return transport.send(request, datetime.now(UTC) + within)
 
 
@@ -158,7 +158,7 @@ def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
     with DrippingHandshake(lambda _path: b"") as server:
         with pytest.raises(TelenorUnavailableError) as refusal:
             get(transport, server.url.replace("http://", "https://"), SHORT)
-        assert (refusal.value.error_code, server.outlasted) == ("nobody-there", 0)
+        assert (refusal.value.error_code, server.outlasted) == (ErrorCode.VERIFY_URL_OUT, 0)
 
 
 @pytest.mark.parametrize("part", ["the status line", "a header", "headers without end"])
@@ -167,7 +167,7 @@ def test_a_proxy_that_drips_is_given_up(transport: Transport, monkeypatch: pytes
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(TelenorUnavailableError) as refusal:
             get(transport, "https://telenor.invalid/", SHORT)
-        assert refusal.value.error_code == "nobody-there"
+        assert refusal.value.error_code == ErrorCode.VERIFY_URL_OUT
         assert (proxy.paths, proxy.outlasted) == (["telenor.invalid:443"], 0)
 
 
@@ -235,7 +235,7 @@ def test_a_gzip_that_is_none_does_not_hide_the_status(transport: Transport, seen
 def test_what_is_no_answer_is_said_to_be_none(transport: Transport, broken: bytes) -> None:
     with RawServer(lambda _path: broken) as server, pytest.raises(TelenorUnavailableError) as refusal:
         get(transport, server.url)
-    assert refusal.value.error_code == "nobody-there"
+    assert refusal.value.error_code == ErrorCode.VERIFY_URL_OUT
     assert transport.last_response is None
 
 
@@ -399,7 +399,7 @@ def test_a_name_that_nobody_resolves_is_given_up(transport: Transport, monkeypat
         assert not resolved.is_set()
     finally:
         resolved.set()
-    assert refusal.value.error_code == "nobody-there"
+    assert refusal.value.error_code == ErrorCode.VERIFY_URL_OUT
 
 
 def test_addresses_that_do_not_answer_share_the_time(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:

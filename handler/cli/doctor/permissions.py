@@ -11,7 +11,7 @@ from handler.cli import aws
 from handler.cli.doctor.findings import Permissions
 from handler.cli.errors import NotAllowedError
 from handler.credentials import credentials_from
-from handler.errors import InvalidInputError, RotationError
+from handler.errors import ErrorCode, InvalidInputError, RotationError
 from handler.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class PermissionCheck:
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInputError(
                 f"the file of --credentials cannot be read ({type(error).__name__}): name a text file that is there",
-                error_code="credentials-unusable",
+                error_code=ErrorCode.CREDENTIALS_UNUSABLE,
             ) from error
         return credentials_from(content, "the file of --credentials")
 
