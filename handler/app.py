@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from aws_lambda_powertools import Logger, Metrics
 
+from handler.authorization_server import AuthorizationServer
 from handler.config import client_of, settings_from
 from handler.context import Context
 from handler.errors import RotationError
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager, create_client
-from handler.telenor import Telenor
 from handler.token_secret import TokenSecret
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
             settings=settings,
             secrets=secrets,
             token_secret=TokenSecret(secrets, clock, version_id),
-            telenor=Telenor(settings.base_url, clock, logger),
+            server=AuthorizationServer(settings.base_url, clock, logger),
             clock=clock,
             log=logger,
             report=report,

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
+    from handler.authorization_server import AuthorizationServer
     from handler.config import Settings
     from handler.model import Clock
     from handler.report import Report
     from handler.secrets_manager import SecretsManager
-    from handler.telenor import Telenor
     from handler.token_secret import TokenSecret
 
 
@@ -31,7 +31,7 @@ class Context:
     settings: Settings
     secrets: SecretsManager
     token_secret: TokenSecret
-    telenor: Telenor
+    server: AuthorizationServer
     clock: Clock
     log: Logger
     report: Report

@@ -3,10 +3,10 @@
     RotationError
     ├── InvalidInputError            a setting, an event field or the credentials secret is unusable
     ├── WriteBudgetSpentError        the renewals of the day need the writes that are left
-    ├── TelenorError
-    │   ├── TelenorUnavailableError  a transient fault outlasted the retries or the deadline
+    ├── ServerError
+    │   ├── ServerUnavailableError  a transient fault outlasted the retries or the deadline
     │   ├── ConnectionSetupError     a setting, a certificate or a proxy prevents the connection
-    │   ├── TelenorRefusedError      a permanent refusal
+    │   ├── ServerRefusedError      a permanent refusal
     │   │   └── InvalidClientError   of this client_id with this client_secret
     │   ├── TokenRejectedError       VERIFY_URL rejects the new token
     │   └── TokenReissuedError       the token to be replaced was issued again
@@ -127,7 +127,7 @@ class WriteBudgetSpentError(RotationError):
 # Telenor
 
 
-class TelenorError(RotationError):
+class ServerError(RotationError):
     """Telenor did not do what it was asked. `status` is the HTTP status, where there was one."""
 
     default_code = ErrorCode.TELENOR_FAILED
@@ -137,7 +137,7 @@ class TelenorError(RotationError):
         self.status = status
 
 
-class TelenorUnavailableError(TelenorError):
+class ServerUnavailableError(ServerError):
     """A transient fault outlasted the retries or the deadline."""
 
     default_code = ErrorCode.TELENOR_UNAVAILABLE
@@ -154,31 +154,31 @@ class TelenorUnavailableError(TelenorError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class ConnectionSetupError(TelenorError):
+class ConnectionSetupError(ServerError):
     """A setting, a certificate or a proxy prevents the connection; a retry would change nothing."""
 
     default_code = ErrorCode.INVALID_SETTING
 
 
-class TelenorRefusedError(TelenorError):
+class ServerRefusedError(ServerError):
     """Telenor refused the request; a retry would change nothing."""
 
     default_code = ErrorCode.TELENOR_REFUSED
 
 
-class InvalidClientError(TelenorRefusedError):
+class InvalidClientError(ServerRefusedError):
     """Telenor does not accept this client_id with this client_secret; another pair may work."""
 
     default_code = ErrorCode.CREDENTIALS_REFUSED
 
 
-class TokenRejectedError(TelenorError):
+class TokenRejectedError(ServerError):
     """`VERIFY_URL` rejected the new token."""
 
     default_code = ErrorCode.TOKEN_NOT_ACCEPTED
 
 
-class TokenReissuedError(TelenorError):
+class TokenReissuedError(ServerError):
     """Telenor issued the token that was to be replaced."""
 
     default_code = ErrorCode.TOKEN_REISSUED

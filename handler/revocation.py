@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from handler import decisions
-from handler.errors import ErrorCode, SecretsManagerError, TelenorError
+from handler.errors import ErrorCode, SecretsManagerError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
         result = _log_out(context, entry, trigger, spared)
         if result.ends_tracking:
             ledger = remove_labels(context, ledger, [entry])
-        if (result is Logout.FAILED and context.telenor.is_unreachable) or context.clock.now() >= context.end_by:
+        if (result is Logout.FAILED and context.server.is_unreachable) or context.clock.now() >= context.end_by:
             context.log.info("the next run revokes the other tokens: there was no answer, or no time is left")
             break
     return ledger
@@ -82,8 +82,8 @@ def revoke_unpublished(context: Context, ledger: Ledger, access_token: str) -> N
     """Revoke an unpublished token, unless another version holds it."""
     try:
         if not context.token_secret.is_in_use(access_token, ledger):
-            context.telenor.logout(access_token, context.end_by)
-    except (SecretsManagerError, TelenorError) as error:
+            context.server.logout(access_token, context.end_by)
+    except (SecretsManagerError, ServerError) as error:
         context.report_abandoned(
             f"a token that was not published could not be revoked either ({error})", cause=error.error_code
         )
@@ -140,7 +140,7 @@ def _log_out(context: Context, entry: Entry, trigger: Trigger, spared: Sequence[
         if version.access_token is None:
             return Logout.NOTHING_TO_REVOKE
         return _log_out_unless_in_use(context, version, version.access_token, trigger, spared)
-    except (SecretsManagerError, TelenorError) as error:
+    except (SecretsManagerError, ServerError) as error:
         context.report.revocations_failed += 1
         context.log_warning(
             ErrorCode.REVOCATION_FAILED,
@@ -173,7 +173,7 @@ def _log_out_unless_in_use(
     if current.contains_token(access_token):
         # Without a label on the current version, this label is the only trace of an active token.
         return Logout.CURRENT if current.is_tracked else Logout.IN_USE
-    context.telenor.logout(access_token, context.end_by, once=trigger is Trigger.LABEL_QUOTA)
+    context.server.logout(access_token, context.end_by, once=trigger is Trigger.LABEL_QUOTA)
     context.report.revoked.append(version.version_id)
     return Logout.REVOKED
 

@@ -13,7 +13,7 @@ from handler.errors import (
     RotationError,
     SecretsManagerError,
     SecretsManagerUnavailableError,
-    TelenorUnavailableError,
+    ServerUnavailableError,
     TokenReissuedError,
     TokenRejectedError,
     WriteBudgetSpentError,
@@ -180,7 +180,7 @@ def _is_rejected(context: Context) -> bool:
         return False
     if version is None or version.access_token is None or not context.token_secret.is_unchanged:
         return False
-    return context.telenor.is_refused(context.settings.verify_url, version.access_token, context.publish_by)
+    return context.server.is_refused(context.settings.verify_url, version.access_token, context.publish_by)
 
 
 def _is_emergency(context: Context, ledger: Ledger) -> bool:
@@ -285,13 +285,13 @@ def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[s
     started_at = context.clock.now()
     scope = context.settings.scope
     try:
-        return context.telenor.request_token(credentials, scope, context.publish_by, on_unusable)
+        return context.server.request_token(credentials, scope, context.publish_by, on_unusable)
     except InvalidClientError as refusal:
         previous = _previous_credentials(context, credentials)
         if previous is None:
             raise
         try:
-            token = context.telenor.request_token(previous, scope, context.publish_by, on_unusable)
+            token = context.server.request_token(previous, scope, context.publish_by, on_unusable)
         except RotationError as error:
             context.log_warning(error.error_code, f"the previous credentials did not work either: {error}")
             raise refusal from None
@@ -304,7 +304,7 @@ def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[s
         )
         return token
     finally:
-        context.report.attempts = context.telenor.token_attempts
+        context.report.attempts = context.server.token_attempts
         context.report.telenor_seconds = (context.clock.now() - started_at).total_seconds()
 
 
@@ -348,8 +348,8 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersi
     if context.settings.verify_url is None:
         return None
     try:
-        context.telenor.verify(context.settings.verify_url, token.access_token, context.publish_by)
-    except (TelenorUnavailableError, ConnectionSetupError) as error:
+        context.server.verify(context.settings.verify_url, token.access_token, context.publish_by)
+    except (ServerUnavailableError, ConnectionSetupError) as error:
         context.log_warning(error.error_code, f"the new token is published without verification: {error}")
     except TokenRejectedError as rejection:
         # A doubtful token beats an expired one: a firewall in front of VERIFY_URL alone may reject it.

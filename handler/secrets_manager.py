@@ -175,7 +175,7 @@ class SecretsManager:
     def publish(self, token: Token, entry: Entry) -> set[str]:
         """Make a token current and enter it in the ledger, in one write (AWS, "PutSecretValue").
 
-        Return the labels that Secrets Manager's answer lacks. Raises PublicationRefusedError, PublicationUnknownError,
+        Return the labels that Secrets Manager's answer lacks. Raises WriteRefusedError, WriteUnknownError,
         or VersionExistsError where the version holds another token.
         """
         attempts = _Attempts()

@@ -30,7 +30,7 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConn
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
-from handler.errors import ConnectionSetupError, ErrorCode, TelenorError, TelenorUnavailableError
+from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerUnavailableError
 from handler.model import is_loopback
 
 if TYPE_CHECKING:
@@ -174,13 +174,13 @@ class Transport:
         """Send one request and read its answer, until the deadline or for `limit_seconds`, whichever ends first.
 
         That time bounds everything: resolving, connecting, TLS, sending and reading. At most 64 KiB of a body are
-        read. Raises TelenorUnavailableError, or ConnectionSetupError where a retry cannot help.
+        read. Raises ServerUnavailableError, or ConnectionSetupError where a retry cannot help.
         """
         self.last_response = None
         sent_at = self._clock.now()
         seconds = min((deadline - sent_at).total_seconds(), request.limit_seconds)
         if seconds <= 0:
-            raise TelenorUnavailableError(
+            raise ServerUnavailableError(
                 "no time was left to ask Telenor: raise the function's timeout", error_code=ErrorCode.NO_TIME_LEFT
             )
         _check_environment(request.url)
@@ -212,7 +212,7 @@ class Transport:
         begin_by: datetime,
         attempts: Callable[[], int] = lambda: ATTEMPTS,
     ) -> _Result:
-        """Try up to `attempts` times while TelenorUnavailableError is raised, and begin no attempt after `begin_by`."""
+        """Try up to `attempts` times while ServerUnavailableError is raised, and begin no attempt after `begin_by`."""
 
         def wait(state: RetryCallState) -> float:
             return max(_BACKOFF(state), _failure(state).retry_after_seconds)
@@ -234,7 +234,7 @@ class Transport:
             )
 
         return Retrying(
-            retry=retry_if_exception_type(TelenorUnavailableError),
+            retry=retry_if_exception_type(ServerUnavailableError),
             wait=wait,
             stop=stop,
             sleep=self._clock.sleep,
@@ -262,7 +262,7 @@ class _Exchange:
         self.headers: Mapping[str, str] = {}
         self.body = bytearray()
         self.is_whole = False
-        self.failure: TelenorError | None = None
+        self.failure: ServerError | None = None
         self.defect: BaseException | None = None
         self.cause = "out of time"
 
@@ -438,7 +438,7 @@ def _proxy_variable(proxy: str) -> str:
     return next(named, "HTTPS_PROXY")
 
 
-def _failure_of(request: Request, error: Exception | None) -> TelenorError:
+def _failure_of(request: Request, error: Exception | None) -> ServerError:
     """Return the error for an exchange without a status. Texts of errors stay out: they may hold a proxy's password."""
     host = urlsplit(request.url).hostname
     for cause in _causes(error):
@@ -452,14 +452,14 @@ def _failure_of(request: Request, error: Exception | None) -> TelenorError:
             return ConnectionSetupError(f"{bundle} names a file without usable certificates: correct or remove it")
         if found := re.match(r"Tunnel connection failed: ([0-9]{3})", str(cause)):
             status = int(found[1])
-            kind = TelenorUnavailableError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ConnectionSetupError
+            kind = ServerUnavailableError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ConnectionSetupError
             return kind(
                 f"the proxy in HTTPS_PROXY answered {status} to a connection to {host}: allow that host at the proxy, "
                 "and check the proxy's own user and password",
                 error_code=ErrorCode.PROXY_REFUSED,
                 status=status,
             )
-    return TelenorUnavailableError(
+    return ServerUnavailableError(
         f"no answer from {host} ({_cause(error)}): check that the function can reach it", error_code=request.out_code
     )
 
@@ -512,9 +512,9 @@ def _cause(error: BaseException | None) -> str:
     return " < ".join(dict.fromkeys(type(cause).__name__ for cause in _causes(error))) or "out of time"
 
 
-def _failure(state: RetryCallState) -> TelenorUnavailableError:
+def _failure(state: RetryCallState) -> ServerUnavailableError:
     """Return what ended the attempt; only this type is tried again."""
     failure = state.outcome.exception() if state.outcome else None
-    if not isinstance(failure, TelenorUnavailableError):
+    if not isinstance(failure, ServerUnavailableError):
         raise TypeError
     return failure

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler import app, error_responses
+from handler.authorization_server import AuthorizationServer
 from handler.cli import aws, status
 from handler.cli.console import say
 from handler.cli.errors import sentence
 from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
-from handler.telenor import Telenor
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,11 +55,11 @@ def explained(error: SecretsManagerError, job: Job) -> RotationError:
     return aws.explained_error(error, f"token secret {secret}", aws.region_of(secret) or job.region)
 
 
-def is_accepted(telenor: Telenor, url: str, access_token: str, deadline: datetime) -> bool | None:
+def is_accepted(server: AuthorizationServer, url: str, access_token: str, deadline: datetime) -> bool | None:
     """Return what VERIFY_URL says about a token: accepted, refused, or nothing clear."""
-    if telenor.is_refused(url, access_token, deadline):
+    if server.is_refused(url, access_token, deadline):
         return False
-    last_response = telenor.last_response
+    last_response = server.last_response
     return True if last_response is not None and not error_responses.is_passing(last_response.status) else None
 
 
@@ -79,5 +79,5 @@ def _is_accepted(job: Job, secrets: SecretsManager) -> bool | None:
         return None
     if current is None or current.access_token is None or job.settings.verify_url is None:
         return None
-    telenor = Telenor(job.settings.base_url, app.clock, app.logger)
-    return is_accepted(telenor, job.settings.verify_url, current.access_token, app.clock.now() + _PATIENCE)
+    server = AuthorizationServer(job.settings.base_url, app.clock, app.logger)
+    return is_accepted(server, job.settings.verify_url, current.access_token, app.clock.now() + _PATIENCE)

@@ -9,7 +9,7 @@ import importlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from handler.errors import TelenorError
+from handler.errors import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,13 +23,13 @@ def _refusal_is_certain() -> None:
 
 def _any_401_means_dead() -> None:
     """Take any 401 of logout for a dead token."""
-    telenor = _handler("telenor").Telenor
+    telenor = _handler("telenor").AuthorizationServer
     original = telenor.logout
 
     def logout(*arguments: object, **options: object) -> bool:
         try:
             return bool(original(*arguments, **options))
-        except TelenorError as error:
+        except ServerError as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 return False
             raise
@@ -42,7 +42,7 @@ def _no_comparison() -> None:
     revocation = _handler("revocation")
 
     def log_out(context: Any, version: Any, access_token: str, *_: object) -> object:  # noqa: ANN401  as the original
-        context.telenor.logout(access_token, context.end_by)
+        context.server.logout(access_token, context.end_by)
         context.report.revoked.append(version.version_id)
         return revocation.Logout.REVOKED
 

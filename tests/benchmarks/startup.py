@@ -59,7 +59,7 @@ app._client(None, None)
 _HANDLER_WITHOUT_HTTP = """
 import sys
 from types import ModuleType
-stand_in = sys.modules["handler.telenor"] = ModuleType("handler.telenor")
+stand_in = sys.modules["handler.authorization_server"] = ModuleType("handler.authorization_server")
 stand_in.Telenor = object
 from handler import app
 app._client(None, None)

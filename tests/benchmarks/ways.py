@@ -8,14 +8,14 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from handler.authorization_server import AuthorizationServer
 from handler.config import Settings
 from handler.context import Context
-from handler.errors import RotationError, TelenorError, TokenRejectedError
+from handler.errors import RotationError, ServerError, TokenRejectedError
 from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
-from handler.telenor import Telenor
 from handler.token_secret import TokenSecret
 from handler.transport import Transport, create_session
 from tests.simulation.world import CREDENTIALS, TOKEN
@@ -121,7 +121,7 @@ def four_steps(place: Place, request_id: str) -> None:
         step(place, telenor, version_id)
 
 
-def _create_secret(place: Place, telenor: Telenor, version_id: str) -> None:
+def _create_secret(place: Place, telenor: AuthorizationServer, version_id: str) -> None:
     try:
         place.client.get_secret_value(SecretId=TOKEN, VersionId=version_id, VersionStage="AWSPENDING")
     except place.client.exceptions.ResourceNotFoundException:
@@ -133,11 +133,11 @@ def _create_secret(place: Place, telenor: Telenor, version_id: str) -> None:
         )
 
 
-def _set_secret(_place: Place, _telenor: Telenor, _version_id: str) -> None:
+def _set_secret(_place: Place, _telenor: AuthorizationServer, _version_id: str) -> None:
     """Do nothing in AWS's second step: Telenor has no password that could be set."""
 
 
-def _test_secret(place: Place, telenor: Telenor, version_id: str) -> None:
+def _test_secret(place: Place, telenor: AuthorizationServer, version_id: str) -> None:
     pending = _read(place, "AWSPENDING")
     try:
         telenor.verify(_API, str(pending), place.clock.now() + _PUBLISH_BY)
@@ -149,7 +149,7 @@ def _test_secret(place: Place, telenor: Telenor, version_id: str) -> None:
         raise
 
 
-def _finish_secret(place: Place, telenor: Telenor, version_id: str) -> None:
+def _finish_secret(place: Place, telenor: AuthorizationServer, version_id: str) -> None:
     stages = place.client.describe_secret(SecretId=TOKEN)["VersionIdsToStages"]
     current = next((version for version, labels in stages.items() if "AWSCURRENT" in labels), None)
     if current in {None, version_id}:
@@ -161,7 +161,7 @@ def _finish_secret(place: Place, telenor: Telenor, version_id: str) -> None:
     _log_out(place, telenor, previous)
 
 
-def _telenor(place: Place) -> Telenor:
+def _telenor(place: Place) -> AuthorizationServer:
     """Return the handler's own client, so that every way retries alike."""
 
     def session(on_socket: Callable[[socket.socket], None]) -> requests.Session:
@@ -170,10 +170,10 @@ def _telenor(place: Place) -> Telenor:
         return opened
 
     transport = Transport(place.clock, place.log, session, lambda exchange, _seconds: exchange())  # type: ignore[arg-type]  # a smaller log
-    return Telenor(_URL, place.clock, place.log, transport)  # type: ignore[arg-type]  # likewise
+    return AuthorizationServer(_URL, place.clock, place.log, transport)  # type: ignore[arg-type]  # likewise
 
 
-def _request(place: Place, telenor: Telenor) -> Token:
+def _request(place: Place, telenor: AuthorizationServer) -> Token:
     credentials = SecretsManager(place.client, CREDENTIALS, TOKEN).read_credentials()
     return telenor.request_token(credentials, None, place.clock.now() + _PUBLISH_BY, lambda _token: None)
 
@@ -186,13 +186,13 @@ def _read(place: Place, stage: str) -> str | None:
     return str(json.loads(answer["SecretString"])["access_token"])
 
 
-def _log_out(place: Place, telenor: Telenor, access_token: str | None) -> None:
+def _log_out(place: Place, telenor: AuthorizationServer, access_token: str | None) -> None:
     """Log out a replaced token. The new one is published, so a failure is only logged: nothing has kept this one."""
     if access_token is None:
         return
     try:
         telenor.logout(access_token, place.clock.now() + timedelta(seconds=30))
-    except (TelenorError, RotationError) as error:
+    except (ServerError, RotationError) as error:
         place.log.warning(str(error))
 
 

@@ -66,7 +66,7 @@ def test_an_answer_that_drips_is_given_up_at_its_limit_and_asked_for_again(
 ) -> None:
     answers: Iterator[bytes | Drip] = iter([Drip(*DRIPS["the status line"], seconds=4), whole(TOKEN)])
     server = servers.enter_context(RawServer(lambda _path: next(answers)))
-    monkeypatch.setattr("handler.telenor.TOKEN_REQUEST_SECONDS", 1.0)
+    monkeypatch.setattr("handler.authorization_server.TOKEN_REQUEST_SECONDS", 1.0)
     monkeypatch.setenv("TELENOR_BASE_URL", server.url)
     assert real.run()["outcome"] == "rotated"
     assert (server.cut, server.outlasted) == (1, 0)

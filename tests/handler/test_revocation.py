@@ -10,8 +10,8 @@ import pytest
 
 from handler.errors import (
     LabelsExhaustedError,
-    TelenorRefusedError,
-    TelenorUnavailableError,
+    ServerRefusedError,
+    ServerUnavailableError,
     TokenReissuedError,
     WriteRefusedError,
 )
@@ -201,7 +201,7 @@ def test_a_leak_event_that_gets_no_token_and_cannot_tell_whether_it_had_one_resp
     first, _ = world.supersede()
     world.telenor.fault(operation="token", drop=True)
     world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED), after=2)
-    with pytest.raises(TelenorUnavailableError):
+    with pytest.raises(ServerUnavailableError):
         world.run("rotate-and-revoke-now")
     assert world.is_live(first)
 
@@ -233,7 +233,7 @@ def test_a_token_that_is_current_in_a_version_nobody_tracks_keeps_its_label(worl
     value = world.client.get_secret_value(SecretId="telenor/token", VersionId=first)["SecretString"]
     world.telenor.fault(operation="token", status=401, body="{}")
     world.put(json.dumps({"access_token": json.loads(value)["access_token"]}))
-    with pytest.raises(TelenorRefusedError):
+    with pytest.raises(ServerRefusedError):
         world.run("rotate-and-revoke-now")
     assert first in world.tracked()
     assert world.is_live(first)
@@ -466,7 +466,7 @@ def test_a_superseded_version_that_a_lagging_read_does_not_find_is_not_forgotten
 
 def test_answers_that_cannot_be_used_leave_no_token_alive(world: World) -> None:
     world.telenor.knobs(expires_in_as="raw", expires_in_raw="nonsense")
-    with pytest.raises(TelenorUnavailableError):
+    with pytest.raises(ServerUnavailableError):
         world.run()
     assert (world.issued(), world.live(), world.labels()) == (5, 0, {})
     assert world.seen.metrics()["RevocationAbandoned"] == 0
@@ -509,7 +509,7 @@ def test_a_token_that_could_be_neither_stored_nor_logged_out_is_said_and_counted
 def test_each_token_that_could_be_neither_stored_nor_logged_out_is_counted(world: World) -> None:
     world.telenor.knobs(expires_in_as="raw", expires_in_raw="nonsense")
     world.telenor.fault(operation="logout", status=503)
-    with pytest.raises(TelenorUnavailableError):
+    with pytest.raises(ServerUnavailableError):
         world.run()
     assert world.seen.metrics()["RevocationAbandoned"] == world.live() > 1
 

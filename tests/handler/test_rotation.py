@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from handler.authorization_server import AuthorizationServer
 from handler.errors import (
     InvalidClientError,
     InvalidInputError,
     RotationError,
     SecretsManagerError,
-    TelenorRefusedError,
-    TelenorUnavailableError,
+    ServerRefusedError,
+    ServerUnavailableError,
     TokenReissuedError,
     TokenRejectedError,
     WriteBudgetSpentError,
 )
-from handler.telenor import Telenor
 from infra.local.secrets_manager import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
@@ -355,7 +355,7 @@ def test_a_failed_rotation_still_revokes_what_has_had_its_grace(world: World) ->
     first, second = world.supersede()
     world.clock.advance(minutes=30)
     world.telenor.fault(operation="token", status=401, body='{"code": 22}')
-    with pytest.raises(TelenorRefusedError):
+    with pytest.raises(ServerRefusedError):
         world.run()
     assert (world.is_live(first), world.is_live(second)) == (False, True)
     assert world.seen.metrics()["TokenRevoked"] == 1
@@ -364,7 +364,7 @@ def test_a_failed_rotation_still_revokes_what_has_had_its_grace(world: World) ->
 def test_a_leak_while_telenor_gives_no_token_ends_the_superseded_ones_and_fails(world: World) -> None:
     first, second = world.supersede()
     world.telenor.fault(operation="token", drop=True)
-    with pytest.raises(TelenorUnavailableError):
+    with pytest.raises(ServerUnavailableError):
         world.run("rotate-and-revoke-now")
     assert (world.is_live(first), world.is_live(second)) == (False, True)
 
@@ -376,7 +376,7 @@ def test_a_defect_between_obtaining_and_publishing_leaves_no_token_alive(
         raise KeyError
 
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/service-tickets/v2/incidents")
-    monkeypatch.setattr(Telenor, "verify", fail)
+    monkeypatch.setattr(AuthorizationServer, "verify", fail)
     with pytest.raises(RotationError) as failure:
         world.run()
     assert failure.value.error_code == "unexpected"

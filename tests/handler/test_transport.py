@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from handler import app
-from handler.errors import ConnectionSetupError, ErrorCode, TelenorError, TelenorUnavailableError
+from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerUnavailableError
 from handler.transport import Bearer, Request, Response, Transport
 from infra.local.server import HOST
 from tests.conftest import CANARY, Seen
@@ -131,7 +131,7 @@ PARTS = DRIPS | {
 @pytest.mark.parametrize("part", PARTS)
 def test_whatever_part_of_an_answer_drips_nobody_waits_for_it(transport: Transport, part: str) -> None:
     with RawServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS)) as server:
-        with suppress(TelenorUnavailableError):
+        with suppress(ServerUnavailableError):
             assert get(transport, server.url, SHORT).status == 200
         assert (len(server.paths), server.outlasted) == (1, 0)
 
@@ -139,7 +139,7 @@ def test_whatever_part_of_an_answer_drips_nobody_waits_for_it(transport: Transpo
 @pytest.mark.parametrize("part", ["the status line", "headers without end", "the size of a chunk", "the body"])
 def test_over_tls_neither(transport: Transport, tls: ssl.SSLContext, part: str) -> None:
     with TlsServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS), tls) as server:
-        with suppress(TelenorUnavailableError):
+        with suppress(ServerUnavailableError):
             assert get(transport, server.url, SHORT).status == 200
         assert (len(server.paths), server.outlasted) == (1, 0)
 
@@ -156,7 +156,7 @@ def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
                 self._outlasted += 1
 
     with DrippingHandshake(lambda _path: b"") as server:
-        with pytest.raises(TelenorUnavailableError) as refusal:
+        with pytest.raises(ServerUnavailableError) as refusal:
             get(transport, server.url.replace("http://", "https://"), SHORT)
         assert (refusal.value.error_code, server.outlasted) == (ErrorCode.VERIFY_URL_OUT, 0)
 
@@ -165,7 +165,7 @@ def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
 def test_a_proxy_that_drips_is_given_up(transport: Transport, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     with RawServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        with pytest.raises(TelenorUnavailableError) as refusal:
+        with pytest.raises(ServerUnavailableError) as refusal:
             get(transport, "https://telenor.invalid/", SHORT)
         assert refusal.value.error_code == ErrorCode.VERIFY_URL_OUT
         assert (proxy.paths, proxy.outlasted) == (["telenor.invalid:443"], 0)
@@ -181,7 +181,7 @@ def test_what_came_before_the_end_of_the_time_is_kept(transport: Transport, seen
 
 def test_nothing_is_sent_when_no_time_is_left(transport: Transport) -> None:
     with RawServer(lambda _path: whole({})) as server:
-        with pytest.raises(TelenorUnavailableError) as refusal:
+        with pytest.raises(ServerUnavailableError) as refusal:
             get(transport, server.url, timedelta(0))
         assert (refusal.value.error_code, server.paths) == ("no-time-left", [])
 
@@ -233,7 +233,7 @@ def test_a_gzip_that_is_none_does_not_hide_the_status(transport: Transport, seen
     ],
 )
 def test_what_is_no_answer_is_said_to_be_none(transport: Transport, broken: bytes) -> None:
-    with RawServer(lambda _path: broken) as server, pytest.raises(TelenorUnavailableError) as refusal:
+    with RawServer(lambda _path: broken) as server, pytest.raises(ServerUnavailableError) as refusal:
         get(transport, server.url)
     assert refusal.value.error_code == ErrorCode.VERIFY_URL_OUT
     assert transport.last_response is None
@@ -321,7 +321,7 @@ def test_a_loopback_host_is_never_asked_through_a_proxy(
     with RawServer(lambda _path: whole({})) as proxy, RawServer(lambda _path: whole({"a": 1})) as server:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        with suppress(TelenorUnavailableError):
+        with suppress(ServerUnavailableError):
             assert get(transport, server.url.replace(HOST, host)).text == '{"a": 1}'
         assert proxy.paths == []
 
@@ -366,10 +366,10 @@ def test_a_proxy_url_that_cannot_be_used_is_named(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(407, ConnectionSetupError), (403, ConnectionSetupError), (503, TelenorUnavailableError)]
+    ("status", "kind"), [(407, ConnectionSetupError), (403, ConnectionSetupError), (503, ServerUnavailableError)]
 )
 def test_a_proxy_that_refuses_is_told_with_its_status(
-    transport: Transport, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[TelenorError]
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[ServerError]
 ) -> None:
     with RawServer(lambda _path: b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % status) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
@@ -394,7 +394,7 @@ def test_a_name_that_nobody_resolves_is_given_up(transport: Transport, monkeypat
     resolved = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved.wait(LONG_SECONDS) and [])
     try:
-        with pytest.raises(TelenorUnavailableError) as refusal:
+        with pytest.raises(ServerUnavailableError) as refusal:
             get(transport, "http://telenor.invalid/", SHORT)
         assert not resolved.is_set()
     finally:
@@ -413,7 +413,7 @@ def test_addresses_that_do_not_answer_share_the_time(transport: Transport, monke
         address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", full.getsockname())
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 8)
         began_at = datetime.now(UTC)
-        with pytest.raises(TelenorUnavailableError):
+        with pytest.raises(ServerUnavailableError):
             get(transport, "http://telenor.invalid/", SHORT)
         assert datetime.now(UTC) - began_at < len([address] * 8) * SHORT
 
@@ -430,7 +430,7 @@ def test_no_more_exchanges_are_left_behind_than_eight(transport: Transport, monk
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     try:
         for _ in range(10):
-            with pytest.raises(TelenorUnavailableError):
+            with pytest.raises(ServerUnavailableError):
                 get(transport, "http://telenor.invalid/", timedelta(milliseconds=20))
         assert len(asked) <= 8
     finally:
@@ -457,7 +457,7 @@ LEAKS = {
 @pytest.mark.parametrize("answer", LEAKS)
 def test_headers_that_cannot_be_parsed_reach_no_log(transport: Transport, answer: str) -> None:
     """The fixture `seen` looks for secrets in all that a handler on the root logger gets."""
-    with RawServer(lambda _path: LEAKS[answer]) as server, suppress(TelenorUnavailableError):
+    with RawServer(lambda _path: LEAKS[answer]) as server, suppress(ServerUnavailableError):
         get(transport, f"{server.url}/?key={CANARY}")
 
 

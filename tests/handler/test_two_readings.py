@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler import app
-from handler.errors import InvalidClientError, TelenorError
+from handler.authorization_server import AuthorizationServer
+from handler.errors import InvalidClientError, ServerError
 from handler.model import Credentials
-from handler.telenor import Telenor
 from infra.local.telenor_sandbox import ErrorKind
 from tests.conftest import CLIENT_ID, CLIENT_SECRET
 
@@ -33,17 +33,17 @@ SEPARATELY = {("apigee", ErrorKind.BEARER_HEADER)}
 def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, dialect: str, meaning: ErrorKind) -> bool:
     """Log a token out, with this refusal for an answer; tell whether the job takes it for dead."""
     telenor.knobs(dialect=dialect)
-    job = Telenor(telenor.url, clock, app.logger)
+    job = AuthorizationServer(telenor.url, clock, app.logger)
     telenor.fault(operation="logout", meaning=meaning)
     try:
         return not job.logout("a-token", clock.now() + timedelta(minutes=2))
-    except TelenorError:
+    except ServerError:
         return False
     finally:
         telenor.clear_faults()
 
 
-def token_for(credentials: Credentials, job: Telenor, clock: FakeClock) -> Token:
+def token_for(credentials: Credentials, job: AuthorizationServer, clock: FakeClock) -> Token:
     return job.request_token(
         credentials, None, clock.now() + timedelta(minutes=2), lambda _token: pytest.fail("an unusable token")
     )
@@ -74,8 +74,8 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
     refused = set()
     for meaning in ErrorKind:
         telenor.fault(operation="token", meaning=meaning)
-        job = Telenor(telenor.url, clock, app.logger)
-        with pytest.raises(TelenorError) as error:
+        job = AuthorizationServer(telenor.url, clock, app.logger)
+        with pytest.raises(ServerError) as error:
             token_for(CREDENTIALS, job, clock)
         if isinstance(error.value, InvalidClientError):
             refused.add(meaning)
@@ -85,7 +85,7 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
 
 def test_apigees_other_shape_refuses_the_client_too(telenor: TelenorSandbox, clock: FakeClock) -> None:
     telenor.knobs(dialect="apigee", apigee_shape="ErrorCode")
-    job = Telenor(telenor.url, clock, app.logger)
+    job = AuthorizationServer(telenor.url, clock, app.logger)
     with pytest.raises(InvalidClientError):
         token_for(Credentials(CLIENT_ID, "wrong"), job, clock)
 
@@ -95,10 +95,10 @@ def test_a_spike_is_outlasted_and_a_quota_is_not_asked_again(
     telenor: TelenorSandbox, clock: FakeClock, dialect: str
 ) -> None:
     def ask() -> int:
-        job = Telenor(telenor.url, clock, app.logger)
+        job = AuthorizationServer(telenor.url, clock, app.logger)
         try:
             token_for(CREDENTIALS, job, clock)
-        except TelenorError:
+        except ServerError:
             return -job.token_attempts
         return job.token_attempts
 

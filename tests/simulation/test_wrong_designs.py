@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handler import decisions, publication, revocation, rotation, secrets_manager
+from handler.authorization_server import AuthorizationServer
 from handler.decisions import RenewalTimes
-from handler.errors import TelenorError, TelenorRefusedError, TelenorUnavailableError, WriteRefusedError
+from handler.errors import ServerError, ServerRefusedError, ServerUnavailableError, WriteRefusedError
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, SecretVersion, Token
 from handler.publication import DuplicateDelivery, Publication, Published, WriteRefused, WriteUnknown
 from handler.revocation import Logout
 from handler.secrets_manager import SecretsManager
-from handler.telenor import Telenor
 from handler.token_secret import TokenSecret
 from tests.simulation.explore import crashes_and_faults, forget_what_was_prepared, orders
 
@@ -130,7 +130,7 @@ def nobody_looks_again(patch: pytest.MonkeyPatch) -> None:
 def the_old_token_is_revoked_before_the_new_one_is_published(patch: pytest.MonkeyPatch) -> None:
     def publish(real: Callable[..., Publication], context: Context, ledger: Ledger, token: Token) -> Publication:
         if (current := context.token_secret.read_current()) and current.access_token:
-            context.telenor.logout(current.access_token, context.end_by)
+            context.server.logout(current.access_token, context.end_by)
         return real(context, ledger, token)
 
     instead(patch, rotation, "publish", publish)
@@ -213,7 +213,7 @@ def the_new_token_is_logged_out_without_a_comparison_when_its_write_is_refused(p
         patch,
         rotation,
         "revoke_unpublished",
-        lambda _real, context, _ledger, token: context.telenor.logout(token, context.end_by),
+        lambda _real, context, _ledger, token: context.server.logout(token, context.end_by),
     )
 
 
@@ -255,23 +255,23 @@ def forced_rotations_are_counted_without_the_renewals_to_come(patch: pytest.Monk
 
 @wrong("P1", "slow_answers")
 def the_expiry_is_counted_from_the_answer(patch: pytest.MonkeyPatch) -> None:
-    def request_token(real: Callable[..., Token], self: Telenor, *args: Any) -> Token:
+    def request_token(real: Callable[..., Token], self: AuthorizationServer, *args: Any) -> Token:
         token = real(self, *args)
         late = vars(self)["_clock"].now().replace(microsecond=0) - token.issued_at
         return replace(token, issued_at=token.issued_at + late, expires_at=token.expires_at + late)
 
-    instead(patch, Telenor, "request_token", request_token)
+    instead(patch, AuthorizationServer, "request_token", request_token)
 
 
 @wrong("P5", "killed_token")
 def a_published_token_is_never_tried(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, Telenor, "is_refused", lambda *_: False)
+    instead(patch, AuthorizationServer, "is_refused", lambda *_: False)
 
 
 @wrong("P6", "mistyped_credentials")
 def new_credentials_that_do_not_work_end_the_run(patch: pytest.MonkeyPatch) -> None:
     def obtain(_real: object, context: Context, credentials: object, on_unusable: object) -> Any:
-        return context.telenor.request_token(credentials, None, context.publish_by, on_unusable)  # type: ignore[arg-type]
+        return context.server.request_token(credentials, None, context.publish_by, on_unusable)  # type: ignore[arg-type]
 
     instead(patch, rotation, "_obtain", obtain)
 
@@ -281,10 +281,10 @@ def a_200_of_the_token_endpoint_is_never_a_refusal(patch: pytest.MonkeyPatch) ->
     def request_token(real: Callable[..., Token], *args: Any) -> Token:
         try:
             return real(*args)
-        except TelenorRefusedError as error:
-            raise TelenorUnavailableError(str(error)) if error.status == 200 else error from None
+        except ServerRefusedError as error:
+            raise ServerUnavailableError(str(error)) if error.status == 200 else error from None
 
-    instead(patch, Telenor, "request_token", request_token)
+    instead(patch, AuthorizationServer, "request_token", request_token)
 
 
 # The ledger
@@ -379,7 +379,7 @@ def what_was_decided_is_done_although_another_run_has_published(patch: pytest.Mo
 @wrong("P3", "same_token_in_two_versions")
 def nothing_is_compared_with_the_current_token(patch: pytest.MonkeyPatch) -> None:
     def log_out(_real: object, context: Context, _version: SecretVersion, access_token: str, *_: Any) -> Logout:
-        context.telenor.logout(access_token, context.end_by)
+        context.server.logout(access_token, context.end_by)
         return Logout.REVOKED
 
     instead(patch, revocation, "_log_out_unless_in_use", log_out)
@@ -403,7 +403,7 @@ def the_current_version_is_judged_from_the_description(patch: pytest.MonkeyPatch
     def log_out(_real: object, context: Context, version: SecretVersion, access_token: str, *_: Any) -> Logout:
         if context.report.version_id in {None, version.version_id}:
             return Logout.POSTPONED
-        context.telenor.logout(access_token, context.end_by)
+        context.server.logout(access_token, context.end_by)
         return Logout.REVOKED
 
     instead(patch, revocation, "_log_out_unless_in_use", log_out)
@@ -419,12 +419,12 @@ def any_401_of_logout_means_dead(patch: pytest.MonkeyPatch) -> None:
     def logout(real: Callable[..., bool], *args: Any, **kwargs: Any) -> bool:
         try:
             return real(*args, **kwargs)
-        except TelenorError as error:
+        except ServerError as error:
             if error.status != 401:
                 raise
             return False
 
-    instead(patch, Telenor, "logout", logout)
+    instead(patch, AuthorizationServer, "logout", logout)
 
 
 @wrong("P2", "grace_over", faults=1)
@@ -432,12 +432,12 @@ def any_200_of_logout_means_revoked(patch: pytest.MonkeyPatch) -> None:
     def logout(real: Callable[..., bool], *args: Any, **kwargs: Any) -> bool:
         try:
             return real(*args, **kwargs)
-        except TelenorError as error:
+        except ServerError as error:
             if error.status != 200:
                 raise
             return True
 
-    instead(patch, Telenor, "logout", logout)
+    instead(patch, AuthorizationServer, "logout", logout)
 
 
 # Secrets, and what comes first
@@ -478,7 +478,7 @@ def a_failed_token_request_takes_the_current_token_out_of_the_ledger(patch: pyte
     def obtain(real: Callable[..., Token], context: Context, *args: Any) -> Token:
         try:
             return real(context, *args)
-        except TelenorError:
+        except ServerError:
             if current := context.token_secret.describe().current:
                 context.secrets.remove_labels(current)
             raise

@@ -17,6 +17,7 @@ from greenlet import getcurrent, greenlet
 from requests.adapters import BaseAdapter
 
 from handler.app import deadlines
+from handler.authorization_server import TOKEN_REQUEST_SECONDS, AuthorizationServer
 from handler.config import Settings
 from handler.context import Context
 from handler.decisions import RenewalTimes, renewal_times
@@ -26,7 +27,6 @@ from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
-from handler.telenor import TOKEN_REQUEST_SECONDS, Telenor
 from handler.token_secret import TokenSecret
 from handler.transport import EXCHANGE_SECONDS, Transport
 from tests.simulation import sdk
@@ -221,7 +221,7 @@ class Run:
             new_session=lambda _on_socket: _SESSION,
             run=lambda exchange, _seconds: exchange(),
         )
-        telenor = Telenor(settings.base_url, world.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
+        telenor = AuthorizationServer(settings.base_url, world.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
         with sdk.client(self._answer, world.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
             rotate(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler import app
+from handler.authorization_server import AuthorizationServer
 from handler.cli import status
 from handler.cli.console import explain, is_confirmed, say
 from handler.cli.doctor import diagnosis
 from handler.cli.doctor.findings import WATCH, Findings
 from handler.cli.doctor.permissions import PermissionCheck
 from handler.cli.doctor.probe import Probe
-from handler.errors import RotationError, TelenorError
+from handler.errors import RotationError, ServerError
 from handler.model import Action
-from handler.telenor import Telenor
 from handler.token_secret import TokenSecret
 
 if TYPE_CHECKING:
@@ -34,17 +34,17 @@ def examine(
     job: Job, on_wait: Callable[[timedelta], object], *, yes: bool, credentials_file: Path | None = None
 ) -> tuple[Findings, Diagnosis]:
     """Examine what a job talks to. Raises RotationError, or DeclinedError where it may not ask for tokens."""
-    telenor = Telenor(job.settings.base_url, app.clock, app.logger)
+    server = AuthorizationServer(job.settings.base_url, app.clock, app.logger)
     token_secret = TokenSecret(job.secrets(), app.clock)
     check = PermissionCheck(job, token_secret, credentials_file)
     access = check.access()
     for sentence in access.cannot:
         explain(f"With this identity doctor cannot {sentence}.")
-    probe = Probe(job.settings, token_secret, telenor, app.clock, check.credentials, _told_once(on_wait))
+    probe = Probe(job.settings, token_secret, server, app.clock, check.credentials, _told_once(on_wait))
     try:
         look = probe.look(access, check.ledger)
-    except TelenorError as error:
-        raise TelenorError(f"Telenor is not reached from here, so nothing was asked: {error}") from error
+    except ServerError as error:
+        raise ServerError(f"Telenor is not reached from here, so nothing was asked: {error}") from error
     findings = Findings(look=look, heard=probe.heard)
     if access.may_ask:
         explain(_consequences(look))

@@ -15,17 +15,17 @@ from handler import decisions
 from handler.cli.doctor.findings import WATCH, Asked, Heard, Left, Look, Published, Trial, VerifyUrl, Watch
 from handler.cli.doctor.response_shape import response_shape_of
 from handler.cli.fetch_status import is_accepted
-from handler.errors import RotationError, SecretsManagerError, TelenorError, TelenorRefusedError, TokenRejectedError
+from handler.errors import RotationError, SecretsManagerError, ServerError, ServerRefusedError, TokenRejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from handler.authorization_server import AuthorizationServer
     from handler.cli.doctor.findings import Permissions
     from handler.config import Settings
     from handler.ledger import Entry, Ledger
     from handler.model import Clock, Credentials, Token
-    from handler.telenor import Telenor
     from handler.token_secret import TokenSecret
 
 # For one request with its retries.
@@ -46,7 +46,7 @@ class Probe:
 
     settings: Settings
     token_secret: TokenSecret
-    telenor: Telenor
+    server: AuthorizationServer
     clock: Clock
     credentials: Credentials | None = field(repr=False)
     on_wait: Callable[[timedelta], object] = field(default=lambda _: None)
@@ -59,7 +59,7 @@ class Probe:
     _logout_failure: str | None = field(init=False, default=None)
 
     def look(self, access: Permissions, ledger: Ledger) -> Look:
-        """Find out what can be found out without a token of one's own. Raises TelenorError where nobody answers.
+        """Find out what can be found out without a token of one's own. Raises ServerError where nobody answers.
 
         Logout and VERIFY_URL are tried with a token that was made up, so that what they say to a dead one is known.
         """
@@ -67,8 +67,8 @@ class Probe:
         failure = None
         try:
             self._logged_out(made_up)
-        except TelenorError as error:
-            if self.telenor.last_response is None:
+        except ServerError as error:
+            if self.server.last_response is None:
                 raise
             failure = str(error)
         verify_url = VerifyUrl.NOT_SET
@@ -111,7 +111,7 @@ class Probe:
                 if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
                     left = replace(left, spared=left.spared + 1)
                 elif access_token not in self._settled:
-                    self.telenor.logout(access_token, self.clock.now() + _PATIENCE)
+                    self.server.logout(access_token, self.clock.now() + _PATIENCE)
             except RotationError as error:
                 left = replace(left, failed=left.failed + 1, failure=str(error))
         return left
@@ -119,7 +119,7 @@ class Probe:
     @property
     def has_asked(self) -> bool:
         """Whether a token was obtained, or may have been: an answer can be lost."""
-        return self.telenor.token_attempts > 0
+        return self.server.token_attempts > 0
 
     # Looking
 
@@ -159,14 +159,14 @@ class Probe:
             raise ValueError("without credentials nothing can be asked")
         deadline = self.clock.now() + _PATIENCE
         try:
-            token = self.telenor.request_token(self.credentials, self.settings.scope, deadline, self._obtain)
-        except TelenorError as error:
+            token = self.server.request_token(self.credentials, self.settings.scope, deadline, self._obtain)
+        except ServerError as error:
             self._hear(is_error=True)
-            is_refused = isinstance(error, TelenorRefusedError)
+            is_refused = isinstance(error, ServerRefusedError)
             return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=self._count)
         self._obtain(token.access_token)
         self._hear(is_error=False)
-        shape = response_shape_of(self.telenor.last_response) if self.telenor.last_response else None
+        shape = response_shape_of(self.server.last_response) if self.server.last_response else None
         return token, replace(
             asked,
             obtained=self._count,
@@ -259,17 +259,17 @@ class Probe:
     def _try(self, access_token: str) -> bool | None:
         """Return what VERIFY_URL says about a token."""
         url = self.settings.verify_url
-        return None if url is None else is_accepted(self.telenor, url, access_token, self.clock.now() + _PATIENCE)
+        return None if url is None else is_accepted(self.server, url, access_token, self.clock.now() + _PATIENCE)
 
     def _try_fresh(self, access_token: str) -> bool | None:
         """Return what VERIFY_URL says about a token that it may not have learned of yet."""
         if self.settings.verify_url is None:
             return None
         try:
-            is_clear = self.telenor.verify(self.settings.verify_url, access_token, self.clock.now() + _PATIENCE)
+            is_clear = self.server.verify(self.settings.verify_url, access_token, self.clock.now() + _PATIENCE)
         except TokenRejectedError:
             return False
-        except TelenorError:
+        except ServerError:
             return None
         return True if is_clear else None
 
@@ -279,7 +279,7 @@ class Probe:
             if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
                 return None
             was_alive = self._logged_out(access_token, once=True)
-        except (SecretsManagerError, TelenorError) as error:
+        except (SecretsManagerError, ServerError) as error:
             self._logout_failure = str(error)
             return None
         ended_at[access_token] = self.clock.now()
@@ -289,14 +289,14 @@ class Probe:
     def _logged_out(self, access_token: str, *, once: bool = False) -> bool:
         was_alive = None
         try:
-            was_alive = self.telenor.logout(access_token, self.clock.now() + _PATIENCE, once=once)
+            was_alive = self.server.logout(access_token, self.clock.now() + _PATIENCE, once=once)
         finally:
             self._hear(is_error=not was_alive)
         return was_alive
 
     def _hear(self, *, is_error: bool) -> None:
         """Keep what an answer looks like, in whose words an error is, and how the clocks stand."""
-        last_response = self.telenor.last_response
+        last_response = self.server.last_response
         if last_response is None:
             return
         shape = response_shape_of(last_response)

@@ -16,9 +16,9 @@ from handler import error_responses
 from handler.errors import (
     ErrorCode,
     InvalidClientError,
-    TelenorError,
-    TelenorRefusedError,
-    TelenorUnavailableError,
+    ServerError,
+    ServerRefusedError,
+    ServerUnavailableError,
     TokenRejectedError,
 )
 from handler.model import Clock, Credentials, Token, is_access_token, json_object, json_value
@@ -60,7 +60,7 @@ _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _TELL_OF_A_TOKEN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
 
 
-class Telenor:
+class AuthorizationServer:
     """Telenor's token and logout operations, with retries that end at a deadline."""
 
     def __init__(self, base_url: str, clock: Clock, log: Logger, transport: Transport | None = None) -> None:
@@ -86,8 +86,8 @@ class Telenor:
         """Request an access token (RFC 6749, section 4.4).
 
         `on_unusable` gets each access token whose answer is otherwise unusable; it lives, and is the caller's to
-        revoke. It gets None for a success whose token cannot be read. Raises TelenorUnavailableError,
-        TelenorRefusedError, ClientRefusedError.
+        revoke. It gets None for a success whose token cannot be read. Raises ServerUnavailableError,
+        ServerRefusedError, InvalidClientError.
 
         The request is not idempotent: an attempt whose answer is lost may leave a token behind that the job does not
         know. It dies by its own expiry.
@@ -106,7 +106,7 @@ class Telenor:
         def attempt() -> Token:
             requested_at = self._clock.now()
             if requested_at > begin_by:
-                raise TelenorUnavailableError(
+                raise ServerUnavailableError(
                     "no time was left to ask for a token: raise the function's timeout",
                     error_code=ErrorCode.NO_TIME_LEFT,
                 )
@@ -121,7 +121,7 @@ class Telenor:
     def logout(self, access_token: str, deadline: datetime, *, once: bool = False) -> bool:
         """Invalidate an access token, and return whether it was alive. One that is dead already is no error.
 
-        Dead is only what an answer says is dead. Raises TelenorUnavailableError or TelenorRefusedError; the token may
+        Dead is only what an answer says is dead. Raises ServerUnavailableError or ServerRefusedError; the token may
         live on then.
         """
         request = Request(
@@ -146,7 +146,7 @@ class Telenor:
     def verify(self, url: str, access_token: str, deadline: datetime) -> bool:
         """Try a new token where consumers will use it. Return whether the answer says anything about it.
 
-        A refusal is asked again for some seconds. Raises TokenNotAcceptedError if it stays, TelenorUnavailableError if
+        A refusal is asked again for some seconds. Raises TokenRejectedError if it stays, ServerUnavailableError if
         nobody answered.
         """
         give_up_at = min(deadline, self._clock.now() + _LEARNING_TIME)
@@ -155,7 +155,7 @@ class Telenor:
         while True:
             try:
                 response = self._transport.send(_trial(url, access_token), deadline)
-            except TelenorUnavailableError:
+            except ServerUnavailableError:
                 # After a refusal, no answer takes nothing back.
                 if refusal is None:
                     raise
@@ -177,7 +177,7 @@ class Telenor:
         """Return whether a published token is refused where consumers use it; no answer says nothing, and is logged."""
         try:
             return self._transport.send(_trial(url, access_token), deadline).status in _REFUSALS
-        except TelenorError as error:
+        except ServerError as error:
             self._log.warning(
                 f"the published token could not be tried: {error}", extra={"error_code": error.error_code}
             )
@@ -201,13 +201,13 @@ class Telenor:
             _check_token_type(document.get("token_type"))
             expires_at = requested_at + self._lifetime(document.get("expires_in"))
             if self._clock.now() >= expires_at:
-                raise TelenorUnavailableError(
+                raise ServerUnavailableError(
                     "the token had expired before its answer came: ask Telenor for a longer life, or find out what "
                     "delays its answers",
                     error_code=ErrorCode.TOKEN_LATE,
                     status=response.status,
                 )
-        except TelenorError:
+        except ServerError:
             on_unusable(access_token)
             raise
         return Token(access_token, "Bearer", requested_at, expires_at, _granted_scope(scope, document.get("scope")))
@@ -216,7 +216,7 @@ class Telenor:
         """Read `expires_in`, which the reference shows as a number and as text."""
         seconds = math.inf if expires_in is None else _number(expires_in)
         if seconds is None or seconds < 1:
-            raise TelenorUnavailableError(
+            raise ServerUnavailableError(
                 "the token request was answered with an expires_in that is not a number of seconds of 1 or more: ask "
                 "Telenor to correct it",
                 error_code=ErrorCode.EXPIRES_IN_MALFORMED,
@@ -241,7 +241,7 @@ def _trial(url: str, access_token: str) -> Request:
     return Request("VERIFY_URL", ErrorCode.VERIFY_URL_OUT, "GET", url, Bearer(access_token))
 
 
-def _failure(request: Request, response: Response, parsed: error_responses.ParsedError) -> TelenorError:
+def _failure(request: Request, response: Response, parsed: error_responses.ParsedError) -> ServerError:
     """Return the error for an answer that is no success, or that is one by its status alone."""
     kind = parsed.kind
     message = f"{request.what} answered {_described(response, parsed)}: {kind.advice}"
@@ -249,13 +249,13 @@ def _failure(request: Request, response: Response, parsed: error_responses.Parse
         # No run outlasts a quota, unless Telenor says that this one does.
         by_default = BEYOND_ANY_RUN_SECONDS if kind.code == ErrorCode.RATE_QUOTA else 0.0
         asked = response.retry_after_seconds
-        return TelenorUnavailableError(
+        return ServerUnavailableError(
             message,
             error_code=kind.code if kind.is_retryable and kind.code != ErrorCode.TELENOR_OUT else request.out_code,
             status=response.status,
             retry_after_seconds=by_default if asked is None else asked,
         )
-    error = InvalidClientError if kind.code == ErrorCode.CREDENTIALS_REFUSED else TelenorRefusedError
+    error = InvalidClientError if kind.code == ErrorCode.CREDENTIALS_REFUSED else ServerRefusedError
     return error(message, error_code=kind.code, status=response.status)
 
 
@@ -263,7 +263,7 @@ def _described(response: Response, parsed: error_responses.ParsedError) -> str:
     return f"{response.status}" if parsed.matched is None else f"{response.status} code {parsed.matched}"
 
 
-def _unusable(request: Request, response: Response, on_unusable: Callable[[str | None], None]) -> TelenorError:
+def _unusable(request: Request, response: Response, on_unusable: Callable[[str | None], None]) -> ServerError:
     """Return the error for a success without a token that can be used, and hand over what it may have issued."""
     parsed = error_responses.parse_error(response)
     tokens = _recognised(response.text)
@@ -274,7 +274,7 @@ def _unusable(request: Request, response: Response, on_unusable: Callable[[str |
         on_unusable(None)
     if contradicts and parsed.kind.code != ErrorCode.ANSWER_UNKNOWN:
         return _failure(request, response, parsed)
-    return TelenorUnavailableError(
+    return ServerUnavailableError(
         f"the token request answered {response.status} without a readable access_token: check that TELENOR_BASE_URL "
         "leads to Telenor itself and that no proxy on the way replaces or cuts its answers",
         error_code=ErrorCode.ANSWER_UNREADABLE,
@@ -312,7 +312,7 @@ def _number(value: object) -> float | None:
 def _check_token_type(token_type: object) -> None:
     # Absent means Bearer (the reference).
     if token_type is not None and str(token_type).lower() not in _BEARER_TYPES:
-        raise TelenorRefusedError(
+        raise ServerRefusedError(
             "Telenor issued a token of a type other than Bearer, which no consumer could use: ask Telenor",
             error_code=ErrorCode.TOKEN_TYPE_REFUSED,
         )
