@@ -17,6 +17,7 @@ from handler.authorization_server import AuthorizationServer
 from handler.config import client_of, settings_from
 from handler.context import Context
 from handler.errors import RotationError
+from handler.operations import OAuthOperations, TelenorOperations
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager, create_client
@@ -25,7 +26,9 @@ from handler.token_secret import TokenSecret
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
+    from handler.config import Settings
     from handler.model import Clock
+    from handler.operations import Operations
 
 # Time reserved at the end of a run; a short run reserves half. Publishing survives two lost answers of Secrets Manager;
 # after the last logout one call may take all of its three attempts; then come the metrics and the summary line.
@@ -120,6 +123,7 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
         settings.token_secret_id,
         logger.append_keys,
     )
+    report.can_revoke = settings.server is None or settings.server.revocation_url is not None
     publish_by, end_by = deadlines(started_at, time_left)
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     rotate(
@@ -127,7 +131,7 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
             settings=settings,
             secrets=secrets,
             token_secret=TokenSecret(secrets, clock, version_id),
-            server=AuthorizationServer(settings.base_url, clock, logger),
+            server=create_server(settings, secrets),
             clock=clock,
             log=logger,
             report=report,
@@ -136,6 +140,14 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
             end_by=end_by,
         )
     )
+
+
+def create_server(settings: Settings, secrets: SecretsManager) -> AuthorizationServer:
+    """Return the authorization server of the settings."""
+    operations: Operations = TelenorOperations(settings.base_url)
+    if settings.server is not None:
+        operations = OAuthOperations(settings.server, (secrets.read_credentials, secrets.read_previous_credentials))
+    return AuthorizationServer(operations, clock, logger)
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:

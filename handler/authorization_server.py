@@ -1,12 +1,10 @@
-"""Telenor's token and logout operations, and what a token is worth where consumers use it.
-
-Source: the Telenor Stores API reference, "Client credentials Grant Type" and "oauth".
-"""
+"""Requests, verifies and revokes access tokens, with retries that end at a deadline."""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -22,23 +20,19 @@ from handler.errors import (
     TokenRejectedError,
 )
 from handler.model import Clock, Credentials, Token, is_access_token, json_object, json_value
-from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Bearer, Request, Response, Transport, basic
+from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Bearer, Request, Response, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools import Logger
 
-_TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password
-_LOGOUT_PATH = "/oauth/v2/logout"
-
-# Waiting for an answer costs less than a token that nobody knows.
-TOKEN_REQUEST_SECONDS = 25.0
+    from handler.operations import Operations
 
 # With less time than this a token is more likely to be lost than stored.
 _MIN_TIME_FOR_A_TOKEN = timedelta(seconds=2)
 
-# What a token is taken to live where Telenor does not say: a quarter of what the reference shows.
+# The lifetime of a token whose response does not say: a quarter of what Telenor's API reference shows.
 _ASSUMED_LIFETIME_SECONDS = 900
 
 # Beyond this an expires_in is a mistake, most likely milliseconds.
@@ -56,19 +50,18 @@ _LEARNING_TIME = timedelta(seconds=8)
 _LEARNING_WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0)
 _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
-# The statuses with which logout can say that a token is dead.
-_TELL_OF_A_TOKEN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
-
 
 class AuthorizationServer:
-    """Telenor's token and logout operations, with retries that end at a deadline."""
+    """An authorization server, as one run uses it. `operations` are the requests that it takes."""
 
-    def __init__(self, base_url: str, clock: Clock, log: Logger, transport: Transport | None = None) -> None:
-        self._base_url = base_url
+    def __init__(self, operations: Operations, clock: Clock, log: Logger, transport: Transport | None = None) -> None:
+        self.operations = operations
         self._clock = clock
         self._log = log
         self._transport = transport or Transport(clock, log)
         self.token_attempts = 0
+        self._accepted: list[Credentials] = []
+        self._client_ids: dict[str, str] = {}
 
     @property
     def is_unreachable(self) -> bool:
@@ -85,23 +78,20 @@ class AuthorizationServer:
     ) -> Token:
         """Request an access token (RFC 6749, section 4.4).
 
-        `on_unusable` gets each access token whose answer is otherwise unusable; it lives, and is the caller's to
-        revoke. It gets None for a success whose token cannot be read. Raises ServerUnavailableError,
-        ServerRefusedError, InvalidClientError.
+        `on_unusable` gets each access token whose response is otherwise unusable; it is active, and the caller must
+        revoke it. It gets None for a success whose token cannot be read. Raises ServerUnavailableError,
+        ServerRefusedError, InvalidClientError, and InvalidInputError for credentials that cannot be sent.
 
         The request is not idempotent: an attempt whose answer is lost may leave a token behind that the job does not
-        know. It dies by its own expiry.
+        know. That token expires by itself.
         """
-        request = Request(
-            "the token request",
-            ErrorCode.TOKEN_ENDPOINT_OUT,
-            "POST",
-            self._base_url + _TOKEN_PATH,
-            basic(credentials.client_id, credentials.client_secret),
-            {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {}),
-            TOKEN_REQUEST_SECONDS,
-        )
+        request = self.operations.token_request(credentials, scope)
         begin_by = deadline - _MIN_TIME_FOR_A_TOKEN
+
+        def account_for(access_token: str | None) -> None:
+            if access_token is not None:
+                self._client_ids[access_token] = credentials.client_id
+            on_unusable(access_token)
 
         def attempt() -> Token:
             requested_at = self._clock.now()
@@ -113,31 +103,42 @@ class AuthorizationServer:
             self.token_attempts += 1
             response = self._transport.send(request, deadline)
             if not response.is_success:
-                raise _failure(request, response, error_responses.parse_error(response))
-            return self._token(request, response, requested_at.replace(microsecond=0), scope, on_unusable)
+                raise _failure(request, response, self.operations.parse_error(response))
+            if credentials not in self._accepted:
+                self._accepted.append(credentials)
+            token = self._token(request, response, requested_at.replace(microsecond=0), scope, account_for)
+            self._client_ids[token.access_token] = credentials.client_id
+            return replace(token, client_id=credentials.client_id) if self.operations.names_client else token
 
         return self._transport.retry("a token request", attempt, begin_by=begin_by)
 
-    def logout(self, access_token: str, deadline: datetime, *, once: bool = False) -> bool:
-        """Invalidate an access token, and return whether it was alive. One that is dead already is no error.
+    def logout(
+        self, access_token: str, deadline: datetime, *, client_id: str | None = None, once: bool = False
+    ) -> bool:
+        """Revoke an access token, and return whether it was active, as far as the server says. An inactive one is fine.
 
-        Dead is only what an answer says is dead. Raises ServerUnavailableError or ServerRefusedError; the token may
-        live on then.
+        `client_id` is the client that a token of an earlier run was issued to, where its document names one. Raises
+        ServerUnavailableError or ServerRefusedError; the token may still be active then.
         """
-        request = Request(
-            "logout", ErrorCode.LOGOUT_ENDPOINT_OUT, "GET", self._base_url + _LOGOUT_PATH, Bearer(access_token)
-        )
+        refusal: InvalidClientError | None = None
+        client_id = self._client_ids.get(access_token, client_id)
+        for request in self.operations.revocations(access_token, client_id, self._accepted):
+            try:
+                return self._revoke(request, deadline, once=once)
+            except InvalidClientError as error:
+                refusal = refusal or error
+        raise refusal or ServerRefusedError("no request can revoke the token")
 
+    def _revoke(self, request: Request, deadline: datetime, *, once: bool) -> bool:
         def attempt() -> bool:
             response = self._transport.send(request, deadline)
-            parsed = error_responses.parse_error(response)
-            if response.status == HTTPStatus.OK and not error_responses.contradicts(response, parsed):
-                return True
-            if response.status in _TELL_OF_A_TOKEN and parsed.kind.code == ErrorCode.TOKEN_DEAD:
-                return False
-            raise _failure(request, response, parsed)
+            parsed = self.operations.parse_error(response)
+            was_active = self.operations.was_active(response, parsed)
+            if was_active is None:
+                raise _failure(request, response, parsed)
+            return was_active
 
-        # Where nothing has answered in this run, waiting for the next attempts would only use up its time.
+        # If nothing has answered in this run, waiting for more attempts would only use up its time.
         def attempts() -> int:
             return 1 if once or self.is_unreachable else ATTEMPTS
 
@@ -183,7 +184,7 @@ class AuthorizationServer:
             )
             return False
 
-    # What is made of a token's answer
+    # Parse the token response
 
     def _token(
         self,
@@ -196,43 +197,73 @@ class AuthorizationServer:
         document = json_object(response.text) or {}
         access_token = _cleaned(document.get("access_token"))
         if access_token is None:
-            raise _unusable(request, response, on_unusable)
+            raise self._unusable(request, response, on_unusable)
         try:
-            _check_token_type(document.get("token_type"))
+            self._check_token_type(document.get("token_type"))
             expires_at = requested_at + self._lifetime(document.get("expires_in"))
             if self._clock.now() >= expires_at:
                 raise ServerUnavailableError(
-                    "the token had expired before its answer came: ask Telenor for a longer life, or find out what "
-                    "delays its answers",
+                    "the token had expired before its response came: find out what delays the response, or ask "
+                    f"{self.operations.operator} for a longer lifetime",
                     error_code=ErrorCode.TOKEN_LATE,
                     status=response.status,
                 )
         except ServerError:
             on_unusable(access_token)
             raise
-        return Token(access_token, "Bearer", requested_at, expires_at, _granted_scope(scope, document.get("scope")))
+        scope = _granted_scope(scope, document.get("scope"))
+        return Token(access_token, "Bearer", requested_at, expires_at, scope)
+
+    def _unusable(self, request: Request, response: Response, on_unusable: Callable[[str | None], None]) -> ServerError:
+        """Return the error for a success without a usable token, and hand over the tokens that it may have issued."""
+        parsed = self.operations.parse_error(response)
+        tokens = _recognised(response.text)
+        for access_token in tokens:
+            on_unusable(access_token)
+        contradicts = error_responses.contradicts(response, parsed)
+        if not tokens and not contradicts:
+            on_unusable(None)
+        if contradicts and parsed.kind.code != ErrorCode.ANSWER_UNKNOWN:
+            return _failure(request, response, parsed)
+        return ServerUnavailableError(
+            f"the token request answered {response.status} without a readable access_token: check that "
+            f"{self.operations.url_variable} leads to {self.operations.name} itself and that no proxy on the way "
+            "replaces or cuts its responses",
+            error_code=ErrorCode.ANSWER_UNREADABLE,
+            status=response.status,
+            retry_after_seconds=response.retry_after_seconds or 0.0,
+        )
+
+    def _check_token_type(self, token_type: object) -> None:
+        # Absent means Bearer (the Telenor Stores API reference).
+        if token_type is not None and str(token_type).lower() not in _BEARER_TYPES:
+            raise ServerRefusedError(
+                "the token response has a token_type other than Bearer, which no consumer could use: ask "
+                f"{self.operations.operator}",
+                error_code=ErrorCode.TOKEN_TYPE_REFUSED,
+            )
 
     def _lifetime(self, expires_in: object) -> timedelta:
         """Read `expires_in`, which the reference shows as a number and as text."""
         seconds = math.inf if expires_in is None else _number(expires_in)
         if seconds is None or seconds < 1:
             raise ServerUnavailableError(
-                "the token request was answered with an expires_in that is not a number of seconds of 1 or more: ask "
-                "Telenor to correct it",
+                "the token response has an expires_in that is not a number of seconds of 1 or more: ask "
+                f"{self.operations.operator} to correct it",
                 error_code=ErrorCode.EXPIRES_IN_MALFORMED,
             )
         if expires_in is None:
-            self._assume("Telenor sent no expires_in", error_code=ErrorCode.EXPIRES_IN_MISSING)
+            self._assume("the token response has no expires_in", error_code=ErrorCode.EXPIRES_IN_MISSING)
         elif seconds > _MAX_LIFETIME_SECONDS:
             self._assume(
-                "Telenor sent an expires_in above 31 days, perhaps in milliseconds",
+                "the token response has an expires_in above 31 days, perhaps in milliseconds",
                 error_code=ErrorCode.EXPIRES_IN_TOO_LONG,
             )
         return timedelta(seconds=int(seconds) if seconds <= _MAX_LIFETIME_SECONDS else _ASSUMED_LIFETIME_SECONDS)
 
     def _assume(self, what: str, *, error_code: ErrorCode) -> None:
         self._log.warning(
-            f"{what}: {_ASSUMED_LIFETIME_SECONDS} s are assumed; ask Telenor to send it in seconds",
+            f"{what}: {_ASSUMED_LIFETIME_SECONDS} s are assumed; ask {self.operations.operator} to send it in seconds",
             extra={"error_code": error_code},
         )
 
@@ -242,11 +273,11 @@ def _trial(url: str, access_token: str) -> Request:
 
 
 def _failure(request: Request, response: Response, parsed: error_responses.ParsedError) -> ServerError:
-    """Return the error for an answer that is no success, or that is one by its status alone."""
+    """Return the error for an unsuccessful response, or for a success that reports an error."""
     kind = parsed.kind
     message = f"{request.what} answered {_described(response, parsed)}: {kind.advice}"
     if error_responses.is_retryable(response.status, kind):
-        # No run outlasts a quota, unless Telenor says that this one does.
+        # No run outlasts a quota, unless Retry-After says so.
         by_default = BEYOND_ANY_RUN_SECONDS if kind.code == ErrorCode.RATE_QUOTA else 0.0
         asked = response.retry_after_seconds
         return ServerUnavailableError(
@@ -263,28 +294,8 @@ def _described(response: Response, parsed: error_responses.ParsedError) -> str:
     return f"{response.status}" if parsed.matched is None else f"{response.status} code {parsed.matched}"
 
 
-def _unusable(request: Request, response: Response, on_unusable: Callable[[str | None], None]) -> ServerError:
-    """Return the error for a success without a token that can be used, and hand over what it may have issued."""
-    parsed = error_responses.parse_error(response)
-    tokens = _recognised(response.text)
-    for access_token in tokens:
-        on_unusable(access_token)
-    contradicts = error_responses.contradicts(response, parsed)
-    if not tokens and not contradicts:
-        on_unusable(None)
-    if contradicts and parsed.kind.code != ErrorCode.ANSWER_UNKNOWN:
-        return _failure(request, response, parsed)
-    return ServerUnavailableError(
-        f"the token request answered {response.status} without a readable access_token: check that TELENOR_BASE_URL "
-        "leads to Telenor itself and that no proxy on the way replaces or cuts its answers",
-        error_code=ErrorCode.ANSWER_UNREADABLE,
-        status=response.status,
-        retry_after_seconds=response.retry_after_seconds or 0.0,
-    )
-
-
 def _recognised(text: str) -> tuple[str, ...]:
-    """Return the tokens in an answer that is not the document that it should be."""
+    """Return the tokens in a response that is not a token document."""
     strings = (json_value(string) for string in re.findall(_TOKEN_IN_JSON, text))
     found = map(_cleaned, (*strings, *map(unquote, re.findall(_TOKEN_IN_TEXT, text))))
     return tuple(dict.fromkeys(token for token in found if token is not None))
@@ -309,15 +320,6 @@ def _number(value: object) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _check_token_type(token_type: object) -> None:
-    # Absent means Bearer (the reference).
-    if token_type is not None and str(token_type).lower() not in _BEARER_TYPES:
-        raise ServerRefusedError(
-            "Telenor issued a token of a type other than Bearer, which no consumer could use: ask Telenor",
-            error_code=ErrorCode.TOKEN_TYPE_REFUSED,
-        )
-
-
 def _granted_scope(asked: str | None, granted: object) -> str | None:
-    # Telenor may grant less than was asked for (RFC 6749, section 5.1).
+    # The server may grant less than was asked for (RFC 6749, section 5.1).
     return granted if asked and isinstance(granted, str) and granted else asked

@@ -6,13 +6,14 @@ No refusal repeats the value: it may be a secret that was put in the wrong place
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from handler.errors import ErrorCode, InvalidInputError
-from handler.model import Action, Policy, is_loopback
+from handler.model import Action, ClientAuthentication, OAuthServer, Policy, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +30,18 @@ _SECRET_ID = re.compile(r"[A-Za-z0-9/_+=.@:-]{1,2048}")
 
 _CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _CLIENT_FIELDS = ("client", "credentials_secret_id", "token_secret_id")
-_FIELDS_OF_A_CLIENT = {"scope": "TELENOR_SCOPE", "grace_seconds": "GRACE_SECONDS"}
+_FIELDS_OF_A_CLIENT = {
+    "scope": "TELENOR_SCOPE",
+    "grace_seconds": "GRACE_SECONDS",
+    "token_parameters": "TOKEN_PARAMETERS",
+}
+
+# Whoever may invoke the function could otherwise have the client secret sent anywhere.
+_URL_FIELDS = ("telenor_base_url", "base_url", "token_url", "revocation_url", "verify_url")
+
+# The job sets these itself (RFC 6749, sections 2.3.1 and 4.4.2).
+_OWN_PARAMETERS = ("grant_type", "scope", "client_id", "client_secret")
+
 DEFAULT_CLIENT = "default"
 
 # RFC 6749, section 3.3: scope tokens with one space between them.
@@ -48,12 +60,40 @@ class Settings:
     scope: str | None
     policy: Policy
     verify_url: str | None
+    server: OAuthServer | None = None
+    """Another authorization server than Telenor's."""
 
 
 def settings_from(environ: Mapping[str, str], event: object) -> Settings:
     """Check the environment and the event; an empty variable counts as unset. Raises InvalidInputError."""
     if not isinstance(event, dict):
         raise _event_error('the event is not a JSON object: send {}, or for example {"action": "rotate-now"}')
+    _check_fields(environ, event)
+    credentials_secret_id = _secret_id(environ, event, "CREDENTIALS_SECRET_ID", "credentials_secret_id")
+    token_secret_id = _secret_id(environ, event, "TOKEN_SECRET_ID", "token_secret_id")
+    if credentials_secret_id == token_secret_id:
+        raise InvalidInputError(
+            "CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID name the same secret, and publishing would overwrite the "
+            "credentials: give the token a secret of its own"
+        )
+    return Settings(
+        client=_client(environ, event),
+        action=_action(event),
+        credentials_secret_id=credentials_secret_id,
+        token_secret_id=token_secret_id,
+        base_url=_url(environ, "TELENOR_BASE_URL", "https://api.telenor.no", with_query=False).rstrip("/"),
+        scope=_scope(environ, event),
+        policy=_policy(environ, event),
+        verify_url=_url(environ, "VERIFY_URL", "", with_query=True) or None,
+        server=_server(environ, event),
+    )
+
+
+def _check_fields(environ: Mapping[str, str], event: dict[str, Any]) -> None:
+    """Check which fields the event may have."""
+    for field in _URL_FIELDS:
+        if field in event:
+            raise _event_error(f"the event has {field}, and no event can name a URL: set it in the environment")
     if not _serves_clients(environ):
         for field in (*_CLIENT_FIELDS, *_FIELDS_OF_A_CLIENT):
             if field in event:
@@ -72,23 +112,6 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
             raise _event_error(
                 f"the event has {field} and names no client: name {', '.join(_CLIENT_FIELDS)} too, or set {variable}"
             )
-    credentials_secret_id = _secret_id(environ, event, "CREDENTIALS_SECRET_ID", "credentials_secret_id")
-    token_secret_id = _secret_id(environ, event, "TOKEN_SECRET_ID", "token_secret_id")
-    if credentials_secret_id == token_secret_id:
-        raise InvalidInputError(
-            "CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID name the same secret, and publishing would overwrite the "
-            "credentials: give the token a secret of its own"
-        )
-    return Settings(
-        client=_client(environ, event),
-        action=_action(event),
-        credentials_secret_id=credentials_secret_id,
-        token_secret_id=token_secret_id,
-        base_url=_url(environ, "TELENOR_BASE_URL", "https://api.telenor.no", with_query=False).rstrip("/"),
-        scope=_scope(environ, event),
-        policy=_policy(environ, event),
-        verify_url=_url(environ, "VERIFY_URL", "", with_query=True) or None,
-    )
 
 
 def client_of(environ: Mapping[str, str], event: object) -> str:
@@ -160,6 +183,51 @@ def _scope(environ: Mapping[str, str], event: dict[str, Any]) -> str | None:
             f"{where} is not a scope: it may be words of visible ASCII with one space between them, or empty for none",
         )
     return scope
+
+
+def _server(environ: Mapping[str, str], event: dict[str, Any]) -> OAuthServer | None:
+    token_url = _url(environ, "TOKEN_URL", "", with_query=True)
+    parameters_at, parameters = _either(environ, event, "TOKEN_PARAMETERS", "token_parameters")
+    if not token_url:
+        for name in ("REVOCATION_URL", "CLIENT_AUTHENTICATION", "TOKEN_PARAMETERS"):
+            if environ.get(name):
+                raise InvalidInputError(f"{name} is set without TOKEN_URL: set TOKEN_URL too, or leave {name} out")
+        if parameters:
+            raise _setting_error(parameters_at, f"{parameters_at} are set without TOKEN_URL: set TOKEN_URL too")
+        return None
+    if not environ.get("REVOCATION_URL"):
+        raise InvalidInputError(
+            "TOKEN_URL is set without REVOCATION_URL: set the revocation endpoint, or none if the server cannot revoke "
+            "access tokens"
+        )
+    revocation_url = environ["REVOCATION_URL"]
+    authentication = environ.get("CLIENT_AUTHENTICATION") or ClientAuthentication.BASIC
+    if authentication not in list(ClientAuthentication):
+        raise InvalidInputError(
+            f"CLIENT_AUTHENTICATION is not a method that this job knows: use one of {', '.join(ClientAuthentication)}"
+        )
+    return OAuthServer(
+        token_url,
+        None if revocation_url == "none" else _url(environ, "REVOCATION_URL", "", with_query=True),
+        ClientAuthentication(authentication),
+        _token_parameters(parameters_at, parameters),
+    )
+
+
+def _token_parameters(where: str, text: object) -> tuple[tuple[str, str], ...]:
+    """Parse form fields (WHATWG URL, "application/x-www-form-urlencoded parsing")."""
+    parameters: list[tuple[str, str]] | None = None
+    if isinstance(text, str) and text.isascii() and text.isprintable():
+        with suppress(ValueError):
+            parameters = parse_qsl(text, strict_parsing=True, errors="strict") if text else []
+    if parameters is None:
+        raise _setting_error(
+            where, f"{where} are not form fields: write name=value, with & between two and special characters encoded"
+        )
+    for name, _ in parameters:
+        if name in _OWN_PARAMETERS:
+            raise _setting_error(where, f"{where} have {name}, which this job sets itself: leave it out")
+    return tuple(parameters)
 
 
 def _policy(environ: Mapping[str, str], event: dict[str, Any]) -> Policy:

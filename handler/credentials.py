@@ -39,9 +39,6 @@ def credentials_from(content: str, where: str = _IN_THE_SECRET) -> Credentials:
         if value != value.strip():
             raise _unusable(f"{where} has a {name} with blanks around it: put the value there without them")
     client_id, client_secret = str(document["client_id"]), str(document["client_secret"])
-    # RFC 7617, section 2: the first colon ends the user-id.
-    if ":" in client_id:
-        raise _unusable(f"{where} has a client_id with a colon, which Basic authentication cannot send: copy it again")
     return Credentials(client_id, client_secret)
 
 

@@ -184,6 +184,57 @@ ERROR_KINDS = (
     ),
 )
 
+_SERVER_OUT = ErrorKind(
+    ErrorCode.TELENOR_OUT,
+    "wait: it should pass by itself; if it stays, ask whoever runs the authorization server",
+    is_retryable=True,
+    oauth=("server_error", "temporarily_unavailable"),
+)
+_SERVER_UNKNOWN = ErrorKind(
+    ErrorCode.ANSWER_UNKNOWN,
+    "this job does not know that answer: check that TOKEN_URL and REVOCATION_URL are the server's own",
+)
+
+# An authorization server other than Telenor's. Sources: RFC 6749, sections 4.1.2.1 and 5.2; RFC 6750, section 3.1;
+# RFC 7009, section 2.2.1; RFC 8707, section 2; Auth0 for access_denied.
+OAUTH_ERROR_KINDS = (
+    ErrorKind(
+        ErrorCode.CREDENTIALS_REFUSED,
+        "the authorization server does not accept this client_id with this client_secret: copy both again into the "
+        "credentials secret, and check CLIENT_AUTHENTICATION",
+        oauth=("invalid_client",),
+    ),
+    ErrorKind(
+        ErrorCode.GRANT_NOT_ALLOWED,
+        "the client may not have this token by the client_credentials grant: allow it at the authorization server",
+        oauth=("access_denied", "unauthorized_client", "unsupported_grant_type"),
+    ),
+    ErrorKind(
+        ErrorCode.SCOPE_REFUSED,
+        "the scope or the resource is unknown or not granted to the client: correct TELENOR_SCOPE, the event's scope "
+        "or TOKEN_PARAMETERS, or grant it at the authorization server",
+        oauth=("insufficient_scope", "invalid_scope", "invalid_target"),
+    ),
+    ErrorKind(
+        ErrorCode.REQUEST_MALFORMED,
+        "the authorization server misses a parameter or does not know one: correct TOKEN_PARAMETERS, and check "
+        "CLIENT_AUTHENTICATION",
+        oauth=("invalid_request",),
+    ),
+    ErrorKind(
+        ErrorCode.REVOCATION_UNSUPPORTED,
+        "the authorization server cannot revoke access tokens, so a token stays active until it expires: set "
+        "REVOCATION_URL to none",
+        oauth=("unsupported_token_type",),
+    ),
+    ErrorKind(
+        ErrorCode.TOKEN_DEAD,
+        "the access token is invalid, has expired or was revoked",
+        oauth=("invalid_token",),
+    ),
+    _SERVER_OUT,
+)
+
 # For a response in no known format, the status alone decides.
 _OUT = ErrorKind(
     ErrorCode.TELENOR_OUT, "wait, since it should pass by itself; if it stays, ask Telenor", is_retryable=True
@@ -226,6 +277,23 @@ def parse_error(response: Response) -> ParsedError:
     for error_format, matched, kind in _found(response):
         return ParsedError(kind or _by_status(response.status), error_format, matched)
     return ParsedError(_by_status(response.status))
+
+
+def parse_oauth_error(response: Response) -> ParsedError:
+    """Parse an unsuccessful response of an OAuth 2 server other than Telenor's, or an error in a successful one.
+
+    Every 401 rejects the client: Keycloak sends it with `unauthorized_client`, Auth0 with `access_denied`.
+    """
+    header = response.headers.get("WWW-Authenticate", "")[:_HEADER_LIMIT]
+    words = [word for _, word in re.findall(_WORD, f"{response.text}\n{_bearer_error(header)}")]
+    word = next((word for word in words if word in _OAUTH_SERVER), None)
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        kind = _OAUTH_SERVER["invalid_client"]
+    elif word is not None:
+        kind = _OAUTH_SERVER[word]
+    else:
+        kind = _SERVER_OUT if is_passing(response.status) else _SERVER_UNKNOWN
+    return ParsedError(kind, ErrorFormat.OAUTH if word else None, word)
 
 
 def contradicts(response: Response, parsed: ParsedError) -> bool:
@@ -286,6 +354,7 @@ _GATEWAY = {number: kind for kind in ERROR_KINDS for number in kind.gateway}
 _REFERENCE = {row: kind for kind in ERROR_KINDS for row in kind.reference}
 # Logout may say of a token that does not exist that it is not found.
 _REFERENCE[HTTPStatus.NOT_FOUND, 2] = _REFERENCE[HTTPStatus.UNAUTHORIZED, 2]
+_OAUTH_SERVER = {word: kind for kind in OAUTH_ERROR_KINDS for word in kind.oauth}
 _OAUTH = {word: kind for kind in ERROR_KINDS for word in kind.oauth}
 
 

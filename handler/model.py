@@ -76,6 +76,23 @@ class Credentials:
     client_secret: str = field(repr=False)
 
 
+class ClientAuthentication(StrEnum):
+    """How a client authenticates (RFC 7591, section 2: `token_endpoint_auth_method`)."""
+
+    BASIC = "client_secret_basic"
+    POST = "client_secret_post"
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthServer:
+    """An authorization server other than Telenor's. Without a `revocation_url` it cannot revoke access tokens."""
+
+    token_url: str
+    revocation_url: str | None
+    client_authentication: ClientAuthentication
+    token_parameters: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """When a token is renewed and when a superseded one may be revoked."""
@@ -94,6 +111,8 @@ class Token:
     issued_at: datetime
     expires_at: datetime
     scope: str | None = None
+    client_id: str | None = None
+    """The client that revokes the token, where the authorization server asks for it."""
 
     @property
     def lifetime(self) -> timedelta:
@@ -111,6 +130,8 @@ class Token:
         }
         if self.scope is not None:
             document["scope"] = self.scope
+        if self.client_id is not None:
+            document["client_id"] = self.client_id
         return json.dumps(document)
 
 
@@ -136,8 +157,14 @@ class SecretVersion:
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the token dies, if the content says so."""
+        """When the token expires, if the content says so."""
         return _instant((json_object(self.content) or {}).get("expires_at"))
+
+    @property
+    def client_id(self) -> str | None:
+        """The client that the token was issued to, if the content says so."""
+        client_id = (json_object(self.content) or {}).get("client_id")
+        return client_id if isinstance(client_id, str) else None
 
     def contains_token(self, access_token: str) -> bool:
         """Return whether a consumer would take this token from the content, whatever its shape."""

@@ -34,6 +34,7 @@ class Report:
     has_failed: bool = False
     is_refused: bool = False
     used_previous_credentials: bool = False
+    can_revoke: bool = True
     revocations_failed: int = 0
     revocations_abandoned: int = 0
     attempts: int = 0
@@ -86,7 +87,8 @@ class Report:
             "RotationFailed": self.has_failed,
             "RevocationFailed": self.revocations_failed,
             "RevocationAbandoned": self.revocations_abandoned,
-            "RevocationsPending": self.pending_revocations,
+            # Without revocation, superseded tokens wait for their expiry alone.
+            "RevocationsPending": self.pending_revocations if self.can_revoke else 0,
             "CredentialsFallback": self.used_previous_credentials,
         }
         metrics = {name: (MetricUnit.Count, int(count)) for name, count in counts.items() if count}

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from handler import decisions
-from handler.errors import ErrorCode, SecretsManagerError, ServerError
+from handler.errors import ErrorCode, SecretsManagerError, ServerError, ServerRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,15 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     spared = [entry for entry in ledger.superseded if entry not in ending]
     expired = decisions.expired(ledger, context.clock.now())
     ledger = remove_labels(context, ledger, expired)
+    if not context.server.operations.can_revoke:
+        if is_emergency and ledger.superseded and context.token_secret.published_token is not None:
+            raise ServerRefusedError(
+                "a new token is published, but the authorization server cannot revoke access tokens (REVOCATION_URL is "
+                "none), so the leaked one stays active until it expires: revoke it at the server, or disable the "
+                "client there and put new credentials",
+                error_code=ErrorCode.REVOCATION_UNSUPPORTED,
+            )
+        return ledger
     trigger = Trigger.EMERGENCY if is_emergency else Trigger.GRACE_PASSED
     for entry in ending:
         if entry in expired:
@@ -173,7 +182,9 @@ def _log_out_unless_in_use(
     if current.contains_token(access_token):
         # Without a label on the current version, this label is the only trace of an active token.
         return Logout.CURRENT if current.is_tracked else Logout.IN_USE
-    context.server.logout(access_token, context.end_by, once=trigger is Trigger.LABEL_QUOTA)
+    context.server.logout(
+        access_token, context.end_by, client_id=version.client_id, once=trigger is Trigger.LABEL_QUOTA
+    )
     context.report.revoked.append(version.version_id)
     return Logout.REVOKED
 

@@ -281,7 +281,7 @@ def _check_room(ledger: Ledger) -> None:
 
 
 def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[str | None], None]) -> Token:
-    """Request a token; if Telenor rejects the client, retry with the previous credentials."""
+    """Request a token; if the server rejects the client, retry with the previous credentials."""
     started_at = context.clock.now()
     scope = context.settings.scope
     try:
@@ -329,16 +329,17 @@ def _report_reissued(context: Context) -> TokenReissuedError | None:
     context.report.outcome = Outcome.REISSUED
     if context.report.reason is Reason.LEAKED:
         return TokenReissuedError(
-            "Telenor issued the leaked token again, so it is still the current one: change the client secret at "
-            "Telenor, or have Telenor revoke the token"
+            "the leaked token was issued again, so it is still the current one: change the client secret, or have "
+            f"{context.server.operations.operator} revoke the token"
         )
     if context.report.reason is Reason.NOT_ACCEPTED:
         return TokenReissuedError(
-            "Telenor issued the published token again, which VERIFY_URL refuses: ask Telenor, or correct VERIFY_URL"
+            "the published token was issued again, and VERIFY_URL refuses it: correct VERIFY_URL, or ask "
+            f"{context.server.operations.operator}"
         )
     context.log_warning(
         ErrorCode.TOKEN_REISSUED,
-        "Telenor issued the current token again with the same expiry: nothing is published",
+        "the current token was issued again with the same expiry: nothing is published",
     )
     return None
 
@@ -437,6 +438,6 @@ def _warn_of_settings(context: Context, ledger: Ledger, token: Token) -> None:
         context.log_warning(
             ErrorCode.LIFE_TOO_SHORT,
             "the tokens' lifetime is so short that the secret is written more often than every ten minutes, which "
-            "Secrets Manager may refuse in the end: ask Telenor for a longer lifetime",
+            "Secrets Manager may refuse in the end: ask for a longer lifetime",
             **numbers,
         )

@@ -103,13 +103,21 @@ class Request(NamedTuple):
     method: str
     url: str
     auth: AuthBase
-    form: Mapping[str, str] | None = None
+    form: tuple[tuple[str, str], ...] = ()
     limit_seconds: float = EXCHANGE_SECONDS
 
 
 def basic(username: str, password: str) -> AuthBase:
     """Return Basic authentication over UTF-8: as bytes, since requests encodes text as Latin-1."""
     return HTTPBasicAuth(username.encode(), password.encode())
+
+
+class NoAuth(AuthBase):
+    """No header. An auth object, since requests would otherwise look for a .netrc."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Change nothing."""
+        return request
 
 
 class Bearer(AuthBase):
@@ -129,7 +137,7 @@ def create_session(on_socket: Callable[[socket.socket], None]) -> requests.Sessi
     session = _Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(on_socket))
-    # A cookie could make Telenor accept the next token that is tried.
+    # A cookie could make a server accept the next token that is tried.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
 
@@ -181,7 +189,7 @@ class Transport:
         seconds = min((deadline - sent_at).total_seconds(), request.limit_seconds)
         if seconds <= 0:
             raise ServerUnavailableError(
-                "no time was left to ask Telenor: raise the function's timeout", error_code=ErrorCode.NO_TIME_LEFT
+                "no time was left for the request: raise the function's timeout", error_code=ErrorCode.NO_TIME_LEFT
             )
         _check_environment(request.url)
         exchange = _Exchange(request, self._new_session, seconds)

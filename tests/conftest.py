@@ -336,7 +336,8 @@ def world(
         SecretString=json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}),
     )
     client.create_secret(Name=_TOKEN_SECRET)
-    optional = "CLIENT_NAME GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES SERVES_CLIENTS TELENOR_SCOPE VERIFY_URL"
+    optional = "CLIENT_NAME GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES SERVES_CLIENTS TELENOR_SCOPE VERIFY_URL "
+    optional += "TOKEN_URL REVOCATION_URL CLIENT_AUTHENTICATION TOKEN_PARAMETERS"
     for name in optional.split():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(aws, "clock", lambda: clock.now().timestamp())

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler import app, error_responses
-from handler.authorization_server import AuthorizationServer
 from handler.cli import aws, status
 from handler.cli.console import say
 from handler.cli.errors import sentence
@@ -16,6 +15,7 @@ from handler.errors import MarkedForDeletionError, RotationError, SecretsManager
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from handler.authorization_server import AuthorizationServer
     from handler.cli.job import Job, PastRuns
     from handler.cli.status import Status
     from handler.secrets_manager import SecretsManager
@@ -79,5 +79,5 @@ def _is_accepted(job: Job, secrets: SecretsManager) -> bool | None:
         return None
     if current is None or current.access_token is None or job.settings.verify_url is None:
         return None
-    server = AuthorizationServer(job.settings.base_url, app.clock, app.logger)
+    server = app.create_server(job.settings, job.secrets())
     return is_accepted(server, job.settings.verify_url, current.access_token, app.clock.now() + _PATIENCE)

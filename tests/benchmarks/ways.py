@@ -13,6 +13,7 @@ from handler.config import Settings
 from handler.context import Context
 from handler.errors import RotationError, ServerError, TokenRejectedError
 from handler.model import Action, Policy
+from handler.operations import TelenorOperations
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
@@ -70,7 +71,7 @@ def this_job(place: Place, request_id: str, policy: Policy = POLICY) -> None:
             settings=settings,
             secrets=secrets,
             token_secret=TokenSecret(secrets, place.clock, request_id),
-            telenor=telenor,
+            server=telenor,
             clock=place.clock,
             log=place.log,  # type: ignore[arg-type]  # a smaller log
             report=Report("default"),
@@ -170,7 +171,7 @@ def _telenor(place: Place) -> AuthorizationServer:
         return opened
 
     transport = Transport(place.clock, place.log, session, lambda exchange, _seconds: exchange())  # type: ignore[arg-type]  # a smaller log
-    return AuthorizationServer(_URL, place.clock, place.log, transport)  # type: ignore[arg-type]  # likewise
+    return AuthorizationServer(TelenorOperations(_URL), place.clock, place.log, transport)  # type: ignore[arg-type]  # likewise
 
 
 def _request(place: Place, telenor: AuthorizationServer) -> Token:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler import app, error_responses
+from handler import app, error_responses, operations
 from handler.authorization_server import AuthorizationServer
 from handler.errors import (
     InvalidClientError,
@@ -22,6 +22,7 @@ from handler.errors import (
     TokenRejectedError,
 )
 from handler.model import Credentials, Token
+from handler.operations import TelenorOperations
 from infra.local.server import LoopbackServer
 from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET, FakeClock, Seen
@@ -59,7 +60,7 @@ class Asking:
 
 @pytest.fixture
 def ask(telenor: TelenorSandbox, clock: FakeClock) -> Asking:
-    return Asking(AuthorizationServer(telenor.url, clock, app.logger), clock)
+    return Asking(AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger), clock)
 
 
 def requests_seen(telenor: TelenorSandbox, operation: str = "token") -> int:
@@ -85,7 +86,7 @@ def test_a_token_is_asked_for_as_the_reference_shows(telenor: TelenorSandbox, as
 
 def test_credentials_beyond_latin_1_reach_telenor(telenor: TelenorSandbox, clock: FakeClock) -> None:
     # The canary client's id and secret have an ø and an æ; these two do not even fit into Latin-1.
-    opened = AuthorizationServer(telenor.url, clock, app.logger)
+    opened = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
     with pytest.raises(InvalidClientError, match="code 1:"):
         Asking(opened, clock).token(CYRILLIC)
 
@@ -625,7 +626,7 @@ def answering(status: str, body: bytes, *headers: tuple[str, str]) -> LoopbackSe
 def test_a_status_counts_although_its_body_breaks_off(clock: FakeClock) -> None:
     cut = answering("401 Unauthorized", b'{"code": 22}', ("Content-Length", "500"))
     with cut as server:
-        opened = AuthorizationServer(server.url, clock, app.logger)
+        opened = AuthorizationServer(TelenorOperations(server.url), clock, app.logger)
         with pytest.raises(InvalidClientError):
             Asking(opened, clock).token()
         assert opened.token_attempts == 1
@@ -637,7 +638,7 @@ def test_a_status_counts_although_its_body_breaks_off(clock: FakeClock) -> None:
 def test_where_a_redirect_leads_is_not_even_read(clock: FakeClock, location: str) -> None:
     redirect = answering("302 Found", b"", ("Location", location), ("Content-Length", "0"))
     with redirect as server:
-        opened = AuthorizationServer(server.url, clock, app.logger)
+        opened = AuthorizationServer(TelenorOperations(server.url), clock, app.logger)
         ask = Asking(opened, clock)
         with pytest.raises(ServerRefusedError) as refusal:
             ask.token()
@@ -654,7 +655,7 @@ def test_a_url_that_no_request_can_be_sent_to_is_no_defect(ask: Asking, url: str
 
 
 def test_nobody_at_home_is_told_by_the_kind_of_error(clock: FakeClock) -> None:
-    opened = AuthorizationServer("http://127.0.0.1:1", clock, app.logger)
+    opened = AuthorizationServer(TelenorOperations("http://127.0.0.1:1"), clock, app.logger)
     with pytest.raises(ServerUnavailableError, match="ConnectionRefusedError") as refusal:
         Asking(opened, clock).token()
     assert refusal.value.error_code == "token-endpoint-out"
@@ -665,7 +666,7 @@ def test_a_proxys_password_is_not_told(clock: FakeClock, monkeypatch: pytest.Mon
     monkeypatch.setenv("HTTP_PROXY", f"http://user:{CANARY}@127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    opened = AuthorizationServer("http://telenor.invalid", clock, app.logger)
+    opened = AuthorizationServer(TelenorOperations("http://telenor.invalid"), clock, app.logger)
     with pytest.raises(ServerUnavailableError, match="ProxyError"):
         Asking(opened, clock).token()
 
@@ -815,7 +816,7 @@ def test_a_response_is_parsed_once(
         parsed_responses.append(answer)
         return parse(answer)
 
-    monkeypatch.setattr(error_responses, "parse_error", count)
+    monkeypatch.setattr(operations, "parse_error", count)
     telenor.fault(operation=operation, **fault)
     with suppress(ServerError):
         ask.token() if operation == "token" else ask.telenor.logout(CANARY, ask.clock.now() + MINUTES)

@@ -42,7 +42,6 @@ def test_good_credentials_are_read(content: str) -> None:
         ('{"client_id": "x", "client_secret": "CANARY\\n"}', "client_secret"),
         ('{"client_id": " x", "client_secret": "CANARY"}', "client_id"),
         ('{"client_id": "x", "client_secret": "CAN\\u0000ARY"}', "client_secret"),
-        ('{"client_id": "x:y", "client_secret": "CANARY"}', "colon"),
         ('{"username": "kari", "password": "CANARY"}', "Connect ID and Min Bedrift"),
         ('{"client_id": "x", "password": "CANARY"}', "Connect ID and Min Bedrift"),
         ('{"client_secret": "CANARY", "username": "kari"}', "Connect ID and Min Bedrift"),

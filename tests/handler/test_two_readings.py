@@ -15,6 +15,7 @@ from handler import app
 from handler.authorization_server import AuthorizationServer
 from handler.errors import InvalidClientError, ServerError
 from handler.model import Credentials
+from handler.operations import TelenorOperations
 from infra.local.telenor_sandbox import ErrorKind
 from tests.conftest import CLIENT_ID, CLIENT_SECRET
 
@@ -33,7 +34,7 @@ SEPARATELY = {("apigee", ErrorKind.BEARER_HEADER)}
 def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, dialect: str, meaning: ErrorKind) -> bool:
     """Log a token out, with this refusal for an answer; tell whether the job takes it for dead."""
     telenor.knobs(dialect=dialect)
-    job = AuthorizationServer(telenor.url, clock, app.logger)
+    job = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
     telenor.fault(operation="logout", meaning=meaning)
     try:
         return not job.logout("a-token", clock.now() + timedelta(minutes=2))
@@ -74,7 +75,7 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
     refused = set()
     for meaning in ErrorKind:
         telenor.fault(operation="token", meaning=meaning)
-        job = AuthorizationServer(telenor.url, clock, app.logger)
+        job = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
         with pytest.raises(ServerError) as error:
             token_for(CREDENTIALS, job, clock)
         if isinstance(error.value, InvalidClientError):
@@ -85,7 +86,7 @@ def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
 
 def test_apigees_other_shape_refuses_the_client_too(telenor: TelenorSandbox, clock: FakeClock) -> None:
     telenor.knobs(dialect="apigee", apigee_shape="ErrorCode")
-    job = AuthorizationServer(telenor.url, clock, app.logger)
+    job = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
     with pytest.raises(InvalidClientError):
         token_for(Credentials(CLIENT_ID, "wrong"), job, clock)
 
@@ -95,7 +96,7 @@ def test_a_spike_is_outlasted_and_a_quota_is_not_asked_again(
     telenor: TelenorSandbox, clock: FakeClock, dialect: str
 ) -> None:
     def ask() -> int:
-        job = AuthorizationServer(telenor.url, clock, app.logger)
+        job = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
         try:
             token_for(CREDENTIALS, job, clock)
         except ServerError:

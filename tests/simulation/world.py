@@ -17,13 +17,14 @@ from greenlet import getcurrent, greenlet
 from requests.adapters import BaseAdapter
 
 from handler.app import deadlines
-from handler.authorization_server import TOKEN_REQUEST_SECONDS, AuthorizationServer
+from handler.authorization_server import AuthorizationServer
 from handler.config import Settings
 from handler.context import Context
 from handler.decisions import RenewalTimes, renewal_times
 from handler.errors import RotationError
 from handler.ledger import Ledger, ledger_from
 from handler.model import Action, Policy
+from handler.operations import TOKEN_REQUEST_SECONDS, TelenorOperations
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
@@ -221,7 +222,7 @@ class Run:
             new_session=lambda _on_socket: _SESSION,
             run=lambda exchange, _seconds: exchange(),
         )
-        telenor = AuthorizationServer(settings.base_url, world.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
+        telenor = AuthorizationServer(TelenorOperations(settings.base_url), world.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
         with sdk.client(self._answer, world.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
             rotate(
@@ -229,7 +230,7 @@ class Run:
                     settings=settings,
                     secrets=secrets,
                     token_secret=TokenSecret(secrets, world.clock, self.request_id),
-                    telenor=telenor,
+                    server=telenor,
                     clock=world.clock,
                     log=world.log,  # type: ignore[arg-type]
                     report=self.report,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler import app
-from handler.authorization_server import AuthorizationServer
 from handler.cli import status
 from handler.cli.console import explain, is_confirmed, say
 from handler.cli.doctor import diagnosis
@@ -34,7 +33,7 @@ def examine(
     job: Job, on_wait: Callable[[timedelta], object], *, yes: bool, credentials_file: Path | None = None
 ) -> tuple[Findings, Diagnosis]:
     """Examine what a job talks to. Raises RotationError, or DeclinedError where it may not ask for tokens."""
-    server = AuthorizationServer(job.settings.base_url, app.clock, app.logger)
+    server = app.create_server(job.settings, job.secrets())
     token_secret = TokenSecret(job.secrets(), app.clock)
     check = PermissionCheck(job, token_secret, credentials_file)
     access = check.access()

@@ -1,0 +1,286 @@
+"""A job on another authorization server than Telenor's: RFC 6749 and RFC 7009, over real sockets."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handler.errors import ErrorCode, InvalidInputError, RotationError, ServerRefusedError
+from handler.model import Credentials
+from handler.operations import TelenorOperations
+from infra.local.oauth_server import OAuthServer
+from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import FakeClock, World
+
+GRACE = {"seconds": 660}
+EMERGENCY = "rotate-and-revoke-now"
+
+
+@pytest.fixture
+def server(clock: FakeClock) -> Iterator[OAuthServer]:
+    numbers = iter(range(1_000))
+    with OAuthServer(
+        {CLIENT_ID: CLIENT_SECRET},
+        clock=lambda: clock.now().timestamp(),
+        new_token=lambda: f"{CANARY}-{next(numbers)}",
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def job(world: World, server: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("TOKEN_URL", server.token_url)
+    monkeypatch.setenv("REVOCATION_URL", server.revocation_url)
+    return world
+
+
+def put_client(job: World, client_id: str, client_secret: str) -> None:
+    job.put_credentials(json.dumps({"client_id": client_id, "client_secret": client_secret}))
+
+
+def current(job: World) -> str:
+    return str(job.document()["access_token"])
+
+
+def rotate(job: World) -> str:
+    """Replace the current token, and return the one that was replaced."""
+    replaced = current(job)
+    assert job.run("rotate-now")["outcome"] == "rotated"
+    return replaced
+
+
+def test_the_document_of_a_token_names_its_client(job: World) -> None:
+    assert job.run()["outcome"] == "rotated"
+    assert job.document()["client_id"] == CLIENT_ID
+
+
+def test_a_document_of_telenors_names_no_client(world: World) -> None:
+    world.run()
+    assert "client_id" not in world.document()
+
+
+def test_a_superseded_token_is_revoked_after_its_grace(job: World, server: OAuthServer, clock: FakeClock) -> None:
+    job.run()
+    replaced = rotate(job)
+    assert server.is_active(replaced)
+    clock.advance(**GRACE)
+    result = job.run()
+    assert (len(result["revoked"]), result["pending_revocations"]) == (1, 0)
+    assert (server.is_active(replaced), server.is_active(current(job))) == (False, True)
+    path, form, _ = server.requests[-1]
+    assert (path, form) == ("/revoke", {"token": replaced, "token_type_hint": "access_token"})
+
+
+def test_an_emergency_revokes_every_other_token(job: World, server: OAuthServer) -> None:
+    job.run()
+    tokens = [rotate(job), rotate(job), current(job)]
+    job.run(EMERGENCY)
+    assert [server.is_active(token) for token in tokens] == [False] * 3
+    assert server.is_active(current(job))
+
+
+def test_the_pair_is_form_encoded_before_basic(job: World, server: OAuthServer) -> None:
+    pair = ("app:x y/1", f"{CANARY}+&=%")
+    server.clients[pair[0]] = pair[1]
+    put_client(job, *pair)
+    job.run()
+    _, form, authorization = server.requests[-1]
+    assert b64decode(authorization.removeprefix("Basic ")) == f"app%3Ax+y%2F1:{CANARY}%2B%26%3D%25".encode()
+    assert form == {"grant_type": "client_credentials"}
+
+
+def test_the_pair_can_go_into_the_form(job: World, server: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIENT_AUTHENTICATION", "client_secret_post")
+    job.run()
+    _, form, authorization = server.requests[-1]
+    assert authorization == ""
+    assert form == {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+
+
+def test_parameters_and_the_scope_go_into_the_token_request(
+    job: World, server: OAuthServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN_PARAMETERS", "audience=https%3A%2F%2Fapi.example.com&tenant=a+b")
+    monkeypatch.setenv("TELENOR_SCOPE", "one two")
+    job.run()
+    assert server.requests[-1][1] == {
+        "grant_type": "client_credentials",
+        "scope": "one two",
+        "audience": "https://api.example.com",
+        "tenant": "a b",
+    }
+
+
+# The client
+
+
+def test_a_mistyped_secret_falls_back_and_revokes_with_the_pair_that_works(
+    job: World, server: OAuthServer, clock: FakeClock
+) -> None:
+    job.run()
+    put_client(job, CLIENT_ID, f"{CANARY}-mistyped")
+    replaced = rotate(job)
+    assert job.seen.metrics()["CredentialsFallback"] == 1
+    clock.advance(**GRACE)
+    # Not due: nothing in this run has shown which secret works.
+    assert job.run()["outcome"] == "not-due"
+    assert not server.is_active(replaced)
+
+
+def test_a_token_of_a_replaced_client_is_revoked_with_the_pair_that_got_it(
+    job: World, server: OAuthServer, clock: FakeClock
+) -> None:
+    job.run()
+    server.clients["other"] = f"{CANARY}-other"
+    put_client(job, "other", f"{CANARY}-other")
+    replaced = rotate(job)
+    clock.advance(**GRACE)
+    job.run()
+    assert not server.is_active(replaced)
+    assert job.document()["client_id"] == "other"
+
+
+def test_a_token_of_a_client_that_is_gone_stays_until_it_expires(
+    job: World, server: OAuthServer, clock: FakeClock
+) -> None:
+    job.run()
+    for name in ("second", "third"):
+        server.clients[name] = f"{CANARY}-{name}"
+        put_client(job, name, f"{CANARY}-{name}")
+    replaced = rotate(job)
+    clock.advance(**GRACE)
+    result = job.run()
+    assert (result["revoked"], result["pending_revocations"]) == ([], 1)
+    assert ErrorCode.CLIENT_REPLACED in {line.get("cause") for line in job.seen.log()}
+    assert server.is_active(replaced)
+    assert "/revoke" not in {path for path, _, _ in server.requests}
+    clock.advance(seconds=3600)
+    assert job.run()["pending_revocations"] == 0
+
+
+def test_an_unusable_credentials_secret_fails_no_run_that_only_revokes(
+    job: World, server: OAuthServer, clock: FakeClock
+) -> None:
+    job.run()
+    replaced = rotate(job)
+    job.put_credentials("{}")
+    clock.advance(**GRACE)
+    assert job.run()["outcome"] == "not-due"
+    # The pair under AWSPREVIOUS has got the token.
+    assert not server.is_active(replaced)
+
+
+def test_credentials_that_nobody_can_read_are_no_replaced_client(job: World, clock: FakeClock) -> None:
+    job.run()
+    rotate(job)
+    job.put_credentials("{}")
+    job.put_credentials("[]")
+    clock.advance(**GRACE)
+    assert job.run()["pending_revocations"] == 1
+    assert {line.get("cause") for line in job.seen.log()} >= {ErrorCode.CREDENTIALS_UNUSABLE}
+
+
+@pytest.mark.parametrize("word", ["unauthorized_client", "access_denied", ""])
+def test_any_401_of_the_token_endpoint_refuses_the_client(job: World, server: OAuthServer, word: str) -> None:
+    server.failures["/token"] = (401, json.dumps({"error": word}))
+    with pytest.raises(RotationError) as failure:
+        job.run()
+    assert failure.value.error_code == ErrorCode.CREDENTIALS_REFUSED
+    assert [path for path, _, _ in server.requests] == ["/token"]
+
+
+# What a server may not do
+
+
+@pytest.mark.parametrize(
+    ("response", "cause", "count"),
+    [
+        pytest.param((400, '{"error": "unsupported_token_type"}'), ErrorCode.REVOCATION_UNSUPPORTED, 1, id="type"),
+        pytest.param((200, "<html><form></form></html>"), ErrorCode.ANSWER_UNKNOWN, 1, id="login page"),
+        pytest.param((200, '{"error": "invalid_request"}'), ErrorCode.REQUEST_MALFORMED, 1, id="error in a 200"),
+        pytest.param((404, ""), ErrorCode.ANSWER_UNKNOWN, 1, id="not found"),
+        pytest.param((401, '{"error": "invalid_token"}'), ErrorCode.CREDENTIALS_REFUSED, 1, id="401"),
+        pytest.param((503, ""), ErrorCode.LOGOUT_ENDPOINT_OUT, 5, id="outage"),
+    ],
+)
+def test_a_token_that_was_not_revoked_stays_in_the_ledger(
+    job: World, server: OAuthServer, clock: FakeClock, response: tuple[int, str], cause: ErrorCode, count: int
+) -> None:
+    job.run()
+    rotate(job)
+    clock.advance(**GRACE)
+    server.failures["/revoke"] = response
+    result = job.run()
+    assert (result["outcome"], result["revoked"], result["pending_revocations"]) == ("not-due", [], 1)
+    failures = [line["cause"] for line in job.seen.log() if line.get("error_code") == ErrorCode.REVOCATION_FAILED]
+    assert failures == [cause]
+    assert len([path for path, _, _ in server.requests if path == "/revoke"]) == count
+
+
+def test_a_server_without_revocation_keeps_superseded_tokens_until_they_expire(
+    job: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVOCATION_URL", "none")
+    job.run()
+    rotate(job)
+    clock.advance(**GRACE)
+    result = job.run()
+    assert (result["outcome"], result["pending_revocations"]) == ("not-due", 1)
+    assert (job.seen.metrics()["RevocationFailed"], job.seen.metrics()["RevocationsPending"]) == (0, 0)
+    assert job.seen.codes() == []
+
+
+def test_an_emergency_at_a_server_without_revocation_publishes_and_fails(
+    job: World, server: OAuthServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVOCATION_URL", "none")
+    job.run()
+    leaked = current(job)
+    with pytest.raises(ServerRefusedError) as failure:
+        job.run(EMERGENCY)
+    assert failure.value.error_code == ErrorCode.REVOCATION_UNSUPPORTED
+    assert current(job) != leaked
+    assert "/revoke" not in {path for path, _, _ in server.requests}
+
+
+@pytest.mark.parametrize("setting", ["telenor", "other"])
+def test_messages_name_telenor_only_where_it_is_the_server(
+    world: World, server: OAuthServer, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    if setting == "other":
+        monkeypatch.setenv("TOKEN_URL", server.token_url)
+        monkeypatch.setenv("REVOCATION_URL", server.revocation_url)
+        responses = [
+            *((status, json.dumps({"error": word})) for status in (200, 400, 401, 403) for word in OAUTH_WORDS),
+            *((status, "") for status in (200, 302, 404, 418, 429, 500, 503)),
+            (200, json.dumps({"access_token": f"{CANARY}-x", "token_type": "mac"})),
+            (200, json.dumps({"access_token": f"{CANARY}-x", "expires_in": 0})),
+        ]
+        for response in responses:
+            server.failures["/token"] = response
+            with pytest.raises(RotationError):
+                world.run()
+    else:
+        world.telenor.fault(operation="token", status=418)
+        with pytest.raises(RotationError):
+            world.run()
+    assert ("Telenor" in world.seen.messages()) is (setting == "telenor")
+
+
+OAUTH_WORDS = (
+    *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type"),
+    *("invalid_scope", "access_denied", "invalid_target", "server_error", "temporarily_unavailable", "unknown_word"),
+)
+
+
+def test_a_client_id_with_a_colon_is_refused_for_telenor_alone() -> None:
+    with pytest.raises(InvalidInputError) as failure:
+        TelenorOperations("https://api.telenor.no").token_request(Credentials("x:y", CANARY), None)
+    assert failure.value.error_code == ErrorCode.CREDENTIALS_UNUSABLE
