@@ -250,7 +250,9 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Group:
     for promise in diagnosis.promises:
         judged = Text(promise.judgement.replace("-", " "), style=_JUDGEMENTS[promise.judgement])
         promises.add_row(Text(promise.name), judged, Text(printable(promise.because)))
-    return Group(_heading("what Telenor does"), _indented(answers), "", _heading("the promises"), _indented(promises))
+    return Group(
+        _heading("what the server does"), _indented(answers), "", _heading("the promises"), _indented(promises)
+    )
 
 
 def _current(status: Status) -> list[RenderableType]:

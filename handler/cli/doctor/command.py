@@ -43,11 +43,13 @@ def examine(
     try:
         look = probe.look(access, check.ledger)
     except ServerError as error:
-        raise ServerError(f"Telenor is not reached from here, so nothing was asked: {error}") from error
+        raise ServerError(
+            f"the authorization server is not reached from here, so nothing was asked: {error}"
+        ) from error
     findings = Findings(look=look, heard=probe.heard)
     if access.may_ask:
         explain(_consequences(look))
-        if not is_confirmed("Ask Telenor for two tokens now?", yes=yes):
+        if not is_confirmed("Ask the authorization server for two tokens now?", yes=yes):
             raise DeclinedError("No token was asked for.")
         findings = _asked(job, probe, look)
     seen = status.status_of(check.ledger, job.settings.policy, app.clock.now(), runs=check.past_runs)
@@ -109,7 +111,7 @@ def _consequences(look: Look) -> str:
         None: "",
     }[look.published.superseded_accepted]
     return (
-        "This obtains two tokens, tries them, and logs them out again. A token is published and alive. If Telenor "
+        "This obtains two tokens, tries them, and logs them out again. A token is published and active. If the server "
         "keeps one token at a time for a client, or if a logout ends all of them, then this ends it: the job is run "
         "to rotate right afterwards, and consumers are refused until they read again. What is published is never "
         f"logged out.{hint}"

@@ -80,7 +80,7 @@ def diagnosis(findings: Findings, status: Status) -> Diagnosis:
             _overlap(findings, status.policy),
             _nothing_forgotten(findings),
             _never_the_current(findings),
-            Promise("P4 no leaks", Judgement.HOLDS, "does not depend on Telenor; the tests watch it"),
+            Promise("P4 no leaks", Judgement.HOLDS, "does not depend on the server; the tests check it"),
             _self_healing(status),
             _availability(findings),
         ),
@@ -229,7 +229,7 @@ def _dialect(found: Findings, _policy: Policy) -> str:
         return f"its errors speak {_ERROR_FORMATS[found.heard.error_format]}"
     if found.heard.error_shape is None:
         return "no error was seen, not even for a made-up token"
-    return "its errors look like none that this job knows: check that TELENOR_BASE_URL leads to Telenor itself"
+    return "its errors look like none that this job knows: check that the URL leads to the server itself"
 
 
 def _second_request(found: Findings, _policy: Policy) -> str:
@@ -312,7 +312,7 @@ def _life(found: Findings, policy: Policy) -> str:
     lifetime = found.asked.lifetime
     if lifetime is None:
         return _why_unknown(found)
-    told = "" if found.asked.is_life_told else " is assumed, as Telenor sends no expires_in"
+    told = "" if found.asked.is_life_told else " is assumed, as the server sends no expires_in"
     tolerance = decisions.outage_tolerance(lifetime, policy)
     return f"{duration(lifetime)}{told}; an outage of up to {_minutes(tolerance)} hurts nobody"
 
@@ -320,12 +320,12 @@ def _life(found: Findings, policy: Policy) -> str:
 def _clock(found: Findings, _policy: Policy) -> str:
     ahead = found.heard.clock_ahead
     if ahead is None:
-        return "unknown: Telenor sends no Date"
+        return "unknown: the server sends no Date"
     if abs(ahead) <= _CLOCK_TOLERANCE:
-        return "agrees with Telenor's to within 5 s"
+        return "agrees with the server's to within 5 s"
     side = "ahead of" if ahead > timedelta(0) else "behind"
     seconds = round(abs(ahead).total_seconds())
-    return f"this machine's is {duration(timedelta(seconds=seconds))} {side} Telenor's"
+    return f"this machine's is {duration(timedelta(seconds=seconds))} {side} the server's"
 
 
 def _verify_url(found: Findings, _policy: Policy) -> str:
@@ -373,7 +373,7 @@ def _why_unknown(found: Findings) -> str:
     if found.asked.failure:
         return f"unknown: {found.asked.failure}"
     if found.left.spared:
-        return "unknown: Telenor hands out a published or tracked token, and doctor does not test published tokens"
+        return "unknown: the server issued a published or tracked token, and doctor does not test published tokens"
     why = "logout accepts the same token twice"
     if _is_logout_deaf(found):
         why = "logout refuses every token"
@@ -456,7 +456,8 @@ def _nothing_forgotten(found: Findings) -> Promise:
     ends, is_deaf, lag = logout_ends(found), _is_logout_deaf(found), longest_lag(found)
     risks = {
         "a token that was logged out is accepted until it expires": ends is False,
-        "a token that was dead after its logout was accepted again: ask Telenor": accepted_again(found) is True,
+        "a token that was dead after its logout was accepted again: ask whoever runs the server": accepted_again(found)
+        is True,
         "logout refuses every token, so that each lives until it expires": is_deaf,
         f"a superseded token lives until it expires: {found.logout_failure}": (
             ends is None and not is_deaf and found.logout_failure is not None
@@ -473,7 +474,7 @@ def _never_the_current(found: Findings) -> Promise:
     can_coexist = _is_open(found) and old_lives_on(found) is not False
     return _promise(
         "P3 never the current",
-        {"the logout of a superseded token ends the current one as well: ask Telenor": others is True},
+        {"the logout of a superseded token ends the current one as well: ask whoever runs the server": others is True},
         {"logout leaves other tokens alone": others is None and can_coexist},
         "a logout ends nothing but its own token",
     )

@@ -1,7 +1,7 @@
-"""Asks Telenor, and returns what was seen; `diagnosis.py` says what follows.
+"""Asks the authorization server, and returns what was seen; `diagnosis.py` says what follows.
 
 It looks first, which harms nobody. Then it asks for two tokens and logs them out again, which ends the published token
-too where Telenor keeps one token at a time for a client, or where logout ends all of them.
+too where the server keeps one token at a time for a client, or where logout ends all of them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class Probe:
         try:
             self._logged_out(made_up)
         except ServerError as error:
-            if self.server.last_response is None:
+            # Where no request could revoke it, none was sent.
+            if self.server.last_response is None and not isinstance(error, ServerRefusedError):
                 raise
             failure = str(error)
         verify_url = VerifyUrl.NOT_SET
@@ -289,7 +290,8 @@ class Probe:
     def _logged_out(self, access_token: str, *, once: bool = False) -> bool:
         was_alive = None
         try:
-            was_alive = self.server.logout(access_token, self.clock.now() + _PATIENCE, once=once)
+            client_id = self.credentials.client_id if self.credentials else None
+            was_alive = self.server.logout(access_token, self.clock.now() + _PATIENCE, client_id=client_id, once=once)
         finally:
             self._hear(is_error=not was_alive)
         return was_alive

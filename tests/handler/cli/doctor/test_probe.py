@@ -263,16 +263,16 @@ def test_the_life_of_a_token_that_is_handed_out_again_is_counted_from_its_issue(
 def test_a_life_that_telenor_does_not_tell_is_said_to_be_assumed(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(expires_in_as="missing", issue="same-extended")
     ran = terminal.run("--local", "doctor", "--json", "--yes")
-    assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, as Telenor sends no expires_in")
+    assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, as the server sends no expires_in")
     assert told(ran.json)["longer"] is None
 
 
 @pytest.mark.parametrize(
     ("ahead_seconds", "says"),
     [
-        (4, "agrees with Telenor's to within 5 s"),
-        (90, "this machine's is 1 min 30 s behind Telenor's"),
-        (-90, "this machine's is 1 min 30 s ahead of Telenor's"),
+        (4, "agrees with the server's to within 5 s"),
+        (90, "this machine's is 1 min 30 s behind the server's"),
+        (-90, "this machine's is 1 min 30 s ahead of the server's"),
     ],
 )
 def test_the_clock_is_held_against_telenors(world: World, terminal: Terminal, ahead_seconds: float, says: str) -> None:
@@ -691,5 +691,5 @@ def test_where_telenor_is_not_reached_nothing_is_asked(
         monkeypatch.setenv("TELENOR_BASE_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
         ran = terminal.run("--local", "doctor", "--yes", "--json")
     assert (ran.status, ran.out) == (1, "")
-    assert "Telenor is not reached from here, so nothing was asked" in ran.err
+    assert "the authorization server is not reached from here, so nothing was asked" in ran.err
     assert world.issued() == 1
