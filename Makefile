@@ -65,7 +65,7 @@ docs: $(VENV)/.installed ## Check links, anchors and names in the documents
 
 NODE_MODULES := examples/node/node_modules/.installed tests/interop/node_modules/.installed
 
-examples: $(VENV)/.installed .venv-awscli/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the consumers' examples, and the job on oidc-provider
+examples: $(VENV)/.installed .venv-awscli/.installed .venv-django/.installed $(if $(NODE),$(NODE_MODULES)) ## Run the consumers' examples, and the job on other servers
 	@$(if $(NODE),EXAMPLES=all) $(PY) -W error -m pytest tests/examples tests/interop
 
 validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Check the templates: sam validate, cfn-lint, checkov
@@ -132,7 +132,7 @@ lock: $(VENV)/.installed ## Resolve every requirements file anew from pyproject.
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --extra cli --group build --output-file infra/requirements-cli.txt pyproject.toml
-	@for tool in bench sam checkov ministack runtime awscli release; do \
+	@for tool in bench django sam checkov ministack runtime awscli release; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
 	done
 	@$(if $(NODE),for folder in examples/node tests/interop; do \
@@ -168,6 +168,9 @@ $(VENV)/.installed: requirements-dev.txt
 	$(call install,$(PYTHON))
 
 .venv-bench/.installed: infra/requirements-bench.txt
+	$(call install,$(PYTHON))
+
+.venv-django/.installed: infra/requirements-django.txt
 	$(call install,$(PYTHON))
 
 .venv-release/.installed: infra/requirements-release.txt

@@ -40,7 +40,7 @@ _FIELDS_OF_A_CLIENT = {
 _URL_FIELDS = ("telenor_base_url", "base_url", "token_url", "revocation_url", "verify_url")
 
 # The job sets these itself (RFC 6749, sections 2.3.1 and 4.4.2).
-_OWN_PARAMETERS = ("grant_type", "scope", "client_id", "client_secret")
+OWN_PARAMETERS = ("grant_type", "scope", "client_id", "client_secret")
 
 DEFAULT_CLIENT = "default"
 
@@ -225,7 +225,7 @@ def _token_parameters(where: str, text: object) -> tuple[tuple[str, str], ...]:
             where, f"{where} are not form fields: write name=value, with & between two and special characters encoded"
         )
     for name, _ in parameters:
-        if name in _OWN_PARAMETERS:
+        if name in OWN_PARAMETERS:
             raise _setting_error(where, f"{where} have {name}, which this job sets itself: leave it out")
     return tuple(parameters)
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from handler.config import Settings, client_of, settings_from
+from handler.config import OWN_PARAMETERS, Settings, client_of, settings_from
 from handler.errors import InvalidInputError
-from handler.model import Action, Policy
+from handler.model import Action, ClientAuthentication, OAuthServer, Policy
 
 ENVIRONMENT = {"CREDENTIALS_SECRET_ID": "telenor/credentials", "TOKEN_SECRET_ID": "telenor/token"}
 SERVES_CLIENTS = ENVIRONMENT | {"SERVES_CLIENTS": "true"}
@@ -272,3 +272,83 @@ def test_a_deployment_for_one_client_takes_an_action_alone(
 def test_two_names_of_one_secret_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="same secret"):
         settings_from(SERVES_CLIENTS, OTHER | {"token_secret_id": OTHER["credentials_secret_id"]})
+
+
+# Another authorization server
+
+OAUTH = SERVES_CLIENTS | {
+    "TOKEN_URL": "https://id.example.com/token",
+    "REVOCATION_URL": "https://id.example.com/revoke",
+}
+
+
+def test_telenor_is_the_server_unless_another_is_named() -> None:
+    assert settings_from(ENVIRONMENT, {}).server is None
+
+
+def test_another_server_is_taken_from_the_environment() -> None:
+    environment = {"CLIENT_AUTHENTICATION": "client_secret_post", "TOKEN_PARAMETERS": "resource=a&resource=b%26c"}
+    assert settings_from(OAUTH | environment, {}).server == OAuthServer(
+        "https://id.example.com/token",
+        "https://id.example.com/revoke",
+        ClientAuthentication.POST,
+        (("resource", "a"), ("resource", "b&c")),
+    )
+
+
+def test_a_server_may_have_no_revocation() -> None:
+    server = settings_from(OAUTH | {"REVOCATION_URL": "none"}, {}).server
+    assert server is not None
+    assert (server.revocation_url, server.client_authentication) == (None, ClientAuthentication.BASIC)
+
+
+def test_an_event_can_name_the_parameters_of_its_client() -> None:
+    server = settings_from(
+        OAUTH | {"TOKEN_PARAMETERS": "audience=a"}, OTHER | {"token_parameters": "audience=b"}
+    ).server
+    assert server is not None
+    assert server.token_parameters == (("audience", "b"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"REVOCATION_URL": ""}, "REVOCATION_URL"),
+        ({"REVOCATION_URL": "None"}, "REVOCATION_URL"),
+        ({"REVOCATION_URL": "http://id.example.com/revoke"}, "REVOCATION_URL"),
+        ({"TOKEN_URL": "http://id.example.com/token"}, "TOKEN_URL"),
+        ({"TOKEN_URL": "https://user:CANARY@id.example.com/token"}, "TOKEN_URL"),
+        ({"TOKEN_URL": ""}, "TOKEN_URL"),
+        ({"TOKEN_URL": "", "REVOCATION_URL": "", "CLIENT_AUTHENTICATION": "client_secret_post"}, "TOKEN_URL"),
+        ({"TOKEN_URL": "", "REVOCATION_URL": "", "TOKEN_PARAMETERS": "audience=CANARY"}, "TOKEN_URL"),
+        ({"CLIENT_AUTHENTICATION": "private_key_jwt"}, "CLIENT_AUTHENTICATION"),
+        ({"CLIENT_AUTHENTICATION": "CANARY"}, "CLIENT_AUTHENTICATION"),
+        ({"TOKEN_PARAMETERS": "CANARY"}, "TOKEN_PARAMETERS"),
+        ({"TOKEN_PARAMETERS": "audience=CANARY&"}, "TOKEN_PARAMETERS"),
+        ({"TOKEN_PARAMETERS": "audience=\nCANARY"}, "TOKEN_PARAMETERS"),
+        ({"TOKEN_PARAMETERS": "audience=%ff"}, "TOKEN_PARAMETERS"),
+        *(({"TOKEN_PARAMETERS": f"audience=a&{name}=CANARY"}, name) for name in OWN_PARAMETERS),
+    ],
+)
+def test_a_bad_setting_of_another_server_is_refused_and_not_repeated(changes: dict[str, str], names: str) -> None:
+    with pytest.raises(InvalidInputError, match=names) as refusal:
+        settings_from(OAUTH | changes, {})
+    assert refusal.value.error_code == "invalid-setting"
+    assert "CANARY" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("field", ["token_url", "revocation_url", "verify_url", "telenor_base_url", "base_url"])
+@pytest.mark.parametrize("environment", [ENVIRONMENT, SERVES_CLIENTS, OAUTH])
+def test_no_event_can_name_a_url(environment: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidInputError, match=field) as refusal:
+        settings_from(environment, OTHER | {field: "https://CANARY.example.com"})
+    assert refusal.value.error_code == "invalid-event"
+    assert "CANARY" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("parameters", [5, None, "CANARY", "client_secret=CANARY", ["audience=CANARY"]])
+def test_bad_parameters_in_an_event_are_refused(parameters: object) -> None:
+    with pytest.raises(InvalidInputError, match="token_parameters") as refusal:
+        settings_from(OAUTH, OTHER | {"token_parameters": parameters})
+    assert refusal.value.error_code == "invalid-event"
+    assert "CANARY" not in str(refusal.value)

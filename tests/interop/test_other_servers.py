@@ -1,0 +1,211 @@
+"""The job against OAuth 2 servers that are not ours, over real sockets: oidc-provider and django-oauth-toolkit.
+
+The job's hours pass in an instant; the server's tokens live by the machine's clock, and a test is over long before the
+first of them would expire.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pytest
+import requests
+
+from handler.errors import InvalidClientError, ServerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.conftest import World
+
+HERE = Path(__file__).parent
+DJANGO = HERE.parents[1] / ".venv-django" / "bin" / "python"
+CLIENTS = {"first": f"CANARY{secrets.token_hex(16)}", "second": f"CANARY{secrets.token_hex(16)}"}
+GRACE_SECONDS = 600
+ROTATIONS = 10
+PATIENCE_SECONDS = 120
+EMERGENCY = "rotate-and-revoke-now"
+
+
+@dataclass
+class Server:
+    """The endpoints of a running server."""
+
+    token: str
+    revocation: str
+    introspection: str
+
+    def is_active(self, access_token: str, client_id: str = "first") -> bool:
+        """Ask the server about a token (RFC 7662)."""
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.post(
+                self.introspection, {"token": access_token}, auth=(client_id, CLIENTS[client_id]), timeout=10
+            )
+            return bool(answer.json()["active"])
+
+
+@contextmanager
+def running(command: Sequence[str]) -> Iterator[Server]:
+    with subprocess.Popen(  # noqa: S603  a file of this repository
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.environ["PATH"], "CLIENTS": json.dumps(CLIENTS), "NODE_NO_WARNINGS": "1"},
+    ) as process:
+        watchdog = threading.Timer(PATIENCE_SECONDS, process.kill)
+        watchdog.start()
+        try:
+            endpoints = _stream(process.stdout).readline()
+            assert endpoints, _stream(process.stderr).read()
+            yield Server(**json.loads(endpoints))
+        finally:
+            _, errors = process.communicate()  # closes its stdin, which ends it
+            watchdog.cancel()
+    assert process.returncode == 0, errors
+
+
+def _stream(stream: IO[str] | None) -> IO[str]:
+    assert stream
+    return stream
+
+
+def command_of(name: str) -> list[str]:
+    """Return the command of a server; skip the test if the server is not installed, unless EXAMPLES is `all`."""
+    if name == "django-oauth-toolkit":
+        command, is_there = [str(DJANGO), str(HERE / "django_oauth_toolkit.py")], DJANGO.exists()
+    else:
+        command = ["node", str(HERE / "oidc_provider.mjs")]
+        is_there = shutil.which("node") is not None and (HERE / "node_modules").is_dir()
+    if not is_there:
+        missing = f"{name} is not installed; `make examples` does that"
+        pytest.fail(missing) if os.environ.get("EXAMPLES") == "all" else pytest.skip(missing)
+    return command
+
+
+@pytest.fixture(scope="module", params=["oidc-provider", "django-oauth-toolkit"])
+def process(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with running(command_of(request.param)) as server:
+        yield server
+
+
+@pytest.fixture
+def server(process: Server, world: World, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("TOKEN_URL", process.token)
+    monkeypatch.setenv("REVOCATION_URL", process.revocation)
+    monkeypatch.setenv("GRACE_SECONDS", str(GRACE_SECONDS))
+    put_client(world, "first")
+    return process
+
+
+def put_client(world: World, client_id: str, client_secret: str | None = None) -> None:
+    world.put_credentials(json.dumps({"client_id": client_id, "client_secret": client_secret or CLIENTS[client_id]}))
+
+
+def current(world: World) -> str:
+    return str(world.document()["access_token"])
+
+
+def rotate(world: World) -> str:
+    """Replace the current token, and return the one that was replaced."""
+    replaced = current(world)
+    assert world.run("rotate-now")["outcome"] == "rotated"
+    return replaced
+
+
+def test_ten_rotations_leave_no_token_active_but_the_current_one_and_those_in_grace(
+    server: Server, world: World
+) -> None:
+    token_of: dict[str, str] = {}
+    revoked: set[str] = set()
+    while len(token_of) < 1 + ROTATIONS:
+        result = world.run()
+        token_of.setdefault(result["version_id"], current(world))
+        revoked |= set(result["revoked"])
+        active = [version for version, token in token_of.items() if server.is_active(token)]
+        assert result["version_id"] in active
+        assert revoked.isdisjoint(active)
+        assert len(active) == 1 + result["pending_revocations"]
+        world.clock.advance(minutes=5)
+    world.clock.advance(seconds=GRACE_SECONDS - 299)
+    world.run()
+    assert [token for token in token_of.values() if server.is_active(token)] == [current(world)]
+    assert world.seen.codes() == []
+
+
+def test_an_emergency_revokes_every_other_token(server: Server, world: World) -> None:
+    world.run()
+    replaced = [rotate(world), current(world)]
+    result = world.run(EMERGENCY)
+    assert (len(result["revoked"]), result["pending_revocations"]) == (2, 0)
+    assert [server.is_active(token) for token in (*replaced, current(world))] == [False, False, True]
+
+
+def test_a_mistyped_secret_costs_nobody_a_token(server: Server, world: World) -> None:
+    world.run()
+    put_client(world, "first", "CANARYmistyped")
+    replaced = rotate(world)
+    assert world.seen.metrics()["CredentialsFallback"] == 1
+    world.clock.advance(seconds=GRACE_SECONDS + 1)
+    assert len(world.run()["revoked"]) == 1
+    assert (server.is_active(replaced), server.is_active(current(world))) == (False, True)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_client_that_the_server_refuses_is_asked_for_once(world: World) -> None:
+    for mistyped in ("CANARYmistyped", "CANARYmistyped-too"):
+        put_client(world, "first", mistyped)
+    with pytest.raises(InvalidClientError) as refusal:
+        world.run()
+    assert (refusal.value.status, refusal.value.error_code) == (401, "credentials-refused")
+    assert world.seen.metrics()["RotationFailed"] == 1
+
+
+def test_a_replaced_clients_token_is_revoked_with_its_own_pair(server: Server, world: World) -> None:
+    world.run()
+    put_client(world, "second")
+    replaced = rotate(world)
+    world.clock.advance(seconds=GRACE_SECONDS + 1)
+    assert len(world.run()["revoked"]) == 1
+    assert not server.is_active(replaced, "first")
+    assert server.is_active(current(world), "second")
+
+
+def test_an_outage_of_the_token_endpoint_leaves_the_published_token_alone(
+    server: Server, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run()
+    published = current(world)
+    monkeypatch.setenv("TOKEN_URL", "http://127.0.0.1:1/token")
+    with pytest.raises(ServerUnavailableError) as outage:
+        world.run("rotate-now")
+    assert outage.value.error_code == "token-endpoint-out"
+    assert (current(world), server.is_active(published)) == (published, True)
+    monkeypatch.setenv("TOKEN_URL", server.token)
+    rotate(world)
+    assert server.is_active(current(world))
+
+
+def test_an_outage_of_the_revocation_endpoint_postpones_revocations(
+    server: Server, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run()
+    replaced = rotate(world)
+    world.clock.advance(seconds=GRACE_SECONDS + 1)
+    monkeypatch.setenv("REVOCATION_URL", "http://127.0.0.1:1/revoke")
+    result = world.run()
+    assert (result["revoked"], result["pending_revocations"], server.is_active(replaced)) == ([], 1, True)
+    monkeypatch.setenv("REVOCATION_URL", server.revocation)
+    assert len(world.run()["revoked"]) == 1
+    assert not server.is_active(replaced)
