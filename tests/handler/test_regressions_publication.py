@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from handler.errors import RotationError
-from infra.local.secrets_manager import CallFault, Fate, Lag, LoseLabels, Meanwhile
+from infra.local.secrets_manager import CallFault, Fault, Lag, LoseLabels, Meanwhile
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -31,20 +31,20 @@ def lost(when: Literal["before", "after"]) -> CallFault:
     return CallFault(operation="PutSecretValue", when=when)
 
 
-def then_reads_lag(world: World, fate: Fate) -> Meanwhile:
-    """Let a write meet its fate, and the reads after it answer as if it had not been."""
+def then_reads_lag(world: World, fault: Fault) -> Meanwhile:
+    """Let a write have its fault, and the reads after it answer as if it had not been."""
 
     def lag() -> None:
         world.aws.fault(Lag(operation="GetSecretValue"), times=20, secret_id=TOKEN_SECRET)
         world.aws.fault(Lag(operation="DescribeSecret"), times=20)
 
-    return Meanwhile(operation="PutSecretValue", fate=fate, happens=lag, when="after")
+    return Meanwhile(operation="PutSecretValue", fault=fault, happens=lag, when="after")
 
 
-def attempts(world: World, *fates: Fate) -> None:
-    """Let the SDK's attempts of the next write meet these fates, the last one again and again."""
-    for fate in [*fates, fates[-1], fates[-1]]:
-        world.aws.fault(fate)
+def attempts(world: World, *faults: Fault) -> None:
+    """Let the SDK's attempts of the next write have these faults, the last one again and again."""
+    for fault in [*faults, faults[-1], faults[-1]]:
+        world.aws.fault(fault)
 
 
 # A write that may have landed
@@ -127,7 +127,7 @@ def test_a_refused_token_that_cannot_be_compared_with_the_current_one_is_left_al
         unreadable = CallFault(operation="GetSecretValue", code="AccessDeniedException")
         world.aws.fault(unreadable, times=20, secret_id=TOKEN_SECRET)
 
-    attempts(world, Meanwhile(operation="PutSecretValue", fate=DENIED, happens=deny_reads, when="after"))
+    attempts(world, Meanwhile(operation="PutSecretValue", fault=DENIED, happens=deny_reads, when="after"))
     with pytest.raises(RotationError):
         world.run("rotate-now")
     assert world.live() == 2

@@ -486,7 +486,7 @@ def test_a_token_that_was_refused_and_that_another_party_has_published_since_is_
     world.run()
     document = world.document() | {"access_token": f"{CANARY}-token-2"}
     refused = CallFault(operation="PutSecretValue", code=DENIED)
-    publish = Meanwhile(operation="PutSecretValue", happens=lambda: world.put(json.dumps(document)), fate=refused)
+    publish = Meanwhile(operation="PutSecretValue", happens=lambda: world.put(json.dumps(document)), fault=refused)
     world.aws.fault(publish)
     with pytest.raises(WriteRefusedError):
         world.run("rotate-now")
