@@ -12,7 +12,7 @@ import pytest
 from handler import app
 from handler.errors import RotationError
 from tests.conftest import CANARY
-from tests.handler.raw_server import DRIPS, Drip, RawServer, whole
+from tests.handler.slow_server import DRIPS, Drip, SlowServer, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def test_an_answer_ends_in_its_time_whatever_part_of_it_drips(
     real: World, servers: ExitStack, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     """Of six seconds the run keeps some back to store a token, and asks for none after that."""
-    server = servers.enter_context(RawServer(lambda _path: Drip(*DRIPS[part], seconds=5.5)))
+    server = servers.enter_context(SlowServer(lambda _path: Drip(*DRIPS[part], seconds=5.5)))
     monkeypatch.setenv("TELENOR_BASE_URL", server.url)
     with suppress(RotationError):
         real.run(seconds=6)
@@ -65,7 +65,7 @@ def test_an_answer_that_drips_is_given_up_at_its_limit_and_asked_for_again(
     real: World, servers: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: Iterator[bytes | Drip] = iter([Drip(*DRIPS["the status line"], seconds=4), whole(TOKEN)])
-    server = servers.enter_context(RawServer(lambda _path: next(answers)))
+    server = servers.enter_context(SlowServer(lambda _path: next(answers)))
     monkeypatch.setattr("handler.authorization_server.TOKEN_REQUEST_SECONDS", 1.0)
     monkeypatch.setenv("TELENOR_BASE_URL", server.url)
     assert real.run()["outcome"] == "rotated"
@@ -83,7 +83,7 @@ def test_a_full_ledger_and_a_logout_that_drips_do_not_hold_up_a_publication(
     def answer(path: str) -> bytes | Drip:
         return whole(TOKEN) if path.endswith("token") else Drip(*DRIPS["a header"], seconds=25)
 
-    server = servers.enter_context(RawServer(answer))
+    server = servers.enter_context(SlowServer(answer))
     monkeypatch.setenv("TELENOR_BASE_URL", server.url)
     assert real.run("rotate-now", seconds=40)["outcome"] == "rotated"
     assert server.outlasted == 0
@@ -94,7 +94,7 @@ def test_a_full_ledger_and_a_logout_that_drips_do_not_hold_up_a_publication(
 def test_a_verify_url_that_drips_costs_no_token(
     real: World, servers: ExitStack, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    server = servers.enter_context(RawServer(lambda _path: Drip(*DRIPS[part], seconds=7.5)))
+    server = servers.enter_context(SlowServer(lambda _path: Drip(*DRIPS[part], seconds=7.5)))
     monkeypatch.setenv("VERIFY_URL", f"{server.url}/resource")
     assert real.run(seconds=8)["outcome"] == "rotated"
     assert (server.paths, server.outlasted) == (["/resource"], 0)
@@ -109,7 +109,7 @@ def test_an_unsolicited_hint_before_the_answer_is_passed_over(
     world: World, servers: ExitStack, monkeypatch: pytest.MonkeyPatch, hint: bytes
 ) -> None:
     before = b"HTTP/1.1 " + hint + b"\r\nLink: </style.css>\r\n\r\n"
-    server = servers.enter_context(RawServer(lambda _path: whole(TOKEN, before=before)))
+    server = servers.enter_context(SlowServer(lambda _path: whole(TOKEN, before=before)))
     monkeypatch.setenv("TELENOR_BASE_URL", server.url)
     assert world.run()["outcome"] == "rotated"
     assert world.document()["access_token"] == TOKEN["access_token"]
