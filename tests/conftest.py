@@ -161,7 +161,6 @@ def telenor(clock: FakeClock) -> Iterator[TelenorSandbox]:
     numbers = itertools.count(1)
     clients = {name: replace(seeded, secret=CLIENT_SECRET) for name, seeded in SEEDED_CLIENTS.items()}
     clients[CLIENT_ID] = Client(secret=CLIENT_SECRET, scopes=frozenset({"incidents.read"}))
-    clients["no-grant"] = Client(secret=CLIENT_SECRET, grants=frozenset({"password"}))
     with TelenorSandbox(
         clients=clients,
         clock=lambda: clock.now().timestamp(),
