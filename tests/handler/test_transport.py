@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     import requests
 
+    from tests.conftest import World
+
 # A TLS connection that was given up is closed by the garbage collector, which warns.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in.*SSLSocket:pytest.PytestUnraisableExceptionWarning"
@@ -495,3 +497,57 @@ NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 )
 def test_retry_after_is_seconds_of_any_number_of_digits_or_a_date(value: str, seconds: float | None) -> None:
     assert Response(503, NOW, NOW, {"Retry-After": value}, "").retry_after_seconds == seconds
+
+
+# A whole run over responses that drip
+
+TOKEN = {"access_token": f"{CANARY}-raw", "token_type": "Bearer", "expires_in": 3599}
+
+
+@pytest.fixture
+def real(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Run by the machine's clock, with short limits: a socket knows no other."""
+    monkeypatch.setattr(app, "clock", RealClock())
+    send = Transport.send
+    monkeypatch.setattr(
+        Transport,
+        "send",
+        lambda self, request, *rest, **named: send(self, request._replace(limit_seconds=0.5), *rest, **named),
+    )
+    return world
+
+
+def test_a_token_response_that_drips_is_given_up_at_its_limit_and_asked_for_again(
+    real: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: Iterator[bytes | Drip] = iter([Drip(*DRIPS["the status line"], seconds=4), whole(TOKEN)])
+    with SlowServer(lambda _path: next(answers)) as server:
+        monkeypatch.setenv("TELENOR_BASE_URL", server.url)
+        assert real.run()["outcome"] == "rotated"
+        assert (server.cut, server.outlasted) == (1, 0)
+    assert real.document()["access_token"] == TOKEN["access_token"]
+    assert "retry" in real.seen.codes()
+
+
+def test_a_full_ledger_and_a_logout_that_drips_do_not_hold_up_a_publication(
+    real: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(16):
+        real.run("rotate-now")
+
+    def answer(path: str) -> bytes | Drip:
+        return whole(TOKEN) if path.endswith("token") else Drip(*DRIPS["a header"], seconds=4)
+
+    with SlowServer(answer) as server:
+        monkeypatch.setenv("TELENOR_BASE_URL", server.url)
+        assert real.run("rotate-now")["outcome"] == "rotated"
+        assert (server.cut, server.outlasted) == (1, 0)
+    assert real.document()["access_token"] == TOKEN["access_token"]
+
+
+def test_a_verify_url_that_drips_costs_no_token(real: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SlowServer(lambda _path: Drip(*DRIPS["trailers without end"], seconds=4)) as server:
+        monkeypatch.setenv("VERIFY_URL", f"{server.url}/resource")
+        assert real.run()["outcome"] == "rotated"
+        assert server.outlasted == 0
+    assert real.is_current_live()
