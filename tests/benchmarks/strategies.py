@@ -69,7 +69,7 @@ def this_job(environment: Environment, request_id: str) -> None:
             settings=settings,
             secrets=secrets,
             token_secret=TokenSecret(secrets, environment.clock, request_id),
-            telenor=telenor,
+            server=telenor,
             clock=environment.clock,
             log=environment.log,  # type: ignore[arg-type]  # a smaller log
             report=Report("default"),

@@ -92,7 +92,7 @@ def context_of(secrets: FakeSecrets, clock: FakeClock) -> Context:
         settings=settings,
         secrets=adapter,
         token_secret=TokenSecret(adapter, clock, OWN),
-        telenor=cast("Any", None),
+        server=cast("Any", None),
         clock=clock,
         log=logger,
         report=Report("default"),

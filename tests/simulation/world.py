@@ -229,7 +229,7 @@ class Run:
                     settings=settings,
                     secrets=secrets,
                     token_secret=TokenSecret(secrets, world.clock, self.request_id),
-                    telenor=telenor,
+                    server=telenor,
                     clock=world.clock,
                     log=world.log,  # type: ignore[arg-type]
                     report=self.report,
