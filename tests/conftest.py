@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import itertools
 import json
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from handler import app, errors
 from infra.local.secrets_manager import REGION, LocalSecretsManager
@@ -117,6 +119,15 @@ class Seen:
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Begin with what is quick: a mutant ends with the first test that finds it."""
     items.sort(key=lambda item: ("simulation" in item.path.parts, "world" in item.fixturenames))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sdk_reads_its_data_once() -> Iterator[None]:
+    """Parse the SDK's data once, and not for each client that a test makes."""
+    load = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: load(path))
+        yield
 
 
 @pytest.fixture(scope="session")
