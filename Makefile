@@ -95,8 +95,8 @@ prove: $(VENV)/.installed ## Simulate every crash, order, mutant and years (YEAR
 	@$(PYTEST) -m long tests/infra
 	@$(PY) -m tests.simulation --years $(YEARS)
 
-bench: $(VENV)/.installed .venv-bench/.installed .venv-runtime/.installed ## Measure start-up, calls and size into docs/benchmarks.md
-	@$(PY) -m tests.benchmarks --charts .venv-bench/bin/python --runtime .venv-runtime/bin/python
+bench: $(VENV)/.installed .venv-runtime/.installed ## Measure start-up, calls and size into docs/benchmarks.md
+	@$(PY) -m tests.benchmarks --runtime .venv-runtime/bin/python
 
 dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard, healthy and in an outage, into docs/
 	@$(PY) -m tests.infra.dashboard --charts .venv-bench/bin/python

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import itertools
 import json
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from handler import app, errors
 from infra.local.secrets_manager import REGION, LocalSecretsManager
@@ -119,6 +121,15 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     items.sort(key=lambda item: ("simulation" in item.path.parts, "world" in item.fixturenames))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _sdk_reads_its_data_once() -> Iterator[None]:
+    """Parse the SDK's data once, and not for each client that a test makes."""
+    load = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: load(path))
+        yield
+
+
 @pytest.fixture(scope="session")
 def _secrets_manager() -> Iterator[LocalSecretsManager]:
     with LocalSecretsManager() as aws:
@@ -161,7 +172,6 @@ def telenor(clock: FakeClock) -> Iterator[TelenorSandbox]:
     numbers = itertools.count(1)
     clients = {name: replace(seeded, secret=CLIENT_SECRET) for name, seeded in SEEDED_CLIENTS.items()}
     clients[CLIENT_ID] = Client(secret=CLIENT_SECRET, scopes=frozenset({"incidents.read"}))
-    clients["no-grant"] = Client(secret=CLIENT_SECRET, grants=frozenset({"password"}))
     with TelenorSandbox(
         clients=clients,
         clock=lambda: clock.now().timestamp(),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from infra.local.secrets_manager import CallFault, Fate, Lag, Meanwhile
+from infra.local.secrets_manager import CallFault, Lag, Meanwhile
+from infra.local.secrets_manager import Fault as SecretsManagerFault
 from infra.local.telenor_sandbox import Fault
 
 if TYPE_CHECKING:
@@ -72,16 +73,16 @@ class FaultSchedule:
     _calls: int = 0
     _puts: int = field(default=0, init=False)
 
-    def secrets_manager(self, operation: str) -> tuple[Fate | None, bool]:
-        """Return the fate of a call to Secrets Manager, and whether it is a fault."""
-        fate = self._ambiguous_write(operation) if self.is_write_ambiguous else self._fault(operation)
+    def secrets_manager(self, operation: str) -> tuple[SecretsManagerFault | None, bool]:
+        """Return the fault of a call to Secrets Manager, and whether it is a fault."""
+        fault = self._ambiguous_write(operation) if self.is_write_ambiguous else self._fault(operation)
         happens, when = self._happens(operation)
         if happens is None:
-            return fate, fate is not None
-        return Meanwhile(operation=operation, fate=fate, happens=happens, when=when), fate is not None
+            return fault, fault is not None
+        return Meanwhile(operation=operation, fault=fault, happens=happens, when=when), fault is not None
 
     def telenor(self, operation: str) -> tuple[Fault | None, Callable[[], object] | None, Moment]:
-        """Return the fate of a request to Telenor, and what happens before or after it."""
+        """Return the fault of a request to Telenor, and what happens before or after it."""
         fault = self.rng.choice(TELENOR_FAULTS[operation]) if self.rng.random() < self.share else None
         return (fault, *self._happens(operation))
 
@@ -95,7 +96,7 @@ class FaultSchedule:
             return self.operator_action, "before" if operation == "logout" else "after"
         return None, when
 
-    def _ambiguous_write(self, operation: str) -> Fate | None:
+    def _ambiguous_write(self, operation: str) -> SecretsManagerFault | None:
         if operation == "PutSecretValue":
             self._puts += 1
             if self._puts == 1:
@@ -104,7 +105,7 @@ class FaultSchedule:
             return CallFault(operation=operation, code=code)
         return self._lag(operation, _AMBIGUOUS_WRITE_LAG_SECONDS) if self._puts else None
 
-    def _fault(self, operation: str) -> Fate | None:
+    def _fault(self, operation: str) -> SecretsManagerFault | None:
         if self.rng.random() >= self.share:
             return None
         if operation in READS and self.rng.random() < 0.5:  # noqa: PLR2004  half of what goes wrong with reads
@@ -119,7 +120,7 @@ class FaultSchedule:
             )
         )
 
-    def _lag(self, operation: str, seconds: float) -> Fate | None:
+    def _lag(self, operation: str, seconds: float) -> SecretsManagerFault | None:
         if operation == "GetSecretValue":
             return Lag(operation="GetSecretValue", writes=self.rng.randint(1, 3), within_seconds=seconds)
         if operation == "DescribeSecret":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from infra.chaos.fault_schedule import FaultSchedule
-    from infra.local.secrets_manager import Fate
+    from infra.local.secrets_manager import Fault
     from infra.promises.history import History, RunRecord
 
 TOKEN_MARK = "chaos-token-"  # noqa: S105  what every token begins with, to look for in the log
@@ -92,17 +92,17 @@ class SecretsManagerProxy(LocalSecretsManager):
         super().__init__()
         self._registry = registry
 
-    def _fate(self, operation: str, _parameters: Mapping[str, Any], agent: str, /) -> Fate | None:
+    def _next_fault(self, operation: str, _parameters: Mapping[str, Any], agent: str, /) -> Fault | None:
         observed = self._observed(agent)
         if observed is None:
             return None
         with observed.history.lock:
             if operation == "PutSecretValue":
                 observed.run.put_at = observed.run.put_at or time.time()
-            fate, is_fault = observed.faults.secrets_manager(operation)
+            fault, is_fault = observed.faults.secrets_manager(operation)
             if is_fault:
                 observed.run.faults[operation] += 1
-        return fate
+        return fault
 
     def _asked(self, operation: str, environ: WSGIEnvironment, parameters: Mapping[str, Any]) -> Response:
         answer = super()._asked(operation, environ, parameters)

@@ -482,7 +482,7 @@ def a_timeout_kills_it_and_the_retry_puts_it_right(trial: _Trial) -> str:
     held_up = threading.Event()
     # The write is held up until the process is gone, and then does not happen.
     lost = CallFault(operation="PutSecretValue")
-    trial.aws.fault(Meanwhile(operation="PutSecretValue", happens=held_up.wait, fate=lost))
+    trial.aws.fault(Meanwhile(operation="PutSecretValue", happens=held_up.wait, fault=lost))
     try:
         ending = trial.function.invoke(_ROTATE_NOW, _SHORT_TIMEOUT_SECONDS, request_id)
     finally:

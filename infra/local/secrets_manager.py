@@ -77,8 +77,8 @@ class Ask(Protocol):
         """Return its answer, as things are or as they were before the last writes."""
 
 
-class Fate(Protocol):
-    """The fate of one call."""
+class Fault(Protocol):
+    """What becomes of one call."""
 
     @property
     def operation(self) -> str:
@@ -114,18 +114,18 @@ class CallFault:
 
 @dataclass(frozen=True, kw_only=True)
 class Meanwhile:
-    """A call while something else happens before or after it; it goes well, or meets a fate of its own."""
+    """A call while something else happens before or after it; it goes well, or has a fault of its own."""
 
     operation: str
     happens: Callable[[], object]
     when: Literal["before", "after"] = "before"
-    fate: Fate | None = None
+    fault: Fault | None = None
 
     def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
         """Let it happen, and let the call happen."""
         if self.when == "before":
             self.happens()
-        answer = self.fate.answer(environ, ask) if self.fate else ask()
+        answer = self.fault.answer(environ, ask) if self.fault else ask()
         if self.when == "after":
             self.happens()
         return answer
@@ -184,7 +184,7 @@ class LocalSecretsManager:
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
         self._calls: deque[tuple[str, str]] = deque()
-        self._fates: defaultdict[tuple[str, str | None], deque[Fate | None]] = defaultdict(deque)
+        self._faults: defaultdict[tuple[str, str | None], deque[Fault | None]] = defaultdict(deque)
         self._past: defaultdict[str, deque[_Past]] = defaultdict(partial(deque, maxlen=_PAST_WRITES))
         self._written: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=VERSIONS_A_DAY))
         self._correction = patch.object(FakeSecret, "reset_default_version", _make_current)
@@ -222,18 +222,18 @@ class LocalSecretsManager:
         with self._lock:
             return Counter(operation for operation, agent in self._calls if app_id is None or f"app/{app_id}" in agent)
 
-    def fault(self, fault: Fate, times: int = 1, after: int = 0, *, secret_id: str | None = None) -> None:
-        """Let some calls of an operation meet a fate: the next ones, or those `after` as many that go well.
+    def fault(self, fault: Fault, times: int = 1, after: int = 0, *, secret_id: str | None = None) -> None:
+        """Let some calls of an operation have a fault: the next ones, or those `after` as many that go well.
 
         With a `secret_id`, those that name this secret so.
         """
         with self._lock:
-            self._fates[fault.operation, secret_id] += [*[None] * after, *[fault] * times]
+            self._faults[fault.operation, secret_id] += [*[None] * after, *[fault] * times]
 
     def clear_faults(self) -> None:
         """Let all calls go well from now on."""
         with self._lock:
-            self._fates.clear()
+            self._faults.clear()
 
     def forget_past(self, secret_id: str) -> None:
         """Let no read lag behind what has been written so far. For subclasses, between asking moto and answering."""
@@ -244,7 +244,7 @@ class LocalSecretsManager:
         """Forget the secrets, the faults and the calls."""
         with self._lock, self._one_at_a_time:
             moto.backends.get_backend("secretsmanager").reset()
-            self._fates.clear()
+            self._faults.clear()
             self._calls.clear()
             self._past.clear()
             self._written.clear()
@@ -257,7 +257,7 @@ class LocalSecretsManager:
         parameters, agent = _parameters(environ), environ.get("HTTP_USER_AGENT", "")
         with self._lock:
             self._calls.append((operation, agent))
-        fate = self._fate(operation, parameters, agent)
+        fault = self._next_fault(operation, parameters, agent)
 
         def ask(*, writes_ago: int = 0, within_seconds: float = math.inf) -> Response:
             # One at a time: a write is atomic in Secrets Manager, and moto knows no locks.
@@ -266,12 +266,12 @@ class LocalSecretsManager:
                     return refusal
                 return self._asked(operation, environ, parameters)
 
-        answer = fate.answer(environ, ask) if fate else ask()
+        answer = fault.answer(environ, ask) if fault else ask()
         return answer(environ, start_response)
 
-    def _fate(self, operation: str, parameters: Mapping[str, Any], _agent: str, /) -> Fate | None:
+    def _next_fault(self, operation: str, parameters: Mapping[str, Any], _agent: str, /) -> Fault | None:
         with self._lock:
-            queues = (self._fates[operation, parameters.get("SecretId")], self._fates[operation, None])
+            queues = (self._faults[operation, parameters.get("SecretId")], self._faults[operation, None])
             return next((queue.popleft() for queue in queues if queue), None)
 
     def _asked(self, operation: str, environ: WSGIEnvironment, parameters: Mapping[str, Any]) -> Response:

@@ -138,7 +138,7 @@ def _not_recovered(history: History) -> Iterator[Violation]:
     revoked = {logout.token for logout in history.logouts if logout.at <= now}
     current = history.values.get(last.current or "")
     if current is None or current in revoked or history.expires_at[current] <= now:
-        yield Violation("P5", "no live token was current after a recovery phase as long as a lifetimetime")
+        yield Violation("P5", "no live token was current after a recovery phase as long as a lifetime")
     for period in _current_periods(history):
         token = history.values.get(period.version)
         if token is None or token in revoked or history.expires_at[token] <= now or period.until is None:

@@ -1,9 +1,8 @@
-"""Measures everything, prints the document and writes it: `python -m tests.benchmarks --charts PYTHON`."""
+"""Measures everything, prints the document and writes it: `python -m tests.benchmarks`."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -16,8 +15,8 @@ from pathlib import Path
 
 from infra import artifact
 from tests.benchmarks import artifact_size, report, run_cost, startup
-from tests.benchmarks.month import CACHE_SECONDS, added, climate, month
-from tests.benchmarks.ways import OTHERS, POLICY, THIS_JOB, THIS_JOB_EARLIER
+from tests.benchmarks.simulated_month import added, fault_rates, month
+from tests.benchmarks.strategies import OTHERS, POLICY, THIS_JOB
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,7 +33,6 @@ _WITHIN = _LIFE * (1 - POLICY.renew_at_fraction) - POLICY.grace - 2 * POLICY.sch
 def main() -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--charts", type=Path, required=True, help="a Python with matplotlib")
     parser.add_argument("--runtime", type=Path, required=True, help="a Python as in Lambda, with boto3")
     parser.add_argument("--command", default="make bench", help="how this was called, for the document")
     arguments = parser.parse_args()
@@ -65,53 +63,26 @@ def main() -> int:
         )
     text = report.document(results)
     (DOCS / "benchmarks.md").write_text(text, encoding="utf-8")
-    _draw(arguments.charts, results)
     print(text)  # noqa: T201  what it is for
     return 0
 
 
-def _months() -> tuple[report.Weathered, report.Weathered]:
-    """Live through all months, on all cores: the time they take is not measured."""
-    within = climate(timedelta(minutes=1), _WITHIN)
-    beyond = climate(timedelta(minutes=20), timedelta(minutes=50))
+def _months() -> tuple[report.Comparison, report.Comparison]:
+    """Simulate all months, on all cores: the time they take is not measured."""
+    within = fault_rates(timedelta(minutes=1), _WITHIN)
+    beyond = fault_rates(timedelta(minutes=20), timedelta(minutes=50))
+    strategies = (THIS_JOB, *OTHERS)
     with ProcessPoolExecutor() as pool:
-        lived = [
-            [pool.submit(month, way, weather, seed) for seed in _SEEDS]
-            for weather, ways in ((within, (THIS_JOB, *OTHERS)), (beyond, (THIS_JOB, THIS_JOB_EARLIER, *OTHERS)))
-            for way in ways
+        simulated = [
+            [pool.submit(month, strategy, rates, seed) for seed in _SEEDS]
+            for rates in (within, beyond)
+            for strategy in strategies
         ]
-        months = [added([one.result() for one in of_a_way]) for of_a_way in lived]
-    split = 1 + len(OTHERS)
+        months = [added([one.result() for one in of_a_strategy]) for of_a_strategy in simulated]
+    split = len(strategies)
     return (
-        report.Weathered("Outages within the slack", within.outages["token"], months[:split]),
-        report.Weathered("Longer outages", beyond.outages["token"], months[split:]),
-    )
-
-
-def _draw(python: Path, results: report.Results) -> None:
-    figures = {
-        "consumers": [
-            {
-                "title": weathered.title,
-                "cache_seconds": CACHE_SECONDS,
-                "ways": [
-                    {
-                        "name": one.way,
-                        "refused": [one.felt[seconds].refused / one.months for seconds in CACHE_SECONDS],
-                    }
-                    for one in weathered.months
-                    if one.way != THIS_JOB_EARLIER.name
-                ],
-            }
-            for weathered in (results.within, results.beyond)
-        ],
-    }
-    subprocess.run(  # noqa: S603  our own words
-        [python.absolute(), "-m", "tests.benchmarks.charts", DOCS],
-        cwd=ROOT,
-        input=json.dumps(figures),
-        text=True,
-        check=True,
+        report.Comparison("Outages within the slack", within.outages["token"], months[:split]),
+        report.Comparison("Longer outages", beyond.outages["token"], months[split:]),
     )
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.month import DAYS
+from tests.benchmarks.simulated_month import DAYS
 
 if TYPE_CHECKING:
-    from tests.benchmarks.month import Month
+    from tests.benchmarks.simulated_month import Month
 
 PRICED = "as others cited them up to November 2026; none was checked with AWS"
 

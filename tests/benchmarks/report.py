@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tests.benchmarks import prices
-from tests.benchmarks.month import CACHE_SECONDS, REQUEST_EVERY_SECONDS
-from tests.benchmarks.ways import GRACE, OVERWRITE_OFTEN, THIS_JOB, THIS_JOB_EARLIER
+from tests.benchmarks.simulated_month import CACHE_SECONDS, REQUEST_EVERY_SECONDS
+from tests.benchmarks.strategies import GRACE, OVERWRITE_OFTEN, THIS_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.benchmarks.artifact_size import Package
-    from tests.benchmarks.month import Month, Outages
     from tests.benchmarks.run_cost import Kind
+    from tests.benchmarks.simulated_month import Month, Outages
     from tests.benchmarks.startup import Start
 
 STARTUP_GOAL = 1.05
@@ -38,16 +38,16 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Weathered:
-    """What came of all ways in one climate."""
+class Comparison:
+    """The results of all strategies with the same outages."""
 
     title: str
     outages: Outages
     months: Sequence[Month]
 
-    def of(self, way: str) -> Month:
-        """Return what came of one way."""
-        return next(month for month in self.months if month.way == way)
+    def of(self, strategy: str) -> Month:
+        """Return the results of one strategy."""
+        return next(month for month in self.months if month.strategy == strategy)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Results:
     packages: Sequence[Package]
     zipped_bytes: int
     rotation_peak_kib: float
-    within: Weathered
-    beyond: Weathered
+    within: Comparison
+    beyond: Comparison
 
 
 def document(results: Results) -> str:
@@ -76,7 +76,6 @@ def document(results: Results) -> str:
         request_every_seconds=REQUEST_EVERY_SECONDS,
         grace=GRACE,
         this_job=THIS_JOB.name,
-        this_job_earlier=THIS_JOB_EARLIER.name,
         overwrite_often=OVERWRITE_OFTEN.name,
     )
 

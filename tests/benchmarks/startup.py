@@ -41,26 +41,7 @@ Logger(service="x")
 Metrics(namespace="X", service="x")
 """
 _LIBRARIES = _BOTO3 + _HTTP + _POWERTOOLS
-_ONE_SERVICE = f"""
-import os
-from botocore.loaders import Loader
-from botocore.session import get_session
-from botocore.config import Config
-session = get_session()
-session.register_component(
-    "data_loader", Loader(extra_search_paths=[os.environ["ONE_SERVICE"]], include_default_search_paths=False)
-)
-session.create_client("secretsmanager", region_name="eu-north-1", config={_CONFIG})
-"""
 _HANDLER = """
-from handler import app
-app._client(None, None)
-"""
-_HANDLER_WITHOUT_HTTP = """
-import sys
-from types import ModuleType
-stand_in = sys.modules["handler.authorization_server"] = ModuleType("handler.authorization_server")
-stand_in.Telenor = object
 from handler import app
 app._client(None, None)
 """
@@ -118,16 +99,8 @@ def starts(directory: Path, scratch: Path, runtime: str) -> dict[str, Start]:
     stripped = _unzipped(directory, scratch / "stripped", with_bytecode=False)
     return {
         "floor": Start("the floor: boto3 and its client, requests, tenacity, Powertools", _LIBRARIES),
-        "bare": Start("boto3 and its client alone", _BOTO3),
         "handler": Start("**the handler and its client**", _HANDLER),
         "botocore": Start("the floor with botocore's session in place of boto3", _BOTOCORE + _HTTP + _POWERTOOLS),
-        "no-http": Start("the floor without requests and tenacity", _BOTO3 + _POWERTOOLS),
-        "lazy": Start("the handler without telenor.py, as if it were imported when due", _HANDLER_WITHOUT_HTTP),
-        "one-service": Start(
-            "botocore's floor with a loader that knows one service",
-            _ONE_SERVICE + _HTTP + _POWERTOOLS,
-            {"ONE_SERVICE": str(_one_service(scratch))},
-        ),
         "lambda-floor": Start(
             "the floor on Lambda's Python, with its bytecode, from the artifact",
             *_deployed(_LIBRARIES, deployed, runtime),
@@ -153,7 +126,7 @@ def measure(directory: Path, scratch: Path, rounds: int, runtime: str) -> dict[s
         start.own_seconds.clear()
         start.wall_seconds.clear()
     for number in range(rounds):
-        # From another place each time, so that nothing is always the first or after the same one.
+        # In another order each time, so that nothing is always the first or after the same one.
         order = list(compared.values())
         for start in order[number % len(order) :] + order[: number % len(order)]:
             start.run()
@@ -181,16 +154,3 @@ def _unzipped(directory: Path, into: Path, *, with_bytecode: bool) -> Path:
     for path in [into, *into.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     return into
-
-
-def _one_service(scratch: Path) -> Path:
-    """Copy what of the SDK's data one client needs."""
-    script = (
-        "import botocore, pathlib, shutil, sys; data = pathlib.Path(botocore.__file__).parent / 'data';"
-        "wanted = pathlib.Path(sys.argv[1]); wanted.mkdir(parents=True);"
-        "[shutil.copy(path, wanted) for path in data.glob('*.json')];"
-        "shutil.copytree(data / 'secretsmanager', wanted / 'secretsmanager')"
-    )
-    directory = scratch / "one-service"
-    subprocess.run([sys.executable, "-c", script, directory], check=True)  # noqa: S603  our own words
-    return directory

@@ -203,3 +203,34 @@ def test_a_run_keeps_back_the_time_to_store_what_it_gets(world: World) -> None:
     with pytest.raises(ServerUnavailableError):
         world.run(seconds=10)
     assert (world.clock.now() - started_at).total_seconds() < 5 + 2.4
+
+
+# Whose run it is
+
+
+@pytest.fixture
+def two_clients(serves_clients: World) -> World:
+    serves_clients.client.create_secret(Name=OTHER["token_secret_id"])
+    return serves_clients
+
+
+def test_an_event_that_names_a_client_whole_is_about_that_client_everywhere(two_clients: World) -> None:
+    result = two_clients.run(**OTHER, scope="incidents.read")
+    assert (result["outcome"], result["client"]) == ("rotated", "other")
+    assert two_clients.seen.client() == "other"
+    assert {line["client"] for line in two_clients.seen.log()} == {"other"}
+    assert two_clients.labels() == {}
+
+
+def test_client_name_names_the_client_of_answer_metrics_and_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIENT_NAME", "billing-2")
+    assert world.run()["client"] == "billing-2"
+    assert world.seen.client() == "billing-2"
+    assert {line["client"] for line in world.seen.log()} == {"billing-2"}
+
+
+def test_the_client_of_one_run_is_not_that_of_the_next(two_clients: World) -> None:
+    two_clients.run(**OTHER)
+    two_clients.run()
+    assert two_clients.seen.client() == "default"
+    assert [line["client"] for line in two_clients.seen.log()] == ["other", "default"]

@@ -482,11 +482,6 @@ def test_a_spike_is_asked_again(telenor: TelenorSandbox, ask: Asking, seen: Seen
 
 EARNED = [
     pytest.param("nobody", None, ApiError.CLIENT_ID, id="an unknown client"),
-    pytest.param("no-grant", None, ApiError.GRANT_NOT_ALLOWED, id="a client without the grant"),
-    pytest.param("demo-not-approved", None, ApiError.NOT_APPROVED, id="a client that is not approved"),
-    pytest.param("demo-incomplete", None, ApiError.CLIENT_DATA, id="a client with incomplete data"),
-    pytest.param("demo-broken-attributes", None, ApiError.APP_ATTRIBUTES, id="a client with broken attributes"),
-    pytest.param("demo-broken-backend", None, ApiError.INTERNAL, id="a client whose backend is broken"),
     pytest.param("demo-client", "not.granted", ApiError.SCOPE, id="a scope that is not granted"),
 ]
 

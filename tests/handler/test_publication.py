@@ -6,7 +6,7 @@ import json
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import pytest
 from werkzeug.wrappers import Response
@@ -35,7 +35,7 @@ from handler.publication import (
 from handler.report import Report
 from handler.secrets_manager import SecretsManager
 from handler.token_secret import TokenSecret
-from infra.local.secrets_manager import CallFault, Meanwhile
+from infra.local.secrets_manager import CallFault, Fault, Lag, Meanwhile
 from tests.conftest import CANARY, FakeClock, Seen, World
 
 if TYPE_CHECKING:
@@ -494,3 +494,99 @@ def test_a_first_look_that_fails_is_the_runs_own_failure(world: World) -> None:
     with pytest.raises(SecretsManagerError):
         world.run()
     assert world.seen.codes() == ["secrets-manager-unavailable"]
+
+
+# A write that landed although its answer was lost
+
+
+REFUSALS = [
+    CallFault(operation="PutSecretValue", code="ThrottlingException"),
+    CallFault(operation="PutSecretValue", code=DENIED),
+    CallFault(operation="PutSecretValue", code="InternalServiceError", status=500),
+]
+
+
+def lost(when: Literal["before", "after"]) -> CallFault:
+    """Drop the answer to a write that has not taken effect, or that has."""
+    return CallFault(operation="PutSecretValue", when=when)
+
+
+def then_reads_lag(world: World, fault: Fault) -> Meanwhile:
+    """Let a write have its fault, and the reads after it answer as if it had not been."""
+
+    def lag() -> None:
+        world.aws.fault(Lag(operation="GetSecretValue"), times=20, secret_id="telenor/token")
+        world.aws.fault(Lag(operation="DescribeSecret"), times=20)
+
+    return Meanwhile(operation="PutSecretValue", fault=fault, happens=lag, when="after")
+
+
+def attempts(world: World, *faults: Fault) -> None:
+    """Let the SDK's attempts of the next write have these faults, the last one again and again."""
+    for fault in [*faults, faults[-1], faults[-1]]:
+        world.aws.fault(fault)
+
+
+@pytest.mark.parametrize("last", REFUSALS, ids=lambda fault: fault.code)
+def test_a_token_whose_write_landed_unheard_lives_whatever_the_last_attempt_said_and_however_reads_lag(
+    world: World, last: CallFault
+) -> None:
+    world.run()
+    attempts(world, then_reads_lag(world, lost("after")), last)
+    with pytest.raises(RotationError):
+        world.run("rotate-now")
+    world.aws.clear_faults()
+    assert world.is_current_live()
+    assert (world.seen.metrics()["RotationFailed"], world.seen.metrics()["RevocationAbandoned"]) == (1, 1)
+    assert "write-unknown" in world.seen.codes()
+
+
+@pytest.mark.parametrize("last", REFUSALS[:2], ids=lambda fault: fault.code)
+def test_the_first_token_of_all_lives_too_if_its_write_landed_unheard_and_reads_lag(
+    world: World, last: CallFault
+) -> None:
+    attempts(world, then_reads_lag(world, lost("after")), last)
+    with pytest.raises(RotationError):
+        world.run()
+    world.aws.clear_faults()
+    assert world.is_current_live()
+
+
+def test_the_run_after_a_write_that_landed_unheard_finds_a_live_token_that_is_tracked(world: World) -> None:
+    request_id = str(uuid.uuid4())
+    world.run()
+    attempts(world, then_reads_lag(world, lost("after")), REFUSALS[1])
+    with pytest.raises(RotationError):
+        world.run("rotate-now", request_id=request_id)
+    world.aws.clear_faults()
+    world.clock.advance(minutes=5)
+    result = world.run()
+    assert (result["outcome"], result["version_id"], result["pending_revocations"]) == ("not-due", request_id, 1)
+    assert request_id in world.tracked()
+    assert world.is_current_live()
+
+
+def test_an_unusable_answer_with_the_same_token_does_not_cost_one_whose_write_landed_unheard(world: World) -> None:
+    """Telenor hands out one token twice, first with a life that makes no sense, so that one is to be logged out."""
+    world.run()
+    document = json.dumps({"access_token": f"{CANARY}-same", "expires_in": 0})
+    world.telenor.fault(operation="token", body=document, times=1)
+    world.telenor.fault(operation="token", body=document.replace(" 0", " 3599"), times=1)
+    attempts(world, then_reads_lag(world, lost("after")), REFUSALS[1])
+    with pytest.raises(RotationError):
+        world.run("rotate-now")
+    assert "logout" not in [request.operation for request in world.telenor.requests]
+
+
+def test_a_refused_token_that_cannot_be_compared_with_the_current_one_is_left_alive_and_counted(world: World) -> None:
+    world.run()
+
+    def deny_reads() -> None:
+        unreadable = CallFault(operation="GetSecretValue", code="AccessDeniedException")
+        world.aws.fault(unreadable, times=20, secret_id="telenor/token")
+
+    attempts(world, Meanwhile(operation="PutSecretValue", fault=REFUSALS[1], happens=deny_reads, when="after"))
+    with pytest.raises(RotationError):
+        world.run("rotate-now")
+    assert world.live() == 2
+    assert world.seen.metrics()["RevocationAbandoned"] == 1

@@ -10,6 +10,7 @@ import pytest
 
 from handler.errors import (
     LabelsExhaustedError,
+    RotationError,
     ServerRefusedError,
     ServerUnavailableError,
     TokenReissuedError,
@@ -19,6 +20,8 @@ from infra.local.secrets_manager import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import World
 
 DENIED = "AccessDeniedException"
@@ -486,7 +489,7 @@ def test_a_token_that_was_refused_and_that_another_party_has_published_since_is_
     world.run()
     document = world.document() | {"access_token": f"{CANARY}-token-2"}
     refused = CallFault(operation="PutSecretValue", code=DENIED)
-    publish = Meanwhile(operation="PutSecretValue", happens=lambda: world.put(json.dumps(document)), fate=refused)
+    publish = Meanwhile(operation="PutSecretValue", happens=lambda: world.put(json.dumps(document)), fault=refused)
     world.aws.fault(publish)
     with pytest.raises(WriteRefusedError):
         world.run("rotate-now")
@@ -671,6 +674,122 @@ def test_the_current_tokens_own_label_is_never_given_up(world: World) -> None:
 
 def test_the_labels_never_exceed_what_a_secret_can_carry(world: World) -> None:
     world.telenor.fault(operation="logout", status=503)
-    for _ in range(30):
+    for _ in range(20):
         world.run("rotate-now")
         assert sum(map(len, world.labels().values())) <= 20
+
+
+# Found in use: what was logged out once and must not be
+
+
+def test_labels_of_somebody_else_take_up_room_that_is_made(world: World) -> None:
+    for _ in range(15):
+        current = world.run("rotate-now")["version_id"]
+    for number in range(3):
+        world.label(current, f"theirs-{number}")
+    result = world.run("rotate-now")
+    assert result["outcome"] == "rotated"
+    assert world.is_current_live()
+    assert sum(len(labels) for labels in world.labels().values()) <= 20
+
+
+def test_a_grace_of_three_rotations_leaves_no_more_tokens_alive_than_it_must(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRACE_SECONDS", "1800")
+    revoked = []
+    for _ in range(12):
+        revoked += world.run("rotate-now")["revoked"]
+        assert world.live() <= 5
+        world.clock.advance(minutes=10)
+    assert len(revoked) >= 7
+
+
+def test_a_roll_back_to_the_first_of_two_tokens_of_one_instant_is_recognised(world: World) -> None:
+    first, second = (world.run("rotate-now")["version_id"] for _ in range(2))
+    world.clock.advance(minutes=9, seconds=50)
+    world.roll_back_to(first)
+    world.run()
+    world.clock.advance(seconds=30)
+    assert world.run()["revoked"] == []
+    assert (world.is_live(first), world.is_live(second)) == (True, True)
+    world.clock.advance(minutes=10)
+    assert world.run()["revoked"] == [second]
+    assert world.is_current_live()
+
+
+def test_a_token_of_overlapping_runs_keeps_its_grace_from_when_it_really_was_superseded(world: World) -> None:
+    """The secret is rolled back and then renewed: readers of the first token have their grace from the renewal on."""
+    first = world.run()["version_id"]
+    world.clock.advance(minutes=1)
+    world.run("rotate-now")
+    world.clock.advance(minutes=9)
+    world.roll_back_to(first)
+    world.clock.advance(minutes=2)
+    world.run("rotate-now")
+    world.clock.advance(minutes=9, seconds=50)
+    assert first not in world.run()["revoked"]
+    assert world.is_live(first)
+    world.clock.advance(seconds=15)
+    assert first in world.run()["revoked"]
+
+
+def _raw(token: str) -> str:
+    return token
+
+
+def _other_shape(token: str) -> str:
+    return json.dumps({"bearer": {"value": token}})
+
+
+def _binary(token: str) -> bytes:
+    return json.dumps({"access_token": token}).encode()
+
+
+@pytest.mark.parametrize("shape", [_raw, _other_shape, _binary])
+def test_a_token_that_someone_put_back_as_current_stays_alive_and_tracked_when_an_emergency_gets_none(
+    world: World, shape: Callable[[str], str | bytes]
+) -> None:
+    first = world.run()["version_id"]
+    token = world.document()["access_token"]
+    world.put(shape(token))
+    world.telenor.fault(operation="token", status=503)
+    with pytest.raises(RotationError):
+        world.run("rotate-and-revoke-now")
+    assert world.telenor.is_live(token)
+    assert first in world.tracked()
+
+
+@pytest.mark.parametrize("shape", [_raw, _other_shape, _binary])
+def test_a_token_that_someone_put_back_as_current_is_revoked_once_it_is_superseded(
+    world: World, shape: Callable[[str], str | bytes]
+) -> None:
+    first = world.run()["version_id"]
+    token = world.document()["access_token"]
+    world.put(shape(token))
+    world.run("rotate-now")
+    assert world.telenor.is_live(token)
+    assert first in world.tracked()
+    world.clock.advance(minutes=10, seconds=2)
+    world.run()
+    assert not world.telenor.is_live(token)
+
+
+def test_a_run_without_a_grace_that_is_overtaken_at_once_does_not_forget_its_own_token(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run publishes before this one looks again, and cannot log out what it has superseded."""
+    monkeypatch.setenv("GRACE_SECONDS", "0")
+    request_id = str(uuid.uuid4())
+
+    def overtake() -> None:
+        world.telenor.fault(operation="logout", status=503)
+        world.run("rotate-now")
+        world.telenor.clear_faults()
+
+    world.aws.fault(Meanwhile(operation="DescribeSecret", happens=overtake), after=1)
+    world.run(request_id=request_id)
+    assert request_id in world.tracked() or not world.is_live(request_id)
+    world.run()
+    assert world.live() == 1
+    assert world.is_current_live()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from requests.auth import HTTPBasicAuth
 
 from handler.authorization_server import AuthorizationServer
 from handler.errors import (
@@ -96,7 +97,7 @@ def test_a_token_is_renewed_in_the_run_after_a_quarter_of_an_hour(world: World) 
 
 
 def test_hours_of_runs_leave_one_token_and_one_in_its_grace(world: World) -> None:
-    for _ in range(5 * 12):
+    for _ in range(2 * 12):
         world.run()
         assert world.is_current_live()
         assert world.live() == len(world.tracked()) <= 2
@@ -125,8 +126,10 @@ SAME = json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
 
 @pytest.fixture
 def spent(world: World) -> World:
-    """Force rotations until one is refused."""
-    for _ in range(33):
+    """Write as often as forced rotations may, the last times by one."""
+    for number in range(30):
+        world.put(f"by hand {number}")
+    for _ in range(3):
         world.run("rotate-now")
     with pytest.raises(WriteBudgetSpentError):
         world.run("rotate-now")
@@ -140,11 +143,12 @@ def test_forced_rotations_are_refused_before_they_take_the_writes_of_renewals(sp
     assert f"{spent.clock.now() + timedelta(days=1):%Y-%m-%dT%H:%M}" in spent.seen.messages()
     assert spent.seen.metrics()["RotationFailed"] == 1
     published = spent.aws.calls()["PutSecretValue"]
-    for _ in range(25 * 12):
-        spent.clock.advance(minutes=5)
-        spent.run()
-        assert spent.is_current_live()
-    assert spent.aws.calls()["PutSecretValue"] == published + 25 * 4
+    for _ in range(4):
+        spent.clock.advance(minutes=15)
+        assert spent.run()["outcome"] == "rotated"
+    assert spent.is_current_live()
+    assert spent.aws.calls()["PutSecretValue"] == published + 4
+    spent.clock.advance(days=1)
     assert spent.run("rotate-now")["outcome"] == "rotated"
 
 
@@ -858,3 +862,106 @@ def test_a_life_too_short_for_the_promises_is_published_and_warned_of_every_time
     for times in (1, 2):
         assert world.run("rotate-now")["outcome"] == "rotated"
         assert world.seen.codes() == codes * times
+
+
+# A token that another party has revoked
+
+
+@pytest.fixture
+def renews_late(verified: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Renew tokens late, so that a refused token is the only reason before that."""
+    monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
+    return verified
+
+
+def let_another_party_get_a_token(world: World) -> None:
+    """Request a token for the same client, as somebody does whose tokens kill each other's."""
+    world.telenor.knobs(issue="new-kills-old")
+    answer = requests.post(
+        f"{world.telenor.url}/oauth/v2/token",
+        auth=HTTPBasicAuth(CLIENT_ID.encode(), CLIENT_SECRET.encode()),
+        data={"grant_type": "client_credentials"},
+        timeout=5,
+    )
+    assert answer.status_code == 200
+    assert not world.is_current_live()
+
+
+def test_a_killed_token_is_noticed_and_replaced_as_soon_as_a_quarter_of_an_hour_has_passed(renews_late: World) -> None:
+    first = renews_late.run()["version_id"]
+    let_another_party_get_a_token(renews_late)
+    renews_late.clock.advance(minutes=5)
+    assert renews_late.run()["outcome"] == "not-due"
+    assert renews_late.seen.metrics()["SecondsUntilExpiry"] == 0
+    renews_late.clock.advance(minutes=8, seconds=58)
+    assert renews_late.run()["version_id"] == first
+    renews_late.clock.advance(seconds=4)
+    result = renews_late.run()
+    assert (result["outcome"], result["reason"]) == ("rotated", "not-accepted")
+    assert renews_late.is_current_live()
+    assert renews_late.seen.metrics()["SecondsUntilExpiry"] > 3500
+
+
+def test_a_token_that_is_killed_later_is_replaced_by_the_next_run(renews_late: World) -> None:
+    renews_late.run()
+    renews_late.clock.advance(minutes=17)
+    assert renews_late.run()["outcome"] == "not-due"
+    let_another_party_get_a_token(renews_late)
+    renews_late.clock.advance(minutes=5)
+    assert renews_late.run()["reason"] == "not-accepted"
+    assert renews_late.is_current_live()
+
+
+def test_two_parties_whose_tokens_kill_each_others_stay_within_the_quota(renews_late: World) -> None:
+    rotated = 0
+    for _ in range(2 * 12):
+        rotated += renews_late.run()["outcome"] == "rotated"
+        let_another_party_get_a_token(renews_late)
+        renews_late.clock.advance(minutes=5, seconds=1)
+    assert 5 <= rotated <= 8
+
+
+def test_a_dead_token_that_is_handed_out_again_fails_the_run(renews_late: World) -> None:
+    first = renews_late.run()["version_id"]
+    renews_late.telenor.knobs(issue="same")
+    renews_late.telenor.fault(operation="incidents", status=401, body='{"code": 2}')
+    renews_late.clock.advance(minutes=16)
+    with pytest.raises(RotationError):
+        renews_late.run()
+    assert list(renews_late.labels()) == [first]
+    assert (renews_late.seen.metrics()["RotationFailed"], renews_late.seen.metrics()["SecondsUntilExpiry"]) == (1, 0)
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 429}, {"drop": True}])
+def test_an_answer_that_does_not_refuse_the_published_token_changes_nothing(
+    renews_late: World, fault: dict[str, Any]
+) -> None:
+    renews_late.run()
+    renews_late.clock.advance(minutes=16)
+    renews_late.telenor.fault(operation="incidents", **fault)
+    assert renews_late.run()["outcome"] == "not-due"
+    assert renews_late.seen.metrics()["SecondsUntilExpiry"] == 3599 - 960
+
+
+def test_a_run_that_is_not_due_tries_the_published_token_once(renews_late: World) -> None:
+    renews_late.run()
+    before = [request.operation for request in renews_late.telenor.requests].count("incidents")
+    renews_late.run()
+    assert [request.operation for request in renews_late.telenor.requests].count("incidents") == before + 1
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2])
+def test_no_token_is_asked_for_with_less_than_two_seconds_left(world: World, seconds: float) -> None:
+    with pytest.raises(RotationError):
+        world.run(seconds=seconds)
+    assert world.telenor.requests == []
+    assert world.seen.metrics()["RotationFailed"] == 1
+
+
+@pytest.mark.parametrize("fault", [{"status": 401, "body": '{"code": 5}'}, {"status": 401}, {"status": 403}])
+def test_a_refusal_of_something_else_than_the_client_is_asked_once(world: World, fault: dict[str, Any]) -> None:
+    world.put_credentials('{"client_id": "other", "client_secret": "other"}')
+    world.telenor.fault(operation="token", **fault)
+    with pytest.raises(RotationError):
+        world.run()
+    assert [request.operation for request in world.telenor.requests] == ["token"]

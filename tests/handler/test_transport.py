@@ -24,13 +24,15 @@ from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerU
 from handler.transport import Bearer, Request, Response, Transport
 from infra.local.server import HOST
 from tests.conftest import CANARY, Seen
-from tests.handler.raw_server import CHUNKED, DRIPS, OK, Drip, RawServer, whole
+from tests.handler.slow_server import CHUNKED, DRIPS, OK, Drip, SlowServer, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import requests
+
+    from tests.conftest import World
 
 # A TLS connection that was given up is closed by the garbage collector, which warns.
 pytestmark = pytest.mark.filterwarnings(
@@ -53,7 +55,7 @@ class RealClock:
         time.sleep(seconds)
 
 
-class TlsServer(RawServer):
+class TlsServer(SlowServer):
     """The same over TLS."""
 
     def __init__(self, answer: Callable[[str], bytes | Drip], context: ssl.SSLContext) -> None:
@@ -130,7 +132,7 @@ PARTS = DRIPS | {
 
 @pytest.mark.parametrize("part", PARTS)
 def test_whatever_part_of_an_answer_drips_nobody_waits_for_it(transport: Transport, part: str) -> None:
-    with RawServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS)) as server:
+    with SlowServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS)) as server:
         with suppress(ServerUnavailableError):
             assert get(transport, server.url, SHORT).status == 200
         assert (len(server.paths), server.outlasted) == (1, 0)
@@ -145,7 +147,7 @@ def test_over_tls_neither(transport: Transport, tls: ssl.SSLContext, part: str) 
 
 
 def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
-    class DrippingHandshake(RawServer):
+    class DrippingHandshake(SlowServer):
         def _speak(self, connection: socket.socket) -> None:
             end_at = time.monotonic() + LONG_SECONDS
             with connection, suppress(OSError):
@@ -163,7 +165,7 @@ def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
 
 @pytest.mark.parametrize("part", ["the status line", "a header", "headers without end"])
 def test_a_proxy_that_drips_is_given_up(transport: Transport, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
-    with RawServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS)) as proxy:
+    with SlowServer(lambda _path: Drip(*PARTS[part], seconds=LONG_SECONDS)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(ServerUnavailableError) as refusal:
             get(transport, "https://telenor.invalid/", SHORT)
@@ -173,14 +175,14 @@ def test_a_proxy_that_drips_is_given_up(transport: Transport, monkeypatch: pytes
 
 def test_what_came_before_the_end_of_the_time_is_kept(transport: Transport, seen: Seen) -> None:
     start = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n" + b'{"code": 22}' + b"\r\n"
-    with RawServer(lambda _path: Drip(start, b"0", seconds=LONG_SECONDS)) as server:
+    with SlowServer(lambda _path: Drip(start, b"0", seconds=LONG_SECONDS)) as server:
         answer = get(transport, server.url, SHORT)
     assert (answer.status, answer.text) == (401, '{"code": 22}')
     assert seen.codes() == ["answer-cut-short"]
 
 
 def test_nothing_is_sent_when_no_time_is_left(transport: Transport) -> None:
-    with RawServer(lambda _path: whole({})) as server:
+    with SlowServer(lambda _path: whole({})) as server:
         with pytest.raises(ServerUnavailableError) as refusal:
             get(transport, server.url, timedelta(0))
         assert (refusal.value.error_code, server.paths) == ("no-time-left", [])
@@ -195,7 +197,7 @@ def at_once(answer: bytes) -> Drip:
 
 
 def test_no_more_than_64_kib_are_read(transport: Transport) -> None:
-    with RawServer(lambda _path: at_once(whole("x" * 1_000_000))) as server:
+    with SlowServer(lambda _path: at_once(whole("x" * 1_000_000))) as server:
         assert 60_000 < len(get(transport, server.url).text) <= 65_536
 
 
@@ -203,19 +205,19 @@ def test_a_gzip_bomb_is_not_unpacked(transport: Transport) -> None:
     bomb = gzip.compress(b"x" * 20_000_000)
     assert len(bomb) < 65_536 - 1000
     head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
-    with RawServer(lambda _path: head + bomb) as server:
+    with SlowServer(lambda _path: head + bomb) as server:
         assert len(get(transport, server.url).text) == 65_536
 
 
 def test_headers_count_as_well(transport: Transport) -> None:
     head = OK + b"".join(b"X-%d: %b\r\n" % (number, b"x" * 60_000) for number in range(90))
-    with RawServer(lambda _path: at_once(head + b"\r\n{}")) as server:
+    with SlowServer(lambda _path: at_once(head + b"\r\n{}")) as server:
         assert sum(map(len, get(transport, server.url).headers.values())) <= 65_536
 
 
 def test_a_gzip_that_is_none_does_not_hide_the_status(transport: Transport, seen: Seen) -> None:
     head = b"HTTP/1.1 403 Forbidden\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n"
-    with RawServer(lambda _path: head + b"oops") as server:
+    with SlowServer(lambda _path: head + b"oops") as server:
         assert get(transport, server.url).status == 403
     assert seen.codes() == ["answer-cut-short"]
 
@@ -233,7 +235,7 @@ def test_a_gzip_that_is_none_does_not_hide_the_status(transport: Transport, seen
     ],
 )
 def test_what_is_no_answer_is_said_to_be_none(transport: Transport, broken: bytes) -> None:
-    with RawServer(lambda _path: broken) as server, pytest.raises(ServerUnavailableError) as refusal:
+    with SlowServer(lambda _path: broken) as server, pytest.raises(ServerUnavailableError) as refusal:
         get(transport, server.url)
     assert refusal.value.error_code == ErrorCode.VERIFY_URL_OUT
     assert transport.last_response is None
@@ -252,13 +254,13 @@ def test_what_is_no_answer_is_said_to_be_none(transport: Transport, broken: byte
     ],
 )
 def test_hints_before_an_answer_are_passed_over(transport: Transport, before: bytes) -> None:
-    with RawServer(lambda _path: whole({"a": 1}, before=before)) as server:
+    with SlowServer(lambda _path: whole({"a": 1}, before=before)) as server:
         answer = get(transport, server.url)
     assert (answer.status, answer.text, "Link" in answer.headers) == (200, '{"a": 1}', False)
 
 
 def test_a_byte_order_mark_is_not_part_of_the_text(transport: Transport) -> None:
-    with RawServer(lambda _path: OK + b"Connection: close\r\n\r\n\xef\xbb\xbf{}") as server:
+    with SlowServer(lambda _path: OK + b"Connection: close\r\n\r\n\xef\xbb\xbf{}") as server:
         assert get(transport, server.url).text == "{}"
 
 
@@ -266,7 +268,7 @@ def test_gzip_and_chunks_are_read(transport: Transport) -> None:
     body = gzip.compress(b'{"a": 1}')
     chunks = b"".join(b"1\r\n%b\r\n" % body[at : at + 1] for at in range(len(body))) + b"0\r\nX-Trailer: 1\r\n\r\n"
     head = OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with RawServer(lambda _path: head + chunks) as server:
+    with SlowServer(lambda _path: head + chunks) as server:
         assert get(transport, server.url).text == '{"a": 1}'
 
 
@@ -308,7 +310,7 @@ def test_each_request_has_a_connection_of_its_own_and_no_cookie(transport: Trans
 
 
 def test_a_proxy_of_the_environment_is_asked(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    with RawServer(lambda _path: whole({})) as proxy:
+    with SlowServer(lambda _path: whole({})) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         assert get(transport, "http://telenor.invalid/path").status == 200
         assert proxy.paths == ["http://telenor.invalid/path"]
@@ -318,7 +320,7 @@ def test_a_proxy_of_the_environment_is_asked(transport: Transport, monkeypatch: 
 def test_a_loopback_host_is_never_asked_through_a_proxy(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    with RawServer(lambda _path: whole({})) as proxy, RawServer(lambda _path: whole({"a": 1})) as server:
+    with SlowServer(lambda _path: whole({})) as proxy, SlowServer(lambda _path: whole({"a": 1})) as server:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.delenv("NO_PROXY", raising=False)
         with suppress(ServerUnavailableError):
@@ -345,7 +347,7 @@ def test_a_ca_bundle_that_cannot_be_used_is_named(
         path.write_text(content)
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv(variable, str(path))
-    with RawServer(lambda _path: whole({})) as server:
+    with SlowServer(lambda _path: whole({})) as server:
         error = setup_error(transport, server.url.replace("http://", "https://"))
     assert error.error_code == "invalid-setting"
     assert variable in str(error)
@@ -371,7 +373,7 @@ def test_a_proxy_url_that_cannot_be_used_is_named(
 def test_a_proxy_that_refuses_is_told_with_its_status(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[ServerError]
 ) -> None:
-    with RawServer(lambda _path: b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % status) as proxy:
+    with SlowServer(lambda _path: b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % status) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(kind) as refusal:
             get(transport, "https://telenor.invalid/")
@@ -457,13 +459,13 @@ LEAKS = {
 @pytest.mark.parametrize("answer", LEAKS)
 def test_headers_that_cannot_be_parsed_reach_no_log(transport: Transport, answer: str) -> None:
     """The fixture `seen` looks for secrets in all that a handler on the root logger gets."""
-    with RawServer(lambda _path: LEAKS[answer]) as server, suppress(ServerUnavailableError):
+    with SlowServer(lambda _path: LEAKS[answer]) as server, suppress(ServerUnavailableError):
         get(transport, f"{server.url}/?key={CANARY}")
 
 
 @pytest.mark.parametrize("size", [60_000])
 def test_no_more_than_8_kib_of_a_header_are_kept(transport: Transport, size: int) -> None:
-    with RawServer(lambda _path: OK + b"WWW-Authenticate: " + b"B" * size + b"\r\n\r\n") as server:
+    with SlowServer(lambda _path: OK + b"WWW-Authenticate: " + b"B" * size + b"\r\n\r\n") as server:
         assert len(get(transport, server.url).headers["www-authenticate"]) == 8192
 
 
@@ -495,3 +497,57 @@ NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 )
 def test_retry_after_is_seconds_of_any_number_of_digits_or_a_date(value: str, seconds: float | None) -> None:
     assert Response(503, NOW, NOW, {"Retry-After": value}, "").retry_after_seconds == seconds
+
+
+# A whole run over responses that drip
+
+TOKEN = {"access_token": f"{CANARY}-raw", "token_type": "Bearer", "expires_in": 3599}
+
+
+@pytest.fixture
+def real(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Run by the machine's clock, with short limits: a socket knows no other."""
+    monkeypatch.setattr(app, "clock", RealClock())
+    send = Transport.send
+    monkeypatch.setattr(
+        Transport,
+        "send",
+        lambda self, request, *rest, **named: send(self, request._replace(limit_seconds=0.5), *rest, **named),
+    )
+    return world
+
+
+def test_a_token_response_that_drips_is_given_up_at_its_limit_and_asked_for_again(
+    real: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: Iterator[bytes | Drip] = iter([Drip(*DRIPS["the status line"], seconds=4), whole(TOKEN)])
+    with SlowServer(lambda _path: next(answers)) as server:
+        monkeypatch.setenv("TELENOR_BASE_URL", server.url)
+        assert real.run()["outcome"] == "rotated"
+        assert (server.cut, server.outlasted) == (1, 0)
+    assert real.document()["access_token"] == TOKEN["access_token"]
+    assert "retry" in real.seen.codes()
+
+
+def test_a_full_ledger_and_a_logout_that_drips_do_not_hold_up_a_publication(
+    real: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(16):
+        real.run("rotate-now")
+
+    def answer(path: str) -> bytes | Drip:
+        return whole(TOKEN) if path.endswith("token") else Drip(*DRIPS["a header"], seconds=4)
+
+    with SlowServer(answer) as server:
+        monkeypatch.setenv("TELENOR_BASE_URL", server.url)
+        assert real.run("rotate-now")["outcome"] == "rotated"
+        assert (server.cut, server.outlasted) == (1, 0)
+    assert real.document()["access_token"] == TOKEN["access_token"]
+
+
+def test_a_verify_url_that_drips_costs_no_token(real: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SlowServer(lambda _path: Drip(*DRIPS["trailers without end"], seconds=4)) as server:
+        monkeypatch.setenv("VERIFY_URL", f"{server.url}/resource")
+        assert real.run()["outcome"] == "rotated"
+        assert server.outlasted == 0
+    assert real.is_current_live()

@@ -1,6 +1,6 @@
 """The whole proof: `make prove`. Looks at all that there is, with a bar, and prints what it saw.
 
-Ends with 1 if a promise was broken, a wrong design was not caught, or a mutant survives without a reason.
+Ends with 1 if a promise was broken, a broken variant was not caught, or a mutant survives without a reason.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ os.environ["SIMULATION"] = "full"
 
 from handler.decisions import outage_tolerance
 from handler.model import Action
-from tests.simulation import test_fuzz, test_wrong_designs
-from tests.simulation.explore import Explored, crashes_and_faults, orders, orders_of_three
+from tests.simulation import test_broken_variants, test_fuzz
+from tests.simulation.model_checker import Explored, crashes_and_faults, orders, orders_of_three
 from tests.simulation.mutants import Mutants, survey
+from tests.simulation.random_histories import LIFE, any_history, fault_bursts, outages
 from tests.simulation.scenarios import MORE_SCENARIOS, SCENARIOS
-from tests.simulation.test_weather import POLICIES, SECOND
-from tests.simulation.weather import LIFE, any_history, outages, storms
+from tests.simulation.test_random_histories import POLICIES, SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ _PARTS_OF_A_PERIOD = 20
 
 
 @dataclass
-class Stage:
+class Row:
     """One row of the table: what is looked at, by tasks that can be done in any order."""
 
     name: str
@@ -52,33 +52,31 @@ class Stage:
     explored: Explored = field(default_factory=Explored)
 
 
-def stages(years: int) -> list[Stage]:
+def all_rows(years: int) -> list[Row]:
     """Return all that there is to look at."""
     alone = [*SCENARIOS, *MORE_SCENARIOS]
     return [
-        Stage(f"one crash or one fault, {len(alone)} scenarios", [partial(crashes_and_faults, each) for each in alone]),
-        Stage(
-            "two faults, or one and a crash", [partial(crashes_and_faults, each, faults=2, ends=2) for each in alone]
-        ),
-        Stage(
+        Row(f"one crash or one fault, {len(alone)} scenarios", [partial(crashes_and_faults, each) for each in alone]),
+        Row("two faults, or one and a crash", [partial(crashes_and_faults, each, faults=2, ends=2) for each in alone]),
+        Row(
             "three faults, from the write on",
             [partial(crashes_and_faults, each, faults=3, begin_at="PutSecretValue") for each in SCENARIOS],
         ),
-        Stage("two runs at once, in every order, with a crash", list(starmap(_two, product(SCENARIOS, Action)))),
-        Stage(
+        Row("two runs at once, in every order, with a crash", list(starmap(_two, product(SCENARIOS, Action)))),
+        Row(
             "three runs at once, drawn at random",
             [partial(orders_of_three, each, seed=0, samples=_THREE_AT_ONCE) for each in SCENARIOS],
         ),
-        Stage(
-            "long histories of faults, hands and crashes",
+        Row(
+            "long histories of faults, operator actions and crashes",
             [partial(any_history, number, _HISTORIES_EACH, _STEPS) for number in range(_LONG_HISTORIES)],
         ),
-        Stage(
-            f"a year of ticks with storms, seeds: {years}",
-            [partial(storms, seed, _DAYS_A_YEAR) for seed in range(years)],
+        Row(
+            f"a year of ticks with bursts of faults, seeds: {years}",
+            [partial(fault_bursts, seed, _DAYS_A_YEAR) for seed in range(years)],
         ),
-        Stage("outages within the slack", _outages()),
-        Stage("nonsense from outside", [partial(_fuzz, name) for name in dir(test_fuzz) if name.startswith("test_")]),
+        Row("outages within the slack", _outages()),
+        Row("nonsense from outside", [partial(_fuzz, name) for name in dir(test_fuzz) if name.startswith("test_")]),
     ]
 
 
@@ -113,18 +111,18 @@ def main() -> int:
     arguments = parser.parse_args()
     workers = arguments.workers
     console = Console(width=None if sys.stdout.isatty() else 120)
-    rows = stages(arguments.years)
+    rows = all_rows(arguments.years)
     with _progress(console) as progress, ProcessPoolExecutor(workers) as pool:
         _explore(rows, pool, progress)
-        caught = _wrong_designs(pool, progress)
+        caught = _broken_variants(pool, progress)
         # The mutants take as long again: what is known is told before them.
         progress.console.print(_table(rows))
-        progress.console.print(_designs_table(caught))
+        progress.console.print(_variants_table(caught))
         violations = [violation for row in rows for violation in row.explored.violations]
-        violations += [f"the wrong design is not caught: {name}" for name, promise, _ in caught if promise == "-"]
+        violations += [f"the broken variant is not caught: {name}" for name, promise, _ in caught if promise == "-"]
         _print(violations, progress.console)
         mutants = _mutants(workers, progress)
-    console.print(f"wrong designs: {len(caught)}, caught: {sum(promise != '-' for _, promise, _ in caught)}")
+    console.print(f"broken variants: {len(caught)}, caught: {sum(promise != '-' for _, promise, _ in caught)}")
     kinds = ", ".join(f"{status} {count}" for status, count in sorted(mutants.by_status.items()))
     console.print(f"mutants: {mutants.total}, killed: {mutants.killed}, justified: {mutants.justified} ({kinds})")
     _print(mutants.violations, console)
@@ -142,21 +140,21 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def _explore(rows: list[Stage], pool: ProcessPoolExecutor, progress: Progress) -> None:
+def _explore(rows: list[Row], pool: ProcessPoolExecutor, progress: Progress) -> None:
     bars = {row.name: progress.add_task(row.name, total=len(row.tasks)) for row in rows}
     # The longest first, so that no core waits for one at the end.
     longest_first = sorted(rows, key=lambda row: ("year" not in row.name, "every order" not in row.name))
-    futures: dict[Future[Explored], Stage] = {pool.submit(task): row for row in longest_first for task in row.tasks}
+    futures: dict[Future[Explored], Row] = {pool.submit(task): row for row in longest_first for task in row.tasks}
     for future in as_completed(futures):
         row = futures[future]
         row.explored += future.result()
         progress.advance(bars[row.name])
 
 
-def _wrong_designs(pool: ProcessPoolExecutor, progress: Progress) -> list[tuple[str, str, str]]:
-    bar = progress.add_task("wrong designs", total=len(test_wrong_designs.DESIGNS))
+def _broken_variants(pool: ProcessPoolExecutor, progress: Progress) -> list[tuple[str, str, str]]:
+    bar = progress.add_task("broken variants", total=len(test_broken_variants.VARIANTS))
     rows = []
-    for row in pool.map(test_wrong_designs.row, test_wrong_designs.DESIGNS):
+    for row in pool.map(test_broken_variants.row, test_broken_variants.VARIANTS):
         rows.append(row)
         progress.advance(bar)
     return rows
@@ -173,14 +171,14 @@ def _mutants(workers: int, progress: Progress) -> Mutants:
     return survey(workers, show)
 
 
-def _designs_table(caught: list[tuple[str, str, str]]) -> Table:
-    table = Table("wrong design", "breaks", "shortest history that shows it", title="The proof can fail")
+def _variants_table(caught: list[tuple[str, str, str]]) -> Table:
+    table = Table("broken variant", "breaks", "shortest history that shows it", title="The proof can fail")
     for row in caught:
         table.add_row(*row)
     return table
 
 
-def _table(rows: list[Stage]) -> Table:
+def _table(rows: list[Row]) -> Table:
     table = Table(title="What was looked at")
     table.add_column("")
     for name in ("histories", "states", "crash points", "faults", "interleavings", "simulated hours", "violations"):

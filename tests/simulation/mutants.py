@@ -1,7 +1,7 @@
 """Mutation testing of what the promises rest on: each small change of the code must make a check fail.
 
 mutmut makes the mutants; those that mypy finds are killed by it, and the others by the tests that reach them. What
-survives must stand in survivors.toml with the reason why no test could tell it from the real code.
+survives must stand in surviving_mutants.toml with the reason why no test could tell it from the real code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SURVIVORS = Path(__file__).with_name("survivors.toml")
+SURVIVING = Path(__file__).with_name("surviving_mutants.toml")
 
 _MUTMUT = (sys.executable, "-m", "mutmut")
 
@@ -86,7 +86,7 @@ def survey(workers: int, on_output: Callable[[str], None]) -> Mutants:
         f"a mutant survives and is not justified: {change}" for change in survived - justified.keys()
     ]
     mutants.violations += [
-        f"survivors.toml justifies a mutant that does not survive; take it out: {change}"
+        f"surviving_mutants.toml justifies a mutant that does not survive; take it out: {change}"
         for change in justified.keys() - survived
     ]
     return mutants
@@ -108,7 +108,7 @@ def _change(name: str) -> Change:
 
 
 def _justified() -> dict[Change, str]:
-    entries = tomllib.loads(SURVIVORS.read_text(encoding="utf-8")).get("survivor", [])
+    entries = tomllib.loads(SURVIVING.read_text(encoding="utf-8")).get("survivor", [])
     return {
         Change(entry["function"], tuple(entry.get("removed", ())), tuple(entry.get("added", ()))): entry["reason"]
         for entry in entries

@@ -24,7 +24,7 @@ FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = (
     _TELENOR | dict.fromkeys(_READS, READ_FAULTS) | dict.fromkeys(_WRITES, FAULTS)
 )
 
-# Any sequence of attempts, each with a fate of its own, and other runs at work between them.
+# Any sequence of attempts, each with a fault of its own, and other runs at work between them.
 FAULTS_BY_ATTEMPT: Mapping[str, tuple[str, ...]] = _TELENOR | {
     call: (*FAULTS_BY_CALL[call], *(f"{fault}/{UNDECIDED}" for fault in RETRIED)) for call in (*_READS, *_WRITES)
 }
@@ -293,7 +293,7 @@ def new_credentials(world: World) -> Action:
     return Action.CREDENTIALS_CHANGED
 
 
-# What wrong designs stumble over
+# Scenarios that the broken variants fail in
 
 
 def slow_answers(world: World) -> Action:

@@ -32,7 +32,7 @@ _VERSION_ID_LENGTHS = range(32, 65)
 # AWS, "ListSecretVersionIds": MaxResults.
 _PAGE = 100
 
-# The fates of an attempt: no answer, or one with 5xx, before it took effect or although it did; a refusal; a
+# The faults of an attempt: no answer, or one with 5xx, before it took effect or although it did; a refusal; a
 # read of the state before the last write. Where it stands for a call, every attempt of it meets that. Of a read it
 # makes no difference whether it took effect.
 _READ_FAULTS = ("lost-before", "failed-before", "throttled", "refused")
@@ -157,21 +157,21 @@ class SecretsManagerModel:
         """Whether a write takes the custom labels of the version that it supersedes: nobody has recorded it on AWS."""
         self._versions = 0
 
-    def attempt(self, operation: str, parameters: dict[str, Any], fate: str | None) -> tuple[int, dict[str, Any]]:
+    def attempt(self, operation: str, parameters: dict[str, Any], fault: str | None) -> tuple[int, dict[str, Any]]:
         """Answer one attempt of a call with status and document. Raises ReadTimeoutError where no answer comes."""
-        if fate in _ANSWERS:
-            return _ANSWERS[fate]
-        if fate == "lost-before":
+        if fault in _ANSWERS:
+            return _ANSWERS[fault]
+        if fault == "lost-before":
             raise ReadTimeoutError(endpoint_url="model")
         act = partial(getattr(self, xform_name(operation)), **parameters)
         try:
-            answer = 200, self._stale(act) if fate == "stale" else act()
+            answer = 200, self._stale(act) if fault == "stale" else act()
         except ClientError as error:
             answer = 400, {"Error": error.response["Error"]}
         self.on_answer(answer)
-        if fate == "failed-after":
+        if fault == "failed-after":
             return _ANSWERS["failed-before"]
-        if fate == "lost-after":
+        if fault == "lost-after":
             raise ReadTimeoutError(endpoint_url="model")
         return answer
 

@@ -46,7 +46,7 @@ class Issued:
 
 
 class TelenorModel(BaseAdapter):
-    """Answers requests. `intercept` is asked at each for its fate: a fault, or None."""
+    """Answers requests. `intercept` returns the fault of each, or None."""
 
     def __init__(
         self,
@@ -83,20 +83,20 @@ class TelenorModel(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Answer one request of the session."""
         operation = {"/oauth/v2/token": "token", "/oauth/v2/logout": "logout"}.get(request.path_url, "verify")
-        fate = self.intercept(operation)
-        if fate == "lost-before":
+        fault = self.intercept(operation)
+        if fault == "lost-before":
             raise requests.ReadTimeout
-        if fate in {"503", "401", "200"}:
-            return _response(request, int(fate), "" if fate == "503" else _REFUSALS[operation])
+        if fault in {"503", "401", "200"}:
+            return _response(request, int(fault), "" if fault == "503" else _REFUSALS[operation])
         status, body = getattr(self, f"_{operation}")(request)
         self.sleep(self.answers_after.total_seconds())
         self.on_answer((status, body))
-        if fate == "lost-after":
+        if fault == "lost-after":
             # The job counts a token whose answer it has seen, whatever it could read of it.
             if "access_token" in body:
                 self.on_lost_token(json.loads(body)["access_token"])
             raise requests.ReadTimeout
-        return _response(request, status, body[:10] if fate == "unreadable" else body)
+        return _response(request, status, body[:10] if fault == "unreadable" else body)
 
     def close(self) -> None:
         """Nothing to close."""

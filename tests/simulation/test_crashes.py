@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.explore import begin, crashes_and_faults
+from tests.simulation.model_checker import begin, crashes_and_faults
 from tests.simulation.scenarios import MORE_SCENARIOS, SCENARIOS
 from tests.simulation.world import Run
 
@@ -39,8 +39,8 @@ def test_a_token_is_given_up_loudly_also_where_the_answer_about_its_label_is_los
 
 def test_a_token_that_two_versions_hold_keeps_its_grace_also_where_an_answer_is_lost_and_the_next_read_lags() -> None:
     run = begun("same_token_and_then_another", until="PutSecretValue")
-    for fate in ("lost-after", None, "stale"):
-        run.step(fate)
+    for fault in ("lost-after", None, "stale"):
+        run.step(fault)
     run.finish()
     run.world.check()
 

@@ -19,7 +19,7 @@ from urllib3 import HTTPResponse
 from handler.config import Settings, settings_from
 from handler.errors import InvalidInputError
 from handler.model import Action
-from tests.simulation.explore import Explored
+from tests.simulation.model_checker import Explored
 from tests.simulation.telenor import Issued, TelenorModel
 from tests.simulation.world import BEGIN, CREDENTIALS, TOKEN, Run, World
 

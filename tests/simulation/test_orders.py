@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from handler.model import Action
-from tests.simulation.explore import orders, orders_of_three
+from tests.simulation.model_checker import orders, orders_of_three
 from tests.simulation.scenarios import SCENARIOS
 
 # The rest takes minutes: make prove.

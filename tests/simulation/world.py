@@ -42,9 +42,9 @@ POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.33, schedule=t
 CREDENTIALS, TOKEN = "telenor/credentials", "telenor/token"
 
 OK = "ok"
-"""The fate of an attempt that is answered."""
+"""The attempt is answered."""
 UNDECIDED = "?"
-"""The fate of each attempt, known when it is made."""
+"""The fault of each attempt is decided when it is made."""
 CRASH = "crash"
 """The run is killed before the call that would come next."""
 ROLLED_BACK = "rolled-back"
@@ -113,7 +113,7 @@ class Run:
         self.seen: list[object] = []
         self.pending: str | None = "start"
         self.may_abandon = world.may_abandon
-        self._fate = OK
+        self._fault = OK
         self._rest = OK
         self.steps: list[tuple[str, str | None]] = []
         self.is_gone = False
@@ -126,20 +126,20 @@ class Run:
         assert self._greenlet is None
         return self
 
-    def step(self, fate: str | None = None) -> None:
+    def step(self, fault: str | None = None) -> None:
         """Let the pending call happen, or go wrong, and go on to the next.
 
-        `lost-after/refused` is the fate of the first attempt of a call and that of all others. With `lost-after/?`
+        `lost-after/refused` is the fault of the first attempt of a call and that of all others. With `lost-after/?`
         the SDK's next attempt is pending then, like a call. `crash` kills the process before the call.
         """
-        self.steps.append((str(self.pending), fate))
-        if fate == ROLLED_BACK:
+        self.steps.append((str(self.pending), fault))
+        if fault == ROLLED_BACK:
             self.world.roll_back()
-        elif fate:
-            self.world.excused |= self.world.at_risk | (set() if fate == CRASH else self.world.touched_by_hand)
-        self.is_gone |= fate == CRASH
-        first, _, rest = (OK if fate in {None, CRASH, ROLLED_BACK} else str(fate)).partition("/")
-        self._fate, self._rest = first, rest or first
+        elif fault:
+            self.world.excused |= self.world.at_risk | (set() if fault == CRASH else self.world.touched_by_hand)
+        self.is_gone |= fault == CRASH
+        first, _, rest = (OK if fault in {None, CRASH, ROLLED_BACK} else str(fault)).partition("/")
+        self._fault, self._rest = first, rest or first
         self._go()
 
     @property
@@ -148,7 +148,7 @@ class Run:
         steps = [*self.steps]
         while steps and steps[-1][1] is None:
             steps.pop()
-        return " · ".join(f"{call} {fate}" if fate else f"{call}" for call, fate in steps)
+        return " · ".join(f"{call} {fault}" if fault else f"{call}" for call, fault in steps)
 
     def abandon(self) -> None:
         """Leave a history that is over: its client goes to the next run."""
@@ -163,9 +163,9 @@ class Run:
         return self.report
 
     def intercept(self, operation: str, attempt: int = 1) -> str | None:
-        """Stop before a call, or before an attempt whose fate is still open; return the fate."""
+        """Stop before a call, or before an attempt whose fault is still open; return the fault."""
         if attempt > 1 and self._rest != UNDECIDED:
-            self._fate = self._rest
+            self._fault = self._rest
         elif not self.is_gone:
             self.pending = operation
             getcurrent().parent.switch()
@@ -176,7 +176,7 @@ class Run:
             self.world.lost |= self.obtained - self.world.published
             raise CrashError
         self.world.caller = self
-        return None if self._fate == OK else self._fate
+        return None if self._fault == OK else self._fault
 
     def _answer(self, operation: str, parameters: dict[str, Any], attempt: int) -> tuple[int, dict[str, Any]]:
         try:
@@ -310,12 +310,12 @@ class World:
         """Return when a token is renewed that is published at the beginning."""
         return renewal_times(BEGIN, BEGIN + self.telenor.life, self.policy)
 
-    def run(self, action: Action = Action.RENEW_IF_DUE, fates: Iterable[str | None] = ()) -> Report:
-        """Run once; the first calls meet the given fates, the others go well."""
+    def run(self, action: Action = Action.RENEW_IF_DUE, call_faults: Iterable[str | None] = ()) -> Report:
+        """Run once; the first calls have the given faults, the others none."""
         run = Run(self, action)
-        for fate in fates:
+        for fault in call_faults:
             if run.pending:
-                run.step(fate)
+                run.step(fault)
         report = run.finish()
         self.check()
         return report

@@ -4,7 +4,7 @@ It answers as the API reference says, or in one of three other error formats tha
 client_credentials alone, and fails on command while it runs::
 
     with TelenorSandbox() as sandbox:
-        sandbox.knobs(lifetime_seconds=60, dialect="apigee")
+        sandbox.knobs(lifetime_seconds=60, error_format="apigee")
         sandbox.fault(operation="token", status=503, retry_after=2, times=1)
         requests.post(f"{sandbox.url}/oauth/v2/token", ...)
 

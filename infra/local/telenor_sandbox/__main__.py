@@ -25,7 +25,7 @@ Telenor sandbox on {url}
 
   Get a token       curl -u {client_id}:{client_secret} -d grant_type=client_credentials {url}/oauth/v2/token
   Turn a knob       curl -X PATCH -d '{{"lifetime_seconds": 60}}' {url}/_sandbox/knobs
-  Speak Apigee's    curl -X PATCH -d '{{"dialect": "apigee"}}' {url}/_sandbox/knobs
+  Apigee's errors   curl -X PATCH -d '{{"error_format": "apigee"}}' {url}/_sandbox/knobs
   Start an outage   curl -d '{{"operation": "token", "drop": true}}' {url}/_sandbox/faults
   End it            curl -X DELETE {url}/_sandbox/faults
   See what happens  curl {url}/_sandbox/state

@@ -51,7 +51,7 @@ class Standard(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A meaning in every dialect. What one of them has no words for comes through from behind it."""
+    """A kind of error in every format. Where one has no words for it, the next system behind it answers."""
 
     standard: Standard
     reference: ApiError | None = None
@@ -226,10 +226,10 @@ ERROR_SHAPES: Mapping[str, Callable[[ApiError], object]] = {shape: _shaped(shape
 
 
 class ErrorFormats:
-    """Writes down what the authority has decided, in the dialect of the moment."""
+    """Writes the authorization server's decision, in the error format of the moment."""
 
     def __init__(self, seed: int) -> None:
-        self._odd = Variations(seed)
+        self._varied = Variations(seed)
         self._plain = NoVariations()
         self._refusals: Mapping[str, Callable[[Row, Knobs], ApiResponse]] = {
             "reference": self._reference,
@@ -238,13 +238,13 @@ class ErrorFormats:
             "rfc6749": self._standard,
         }
 
-    def refusal(self, meaning: ErrorKind, knobs: Knobs) -> ApiResponse:
+    def refusal(self, kind: ErrorKind, knobs: Knobs) -> ApiResponse:
         """Return the answer to a refused request."""
-        return self._refusals[knobs.dialect](TABLE[meaning], knobs)
+        return self._refusals[knobs.error_format](TABLE[kind], knobs)
 
     def issued(self, grant: Grant, knobs: Knobs) -> ApiResponse:
         """Hand a token over."""
-        is_apigee = knobs.dialect == "apigee"
+        is_apigee = knobs.error_format == "apigee"
         document = _apigee_fields(grant) if is_apigee else {}
         document |= {"access_token": grant.token.value}
         document |= _expires_in(grant.seconds, knobs)
@@ -256,13 +256,13 @@ class ErrorFormats:
         if knobs.scope_in_answer:
             document["scope"] = grant.scope
         response = self._json(200, document, knobs)
-        if knobs.dialect == "rfc6749":  # section 5.1
+        if knobs.error_format == "rfc6749":  # section 5.1
             response = replace(response, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
         return replace(response, token=grant.token)
 
     def logged_out(self, knobs: Knobs) -> ApiResponse:
         """Say that a token is revoked; the standard's answer has no content."""
-        return ApiResponse.plain("" if knobs.dialect == "rfc6749" else "OK!")
+        return ApiResponse.plain("" if knobs.error_format == "rfc6749" else "OK!")
 
     def resource(self, content: object, knobs: Knobs) -> ApiResponse:
         """Show what a token has opened."""
@@ -273,7 +273,7 @@ class ErrorFormats:
         return ApiResponse(status, body, content_type)
 
     def _writer(self, knobs: Knobs) -> Variations:
-        return self._odd if knobs.oddities else self._plain
+        return self._varied if knobs.variations else self._plain
 
     def _shaped(self, status: int, code: int, message: str, knobs: Knobs) -> ApiResponse:
         content = _SHAPES[knobs.error_shape](code, message)
@@ -314,7 +314,7 @@ class ErrorFormats:
 
 
 def _expires_in(seconds: int, knobs: Knobs) -> dict[str, Any]:
-    usual = "string" if knobs.dialect == "apigee" else "number"
+    usual = "string" if knobs.error_format == "apigee" else "number"
     how = usual if knobs.expires_in_as == USUAL else knobs.expires_in_as
     values = {"number": seconds, "string": str(seconds), "raw": knobs.expires_in_raw}
     return {"expires_in": values[how]} if how in values else {}

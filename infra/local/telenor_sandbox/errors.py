@@ -44,7 +44,7 @@ class ErrorKind(StrEnum):
     APP_ATTRIBUTES = "app-attributes"
     BASIC_NOT_ALLOWED = "basic-not-allowed"
     AUTHORIZATION_CODE = "authorization-code"
-    REFRESH_TOKEN = "refresh-token"  # noqa: S105  a meaning, not a token
+    REFRESH_TOKEN = "refresh-token"  # noqa: S105  a kind, not a token
     REDIRECT_URI = "redirect-uri"
     RESPONSE_TYPE = "response-type"
     SCOPE = "scope"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from infra.local.telenor_sandbox.authorization_server import IssuedToken, short_id
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from flask import Request
 
-HISTORY = 1000  # events and received requests that are kept
+HISTORY = 1000  # received requests that are kept
 
 _SCHEMES = {"basic": "Basic", "bearer": "Bearer", "": ""}
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization"})
@@ -42,26 +40,9 @@ class Received:
 
 
 class RequestLog:
-    """Received requests, answers by status, and events; the caller holds the lock."""
+    """Received requests, and answers by status; the caller holds the lock."""
 
     def __init__(self, operations: Iterable[str]) -> None:
         self.requests: deque[Received] = deque(maxlen=HISTORY)
-        self.events: deque[list[Any]] = deque(maxlen=HISTORY)
         self.counters: Mapping[str, Counter[str]] = {operation: Counter() for operation in operations}
         self.protected = {"accepted": 0, "refused": 0}
-
-    def note(self, now: float, operation: str, outcome: int | str, token: IssuedToken | None) -> None:
-        """Count an answer and remember which token it was about."""
-        self.counters[operation][str(outcome)] += 1
-        self.events.append([now, operation, outcome, short_id(token.value) if token else None])
-
-    def note_opened(self, token: IssuedToken) -> None:
-        """Count a request that the protected resource accepted."""
-        self.protected["accepted"] += 1
-        token.requests += 1
-
-    def note_refused(self, token: IssuedToken | None) -> None:
-        """Count a request that the protected resource refused."""
-        self.protected["refused"] += 1
-        if token:
-            token.refused += 1

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from infra.local.telenor_sandbox.errors import ErrorKind  # noqa: TC001  pydantic reads the annotations
 
 USUAL: Final = "usual"
-"""As the dialect of the moment has it."""
+"""As the error format of the moment has it."""
 
 LONGEST_REVOCATION_LAG_SECONDS = 180
 """Apigee's gateways cache that a token is valid for about three minutes."""
@@ -38,14 +38,14 @@ class Setting(BaseModel):
 class Knobs(Setting):
     """How the sandbox behaves where the reference leaves it open."""
 
-    dialect: Literal["reference", "gateway", "apigee", "rfc6749"] = "reference"
-    """Whose words its answers are in."""
+    error_format: Literal["reference", "gateway", "apigee", "rfc6749"] = "reference"
+    """The error format of its responses."""
     error_shape: Literal["code", "errorCode", "error_code", "error", "fault", "text", "none"] = "code"
     """How an error with a number looks: the reference's and the gateway's JSON is not documented."""
     apigee_shape: Literal["fault", "ErrorCode"] = "fault"
     """How Apigee refuses a token request: as a fault, or as a policy that generates its own response."""
-    oddities: bool = True
-    """Whether fields come in any order, spacing and company, which no client should rely on."""
+    variations: bool = True
+    """Whether the order of fields, the spacing and unknown fields vary, which no client should rely on."""
 
     lifetime_seconds: Annotated[FiniteFloat, Field(gt=0)] = 3599
     expires_in_as: Literal["usual", "number", "string", "missing", "raw"] = USUAL
@@ -67,15 +67,6 @@ class Knobs(Setting):
     approved_again_after_seconds: Seconds | None = None
     """How long after its logout a token that has not expired is approved again; None: never."""
 
-    quota_requests: Annotated[int, Field(ge=0)] | None = None
-    """How many token requests, and how many logouts, fit into a quota; None: any number."""
-    quota_seconds: Annotated[FiniteFloat, Field(gt=0)] = 3600
-    """How long a quota lasts from its first request."""
-    spike_arrest_seconds: Seconds = 0
-    """How far apart token requests, and logouts, have to be."""
-    limits_say_when: bool = False
-    """Whether the answer to a request over a limit has Retry-After."""
-
     clock_ahead_seconds: FiniteFloat = 0
     """By how much the Date header of each answer is ahead of the sandbox's clock."""
 
@@ -95,8 +86,8 @@ class Fault(Setting):
     delay_seconds: Seconds | None = None
     drop: bool = False
     """Close the connection without an answer."""
-    meaning: Annotated[ErrorKind, Field(strict=False)] | None = None
-    """A refusal in the words of the dialect."""
+    kind: Annotated[ErrorKind, Field(strict=False)] | None = None
+    """An error of this kind, in the error format of the moment."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     body: str | None = None
     content_type: Line | None = None
@@ -138,14 +129,14 @@ class Fault(Setting):
     @property
     def acts(self) -> bool:
         """Whether the operation takes effect in spite of this fault."""
-        return self.when == "after" or not (self.drop or self.replaces or self.meaning)
+        return self.when == "after" or not (self.drop or self.replaces or self.kind)
 
 
 _EFFECTS = tuple(name for name in Fault.model_fields if name not in {"operation", "times", "when"})
 _EXCLUDED = {
     "drop": frozenset(_EFFECTS) - {"drop", "delay_seconds"},
-    "html": frozenset({"body", "content_type", "meaning"}),
-    "meaning": frozenset({"body", "status"}),
+    "html": frozenset({"body", "content_type", "kind"}),
+    "kind": frozenset({"body", "status"}),
 }
 
 SettingT = TypeVar("SettingT", bound=Setting)

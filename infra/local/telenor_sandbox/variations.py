@@ -20,7 +20,7 @@ _STYLES: Sequence[Mapping[str, Any]] = (
     {"indent": "\t", "separators": (",", " : ")},
 )
 _CONTENT_TYPES = ("application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8")
-# Names without a meaning in any dialect, and a value of each type of JSON.
+# Names without a meaning in any error format, and a value of each type of JSON.
 _UNKNOWN: Sequence[tuple[str, object]] = (
     ("region", "nord"),
     ("shard", 7),
@@ -60,7 +60,7 @@ class Variations:
 
 
 class NoVariations(Variations):
-    """Writes the same always, as the dialect's table has it."""
+    """Writes the same always, as the table of error formats has it."""
 
     def __init__(self) -> None:
         super().__init__(0)

@@ -286,9 +286,9 @@ def test_something_happens_beside_the_fate_of_a_call(
     aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
 ) -> None:
     at(0)
-    fate = CallFault(operation="PutSecretValue", when="after", code="AccessDeniedException")
+    fault = CallFault(operation="PutSecretValue", when="after", code="AccessDeniedException")
     heard = list[str]()
-    aws.fault(Meanwhile(operation="PutSecretValue", fate=fate, happens=lambda: heard.append("it"), when="after"))
+    aws.fault(Meanwhile(operation="PutSecretValue", fault=fault, happens=lambda: heard.append("it"), when="after"))
     with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
         put(client, "1")
     assert (heard, len(labels(client))) == (["it"], 1)

@@ -223,7 +223,7 @@ def test_no_value_of_an_answer_is_shown(world: World, terminal: Terminal) -> Non
 def test_the_shape_of_a_tokens_answer_is_shown(
     world: World, terminal: Terminal, knobs: dict[str, Any], fields: dict[str, str]
 ) -> None:
-    world.telenor.knobs(**knobs, oddities=False)
+    world.telenor.knobs(**knobs, variations=False)
     ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert ran.json["token_answer"]["fields"] == fields
     assert ran.status == 0
@@ -544,7 +544,7 @@ def test_each_dialect_is_named_and_understood(
     world: World, terminal: Terminal, dialect: str, told_as: str, words: str
 ) -> None:
     world.run()
-    world.telenor.knobs(dialect=dialect)
+    world.telenor.knobs(error_format=dialect)
     ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert ran.json["dialect"] == told_as
     assert words in ran.json["answers"]["the dialect"]

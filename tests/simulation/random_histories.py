@@ -1,4 +1,4 @@
-"""Bad weather: long histories of faults, hands and crashes, and consumers who live through them."""
+"""Long random histories of faults, operator actions and crashes, and consumers that read all the while."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from handler import decisions
 from handler.decisions import outage_tolerance
 from handler.model import Action, Policy
-from tests.simulation.explore import Explored
+from tests.simulation.model_checker import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
 from tests.simulation.telenor import Issue
 from tests.simulation.world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Clock, Run, World
@@ -49,9 +49,9 @@ _FOREIGN_LABELS = ("hand-1", "hand-2")
 
 _FAULTS = max(map(len, FAULTS_BY_ATTEMPT.values())) - 1
 
-# A call's fate: None for a call that goes well, else the number of one of its faults, or the crash before it.
-FATE = st.one_of(st.none(), st.none(), st.integers(_CRASH, _FAULTS))
-FATES = st.lists(FATE, max_size=12)
+# A call's fault: None for a call that goes well, else the number of one of its faults, or the crash before it.
+CALL_FAULT = st.one_of(st.none(), st.none(), st.integers(_CRASH, _FAULTS))
+CALL_FAULTS = st.lists(CALL_FAULT, max_size=12)
 ACTIONS = st.sampled_from([Action.RENEW_IF_DUE, *Action])
 
 
@@ -69,7 +69,7 @@ class _SkewedClock(Clock):
         self.world_clock.sleep(seconds)
 
 
-class Weather(RuleBasedStateMachine):
+class RandomHistory(RuleBasedStateMachine):
     """Any history of ticks, faults, crashes and changes by people: the promises hold, and the job recovers."""
 
     explored: ClassVar = Explored()
@@ -104,33 +104,33 @@ class Weather(RuleBasedStateMachine):
             self._finish(self._begin(skew=skew))
             self._check()
 
-    @rule(fates=FATES, skew=st.integers(-1, 1))
-    def scheduled_tick_with_faults(self, fates: list[int | None], skew: int) -> None:
+    @rule(call_faults=CALL_FAULTS, skew=st.integers(-1, 1))
+    def scheduled_tick_with_faults(self, call_faults: list[int | None], skew: int) -> None:
         self._advance(minutes=5)
-        self._finish(self._begin(skew=skew), fates)
+        self._finish(self._begin(skew=skew), call_faults)
 
     @rule(
         action=st.sampled_from([action for action in Action if action is not Action.RENEW_IF_DUE]),
-        fates=FATES,
+        call_faults=CALL_FAULTS,
         skew=st.integers(-1, 1),
     )
-    def operator_forces(self, action: Action, fates: list[int | None], skew: int) -> None:
-        self._finish(self._begin(action, skew=skew), fates)
+    def operator_forces(self, action: Action, call_faults: list[int | None], skew: int) -> None:
+        self._finish(self._begin(action, skew=skew), call_faults)
 
     @rule(
         first=ACTIONS,
         second=ACTIONS,
         is_twin=st.booleans(),
         skew=st.integers(-1, 1),
-        moves=st.lists(st.tuples(st.booleans(), FATE), max_size=20),
+        moves=st.lists(st.tuples(st.booleans(), CALL_FAULT), max_size=20),
     )
     def two_runs_overlap(
         self, first: Action, second: Action, is_twin: bool, skew: int, moves: list[tuple[bool, int | None]]
     ) -> None:
         run = self._begin(first)
         other = self._begin(second, request_id=run.request_id if is_twin else "", skew=skew)
-        for is_other, fate in moves:
-            self._step(other if is_other else run, fate)
+        for is_other, fault in moves:
+            self._step(other if is_other else run, fault)
             self._check()
         self._finish(run)
         self._finish(other)
@@ -158,7 +158,7 @@ class Weather(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.has_unseen_roll_back and bool(self._older()))
     @rule(data=st.data())
-    def hand_rolls_back(self, data: st.DataObject) -> None:
+    def operator_rolls_back(self, data: st.DataObject) -> None:
         version_id = data.draw(st.sampled_from(self._older()))
         self._forgive_untracked()
         self.world.secretsmanager.update_secret_version_stage(
@@ -172,13 +172,13 @@ class Weather(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.has_unseen_roll_back)
     @rule(content=st.sampled_from(["", "{}", "CANARY-by-hand", '{"access_token": "CANARY-by-hand"}']))
-    def hand_puts_a_value(self, content: str) -> None:
+    def operator_puts_a_value(self, content: str) -> None:
         self._forgive_untracked()
         self.by_hand.add(self.world.secretsmanager.put_secret_value(SecretId=TOKEN, SecretString=content)["VersionId"])
 
     @precondition(lambda self: bool(self._live_labels()))
     @rule(data=st.data())
-    def hand_removes_a_label(self, data: st.DataObject) -> None:
+    def operator_removes_a_label(self, data: st.DataObject) -> None:
         label = data.draw(st.sampled_from(self._live_labels()))
         owner = self.world.secret.labels[label]
         token = self.world.token_of(owner)
@@ -195,7 +195,7 @@ class Weather(RuleBasedStateMachine):
         label=st.sampled_from([*_FOREIGN_LABELS, "LIVE_", "LIVE_by_hand", "LIVE_20260101T000000Z_20260101T010000Z_x"]),
         data=st.data(),
     )
-    def hand_adds_a_label(self, label: str, data: st.DataObject) -> None:
+    def operator_adds_a_label(self, label: str, data: st.DataObject) -> None:
         version_id = data.draw(st.sampled_from(list(self.world.secret.content)))
         # The label is taken from whoever has it, and may say that this token has died.
         for touched in (version_id, self.world.secret.labels.get(label)):
@@ -211,7 +211,7 @@ class Weather(RuleBasedStateMachine):
         self._check()
 
     def teardown(self) -> None:
-        """Good weather returns: one scheduled run repairs what consumers read, and an hour the rest."""
+        """Everything works again: one scheduled run repairs what consumers read, and an hour the rest."""
         self.token_outage = self.logout_outage = 0
         self.secrets_faults = []
         for times in range(14):
@@ -237,30 +237,30 @@ class Weather(RuleBasedStateMachine):
         finally:
             world.policy, world.clock = policy, clock
 
-    def _finish(self, run: Run, fates: Sequence[int | None] = ()) -> None:
-        for fate in itertools.chain(fates, itertools.repeat(None)):
+    def _finish(self, run: Run, call_faults: Sequence[int | None] = ()) -> None:
+        for fault in itertools.chain(call_faults, itertools.repeat(None)):
             if not run.pending:
                 break
-            self._step(run, fate)
+            self._step(run, fault)
         if self.world.secret.current not in self.by_hand | {self.floor}:
             self.floor = None
         self.has_unseen_roll_back &= not self.world.ledger().is_in_order
 
-    def _step(self, run: Run, fate: int | None) -> None:
+    def _step(self, run: Run, fault: int | None) -> None:
         if not run.pending:
             return
         self.explored.states += 1
-        if fate == _CRASH:
+        if fault == _CRASH:
             self.explored.crash_points += 1
             run.step(CRASH)
             return
-        if fate is None:
-            fate = self._weather(run.pending)
-        self.explored.faults += fate is not None
+        if fault is None:
+            fault = self._outage_fault(run.pending)
+        self.explored.faults += fault is not None
         faults = FAULTS_BY_ATTEMPT[run.pending]
-        run.step(None if fate is None else faults[fate % len(faults)])
+        run.step(None if fault is None else faults[fault % len(faults)])
 
-    def _weather(self, operation: str) -> int | None:
+    def _outage_fault(self, operation: str) -> int | None:
         if operation == "token" and self.token_outage:
             self.token_outage -= 1
             return self.token_outage
@@ -341,7 +341,7 @@ def long_histories(max_examples: int, steps: int) -> settings:
 def any_history(number: int, max_examples: int, steps: int) -> Explored:
     """Look at histories that no other number leads to."""
     explored = Explored()
-    machine = type("Weather", (Weather,), {"explored": explored})
+    machine = type("RandomHistory", (RandomHistory,), {"explored": explored})
     try:
         run_state_machine_as_test(seed(number)(machine), settings=long_histories(max_examples, steps))
     except BrokenPromiseError as broken:
@@ -388,7 +388,7 @@ class Consumers:
 
 
 @dataclass
-class _Storms:
+class _FaultBursts:
     """Spells in which any call may go wrong and any run may be killed, none longer than the job can bear."""
 
     chance: random.Random
@@ -416,11 +416,11 @@ class _Storms:
             run.step()
 
 
-def storms(seed: int, days: int) -> Explored:
-    """Let scheduled runs go through storms that are shorter than the slack, and consumers live through them."""
+def fault_bursts(seed: int, days: int) -> Explored:
+    """Let scheduled runs go through bursts of faults that are shorter than the slack, while consumers read."""
     world, chance, explored = World(), random.Random(seed), Explored()  # noqa: S311  to be repeated, not to be secret
     consumers = Consumers(world)
-    weather = _Storms(chance, outage_tolerance(LIFE, POLICY), explored)
+    bursts = _FaultBursts(chance, outage_tolerance(LIFE, POLICY), explored)
     try:
         for tick in range(days * _TICKS_A_DAY):
             at = BEGIN + tick * POLICY.schedule
@@ -433,7 +433,7 @@ def storms(seed: int, days: int) -> Explored:
             if chance.random() < _TWO_AT_ONCE:
                 runs.append(Run(world, request_id=runs[0].request_id if chance.random() < _TWINS else ""))
             while pending := [run for run in runs if run.pending]:
-                weather.step(chance.choice(pending))
+                bursts.step(chance.choice(pending))
                 explored.states += 1
             world.check()
             consumers.check()
@@ -442,7 +442,7 @@ def storms(seed: int, days: int) -> Explored:
                 forget_the_day(world)
         world.check_recovery()
     except BrokenPromiseError as broken:
-        explored.violations.append(f"storms of seed {seed}, tick {tick}: {broken}")
+        explored.violations.append(f"bursts of faults, seed {seed}, tick {tick}: {broken}")
     explored.simulated_hours = (world.clock.now() - BEGIN).total_seconds() / 3600
     return explored
 

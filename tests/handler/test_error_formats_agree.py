@@ -1,4 +1,4 @@
-"""The job reads an answer as the sandbox means it, in every dialect.
+"""The job reads a response as the sandbox means it, in every error format.
 
 `handler/error_responses.py` and the error formats of the sandbox are written from the same sources and know nothing of
 each other, so that a word that one of them takes for something else shows here.
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
 CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
-DIALECTS = ("reference", "gateway", "apigee", "rfc6749")
+ERROR_FORMATS = ("reference", "gateway", "apigee", "rfc6749")
 DEAD = {ErrorKind.TOKEN_INVALID, ErrorKind.TOKEN_EXPIRED}
 CLIENT_REFUSED = {ErrorKind.CLIENT_ID, ErrorKind.CREDENTIALS, ErrorKind.CLIENT_DATA}
 SEPARATELY = {("apigee", ErrorKind.BEARER_HEADER)}
 
 
-def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, dialect: str, meaning: ErrorKind) -> bool:
+def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, error_format: str, kind: ErrorKind) -> bool:
     """Log a token out, with this refusal for an answer; tell whether the job takes it for dead."""
-    telenor.knobs(dialect=dialect)
+    telenor.knobs(error_format=error_format)
     job = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
-    telenor.fault(operation="logout", meaning=meaning)
+    telenor.fault(operation="logout", kind=kind)
     try:
         return not job.logout("a-token", clock.now() + timedelta(minutes=2))
     except ServerError:
@@ -50,16 +50,16 @@ def token_for(credentials: Credentials, job: AuthorizationServer, clock: FakeClo
     )
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("error_format", ERROR_FORMATS)
 def test_a_token_counts_as_dead_where_the_answer_says_so_and_nowhere_else(
-    telenor: TelenorSandbox, clock: FakeClock, dialect: str
+    telenor: TelenorSandbox, clock: FakeClock, error_format: str
 ) -> None:
-    tried = {meaning for meaning in ErrorKind if (dialect, meaning) not in SEPARATELY}
-    assert {meaning for meaning in tried if counts_as_dead(telenor, clock, dialect, meaning)} == DEAD
+    tried = {kind for kind in ErrorKind if (error_format, kind) not in SEPARATELY}
+    assert {kind for kind in tried if counts_as_dead(telenor, clock, error_format, kind)} == DEAD
 
 
 @pytest.mark.parametrize(
-    ("dialect", "beside"),
+    ("error_format", "beside"),
     [
         ("reference", set()),
         ("gateway", set()),
@@ -69,31 +69,31 @@ def test_a_token_counts_as_dead_where_the_answer_says_so_and_nowhere_else(
     ],
 )
 def test_the_client_counts_as_refused_where_the_answer_says_so_and_nowhere_else(
-    telenor: TelenorSandbox, clock: FakeClock, dialect: str, beside: set[ErrorKind]
+    telenor: TelenorSandbox, clock: FakeClock, error_format: str, beside: set[ErrorKind]
 ) -> None:
-    telenor.knobs(dialect=dialect)
+    telenor.knobs(error_format=error_format)
     refused = set()
-    for meaning in ErrorKind:
-        telenor.fault(operation="token", meaning=meaning)
+    for kind in ErrorKind:
+        telenor.fault(operation="token", kind=kind)
         job = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
         with pytest.raises(ServerError) as error:
             token_for(CREDENTIALS, job, clock)
         if isinstance(error.value, InvalidClientError):
-            refused.add(meaning)
+            refused.add(kind)
         telenor.clear_faults()
     assert refused == CLIENT_REFUSED | beside
 
 
 def test_apigees_other_shape_refuses_the_client_too(telenor: TelenorSandbox, clock: FakeClock) -> None:
-    telenor.knobs(dialect="apigee", apigee_shape="ErrorCode")
+    telenor.knobs(error_format="apigee", apigee_shape="ErrorCode")
     job = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
     with pytest.raises(InvalidClientError):
         token_for(Credentials(CLIENT_ID, "wrong"), job, clock)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("error_format", ERROR_FORMATS)
 def test_a_spike_is_outlasted_and_a_quota_is_not_asked_again(
-    telenor: TelenorSandbox, clock: FakeClock, dialect: str
+    telenor: TelenorSandbox, clock: FakeClock, error_format: str
 ) -> None:
     def ask() -> int:
         job = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
@@ -103,9 +103,9 @@ def test_a_spike_is_outlasted_and_a_quota_is_not_asked_again(
             return -job.token_attempts
         return job.token_attempts
 
-    telenor.knobs(dialect=dialect, spike_arrest_seconds=0.5)
-    assert ask() == 1
-    assert ask() > 1
-    telenor.knobs(spike_arrest_seconds=0, quota_requests=0)
+    telenor.knobs(error_format=error_format)
+    telenor.fault(operation="token", kind=ErrorKind.SPIKE_ARREST, times=1)
+    assert ask() == 2
+    telenor.fault(operation="token", kind=ErrorKind.QUOTA)
     # The standard has no word for it, so that it may be a spike.
-    assert ask() == (-5 if dialect == "rfc6749" else -1)
+    assert ask() == (-5 if error_format == "rfc6749" else -1)

@@ -81,28 +81,28 @@ def crashes_and_faults(
     explored = Explored()
     queue: deque[tuple[str | None, ...]] = deque([()])
     while queue and not (until_broken and explored.violations):
-        fates = queue.popleft()
-        wrong = sum(fate is not None for fate in fates)
+        call_faults = queue.popleft()
+        wrong = sum(fault is not None for fault in call_faults)
         explored.faults += wrong
         with explored.history(scenario) as history:
             world, action = begin(scenario)
             before = _published(world)
             run = Run(world, action)
             history.runs.append(run)
-            for fate in fates:
-                run.step(fate)
+            for fault in call_faults:
+                run.step(fault)
             # What goes wrong next has the good calls up to there before it, so each history is looked at once.
             while run.pending and wrong < faults:
                 if wrong or begin_at in {None, run.pending}:
                     explored.crash_points += 1
                     queue += [
-                        (*fates, fate)
-                        for fate in _fates(scenario, run.pending, fates)
-                        if sum(map(bad_ends, (*fates, fate))) <= ends
+                        (*call_faults, fault)
+                        for fault in _possible_faults(scenario, run.pending, call_faults)
+                        if sum(map(bad_ends, (*call_faults, fault))) <= ends
                     ]
                 run.step()
-                fates = (*fates, None)
-            explored.states += len(fates) + 1
+                call_faults = (*call_faults, None)
+            explored.states += len(call_faults) + 1
             run.finish()
             world.check()
             _check_availability(world, run, before)
@@ -112,7 +112,7 @@ def crashes_and_faults(
     return explored
 
 
-def _fates(scenario: str, call: str, before: Sequence[str | None]) -> tuple[str, ...]:
+def _possible_faults(scenario: str, call: str, before: Sequence[str | None]) -> tuple[str, ...]:
     # Not between the comparison and the logout, and not back and forth within a run: no design can see either.
     may_roll_back = scenario == grace_over.__name__ and call != "logout" and ROLLED_BACK not in before
     hand = (ROLLED_BACK,) if may_roll_back else ()
@@ -127,9 +127,9 @@ def _published(world: World) -> tuple[str | None, set[str], bool]:
 
 def _check_availability(world: World, run: Run, before: tuple[str | None, set[str], bool]) -> None:
     """P6: a failing logout does not hold up a publication; a failing token request leaves what is published alone."""
-    if {CRASH, ROLLED_BACK} & {fate for _, fate in run.steps}:
+    if {CRASH, ROLLED_BACK} & {fault for _, fault in run.steps}:
         return
-    faulty = {call for call, fate in run.steps if fate}
+    faulty = {call for call, fault in run.steps if fault}
     has_ended = run.report.outcome is not None
     if faulty <= {"logout", "UpdateSecretVersionStage"} and not has_ended and not world.telenor.refuses_verification:
         raise BrokenPromiseError("P6: nothing but revocation went wrong, and no token was published")

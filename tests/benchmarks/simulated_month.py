@@ -1,4 +1,4 @@
-"""One simulated month of a way to keep the token fresh: its weather, its calls, and what consumers feel."""
+"""One simulated month of a strategy: its faults, its calls, and what consumers notice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-    from tests.benchmarks.ways import Way
+    from tests.benchmarks.strategies import Strategy
 
 DAYS = 30
 CACHE_SECONDS = (0, 60, 300, 600)
@@ -58,8 +58,8 @@ class Outages:
 
 
 @dataclass(frozen=True)
-class Climate:
-    """What a month may bring: outages by operation, and the chance of each fault at one call."""
+class FaultRates:
+    """The faults of a month: outages by operation, and the chance of each fault at one call."""
 
     outages: dict[str, Outages]
     faults: dict[str, float]
@@ -72,20 +72,20 @@ _FAULTS = {"lost-before": 0.001, "lost-after": 0.002, "failed": 0.002, _CRASH: 0
 _LOGOUT_OUTAGES = Outages(8, timedelta(minutes=10), timedelta(hours=3))
 
 
-def climate(shortest: timedelta, longest: timedelta, count: int = 15) -> Climate:
-    """Return a climate whose outages of the token endpoint last between these."""
-    return Climate({"token": Outages(count, shortest, longest), "logout": _LOGOUT_OUTAGES}, _FAULTS)
+def fault_rates(shortest: timedelta, longest: timedelta, count: int = 15) -> FaultRates:
+    """Return fault rates whose outages of the token endpoint last between these."""
+    return FaultRates({"token": Outages(count, shortest, longest), "logout": _LOGOUT_OUTAGES}, _FAULTS)
 
 
-class Weather:
-    """One month of a climate: the same outages and the same luck for every way."""
+class FaultSchedule:
+    """The faults of one month, the same for every strategy."""
 
-    def __init__(self, climate: Climate, seed: int, days: int = DAYS) -> None:
-        self._climate = climate
+    def __init__(self, fault_rates: FaultRates, seed: int, days: int = DAYS) -> None:
+        self._climate = fault_rates
         self._seed = seed
         chance = random.Random(seed)  # noqa: S311  to be repeated, not to be secret
         self.outages: dict[str, list[tuple[datetime, datetime, str]]] = {}
-        for operation, outages in climate.outages.items():
+        for operation, outages in fault_rates.outages.items():
             share = timedelta(days=days) / outages.count
             length = outages.longest - outages.shortest
             self.outages[operation] = []
@@ -96,8 +96,8 @@ class Weather:
                 begin = BEGIN + number * share + timedelta(hours=1) + chance.random() * room
                 self.outages[operation].append((begin, begin + outage, chance.choice(["503", "lost-before"])))
 
-    def fate(self, operation: str, now: datetime, key: str) -> str | None:
-        """Return the fate of a call: `key` names it, so that the same call has the same luck."""
+    def fault(self, operation: str, now: datetime, key: str) -> str | None:
+        """Return the fault of a call: `key` names it, so that the same call has the same luck."""
         for begin, end, how in self.outages.get(operation, []):
             if begin <= now < end:
                 return how
@@ -122,10 +122,10 @@ class Weather:
         return fault
 
 
-class Place:
-    """Both models and a clock, in some weather. Keeps what is called, and what consumers could read when."""
+class Environment:
+    """Both models and a clock, with faults. Records what is called, and what consumers could read when."""
 
-    def __init__(self, weather: Weather) -> None:
+    def __init__(self, faults: FaultSchedule) -> None:
         self.clock = Clock()
         self.log = Log()
         self.aws = SecretsManagerModel(self.clock.now)
@@ -137,7 +137,7 @@ class Place:
         self.busy = timedelta(0)
         self.published: list[tuple[datetime, str]] = []
         self.issued: dict[str, datetime] = {}
-        self.weather = weather
+        self.faults = faults
         self._run_key: str | None = None
         self._numbers: Counter[str] = Counter()
         self._is_gone = False
@@ -145,7 +145,7 @@ class Place:
         self.aws.create_secret(Name=CREDENTIALS, SecretString=credentials)
         self.aws.create_secret(Name=TOKEN)
 
-    def run(self, way: Way, request_id: str, key: str) -> bool:
+    def run(self, strategy: Strategy, request_id: str, key: str) -> bool:
         """Run once; tell whether it went well."""
         began_at, self._run_key, self._is_gone = self.clock.now(), key, False
         self._numbers.clear()
@@ -154,7 +154,7 @@ class Place:
         self.aws.before = {}
         try:
             with sdk.client(self._answer, self.clock.sleep) as self.client:
-                way.run(self, request_id)
+                strategy.run(self, request_id)
         except (RotationError, ClientError, BotoCoreError, CrashError):
             return False
         else:
@@ -192,15 +192,15 @@ class Place:
             raise CrashError
         is_telenor = operation in _TELENOR_CALLS
         self._numbers[operation] += 1
-        fate = self.weather.fate(operation, self.clock.now(), f"{self._run_key} {self._numbers[operation]}")
-        if fate == _CRASH:
+        fault = self.faults.fault(operation, self.clock.now(), f"{self._run_key} {self._numbers[operation]}")
+        if fault == _CRASH:
             self._is_gone = True
             raise CrashError
         self.calls[operation] += 1
         self.clock.sleep(_TELENOR_SECONDS if is_telenor else _AWS_SECONDS)
-        if fate and fate.startswith("lost"):
+        if fault and fault.startswith("lost"):
             self.clock.sleep(_TELENOR_LOST_SECONDS if is_telenor else _AWS_LOST_SECONDS)
-        return fate
+        return fault
 
     def _look(self) -> None:
         secret = self.aws.secrets[TOKEN]
@@ -216,15 +216,15 @@ class Place:
 
 
 @dataclass
-class Felt:
-    """What the consumers of one cache lifetime have felt."""
+class Experience:
+    """What the consumers of one cache lifetime noticed."""
 
     requests: int = 0
     refused: int = 0
     longest_seconds: float = 0.0
     """The longest time from the first refused request of a consumer to its next accepted one."""
 
-    def add(self, other: Felt) -> None:
+    def add(self, other: Experience) -> None:
         """Take another consumer, or another month, into account."""
         self.requests += other.requests
         self.refused += other.refused
@@ -233,14 +233,14 @@ class Felt:
 
 @dataclass
 class Month:
-    """What came of one or more months of one way."""
+    """What came of one or more months of one strategy."""
 
-    way: str
+    strategy: str
     months: int = 0
     calls: Counter[str] = field(default_factory=Counter)
     invocations: int = 0
     busy_seconds: float = 0.0
-    felt: dict[int, Felt] = field(default_factory=lambda: {seconds: Felt() for seconds in CACHE_SECONDS})
+    felt: dict[int, Experience] = field(default_factory=lambda: {seconds: Experience() for seconds in CACHE_SECONDS})
     no_token_seconds: float = 0.0
     """The longest time in which what the secret held was dead."""
     spare_at_end: int = 0
@@ -269,17 +269,17 @@ class Month:
         return sum(self.spare_seconds) / (self.months * DAYS * 86_400)
 
 
-def month(way: Way, climate: Climate, seed: int, days: int = DAYS) -> Month:
-    """Live through a month."""
+def month(strategy: Strategy, fault_rates: FaultRates, seed: int, days: int = DAYS) -> Month:
+    """Simulate a month."""
     random.seed(seed)  # the jitter of the backoff
-    place, end = Place(Weather(climate, seed, days)), BEGIN + timedelta(days=days)
-    _live(place, way, end)
-    return _account(place, way, seed, end)
+    environment, end = Environment(FaultSchedule(fault_rates, seed, days)), BEGIN + timedelta(days=days)
+    _live(environment, strategy, end)
+    return _account(environment, strategy, seed, end)
 
 
 def added(parts: Sequence[Month]) -> Month:
-    """Add up several months of one way."""
-    total = Month(parts[0].way)
+    """Add up several months of one strategy."""
+    total = Month(parts[0].strategy)
     for part in parts:
         total.months += part.months
         total.calls += part.calls
@@ -293,43 +293,43 @@ def added(parts: Sequence[Month]) -> Month:
     return total
 
 
-def _live(place: Place, way: Way, end: datetime) -> None:
+def _live(environment: Environment, strategy: Strategy, end: datetime) -> None:
     """Let the scheduler and Lambda deliver their events: in time, sometimes twice, and again where Lambda retries."""
     events: list[tuple[datetime, int, int]] = [(BEGIN, 0, 0)]
     next_clean_up = BEGIN
     while events and events[0][0] < end:
         at, tick, attempt = heapq.heappop(events)
-        place.clock.time = max(place.clock.time, at)
-        key = f"{BEGIN + tick * way.every:%m%dT%H%M}"
-        went_well = place.run(way, str(uuid5(NAMESPACE_URL, key)), f"{key} {attempt}")
-        if not went_well and attempt < way.retries:
-            heapq.heappush(events, (place.clock.now() + _RETRY_AFTER[attempt], tick, attempt + 1))
+        environment.clock.time = max(environment.clock.time, at)
+        key = f"{BEGIN + tick * strategy.every:%m%dT%H%M}"
+        went_well = environment.run(strategy, str(uuid5(NAMESPACE_URL, key)), f"{key} {attempt}")
+        if not went_well and attempt < strategy.retries:
+            heapq.heappush(events, (environment.clock.now() + _RETRY_AFTER[attempt], tick, attempt + 1))
         if attempt == 0:
-            heapq.heappush(events, (BEGIN + (tick + 1) * way.every, tick + 1, 0))
-            if place.weather.comes_twice(key):
+            heapq.heappush(events, (BEGIN + (tick + 1) * strategy.every, tick + 1, 0))
+            if environment.faults.comes_twice(key):
                 heapq.heappush(events, (at + timedelta(seconds=1), tick, len(_RETRY_AFTER)))
-        if place.clock.now() >= next_clean_up:
-            place.clean_up()
-            next_clean_up = place.clock.now() + timedelta(days=1)
-    place.clock.time = max(place.clock.time, end)
+        if environment.clock.now() >= next_clean_up:
+            environment.clean_up()
+            next_clean_up = environment.clock.now() + timedelta(days=1)
+    environment.clock.time = max(environment.clock.time, end)
 
 
-def _account(place: Place, way: Way, seed: int, end: datetime) -> Month:
+def _account(environment: Environment, strategy: Strategy, seed: int, end: datetime) -> Month:
     chance = random.Random(f"consumers {seed}")  # noqa: S311  to be repeated
-    ends = [(at, place.end_of(token)) for at, token in place.published]
-    account = Month(way.name, 1, place.calls, place.invocations, place.busy.total_seconds())
+    ends = [(at, environment.end_of(token)) for at, token in environment.published]
+    account = Month(strategy.name, 1, environment.calls, environment.invocations, environment.busy.total_seconds())
     for cache_seconds in CACHE_SECONDS:
         for _ in range(2):
-            first = place.published[0][0] + timedelta(seconds=1 + chance.random() * max(cache_seconds, 60))
+            first = environment.published[0][0] + timedelta(seconds=1 + chance.random() * max(cache_seconds, 60))
             account.felt[cache_seconds].add(felt_by_consumer(ends, cache_seconds, first, end))
-    replaced_at = {token: after for (_, token), (after, _) in itertools.pairwise(place.published)}
-    current = place.published[-1][1]
-    for token, issued_at in place.issued.items():
+    replaced_at = {token: after for (_, token), (after, _) in itertools.pairwise(environment.published)}
+    current = environment.published[-1][1]
+    for token, issued_at in environment.issued.items():
         if token == current:
             continue
-        spare_from, spare_to = replaced_at.get(token, issued_at), min(place.end_of(token), end)
+        spare_from, spare_to = replaced_at.get(token, issued_at), min(environment.end_of(token), end)
         account.spare_seconds.append(max(0.0, (spare_to - spare_from).total_seconds()))
-        account.spare_at_end += place.end_of(token) > end
+        account.spare_at_end += environment.end_of(token) > end
     gaps = [(ended, next_at) for (_, ended), (next_at, _) in itertools.pairwise([*ends, (end, end)])]
     account.no_token_seconds = max(0.0, *((until - ended).total_seconds() for ended, until in gaps))
     return account
@@ -337,7 +337,7 @@ def _account(place: Place, way: Way, seed: int, end: datetime) -> Month:
 
 def felt_by_consumer(
     published: Sequence[tuple[datetime, datetime]], cache_seconds: int, first: datetime, end: datetime
-) -> Felt:
+) -> Experience:
     """Count the refused requests of one consumer: it keeps what it has read for its cache lifetime, dead or not.
 
     `published` says when each token was published, and when it died.
@@ -347,7 +347,7 @@ def felt_by_consumer(
     last = (end - first).total_seconds()
     # A consumer reads at the first request after its cache has run out.
     requests_a_read = max(1, math.ceil(cache_seconds / REQUEST_EVERY_SECONDS))
-    felt, refused_since = Felt(), None
+    felt, refused_since = Experience(), None
     for read in range(0, math.ceil(last / REQUEST_EVERY_SECONDS), requests_a_read):
         read_at = read * REQUEST_EVERY_SECONDS
         died_at = deaths[bisect.bisect_right(starts, read_at) - 1]

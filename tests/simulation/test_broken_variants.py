@@ -1,4 +1,4 @@
-"""The proof can fail: each wrong design of the job breaks a promise, and the search of `explore.py` finds a history.
+"""The proof can fail: each broken variant of the job breaks a promise, and `model_checker.py` finds a history.
 
 `make prove` prints the table. A history is how a run of a scenario meets its calls, or the order in which two runs make
 theirs ("a" and "b", and "A" or "B" where one is killed).
@@ -22,14 +22,14 @@ from handler.publication import DuplicateDelivery, Publication, Published, Write
 from handler.revocation import Logout
 from handler.secrets_manager import SecretsManager
 from handler.token_secret import TokenSecret
-from tests.simulation.explore import crashes_and_faults, forget_what_was_prepared, orders
+from tests.simulation.model_checker import crashes_and_faults, forget_what_was_prepared, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
 
     from handler.context import Context
-    from tests.simulation.explore import Explored
+    from tests.simulation.model_checker import Explored
 
 TWIN = None
 """The other run is the same event, delivered twice."""
@@ -39,8 +39,8 @@ TWIN = None
 
 
 @dataclass(frozen=True)
-class Design:
-    """One wrong design: how it changes the job, which promise it breaks, and where to look for that.
+class Variant:
+    """One broken variant: how it changes the job, which promise it breaks, and where to look for that.
 
     In each scenario first all goes well, and then up to so many calls of its run go wrong. Of each pair, both are at
     work at once.
@@ -65,44 +65,44 @@ class Design:
 
 @functools.cache
 def caught(name: str) -> str | None:
-    """Return the first history that shows the harm of a design, and how it does."""
-    design = DESIGNS[name]
+    """Return the first history that shows the harm of a variant, and how it does."""
+    variant = VARIANTS[name]
     forget_what_was_prepared()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            design.change(patch)
-            broken = (explored.violations for explored in design.histories(until_broken=True))
+            variant.change(patch)
+            broken = (explored.violations for explored in variant.histories(until_broken=True))
             return next((violations[0] for violations in broken if violations), None)
     finally:
         forget_what_was_prepared()
 
 
 def row(name: str) -> tuple[str, str, str]:
-    """Return a wrong design, the promise that it breaks, and the history that shows it."""
+    """Return a broken variant, the promise that it breaks, and the history that shows it."""
     found = caught(name)
     if found is None:
         return name, "-", "-"
-    history, _, broken = found.partition(f": {DESIGNS[name].promise}: ")
-    return name, DESIGNS[name].promise if broken else "-", history
+    history, _, broken = found.partition(f": {VARIANTS[name].promise}: ")
+    return name, VARIANTS[name].promise if broken else "-", history
 
 
-# The wrong designs
+# The broken variants
 
-DESIGNS: dict[str, Design] = {}
+VARIANTS: dict[str, Variant] = {}
 
 
-def wrong(
+def breaks(
     promise: str,
     *scenarios: str,
     faults: int = 0,
     begin_at: str | None = None,
     pairs: tuple[tuple[str, Action | None], ...] = (),
 ) -> Callable[[Callable[[pytest.MonkeyPatch], None]], None]:
-    """Enter a design in the table, under its name as a sentence."""
+    """Enter a variant in the table, under its name as a sentence."""
 
     def enter(change: Callable[[pytest.MonkeyPatch], None]) -> None:
         name = change.__name__.replace("_", " ")
-        DESIGNS[name] = Design(name, change, promise, scenarios, faults, begin_at, pairs)
+        VARIANTS[name] = Variant(name, change, promise, scenarios, faults, begin_at, pairs)
 
     return enter
 
@@ -126,7 +126,7 @@ def nobody_looks_again(patch: pytest.MonkeyPatch) -> None:
 # Publication
 
 
-@wrong("P3", "renewal")
+@breaks("P3", "renewal")
 def the_old_token_is_revoked_before_the_new_one_is_published(patch: pytest.MonkeyPatch) -> None:
     def publish(real: Callable[..., Publication], context: Context, ledger: Ledger, token: Token) -> Publication:
         if (current := context.token_secret.read_current()) and current.access_token:
@@ -136,14 +136,14 @@ def the_old_token_is_revoked_before_the_new_one_is_published(patch: pytest.Monke
     instead(patch, rotation, "publish", publish)
 
 
-@wrong("P2", "first_run")
+@breaks("P2", "first_run")
 def the_label_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     instead(patch, SecretsManager, "publish", _without_label)
     nobody_enters_or_counts_what_lost_its_label(patch)
     nobody_looks_again(patch)
 
 
-@wrong("P2", pairs=(("first_run", Action.RENEW_IF_DUE),))
+@breaks("P2", pairs=(("first_run", Action.RENEW_IF_DUE),))
 def the_label_is_added_after_the_write(patch: pytest.MonkeyPatch) -> None:
     def publish(real: object, self: SecretsManager, token: Token, entry: Entry) -> set[str]:
         _without_label(real, self, token, entry)
@@ -160,7 +160,7 @@ def _without_label(_real: object, self: SecretsManager, token: Token, entry: Ent
     return set()
 
 
-@wrong("P2", pairs=(("first_run", Action.RENEW_IF_DUE),))
+@breaks("P2", pairs=(("first_run", Action.RENEW_IF_DUE),))
 def the_label_is_not_unique_to_its_version(patch: pytest.MonkeyPatch) -> None:
     def new_entry(real: Callable[..., Entry], version_id: str, *times: datetime) -> Entry:
         return replace(real("the-same", *times), version_id=version_id)
@@ -168,17 +168,17 @@ def the_label_is_not_unique_to_its_version(patch: pytest.MonkeyPatch) -> None:
     instead(patch, publication, "new_entry", new_entry)
 
 
-@wrong("P2", "label_lost_at_supersession")
+@breaks("P2", "label_lost_at_supersession")
 def a_label_is_lost_on_supersession_and_nobody_looks(patch: pytest.MonkeyPatch) -> None:
     nobody_looks_again(patch)
 
 
-@wrong("P2", "verification_refused")
+@breaks("P2", "verification_refused")
 def a_token_that_was_not_published_is_left_alone(patch: pytest.MonkeyPatch) -> None:
     instead(patch, rotation, "revoke_unpublished", lambda *_: None)
 
 
-@wrong("P2", pairs=(("first_run", TWIN),))
+@breaks("P2", pairs=(("first_run", TWIN),))
 def a_version_that_exists_counts_as_the_own_publication(patch: pytest.MonkeyPatch) -> None:
     def publish(real: Callable[..., Publication], context: Context, *args: Any) -> Publication:
         result = real(context, *args)
@@ -187,18 +187,18 @@ def a_version_that_exists_counts_as_the_own_publication(patch: pytest.MonkeyPatc
     instead(patch, rotation, "publish", publish)
 
 
-@wrong("P3", "first_run", faults=2, begin_at="PutSecretValue")
+@breaks("P3", "first_run", faults=2, begin_at="PutSecretValue")
 def a_refusal_is_certain_whatever_came_before_it(patch: pytest.MonkeyPatch) -> None:
     instead(patch, secrets_manager._Attempts, "exclude_an_effect", lambda *_: True)  # noqa: SLF001  what it asks
 
 
-@wrong("P3", "an_sdk_that_emits_nothing", faults=2, begin_at="PutSecretValue")
+@breaks("P3", "an_sdk_that_emits_nothing", faults=2, begin_at="PutSecretValue")
 def a_lost_attempt_that_nobody_saw_counts_as_answered(patch: pytest.MonkeyPatch) -> None:
     attempts = secrets_manager._Attempts  # noqa: SLF001  what was seen of a write
     instead(patch, attempts, "exclude_an_effect", lambda _real, seen, _error: seen.were_all_answered)
 
 
-@wrong("P3", "first_run", faults=3, begin_at="PutSecretValue")
+@breaks("P3", "first_run", faults=3, begin_at="PutSecretValue")
 def an_unknown_outcome_counts_as_refused(patch: pytest.MonkeyPatch) -> None:
     def publish(real: Callable[..., Publication], *args: Any) -> Publication:
         result = real(*args)
@@ -207,7 +207,7 @@ def an_unknown_outcome_counts_as_refused(patch: pytest.MonkeyPatch) -> None:
     instead(patch, rotation, "publish", publish)
 
 
-@wrong("P3", "reissued_with_a_longer_life", faults=2, begin_at="PutSecretValue")
+@breaks("P3", "reissued_with_a_longer_life", faults=2, begin_at="PutSecretValue")
 def the_new_token_is_logged_out_without_a_comparison_when_its_write_is_refused(patch: pytest.MonkeyPatch) -> None:
     instead(
         patch,
@@ -220,7 +220,7 @@ def the_new_token_is_logged_out_without_a_comparison_when_its_write_is_refused(p
 # Renewal
 
 
-@wrong("P1", "renewal")
+@breaks("P1", "renewal")
 def a_token_is_renewed_only_when_it_expires(patch: pytest.MonkeyPatch) -> None:
     def renewal_times(_real: object, _published_at: datetime, expires_at: datetime, _policy: Policy) -> RenewalTimes:
         return RenewalTimes(expires_at, expires_at, expires_at, Reason.TOO_LITTLE_LIFE_LEFT)
@@ -228,7 +228,7 @@ def a_token_is_renewed_only_when_it_expires(patch: pytest.MonkeyPatch) -> None:
     instead(patch, decisions, "renewal_times", renewal_times)
 
 
-@wrong("P6", "short_lives")
+@breaks("P6", "short_lives")
 def no_floor_under_renewals(patch: pytest.MonkeyPatch) -> None:
     def renewal_times(
         real: Callable[..., RenewalTimes], published_at: datetime, expires_at: datetime, policy: Policy
@@ -240,12 +240,12 @@ def no_floor_under_renewals(patch: pytest.MonkeyPatch) -> None:
     instead(patch, decisions, "renewal_times", renewal_times)
 
 
-@wrong("P6", "rotations_in_a_burst")
+@breaks("P6", "rotations_in_a_burst")
 def forced_rotations_are_not_counted(patch: pytest.MonkeyPatch) -> None:
     instead(patch, decisions, "can_be_forced_at", lambda _real, _written, now: now)
 
 
-@wrong("P6", "rotations_in_a_burst")
+@breaks("P6", "rotations_in_a_burst")
 def forced_rotations_are_counted_without_the_renewals_to_come(patch: pytest.MonkeyPatch) -> None:
     def can_be_forced_at(_real: object, written: list[datetime], now: datetime) -> datetime:
         return now if len(written) < 128 else min(written) + decisions.DAY
@@ -253,7 +253,7 @@ def forced_rotations_are_counted_without_the_renewals_to_come(patch: pytest.Monk
     instead(patch, decisions, "can_be_forced_at", can_be_forced_at)
 
 
-@wrong("P1", "slow_answers")
+@breaks("P1", "slow_answers")
 def the_expiry_is_counted_from_the_answer(patch: pytest.MonkeyPatch) -> None:
     def request_token(real: Callable[..., Token], self: AuthorizationServer, *args: Any) -> Token:
         token = real(self, *args)
@@ -263,12 +263,12 @@ def the_expiry_is_counted_from_the_answer(patch: pytest.MonkeyPatch) -> None:
     instead(patch, AuthorizationServer, "request_token", request_token)
 
 
-@wrong("P5", "killed_token")
+@breaks("P5", "killed_token")
 def a_published_token_is_never_tried(patch: pytest.MonkeyPatch) -> None:
     instead(patch, AuthorizationServer, "is_refused", lambda *_: False)
 
 
-@wrong("P6", "mistyped_credentials")
+@breaks("P6", "mistyped_credentials")
 def new_credentials_that_do_not_work_end_the_run(patch: pytest.MonkeyPatch) -> None:
     def obtain(_real: object, context: Context, credentials: object, on_unusable: object) -> Any:
         return context.server.request_token(credentials, None, context.publish_by, on_unusable)  # type: ignore[arg-type]
@@ -276,7 +276,7 @@ def new_credentials_that_do_not_work_end_the_run(patch: pytest.MonkeyPatch) -> N
     instead(patch, rotation, "_obtain", obtain)
 
 
-@wrong("P6", "mistyped_credentials_that_a_200_refuses")
+@breaks("P6", "mistyped_credentials_that_a_200_refuses")
 def a_200_of_the_token_endpoint_is_never_a_refusal(patch: pytest.MonkeyPatch) -> None:
     def request_token(real: Callable[..., Token], *args: Any) -> Token:
         try:
@@ -290,7 +290,7 @@ def a_200_of_the_token_endpoint_is_never_a_refusal(patch: pytest.MonkeyPatch) ->
 # The ledger
 
 
-@wrong("P5", "label_lost")
+@breaks("P5", "label_lost")
 def a_current_token_without_a_label_is_left_as_it_is(patch: pytest.MonkeyPatch) -> None:
     def renewal(real: Callable[..., tuple[bool, Reason]], *args: Any) -> tuple[bool, Reason]:
         is_due, reason = real(*args)
@@ -300,7 +300,7 @@ def a_current_token_without_a_label_is_left_as_it_is(patch: pytest.MonkeyPatch) 
     instead(patch, decisions, "renewal", renewal)
 
 
-@wrong("P2", "label_lost")
+@breaks("P2", "label_lost")
 def a_current_token_that_lost_its_label_is_superseded_and_not_counted(patch: pytest.MonkeyPatch) -> None:
     nobody_enters_or_counts_what_lost_its_label(patch)
 
@@ -310,12 +310,12 @@ def nobody_enters_or_counts_what_lost_its_label(patch: pytest.MonkeyPatch) -> No
     instead(patch, rotation, "_leaves_untracked", lambda *_: False)
 
 
-@wrong("P5", "rolled_back_while_fresh")
+@breaks("P5", "rolled_back_while_fresh")
 def a_roll_back_is_not_entered_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "is_in_order", property(lambda _: True))
 
 
-@wrong("P2", "grace_over", faults=1)
+@breaks("P2", "grace_over", faults=1)
 def a_token_leaves_the_ledger_before_its_logout(patch: pytest.MonkeyPatch) -> None:
     def log_out(real: Callable[..., Logout], context: Context, entry: Entry, *args: Any) -> Logout:
         context.secrets.remove_labels(entry)
@@ -324,7 +324,7 @@ def a_token_leaves_the_ledger_before_its_logout(patch: pytest.MonkeyPatch) -> No
     instead(patch, revocation, "_log_out", log_out)
 
 
-@wrong("P2", "grace_over", faults=1)
+@breaks("P2", "grace_over", faults=1)
 def a_token_leaves_the_ledger_although_its_logout_failed(patch: pytest.MonkeyPatch) -> None:
     def log_out(real: Callable[..., Logout], *args: Any) -> Logout:
         real(*args)
@@ -336,12 +336,12 @@ def a_token_leaves_the_ledger_although_its_logout_failed(patch: pytest.MonkeyPat
 # Revocation
 
 
-@wrong("P1", "renewal")
+@breaks("P1", "renewal")
 def a_superseded_token_has_no_grace(patch: pytest.MonkeyPatch) -> None:
     instead(patch, decisions, "revocable", lambda _real, ledger, *_: ledger.superseded)
 
 
-@wrong("P1", "renewal")
+@breaks("P1", "renewal")
 def the_grace_is_counted_from_the_publication_of_the_superseded_token(patch: pytest.MonkeyPatch) -> None:
     def superseded_at(_real: object, _ledger: Ledger, entry: Entry) -> datetime | None:
         return entry.published_at
@@ -349,7 +349,7 @@ def the_grace_is_counted_from_the_publication_of_the_superseded_token(patch: pyt
     instead(patch, decisions, "superseded_at", superseded_at)
 
 
-@wrong("P5", "renewals_closer_than_the_grace")
+@breaks("P5", "renewals_closer_than_the_grace")
 def the_grace_is_counted_from_the_last_publication(patch: pytest.MonkeyPatch) -> None:
     def superseded_at(_real: object, ledger: Ledger, _entry: Entry) -> datetime | None:
         return ledger.current.published_at if ledger.current else None
@@ -357,7 +357,7 @@ def the_grace_is_counted_from_the_last_publication(patch: pytest.MonkeyPatch) ->
     instead(patch, decisions, "superseded_at", superseded_at)
 
 
-@wrong("P1", "rolled_back_while_fresh")
+@breaks("P1", "rolled_back_while_fresh")
 def a_version_newer_than_the_current_one_is_revoked_after_a_rollback(patch: pytest.MonkeyPatch) -> None:
     def revocable(_real: object, ledger: Ledger, now: datetime, grace: timedelta) -> tuple[Entry, ...]:
         published_at = ledger.current and ledger.current.first_published_at
@@ -366,17 +366,17 @@ def a_version_newer_than_the_current_one_is_revoked_after_a_rollback(patch: pyte
     instead(patch, decisions, "revocable", revocable)
 
 
-@wrong("P1", "same_token_and_then_another")
+@breaks("P1", "same_token_and_then_another")
 def a_token_is_logged_out_although_another_version_in_grace_holds_it(patch: pytest.MonkeyPatch) -> None:
     instead(patch, TokenSecret, "is_held", lambda *_: False)
 
 
-@wrong("P1", pairs=(("same_token_in_two_versions", Action.ROTATE_NOW),))
+@breaks("P1", pairs=(("same_token_in_two_versions", Action.ROTATE_NOW),))
 def what_was_decided_is_done_although_another_run_has_published(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TokenSecret, "is_unchanged", property(lambda _: True))
 
 
-@wrong("P3", "same_token_in_two_versions")
+@breaks("P3", "same_token_in_two_versions")
 def nothing_is_compared_with_the_current_token(patch: pytest.MonkeyPatch) -> None:
     def log_out(_real: object, context: Context, _version: SecretVersion, access_token: str, *_: Any) -> Logout:
         context.server.logout(access_token, context.end_by)
@@ -385,7 +385,7 @@ def nothing_is_compared_with_the_current_token(patch: pytest.MonkeyPatch) -> Non
     instead(patch, revocation, "_log_out_unless_in_use", log_out)
 
 
-@wrong("P3", "grace_over", faults=1)
+@breaks("P3", "grace_over", faults=1)
 def the_comparison_is_made_once_and_not_right_before_each_logout(patch: pytest.MonkeyPatch) -> None:
     def revoke_superseded(real: Callable[..., Ledger], context: Context, ledger: Ledger, **kwargs: bool) -> Ledger:
         for entry in ledger.superseded:
@@ -398,7 +398,7 @@ def the_comparison_is_made_once_and_not_right_before_each_logout(patch: pytest.M
     instead(patch, rotation, "revoke_superseded", revoke_superseded)
 
 
-@wrong("P3", "grace_over", faults=1)
+@breaks("P3", "grace_over", faults=1)
 def the_current_version_is_judged_from_the_description(patch: pytest.MonkeyPatch) -> None:
     def log_out(_real: object, context: Context, version: SecretVersion, access_token: str, *_: Any) -> Logout:
         if context.report.version_id in {None, version.version_id}:
@@ -409,12 +409,12 @@ def the_current_version_is_judged_from_the_description(patch: pytest.MonkeyPatch
     instead(patch, revocation, "_log_out_unless_in_use", log_out)
 
 
-@wrong("P3", "older_token_again", faults=1)
+@breaks("P3", "older_token_again", faults=1)
 def the_own_publication_is_not_known_to_a_read_that_lags(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TokenSecret, "published_token", property(lambda _: None, lambda *_: None), raising=False)
 
 
-@wrong("P2", "grace_over", faults=1)
+@breaks("P2", "grace_over", faults=1)
 def any_401_of_logout_means_dead(patch: pytest.MonkeyPatch) -> None:
     def logout(real: Callable[..., bool], *args: Any, **kwargs: Any) -> bool:
         try:
@@ -427,7 +427,7 @@ def any_401_of_logout_means_dead(patch: pytest.MonkeyPatch) -> None:
     instead(patch, AuthorizationServer, "logout", logout)
 
 
-@wrong("P2", "grace_over", faults=1)
+@breaks("P2", "grace_over", faults=1)
 def any_200_of_logout_means_revoked(patch: pytest.MonkeyPatch) -> None:
     def logout(real: Callable[..., bool], *args: Any, **kwargs: Any) -> bool:
         try:
@@ -443,7 +443,7 @@ def any_200_of_logout_means_revoked(patch: pytest.MonkeyPatch) -> None:
 # Secrets, and what comes first
 
 
-@wrong("P4", "first_run")
+@breaks("P4", "first_run")
 def the_log_tells_which_token_was_obtained(patch: pytest.MonkeyPatch) -> None:
     def publish(real: Callable[..., Publication], context: Context, ledger: Ledger, token: Token) -> Publication:
         context.log.info(f"obtained {token.access_token}")
@@ -452,7 +452,7 @@ def the_log_tells_which_token_was_obtained(patch: pytest.MonkeyPatch) -> None:
     instead(patch, rotation, "publish", publish)
 
 
-@wrong("P6", "renewal_with_revocations", faults=1)
+@breaks("P6", "renewal_with_revocations", faults=1)
 def a_failed_logout_fails_the_run_before_it_publishes(patch: pytest.MonkeyPatch) -> None:
     def free_label_slots(real: Callable[..., Ledger], context: Context, ledger: Ledger) -> Ledger:
         ledger = revocation.revoke_superseded(context, ledger, is_emergency=False)
@@ -463,7 +463,7 @@ def a_failed_logout_fails_the_run_before_it_publishes(patch: pytest.MonkeyPatch)
     instead(patch, rotation, "free_label_slots", free_label_slots)
 
 
-@wrong("P6", "ledger_full")
+@breaks("P6", "ledger_full")
 def a_full_ledger_refuses_another_token(patch: pytest.MonkeyPatch) -> None:
     def free_label_slots(_real: object, _context: Context, ledger: Ledger) -> Ledger:
         if decisions.is_near_label_quota(ledger):
@@ -473,7 +473,7 @@ def a_full_ledger_refuses_another_token(patch: pytest.MonkeyPatch) -> None:
     instead(patch, rotation, "free_label_slots", free_label_slots)
 
 
-@wrong("P6", "renewal", faults=1)
+@breaks("P6", "renewal", faults=1)
 def a_failed_token_request_takes_the_current_token_out_of_the_ledger(patch: pytest.MonkeyPatch) -> None:
     def obtain(real: Callable[..., Token], context: Context, *args: Any) -> Token:
         try:
@@ -486,14 +486,14 @@ def a_failed_token_request_takes_the_current_token_out_of_the_ledger(patch: pyte
     instead(patch, rotation, "_obtain", obtain)
 
 
-@pytest.mark.parametrize("name", DESIGNS)
-def test_a_wrong_design_is_caught(name: str) -> None:
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_broken_variant_is_caught(name: str) -> None:
     found = caught(name)
     assert found is not None
-    assert f": {DESIGNS[name].promise}: " in found
+    assert f": {VARIANTS[name].promise}: " in found
 
 
-# Elsewhere the real design is looked at with one fault, and in its pairs here and there.
-@pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if design.faults > 1 or design.pairs])
-def test_the_real_design_breaks_no_promise_in_the_same_histories(name: str) -> None:
-    assert [violation for each in DESIGNS[name].histories(until_broken=False) for violation in each.violations] == []
+# Elsewhere the real job is looked at with one fault, and in its pairs here and there.
+@pytest.mark.parametrize("name", [name for name, variant in VARIANTS.items() if variant.faults > 1 or variant.pairs])
+def test_the_real_job_breaks_no_promise_in_the_same_histories(name: str) -> None:
+    assert [violation for each in VARIANTS[name].histories(until_broken=False) for violation in each.violations] == []

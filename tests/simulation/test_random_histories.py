@@ -1,4 +1,4 @@
-"""Bad weather hurts no consumer, and the job recovers by itself."""
+"""Random faults reach no consumer, and the job recovers by itself."""
 
 from __future__ import annotations
 
@@ -10,15 +10,23 @@ import pytest
 
 from handler.decisions import outage_tolerance
 from handler.model import Action
+from tests.simulation.random_histories import (
+    LIFE,
+    Consumers,
+    RandomHistory,
+    fault_bursts,
+    forget_the_day,
+    long_histories,
+    outages,
+)
 from tests.simulation.telenor import Issue
-from tests.simulation.weather import LIFE, Consumers, Weather, forget_the_day, long_histories, outages, storms
 from tests.simulation.world import CREDENTIALS, POLICY, Run, World
 
 if TYPE_CHECKING:
     from handler.model import Policy
 
-Weather.TestCase.settings = long_histories(max_examples=30, steps=30)
-TestWeather = Weather.TestCase
+RandomHistory.TestCase.settings = long_histories(max_examples=30, steps=30)
+TestRandomHistory = RandomHistory.TestCase
 
 
 def test_overlapping_runs_recover_by_verify_url_where_a_new_token_kills_the_old_one() -> None:
@@ -36,8 +44,8 @@ def test_overlapping_runs_recover_by_verify_url_where_a_new_token_kills_the_old_
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_storms_within_the_slack_hurt_no_consumer(seed: int) -> None:
-    explored = storms(seed, days=2)
+def test_fault_bursts_within_the_slack_hurt_no_consumer(seed: int) -> None:
+    explored = fault_bursts(seed, days=2)
     assert explored.violations == []
     assert explored.faults
 

@@ -54,7 +54,7 @@ DRIPS = {
 }
 
 
-class RawServer:
+class SlowServer:
     """Answers on a loopback port; `answer` gets the path of each request, and one connection serves one request."""
 
     def __init__(self, answer: Callable[[str], bytes | Drip]) -> None:
