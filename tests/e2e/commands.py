@@ -1,7 +1,4 @@
-"""The commands of the documents, word for word, in the order in which a reader meets them.
-
-Each document's are typed into one bash of its own, so that a variable which one command sets is there for the next.
-"""
+"""What an operator types: this repository's programs, and the documents' commands word for word."""
 
 from __future__ import annotations
 
@@ -12,22 +9,26 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from infra import docs
-from infra.e2e.stack import ROOT
+from tests.e2e.stack import ROOT
 
-DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-# What is not typed here, by its beginning, and what tries it instead.
+    from infra.docs import Command
+    from tests.e2e.job import Job
+
+# Commands that are not typed here, by their beginning, and what tries them instead.
 ELSEWHERE = {
     "make demo": "needs no account; .ci/run runs it",
     "make test": "needs no account; .ci/run runs it",
-    "make deploy": "asks its questions of a person; the same module has deployed the second client here, unasked",
+    "make deploy": "asks its questions of a person; the same module deploys the second client here, unasked",
     "python -m handler doctor": "asks a person first where a token is published; its tests run it",
 }
 
 # What must have happened for a command to make sense, by its beginning.
-HAPPENED = {
+BEFORE = {
     'aws secretsmanager update-secret-version-stage --secret-id "$CREDENTIALS': (
         'aws secretsmanager put-secret-value --secret-id "$CREDENTIALS_SECRET_ARN" '
         """--secret-string '{"client_id": "mistyped", "client_secret": "mistyped"}' >/dev/null"""
@@ -35,74 +36,81 @@ HAPPENED = {
     "aws secretsmanager restore-secret": 'aws secretsmanager delete-secret --secret-id "$TOKEN_SECRET_ARN" >/dev/null',
 }
 
-# Version 1 sends `aws sqs` to the region's old host name, whatever AWS_ENDPOINT_URL says; the option overrules that.
-_AWS = """#!/bin/sh
-exec {aws} --endpoint-url "$AWS_ENDPOINT_URL" "$@"
-"""
+_PROGRAMS = {
+    # Version 1 sends `aws sqs` to the region's old host name, whatever AWS_ENDPOINT_URL says; the option overrules it.
+    "aws": '#!/bin/sh\nexec {aws} --endpoint-url "$AWS_ENDPOINT_URL" "$@"\n',
+    # As `make cli` installs it.
+    "telenor-token": '#!/bin/sh\nexec {python} -m handler "$@"\n',
+}
 
-# As `make cli` installs it.
-_CLI = """#!/bin/sh
-exec {python} -m handler "$@"
-"""
+_TIMEOUT_SECONDS = 300
 
-_LONGEST_SECONDS = 300
+
+def run_module(
+    job: Job, *arguments: str, keys: Mapping[str, str] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of this repository as root or as the owner of the keys."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", *arguments],
+        cwd=ROOT,
+        env=job.emulator.environment(keys) | {"COLUMNS": "140"} | variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    print(f"$ {' '.join(arguments)} -> {done.returncode}\n{done.stdout}{done.stderr}")  # noqa: T201  for a failed test
+    return done
+
+
+def telenor_token(job: Job, keys: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as somebody whose laptop knows nothing of the job but these keys."""
+    # Harmful once: settings of a laptop, other than the stack's.
+    return run_module(job, "handler", *arguments, keys=keys, GRACE_SECONDS="0", SCHEDULE_MINUTES="5", COLUMNS="80")
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
     """A command that was typed, and how it ended."""
 
-    command: docs.Command
+    command: Command
     exit_code: int
     printed: str
 
 
-def elsewhere(command: docs.Command) -> str | None:
-    """Return what else tries a command, or None where it is to be typed here."""
-    return _given(ELSEWHERE, command)
+def beginning(command: Command, texts: Mapping[str, str]) -> str | None:
+    """Return the beginning of a command among these, or None."""
+    return next((start for start in texts if command.text.startswith(start)), None)
 
 
-def _given(texts: dict[str, str], command: docs.Command) -> str | None:
-    return next((text for start, text in texts.items() if command.text.startswith(start)), None)
-
-
-def commands() -> list[docs.Command]:
-    """Return all commands of the documents."""
-    return [command for name in DOCUMENTS for command in docs.read(ROOT / name).commands()]
-
-
-def type_in(shown: list[docs.Command], directory: Path, environment: dict[str, str], aws: Path) -> list[Typed]:
-    """Type what is to be typed here into one bash, in a directory of its own, with the AWS CLI on the path."""
-    to_type = [command for command in shown if not elsewhere(command)]
+def type_in(commands: Sequence[Command], directory: Path, environment: Mapping[str, str], aws: Path) -> list[Typed]:
+    """Type commands into one bash, so that a variable which one command sets is there for the next."""
     mark = secrets.token_hex(8)
-    # Both streams are one, as on a screen. The mark tells where a command has ended, and how.
+    # Both streams are one, as on a screen. The mark separates the commands, with the exit code of each.
     script = "\n".join(
-        f"{_given(HAPPENED, command) or ':'}\n{command.text}\nprintf '\\n{mark} %s\\n' $?" for command in to_type
+        f"{BEFORE.get(beginning(command, BEFORE) or '', ':')}\n{command.text}\nprintf '\\n{mark} %s\\n' $?"
+        for command in commands
     )
-    mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TELENOR_"))}
     programs = directory / "bin"
     programs.mkdir()
-    scripts = {
-        "aws": _AWS.format(aws=shlex.quote(str(aws))),
-        "telenor-token": _CLI.format(python=shlex.quote(sys.executable)),
-    }
-    for name, script_text in scripts.items():
-        (programs / name).write_text(script_text, encoding="utf-8")
+    for name, text in _PROGRAMS.items():
+        (programs / name).write_text(text.format(aws=shlex.quote(str(aws)), python=shlex.quote(sys.executable)))
         (programs / name).chmod(0o755)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(  # noqa: S603  the documents' own words are the point
+    done = subprocess.run(
         ["/usr/bin/env", "bash", "--norc", "--noprofile", "-c", script],
         cwd=directory,
-        env=mine | environment | {"PATH": path, "PYTHONPATH": str(ROOT)},
+        env={**environment, "PATH": path, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=_LONGEST_SECONDS,
+        timeout=_TIMEOUT_SECONDS,
         check=False,
     )
-    *ended, rest = done.stdout.split(f"\n{mark} ")
-    assert len(ended) == len(to_type), f"bash ended at command {len(ended) + 1} of {len(to_type)}: {rest[-500:]}"
-    exits = [int(part.split("\n", 1)[0]) for part in (*ended[1:], rest)]
-    printed = [ended[0], *(part.partition("\n")[2] for part in ended[1:])]
-    return [Typed(*each) for each in zip(to_type, exits, printed, strict=True)]
+    *printed, rest = done.stdout.split(f"\n{mark} ")
+    assert len(printed) == len(commands), f"bash ended at command {len(printed) + 1} of {len(commands)}: {rest[-500:]}"
+    exit_codes = [int(part.split("\n", 1)[0]) for part in (*printed[1:], rest)]
+    printed[1:] = [part.partition("\n")[2] for part in printed[1:]]
+    return [Typed(*each) for each in zip(commands, exit_codes, printed, strict=True)]

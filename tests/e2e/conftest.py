@@ -1,123 +1,137 @@
-"""Deploys the real template with the real artifact to an emulator, and checks what the deployment promises.
-
-Every step asserts; the first claim that fails ends it with its sentence and what the function logged.
-"""
+"""The emulator, Telenor and the deployed job. `make e2e` and `make e2e-terraform` name the tools that they need."""
 
 from __future__ import annotations
 
-import argparse
+import json
+import os
 import secrets as random
-import signal
-import sys
-import tempfile
-import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from infra.e2e import access, cli, operation, runs, telling
-from infra.e2e.emulator import Emulator
-from infra.e2e.runtime import check_artifact
-from infra.e2e.stack import Sam, Stack
-from infra.e2e.story import GRACE_SECONDS, SECONDS_A_MINUTE, StackStory
-from infra.local.telenor_sandbox import TelenorSandbox
+import pytest
 
-# What else is not AWS here.
-DIFFERENT = {
-    "the schedule's role, and Lambda's permission for the rule": "not enforced; written by SAM itself",
-    "resource policies in CloudFormation": "added in ministack_corrected.py as AWS documents them; IAM itself enforces",
-    "a minute of the schedule": f"passes in {SECONDS_A_MINUTE:.0f} s",
-    "subnets": "accepted and not enforced; the conditions are checked in the template",
-    "permissions boundaries": "its CloudFormation drops them; that every role has one is checked in the template",
-    "CloudFormation changing a secret that its policy denies to read": "not enforced; unproven without an account",
-}
+from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, SEEDED_CLIENTS, Client, TelenorSandbox
+from tests.e2e import emulator as ministack
+from tests.e2e.commands import run_module
+from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job, until
+from tests.e2e.stack import ROOT, Sam, Stack
 
-STEPS = (
-    operation.the_artifact_is_small_and_always_the_same,
-    operation.a_bad_parameter_is_refused_by_name,
-    runs.the_schedule_finds_the_placeholder,
-    runs.new_credentials_are_tried_at_once,
-    access.the_consumer_stack_reads,
-    access.named_readers_read_and_strangers_do_not,
-    access.administrators_do_not_by_accident,
-    access.the_role_can_do_no_more,
-    access.operators_can_do_their_work_and_no_more,
-    cli.an_operators_terminal_acts_through_the_job,
-    runs.a_superseded_token_has_its_grace,
-    runs.a_leak_is_ended_at_once,
-    operation.every_command_of_the_documents_works,
-    access.every_permission_is_needed,
-    operation.two_clients_stand_side_by_side,
-    cli.doctor_replaces_what_it_has_ended,
-    operation.smoke_tells_what_holds,
-    runs.nothing_leaks_and_every_metric_is_there,
-    operation.alarms_and_dashboard_watch_what_is_put_out,
-    operation.an_update_keeps_everything,
-    operation.a_deletion_keeps_what_it_should,
-)
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from tests.e2e.emulator import Emulator
 
 
-def main() -> int:
-    """Run every step, and print what was shown."""
-    parser = argparse.ArgumentParser(prog="python -m infra.e2e", description=__doc__)
-    parser.add_argument("--sam", required=True, help="the SAM CLI")
-    parser.add_argument("--ministack", type=Path, required=True, help="a Python with MiniStack")
-    parser.add_argument("--runtime", type=Path, required=True, help="a Python with awslambdaric and boto3")
-    parser.add_argument("--aws", type=Path, required=True, help="the AWS CLI")
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = telling.console()
-    began_at = time.monotonic()
-    minted: list[str] = []
+ARTIFACT_CLIENT_ID, NEW_CLIENT_ID, SECOND_CLIENT_ID = "demo-artifact", "demo-new", "demo-second"
 
+
+def tool(name: str) -> Path:
+    """Return the tool at the path that a variable of the environment has; the Makefile sets it."""
+    return Path(os.environ[name]).absolute()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the functions' last log lines to the report of a failed test."""
+    report = yield
+    emulator = item.funcargs.get("emulator")
+    if report.failed and isinstance(emulator, ministack.Emulator):
+        report.sections.append(("The functions' last log lines", "\n".join(emulator.function_logs()[-15:])))
+    return report
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with ministack.started(tool("MINISTACK_PYTHON"), tmp_path_factory.mktemp("emulator")) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def apps() -> Mapping[str, Client]:
+    """The clients that Telenor knows: one for each function, whose tokens are counted and revoked apart."""
+    names = (DEMO_CLIENT_ID, ARTIFACT_CLIENT_ID, NEW_CLIENT_ID, SECOND_CLIENT_ID)
+    return dict.fromkeys(names, SEEDED_CLIENTS[DEMO_CLIENT_ID])
+
+
+@pytest.fixture(scope="session")
+def issued_tokens() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="session")
+def sandbox(apps: Mapping[str, Client], issued_tokens: list[str]) -> Iterator[TelenorSandbox]:
     def new_token() -> str:
-        minted.append(random.token_urlsafe(32))
-        return minted[-1]
+        issued_tokens.append(random.token_urlsafe(32))
+        return issued_tokens[-1]
 
-    with tempfile.TemporaryDirectory(prefix="telenor-token-e2e-") as name:
-        directory = Path(name)
-        with (
-            Emulator(arguments.ministack.absolute(), directory, SECONDS_A_MINUTE) as emulator,
-            TelenorSandbox(new_token=new_token) as telenor,
-        ):
-            sam = Sam(arguments.sam, emulator, directory)
-            sam("build")
-            stack = Stack(
-                "telenor-token",
-                sam,
-                {
-                    "TelenorBaseUrl": telenor.url,
-                    "ScheduleMinutes": "1",
-                    "GraceSeconds": str(GRACE_SECONDS),
-                    "KmsKeyArn": emulator.client("kms").create_key()["KeyMetadata"]["Arn"],
-                    "ReaderPrincipals": "arn:aws:iam::000000000000:user/reader",
-                    "DeploymentRoleArn": "arn:aws:iam::000000000000:role/deployment",
-                    "AlarmEmail": "operator@example.com",
-                },
-            )
-            consumer = Stack(
-                "telenor-consumer", sam, {"TelenorBaseUrl": telenor.url}, template="infra/consumer/template.yaml"
-            )
-            story = StackStory(
-                stack=stack,
-                consumer=consumer,
-                telenor=telenor,
-                console=console,
-                minted=minted,
-                aws=arguments.aws.absolute(),
-            )
-            stack.deploy()
-            story.show("deployment", f"sam build and sam deploy of template.yaml, {len(stack.outputs)} outputs")
-            try:
-                for step in STEPS:
-                    step(story)
-            except BaseException:
-                console.print(
-                    "\n".join(["What the function logged last:", *stack.log()[-15:]]), markup=False, emoji=False
-                )
-                raise
-        story.shown += check_artifact(operation.ARTIFACT, arguments.runtime.absolute())
-    telling.tell(console, began_at, story.shown, [*story.trusted, *telling.DIFFERENT.items(), *DIFFERENT.items()])
-    return 0
+    with TelenorSandbox(new_token=new_token, clients=apps) as sandbox:
+        yield sandbox
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@pytest.fixture(scope="session")
+def sam(emulator: Emulator) -> Sam:
+    """SAM, after `sam build`."""
+    sam = Sam(str(tool("SAM")), emulator)
+    sam("build")
+    return sam
+
+
+@pytest.fixture(scope="session")
+def built(sam: Sam) -> Path:
+    """The artifact that SAM has built."""
+    assert sam
+    return ROOT / ".aws-sam" / "build" / "TokenFunction"
+
+
+@pytest.fixture(scope="session")
+def parameters(emulator: Emulator, sandbox: TelenorSandbox) -> dict[str, str]:
+    """The parameters of a stack."""
+    return {
+        "TelenorBaseUrl": sandbox.url,
+        "ScheduleMinutes": "1",
+        "GraceSeconds": "20",
+        "KmsKeyArn": emulator.client("kms").create_key()["KeyMetadata"]["Arn"],
+        "ReaderPrincipals": "arn:aws:iam::000000000000:user/reader",
+        "DeploymentRoleArn": DEPLOYMENT_ROLE_ARN,
+        "AlarmEmail": "operator@example.com",
+    }
+
+
+@pytest.fixture(scope="session")
+def stack(sam: Sam, parameters: dict[str, str]) -> Stack:
+    stack = Stack(sam, "telenor-token", parameters)
+    stack.deploy()
+    return stack
+
+
+@pytest.fixture(scope="session")
+def job(stack: Stack, emulator: Emulator, sandbox: TelenorSandbox) -> Job:
+    """A job that has published a token."""
+    job = Job(emulator=emulator, telenor=sandbox, name=stack.name, outputs=stack.outputs())
+    assert job.put_credentials(job.client_secret)["outcome"] == "rotated"
+    return job
+
+
+@pytest.fixture(scope="session")
+def second_job(job: Job, sam: Sam) -> Job:
+    """A second client, which `make deploy CLIENT=second` deploys, with a credentials secret that there was before."""
+    value = json.dumps({"client_id": SECOND_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET})
+    secret = job.client("secretsmanager").create_secret(Name="second-credentials", SecretString=value)["ARN"]
+    values = ("ScheduleMinutes=1", "GraceSeconds=25", f"TelenorBaseUrl={job.telenor.url}")
+    deploy = ("infra.deploy", "deploy", "--sam", sam.program, "--client", "second", "--yes", *values)
+    deployed = run_module(job, *deploy, f"CredentialsSecretArn={secret}")
+    assert deployed.returncode == 0
+    assert "WARNING: no alarm reaches anybody" in deployed.stdout + deployed.stderr
+    stack = Stack(sam, "telenor-token-second")
+    second = replace(
+        job,
+        name=stack.name,
+        outputs=stack.outputs(),
+        client_name="second",
+        client_id=SECOND_CLIENT_ID,
+        grace_seconds=25,
+    )
+    assert second.credentials_secret == secret
+    until("its first token", lambda: bool(second.tracked()))
+    return second

@@ -1,129 +1,133 @@
-"""What the steps share: the parts that run, how to wait, and what has been shown so far."""
+"""A deployed job for one client, seen from outside, whether SAM or Terraform has deployed it."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
 
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-    from rich.console import Console
-
-    from infra.e2e.deployed import Deployed
-    from infra.e2e.stack import Stack
     from infra.local.telenor_sandbox import TelenorSandbox
+    from tests.e2e.emulator import Emulator
 
-# What the scheduler takes for a minute here. Nothing else is quicker than in AWS.
-SECONDS_A_MINUTE = 8.0
-GRACE_SECONDS = 20
+DEPLOYMENT_ROLE_ARN = "arn:aws:iam::000000000000:role/deployment"
 
-_PATIENCE_SECONDS = 90.0
+_WAIT_SECONDS = 90
 
 
 @dataclass(kw_only=True)
-class Story:
-    """The parts that one client's token needs, and what has been shown so far."""
+class Job:
+    """The deployed function with one client's secrets and metrics."""
 
-    stack: Deployed
+    emulator: Emulator
     telenor: TelenorSandbox
-    console: Console
-    minted: list[str]
+    name: str
+    """Dimension `service` of its metrics, and the beginning of its names."""
+    outputs: dict[str, str]
+    """Named as the outputs of template.yaml."""
+    client_name: str = "default"
+    """Dimension `client` of its metrics."""
+    event: Mapping[str, object] = field(default_factory=dict)
+    """The fields of each event that name the client."""
     client_id: str = DEMO_CLIENT_ID
     client_secret: str = DEMO_CLIENT_SECRET
-    grace_seconds: int = GRACE_SECONDS
-    without_credentials: str = "does not hold a JSON object: put"
-    """What a run says before anybody has put credentials."""
-    about: str = ""
-    """What a claim's name ends with, where there are several stories."""
-    shown: list[tuple[str, str]] = field(default_factory=list)
-    trusted: list[tuple[str, str]] = field(default_factory=list)
+    grace_seconds: int = 20
+    code_without_credentials: str = "credentials-unusable"
+    """The error code of a run before somebody has put credentials."""
 
-    def show(self, step: str, evidence: str) -> None:
-        """Note a claim that has held."""
-        self.shown.append((f"{step}{self.about}", evidence))
-        self.console.print(f"{step}{self.about}: {evidence}")
-
-    def client(self, service: str, credentials: dict[str, str] | None = None) -> Any:  # noqa: ANN401
-        """Return a client, as root unless told otherwise."""
-        return self.stack.emulator.client(service, credentials)
+    def client(self, service: str, keys: Mapping[str, str] | None = None) -> Any:
+        """Return a client of the SDK, as root or as the owner of the keys."""
+        return self.emulator.client(service, keys)
 
     @property
     def token_secret(self) -> str:
-        """The token secret's ARN."""
-        return self.stack.outputs["TokenSecretArn"]
+        return self.outputs["TokenSecretArn"]
+
+    @property
+    def credentials_secret(self) -> str:
+        return self.outputs["CredentialsSecretArn"]
+
+    def invoke(self, **event: object) -> dict[str, Any]:
+        """Invoke its function as `aws lambda invoke` does; the answer to an error has `errorMessage`."""
+        answer = self.client("lambda").invoke(
+            FunctionName=self.outputs["FunctionName"], Payload=json.dumps({**self.event, **event})
+        )
+        payload: dict[str, Any] = json.loads(answer["Payload"].read())
+        return payload
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the log's JSON lines about this client: the job's own and those of its metrics."""
+        pages = (
+            self.client("logs").get_paginator("filter_log_events").paginate(logGroupName=self.outputs["LogGroupName"])
+        )
+        lines = [event["message"].strip() for page in pages for event in page["events"]]
+        records = [json.loads(line) for line in lines if line.startswith("{")]
+        return [record for record in records if record.get("client") == self.client_name]
+
+    def messages(self) -> list[str]:
+        return [record["message"] for record in self.records() if "message" in record]
+
+    def runs(self, **fields: str) -> list[dict[str, Any]]:
+        """Return the summary line of each run that has these fields."""
+        return [record for record in self.records() if "outcome" in record and fields.items() <= record.items()]
+
+    def metrics(self) -> list[dict[str, float]]:
+        """Return the metrics of each run. A counter that is not sent is zero."""
+        return [
+            defaultdict(float, {metric["Name"]: record[metric["Name"]][0] for metric in directive["Metrics"]})
+            for record in self.records()
+            if "_aws" in record
+            for directive in record["_aws"]["CloudWatchMetrics"]
+        ]
 
     def labels(self) -> dict[str, list[str]]:
         """Return the token secret's labels by version."""
-        stages: dict[str, list[str]] = self.client("secretsmanager").describe_secret(SecretId=self.token_secret)[
-            "VersionIdsToStages"
-        ]
-        return stages
+        described = self.client("secretsmanager").describe_secret(SecretId=self.token_secret)
+        return dict(described["VersionIdsToStages"])
 
-    def tokens(self) -> list[dict[str, Any]]:
-        """Return what Telenor knows of each token of this client."""
-        issued = self.telenor.state()["tokens"].values()
-        return [token for token in issued if token["client_id"] == self.client_id]
+    def current_version(self) -> str:
+        return next(version for version, labels in self.labels().items() if "AWSCURRENT" in labels)
 
     def tracked(self) -> set[str]:
         """Return the versions in the ledger."""
-        return {version for version, stages in self.labels().items() if any(s.startswith("LIVE_") for s in stages)}
+        return {
+            version for version, labels in self.labels().items() if any(each.startswith("LIVE_") for each in labels)
+        }
 
-    def token(self, version_id: str | None = None) -> str:
-        """Return the access token of a version, by default of the current one."""
-        which = {"VersionId": version_id} if version_id else {"VersionStage": "AWSCURRENT"}
-        value = self.client("secretsmanager").get_secret_value(SecretId=self.token_secret, **which)["SecretString"]
+    def token(self) -> str:
+        """Return the current access token."""
+        value = self.client("secretsmanager").get_secret_value(SecretId=self.token_secret)["SecretString"]
         access_token: str = json.loads(value)["access_token"]
         return access_token
 
+    def issued(self) -> list[dict[str, Any]]:
+        """Return what Telenor knows of each token of this client."""
+        return [token for token in self.telenor.state()["tokens"].values() if token["client_id"] == self.client_id]
 
-@dataclass(kw_only=True)
-class StackStory(Story):
-    """A stack of SAM's, and what only the story of one needs."""
+    def wait_for_one_active_token(self) -> None:
+        """Wait for the revocations: a scheduled run at the same time may have published one more."""
+        until("one token is active", lambda: sum(token["status"] == "live" for token in self.issued()) == 1)
 
-    stack: Stack
-    consumer: Stack
-    aws: Path
+    def put_credentials(self, client_secret: str, *, reason: str = "forced") -> dict[str, Any]:
+        """Put credentials; return the summary of the run that the event starts."""
+        before = len(self.runs(reason=reason))
+        self.client("secretsmanager").put_secret_value(
+            SecretId=self.credentials_secret,
+            SecretString=json.dumps({"client_id": self.client_id, "client_secret": client_secret}),
+        )
+        until("a run with the new credentials", lambda: len(self.runs(reason=reason)) > before)
+        return self.runs(reason=reason)[-1]
 
 
-def until(what: str, holds: Callable[[], bool]) -> float:
-    """Wait for something that the scheduler brings about; return the seconds that it took."""
-    started_at = time.monotonic()
+def until(what: str, holds: Callable[[], bool]) -> None:
+    """Wait for something that the scheduler or an event brings about."""
+    deadline = time.monotonic() + _WAIT_SECONDS
     while not holds():
-        assert time.monotonic() - started_at < _PATIENCE_SECONDS, f"in {_PATIENCE_SECONDS:.0f} s did not happen: {what}"
+        assert time.monotonic() < deadline, f"did not happen in {_WAIT_SECONDS} s: {what}"
         time.sleep(0.5)
-    return time.monotonic() - started_at
-
-
-def refused(call: Callable[..., object], **parameters: object) -> bool:
-    """Tell whether IAM refuses a call."""
-    try:
-        call(**parameters)
-    except ClientError as error:
-        return str(error.response["Error"]["Code"]).startswith("AccessDenied")
-    return False
-
-
-def user(story: Story, name: str, *actions: str) -> dict[str, str]:
-    """Create a user, if need be, and return an access key of hers."""
-    iam = story.client("iam")
-    if name not in [each["UserName"] for each in iam.list_users()["Users"]]:
-        iam.create_user(UserName=name)
-    if actions:
-        statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        iam.put_user_policy(UserName=name, PolicyName="given", PolicyDocument=policy)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
-
-
-def live(story: Story) -> int:
-    """Count the client's tokens that Telenor accepts. A scheduled run at the same time may have published one more."""
-    return sum(token["status"] == "live" for token in story.tokens())

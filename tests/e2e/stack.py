@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.e2e.deployed import Deployed
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from tests.e2e.emulator import Emulator
 
-    from infra.e2e.emulator import Emulator
-
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class CommandError(Exception):
-    """A command has failed; the message is what it printed."""
+    """A command failed; the message is what it printed."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sam:
-    """The SAM CLI, with a home of its own so that it leaves no trace in the user's."""
+    """The SAM CLI."""
 
     program: str
     emulator: Emulator
-    home: Path
 
-    def __call__(self, *arguments: str) -> str:
+    def __call__(self, *arguments: str) -> None:
         """Run it. Raises CommandError."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environment |= self.emulator.environment | {
-            "HOME": str(self.home),
-            "SAM_CLI_TELEMETRY": "0",
-            "SAM_CLI_POLL_DELAY": "1",
-        }
-        done = subprocess.run(  # noqa: S603  our own words
+        done = subprocess.run(
             [self.program, *arguments],
             cwd=ROOT,
-            env=environment,
+            env=self.emulator.environment() | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -49,58 +37,31 @@ class Sam:
         )
         if done.returncode:
             raise CommandError(f"sam {arguments[0]} ended with {done.returncode}:\n{done.stdout[-3000:]}")
-        return done.stdout
 
 
 @dataclass
-class Stack(Deployed):
-    """One deployed stack."""
+class Stack:
+    """A stack with its parameters."""
 
-    name: str
     sam: Sam
-    parameters: dict[str, str]
-    template: str | None = None
-    outputs: dict[str, str] = field(default_factory=dict)
+    name: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    template: str = ""
 
-    @property
-    def emulator(self) -> Emulator:
-        """Where it is deployed."""
-        return self.sam.emulator
-
-    @property
-    def client_name(self) -> str:
-        """As its parameter says."""
-        return self.parameters.get("ClientName", "default")
-
-    @property
-    def event(self) -> Mapping[str, object]:
-        """Nothing: the function's environment names its client."""
-        return {}
-
-    @property
-    def deployment_role_arn(self) -> str:
-        """As its parameter says."""
-        return self.parameters["DeploymentRoleArn"]
-
-    def deploy(self, **changed: str) -> None:
-        """Deploy it, or update it with changed parameters."""
-        parameters = self.parameters | changed
-        template = ["--template-file", self.template] if self.template else []
+    def deploy(self, **parameters: str) -> dict[str, str]:
+        """Deploy it, or update it with changed parameters; return its outputs. Raises CommandError."""
+        self.parameters |= parameters
         self.sam(
             "deploy",
-            *("--stack-name", self.name),
-            *template,
-            *("--no-confirm-changeset", "--no-progressbar"),
-            *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
+            *("--stack-name", self.name, "--no-confirm-changeset", "--no-progressbar"),
+            *(("--template-file", self.template) if self.template else ()),
+            *("--parameter-overrides", *(f'{name}="{value}"' for name, value in self.parameters.items())),
         )
-        self.parameters = parameters
-        self.look()
+        return self.outputs()
 
-    def look(self) -> dict[str, str]:
-        """Read its outputs; somebody else may have deployed it."""
-        described = self.emulator.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
-        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-        return self.outputs
+    def outputs(self) -> dict[str, str]:
+        stacks = self.sam.emulator.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
 
     def delete(self) -> None:
         """Delete the stack, and wait until it is gone."""

@@ -1,4 +1,4 @@
-"""The module applied to the emulator by a configuration of ours, and each of its clients as a deployed job."""
+"""The Terraform module applied to the emulator by a configuration of ours."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from infra.e2e.deployed import Deployed
-from infra.e2e.emulator import REGION
-from infra.e2e.stack import CommandError
 from infra.terraform_cli import MODULE
+from tests.e2e.emulator import REGION
+from tests.e2e.stack import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from infra.e2e.emulator import Emulator
     from infra.terraform_cli import Terraform
+    from tests.e2e.emulator import Emulator
 
 # The services that the module has resources of, by the provider's names for their endpoints.
 _SERVICES = (
     *("cloudwatch", "cloudwatchevents", "cloudwatchlogs", "iam", "lambda", "scheduler", "secretsmanager"),
     *("sns", "sqs", "sts"),
 )
-
-_UNCHANGED = ("noop", "read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +40,6 @@ class Change:
     def client(self) -> str:
         """The client that its key names, alone or with a kind of alarm; empty where it has no key."""
         return self.key.partition("/")[0]
-
-    def __str__(self) -> str:
-        return f"{self.action} {self.address}"
 
 
 class Module:
@@ -65,7 +59,7 @@ class Module:
         self.emulator = emulator
         self.variables = dict(variables)
         self._write()
-        with _explained():
+        with _with_output():
             self._terraform.init(directory)
 
     def plan(self) -> list[Change]:
@@ -106,18 +100,18 @@ class Module:
         (self._directory / "main.tf.json").write_text(json.dumps(configuration, indent=2), encoding="utf-8")
 
     def _run(self, command: str, *arguments: str) -> str:
-        with _explained():
+        with _with_output():
             return self._terraform.run(self._directory, command, *arguments).stdout
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Raise CommandError with what Terraform said."""
+def _with_output() -> Iterator[None]:
+    """Raise CommandError with what Terraform printed."""
     try:
         yield
     except subprocess.CalledProcessError as error:
-        said = f"{error.stdout}\n{error.stderr}".strip()
-        raise CommandError(f"terraform {error.cmd[1]} ended with {error.returncode}:\n{said[-3000:]}") from error
+        printed = f"{error.stdout}\n{error.stderr}".strip()
+        raise CommandError(f"terraform {error.cmd[1]} ended with {error.returncode}:\n{printed[-3000:]}") from error
 
 
 def changes(printed: str) -> list[Change]:
@@ -127,55 +121,5 @@ def changes(printed: str) -> list[Change]:
     return [
         Change(each["resource"]["resource"], str(each["resource"]["resource_key"] or ""), each["action"])
         for each in planned
-        if each["action"] not in _UNCHANGED
+        if each["action"] not in {"noop", "read"}
     ]
-
-
-@dataclass
-class Client(Deployed):
-    """One client of the module."""
-
-    name: str
-    outputs: dict[str, str]
-    module: Module
-    client: str
-    told: str
-    """Its event, as the module puts it out."""
-
-    @classmethod
-    def of(cls, module: Module, outputs: Mapping[str, Any], client: str) -> Client:
-        """Return a client by its name, from the module's outputs."""
-        own = outputs["clients"][client]
-        named = {
-            "FunctionName": outputs["function_name"],
-            "FunctionRoleArn": outputs["function_role_arn"],
-            "OperatorPolicyArn": outputs["operator_policy_arn"],
-            "LogGroupName": outputs["log_group_name"],
-            "UndeliveredQueueUrl": outputs["undelivered_queue_url"],
-            "CredentialsSecretArn": own["credentials_secret_arn"],
-            "TokenSecretArn": own["token_secret_arn"],
-            "ConsumerPolicyArn": own["consumer_policy_arn"],
-        }
-        return cls(module.variables["name"], named, module, client, own["event"])
-
-    @property
-    def emulator(self) -> Emulator:
-        """Where it is deployed."""
-        return self.module.emulator
-
-    @property
-    def client_name(self) -> str:
-        """Its key in the variable clients."""
-        return self.client
-
-    @property
-    def event(self) -> Mapping[str, object]:
-        """What its schedule sends."""
-        event: dict[str, object] = json.loads(self.told)
-        return event
-
-    @property
-    def deployment_role_arn(self) -> str:
-        """As the module's variable says."""
-        role_arn: str = self.module.variables["deployment_role_arn"]
-        return role_arn

@@ -1,4 +1,4 @@
-"""What each client has of its own, and what one does not feel of another."""
+"""What each client of the module has of its own. Each test of new clients begins where the one before has ended."""
 
 from __future__ import annotations
 
@@ -7,193 +7,147 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from infra.e2e import access, cli, operation, runs
-from infra.e2e.story import refused, until, user
-from infra.e2e.terraform.fleet import EXISTING, PLAIN, SCOPE, SCOPED
+import pytest
+
+from tests.e2e import iam, test_iam, test_lifecycle, test_runs
+from tests.e2e.commands import telenor_token
+from tests.e2e.job import until
+from tests.e2e.terraform.conftest import EXISTING, PLAIN, SCOPE, SCOPED, Clients
 
 if TYPE_CHECKING:
-    from infra.e2e.story import Story
-    from infra.e2e.terraform.fleet import Fleet
+    from collections.abc import Callable
+
+    from tests.e2e.job import Job
 
 
-def the_module_is_applied(fleet: Fleet) -> None:
-    """By the deployment role, with the artifact of `make build`; its plan creates and does nothing else."""
-    changes = fleet.module.apply(fleet.module.variables["clients"])
-    assert {change.action for change in changes} == {"create"}, changes
-    outputs = fleet.look()
-    assert outputs["untold_alarms"] is None, outputs
-    function = fleet.emulator.client("lambda").get_function_configuration(FunctionName=outputs["function_name"])
-    digest = base64.b64encode(hashlib.sha256(fleet.artifact.read_bytes()).digest()).decode()
-    assert function["CodeSha256"] == digest, function
-    fleet.show(
-        "deployment",
-        f"terraform apply by the deployment role, {len(changes)} resources for {len(fleet.stories)} clients",
-    )
-    fleet.show("artifact", f"the bytes that make build packs, by their hash: {digest}")
+def test_the_first_apply_creates_and_does_nothing_else(new_clients: Clients) -> None:
+    assert {change.action for change in new_clients.first_changes} == {"create"}
+    assert new_clients.module.outputs["untold_alarms"] is None
 
 
-def each_begins_with_what_it_has(fleet: Fleet) -> None:
-    """Without credentials a client's ticks fail and say so; the one whose secret exists has its first token."""
-    fleet.at_once(
-        {
-            PLAIN: runs.the_schedule_finds_the_placeholder,
-            SCOPED: runs.the_schedule_finds_the_placeholder,
-            EXISTING: _the_schedule_brings_its_first_token,
-        }
-    )
+def test_the_function_has_the_bytes_that_make_build_packs(new_clients: Clients) -> None:
+    name = new_clients.jobs[PLAIN].outputs["FunctionName"]
+    function = new_clients.module.emulator.client("lambda").get_function_configuration(FunctionName=name)
+    digest = hashlib.sha256(new_clients.artifact.read_bytes()).digest()
+    assert function["CodeSha256"] == base64.b64encode(digest).decode()
 
 
-def _the_schedule_brings_its_first_token(story: Story) -> None:
-    took = until("the first token", lambda: bool(story.tracked()))
-    assert story.telenor.is_live(story.token())
-    assert not runs.failed_runs(story), runs.failed_runs(story)
-    story.show("first token", f"by the schedule after {took:.0f} s, with the secret that there was")
+def test_a_client_with_an_existing_credentials_secret_gets_its_first_token_by_the_schedule(
+    new_clients: Clients,
+) -> None:
+    job = new_clients.jobs[EXISTING]
+    until("the first token", lambda: bool(job.tracked()))
+    assert job.telenor.is_live(job.token())
+    assert not job.runs(outcome="failed")
 
 
-def new_credentials_are_tried_at_once(fleet: Fleet) -> None:
-    """Each client's rule runs that client; also for a secret that the module has not made."""
-    fleet.at_once(
-        {
-            PLAIN: runs.new_credentials_are_tried_at_once,
-            SCOPED: runs.new_credentials_are_tried_at_once,
-            EXISTING: _credentials_put_into_its_own_secret_are_tried_at_once,
-        }
-    )
-    scopes = {name: {token["scope"] for token in story.tokens()} for name, story in fleet.stories.items()}
-    assert scopes[SCOPED] == {SCOPE}, scopes
-    assert not any(SCOPE in told for name, told in scopes.items() if name != SCOPED), scopes
-    fleet.show("scope", f"{SCOPE} in each token of {SCOPED}, and in no other client's")
+@pytest.mark.parametrize(
+    "claim",
+    [
+        test_lifecycle.test_a_scheduled_run_without_credentials_fails_and_asks_for_no_token,
+        test_lifecycle.test_lambda_does_not_run_a_failed_event_again,
+        test_lifecycle.test_a_wrong_pair_of_credentials_is_tried_at_once,
+        test_lifecycle.test_the_right_pair_is_tried_at_once_and_brings_the_first_token,
+        test_lifecycle.test_after_a_mistyped_pair_the_previous_one_is_used_and_reported,
+    ],
+)
+@pytest.mark.parametrize("name", [PLAIN, SCOPED])
+def test_a_client_begins_as_a_stack_does(new_clients: Clients, name: str, claim: Callable[[Job], None]) -> None:
+    claim(new_clients.jobs[name])
 
 
-def _credentials_put_into_its_own_secret_are_tried_at_once(story: Story) -> None:
-    unchanged = "credentials-unchanged"
-    took = runs.put_credentials(story, story.client_secret, reason=unchanged)
-    assert runs.ended_for(story, unchanged)[-1]["outcome"] == "not-due", runs.ended_for(story, unchanged)[-1]
-    story.show(
-        "new credentials",
-        f"the same pair, put into a secret that the module has not made: {unchanged} {took:.0f} s later",
-    )
+def test_credentials_put_into_an_existing_secret_are_tried_at_once(new_clients: Clients) -> None:
+    job = new_clients.jobs[EXISTING]
+    assert job.put_credentials(job.client_secret, reason="credentials-unchanged")["outcome"] == "not-due"
 
 
-def consumers_read_their_own_token_alone(fleet: Fleet) -> None:
-    """A client's consumer policy opens its token secret, and no other secret of the module."""
-    iam = fleet.emulator.client("iam")
-    for name, story in fleet.stories.items():
-        who = user(story, f"consumer-of-{name}")
-        policy = story.stack.outputs["ConsumerPolicyArn"]
-        iam.attach_user_policy(UserName=f"consumer-of-{name}", PolicyArn=policy)
-        mine = story.client("secretsmanager", who)
-        value = json.loads(mine.get_secret_value(SecretId=story.token_secret)["SecretString"])
-        assert story.telenor.is_live(value["access_token"])
-        assert refused(mine.put_secret_value, SecretId=story.token_secret, SecretString="x")
-        closed = [other.token_secret for other in fleet.others(name).values()]
-        closed += [other.stack.outputs["CredentialsSecretArn"] for other in fleet.stories.values()]
-        for secret in closed:
-            assert refused(mine.get_secret_value, SecretId=secret), f"{name}'s consumer reads {secret}"
-        # IAM deletes no policy that somebody holds.
-        iam.detach_user_policy(UserName=f"consumer-of-{name}", PolicyArn=policy)
-    # The policy names the reader's account: like every reader of another one, she needs a policy of her own as well.
-    user(fleet.stories[PLAIN], "reader", "secretsmanager:GetSecretValue")
-    access.named_readers_read_and_strangers_do_not(fleet.stories[PLAIN])
-    count = len(fleet.stories)
-    fleet.show(
-        "consumers", f"{count} consumers, each reads its client's token and none of the {2 * count - 1} other secrets"
-    )
+def test_a_scope_is_in_each_token_of_its_client_alone(clients: Clients) -> None:
+    scopes = {name: {token["scope"] for token in job.issued()} for name, job in clients.jobs.items()}
+    assert scopes.pop(SCOPED) == {SCOPE}
+    assert SCOPE not in set().union(*scopes.values())
 
 
-def nobody_else_does(fleet: Fleet) -> None:
-    """Administrators, the role itself and operators are held to what they need."""
-    access.administrators_do_not_by_accident(fleet.stories[PLAIN])
-    access.the_role_can_do_no_more(fleet.stories[PLAIN])
-    access.the_role_can_do_no_more(fleet.stories[EXISTING])
-    access.operators_can_do_their_work_and_no_more(fleet.stories[PLAIN])
+@pytest.mark.parametrize("name", [PLAIN, SCOPED, EXISTING])
+def test_a_consumer_reads_the_token_of_its_client_and_no_other_secret(clients: Clients, name: str) -> None:
+    job, policy_arn = clients.jobs[name], clients.jobs[name].outputs["ConsumerPolicyArn"]
+    consumer = job.client("secretsmanager", iam.user(job.emulator, f"consumer-of-{name}", policy_arn=policy_arn))
+    value = json.loads(consumer.get_secret_value(SecretId=job.token_secret)["SecretString"])
+    assert job.telenor.is_live(value["access_token"])
+    assert iam.is_denied(consumer.put_secret_value, SecretId=job.token_secret, SecretString="x")
+    closed = [other.token_secret for other in clients.others(name).values()]
+    closed += [other.credentials_secret for other in clients.jobs.values()]
+    assert [secret for secret in closed if not iam.is_denied(consumer.get_secret_value, SecretId=secret)] == []
+    iam.detach_from_users(job.emulator, policy_arn)
 
 
-def an_operators_terminal_finds_each_client(fleet: Fleet) -> None:
-    """`status` and `rotate` by the function's name and a client's event, with the operators' policy alone."""
-    story = fleet.stories[SCOPED]
-    keys = user(story, "terminal-operator")
-    policy = story.stack.outputs["OperatorPolicyArn"]
-    iam = fleet.emulator.client("iam")
-    iam.attach_user_policy(UserName="terminal-operator", PolicyArn=policy)
-    function = ("--function", story.stack.outputs["FunctionName"])
-    named = [("--client", json.dumps(each.stack.event)) for each in fleet.stories.values()]
-    seen = cli.typed(story, keys, "status", *function, *(word for each in named for word in each))
-    assert seen.status == 0, seen
-    previous, untouched = story.token(), {name: each.token() for name, each in fleet.others(SCOPED).items()}
-    rotated = cli.typed(story, keys, "rotate", *function, "--client", json.dumps(story.stack.event))
-    assert (rotated.status, rotated.json["client"]) == (0, SCOPED), rotated
-    assert story.token() != previous
-    assert {token["scope"] for token in story.tokens()} == {SCOPE}, "the terminal has lost the client's scope"
-    assert {name: each.token() for name, each in fleet.others(SCOPED).items()} == untouched
-    iam.detach_user_policy(UserName="terminal-operator", PolicyArn=policy)
-    fleet.show(
-        "the terminal",
-        f"status of {len(named)} clients of one function; rotate of one keeps its scope, and leaves the others' tokens",
-    )
+def test_a_named_reader_with_a_policy_of_its_own_reads_and_a_stranger_does_not(clients: Clients) -> None:
+    # The secret's policy names the reader's account: like a reader in another one, this one needs a policy as well.
+    iam.user(clients.module.emulator, "reader", "secretsmanager:GetSecretValue")
+    test_iam.test_a_named_reader_reads_and_cannot_write_and_a_stranger_does_not_read(clients.jobs[PLAIN])
 
 
-def an_emergency_hurts_its_client_alone(fleet: Fleet) -> None:
-    """rotate-and-revoke-now for one: every token of the others lives on."""
-    others = {name: story.token() for name, story in fleet.others(SCOPED).items()}
-    runs.a_leak_is_ended_at_once(fleet.stories[SCOPED])
-    for name, token in others.items():
-        assert fleet.telenor.is_live(token), f"an emergency of {SCOPED} has ended {name}'s token"
-        assert fleet.stories[name].token() == token, f"an emergency of {SCOPED} has rotated {name}"
-    fleet.show("emergency for one", f"of {SCOPED}; the tokens of {', '.join(others)} stay as they were, and live")
+@pytest.mark.parametrize(
+    ("name", "claim"),
+    [
+        (PLAIN, test_iam.test_an_administrator_neither_writes_the_token_nor_reads_the_credentials),
+        (PLAIN, test_iam.test_the_deployment_role_updates_the_token_secret),
+        (PLAIN, test_iam.test_the_role_neither_writes_credentials_nor_reads_other_secrets_nor_moves_current),
+        (EXISTING, test_iam.test_the_role_neither_writes_credentials_nor_reads_other_secrets_nor_moves_current),
+        (PLAIN, test_iam.test_the_role_serves_no_other_function),
+        (EXISTING, test_iam.test_the_role_serves_no_other_function),
+        (PLAIN, test_iam.test_an_operator_makes_each_call_of_the_policy_and_no_other),
+    ],
+)
+def test_permissions_are_those_of_a_stack(clients: Clients, name: str, claim: Callable[[Job], None]) -> None:
+    claim(clients.jobs[name])
 
 
-def one_clients_permissions_taken_away_hurt_it_alone(fleet: Fleet) -> None:
-    """Its secrets taken out of the role's policy: its runs fail, the others' go on; given back, all goes well."""
-    story = fleet.stories[SCOPED]
-    secrets = {story.token_secret, story.stack.outputs["CredentialsSecretArn"]}
-    role = access.Role.of(story)
-    failed = len(runs.failed_runs(story))
-    before = {name: (len(runs.ended(each)), len(runs.failed_runs(each))) for name, each in fleet.stories.items()}
-    with role.changed(_without_resources(role.policy, secrets)):
-        until(f"a failing tick of {SCOPED}", lambda: len(runs.failed_runs(story)) > failed)
-        for name, each in fleet.others(SCOPED).items():
-            result = each.stack.invoke({"action": "rotate-now"})
-            assert result.get("outcome") == "rotated", f"{name} feels what was taken from {SCOPED}: {result}"
-            assert len(runs.ended(each)) > before[name][0], f"{name} does not run"
-            assert len(runs.failed_runs(each)) == before[name][1], f"{name} feels what was taken from {SCOPED}"
-    said = runs.failed_runs(story)[-1]["message"]
-    assert "AccessDenied" in said, said
-    until(f"a tick of {SCOPED} that ends well", lambda: runs.ended(story)[-1]["outcome"] != "failed")
-    fleet.show(
-        "permissions of one taken away",
-        f"{SCOPED}: {said[:80]}…; {', '.join(fleet.others(SCOPED))} rotated at the same time without a failing run",
-    )
+def test_a_run_fails_without_each_permission_of_the_role(clients: Clients, subtests: pytest.Subtests) -> None:
+    test_iam.test_a_run_fails_without_each_permission_of_the_role(clients.jobs[PLAIN], subtests)
 
 
-def _without_resources(policy: dict[str, Any], secrets: set[str]) -> dict[str, Any]:
-    return policy | {
-        "Statement": [
-            statement | {"Resource": [each for each in statement["Resource"] if each not in secrets]}
-            if isinstance(statement["Resource"], list)
-            else statement
-            for statement in policy["Statement"]
-        ]
-    }
+def test_the_command_line_finds_each_client_and_rotates_one_with_its_scope(clients: Clients) -> None:
+    job, others = clients.jobs[SCOPED], clients.others(SCOPED)
+    policy_arn = job.outputs["OperatorPolicyArn"]
+    keys = iam.user(job.emulator, "cli-operator", policy_arn=policy_arn)
+    function = ("--function", job.outputs["FunctionName"])
+    named = [word for each in clients.jobs.values() for word in ("--client", json.dumps(each.event))]
+    assert telenor_token(job, keys, "status", *function, *named).returncode == 0
+    before, untouched = job.token(), {name: other.token() for name, other in others.items()}
+    rotated = telenor_token(job, keys, "rotate", *function, "--client", json.dumps(job.event))
+    assert (rotated.returncode, json.loads(rotated.stdout)["client"]) == (0, SCOPED)
+    assert job.token() != before
+    assert {token["scope"] for token in job.issued()} == {SCOPE}
+    assert {name: other.token() for name, other in others.items()} == untouched
+    iam.detach_from_users(job.emulator, policy_arn)
 
 
-def every_permission_is_needed(fleet: Fleet) -> None:
-    """As for a stack, asked of one client."""
-    access.every_permission_is_needed(fleet.stories[PLAIN])
+def test_an_emergency_rotation_of_one_client_leaves_the_others_tokens(clients: Clients) -> None:
+    before = {name: job.token() for name, job in clients.others(SCOPED).items()}
+    test_runs.test_an_emergency_rotation_revokes_the_leaked_token_at_once(clients.jobs[SCOPED])
+    assert {name: job.token() for name, job in clients.others(SCOPED).items()} == before
+    assert all(clients.telenor.is_live(token) for token in before.values())
 
 
-def each_is_watched_by_its_own_alarms(fleet: Fleet) -> None:
-    """Alarms and the one dashboard look at metrics that each client's runs put out."""
-    for story in fleet.stories.values():
-        operation.alarms_and_dashboard_watch_what_is_put_out(story)
-        runs.nothing_leaks_and_every_metric_is_there(story)
-    listed = fleet.emulator.client("cloudwatch").get_paginator("list_metrics")
-    dimensions = {
-        each["Value"]
-        for page in listed.paginate(Namespace="TelenorToken", MetricName="SecondsUntilExpiry")
-        for metric in page["Metrics"]
-        for each in metric["Dimensions"]
-        if each["Name"] == "client"
-    }
-    assert dimensions >= fleet.stories.keys(), dimensions
-    fleet.show("metrics", f"a metric of its own for each of {', '.join(sorted(fleet.stories))}")
+def test_only_the_client_whose_permissions_are_taken_away_fails(clients: Clients) -> None:
+    job, others = clients.jobs[SCOPED], clients.others(SCOPED)
+    role = iam.Role.of(job.emulator, job.outputs["FunctionRoleArn"])
+    failed = {name: len(each.runs(outcome="failed")) for name, each in clients.jobs.items()}
+    with role.with_policy(without_secrets(role.statements, {job.token_secret, job.credentials_secret})):
+        until(f"a failed run of {SCOPED}", lambda: len(job.runs(outcome="failed")) > failed[SCOPED])
+        for name, other in others.items():
+            assert other.invoke(action="rotate-now")["outcome"] == "rotated"
+            assert len(other.runs(outcome="failed")) == failed[name]
+    assert "AccessDenied" in job.runs(outcome="failed")[-1]["message"]
+    until(f"a successful run of {SCOPED}", lambda: job.runs()[-1]["outcome"] != "failed")
+
+
+def without_secrets(document: dict[str, Any], secrets: set[str]) -> dict[str, Any]:
+    """Return a policy less these secrets."""
+    statements = [
+        statement | {"Resource": [each for each in statement["Resource"] if each not in secrets]}
+        if isinstance(statement["Resource"], list)
+        else statement
+        for statement in document["Statement"]
+    ]
+    return document | {"Statement": statements}

@@ -1,23 +1,25 @@
-"""Clients join and leave, and what Terraform plans, keeps and leaves behind."""
+"""Clients come and go, until all is destroyed: each test begins where the one before has ended."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from botocore.exceptions import ClientError
 
-from infra.e2e import access, runs
-from infra.e2e.stack import CommandError
-from infra.e2e.story import refused, until
-from infra.e2e.terraform.fleet import EXISTING, FOURTH, SCOPED
+from tests.e2e import iam, test_runs
+from tests.e2e.job import DEPLOYMENT_ROLE_ARN, until
+from tests.e2e.stack import CommandError
+from tests.e2e.terraform.conftest import EXISTING, FOURTH, PLAIN, SCOPED, Clients
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from infra.e2e.story import Story
-    from infra.e2e.terraform.fleet import Fleet
-    from infra.e2e.terraform.module import Change
+    from infra.local.telenor_sandbox import Client
+    from tests.e2e.emulator import Emulator
+    from tests.e2e.terraform.module import Change
 
 # What lists the clients: no other resource may change when one joins or leaves.
 _SHARED = {
@@ -29,132 +31,117 @@ _SHARED = {
 }
 
 
-def a_fourth_joins_while_the_others_rotate(fleet: Fleet) -> None:
-    """Its plan touches nothing of the others; each of them rotates, and revokes by its grace, while it is applied."""
-    changes: list[Change] = []
-    clients = {**fleet.module.variables["clients"], FOURTH: {}}
-    fleet.at_once(
-        dict.fromkeys(fleet.stories, runs.a_superseded_token_has_its_grace),
-        lambda: changes.extend(fleet.module.apply(clients)),
+def others_than(client: str, action: str, changes: list[Change]) -> list[Change]:
+    """Return the changes beside this action on one client's resources and updates of what lists the clients."""
+    return [
+        change
+        for change in changes
+        if (change.client, change.action) != (client, action)
+        and (change.address.partition("[")[0] not in _SHARED or change.action != "update")
+    ]
+
+
+def test_a_client_joins_while_the_others_rotate_and_its_plan_touches_nothing_of_theirs(clients: Clients) -> None:
+    others = list(clients.jobs.values())
+    with ThreadPoolExecutor(1) as pool:
+        applied = pool.submit(clients.apply, {**clients.module.variables["clients"], FOURTH: {}})
+        rotations = [test_runs.rotate(job) for job in others]
+        for job, rotation in zip(others, rotations, strict=True):
+            test_runs.check_grace(job, rotation)
+    assert not others_than(FOURTH, "create", applied.result())
+    job = clients.jobs[FOURTH]
+    assert job.put_credentials(job.client_secret)["outcome"] == "rotated"
+    assert job.telenor.is_live(job.token())
+
+
+@pytest.mark.parametrize("name", [PLAIN, SCOPED, EXISTING, FOURTH])
+def test_each_client_has_its_own_alarms_and_is_on_the_dashboard(clients: Clients, name: str) -> None:
+    test_runs.test_alarms_and_dashboard_read_metrics_that_the_runs_send(clients.jobs[name])
+
+
+@pytest.mark.parametrize("name", [PLAIN, SCOPED, EXISTING, FOURTH])
+def test_each_client_has_its_own_metrics(clients: Clients, name: str) -> None:
+    test_runs.test_each_run_sends_the_time_until_expiry_and_no_counter_that_is_zero(clients.jobs[name])
+    listed = clients.module.emulator.client("cloudwatch").list_metrics(
+        Namespace="TelenorToken",
+        MetricName="SecondsUntilExpiry",
+        Dimensions=[{"Name": "client", "Value": name}],
     )
-    updated = check(changes, FOURTH, "create")
-    fleet.look()
-    story = fleet.stories[FOURTH]
-    took = runs.put_credentials(story, story.client_secret)
-    assert story.telenor.is_live(story.token())
-    fleet.show(
-        "a fourth client",
-        f"{len(changes) - len(updated)} resources created, all of {FOURTH}; updated: {', '.join(updated)}; "
-        f"a token {took:.0f} s after its credentials",
-    )
+    assert listed["Metrics"]
 
 
-def one_leaves_and_the_others_stay(fleet: Fleet) -> None:
-    """Its plan touches nothing of the others; its token secret goes, and its credentials can be taken back."""
-    gone, others = fleet.stories[SCOPED], fleet.others(SCOPED)
-    before = {name: (story.token(), story.token_secret, len(runs.ended(story))) for name, story in others.items()}
-    clients = fleet.module.variables["clients"]
-    kept = {name: value for name, value in clients.items() if name != SCOPED}
-    _is_protected(fleet, gone, kept)
-    fleet.module.apply({**clients, SCOPED: {**clients[SCOPED], "deletion_protection": False}})
-    changes = fleet.module.apply(kept)
-    updated = check(changes, SCOPED, "delete")
-    fleet.look()
-    assert fleet.stories.keys() == others.keys()
-    for name, story in fleet.stories.items():
-        token, secret, ended = before[name]
-        assert (story.token(), story.token_secret) == (token, secret), f"{name} feels that {SCOPED} has left"
-        until(f"a tick of {name}", lambda story=story, ended=ended: len(runs.ended(story)) > ended)  # type: ignore[misc]
-        assert runs.ended(story)[-1]["outcome"] == "not-due", runs.ended(story)[-1]
-    secretsmanager = fleet.emulator.client("secretsmanager")
-    assert _is_gone(secretsmanager, gone.token_secret)
-    credentials = gone.stack.outputs["CredentialsSecretArn"]
-    assert "DeletedDate" in secretsmanager.describe_secret(SecretId=credentials)
-    secretsmanager.restore_secret(SecretId=credentials)
-    value = json.loads(secretsmanager.get_secret_value(SecretId=credentials)["SecretString"])
-    assert value["client_id"] == gone.client_id
-    secretsmanager.delete_secret(SecretId=credentials, RecoveryWindowInDays=30)
-    fleet.show(
-        "one leaves",
-        f"{len(changes) - len(updated)} resources destroyed, all of {SCOPED}; updated: {', '.join(updated)}; its "
-        f"credentials can be taken back; {', '.join(fleet.stories)} keep their tokens and run on",
-    )
+def test_a_second_plan_changes_nothing(clients: Clients) -> None:
+    assert clients.module.plan() == []
 
 
-def _is_protected(fleet: Fleet, story: Story, kept: Mapping[str, Any]) -> None:
-    """Neither a plan without the client nor AWS lets its token secret go."""
-    clients = fleet.module.variables["clients"]
-    try:
-        fleet.module.apply(kept)
-    except CommandError as error:
-        assert f"clients: {SCOPED}: it is no longer named" in str(error), error
-    else:
-        raise AssertionError(f"{SCOPED} has left, though its token secret is protected")
-    fleet.module.variables["clients"] = clients
-    mine = access.session(fleet.emulator, str(story.stack.deployment_role_arn), "somebody")
-    secretsmanager = fleet.emulator.client("secretsmanager", mine)
-    assert refused(secretsmanager.delete_secret, SecretId=story.token_secret, ForceDeleteWithoutRecovery=True)
-    assert refused(secretsmanager.delete_resource_policy, SecretId=story.token_secret)
-    fleet.show(
-        "deletion protection", f"a plan without {SCOPED} is refused, and so is the deployment role's DeleteSecret"
-    )
+def test_a_client_under_deletion_protection_cannot_leave(clients: Clients) -> None:
+    before = clients.module.variables["clients"]
+    with pytest.raises(CommandError, match=f"clients: {SCOPED}: it is no longer named"):
+        clients.apply({name: value for name, value in before.items() if name != SCOPED})
+    clients.module.variables["clients"] = before
 
 
-def check(changes: Sequence[Change], client: str, action: str) -> list[str]:
-    """See that a plan does this to one client's resources, and nothing more than update those that list the clients."""
-    shared = [change for change in changes if change.address.partition("[")[0] in _SHARED]
-    assert {change.action for change in shared} <= {"update"}, [str(change) for change in shared]
-    for change in changes:
-        if change not in shared:
-            assert (change.client, change.action) == (client, action), f"{client} is changed, and so is {change}"
-    return [change.address for change in shared]
+def test_not_even_the_deployment_role_deletes_a_protected_token_secret(clients: Clients) -> None:
+    job = clients.jobs[SCOPED]
+    deployment = job.client("secretsmanager", iam.assume(job.emulator, DEPLOYMENT_ROLE_ARN, "somebody"))
+    assert iam.is_denied(deployment.delete_secret, SecretId=job.token_secret, ForceDeleteWithoutRecovery=True)
+    assert iam.is_denied(deployment.delete_resource_policy, SecretId=job.token_secret)
 
 
-def a_second_plan_changes_nothing(fleet: Fleet) -> None:
-    """What was applied is what Terraform reads back."""
-    changes = fleet.module.plan()
-    assert not changes, [str(change) for change in changes]
-    fleet.show("a second plan", f"no change in {len(fleet.module.resources())} resources")
+def test_a_client_leaves_and_the_others_keep_their_tokens_and_run_on(clients: Clients) -> None:
+    gone, others = clients.jobs[SCOPED], clients.others(SCOPED)
+    before = {name: (job.token(), job.token_secret) for name, job in others.items()}
+    variables = clients.module.variables["clients"]
+    clients.apply({**variables, SCOPED: {**variables[SCOPED], "deletion_protection": False}})
+    assert not others_than(SCOPED, "delete", clients.apply({name: variables[name] for name in others}))
+    assert clients.jobs.keys() == others.keys()
+    assert {name: (job.token(), job.token_secret) for name, job in clients.jobs.items()} == before
+    for job in clients.jobs.values():
+        runs = len(job.runs())
+        until("another run", lambda job=job, runs=runs: len(job.runs()) > runs)  # type: ignore[misc]
+        assert job.runs()[-1]["outcome"] == "not-due"
+    with pytest.raises(ClientError) as refusal:
+        gone.labels()
+    assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 
-def destroying_leaves_what_it_should(fleet: Fleet) -> None:
-    """Nothing but the log, credentials that can be taken back, and the secret that was there before."""
-    outputs = fleet.module.outputs
-    existing = fleet.stories[EXISTING].stack.outputs["CredentialsSecretArn"]
-    made = {story.stack.outputs["CredentialsSecretArn"] for story in fleet.others(EXISTING).values()}
-    fleet.module.variables["deletion_protection"] = False
-    fleet.module.apply(fleet.module.variables["clients"])
-    fleet.module.destroy()
-    assert not fleet.module.resources()
-    left = _left(fleet)
-    log = left.pop("log groups")
-    assert log == [outputs["log_group_name"]], log
-    secrets = left.pop("secrets")
-    assert {arn for arn, deleted in secrets if not deleted} == {existing}, secrets
-    assert {arn for arn, deleted in secrets if deleted} >= made, secrets
+def test_the_credentials_of_a_client_that_has_left_can_be_restored(clients: Clients) -> None:
+    secrets_manager = clients.module.emulator.client("secretsmanager")
+    listed = secrets_manager.list_secrets(IncludePlannedDeletion=True)["SecretList"]
+    deleted = [each["ARN"] for each in listed if "DeletedDate" in each]
+    assert len(deleted) == 1
+    secrets_manager.restore_secret(SecretId=deleted[0])
+    value = json.loads(secrets_manager.get_secret_value(SecretId=deleted[0])["SecretString"])
+    assert value["client_id"] == f"app-of-{SCOPED}"
+    secrets_manager.delete_secret(SecretId=deleted[0], RecoveryWindowInDays=30)
+
+
+def test_destroying_leaves_the_log_restorable_credentials_and_the_existing_secret(clients: Clients) -> None:
+    log = clients.jobs[EXISTING].outputs["LogGroupName"]
+    existing = clients.jobs[EXISTING].credentials_secret
+    made = {job.credentials_secret for job in clients.others(EXISTING).values()}
+    clients.module.variables["deletion_protection"] = False
+    clients.apply(clients.module.variables["clients"])
+    clients.module.destroy()
+    assert not clients.module.resources()
+    listed = clients.module.emulator.client("secretsmanager").list_secrets(IncludePlannedDeletion=True)["SecretList"]
+    secrets = [each for each in listed if not each["Name"].startswith("somebody/else")]
+    assert {each["ARN"] for each in secrets if "DeletedDate" not in each} == {existing}
+    assert {each["ARN"] for each in secrets if "DeletedDate" in each} >= made
+    left = remaining(clients.module.emulator, clients.module.variables["name"])
+    assert left.pop("log groups") == [log]
     assert not any(left.values()), left
-    restorable = sum(deleted for _, deleted in secrets)
-    fleet.show(
-        "destroy",
-        f"no {', '.join(left)} left; the log stays, {restorable} credentials secrets can be taken back for thirty "
-        "days, and the one that was there before is as it was",
-    )
 
 
-def _left(fleet: Fleet) -> dict[str, list[Any]]:
-    """List what is in the account under the module's name, by kind."""
-    name = fleet.module.variables["name"]
+def remaining(emulator: Emulator, name: str) -> dict[str, list[str]]:
+    """List what is in the account under a name, by kind."""
 
-    def listed(service: str, operation: str, key: str, field: str = "", **parameters: Any) -> list[Any]:  # noqa: ANN401
-        pages = getattr(fleet.emulator.client(service), operation)(**parameters).get(key, [])
-        told = [each[field] if field else each for each in pages]
-        return [each for each in told if name in str(each)]
+    def listed(service: str, operation: str, key: str, field: str = "", **parameters: Any) -> list[str]:
+        found = getattr(emulator.client(service), operation)(**parameters).get(key, [])
+        names = [str(each[field] if field else each) for each in found]
+        return [each for each in names if name in each]
 
-    secrets = fleet.emulator.client("secretsmanager").list_secrets(IncludePlannedDeletion=True)["SecretList"]
     return {
-        "secrets": [
-            (each["ARN"], "DeletedDate" in each) for each in secrets if not each["Name"].startswith("somebody/else")
-        ],
         "log groups": listed("logs", "describe_log_groups", "logGroups", "logGroupName"),
         "functions": listed("lambda", "list_functions", "Functions", "FunctionName"),
         "schedules": listed("scheduler", "list_schedules", "Schedules", "Name"),
@@ -169,9 +156,8 @@ def _left(fleet: Fleet) -> dict[str, list[Any]]:
     }
 
 
-def _is_gone(secretsmanager: Any, secret: str) -> bool:  # noqa: ANN401  a client of the SDK
-    try:
-        secretsmanager.describe_secret(SecretId=secret)
-    except ClientError as error:
-        return str(error.response["Error"]["Code"]) == "ResourceNotFoundException"
-    return False
+def test_no_secret_is_in_any_log(
+    clients: Clients, emulator: Emulator, apps: Mapping[str, Client], issued_tokens: list[str]
+) -> None:
+    assert clients.jobs
+    test_runs.test_no_secret_is_in_any_log(emulator, apps, issued_tokens)

@@ -20,9 +20,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.secretsmanager.models import SecretsManagerBackend
 from werkzeug.wrappers import Request, Response
 
-from infra.e2e.terraform.module import changes
 from infra.local.server import LoopbackServer
 from infra.terraform_cli import MODULE, find
+from tests.e2e.terraform.module import changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Self
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from infra.e2e.terraform.module import Change
+    from tests.e2e.terraform.module import Change
 
 REGION = "eu-north-1"
 ACCOUNT = "123456789012"
