@@ -14,11 +14,10 @@ from infra.local.telenor_sandbox import Client, TelenorSandbox
 from infra.terraform_cli import MissingError, find
 from tests.e2e import iam
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job
-from tests.e2e.terraform.module import Change, Module
+from tests.infra.terraform.configuration import Change, Configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from tests.e2e.emulator import Emulator
 
@@ -32,40 +31,30 @@ _DEFAULT_GRACE_SECONDS = 15
 class Clients:
     """The module's clients: `jobs` has those that are deployed."""
 
-    module: Module
+    module: Configuration
+    variables: dict[str, Any]
+    emulator: Emulator
     telenor: TelenorSandbox
-    artifact: Path
     apps: Mapping[str, Client]
     jobs: dict[str, Job] = field(default_factory=dict)
     first_changes: list[Change] = field(default_factory=list)
 
     def apply(self, clients: Mapping[str, Any]) -> list[Change]:
         """Apply the module with these clients; return what Terraform has changed."""
-        changes = self.module.apply(clients)
+        changes = self.module.apply(self.variables | {"clients": clients})
+        self.variables["clients"] = clients
         outputs = self.module.outputs
-        shared = {
-            "FunctionName": outputs["function_name"],
-            "FunctionRoleArn": outputs["function_role_arn"],
-            "OperatorPolicyArn": outputs["operator_policy_arn"],
-            "LogGroupName": outputs["log_group_name"],
-            "UndeliveredQueueUrl": outputs["undelivered_queue_url"],
-        }
         self.jobs = {
             name: Job(
-                emulator=self.module.emulator,
+                emulator=self.emulator,
                 telenor=self.telenor,
-                name=self.module.variables["name"],
-                outputs=shared
-                | {
-                    "CredentialsSecretArn": own["credentials_secret_arn"],
-                    "TokenSecretArn": own["token_secret_arn"],
-                    "ConsumerPolicyArn": own["consumer_policy_arn"],
-                },
+                name=self.variables["name"],
+                outputs={output.title().replace("_", ""): value for output, value in (outputs | own).items()},
                 client_name=name,
                 event=json.loads(own["event"]),
-                client_id=app_of(name),
-                client_secret=self.apps[app_of(name)].secret,
-                grace_seconds=self.module.variables["clients"][name].get("grace_seconds", _DEFAULT_GRACE_SECONDS),
+                client_id=name,
+                client_secret=self.apps[name].secret,
+                grace_seconds=clients[name].get("grace_seconds", _DEFAULT_GRACE_SECONDS),
                 # The module leaves a secret without a value.
                 code_without_credentials="secrets-manager-refused",
             )
@@ -78,47 +67,35 @@ class Clients:
         return {name: job for name, job in self.jobs.items() if name != client}
 
 
-def app_of(client: str) -> str:
-    """Return a client's client_id at Telenor."""
-    return f"app-of-{client}"
-
-
 @pytest.fixture(scope="session")
 def apps() -> Mapping[str, Client]:
-    """The clients that Telenor knows."""
+    """The clients that Telenor knows, each by the module's name of it."""
     scopes = frozenset({SCOPE, "incidents.write"})
-    return {
-        app_of(name): Client(secret=random.token_hex(16), scopes=scopes) for name in (PLAIN, SCOPED, EXISTING, FOURTH)
-    }
+    return {name: Client(secret=random.token_hex(16), scopes=scopes) for name in (PLAIN, SCOPED, EXISTING, FOURTH)}
 
 
 @pytest.fixture(scope="session")
 def new_clients(
-    emulator: Emulator,
-    sandbox: TelenorSandbox,
-    apps: Mapping[str, Client],
-    tmp_path_factory: pytest.TempPathFactory,
+    emulator: Emulator, sandbox: TelenorSandbox, apps: Mapping[str, Client], tmp_path_factory: pytest.TempPathFactory
 ) -> Clients:
     """The module, applied by the deployment role for three clients. One has a credentials secret, the others none."""
     try:
-        terraform = find()
+        find()
     except MissingError as missing:
         pytest.skip(str(missing))
     directory = tmp_path_factory.mktemp("terraform")
     artifact.make(directory / "artifact")
-    packed = directory / "telenor-token.zip"
-    packed.write_bytes(artifact.zipped(directory / "artifact"))
-    app = app_of(EXISTING)
-    existing = emulator.client("secretsmanager").create_secret(
-        Name="of-an-owner/credentials",
-        SecretString=json.dumps({"client_id": app, "client_secret": apps[app].secret}),
-    )["ARN"]
+    (directory / "artifact.zip").write_bytes(artifact.zipped(directory / "artifact"))
+    value = json.dumps({"client_id": EXISTING, "client_secret": apps[EXISTING].secret})
+    existing = emulator.client("secretsmanager").create_secret(Name="of-an-owner/credentials", SecretString=value)[
+        "ARN"
+    ]
     iam.create_role(emulator, DEPLOYMENT_ROLE_ARN, "*")
-    configuration = directory / "configuration"
-    configuration.mkdir()
+    keys = iam.assume(emulator, DEPLOYMENT_ROLE_ARN, "terraform")
+    # An apply goes by Terraform's state, which a plan compares with what there is.
+    module = Configuration(emulator.url, directory, keys, apply_options=["-refresh=false"])
     variables = {
         "name": "telenor-token",
-        "artifact_path": str(packed),
         "telenor_base_url": sandbox.url,
         "schedule_minutes": 1,
         "grace_seconds": _DEFAULT_GRACE_SECONDS,
@@ -126,8 +103,7 @@ def new_clients(
         "deployment_role_arn": DEPLOYMENT_ROLE_ARN,
         "alarm_email": "operator@example.com",
     }
-    keys = iam.assume(emulator, DEPLOYMENT_ROLE_ARN, "terraform")
-    clients = Clients(Module(terraform, emulator, configuration, keys, variables), sandbox, packed, apps)
+    clients = Clients(module, variables, emulator, sandbox, apps)
     clients.first_changes = clients.apply(
         {
             PLAIN: {"reader_principals": ["arn:aws:iam::000000000000:user/reader"]},

@@ -27,8 +27,8 @@ def test_the_first_apply_creates_and_does_nothing_else(new_clients: Clients) -> 
 
 def test_the_function_has_the_bytes_that_make_build_packs(new_clients: Clients) -> None:
     name = new_clients.jobs[PLAIN].outputs["FunctionName"]
-    function = new_clients.module.emulator.client("lambda").get_function_configuration(FunctionName=name)
-    digest = hashlib.sha256(new_clients.artifact.read_bytes()).digest()
+    function = new_clients.emulator.client("lambda").get_function_configuration(FunctionName=name)
+    digest = hashlib.sha256((new_clients.module.directory / "artifact.zip").read_bytes()).digest()
     assert function["CodeSha256"] == base64.b64encode(digest).decode()
 
 
@@ -82,7 +82,7 @@ def test_a_consumer_reads_the_token_of_its_client_and_no_other_secret(clients: C
 
 def test_a_named_reader_with_a_policy_of_its_own_reads_and_a_stranger_does_not(clients: Clients) -> None:
     # The secret's policy names the reader's account: like a reader in another one, this one needs a policy as well.
-    iam.user(clients.module.emulator, "reader", "secretsmanager:GetSecretValue")
+    iam.user(clients.emulator, "reader", "secretsmanager:GetSecretValue")
     test_iam.test_a_named_reader_reads_and_cannot_write_and_a_stranger_does_not_read(clients.jobs[PLAIN])
 
 
@@ -131,9 +131,9 @@ def test_an_emergency_rotation_of_one_client_leaves_the_others_tokens(clients: C
 
 def test_only_the_client_whose_permissions_are_taken_away_fails(clients: Clients) -> None:
     job, others = clients.jobs[SCOPED], clients.others(SCOPED)
-    role = iam.Role.of(job.emulator, job.outputs["FunctionRoleArn"])
+    role = iam.Role(job.emulator, job.outputs["FunctionRoleArn"])
     failed = {name: len(each.runs(outcome="failed")) for name, each in clients.jobs.items()}
-    with role.with_policy(without_secrets(role.statements, {job.token_secret, job.credentials_secret})):
+    with role.having(without_secrets(role.statements, {job.token_secret, job.credentials_secret})):
         until(f"a failed run of {SCOPED}", lambda: len(job.runs(outcome="failed")) > failed[SCOPED])
         for name, other in others.items():
             assert other.invoke(action="rotate-now")["outcome"] == "rotated"
@@ -142,12 +142,11 @@ def test_only_the_client_whose_permissions_are_taken_away_fails(clients: Clients
     until(f"a successful run of {SCOPED}", lambda: job.runs()[-1]["outcome"] != "failed")
 
 
-def without_secrets(document: dict[str, Any], secrets: set[str]) -> dict[str, Any]:
-    """Return a policy less these secrets."""
-    statements = [
-        statement | {"Resource": [each for each in statement["Resource"] if each not in secrets]}
-        if isinstance(statement["Resource"], list)
-        else statement
-        for statement in document["Statement"]
+def without_secrets(statements: list[dict[str, Any]], secrets: set[str]) -> list[dict[str, Any]]:
+    """Return statements less these secrets."""
+    return [
+        each | {"Resource": [arn for arn in each["Resource"] if arn not in secrets]}
+        if isinstance(each["Resource"], list)
+        else each
+        for each in statements
     ]
-    return document | {"Statement": statements}
