@@ -7,17 +7,16 @@ import secrets
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from tests.e2e.stack import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from infra.docs import Command
     from tests.e2e.job import Job
+
+ROOT = Path(__file__).parents[2]
 
 # Commands that are not typed here, by their beginning, and what tries them instead.
 ELSEWHERE = {
@@ -46,6 +45,11 @@ _PROGRAMS = {
 _TIMEOUT_SECONDS = 300
 
 
+def tool(name: str) -> Path:
+    """Return the tool whose path a variable of the environment has; the Makefile sets it."""
+    return Path(os.environ[name]).absolute()
+
+
 def run_module(
     job: Job, *arguments: str, keys: Mapping[str, str] | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -70,21 +74,14 @@ def telenor_token(job: Job, keys: Mapping[str, str], *arguments: str) -> subproc
     return run_module(job, "handler", *arguments, keys=keys, GRACE_SECONDS="0", SCHEDULE_MINUTES="5", COLUMNS="80")
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """A command that was typed, and how it ended."""
-
-    command: Command
-    exit_code: int
-    printed: str
-
-
 def beginning(command: Command, texts: Mapping[str, str]) -> str | None:
     """Return the beginning of a command among these, or None."""
     return next((start for start in texts if command.text.startswith(start)), None)
 
 
-def type_in(commands: Sequence[Command], directory: Path, environment: Mapping[str, str], aws: Path) -> list[Typed]:
+def type_in(
+    commands: Sequence[Command], directory: Path, environment: Mapping[str, str], aws: Path
+) -> list[subprocess.CompletedProcess[str]]:
     """Type commands into one bash, so that a variable which one command sets is there for the next."""
     mark = secrets.token_hex(8)
     # Both streams are one, as on a screen. The mark separates the commands, with the exit code of each.
@@ -113,4 +110,5 @@ def type_in(commands: Sequence[Command], directory: Path, environment: Mapping[s
     assert len(printed) == len(commands), f"bash ended at command {len(printed) + 1} of {len(commands)}: {rest[-500:]}"
     exit_codes = [int(part.split("\n", 1)[0]) for part in (*printed[1:], rest)]
     printed[1:] = [part.partition("\n")[2] for part in printed[1:]]
-    return [Typed(*each) for each in zip(commands, exit_codes, printed, strict=True)]
+    texts = [command.text for command in commands]
+    return [subprocess.CompletedProcess(*each) for each in zip(texts, exit_codes, printed, strict=True)]

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets as random
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, SEEDED_CLIENTS, Client, TelenorSandbox
 from tests.e2e import emulator as ministack
-from tests.e2e.commands import run_module
+from tests.e2e.commands import ROOT, run_module, tool
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job, until
-from tests.e2e.stack import ROOT, Sam, Stack
+from tests.e2e.stack import Stack, sam
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
+    from pathlib import Path
 
     from tests.e2e.emulator import Emulator
 
-
 ARTIFACT_CLIENT_ID, NEW_CLIENT_ID, SECOND_CLIENT_ID = "demo-artifact", "demo-new", "demo-second"
-
-
-def tool(name: str) -> Path:
-    """Return the tool at the path that a variable of the environment has; the Makefile sets it."""
-    return Path(os.environ[name]).absolute()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,7 +30,7 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
     report = yield
     emulator = item.funcargs.get("emulator")
     if report.failed and isinstance(emulator, ministack.Emulator):
-        report.sections.append(("The functions' last log lines", "\n".join(emulator.function_logs()[-15:])))
+        report.sections.append(("The functions' last log lines", "\n".join(emulator.log_lines()[-15:])))
     return report
 
 
@@ -70,17 +63,9 @@ def sandbox(apps: Mapping[str, Client], issued_tokens: list[str]) -> Iterator[Te
 
 
 @pytest.fixture(scope="session")
-def sam(emulator: Emulator) -> Sam:
-    """SAM, after `sam build`."""
-    sam = Sam(str(tool("SAM")), emulator)
-    sam("build")
-    return sam
-
-
-@pytest.fixture(scope="session")
-def built(sam: Sam) -> Path:
+def built(emulator: Emulator) -> Path:
     """The artifact that SAM has built."""
-    assert sam
+    sam(emulator, "build")
     return ROOT / ".aws-sam" / "build" / "TokenFunction"
 
 
@@ -99,39 +84,28 @@ def parameters(emulator: Emulator, sandbox: TelenorSandbox) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def stack(sam: Sam, parameters: dict[str, str]) -> Stack:
-    stack = Stack(sam, "telenor-token", parameters)
-    stack.deploy()
-    return stack
-
-
-@pytest.fixture(scope="session")
-def job(stack: Stack, emulator: Emulator, sandbox: TelenorSandbox) -> Job:
+def job(built: Path, emulator: Emulator, sandbox: TelenorSandbox, parameters: dict[str, str]) -> Job:
     """A job that has published a token."""
-    job = Job(emulator=emulator, telenor=sandbox, name=stack.name, outputs=stack.outputs())
+    assert built
+    stack = Stack(emulator, "telenor-token", parameters)
+    job = Job(emulator=emulator, telenor=sandbox, name=stack.name, outputs=stack.deploy())
     assert job.put_credentials(job.client_secret)["outcome"] == "rotated"
     return job
 
 
 @pytest.fixture(scope="session")
-def second_job(job: Job, sam: Sam) -> Job:
+def second_job(job: Job) -> Job:
     """A second client, which `make deploy CLIENT=second` deploys, with a credentials secret that there was before."""
     value = json.dumps({"client_id": SECOND_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET})
     secret = job.client("secretsmanager").create_secret(Name="second-credentials", SecretString=value)["ARN"]
     values = ("ScheduleMinutes=1", "GraceSeconds=25", f"TelenorBaseUrl={job.telenor.url}")
-    deploy = ("infra.deploy", "deploy", "--sam", sam.program, "--client", "second", "--yes", *values)
+    deploy = ("infra.deploy", "deploy", "--sam", str(tool("SAM")), "--client", "second", "--yes", *values)
     deployed = run_module(job, *deploy, f"CredentialsSecretArn={secret}")
     assert deployed.returncode == 0
     assert "WARNING: no alarm reaches anybody" in deployed.stdout + deployed.stderr
-    stack = Stack(sam, "telenor-token-second")
-    second = replace(
-        job,
-        name=stack.name,
-        outputs=stack.outputs(),
-        client_name="second",
-        client_id=SECOND_CLIENT_ID,
-        grace_seconds=25,
-    )
+    stack = Stack(job.emulator, "telenor-token-second")
+    second = replace(job, name=stack.name, outputs=stack.outputs(), client_name="second", client_id=SECOND_CLIENT_ID)
+    second.grace_seconds = 25
     assert second.credentials_secret == secret
     until("its first token", lambda: bool(second.tracked()))
     return second

@@ -1,16 +1,10 @@
 """MiniStack on a free loopback port, with IAM enforced.
 
-What is not AWS here, and what is there for it:
-
-* Retries by Scheduler and EventBridge, the dead-letter queue, throttled events and those older than
-  MaximumEventAgeInSeconds: not modelled; tests/infra checks the template.
-* Roles of schedules, Lambda's permissions for rules, customer-managed keys, subnets and permissions boundaries:
-  accepted and not enforced; likewise.
-* Alarms on metric math: kept and not evaluated; tests/infra/alarms evaluates them.
-* Another account: there is one here; what a reader in another one needs is checked in the template.
-* A label that a superseded version loses: not known of AWS; the job looks for it, and `make smoke` checks it.
-* CloudFormation changing a secret whose policy denies it to read: not enforced; not checked without an account.
-* What ministack_patches.py adds, as AWS documents it. A minute of the schedule takes SECONDS_A_MINUTE.
+It neither models nor enforces these, so tests/infra checks the template and the module for them: retries by Scheduler
+and EventBridge, the dead-letter queue, throttled and old events, roles of schedules, Lambda's permissions for rules,
+customer-managed keys, subnets, permissions boundaries, other accounts, alarms on metric math. Without an account
+nothing checks how CloudFormation changes a secret whose policy denies it to read. A label that a superseded version
+loses is for `make smoke`. ministack_patches.py adds what else the tests need.
 """
 
 from __future__ import annotations
@@ -67,15 +61,13 @@ class Emulator:
         """Return a client of the SDK, as root or as the owner of the keys."""
         return boto3.client(service, endpoint_url=self.url, region_name=REGION, **(keys or _ROOT))  # type: ignore[call-overload]
 
-    def function_logs(self) -> list[str]:
-        """Return the lines of every log group."""
+    def log_lines(self, group: str = "") -> list[str]:
+        """Return the lines of a log group, or of all."""
         logs = self.client("logs")
-        return [
-            event["message"].strip()
-            for group in logs.describe_log_groups()["logGroups"]
-            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
-            for event in page["events"]
-        ]
+        groups = [group] if group else [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
+        read = logs.get_paginator("filter_log_events").paginate
+        pages = [page for name in groups for page in read(logGroupName=name)]
+        return [event["message"].strip() for page in pages for event in page["events"]]
 
 
 def _without_settings() -> dict[str, str]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tests.e2e.emulator import Emulator
-
-ACCOUNT = "000000000000"
 
 
 def is_denied(call: Callable[..., object], **parameters: object) -> bool:
@@ -32,7 +29,6 @@ def policy(*statements: Mapping[str, Any]) -> str:
 
 
 def allow(*actions: str) -> str:
-    """Return a policy that allows these actions on everything, as JSON."""
     return policy({"Effect": "Allow", "Action": list(actions), "Resource": "*"})
 
 
@@ -61,7 +57,7 @@ def create_role(emulator: Emulator, arn: str, *actions: str) -> None:
     iam, name = emulator.client("iam"), arn.rpartition("/")[2]
     if name in [role["RoleName"] for role in iam.list_roles()["Roles"]]:
         return
-    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}, "Action": "sts:AssumeRole"}
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
     iam.put_role_policy(RoleName=name, PolicyName="given", PolicyDocument=allow(*actions))
 
@@ -76,79 +72,63 @@ def assume(emulator: Emulator, role_arn: str, session_name: str) -> dict[str, st
     }
 
 
-def managed_policy(emulator: Emulator, arn: str) -> dict[str, Any]:
-    """Return the document of a managed policy."""
+def managed_policy(emulator: Emulator, arn: str) -> list[dict[str, Any]]:
+    """Return the statements of a managed policy."""
     iam = emulator.client("iam")
     version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    document: dict[str, Any] = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
-    return document
+    return _statements(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
 
 
-def allowed(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """List the statements' ids with each action that they allow."""
+def _statements(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a policy's statements, each with a list of actions."""
     return [
-        (statement["Sid"], action)
-        for statement in document["Statement"]
-        if statement["Effect"] == "Allow"
-        for action in _actions(statement)
+        each | {"Action": [each["Action"]] if isinstance(each["Action"], str) else each["Action"]}
+        for each in document["Statement"]
     ]
 
 
-def without(document: Mapping[str, Any], sid: str, action: str) -> dict[str, Any]:
-    """Return a policy less one action of one statement."""
-    statements = [
-        statement | {"Action": [each for each in _actions(statement) if (statement["Sid"], each) != (sid, action)]}
-        for statement in document["Statement"]
+def allowed(statements: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """List the statements' ids with each action that they allow."""
+    return [(each["Sid"], action) for each in statements if each["Effect"] == "Allow" for action in each["Action"]]
+
+
+def without(statements: Iterable[Mapping[str, Any]], sid: str, action: str) -> list[dict[str, Any]]:
+    """Return statements less one action of one of them."""
+    less = [
+        {**each, "Action": [name for name in each["Action"] if (each["Sid"], name) != (sid, action)]}
+        for each in statements
     ]
-    return {**document, "Statement": [statement for statement in statements if statement["Action"]]}
+    return [each for each in less if each["Action"]]
 
 
-def _actions(statement: Mapping[str, Any]) -> list[str]:
-    listed = statement["Action"]
-    return [listed] if isinstance(listed, str) else listed
-
-
-@dataclass(frozen=True)
 class Role:
-    """A role with its policies as they were deployed: inline ones by name, attached ones by ARN."""
+    """A role, with the statements of all its policies as they were deployed."""
 
-    iam: Any
-    name: str
-    inline: Mapping[str, dict[str, Any]]
-    attached: Mapping[str, dict[str, Any]]
-
-    @classmethod
-    def of(cls, emulator: Emulator, arn: str) -> Role:
-        iam, name = emulator.client("iam"), arn.rpartition("/")[2]
-        inline = {
-            each: iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"]
-            for each in iam.list_role_policies(RoleName=name)["PolicyNames"]
+    def __init__(self, emulator: Emulator, arn: str) -> None:
+        self._iam = iam = emulator.client("iam")
+        self._role = role = {"RoleName": arn.rpartition("/")[2]}
+        names = iam.list_role_policies(**role)["PolicyNames"]
+        self._inline = {
+            name: _statements(iam.get_role_policy(**role, PolicyName=name)["PolicyDocument"]) for name in names
         }
-        arns = [each["PolicyArn"] for each in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]]
-        return cls(iam, name, inline, {each: managed_policy(emulator, each) for each in arns})
-
-    @property
-    def statements(self) -> dict[str, Any]:
-        """The statements of all its policies as one policy."""
-        documents = [*self.inline.values(), *self.attached.values()]
-        return documents[0] | {"Statement": [each for document in documents for each in document["Statement"]]}
+        attached = iam.list_attached_role_policies(**role)["AttachedPolicies"]
+        self._attached = {each["PolicyArn"]: managed_policy(emulator, each["PolicyArn"]) for each in attached}
+        self.statements = [each for own in (*self._inline.values(), *self._attached.values()) for each in own]
 
     @contextmanager
-    def with_policy(self, document: Mapping[str, Any]) -> Iterator[None]:
-        """Give it this policy in place of all its own until the block ends."""
-        self._put("changed", document)
-        for name in self.inline:
-            self.iam.delete_role_policy(RoleName=self.name, PolicyName=name)
-        for arn in self.attached:
-            self.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
+    def having(self, statements: Iterable[Mapping[str, Any]]) -> Iterator[None]:
+        """Give it these statements in place of all its own until the block ends."""
+        iam, role = self._iam, self._role
+        iam.put_role_policy(**role, PolicyName="changed", PolicyDocument=policy(*statements))
+        for name in self._inline:
+            iam.delete_role_policy(**role, PolicyName=name)
+        for arn in self._attached:
+            iam.detach_role_policy(**role, PolicyArn=arn)
         try:
             yield
         finally:
-            for name, original in self.inline.items():
-                self._put(name, original)
-            for arn in self.attached:
-                self.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn)
-            self.iam.delete_role_policy(RoleName=self.name, PolicyName="changed")
-
-    def _put(self, name: str, document: Mapping[str, Any]) -> None:
-        self.iam.put_role_policy(RoleName=self.name, PolicyName=name, PolicyDocument=json.dumps(document))
+            for name, original in self._inline.items():
+                iam.put_role_policy(**role, PolicyName=name, PolicyDocument=policy(*original))
+            for arn in self._attached:
+                iam.attach_role_policy(**role, PolicyArn=arn)
+            iam.delete_role_policy(**role, PolicyName="changed")

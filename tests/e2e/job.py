@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,18 +54,13 @@ class Job:
 
     def invoke(self, **event: object) -> dict[str, Any]:
         """Invoke its function as `aws lambda invoke` does; the answer to an error has `errorMessage`."""
-        answer = self.client("lambda").invoke(
-            FunctionName=self.outputs["FunctionName"], Payload=json.dumps({**self.event, **event})
-        )
-        payload: dict[str, Any] = json.loads(answer["Payload"].read())
-        return payload
+        payload = json.dumps({**self.event, **event})
+        answer = self.client("lambda").invoke(FunctionName=self.outputs["FunctionName"], Payload=payload)
+        return dict(json.loads(answer["Payload"].read()))
 
     def records(self) -> list[dict[str, Any]]:
         """Return the log's JSON lines about this client: the job's own and those of its metrics."""
-        pages = (
-            self.client("logs").get_paginator("filter_log_events").paginate(logGroupName=self.outputs["LogGroupName"])
-        )
-        lines = [event["message"].strip() for page in pages for event in page["events"]]
+        lines = self.emulator.log_lines(self.outputs["LogGroupName"])
         records = [json.loads(line) for line in lines if line.startswith("{")]
         return [record for record in records if record.get("client") == self.client_name]
 
@@ -79,11 +73,10 @@ class Job:
 
     def metrics(self) -> list[dict[str, float]]:
         """Return the metrics of each run. A counter that is not sent is zero."""
+        sent = [(record, record["_aws"]["CloudWatchMetrics"]) for record in self.records() if "_aws" in record]
         return [
-            defaultdict(float, {metric["Name"]: record[metric["Name"]][0] for metric in directive["Metrics"]})
-            for record in self.records()
-            if "_aws" in record
-            for directive in record["_aws"]["CloudWatchMetrics"]
+            {each["Name"]: record[each["Name"]][0] for directive in directives for each in directive["Metrics"]}
+            for record, directives in sent
         ]
 
     def labels(self) -> dict[str, list[str]]:
@@ -96,15 +89,12 @@ class Job:
 
     def tracked(self) -> set[str]:
         """Return the versions in the ledger."""
-        return {
-            version for version, labels in self.labels().items() if any(each.startswith("LIVE_") for each in labels)
-        }
+        return {version for version, labels in self.labels().items() for each in labels if each.startswith("LIVE_")}
 
     def token(self) -> str:
         """Return the current access token."""
         value = self.client("secretsmanager").get_secret_value(SecretId=self.token_secret)["SecretString"]
-        access_token: str = json.loads(value)["access_token"]
-        return access_token
+        return str(json.loads(value)["access_token"])
 
     def issued(self) -> list[dict[str, Any]]:
         """Return what Telenor knows of each token of this client."""
@@ -117,10 +107,8 @@ class Job:
     def put_credentials(self, client_secret: str, *, reason: str = "forced") -> dict[str, Any]:
         """Put credentials; return the summary of the run that the event starts."""
         before = len(self.runs(reason=reason))
-        self.client("secretsmanager").put_secret_value(
-            SecretId=self.credentials_secret,
-            SecretString=json.dumps({"client_id": self.client_id, "client_secret": client_secret}),
-        )
+        value = json.dumps({"client_id": self.client_id, "client_secret": client_secret})
+        self.client("secretsmanager").put_secret_value(SecretId=self.credentials_secret, SecretString=value)
         until("a run with the new credentials", lambda: len(self.runs(reason=reason)) > before)
         return self.runs(reason=reason)[-1]
 

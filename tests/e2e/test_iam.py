@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from botocore import xform_name
+
 from tests.e2e import iam
 from tests.e2e.iam import is_denied
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     import pytest
 
 # Actions of the function's role that the emulator does not enforce, and what uses them in AWS.
@@ -75,54 +75,54 @@ def test_the_role_serves_no_other_function(job: Job) -> None:
 
 def test_an_operator_makes_each_call_of_the_policy_and_no_other(job: Job) -> None:
     outputs, keys = job.outputs, iam.user(job.emulator, "operator")
-    document = iam.managed_policy(job.emulator, outputs["OperatorPolicyArn"])
-
-    def client(service: str) -> Any:
-        return job.client(service, keys)
+    statements = iam.managed_policy(job.emulator, outputs["OperatorPolicyArn"])
 
     function, queue = {"FunctionName": outputs["FunctionName"]}, {"QueueUrl": outputs["UndeliveredQueueUrl"]}
-    calls: dict[str, Callable[[], object]] = {
-        "lambda:GetFunctionConfiguration": lambda: client("lambda").get_function_configuration(**function),
-        "lambda:InvokeFunction": lambda: client("lambda").invoke(**function, Payload=json.dumps(job.event)),
-        "secretsmanager:DescribeSecret": lambda: client("secretsmanager").describe_secret(SecretId=job.token_secret),
-        "logs:FilterLogEvents": lambda: client("logs").filter_log_events(logGroupName=outputs["LogGroupName"], limit=1),
-        "cloudwatch:DescribeAlarms": lambda: client("cloudwatch").describe_alarms(),
-        "cloudwatch:GetMetricData": lambda: client("cloudwatch").get_metric_data(
-            MetricDataQueries=[], StartTime=0, EndTime=60
-        ),
-        "sqs:ReceiveMessage": lambda: client("sqs").receive_message(**queue),
-        "sqs:PurgeQueue": lambda: client("sqs").purge_queue(**queue),
+    calls: dict[str, dict[str, Any]] = {
+        "lambda:GetFunctionConfiguration": function,
+        "lambda:InvokeFunction": function | {"Payload": json.dumps(job.event)},
+        "secretsmanager:DescribeSecret": {"SecretId": job.token_secret},
+        "logs:FilterLogEvents": {"logGroupName": outputs["LogGroupName"], "limit": 1},
+        "cloudwatch:DescribeAlarms": {},
+        "cloudwatch:GetMetricData": {"MetricDataQueries": [], "StartTime": 0, "EndTime": 60},
+        "sqs:ReceiveMessage": queue,
+        "sqs:PurgeQueue": queue,
         # Whether there is one of that name does not matter here.
-        "scheduler:GetSchedule": lambda: client("scheduler").get_schedule(Name=f"{job.name}-{job.client_name}"),
-        "cloudformation:DescribeStacks": lambda: client("cloudformation").describe_stacks(StackName=job.name),
+        "scheduler:GetSchedule": {"Name": f"{job.name}-{job.client_name}"},
+        "cloudformation:DescribeStacks": {"StackName": job.name},
     }
-    actions = {action for _, action in iam.allowed(document)}
+    actions = {action for _, action in iam.allowed(statements)}
     # The Terraform module has no stack to describe.
     assert calls.keys() - actions <= {"cloudformation:DescribeStacks"}
     assert actions <= calls.keys()
 
-    def denied_with(policy: Mapping[str, Any]) -> set[str]:
-        job.client("iam").put_user_policy(UserName="operator", PolicyName="given", PolicyDocument=json.dumps(policy))
-        return {action for action in actions if is_denied(calls[action])}
+    def denied_with(given: list[dict[str, Any]]) -> set[str]:
+        document = iam.policy(*given)
+        job.client("iam").put_user_policy(UserName="operator", PolicyName="given", PolicyDocument=document)
+        return {action for action in actions if is_denied(call_of(*action.split(":")), **calls[action])}
 
-    for sid, action in iam.allowed(document):
-        assert denied_with(iam.without(document, sid, action)) == {action}
-    assert not denied_with(document)
+    def call_of(service: str, operation: str) -> Any:
+        return getattr(job.client(service, keys), xform_name(operation.removesuffix("Function")))
+
+    for sid, action in iam.allowed(statements):
+        assert denied_with(iam.without(statements, sid, action)) == {action}
+    assert not denied_with(statements)
+    secrets_manager = job.client("secretsmanager", keys)
     for secret in (job.token_secret, job.credentials_secret):
-        assert is_denied(client("secretsmanager").get_secret_value, SecretId=secret)
-        assert is_denied(client("secretsmanager").put_secret_value, SecretId=secret, SecretString="x")
-    assert is_denied(client("lambda").update_function_configuration, **function, Timeout=3)
+        assert is_denied(secrets_manager.get_secret_value, SecretId=secret)
+        assert is_denied(secrets_manager.put_secret_value, SecretId=secret, SecretString="x")
+    assert is_denied(job.client("lambda", keys).update_function_configuration, **function, Timeout=3)
 
 
 def test_a_run_fails_without_each_permission_of_the_role(job: Job, subtests: pytest.Subtests) -> None:
-    role = iam.Role.of(job.emulator, job.outputs["FunctionRoleArn"])
+    role = iam.Role(job.emulator, job.outputs["FunctionRoleArn"])
     permissions = iam.allowed(role.statements)
     assert NOT_ENFORCED.keys() <= {action for _, action in permissions}
     for sid, action in permissions:
         # Lambda joins and leaves subnets with ec2's; there are none here.
         if action in NOT_ENFORCED or action.startswith("ec2:"):
             continue
-        with subtests.test(sid=sid, action=action), role.with_policy(iam.without(role.statements, sid, action)):
+        with subtests.test(sid=sid, action=action), role.having(iam.without(role.statements, sid, action)):
             seen = len(job.messages())
             job.invoke(action="rotate-and-revoke-now")
             denied = [message for message in job.messages()[seen:] if "AccessDenied" in message]

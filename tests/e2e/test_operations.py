@@ -9,9 +9,8 @@ import pytest
 
 from infra import docs
 from tests.e2e import iam
-from tests.e2e.commands import BEFORE, ELSEWHERE, beginning, run_module, type_in
-from tests.e2e.conftest import tool
-from tests.e2e.stack import ROOT, CommandError, Sam, Stack
+from tests.e2e.commands import BEFORE, ELSEWHERE, ROOT, beginning, run_module, tool, type_in
+from tests.e2e.stack import SamError, Stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,14 +32,15 @@ DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
     ],
 )
 def test_cloudformation_refuses_a_bad_parameter_by_its_name(
-    sam: Sam, parameters: dict[str, str], named: str, wrong: dict[str, str]
+    job: Job, parameters: dict[str, str], named: str, wrong: dict[str, str]
 ) -> None:
-    with pytest.raises(CommandError, match=named):
-        Stack(sam, "refused", parameters | wrong).deploy()
+    with pytest.raises(SamError, match=named):
+        Stack(job.emulator, "refused", parameters | wrong).deploy()
 
 
-def test_the_consumer_stack_reads_the_token_under_the_consumer_policy(job: Job, sam: Sam) -> None:
-    consumer = Stack(sam, "telenor-consumer", template="infra/consumer/template.yaml")
+def test_the_consumer_stack_reads_the_token_under_the_consumer_policy(job: Job) -> None:
+    template = ("--template-file", "infra/consumer/template.yaml")
+    consumer = Stack(job.emulator, "telenor-consumer", template_options=template)
     outputs = consumer.deploy(
         TelenorBaseUrl=job.telenor.url,
         TokenSecretArn=job.token_secret,
@@ -59,7 +59,6 @@ def test_each_exception_is_for_a_command_of_a_document() -> None:
 def test_every_command_of_the_documents_ends_well(
     job: Job, document: str, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    outputs = job.outputs
     variables = {
         "CREDENTIALS_SECRET_ID": job.credentials_secret,
         "TOKEN_SECRET_ID": job.token_secret,
@@ -68,19 +67,19 @@ def test_every_command_of_the_documents_ends_well(
     if document == "README.md":  # as `make outputs` prints them; the others set their own
         variables |= {
             "CREDENTIALS_SECRET_ARN": job.credentials_secret,
-            "FUNCTION_NAME": outputs["FunctionName"],
+            "FUNCTION_NAME": job.outputs["FunctionName"],
             "TOKEN_SECRET_ARN": job.token_secret,
         }
     credentials = {"client_id": job.client_id, "client_secret": job.client_secret}
     (tmp_path / "credentials.json").write_text(json.dumps(credentials))
     commands = [each for each in docs.read(ROOT / document).commands() if not beginning(each, ELSEWHERE)]
     for typed in type_in(commands, tmp_path, job.emulator.environment() | variables, tool("AWS_CLI")):
-        with subtests.test(command=typed.command.text):
-            assert typed.exit_code == 0, typed.printed[-500:]
-            assert "FunctionError" not in typed.printed
-            if typed.command.text.endswith("cat answer.json"):
-                assert '"outcome"' in typed.printed
-            if typed.command.text.startswith('echo "$FUNCTION_NAME'):
+        with subtests.test(command=typed.args):
+            assert typed.returncode == 0, typed.stdout[-500:]
+            assert "FunctionError" not in typed.stdout
+            if typed.args.endswith("cat answer.json"):
+                assert '"outcome"' in typed.stdout
+            if typed.args.startswith('echo "$FUNCTION_NAME'):
                 names = (
                     "FunctionName",
                     "LogGroupName",
@@ -88,7 +87,7 @@ def test_every_command_of_the_documents_ends_well(
                     "TokenSecretArn",
                     "CredentialsSecretArn",
                 )
-                assert typed.printed.split() == [outputs[name] for name in names]
+                assert typed.stdout.split() == [job.outputs[name] for name in names]
 
 
 def test_after_the_documents_commands_the_token_secrets_policy_is_back_and_one_token_is_active(job: Job) -> None:
@@ -115,8 +114,8 @@ def test_outputs_are_printed_as_export_lines(second_job: Job) -> None:
     assert f"export FUNCTION_NAME={second_job.outputs['FunctionName']}\n" in printed
 
 
-def test_a_redeployment_keeps_the_stacks_values(second_job: Job, sam: Sam) -> None:
-    redeploy = ("infra.deploy", "redeploy", "--sam", sam.program, "--stack", second_job.name)
+def test_a_redeployment_keeps_the_stacks_values(second_job: Job) -> None:
+    redeploy = ("infra.deploy", "redeploy", "--sam", str(tool("SAM")), "--stack", second_job.name)
     assert run_module(second_job, *redeploy).returncode == 0
     function = second_job.client("lambda").get_function_configuration(FunctionName=second_job.outputs["FunctionName"])
     settings = function["Environment"]["Variables"]
