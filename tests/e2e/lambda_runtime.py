@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 # Lambda gives an init 10 s. This machine may be busy.
 INIT_SECONDS = 30.0
 
-_HANDLER = "handler.app.lambda_handler"
-
 
 class Ending(NamedTuple):
     """How an invocation ended: with an answer, or with an error of the function or of Lambda."""
@@ -46,7 +44,7 @@ class Process:
         self._server = LoopbackServer(self._interface())
         self._server.__enter__()
         self._process = subprocess.Popen(
-            [python, "-m", "awslambdaric", _HANDLER],
+            [python, "-m", "awslambdaric", "handler.app.lambda_handler"],
             cwd=artifact,
             env=environment(artifact, settings) | {"AWS_LAMBDA_RUNTIME_API": self._server.url.removeprefix("http://")},
             stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handler import errors
 from infra import artifact
 from infra.local.secrets_manager import CallFault, LocalSecretsManager, Meanwhile
 from tests.e2e.commands import tool
@@ -134,7 +135,7 @@ def test_a_run_that_is_not_due_makes_one_call_in_the_same_process(local_job: Loc
 def test_a_bad_event_is_an_error_and_the_process_goes_on(local_job: LocalJob) -> None:
     calls = local_job.aws.calls(_APP_ID)
     ending = local_job.run({"action": "nonsense"})
-    assert (ending.error_type, "action" in ending.message) == ("InvalidInputError", True)
+    assert (ending.error_type, "action" in ending.message) == (errors.InvalidInputError.__name__, True)
     assert local_job.aws.calls(_APP_ID) == calls
     assert local_job.run(_TICK).answer["outcome"] == "not-due"
 
@@ -144,7 +145,7 @@ def test_a_slow_telenor_is_given_up_before_the_deadline(local_job: LocalJob) -> 
     local_job.telenor.fault(operation="token", delay_seconds=2 * _SHORT_TIMEOUT_SECONDS, drop=True)
     ending = local_job.run(_ROTATE_NOW, seconds=_SHORT_TIMEOUT_SECONDS)
     local_job.telenor.clear_faults()
-    assert ending.error_type == "TelenorUnavailableError"
+    assert ending.error_type == errors.ServerUnavailableError.__name__
     assert local_job.labels() == labels
     assert not local_job.processes[0].has_ended
 

@@ -13,15 +13,12 @@ from tests.e2e.job import Job, until
 from tests.e2e.stack import Stack
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from infra.local.telenor_sandbox import TelenorSandbox
     from tests.e2e.emulator import Emulator
 
 
 @pytest.fixture(scope="module")
-def new_stack(emulator: Emulator, built: Path, parameters: dict[str, str]) -> Stack:
-    assert built
+def new_stack(emulator: Emulator, parameters: dict[str, str]) -> Stack:
     return Stack(emulator, "telenor-token-new", {**parameters})
 
 

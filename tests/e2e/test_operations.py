@@ -15,6 +15,7 @@ from tests.e2e.stack import SamError, Stack
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.e2e.emulator import Emulator
     from tests.e2e.job import Job
 
 DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
@@ -32,10 +33,10 @@ DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
     ],
 )
 def test_cloudformation_refuses_a_bad_parameter_by_its_name(
-    job: Job, parameters: dict[str, str], named: str, wrong: dict[str, str]
+    emulator: Emulator, parameters: dict[str, str], named: str, wrong: dict[str, str]
 ) -> None:
     with pytest.raises(SamError, match=named):
-        Stack(job.emulator, "refused", parameters | wrong).deploy()
+        Stack(emulator, "refused", parameters | wrong).deploy()
 
 
 def test_the_consumer_stack_reads_the_token_under_the_consumer_policy(job: Job) -> None:
