@@ -79,11 +79,11 @@ terraform: $(VENV)/.installed ## Check the Terraform module, and changes of it o
 	@$(PYTEST) -m terraform tests/infra
 
 e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
-	@$(PY) -m infra.e2e --sam $(SAM) --ministack .venv-ministack/bin/python --runtime .venv-runtime/bin/python \
-	  --aws .venv-awscli/bin/aws
+	@SAM=$(SAM) MINISTACK_PYTHON=.venv-ministack/bin/python RUNTIME_PYTHON=.venv-runtime/bin/python \
+	  AWS_CLI=.venv-awscli/bin/aws $(PY) -W error -m pytest -v tests/e2e --ignore tests/e2e/terraform
 
 e2e-terraform: $(VENV)/.installed .venv-ministack/.installed ## Apply the Terraform module there, for several clients
-	@$(PY) -m infra.e2e.terraform --ministack .venv-ministack/bin/python
+	@MINISTACK_PYTHON=.venv-ministack/bin/python $(PY) -W error -m pytest -v tests/e2e/terraform
 
 chaos: $(VENV)/.installed ## Run the job under faults of every kind (SECONDS=60, SEED=n)
 	@$(PY) -m infra.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

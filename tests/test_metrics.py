@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.e2e import runs
 from tests.benchmarks import prices
 from tests.handler.test_report import EVERYTHING
 
@@ -19,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 DEFINED = set(EVERYTHING.metrics(datetime(2026, 11, 23, tzinfo=UTC)))
 
 # Who names every metric: for operators, on a dashboard, or to see that each run puts it out.
-NAMES_ALL = ["docs/settings.md", "template.yaml", "infra/e2e/runs.py", "tests/handler/test_report.py"]
+NAMES_ALL = ["docs/settings.md", "template.yaml", "tests/handler/test_report.py"]
 NAMES_ALL += [str(path.relative_to(ROOT)) for path in (ROOT / "infra/terraform").rglob("dashboard*")]
 
 # Who counts them.
@@ -57,7 +56,3 @@ def test_the_deployment_watches_nothing_that_no_run_puts_out() -> None:
     assert watched
     assert shown
     assert watched | shown <= DEFINED, f"template.yaml knows {sorted((watched | shown) - DEFINED)}, which no run sends"
-
-
-def test_the_emulated_deployment_expects_what_a_run_puts_out() -> None:
-    assert runs.METRICS == DEFINED, "infra/e2e/runs.py expects other metrics than handler/report.py puts out"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.terraform_cli import MissingError, find
-from tests.infra.terraform.moto_account import ACCOUNT, REGION, Account, Configuration, RefusedError
+from tests.infra.terraform.configuration import REGION, Configuration, RefusedError
+from tests.infra.terraform.moto_account import ACCOUNT, KEYS, Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,8 @@ def account() -> Iterator[Account]:
 
 @pytest.fixture
 def configuration(account: Account, tmp_path: Path) -> Configuration:
-    return Configuration(account, tmp_path)
+    # moto keeps no logging_config of a function, and every plan puts it there again.
+    return Configuration(account.url, tmp_path, KEYS, not_kept=["aws_lambda_function.token"])
 
 
 def statements(document: Any) -> dict[str, dict[str, Any]]:

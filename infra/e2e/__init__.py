@@ -1,1 +1,0 @@
-"""Proves the deployment without an AWS account."""

@@ -1,1 +1,0 @@
-"""Proves the Terraform module without an AWS account."""

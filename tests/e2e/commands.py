@@ -1,0 +1,114 @@
+"""What an operator types: this repository's programs, and the documents' commands word for word."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from infra.docs import Command
+    from tests.e2e.job import Job
+
+ROOT = Path(__file__).parents[2]
+
+# Commands that are not typed here, by their beginning, and what tries them instead.
+ELSEWHERE = {
+    "make demo": "needs no account; .ci/run runs it",
+    "make test": "needs no account; .ci/run runs it",
+    "make deploy": "asks its questions of a person; the same module deploys the second client here, unasked",
+    "python -m handler doctor": "asks a person first where a token is published; its tests run it",
+}
+
+# What must have happened for a command to make sense, by its beginning.
+BEFORE = {
+    'aws secretsmanager update-secret-version-stage --secret-id "$CREDENTIALS': (
+        'aws secretsmanager put-secret-value --secret-id "$CREDENTIALS_SECRET_ARN" '
+        """--secret-string '{"client_id": "mistyped", "client_secret": "mistyped"}' >/dev/null"""
+    ),
+    "aws secretsmanager restore-secret": 'aws secretsmanager delete-secret --secret-id "$TOKEN_SECRET_ARN" >/dev/null',
+}
+
+_PROGRAMS = {
+    # Version 1 sends `aws sqs` to the region's old host name, whatever AWS_ENDPOINT_URL says; the option overrules it.
+    "aws": '#!/bin/sh\nexec {aws} --endpoint-url "$AWS_ENDPOINT_URL" "$@"\n',
+    # As `make cli` installs it.
+    "telenor-token": '#!/bin/sh\nexec {python} -m handler "$@"\n',
+}
+
+_TIMEOUT_SECONDS = 300
+
+
+def tool(name: str) -> Path:
+    """Return the tool whose path a variable of the environment has; the Makefile sets it."""
+    return Path(os.environ[name]).absolute()
+
+
+def run_module(
+    job: Job, *arguments: str, keys: Mapping[str, str] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of this repository as root or as the owner of the keys."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", *arguments],
+        cwd=ROOT,
+        env=job.emulator.environment(keys) | {"COLUMNS": "140"} | variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    print(f"$ {' '.join(arguments)} -> {done.returncode}\n{done.stdout}{done.stderr}")  # noqa: T201  for a failed test
+    return done
+
+
+def telenor_token(job: Job, keys: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as somebody whose laptop knows nothing of the job but these keys."""
+    # Harmful once: settings of a laptop, other than the stack's.
+    return run_module(job, "handler", *arguments, keys=keys, GRACE_SECONDS="0", SCHEDULE_MINUTES="5", COLUMNS="80")
+
+
+def beginning(command: Command, texts: Mapping[str, str]) -> str | None:
+    """Return the beginning of a command among these, or None."""
+    return next((start for start in texts if command.text.startswith(start)), None)
+
+
+def type_in(
+    commands: Sequence[Command], directory: Path, environment: Mapping[str, str], aws: Path
+) -> list[subprocess.CompletedProcess[str]]:
+    """Type commands into one bash, so that a variable which one command sets is there for the next."""
+    mark = secrets.token_hex(8)
+    # Both streams are one, as on a screen. The mark separates the commands, with the exit code of each.
+    script = "\n".join(
+        f"{BEFORE.get(beginning(command, BEFORE) or '', ':')}\n{command.text}\nprintf '\\n{mark} %s\\n' $?"
+        for command in commands
+    )
+    programs = directory / "bin"
+    programs.mkdir()
+    for name, text in _PROGRAMS.items():
+        (programs / name).write_text(text.format(aws=shlex.quote(str(aws)), python=shlex.quote(sys.executable)))
+        (programs / name).chmod(0o755)
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["/usr/bin/env", "bash", "--norc", "--noprofile", "-c", script],
+        cwd=directory,
+        env={**environment, "PATH": path, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    *printed, rest = done.stdout.split(f"\n{mark} ")
+    assert len(printed) == len(commands), f"bash ended at command {len(printed) + 1} of {len(commands)}: {rest[-500:]}"
+    exit_codes = [int(part.split("\n", 1)[0]) for part in (*printed[1:], rest)]
+    printed[1:] = [part.partition("\n")[2] for part in printed[1:]]
+    texts = [command.text for command in commands]
+    return [subprocess.CompletedProcess(*each) for each in zip(texts, exit_codes, printed, strict=True)]

@@ -1,0 +1,132 @@
+"""MiniStack on a free loopback port, with IAM enforced.
+
+It neither models nor enforces these, so tests/infra checks the template and the module for them: retries by Scheduler
+and EventBridge, the dead-letter queue, throttled and old events, roles of schedules, Lambda's permissions for rules,
+customer-managed keys, subnets, permissions boundaries, other accounts, alarms on metric math. Without an account
+nothing checks how CloudFormation changes a secret whose policy denies it to read. A label that a superseded version
+loses is for `make smoke`. ministack_patches.py adds what else the tests need.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+REGION = "eu-north-1"
+SECONDS_A_MINUTE = 6.0
+
+_HOST = "127.0.0.1"
+_START_SECONDS = 60
+_ROOT = {"aws_access_key_id": "root-of-the-emulator", "aws_secret_access_key": "root-of-the-emulator"}
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """AWS at `url`. `log` has what it and its functions print."""
+
+    url: str
+    directory: Path
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "ministack.log"
+
+    def environment(self, keys: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the environment of a command that calls the emulator, as root or as the owner of the keys."""
+        return {
+            **_without_settings(),
+            **{name.upper(): value for name, value in (keys or _ROOT).items()},
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "HOME": str(self.directory),
+        }
+
+    def client(self, service: str, keys: Mapping[str, str] | None = None) -> Any:
+        """Return a client of the SDK, as root or as the owner of the keys."""
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **(keys or _ROOT))  # type: ignore[call-overload]
+
+    def log_lines(self, group: str = "") -> list[str]:
+        """Return the lines of a log group, or of all."""
+        logs = self.client("logs")
+        groups = [group] if group else [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
+        read = logs.get_paginator("filter_log_events").paginate
+        pages = [page for name in groups for page in read(logGroupName=name)]
+        return [event["message"].strip() for page in pages for event in page["events"]]
+
+
+def _without_settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TELENOR_"))}
+
+
+@contextmanager
+def started(python: Path, directory: Path) -> Iterator[Emulator]:
+    """Run an empty emulator until the block ends."""
+    for name in ("tmp", "state", "s3"):
+        (directory / name).mkdir()
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port = probe.getsockname()[1]
+    emulator = Emulator(f"http://{_HOST}:{port}", directory)
+    # Its functions inherit its environment.
+    settings = {
+        "BIND_HOST": _HOST,
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": _HOST,
+        "MINISTACK_REGION": REGION,
+        "AUTH": "true",
+        "PERSIST_STATE": "0",
+        "TMPDIR": str(directory / "tmp"),
+        "STATE_DIR": str(directory / "state"),
+        "S3_DATA_DIR": str(directory / "s3"),
+        "SECONDS_A_MINUTE": str(SECONDS_A_MINUTE),
+    }
+    root = {name.upper(): value for name, value in _ROOT.items()}
+    with (
+        emulator.log.open("wb") as log,
+        subprocess.Popen(
+            [python, Path(__file__).with_name("ministack_patches.py")],
+            env=_without_settings() | root | settings,
+            cwd=directory,
+            stdin=subprocess.PIPE,  # it ends when this closes
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            _wait_until_healthy(emulator, process)
+            yield emulator
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait_until_healthy(emulator: Emulator, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(_START_SECONDS * 10):
+        assert process.poll() is None, f"MiniStack did not start:\n{emulator.log.read_text()[-2000:]}"
+        try:
+            if requests.get(f"{emulator.url}/_ministack/health", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise AssertionError("MiniStack did not answer in time")

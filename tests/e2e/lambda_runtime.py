@@ -1,0 +1,137 @@
+"""A function's process as Lambda runs it: AWS's own runtime client, awslambdaric, and the interface that it calls."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import threading
+import time
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from flask import Flask, Response, request
+
+from infra.local.server import LoopbackServer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Lambda gives an init 10 s. This machine may be busy.
+INIT_SECONDS = 30.0
+
+
+class Ending(NamedTuple):
+    """How an invocation ended: with an answer, or with an error of the function or of Lambda."""
+
+    answer: Mapping[str, Any] = {}
+    error_type: str = ""
+    message: str = ""
+
+
+class Process:
+    """A process that takes one invocation after the other, as Lambda gives them."""
+
+    def __init__(self, artifact: Path, python: Path, settings: Mapping[str, str]) -> None:
+        self.user_agent = ""
+        """How the runtime client names itself."""
+        self.output: list[str] = []
+        """The lines that it has printed, once it has ended."""
+        self.posted: list[str] = []
+        """What it has sent, headers included."""
+        self._invocations: queue.SimpleQueue[tuple[object, float, str]] = queue.SimpleQueue()
+        self._reports: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        self._server = LoopbackServer(self._interface())
+        self._server.__enter__()
+        self._process = subprocess.Popen(
+            [python, "-m", "awslambdaric", "handler.app.lambda_handler"],
+            cwd=artifact,
+            env=environment(artifact, settings) | {"AWS_LAMBDA_RUNTIME_API": self._server.url.removeprefix("http://")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # Ctrl-C is for the parent, which then ends this one
+        )
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        self._listener.start()
+
+    def _interface(self) -> Flask:
+        """AWS, "Using the Lambda runtime API"."""
+        api = Flask("lambda-runtime", static_folder=None)
+
+        @api.get("/2018-06-01/runtime/invocation/next")
+        def take() -> Response:
+            self.user_agent = request.headers["User-Agent"]
+            event, timeout_seconds, request_id = self._invocations.get()
+            deadline = time.time() + timeout_seconds
+            self._reports.put(("taken", ""))
+            headers = {
+                "Lambda-Runtime-Aws-Request-Id": request_id,
+                "Lambda-Runtime-Deadline-Ms": str(int(deadline * 1000)),
+                "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-north-1:000000000000:function:telenor-token",
+                "Lambda-Runtime-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1",
+            }
+            return Response(json.dumps(event), headers=headers, content_type="application/json")
+
+        @api.post("/2018-06-01/runtime/init/<ending>")
+        @api.post("/2018-06-01/runtime/invocation/<_request_id>/<ending>")
+        def end(ending: str, _request_id: str = "") -> tuple[dict[str, str], int]:
+            body = request.get_data(as_text=True)
+            self.posted.append(f"{request.headers}{body}")
+            self._reports.put((ending, body))
+            return {"status": "OK"}, 202
+
+        return api
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def invoke(self, event: object, timeout_seconds: float, request_id: str) -> Ending:
+        """Run once. As in Lambda, a process outlives an error, and is killed at its timeout. An init does not count."""
+        self._invocations.put((event, timeout_seconds, request_id))
+        try:
+            ending, body = self._reports.get(timeout=INIT_SECONDS)
+            if ending == "taken":
+                ending, body = self._reports.get(timeout=timeout_seconds)
+        except queue.Empty:
+            self.end()
+            return Ending(error_type="timeout")
+        if ending == "response":
+            return Ending(json.loads(body))
+        error = json.loads(body)
+        return Ending(error_type=error["errorType"], message=error["errorMessage"])
+
+    def end(self) -> None:
+        """Kill the process, and take the rest of its output."""
+        self._process.kill()
+        self._process.wait()
+        self._listener.join()
+        self._server.__exit__()
+
+    def _listen(self, stream: IO[str]) -> None:
+        with stream:
+            self.output.extend(stream)
+        self._reports.put(("error", '{"errorType": "exit", "errorMessage": "The process has ended."}'))
+
+
+def environment(artifact: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that Lambda sets, and the function's own. None of whoever runs this."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "HOME": "/nonexistent",  # no file of whoever runs this may lead the SDK or requests elsewhere
+        "PYTHONDONTWRITEBYTECODE": "1",  # in Lambda the code is read-only
+        "LAMBDA_TASK_ROOT": str(artifact),
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_FUNCTION_NAME": "telenor-token",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        **settings,
+    }

@@ -1,0 +1,298 @@
+"""MiniStack 1.5.33 with what this deployment rests on and it lacks. Runs in the environment of MiniStack.
+
+Each patch says what AWS does. They reach into MiniStack's own names, so its version is pinned; a name that is gone ends
+this with an error.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+import threading
+import uuid
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+import botocore.session
+from ministack import app
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import cloudwatch, eventbridge, iam, lambda_svc, scheduler, secretsmanager
+from ministack.services.cloudformation import provisioners
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Original = Callable[..., Any]
+
+_BAD_REQUEST = 400
+_SECONDS_A_MINUTE = float(os.environ["SECONDS_A_MINUTE"])
+
+
+def wraps(module: Any, name: str) -> Callable[[Original], Original]:
+    """Put a function in the place of one of MiniStack's, which it gets as its first argument."""
+
+    def decorate(function: Original) -> Original:
+        setattr(module, name, partial(function, getattr(module, name)))
+        return function
+
+    return decorate
+
+
+def create_resource_policy(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
+    """AWS::SecretsManager::ResourcePolicy: its CloudFormation does not know it; its API does, and enforces it."""
+    policy = properties["ResourcePolicy"]
+    text = policy if isinstance(policy, str) else json.dumps(policy)
+    request = {"SecretId": properties["SecretId"], "ResourcePolicy": text}
+    status, _, answer = secretsmanager._put_resource_policy(request)
+    if status >= _BAD_REQUEST:
+        raise ValueError(f"AWS::SecretsManager::ResourcePolicy failed: {answer!r}")
+    arn = json.loads(answer)["ARN"]
+    return arn, {"Id": arn}
+
+
+provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::ResourcePolicy"] = {
+    "create": create_resource_policy,
+    "update": lambda _id, _old, new, stack, logical_id="": create_resource_policy(logical_id, new, stack),
+    "delete": lambda secret_id, _properties: secretsmanager._delete_resource_policy({"SecretId": secret_id}),
+}
+
+
+@wraps(provisioners, "_cw_metric_alarm_record")
+def keep_metric_math(record: Original, name: str, properties: dict[str, Any]) -> Any:
+    """AWS::CloudWatch::Alarm with Metrics: its CloudFormation refuses it. It is kept as it is, and not evaluated."""
+    if "Metrics" not in properties:
+        return record(name, properties)
+    named = {"MetricName": "-", "Namespace": "-"} | {key: properties[key] for key in properties if key != "Metrics"}
+    alarm = {key: value for key, value in record(name, named).items() if key not in {"MetricName", "Namespace"}}
+    return alarm | {"Metrics": properties["Metrics"]}
+
+
+@wraps(cloudwatch, "_evaluate_alarm")
+def leave_metric_math_alone(evaluate: Original, alarm: dict[str, Any]) -> None:
+    if "Metrics" not in alarm:
+        evaluate(alarm)
+
+
+# The Query protocol, which version 5 of Terraform's provider speaks: it kept and returned a part of each alarm. A
+# request is read, and an answer written, by botocore's own description of both; Metrics are kept in every protocol.
+_CLOUDWATCH = botocore.session.get_session().get_service_model("cloudwatch")
+
+
+def from_form(operation: str, form: dict[str, Any]) -> dict[str, Any]:
+    return _from_query(_CLOUDWATCH.operation_model(operation).input_shape, form, "") or {}
+
+
+@wraps(cloudwatch, "_put_metric_alarm")
+def keep_the_whole_alarm(put: Original, form: dict[str, Any], document: Any, *protocol: bool) -> Any:
+    answer = put(form, document, *protocol)
+    if answer[0] >= _BAD_REQUEST:
+        return answer
+    given = document if any(protocol) else from_form("PutMetricAlarm", form)
+    alarm = cloudwatch._alarms[given["AlarmName"]]
+    alarm |= {name: value for name, value in given.items() if name != "Tags"}
+    if "Metrics" in given:
+        for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "ExtendedStatistic", "Period", "Unit"):
+            alarm.pop(name, None)
+    return answer
+
+
+@wraps(cloudwatch, "_describe_alarms")
+def return_the_whole_alarm(describe: Original, form: dict[str, Any], document: Any, *protocol: bool) -> Any:
+    if any(protocol):
+        return describe(form, document, *protocol)
+    answer = describe({}, from_form("DescribeAlarms", form), is_cbor=False, is_json=True)
+    if answer[0] >= _BAD_REQUEST:
+        return describe(form, document, *protocol)
+    result = _to_query(_CLOUDWATCH.operation_model("DescribeAlarms").output_shape, json.loads(answer[2]))
+    return cloudwatch._xml(200, "DescribeAlarmsResponse", f"<DescribeAlarmsResult>{result}</DescribeAlarmsResult>")
+
+
+_CASTS: dict[str, Callable[[str], object]] = {"boolean": "true".__eq__, "integer": int, "double": float}
+
+
+def _from_query(shape: Any, form: dict[str, Any], name: str) -> Any:
+    """Return a shape's value in a form; None for nothing."""
+    if shape.type_name == "structure":
+        members = {key: _from_query(each, form, f"{name}.{key}".strip(".")) for key, each in shape.members.items()}
+        return {key: value for key, value in members.items() if value is not None} or None
+    if shape.type_name == "list":
+        numbered = (_from_query(shape.member, form, f"{name}.member.{number}") for number in itertools.count(1))
+        return list(itertools.takewhile(lambda each: each is not None, numbered)) or None
+    if name not in form:
+        return None
+    text = form[name][0] if isinstance(form[name], list) else form[name]
+    return _CASTS.get(shape.type_name, str)(text)
+
+
+def _to_query(shape: Any, value: Any) -> str:
+    """Return a value as the XML of its shape."""
+    if shape.type_name == "structure":
+        parts = ((name, each, value.get(name)) for name, each in shape.members.items())
+        return "".join(f"<{name}>{_to_query(each, part)}</{name}>" for name, each, part in parts if part is not None)
+    if shape.type_name == "list":
+        return "".join(f"<member>{_to_query(shape.member, each)}</member>" for each in value)
+    if shape.type_name == "timestamp":
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    return escape(str(value).lower() if shape.type_name == "boolean" else str(value))
+
+
+def delete_policy(delete: Original, arn: str, properties: dict[str, Any]) -> None:
+    """AWS, "DeletePolicy": one that is attached cannot be deleted. The API here knows that, CloudFormation does not."""
+    if iam._policies.get(arn, {}).get("AttachmentCount"):
+        raise ValueError("Cannot delete a policy attached to entities. (Status Code: 409, DeleteConflict)")
+    delete(arn, properties)
+
+
+_POLICIES = provisioners._RESOURCE_HANDLERS["AWS::IAM::ManagedPolicy"]
+_POLICIES["delete"] = partial(delete_policy, _POLICIES["delete"])
+
+
+# The condition keys that a simulation brings. The next two add those of AWS that the template names.
+_SIMULATED: ContextVar[Mapping[str, Any]] = ContextVar("simulated", default=MappingProxyType({}))
+
+
+@wraps(iam_actions, "request_tag_context")
+def add_the_version_stage(context_of: Original, service: str, action: str, body: Any, *rest: Any) -> Any:
+    """secretsmanager:VersionStage is a list."""
+    label = json.loads(body or b"{}").get("VersionStage") if service == "secretsmanager" else None
+    return context_of(service, action, body, *rest) | ({"secretsmanager:versionstage": [label]} if label else {})
+
+
+@wraps(iam_evaluator, "_resolve_condition_key")
+def resolve_sessions(resolve: Original, key: str, context: iam_evaluator.EvalContext) -> Any:
+    """aws:PrincipalArn is a session's role; Lambda's sessions, named like the function, have SourceFunctionArn."""
+    if key.lower() in _SIMULATED.get():
+        return _SIMULATED.get()[key.lower()]
+    kind, _, rest = context.principal_arn.partition(":assumed-role/")
+    role, _, session = rest.partition("/")
+    if key.lower() == "aws:principalarn":
+        return f"{kind.replace(':sts:', ':iam:')}:role/{role}" if role else context.principal_arn
+    if key.lower() == "lambda:sourcefunctionarn":
+        function = lambda_svc._functions.get(session, {}).get("config", {})
+        return function.get("FunctionArn") if function.get("Role", "").endswith(f":role/{role}") else None
+    return resolve(key, context)
+
+
+def simulate_in_context(simulate: Original, parameters: dict[str, Any]) -> Any:
+    given: dict[str, Any] = {}
+    for number in itertools.count(1):
+        entry = f"ContextEntries.member.{number}"
+        if not (name := iam._p(parameters, f"{entry}.ContextKeyName")):
+            break
+        value = iam._p(parameters, f"{entry}.ContextKeyValues.member.1")
+        given[name.lower()] = [value] if iam._p(parameters, f"{entry}.ContextKeyType").endswith("List") else value
+    token = _SIMULATED.set(given)
+    try:
+        return simulate(parameters)
+    finally:
+        _SIMULATED.reset(token)
+
+
+iam._IAM_HANDLERS["SimulatePrincipalPolicy"] = partial(simulate_in_context, iam._simulate_principal_policy)
+
+
+@wraps(iam_actions, "extract_resource_arn")
+def end_arns_of_log_groups(arn_of: Original, service: str, method: str, path: str, headers: Any, *rest: Any) -> Any:
+    """AWS, "CloudWatch Logs resources and operations": a log group's ARN in policies ends with `:*`, tagging apart."""
+    arn = arn_of(service, method, path, headers, *rest)
+    is_tagging = "Tag" in headers.get("x-amz-target", "")
+    return f"{arn}:*" if service == "logs" and ":log-group:" in arn and not is_tagging else arn
+
+
+# AWS, "How Lambda handles errors and retries with asynchronous invocation": Scheduler and EventBridge hand over to
+# Lambda's queue, so that the function's EventInvokeConfig decides. An event that is run again keeps its request id.
+_QUEUED: ContextVar[str | None] = ContextVar("queued", default=None)
+
+
+@wraps(lambda_svc, "invoke_async_with_retry")
+def enqueue(run_with_retries: Original, function: dict[str, Any], event: dict[str, Any]) -> None:
+    token = _QUEUED.set(str(uuid.uuid4()))
+    try:
+        run_with_retries(function, event)
+    finally:
+        _QUEUED.reset(token)
+
+
+@wraps(lambda_svc, "_execute_function_dispatch")
+def run_under_its_id(run: Original, function: Any, config: Any, event: Any, request_id: str, started: float) -> Any:
+    return run(function, config, event, _QUEUED.get() or request_id, started)
+
+
+@wraps(eventbridge, "_dispatch_to_lambda")
+def deliver(_original: object, arn: str, payload: str) -> None:
+    function, config, _ = lambda_svc._get_func_record_for_ref(arn)
+    lambda_svc.invoke_async_with_retry(lambda_svc._execution_record_for_config(function, config), json.loads(payload))
+
+
+@wraps(secretsmanager, "_create_secret")
+def create_no_version_without_a_value(create: Original, request: dict[str, Any]) -> Any:
+    """AWS, "CreateSecret": without SecretString and SecretBinary there is no version. The API here made one."""
+    answer = create(request)
+    if answer[0] >= _BAD_REQUEST or request.keys() & {"SecretString", "SecretBinary"}:
+        return answer
+    body = {name: value for name, value in json.loads(answer[2]).items() if name != "VersionId"}
+    secretsmanager._resolve(body["ARN"])[1]["Versions"].clear()
+    return answer[0], answer[1], json.dumps(body).encode()
+
+
+@wraps(secretsmanager, "_put_secret_value")
+def keep_each_label_of_a_put(put: Original, request: dict[str, Any]) -> Any:
+    """AWS, "PutSecretValue": all the labels that it names are on the new version, and each sends its event."""
+    answer = put(request)
+    labels = request.get("VersionStages", [])
+    if answer[0] >= _BAD_REQUEST or "AWSCURRENT" not in labels:
+        return answer
+    _, secret = secretsmanager._resolve(request["SecretId"])
+    body = json.loads(answer[2])
+    for label in labels:
+        if label not in body["VersionStages"]:
+            secretsmanager._remove_stage_everywhere(secret, label)
+            secretsmanager._add_stage(secret, body["VersionId"], label)
+            secretsmanager._emit_secret_label_updated(secret, label, body["VersionId"])
+    stages = secret["Versions"][body["VersionId"]]["Stages"]
+    return answer[0], answer[1], json.dumps(body | {"VersionStages": list(stages)}).encode()
+
+
+@wraps(lambda_svc, "_emit_lambda_logs")
+def emit_metrics(emit: Original, function: Any, request_id: str, text: str, *rest: Any, **options: Any) -> None:
+    """AWS, "Embedded metric format": CloudWatch makes metrics of the lines that a function prints in this form."""
+    emit(function, request_id, text, *rest, **options)
+    for line in (text or "").splitlines():
+        if not line.startswith('{"_aws"') and '"CloudWatchMetrics"' not in line:
+            continue
+        record = json.loads(line)
+        for directive in record["_aws"]["CloudWatchMetrics"]:
+            for names, metric in itertools.product(directive["Dimensions"], directive["Metrics"]):
+                values = record[metric["Name"]]
+                for value in values if isinstance(values, list) else [values]:
+                    dimensions = {name: record[name] for name in names}
+                    cloudwatch.record_metric(directive["Namespace"], metric["Name"], value, metric["Unit"], dimensions)
+
+
+# The ticks of the scheduler and Lambda's retries, only sooner: a minute is a few seconds.
+scheduler._SCHEDULE_TICK_INTERVAL = 1.0
+lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS = _SECONDS_A_MINUTE
+
+
+@wraps(eventbridge, "_parse_rate_seconds")
+def let_minutes_pass_quickly(parse: Callable[[str], float | None], expression: str) -> float | None:
+    seconds = parse(expression)
+    return None if seconds is None else seconds * _SECONDS_A_MINUTE / 60
+
+
+def end_with_the_parent() -> None:
+    """End with the process that started this one, even if it is killed: its end of the pipe closes then."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    app.main()

@@ -1,0 +1,123 @@
+"""The applied Terraform module, and each of its clients as a deployed job."""
+
+from __future__ import annotations
+
+import json
+import secrets as random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra import artifact
+from infra.local.telenor_sandbox import Client, TelenorSandbox
+from infra.terraform_cli import MissingError, find
+from tests.e2e import iam
+from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job
+from tests.infra.terraform.configuration import Change, Configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.e2e.emulator import Emulator
+
+PLAIN, SCOPED, EXISTING, FOURTH = "broadband", "mobile", "iot", "fiber"
+SCOPE = "incidents.read"
+
+_DEFAULT_GRACE_SECONDS = 15
+
+
+@dataclass
+class Clients:
+    """The module's clients: `jobs` has those that are deployed."""
+
+    module: Configuration
+    variables: dict[str, Any]
+    emulator: Emulator
+    telenor: TelenorSandbox
+    apps: Mapping[str, Client]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    first_changes: list[Change] = field(default_factory=list)
+
+    def apply(self, clients: Mapping[str, Any]) -> list[Change]:
+        """Apply the module with these clients; return what Terraform has changed."""
+        changes = self.module.apply(self.variables | {"clients": clients})
+        self.variables["clients"] = clients
+        outputs = self.module.outputs
+        self.jobs = {
+            name: Job(
+                emulator=self.emulator,
+                telenor=self.telenor,
+                name=self.variables["name"],
+                outputs={output.title().replace("_", ""): value for output, value in (outputs | own).items()},
+                client_name=name,
+                event=json.loads(own["event"]),
+                client_id=name,
+                client_secret=self.apps[name].secret,
+                grace_seconds=clients[name].get("grace_seconds", _DEFAULT_GRACE_SECONDS),
+                # The module leaves a secret without a value.
+                code_without_credentials="secrets-manager-refused",
+            )
+            for name, own in outputs["clients"].items()
+        }
+        return changes
+
+    def others(self, client: str) -> dict[str, Job]:
+        """Return the jobs of all clients but one."""
+        return {name: job for name, job in self.jobs.items() if name != client}
+
+
+@pytest.fixture(scope="session")
+def apps() -> Mapping[str, Client]:
+    """The clients that Telenor knows, each by the module's name of it."""
+    scopes = frozenset({SCOPE, "incidents.write"})
+    return {name: Client(secret=random.token_hex(16), scopes=scopes) for name in (PLAIN, SCOPED, EXISTING, FOURTH)}
+
+
+@pytest.fixture(scope="session")
+def new_clients(
+    emulator: Emulator, sandbox: TelenorSandbox, apps: Mapping[str, Client], tmp_path_factory: pytest.TempPathFactory
+) -> Clients:
+    """The module, applied by the deployment role for three clients. One has a credentials secret, the others none."""
+    try:
+        find()
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    directory = tmp_path_factory.mktemp("terraform")
+    artifact.make(directory / "artifact")
+    (directory / "artifact.zip").write_bytes(artifact.zipped(directory / "artifact"))
+    value = json.dumps({"client_id": EXISTING, "client_secret": apps[EXISTING].secret})
+    existing = emulator.client("secretsmanager").create_secret(Name="of-an-owner/credentials", SecretString=value)[
+        "ARN"
+    ]
+    iam.create_role(emulator, DEPLOYMENT_ROLE_ARN, "*")
+    keys = iam.assume(emulator, DEPLOYMENT_ROLE_ARN, "terraform")
+    # An apply goes by Terraform's state, which a plan compares with what there is.
+    module = Configuration(emulator.url, directory, keys, apply_options=["-refresh=false"])
+    variables = {
+        "name": "telenor-token",
+        "telenor_base_url": sandbox.url,
+        "schedule_minutes": 1,
+        "grace_seconds": _DEFAULT_GRACE_SECONDS,
+        "kms_key_arn": emulator.client("kms").create_key()["KeyMetadata"]["Arn"],
+        "deployment_role_arn": DEPLOYMENT_ROLE_ARN,
+        "alarm_email": "operator@example.com",
+    }
+    clients = Clients(module, variables, emulator, sandbox, apps)
+    clients.first_changes = clients.apply(
+        {
+            PLAIN: {"reader_principals": ["arn:aws:iam::000000000000:user/reader"]},
+            SCOPED: {"scope": SCOPE, "grace_seconds": 25},
+            EXISTING: {"credentials_secret_arn": existing, "grace_seconds": 10},
+        }
+    )
+    return clients
+
+
+@pytest.fixture(scope="session")
+def clients(new_clients: Clients) -> Clients:
+    """The same with a token for each client."""
+    for job in new_clients.jobs.values():
+        if not job.tracked():
+            job.put_credentials(job.client_secret)
+    return new_clients

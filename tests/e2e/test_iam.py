@@ -1,0 +1,131 @@
+"""Who may do what: each call is made with the caller's own keys."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore import xform_name
+
+from tests.e2e import iam
+from tests.e2e.iam import is_denied
+from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job
+
+if TYPE_CHECKING:
+    import pytest
+
+# Actions of the function's role that the emulator does not enforce, and what uses them in AWS.
+NOT_ENFORCED = {
+    "logs:CreateLogStream": "Lambda writes the log; AWS, 'Lambda execution role'",
+    "logs:PutLogEvents": "likewise",
+    "xray:PutTraceSegments": "Lambda sends traces; AWS, 'AWSXRayDaemonWriteAccess'",
+    "xray:PutTelemetryRecords": "likewise",
+    "kms:Decrypt": "Secrets Manager uses the key; AWS, 'Secret encryption and decryption'",
+    "kms:GenerateDataKey": "likewise",
+}
+
+
+def test_a_named_reader_reads_and_cannot_write_and_a_stranger_does_not_read(job: Job) -> None:
+    stranger = job.client("secretsmanager", iam.user(job.emulator, "stranger"))
+    assert is_denied(stranger.get_secret_value, SecretId=job.token_secret)
+    reader = job.client("secretsmanager", iam.user(job.emulator, "reader"))
+    assert json.loads(reader.get_secret_value(SecretId=job.token_secret)["SecretString"])["access_token"]
+    assert is_denied(reader.put_secret_value, SecretId=job.token_secret, SecretString="x")
+
+
+def test_an_administrator_neither_writes_the_token_nor_reads_the_credentials(job: Job) -> None:
+    admin = job.client("secretsmanager", iam.user(job.emulator, "admin", "secretsmanager:*"))
+    token, current = job.token_secret, job.current_version()
+    assert admin.describe_secret(SecretId=job.credentials_secret)["ARN"] == job.credentials_secret
+    assert is_denied(admin.put_secret_value, SecretId=token, SecretString="x")
+    assert is_denied(admin.update_secret_version_stage, SecretId=token, VersionStage="x", MoveToVersionId=current)
+    assert is_denied(admin.update_secret, SecretId=token, SecretString="x")
+    assert is_denied(admin.get_secret_value, SecretId=job.credentials_secret)
+
+
+def test_the_deployment_role_updates_the_token_secret(job: Job) -> None:
+    iam.create_role(job.emulator, DEPLOYMENT_ROLE_ARN, "secretsmanager:UpdateSecret")
+    deployment = job.client("secretsmanager", iam.assume(job.emulator, DEPLOYMENT_ROLE_ARN, "ci"))
+    description = job.client("secretsmanager").describe_secret(SecretId=job.token_secret)["Description"]
+    deployment.update_secret(SecretId=job.token_secret, Description=description)
+
+
+def test_the_role_neither_writes_credentials_nor_reads_other_secrets_nor_moves_current(job: Job) -> None:
+    # Lambda calls its sessions by the function's name.
+    keys = iam.assume(job.emulator, job.outputs["FunctionRoleArn"], job.outputs["FunctionName"])
+    role, current = job.client("secretsmanager", keys), job.current_version()
+    name = f"somebody/else-than-{job.client_name}"
+    other = job.client("secretsmanager").create_secret(Name=name, SecretString="x")["ARN"]
+    assert role.describe_secret(SecretId=job.token_secret)["ARN"] == job.token_secret
+    assert is_denied(role.put_secret_value, SecretId=job.credentials_secret, SecretString="x")
+    assert is_denied(role.describe_secret, SecretId=job.credentials_secret)
+    assert is_denied(role.get_secret_value, SecretId=other)
+    assert is_denied(role.delete_secret, SecretId=job.token_secret)
+    for label in ("AWSCURRENT", "AWSPENDING"):
+        move = {"SecretId": job.token_secret, "VersionStage": label, "RemoveFromVersionId": current}
+        assert is_denied(role.update_secret_version_stage, **move)
+
+
+def test_the_role_serves_no_other_function(job: Job) -> None:
+    keys = iam.assume(job.emulator, job.outputs["FunctionRoleArn"], "another-function")
+    other_function = job.client("secretsmanager", keys)
+    assert is_denied(other_function.describe_secret, SecretId=job.token_secret)
+    assert is_denied(other_function.get_secret_value, SecretId=job.credentials_secret)
+
+
+def test_an_operator_makes_each_call_of_the_policy_and_no_other(job: Job) -> None:
+    outputs, keys = job.outputs, iam.user(job.emulator, "operator")
+    statements = iam.managed_policy(job.emulator, outputs["OperatorPolicyArn"])
+
+    function, queue = {"FunctionName": outputs["FunctionName"]}, {"QueueUrl": outputs["UndeliveredQueueUrl"]}
+    calls: dict[str, dict[str, Any]] = {
+        "lambda:GetFunctionConfiguration": function,
+        "lambda:InvokeFunction": function | {"Payload": json.dumps(job.event)},
+        "secretsmanager:DescribeSecret": {"SecretId": job.token_secret},
+        "logs:FilterLogEvents": {"logGroupName": outputs["LogGroupName"], "limit": 1},
+        "cloudwatch:DescribeAlarms": {},
+        "cloudwatch:GetMetricData": {"MetricDataQueries": [], "StartTime": 0, "EndTime": 60},
+        "sqs:ReceiveMessage": queue,
+        "sqs:PurgeQueue": queue,
+        # Whether there is one of that name does not matter here.
+        "scheduler:GetSchedule": {"Name": f"{job.name}-{job.client_name}"},
+        "cloudformation:DescribeStacks": {"StackName": job.name},
+    }
+    actions = {action for _, action in iam.allowed(statements)}
+    # The Terraform module has no stack to describe.
+    assert calls.keys() - actions <= {"cloudformation:DescribeStacks"}
+    assert actions <= calls.keys()
+
+    def denied_with(given: list[dict[str, Any]]) -> set[str]:
+        document = iam.policy(*given)
+        job.client("iam").put_user_policy(UserName="operator", PolicyName="given", PolicyDocument=document)
+        return {action for action in actions if is_denied(call_of(*action.split(":")), **calls[action])}
+
+    def call_of(service: str, operation: str) -> Any:
+        return getattr(job.client(service, keys), xform_name(operation.removesuffix("Function")))
+
+    for sid, action in iam.allowed(statements):
+        assert denied_with(iam.without(statements, sid, action)) == {action}
+    assert not denied_with(statements)
+    secrets_manager = job.client("secretsmanager", keys)
+    for secret in (job.token_secret, job.credentials_secret):
+        assert is_denied(secrets_manager.get_secret_value, SecretId=secret)
+        assert is_denied(secrets_manager.put_secret_value, SecretId=secret, SecretString="x")
+    assert is_denied(job.client("lambda", keys).update_function_configuration, **function, Timeout=3)
+
+
+def test_a_run_fails_without_each_permission_of_the_role(job: Job, subtests: pytest.Subtests) -> None:
+    role = iam.Role(job.emulator, job.outputs["FunctionRoleArn"])
+    permissions = iam.allowed(role.statements)
+    assert NOT_ENFORCED.keys() <= {action for _, action in permissions}
+    for sid, action in permissions:
+        # Lambda joins and leaves subnets with ec2's; there are none here.
+        if action in NOT_ENFORCED or action.startswith("ec2:"):
+            continue
+        with subtests.test(sid=sid, action=action), role.having(iam.without(role.statements, sid, action)):
+            seen = len(job.messages())
+            job.invoke(action="rotate-and-revoke-now")
+            denied = [message for message in job.messages()[seen:] if "AccessDenied" in message]
+            assert any(action.partition(":")[2] in message for message in denied)
+    assert job.invoke(action="rotate-and-revoke-now")["outcome"] == "rotated"
+    job.wait_for_one_active_token()

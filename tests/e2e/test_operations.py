@@ -1,0 +1,138 @@
+"""What operators and consumers do with stacks: deploy, type the documents' commands, check, read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra import docs
+from tests.e2e import iam
+from tests.e2e.commands import BEFORE, ELSEWHERE, ROOT, beginning, run_module, tool, type_in
+from tests.e2e.stack import SamError, Stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.emulator import Emulator
+    from tests.e2e.job import Job
+
+DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
+
+
+@pytest.mark.parametrize(
+    ("named", "wrong"),
+    [
+        ("ScheduleMinutes", {"ScheduleMinutes": "15"}),
+        ("GraceSeconds", {"GraceSeconds": "1201"}),
+        ("TelenorBaseUrl", {"TelenorBaseUrl": "http://example.com"}),
+        ("CredentialsSecretArn", {"CredentialsSecretArn": "arn:aws:secretsmanager:eu-north-1:000000000000:secret:*"}),
+        ("SubnetIds", {"SubnetIds": "subnet-0a1b2c3d"}),
+        ("ReaderPrincipals", {"KmsKeyArn": ""}),
+    ],
+)
+def test_cloudformation_refuses_a_bad_parameter_by_its_name(
+    emulator: Emulator, parameters: dict[str, str], named: str, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(SamError, match=named):
+        Stack(emulator, "refused", parameters | wrong).deploy()
+
+
+def test_the_consumer_stack_reads_the_token_under_the_consumer_policy(job: Job) -> None:
+    template = ("--template-file", "infra/consumer/template.yaml")
+    consumer = Stack(job.emulator, "telenor-consumer", template_options=template)
+    outputs = consumer.deploy(
+        TelenorBaseUrl=job.telenor.url,
+        TokenSecretArn=job.token_secret,
+        ConsumerPolicyArn=job.outputs["ConsumerPolicyArn"],
+    )
+    answer = job.client("lambda").invoke(FunctionName=outputs["FunctionName"], Payload="{}")
+    assert json.loads(answer["Payload"].read())["status"] == 200
+
+
+def test_each_exception_is_for_a_command_of_a_document() -> None:
+    commands = [command for name in DOCUMENTS for command in docs.read(ROOT / name).commands()]
+    assert {beginning(command, ELSEWHERE | BEFORE) for command in commands} - {None} == {*ELSEWHERE, *BEFORE}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_of_the_documents_ends_well(
+    job: Job, document: str, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    variables = {
+        "CREDENTIALS_SECRET_ID": job.credentials_secret,
+        "TOKEN_SECRET_ID": job.token_secret,
+        "TELENOR_BASE_URL": job.telenor.url,
+    }
+    if document == "README.md":  # as `make outputs` prints them; the others set their own
+        variables |= {
+            "CREDENTIALS_SECRET_ARN": job.credentials_secret,
+            "FUNCTION_NAME": job.outputs["FunctionName"],
+            "TOKEN_SECRET_ARN": job.token_secret,
+        }
+    credentials = {"client_id": job.client_id, "client_secret": job.client_secret}
+    (tmp_path / "credentials.json").write_text(json.dumps(credentials))
+    commands = [each for each in docs.read(ROOT / document).commands() if not beginning(each, ELSEWHERE)]
+    for typed in type_in(commands, tmp_path, job.emulator.environment() | variables, tool("AWS_CLI")):
+        with subtests.test(command=typed.args):
+            assert typed.returncode == 0, typed.stdout[-500:]
+            assert "FunctionError" not in typed.stdout
+            if typed.args.endswith("cat answer.json"):
+                assert '"outcome"' in typed.stdout
+            if typed.args.startswith('echo "$FUNCTION_NAME'):
+                names = (
+                    "FunctionName",
+                    "LogGroupName",
+                    "UndeliveredQueueUrl",
+                    "TokenSecretArn",
+                    "CredentialsSecretArn",
+                )
+                assert typed.stdout.split() == [job.outputs[name] for name in names]
+
+
+def test_after_the_documents_commands_the_token_secrets_policy_is_back_and_one_token_is_active(job: Job) -> None:
+    admin = job.client("secretsmanager", iam.user(job.emulator, "admin", "secretsmanager:*"))
+    assert iam.is_denied(admin.put_secret_value, SecretId=job.token_secret, SecretString="x")
+    assert job.invoke(action="rotate-and-revoke-now")["outcome"] == "rotated"
+    job.wait_for_one_active_token()
+
+
+def test_a_second_client_has_its_own_stack_and_its_emergency_leaves_the_first_ones_token(
+    job: Job, second_job: Job
+) -> None:
+    assert second_job.outputs["FunctionName"].startswith("telenor-token-second-")
+    before = job.tracked()
+    assert second_job.invoke(action="rotate-and-revoke-now")["client"] == "second"
+    assert job.telenor.is_live(job.token())
+    assert job.telenor.is_live(second_job.token())
+    assert job.token() != second_job.token()
+    assert not second_job.tracked() & (before | job.tracked())
+
+
+def test_outputs_are_printed_as_export_lines(second_job: Job) -> None:
+    printed = run_module(second_job, "infra.deploy", "outputs", "--stack", second_job.name).stdout
+    assert f"export FUNCTION_NAME={second_job.outputs['FunctionName']}\n" in printed
+
+
+def test_a_redeployment_keeps_the_stacks_values(second_job: Job) -> None:
+    redeploy = ("infra.deploy", "redeploy", "--sam", str(tool("SAM")), "--stack", second_job.name)
+    assert run_module(second_job, *redeploy).returncode == 0
+    function = second_job.client("lambda").get_function_configuration(FunctionName=second_job.outputs["FunctionName"])
+    settings = function["Environment"]["Variables"]
+    assert (settings["GRACE_SECONDS"], settings["CLIENT_NAME"]) == (str(second_job.grace_seconds), "second")
+
+
+def test_smoke_finds_nothing_wrong_with_a_whole_stack(job: Job) -> None:
+    smoke = run_module(job, "infra.smoke", "--stack", job.name, "--yes")
+    assert smoke.returncode == 0
+    assert " holds " in smoke.stdout
+    assert "not shown" not in smoke.stdout
+
+
+def test_smoke_by_an_operator_finds_alarms_that_tell_nobody_and_reports_what_it_may_not_see(second_job: Job) -> None:
+    keys = iam.user(second_job.emulator, "smoke-operator", policy_arn=second_job.outputs["OperatorPolicyArn"])
+    smoke = run_module(second_job, "infra.smoke", "--stack", second_job.name, "--yes", keys=keys)
+    assert smoke.returncode == 1
+    # It may see neither the token nor the role.
+    assert (smoke.stdout.count("DOES NOT HOLD"), smoke.stdout.count("not shown")) == (1, 2)
