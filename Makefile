@@ -103,9 +103,9 @@ dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard, heal
 
 ##@ Deploy and operate it
 
-build: $(SAM) ## Build the artifact that is deployed, with its size
-	@$(SAM) build
-	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction --zip build/telenor-token.zip
+build: ## Build the artifact, build/telenor-token.zip
+	@rm -rf build/artifact
+	@$(PYTHON) -m infra.artifact build/artifact --make --zip build/telenor-token.zip
 
 deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (STACK, CLIENT)
 	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT))

@@ -4,8 +4,7 @@ It has bytecode for Lambda's Python if the machine that builds it has that Pytho
 too, but every cold start compiles the sources, since Lambda's code folder cannot be written. Builds by the same Pythons
 are the same bytes.
 
-`python -m infra.artifact DIRECTORY` lists what is in an artifact. `--make` makes it first, and `--zip FILE` packs it for
-Terraform.
+`python -m infra.artifact DIRECTORY` lists what is in an artifact. `--make` makes it first, and `--zip FILE` packs it.
 """
 
 from __future__ import annotations
