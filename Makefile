@@ -139,19 +139,26 @@ lock: $(VENV)/.installed ## Resolve every requirements file anew from pyproject.
 	  (cd $$folder && npm update --package-lock-only --no-audit --no-fund --loglevel error) || exit; \
 	done,echo "There is no Node.js here: both files package-lock.json stay as they are")
 
-release: $(VENV)/.installed .venv-release/.installed ## Check, tag, and build the artifact (VERSION=1.2.3)
+release: $(VENV)/.installed .venv-release/.installed ## Check, tag, and build it (VERSION=1.2.3, SIGNING_KEY=)
 	@$(if $(VERSION),,echo "Name the version: make release VERSION=1.2.3" >&2; exit 2)
-	@git diff --quiet HEAD || { echo "There are changes that are not committed: commit them first" >&2; exit 2; }
+	@$(if $(SIGNING_KEY),test -r "$(SIGNING_KEY)" || { echo "SIGNING_KEY=$(SIGNING_KEY) cannot be read" >&2; exit 2; })
+	@! git rev-parse --quiet --verify "refs/tags/v$(VERSION)" >/dev/null || { echo "v$(VERSION) has been released" >&2; exit 2; }
+	@test -z "$$(git status --porcelain)" || { echo "Commit, ignore or remove these files first:" >&2; \
+	  git status --short >&2; exit 2; }
 	@.ci/run
 	@.venv-release/bin/bump-my-version bump --new-version $(VERSION)
-	@$(MAKE) build
-	@mkdir -p $(RELEASE)
-	@cp build/telenor-token.zip $(RELEASE)/telenor-token-$(VERSION).zip
-	@.venv-release/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
-	  --output-format JSON --output-file $(RELEASE)/telenor-token-$(VERSION).cdx.json
+	@$(MAKE) --no-print-directory build
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	@cp build/telenor-token.zip $(RELEASE)/$(RELEASED).zip
+	@# A requirements file does not say what needs what; of that it would warn.
+	@PYTHONWARNINGS=ignore .venv-release/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
+	  --output-format JSON --output-file $(RELEASE)/$(RELEASED).cdx.json
+	@$(PYTHON) -m infra.provenance $(VERSION) $(RELEASE)/$(RELEASED).zip $(RELEASE)/$(RELEASED).cdx.json \
+	  $(if $(SIGNING_KEY),--key "$(SIGNING_KEY)")
 	@cd $(RELEASE) && $(PYTHON) -c 'import hashlib, pathlib, sys; [print(hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest(), name, sep="  ") for name in sys.argv[1:]]' \
-	  telenor-token-$(VERSION).zip telenor-token-$(VERSION).cdx.json | tee SHA256SUMS
+	  $(RELEASED).zip $(RELEASED).cdx.json $(RELEASED).provenance.json | tee SHA256SUMS
 
+RELEASED = telenor-token-$(VERSION)
 RELEASE := build/release
 
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
