@@ -107,8 +107,10 @@ build: ## Build the artifact, build/telenor-token.zip
 	@rm -rf build/artifact
 	@$(PYTHON) -m infra.artifact build/artifact --make --zip build/telenor-token.zip
 
-deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (STACK, CLIENT)
-	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT))
+# From the environment, so that the shell leaves alone what stands in it.
+deploy: export SET := $(SET)
+deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy
+	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT)) $(if $(YES),--yes) --set "$$SET"
 
 redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has
 	@$(PY) -m infra.deploy redeploy --sam $(SAM) --stack $(STACK)
@@ -117,7 +119,7 @@ outputs: $(VENV)/.installed ## Print a stack's outputs as export lines
 	@$(PY) -m infra.deploy outputs --stack $(STACK)
 
 smoke: $(VENV)/.installed ## Check on a deployed stack what only an account shows
-	@$(PY) -m infra.smoke --stack $(STACK)
+	@$(PY) -m infra.smoke --stack $(STACK) $(if $(YES),--yes)
 
 cli: .venv-cli/bin/telenor-token ## Install the command telenor-token into .venv-cli
 	@echo "Installed $(CURDIR)/$<: put it on your PATH, for example by ln -s. docs/cli.md explains it."

@@ -140,7 +140,7 @@ def two_clients_stand_side_by_side(story: StackStory) -> None:
         f"CredentialsSecretArn={secret['ARN']}",
     )
     sam = ("--sam", story.stack.sam.program)
-    code, printed = run(story, "infra.deploy", "deploy", *sam, "--client", "second", "--yes", *values)
+    code, printed = run(story, "infra.deploy", "deploy", *sam, "--client", "second", "--yes", "--set", " ".join(values))
     assert code == 0, printed
     assert "WARNING: no alarm reaches anybody" in printed, printed
     second = Stack(SECOND, story.stack.sam, {"ClientName": "second"})
