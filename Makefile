@@ -27,7 +27,11 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nSTACK=name    the stack to act on (default: telenor-token)\nCLIENT=name   deploy one of several clients, each by a stack telenor-token-name\n'
+	@printf '%s\n' '' \
+	  'STACK=name     the stack to act on (default: telenor-token)' \
+	  'CLIENT=name    one of several clients, each with a stack telenor-token-name' \
+	  'YES=1          deploy and smoke ask nothing' \
+	  'SET="..."      for deploy: SET="GraceSeconds=900 RenewAtFraction=0.25"'
 
 ##@ Watch it work
 
@@ -210,6 +214,7 @@ $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
 	@touch $@
 
 define install
+	@test ! -L $(@D) || { echo "$(@D) is a link, and installing would empty what it leads to: remove the link first" >&2; exit 2; }
 	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@$(1) -m venv --clear $(@D)
 	@echo "Installing the $$(grep -c '^[a-z].*==' $<) locked packages of $< into $(@D), once: half a minute or so ..." >&2

@@ -5,11 +5,15 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
 
-def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+ROOT = Path(__file__).parent.parent
+
+
+def make(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  our own words
         ["/usr/bin/env", "make", *arguments],
-        cwd=Path(__file__).parent.parent,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -19,8 +23,8 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_help_fits_80_columns_and_explains_its_variables() -> None:
     lines = make("help").stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert any(line.startswith("CLIENT=") for line in lines)
-    assert any(line.startswith("STACK=") for line in lines)
+    for variable in ("CLIENT=", "STACK=", "YES=", "SET="):
+        assert any(line.startswith(variable) for line in lines), variable
 
 
 def test_the_artifact_needs_no_sam_cli() -> None:
@@ -35,3 +39,18 @@ def test_deploy_takes_what_is_set_from_the_command_line_as_it_stands() -> None:
         *("-m", "infra.deploy", "deploy", "--sam", "/bin/true", "--stack", "telenor-token-b2b"),
         *("--client", "b2b", "--yes", "--set", given),
     ]
+
+
+@pytest.mark.parametrize("link", [".venv", ".venv-release"])
+def test_a_linked_environment_is_not_emptied(tmp_path: Path, link: str) -> None:
+    others = tmp_path / "somebody-elses"
+    others.mkdir()
+    (others / "precious").touch()
+    (tmp_path / link).symlink_to(others)
+    for name in ("requirements-dev.txt", "infra/requirements-release.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    done = make("--file", str(ROOT / "Makefile"), f"{link}/.installed", cwd=tmp_path)
+    assert done.returncode
+    assert link in done.stderr
+    assert [path.name for path in others.iterdir()] == ["precious"]
