@@ -222,6 +222,17 @@ def exports(outputs: Mapping[str, str], region: str) -> Iterator[str]:
         yield f"export {re.sub('(?<!^)(?=[A-Z])', '_', name).upper()}={shlex.quote(value)}"
 
 
+def checked_out() -> str:
+    """Return the last version, the commit, and whether files have changed since. Raises RefusalError."""
+    words = ("describe", "--tags", "--match", "v*", "--long", "--always", "--abbrev=40", "--dirty")
+    done = subprocess.run(  # noqa: S603  our own words
+        ["/usr/bin/env", "git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RefusalError(f"git cannot tell what is checked out: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
 def build_and_deploy(sam: str, stack: str, region: str, changed: Mapping[str, str]) -> None:
     """Build the artifact and hand the stack to SAM. Parameters that are not named keep their values."""
     built = ROOT / ".aws-sam" / "build" / "TokenFunction"
@@ -260,7 +271,7 @@ def deploy(arguments: argparse.Namespace, region: str) -> None:
     known = parameters(template)
     stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
     client = f"ClientName={shlex.quote(arguments.client)} " if arguments.client else ""
-    given = given_values(template, client + arguments.set)
+    given = given_values(template, client + arguments.set) | {"Version": checked_out()}
     before = describe(stack, region)
     if before and before.obstacle:
         raise RefusalError(before.obstacle)
@@ -292,7 +303,7 @@ def redeploy(arguments: argparse.Namespace, region: str) -> None:
     if before.obstacle:
         raise RefusalError(before.obstacle)
     check(template, defaults | {name: value for name, value in before.parameters.items() if name in defaults})
-    build_and_deploy(arguments.sam, arguments.stack, region, {})
+    build_and_deploy(arguments.sam, arguments.stack, region, {"Version": checked_out()})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

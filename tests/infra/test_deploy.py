@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import shlex
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,7 +62,18 @@ def sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(SAM)
     program.chmod(0o755)
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "sam")
+    git(tmp_path, "commit", "--quiet", "--message", "A commit")
     return program
+
+
+def git(root: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com")
+    done = subprocess.run(  # noqa: S603  our own words
+        ["/usr/bin/env", "git", "-C", str(root), *identity, *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
 
 
 def called(sam: Path) -> list[str]:
@@ -70,8 +83,9 @@ def called(sam: Path) -> list[str]:
 
 
 def overrides(sam: Path) -> list[str]:
+    """Return the parameters that SAM is to change, apart from Version."""
     words = called(sam)
-    return words[words.index("--parameter-overrides") + 1 :] if "--parameter-overrides" in words else []
+    return [word for word in words[words.index("--parameter-overrides") + 1 :] if not word.startswith("Version=")]
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
@@ -318,7 +332,30 @@ def test_without_questions_what_is_set_is_deployed_and_the_rest_kept(
     assert [line.strip() for line in lines if "→" in line] == [
         "TelenorScope: read → (empty)",
         "RenewAtFraction: 0.33 → 0.25",
+        f"Version: unknown → {git(sam.parent, 'rev-parse', 'HEAD')}",
     ]
+
+
+@pytest.mark.parametrize("command", [["deploy", "--yes"], ["redeploy"]])
+def test_the_function_learns_the_commit(command: list[str], cloudformation: FakeCloudFormation, sam: Path) -> None:
+    cloudformation.stacks["telenor-token"] = FakeStack(parameters={"Version": "v1.2.2-0-g0123"})
+    git(sam.parent, "tag", "v1.2.3")
+    commit = git(sam.parent, "rev-parse", "HEAD")
+    assert deploy.main([*command, "--sam", str(sam)]) == 0
+    assert called(sam)[-1] == f'Version="v1.2.3-0-g{commit}"'
+    sam.write_text(f"{SAM}\n")
+    assert deploy.main([*command, "--sam", str(sam)]) == 0
+    assert called(sam)[-1] == f'Version="v1.2.3-0-g{commit}-dirty"'
+
+
+def test_outside_a_git_checkout_nothing_is_deployed(
+    cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert not cloudformation.stacks
+    shutil.rmtree(sam.parent / ".git")
+    assert deploy.main(["deploy", "--yes", "--sam", str(sam)]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+    assert not called(sam)
 
 
 def test_a_value_may_have_spaces(cloudformation: FakeCloudFormation, sam: Path) -> None:
@@ -333,8 +370,10 @@ def test_what_changes_is_shown_before_the_last_question_and_a_no_deploys_nothing
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    cloudformation.stacks["telenor-token-b2b"] = FakeStack(parameters={"ClientName": "b2b"})
-    names = [parameter.name for _, parameter in deploy.questions(TEMPLATE) if parameter.name != "ClientName"]
+    kept = {"ClientName": "b2b", "Version": git(sam.parent, "rev-parse", "HEAD")}
+    cloudformation.stacks["telenor-token-b2b"] = FakeStack(parameters=kept)
+    names = [parameter.name for _, parameter in deploy.questions(TEMPLATE)]
+    names = [name for name in names if name not in {"ClientName", "Version"}]
     answer(monkeypatch, *("900" if name == "GraceSeconds" else "" for name in names), "n")
     assert deploy.main(["deploy", "--sam", str(sam), "--client", "b2b"]) == 2
     printed = capfd.readouterr()
