@@ -91,7 +91,8 @@ def describe(stack: str, region: str) -> Deployed | None:
             return None
         raise RefusalError(f"CloudFormation in {region} refused: {error}") from None
     except BotoCoreError as error:
-        raise RefusalError(f"CloudFormation in {region} was not reached: {error} Log in, or name a profile.") from None
+        said = str(error).rstrip(".")
+        raise RefusalError(f"CloudFormation in {region} was not reached: {said}. Log in, or name a profile") from None
     if described["StackStatus"] == "REVIEW_IN_PROGRESS":
         return None
     return Deployed(
@@ -139,11 +140,11 @@ def ask(
         if heading != last:
             say(f"\n{heading}")
             last = heading
+        before = values[parameter.name]
         may_be_empty = parameter.accepts("")
         say(f"  {parameter.description}")
-        say(f"  Accepted: {parameter.accepted}.{' A hyphen empties it.' if may_be_empty else ''}")
+        say(f"  Accepted: {parameter.accepted}.{' A hyphen empties it.' if before and may_be_empty else ''}")
         while True:
-            before = values[parameter.name]
             value = read(f"  {parameter.name} [{before}]: ").strip() or before
             if value == "-" and may_be_empty:
                 value = ""
