@@ -27,7 +27,11 @@ export PYTHON313 := $(or $(shell for python in python3.13 "$${PYENV_ROOT:-$$HOME
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nSTACK=name    the stack to act on (default: telenor-token)\nCLIENT=name   deploy one of several clients, each by a stack telenor-token-name\n'
+	@printf '%s\n' '' \
+	  'STACK=name     the stack to act on (default: telenor-token)' \
+	  'CLIENT=name    one of several clients, each with a stack telenor-token-name' \
+	  'YES=1          deploy and smoke ask nothing' \
+	  'SET="..."      for deploy: SET="GraceSeconds=900 RenewAtFraction=0.25"'
 
 ##@ Watch it work
 
@@ -103,12 +107,14 @@ dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard, heal
 
 ##@ Deploy and operate it
 
-build: $(SAM) ## Build the artifact that is deployed, with its size
-	@$(SAM) build
-	@$(PYTHON) -m infra.artifact .aws-sam/build/TokenFunction --zip build/telenor-token.zip
+build: ## Build the artifact, build/telenor-token.zip
+	@rm -rf build/artifact
+	@$(PYTHON) -m infra.artifact build/artifact --make --zip build/telenor-token.zip
 
-deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy (STACK, CLIENT)
-	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT))
+# From the environment, so that the shell leaves alone what stands in it.
+deploy: export SET := $(SET)
+deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy
+	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT)) $(if $(YES),--yes) --set "$$SET"
 
 redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has
 	@$(PY) -m infra.deploy redeploy --sam $(SAM) --stack $(STACK)
@@ -117,7 +123,7 @@ outputs: $(VENV)/.installed ## Print a stack's outputs as export lines
 	@$(PY) -m infra.deploy outputs --stack $(STACK)
 
 smoke: $(VENV)/.installed ## Check on a deployed stack what only an account shows
-	@$(PY) -m infra.smoke --stack $(STACK)
+	@$(PY) -m infra.smoke --stack $(STACK) $(if $(YES),--yes)
 
 cli: .venv-cli/bin/telenor-token ## Install the command telenor-token into .venv-cli
 	@echo "Installed $(CURDIR)/$<: put it on your PATH, for example by ln -s. docs/cli.md explains it."
@@ -139,19 +145,26 @@ lock: $(VENV)/.installed ## Resolve every requirements file anew from pyproject.
 	  (cd $$folder && npm update --package-lock-only --no-audit --no-fund --loglevel error) || exit; \
 	done,echo "There is no Node.js here: both files package-lock.json stay as they are")
 
-release: $(VENV)/.installed .venv-release/.installed ## Check, tag, and build the artifact (VERSION=1.2.3)
+release: $(VENV)/.installed .venv-release/.installed ## Check, tag, and build it (VERSION=1.2.3, SIGNING_KEY=)
 	@$(if $(VERSION),,echo "Name the version: make release VERSION=1.2.3" >&2; exit 2)
-	@git diff --quiet HEAD || { echo "There are changes that are not committed: commit them first" >&2; exit 2; }
+	@$(if $(SIGNING_KEY),test -r "$(SIGNING_KEY)" || { echo "SIGNING_KEY=$(SIGNING_KEY) cannot be read" >&2; exit 2; })
+	@! git rev-parse --quiet --verify "refs/tags/v$(VERSION)" >/dev/null || { echo "v$(VERSION) has been released" >&2; exit 2; }
+	@test -z "$$(git status --porcelain)" || { echo "Commit, ignore or remove these files first:" >&2; \
+	  git status --short >&2; exit 2; }
 	@.ci/run
 	@.venv-release/bin/bump-my-version bump --new-version $(VERSION)
-	@$(MAKE) build
-	@mkdir -p $(RELEASE)
-	@cp build/telenor-token.zip $(RELEASE)/telenor-token-$(VERSION).zip
-	@.venv-release/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
-	  --output-format JSON --output-file $(RELEASE)/telenor-token-$(VERSION).cdx.json
+	@$(MAKE) --no-print-directory build
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	@cp build/telenor-token.zip $(RELEASE)/$(RELEASED).zip
+	@# A requirements file does not say what needs what; of that it would warn.
+	@PYTHONWARNINGS=ignore .venv-release/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
+	  --output-format JSON --output-file $(RELEASE)/$(RELEASED).cdx.json
+	@$(PYTHON) -m infra.provenance $(VERSION) $(RELEASE)/$(RELEASED).zip $(RELEASE)/$(RELEASED).cdx.json \
+	  $(if $(SIGNING_KEY),--key "$(SIGNING_KEY)")
 	@cd $(RELEASE) && $(PYTHON) -c 'import hashlib, pathlib, sys; [print(hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest(), name, sep="  ") for name in sys.argv[1:]]' \
-	  telenor-token-$(VERSION).zip telenor-token-$(VERSION).cdx.json | tee SHA256SUMS
+	  $(RELEASED).zip $(RELEASED).cdx.json $(RELEASED).provenance.json | tee SHA256SUMS
 
+RELEASED = telenor-token-$(VERSION)
 RELEASE := build/release
 
 COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
@@ -204,6 +217,7 @@ $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
 	@touch $@
 
 define install
+	@test ! -L $(@D) || { echo "$(@D) is a link, and installing would empty what it leads to: remove the link first" >&2; exit 2; }
 	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@$(1) -m venv --clear $(@D)
 	@echo "Installing the $$(grep -c '^[a-z].*==' $<) locked packages of $< into $(@D), once: half a minute or so ..." >&2

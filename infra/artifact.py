@@ -1,10 +1,10 @@
-"""The artifact that is deployed: handler/ and the pure-Python wheels of what it needs, the same bytes every time.
+"""The artifact that is deployed: the modules of handler/ that git tracks, and the pure-Python wheels that they need.
 
-It has bytecode for Lambda's Python where the machine that makes it has that Python: otherwise every cold start compiles
-the sources, since the folder that they run in cannot be written. It runs on any other Python all the same.
+It has bytecode for Lambda's Python if the machine that builds it has that Python. Without bytecode the artifact works
+too, but every cold start compiles the sources, since Lambda's code folder cannot be written. Builds by the same Pythons
+are the same bytes.
 
-`python -m infra.artifact --make DIRECTORY` makes it, `python -m infra.artifact DIRECTORY` says what is in it, and with
-`--zip FILE` packs it, as Terraform takes it.
+`python -m infra.artifact DIRECTORY` lists what is in an artifact. `--make` makes it first, and `--zip FILE` packs it.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ _PYTHON_NAME = "PYTHON313"
 _TIMESTAMP = 315_532_800
 
 
+class ArtifactError(Exception):
+    """No artifact was made; the message says why."""
+
+
 def bundled_requirements(locked: str) -> str:
     """Return the locked requirements that go into the artifact."""
     blocks = re.findall(r"^\S+==.*\n(?:[ \t]+.*\n)*", locked, flags=re.MULTILINE)
@@ -54,7 +58,8 @@ def bundled_requirements(locked: str) -> str:
 
 
 def make(directory: Path) -> None:
-    """Fill a directory with the artifact."""
+    """Fill a directory with the artifact. Raises ArtifactError."""
+    copy_handler(directory)
     with tempfile.TemporaryDirectory() as temporary:
         requirements = Path(temporary) / "requirements.txt"
         requirements.write_text(bundled_requirements((ROOT / "requirements.txt").read_text(encoding="utf-8")))
@@ -73,7 +78,6 @@ def make(directory: Path) -> None:
     for name in ("RECORD", "direct_url.json"):
         for listed in directory.glob(f"*.dist-info/{name}"):
             listed.unlink()
-    copy_handler(directory)
     if not add_bytecode(directory):
         print(  # noqa: T201
             f"Left out: the bytecode for {BYTECODE_TAG}. No Python 3.13 is here, so every cold start will compile "
@@ -86,9 +90,38 @@ def make(directory: Path) -> None:
 
 
 def copy_handler(directory: Path) -> None:
-    """Copy what Lambda runs: the job without its terminal."""
-    ignored = shutil.ignore_patterns("__pycache__", *OF_THE_CLI)
-    shutil.copytree(ROOT / "handler", directory / "handler", ignore=ignored)
+    """Copy the modules that Lambda runs, if git tracks them. Raises ArtifactError."""
+    tracked = _of_the_job(_git_lists())
+    wrong = [f"{name} is not a Python module: move it out of handler/" for name in tracked if not name.endswith(".py")]
+    wrong += [f"{name} is missing: restore it, or git rm it" for name in tracked if not (ROOT / name).is_file()]
+    untracked = _of_the_job(_git_lists("--others", "--exclude-standard"))
+    wrong += [f"git does not track {name}: git add it, or remove it" for name in untracked if name.endswith(".py")]
+    if wrong:
+        raise ArtifactError("; ".join(wrong))
+    for name in tracked:
+        copy = directory / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, copy)
+
+
+def _git_lists(*options: str) -> list[str]:
+    """Return the files of handler/ that `git ls-files` lists, as paths from the root. Raises ArtifactError."""
+    try:
+        listed = subprocess.run(  # noqa: S603  our own words
+            ["/usr/bin/env", "git", "-C", str(ROOT), "ls-files", "-z", *options, "--", "handler"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().partition("\n")[0]
+        raise ArtifactError(f"the artifact holds what git tracks, and git cannot list it in {ROOT}: {said}") from None
+    return sorted(name for name in listed.stdout.split("\0") if name)
+
+
+def _of_the_job(names: list[str]) -> list[str]:
+    """Leave out the command line."""
+    return [name for name in names if name.split("/")[1] not in OF_THE_CLI]
 
 
 def add_bytecode(directory: Path) -> bool:
@@ -138,7 +171,12 @@ def faults(directory: Path) -> list[str]:
     useless += sorted(n for n in bytecode & expected if (directory / n).read_bytes()[4:8] != _UNCHECKED_HASH)
     missing = sorted(expected - bytecode) if bytecode else []
     stray = [name for name in files if name.partition("/")[0] in FROM_THE_RUNTIME | {"rich", "tests", "infra"}]
-    stray += [name for name in files if name.startswith(tuple(f"handler/{part}" for part in OF_THE_CLI))]
+    stray += [
+        name
+        for name in files
+        if name.startswith(tuple(f"handler/{part}" for part in OF_THE_CLI))
+        or (name.startswith("handler/") and not name.endswith((".py", ".pyc")))
+    ]
     size = len(zipped(directory))
     found = [f"{name} is compiled" for name in compiled] + [f"{name} does not belong here" for name in stray]
     found += [f"{name} is bytecode that Lambda's Python would not take" for name in useless]
@@ -173,15 +211,19 @@ def describe(directory: Path) -> str:
 
 
 def main() -> int:
-    """Make or describe an artifact; 1 if something is in it that must not be."""
+    """Make, describe and pack an artifact; 1 if it cannot be made, or if something is in it that must not be."""
     parser = argparse.ArgumentParser(prog="python -m infra.artifact", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--make", action="store_true", help="make it, as SAM does through the Makefile")
     parser.add_argument("--zip", type=Path, metavar="FILE", help="pack it into this file")
     arguments = parser.parse_args()
     if arguments.make:
-        make(arguments.directory)
-    else:
+        try:
+            make(arguments.directory)
+        except ArtifactError as error:
+            print(error, file=sys.stderr)  # noqa: T201
+            return 1
+    if arguments.zip or not arguments.make:
         print(describe(arguments.directory))  # noqa: T201  what it is for
     found = faults(arguments.directory)
     for fault in found:
@@ -189,7 +231,9 @@ def main() -> int:
     if arguments.zip and not found:
         arguments.zip.parent.mkdir(parents=True, exist_ok=True)
         arguments.zip.write_bytes(zipped(arguments.directory))
-        print(f"packed into {arguments.zip}, with the same bytes every time")  # noqa: T201  likewise
+        has_bytecode = any(arguments.directory.rglob("*.pyc"))
+        promise = "the same Pythons make the same bytes" if has_bytecode else "with Python 3.13 its bytes are others"
+        print(f"packed into {arguments.zip}: {promise}")  # noqa: T201  likewise
     return 1 if found else 0
 
 

@@ -6,6 +6,8 @@ Whatever is wrong is said before anything is built, with the parameter's name. N
 from __future__ import annotations
 
 import argparse
+import difflib
+import os
 import re
 import shlex
 import subprocess
@@ -25,6 +27,34 @@ if TYPE_CHECKING:
 ROOT = TEMPLATE.parent
 _STACK = "telenor-token"
 
+# Both are read: the first by most SDKs and the AWS CLI, the second by boto3 and SAM.
+_REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+# SAM takes these out of parameter values, without a word.
+_LOST_BY_SAM = "\"'\\"
+
+# Statuses in which CloudFormation takes an update.
+_SETTLED = {
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+}
+
+# What is wrong in each other status, and the command that mends it.
+_UNSETTLED = {
+    "ROLLBACK_COMPLETE": ("its first deployment failed, and it can only be deleted", "delete-stack"),
+    "ROLLBACK_FAILED": ("its first deployment failed, and it can only be deleted", "delete-stack"),
+    "CREATE_FAILED": ("its first deployment failed", "delete-stack"),
+    "DELETE_FAILED": (
+        "its deletion failed; see the events for what is in the way, or keep that with --retain-resources",
+        "delete-stack",
+    ),
+    "UPDATE_FAILED": ("its last update failed and was not rolled back", "rollback-stack"),
+    "UPDATE_ROLLBACK_FAILED": ("its last update failed, and so did the rollback", "continue-update-rollback"),
+}
+
 
 class RefusalError(Exception):
     """Nothing was deployed, and why."""
@@ -32,15 +62,20 @@ class RefusalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A stack that is there."""
+    """A stack that is there. If CloudFormation would refuse to update it, `obstacle` says why and what to do."""
 
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
+    obstacle: str | None = None
 
 
 def the_region() -> str:
     """Return the region of the environment or the profile. Raises RefusalError."""
-    region: str | None = boto3.session.Session().region_name
+    try:
+        region: str | None = boto3.session.Session().region_name
+    except BotoCoreError as error:
+        raise RefusalError(f"your AWS configuration cannot be used: {error}") from None
+    region = next((value for name in _REGION_VARIABLES if (value := os.environ.get(name))), region)
     if region is None:
         raise RefusalError("no region is set: export AWS_REGION, or choose a profile that has one")
     return region
@@ -56,22 +91,40 @@ def describe(stack: str, region: str) -> Deployed | None:
             return None
         raise RefusalError(f"CloudFormation in {region} refused: {error}") from None
     except BotoCoreError as error:
-        raise RefusalError(f"CloudFormation in {region} was not reached: {error} Log in, or name a profile.") from None
+        said = str(error).rstrip(".")
+        raise RefusalError(f"CloudFormation in {region} was not reached: {said}. Log in, or name a profile") from None
     if described["StackStatus"] == "REVIEW_IN_PROGRESS":
         return None
     return Deployed(
         {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])},
         {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])},
+        _obstacle(described["StackStatus"], stack, region),
     )
 
 
+def _obstacle(status: str, stack: str, region: str) -> str | None:
+    if status in _SETTLED:
+        return None
+    said = f"stack {stack} in {region} has the status {status}"
+    if status.endswith("_IN_PROGRESS"):
+        return f"{said}: something is changing it, so wait until that has ended, and try again"
+    where = f"--stack-name {stack} --region {region}"
+    events = f"`aws cloudformation describe-stack-events {where}` says why"
+    if status not in _UNSETTLED:
+        return f"{said}, in which it cannot be updated: {events}"
+    wrong, command = _UNSETTLED[status]
+    return f"{said}: {wrong}. {events}; then run `aws cloudformation {command} {where}`, and try again"
+
+
 def existing(stack: str, region: str) -> Deployed:
-    """Look up a stack that must be there. Raises RefusalError."""
+    """Look up a stack that must be there, and have outputs. Raises RefusalError."""
     found = describe(stack, region)
     if found is None:
         raise RefusalError(
             f"there is no stack {stack} in {region}: name it with STACK=, and its region with AWS_REGION"
         )
+    if found.obstacle and not found.outputs:
+        raise RefusalError(found.obstacle)
     return found
 
 
@@ -87,15 +140,28 @@ def ask(
         if heading != last:
             say(f"\n{heading}")
             last = heading
+        before = values[parameter.name]
+        may_be_empty = parameter.accepts("")
         say(f"  {parameter.description}")
+        say(f"  Accepted: {parameter.accepted}.{' A hyphen empties it.' if before and may_be_empty else ''}")
         while True:
-            answer = read(f"  {parameter.name} [{values[parameter.name]}]: ").strip() or values[parameter.name]
-            # A single hyphen takes a value away, since Enter keeps it.
-            answer = "" if answer == "-" and parameter.accepts("") else answer
-            if parameter.accepts(answer):
-                values[parameter.name] = answer
+            value = read(f"  {parameter.name} [{before}]: ").strip() or before
+            if value == "-" and may_be_empty:
+                value = ""
+            fault = fault_of(parameter, value, is_new=value != before)
+            if fault is None:
+                values[parameter.name] = value
                 break
-            say(f"  {parameter.name} is {parameter.accepted}.")
+            say(f"  {fault}.")
+
+
+def fault_of(parameter: Parameter, value: str, *, is_new: bool = False) -> str | None:
+    """Return what is wrong with a value, or None. SAM sees only new ones."""
+    if not parameter.accepts(value):
+        return f"{parameter.name}={value} is not accepted: it is {parameter.accepted}"
+    if is_new and any(character in value for character in _LOST_BY_SAM):
+        return f"{parameter.name}={value} is not accepted: SAM drops quotes and backslashes"
+    return None
 
 
 def questions(template: Mapping[str, Any]) -> Iterator[tuple[str, Parameter]]:
@@ -106,24 +172,42 @@ def questions(template: Mapping[str, Any]) -> Iterator[tuple[str, Parameter]]:
             yield group["Label"]["default"], found[name]
 
 
-def check_each(template: Mapping[str, Any], values: Mapping[str, str]) -> None:
-    """Refuse values that their parameter does not accept. Raises RefusalError."""
+def given_values(template: Mapping[str, Any], text: str) -> dict[str, str]:
+    """Return the values of `NAME=VALUE …`, split as a shell does. Raises RefusalError."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise RefusalError(f"SET cannot be read: {error}") from None
     known = parameters(template)
-    faults = [f"there is no parameter {name}" for name in values if name not in known]
-    faults += [
-        f"{name}={value} is not accepted: it is {known[name].accepted}"
-        for name, value in values.items()
-        if name in known and not known[name].accepts(value)
-    ]
+    values, faults = {}, []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            faults.append(f"SET has {name} without a value: write {name}=VALUE")
+        elif name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            faults.append(f"there is no parameter {name}{f': did you mean {near[0]}?' if near else ''}")
+        else:
+            values[name] = value
+            faults += filter(None, [fault_of(known[name], value, is_new=True)])
     if faults:
         raise RefusalError("; ".join(faults))
+    return values
 
 
 def check(template: Mapping[str, Any], values: Mapping[str, str]) -> None:
     """Refuse what CloudFormation would refuse of all the values together. Raises RefusalError."""
-    check_each(template, values)
-    if faults := list(broken_rules(template, values)):
+    known = parameters(template)
+    faults = [*filter(None, (fault_of(known[name], value) for name, value in values.items()))]
+    if faults := faults or list(broken_rules(template, values)):
         raise RefusalError("; ".join(faults))
+
+
+def changes(values: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each value that is another one than before."""
+    for name, value in values.items():
+        if value != before[name]:
+            yield f"  {name}: {before[name] or '(empty)'} → {value or '(empty)'}"
 
 
 def tells_nobody(values: Mapping[str, str]) -> bool:
@@ -133,15 +217,27 @@ def tells_nobody(values: Mapping[str, str]) -> bool:
 
 def exports(outputs: Mapping[str, str], region: str) -> Iterator[str]:
     """Yield a line for the shell for each output: FunctionName becomes FUNCTION_NAME."""
-    yield f"export AWS_REGION={shlex.quote(region)}"
+    for variable in _REGION_VARIABLES:
+        yield f"export {variable}={shlex.quote(region)}"
     for name, value in sorted(outputs.items()):
         yield f"export {re.sub('(?<!^)(?=[A-Z])', '_', name).upper()}={shlex.quote(value)}"
+
+
+def checked_out() -> str:
+    """Return the last version, the commit, and whether files have changed since. Raises RefusalError."""
+    words = ("describe", "--tags", "--match", "v*", "--long", "--always", "--abbrev=40", "--dirty")
+    done = subprocess.run(  # noqa: S603  our own words
+        ["/usr/bin/env", "git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RefusalError(f"git cannot tell what is checked out: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def build_and_deploy(sam: str, stack: str, region: str, changed: Mapping[str, str]) -> None:
     """Build the artifact and hand the stack to SAM. Parameters that are not named keep their values."""
     built = ROOT / ".aws-sam" / "build" / "TokenFunction"
-    _run([sam, "build"])
+    _run([sam, "build"], region)
     faults = artifact.faults(built)
     if faults:
         raise RefusalError("; ".join(faults))
@@ -152,37 +248,51 @@ def build_and_deploy(sam: str, stack: str, region: str, changed: Mapping[str, st
         [
             *(sam, "deploy", "--stack-name", stack, "--region", region, "--no-confirm-changeset"),
             *(["--parameter-overrides", *overrides] if overrides else []),
-        ]
+        ],
+        region,
     )
 
 
-def _run(command: Sequence[str]) -> None:
-    if subprocess.run(command, cwd=ROOT, check=False).returncode:  # noqa: S603  our own words
-        raise RefusalError(f"{' '.join(command[:2])} failed: what it says stands above")
+def _run(command: Sequence[str], region: str) -> None:
+    what = " ".join(command[:2])
+    environment = os.environ | dict.fromkeys(_REGION_VARIABLES, region)
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False)  # noqa: S603  our own words
+    except OSError as error:
+        raise RefusalError(f"{what} did not start: {error}") from None
+    except KeyboardInterrupt:
+        raise RefusalError(f"{what} was interrupted: CloudFormation finishes what it has begun") from None
+    if done.returncode:
+        raise RefusalError(f"{what} failed: what it says stands above")
 
 
 def deploy(arguments: argparse.Namespace, region: str) -> None:
     """Ask for what is not given, and deploy it."""
     template = load()
+    known = parameters(template)
     stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
-    given = dict(each.partition("=")[::2] for each in arguments.values)
-    if arguments.client:
-        given["ClientName"] = arguments.client
+    client = f"ClientName={shlex.quote(arguments.client)} " if arguments.client else ""
+    given = given_values(template, client + arguments.set) | {"Version": checked_out()}
     before = describe(stack, region)
-    defaults = {name: parameter.default for name, parameter in parameters(template).items()}
-    kept = {name: value for name, value in (before.parameters if before else {}).items() if name in defaults}
-    values = defaults | kept | given
+    if before and before.obstacle:
+        raise RefusalError(before.obstacle)
+    deployed = {name: parameter.default for name, parameter in known.items()}
+    deployed |= {name: value for name, value in (before.parameters if before else {}).items() if name in known}
+    values = deployed | given
     print(f"Stack {stack} in {region}: {'an update' if before else 'a new one'}.")  # noqa: T201  what the user reads
     if not arguments.yes:
-        check_each(template, given)
         ask([each for each in questions(template) if each[1].name not in given], values, input, print)
     check(template, values)
     if tells_nobody(values):
         print("WARNING: no alarm reaches anybody. Set AlarmEmail or AlarmTopicArn.")  # noqa: T201
+    than = "the deployed values" if before else "the defaults"
+    changed = "\n".join(changes(values, deployed))
+    print(f"Other than {than}:\n{changed}" if changed else f"All parameters keep {than}.")  # noqa: T201
     if not arguments.yes and input(f"Deploy {stack} in {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise RefusalError("nothing was deployed")
-    changed = {name: value for name, value in values.items() if value != kept.get(name, defaults[name])}
-    build_and_deploy(arguments.sam, stack, region, changed)
+    build_and_deploy(
+        arguments.sam, stack, region, {name: value for name, value in values.items() if value != deployed[name]}
+    )
     print(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"')  # noqa: T201
 
 
@@ -190,9 +300,11 @@ def redeploy(arguments: argparse.Namespace, region: str) -> None:
     """Deploy this checkout with the values that the stack has."""
     template = load()
     defaults = {name: parameter.default for name, parameter in parameters(template).items()}
-    before = existing(arguments.stack, region).parameters
-    check(template, defaults | {name: value for name, value in before.items() if name in defaults})
-    build_and_deploy(arguments.sam, arguments.stack, region, {})
+    before = existing(arguments.stack, region)
+    if before.obstacle:
+        raise RefusalError(before.obstacle)
+    check(template, defaults | {name: value for name, value in before.parameters.items() if name in defaults})
+    build_and_deploy(arguments.sam, arguments.stack, region, {"Version": checked_out()})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -203,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     new.add_argument("--client", help="the client's name, which is also the end of the stack's")
     new.add_argument("--stack", help=f"{_STACK}, or {_STACK}-CLIENT")
     new.add_argument("--yes", action="store_true", help="ask nothing: what is given, was there, or is the default")
-    new.add_argument("values", nargs="*", metavar="NAME=VALUE", help="parameters that are not to be asked for")
+    new.add_argument("--set", default="", metavar="NAME=VALUE …", help="parameters that are not to be asked for")
     again = commands.add_parser("redeploy", help="build, and update a stack with the values that it has")
     for command in (new, again):
         command.add_argument("--sam", default="sam", help="the SAM CLI")
@@ -223,7 +335,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RefusalError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
+        print("\nnothing was deployed: stdin ended before the last question (YES=1 asks none)", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
         print("\nnothing was deployed", file=sys.stderr)  # noqa: T201
         return 2
     return 0

@@ -30,6 +30,9 @@ _NAMESPACE = "TelenorToken"
 _CURRENT = "AWSCURRENT"
 _LIVE = "LIVE_"
 
+# How services say that an identity may not call them; the second is SNS.
+_MAY_NOT = ("AccessDenied", "AuthorizationError")
+
 # CloudWatch takes metrics out of a log within a minute or two.
 _METRICS_SECONDS = 300
 _LOG_SECONDS = 60
@@ -79,6 +82,18 @@ class Stack:
         """Return the token secret's labels by version."""
         answer = self.client("secretsmanager").describe_secret(SecretId=self.outputs["TokenSecretArn"])
         return dict(answer.get("VersionIdsToStages", {}))
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """Return the stack's alarms."""
+        own = f"{self.name}-{self.settings['CLIENT_NAME']}-"
+        pages = self.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=own)
+        return [alarm for page in pages for alarm in page["MetricAlarms"]]
+
+    def subscriptions(self, topic: str) -> tuple[int, int]:
+        """Return how many subscriptions of a topic are confirmed, and how many wait for it."""
+        pages = self.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        arns = [each["SubscriptionArn"] for page in pages for each in page["Subscriptions"]]
+        return sum(arn.startswith("arn:") for arn in arns), arns.count("PendingConfirmation")
 
     def log_since(self, when: datetime) -> Iterator[str]:
         """Yield the function's lines since a time."""
@@ -221,15 +236,28 @@ def metrics_arrive(stack: Stack) -> tuple[bool, str]:
     return arrived, f"TokenRotated {counted():.0f} for {logged} in the log, under {dimensions}"
 
 
-def alarms_are_quiet_and_heard(stack: Stack) -> tuple[bool, str]:
-    """No alarm rings, and each has somebody to tell."""
-    own = f"{stack.name}-{stack.settings['CLIENT_NAME']}-"
-    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=own)
-    alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
+def no_alarm_rings(stack: Stack) -> tuple[bool, str]:
+    """No alarm rings."""
+    alarms = stack.alarms()
     ringing = [alarm["AlarmName"] for alarm in alarms if alarm["StateValue"] == "ALARM"]
+    return bool(alarms) and not ringing, f"{len(alarms)} alarms; ringing: {', '.join(ringing) or 'none'}"
+
+
+def each_alarm_has_somebody_to_tell(stack: Stack) -> tuple[bool, str]:
+    """Each alarm has somebody to tell."""
+    alarms = stack.alarms()
     silent = [alarm["AlarmName"] for alarm in alarms if not (alarm["ActionsEnabled"] and alarm["AlarmActions"])]
-    found = f"{len(alarms)} alarms; ringing: {', '.join(ringing) or 'none'}; tell nobody: {', '.join(silent) or 'none'}"
-    return bool(alarms) and not ringing and not silent, found
+    found = [f"{len(alarms)} alarms; without an action: {', '.join(silent) or 'none'}"]
+    actions = {action for alarm in alarms for action in alarm["AlarmActions"]}
+    holds = bool(alarms) and not silent
+    for topic in sorted(action for action in actions if action.split(":")[2] == "sns"):
+        confirmed, pending = stack.subscriptions(topic)
+        holds = holds and confirmed > 0
+        name = topic.rpartition(":")[2]
+        # SNS, "ConfirmSubscription".
+        deleted = f", {pending} pending, which SNS deletes 48 hours after they were made" if pending else ""
+        found.append(f"{name}: {confirmed} confirmed{deleted}")
+    return holds, "; ".join(found)
 
 
 def no_token_is_in_the_log(stack: Stack) -> tuple[bool, str]:
@@ -256,7 +284,8 @@ CLAIMS: tuple[Callable[[Stack], tuple[bool | None, str]], ...] = (
     the_new_version_is_labelled,
     the_superseded_version_keeps_its_label,
     the_role_removes_its_own_labels_alone,
-    alarms_are_quiet_and_heard,
+    no_alarm_rings,
+    each_alarm_has_somebody_to_tell,
     no_token_is_in_the_log,
     metrics_arrive,
     the_schedule_runs,
@@ -269,9 +298,11 @@ def judge(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> Ro
     try:
         holds, evidence = claim(stack)
     except ClientError as error:
-        if error.response["Error"]["Code"].startswith("AccessDenied"):
+        if error.response["Error"]["Code"].startswith(_MAY_NOT):
             return Row(name, Result.NOT_SHOWN, f"your identity may not call {error.operation_name}")
         return Row(name, Result.FAILS, f"{error.operation_name}: {error.response['Error']['Code']}")
+    except BotoCoreError as error:
+        return Row(name, Result.NOT_SHOWN, str(error))
     if holds is None:
         return Row(name, Result.NOT_SHOWN, evidence)
     return Row(name, Result.HOLDS if holds else Result.FAILS, evidence)
@@ -293,10 +324,16 @@ def main() -> int:
         if not arguments.yes and input("Go on? [y/N] ").strip().lower() not in {"y", "yes"}:
             return 2
         rotate(stack)
+        rows = [judge(claim, stack) for claim in CLAIMS]
     except (RefusalError, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)  # noqa: T201  what the user reads
         return 2
-    rows = [judge(claim, stack) for claim in CLAIMS]
+    except EOFError:
+        print("\nnothing was sent: stdin ended before the answer (YES=1 does not ask)", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: a rotate-now that was sent goes on by itself", file=sys.stderr)  # noqa: T201
+        return 2
     table = Table("claim", "", "evidence", title=f"{stack.name} in {stack.region}", expand=True)
     for row in rows:
         table.add_row(row.claim, row.result.value, row.evidence)

@@ -103,8 +103,8 @@ def second_job(job: Job) -> Job:
     value = json.dumps({"client_id": SECOND_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET})
     secret = job.client("secretsmanager").create_secret(Name="second-credentials", SecretString=value)["ARN"]
     values = ("ScheduleMinutes=1", "GraceSeconds=25", f"TelenorBaseUrl={job.telenor.url}")
-    deploy = ("infra.deploy", "deploy", "--sam", str(tool("SAM")), "--client", "second", "--yes", *values)
-    deployed = run_module(job, *deploy, f"CredentialsSecretArn={secret}")
+    deploy = ("infra.deploy", "deploy", "--sam", str(tool("SAM")), "--client", "second", "--yes", "--set")
+    deployed = run_module(job, *deploy, " ".join([*values, f"CredentialsSecretArn={secret}"]))
     assert deployed.returncode == 0
     assert "WARNING: no alarm reaches anybody" in deployed.stdout + deployed.stderr
     stack = Stack(job.emulator, "telenor-token-second")

@@ -36,6 +36,31 @@ def is_python313(program: str | None) -> bool:
 
 
 @pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a checkout with one tracked module of the job."""
+    root = tmp_path / "checkout"
+    write(root / "handler" / "app.py", "")
+    write(root / ".gitignore", "credentials.json\n")
+    git(root, "init", "--quiet")
+    git(root, "add", ".")
+    monkeypatch.setattr(artifact, "ROOT", root)
+    return root
+
+
+def git(root: Path, *arguments: str) -> None:
+    subprocess.run(["/usr/bin/env", "git", "-C", root, *arguments], check=True)  # noqa: S603
+
+
+def write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def packed(directory: Path) -> set[str]:
+    return {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
 def built(tmp_path: Path) -> Path:
     directory = tmp_path / "built"
     for name in ("handler/app.py", "requests/api.py", "requests-2.34.2.dist-info/METADATA"):
@@ -73,6 +98,7 @@ def test_a_good_artifact_has_no_fault(built: Path) -> None:
         ("rich/console.py", "does not belong here"),
         ("handler/__main__.py", "does not belong here"),
         ("handler/cli/cli.py", "does not belong here"),
+        ("handler/credentials.json", "does not belong here"),
     ],
 )
 def test_what_must_not_be_there_is_named(built: Path, name: str, says: str) -> None:
@@ -87,6 +113,61 @@ def test_the_job_goes_into_it_and_the_terminal_does_not(tmp_path: Path) -> None:
     kept = {path.name for path in (artifact.ROOT / "handler").glob("*.py")} - {"__main__.py"}
     assert copied == kept
     assert "app.py" in kept
+
+
+def test_what_git_ignores_is_not_packed(checkout: Path, tmp_path: Path) -> None:
+    write(checkout / "handler" / "credentials.json", "{}")
+    write(checkout / "handler" / "__pycache__" / "app.cpython-311.pyc", "")
+    artifact.copy_handler(tmp_path / "artifact")
+    assert packed(tmp_path / "artifact") == {"handler/app.py"}
+
+
+def test_an_unstaged_change_is_packed(checkout: Path, tmp_path: Path) -> None:
+    write(checkout / "handler" / "app.py", "changed = True\n")
+    artifact.copy_handler(tmp_path / "artifact")
+    assert (tmp_path / "artifact" / "handler" / "app.py").read_text() == "changed = True\n"
+
+
+@pytest.mark.parametrize("name", ["handler/data.json", "handler/policies/data.json"])
+def test_a_tracked_file_that_is_no_module_is_refused(checkout: Path, tmp_path: Path, name: str) -> None:
+    write(checkout / name, "{}")
+    git(checkout, "add", ".")
+    with pytest.raises(artifact.ArtifactError, match=name):
+        artifact.copy_handler(tmp_path / "artifact")
+
+
+def test_a_module_that_git_does_not_track_is_refused(checkout: Path, tmp_path: Path) -> None:
+    write(checkout / "handler" / "new.py", "")
+    with pytest.raises(artifact.ArtifactError, match=r"handler/new\.py"):
+        artifact.copy_handler(tmp_path / "artifact")
+
+
+def test_a_tracked_module_that_is_gone_is_refused(checkout: Path, tmp_path: Path) -> None:
+    write(checkout / "handler" / "gone.py", "")
+    git(checkout, "add", ".")
+    (checkout / "handler" / "gone.py").unlink()
+    with pytest.raises(artifact.ArtifactError, match=r"handler/gone\.py"):
+        artifact.copy_handler(tmp_path / "artifact")
+
+
+@pytest.mark.parametrize("name", ["cli/data.txt", "cli/new.py", "__main__.py"])
+def test_the_command_line_may_hold_what_it_likes(checkout: Path, tmp_path: Path, name: str) -> None:
+    write(checkout / "handler" / name, "")
+    artifact.copy_handler(tmp_path / "untracked")
+    git(checkout, "add", ".")
+    artifact.copy_handler(tmp_path / "tracked")
+    assert packed(tmp_path / "untracked") == packed(tmp_path / "tracked") == {"handler/app.py"}
+
+
+def test_outside_a_git_checkout_nothing_is_made(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(checkout / ".git")
+    monkeypatch.setattr("sys.argv", ["artifact", str(tmp_path / "artifact"), "--make"])
+    assert artifact.main() == 1
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert not (tmp_path / "artifact").exists()
 
 
 def test_a_missing_handler_and_a_large_artifact_are_named(built: Path) -> None:
@@ -107,14 +188,22 @@ def test_the_same_content_is_the_same_bytes_whenever_it_was_written(built: Path)
 def test_terraforms_zip_is_the_artifact_and_nothing_with_a_fault_becomes_one(
     built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packed = built.parent / "build" / "packed.zip"
-    monkeypatch.setattr("sys.argv", ["artifact", str(built), "--zip", str(packed)])
+    file = built.parent / "build" / "packed.zip"
+    monkeypatch.setattr("sys.argv", ["artifact", str(built), "--zip", str(file)])
     assert artifact.main() == 0
-    assert packed.read_bytes() == artifact.zipped(built)
-    packed.unlink()
+    assert file.read_bytes() == artifact.zipped(built)
+    file.unlink()
     (built / "handler" / "app.py").unlink()
     assert artifact.main() == 1
-    assert not packed.exists()
+    assert not file.exists()
+
+
+def test_the_same_bytes_are_promised_only_with_bytecode(
+    built: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["artifact", str(built), "--zip", str(built.parent / "packed.zip")])
+    assert artifact.main() == 0
+    assert "same bytes" not in capfd.readouterr().out
 
 
 def test_each_part_is_listed_with_its_size(built: Path) -> None:

@@ -1,0 +1,125 @@
+"""Writes where a release comes from: `python -m infra.provenance VERSION FILE…`. `make release` runs it.
+
+The file is an in-toto statement with SLSA provenance: the SHA-256 of each file, and the commit they were built from.
+With a key, OpenSSH signs it. docs/security.md says how to check both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# What `ssh-keygen -Y verify` has to be told too.
+NAMESPACE = "file"
+
+
+class ProvenanceError(Exception):
+    """Nothing true can be said about where the files come from."""
+
+
+def released_commit(version: str) -> str:
+    """Return the commit of a version, if it is checked out without changes. Raises ProvenanceError."""
+    head = _git("rev-parse", "HEAD")
+    if _git("rev-parse", f"refs/tags/v{version}^{{commit}}") != head:
+        raise ProvenanceError(f"the tag v{version} is not what is checked out")
+    if changes := _git("status", "--porcelain"):
+        raise ProvenanceError(f"git status is not empty, so no commit says what was built: {changes}")
+    return head
+
+
+def source_uri(remote: str) -> str | None:
+    """Return the URI of a remote, without the credentials that it may hold; None for a path on this machine."""
+    found = re.fullmatch(r"(?:(?:https|ssh)://(?:[^@/]*@)?|[^@/:]+@)([A-Za-z0-9.-]+)(?::[0-9]+(?=/)|:)?/?(.+)", remote)
+    return f"git+https://{found[1]}/{found[2]}" if found else None
+
+
+def statement(version: str, commit: str, source: str | None, files: Sequence[Path]) -> dict[str, Any]:
+    """Return the in-toto statement (v1) with SLSA's provenance (v1) as its predicate."""
+    dependency = {"digest": {"gitCommit": commit}, "name": f"v{version}"}
+    if source:
+        dependency["uri"] = f"{source}@refs/tags/v{version}"
+    return {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [
+            {"name": file.name, "digest": {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}} for file in files
+        ],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "urn:telenor-token:make-release",
+                "externalParameters": {"version": version},
+                # Others make other bytes of the same sources.
+                "internalParameters": {
+                    "python": platform.python_version(),
+                    "python313": _python313(),
+                    "zlib": zlib.ZLIB_RUNTIME_VERSION,
+                },
+                "resolvedDependencies": [dependency],
+            },
+            "runDetails": {"builder": {"id": "urn:telenor-token:maintainer"}},
+        },
+    }
+
+
+def sign(file: Path, key: Path) -> None:
+    """Write the signature of a file beside it, with `.sig` at the end of its name. Raises ProvenanceError."""
+    signature = file.with_name(f"{file.name}.sig")
+    signature.unlink(missing_ok=True)
+    command = ["/usr/bin/env", "ssh-keygen", "-Y", "sign", "-q", "-n", NAMESPACE, "-f", str(key), str(file)]
+    # Not captured: it may ask for the key's passphrase.
+    if subprocess.run(command, check=False).returncode or not signature.exists():  # noqa: S603  our own words
+        raise ProvenanceError(f"ssh-keygen could not sign with {key}")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603  our own words
+        ["/usr/bin/env", "git", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ProvenanceError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def _python313() -> str | None:
+    """Return the version of the Python that the Makefile has named for the bytecode, if it is a 3.13."""
+    asked = [os.environ.get("PYTHON313", sys.executable), "-c", "import platform; print(platform.python_version())"]
+    version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603  likewise
+    return version if version.startswith("3.13.") else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the provenance of a version's files beside the first; 2 if that is refused."""
+    parser = argparse.ArgumentParser(prog="python -m infra.provenance", description=__doc__)
+    parser.add_argument("version")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--key", type=Path, help="OpenSSH's private key, or the public one of a key in the agent")
+    arguments = parser.parse_args(argv)
+    file: Path = arguments.files[0].with_name(f"telenor-token-{arguments.version}.provenance.json")
+    try:
+        commit = released_commit(arguments.version)
+        remotes = _git("remote").split()
+        source = source_uri(_git("remote", "get-url", "origin")) if "origin" in remotes else None
+        content = statement(arguments.version, commit, source, arguments.files)
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        if arguments.key:
+            sign(file, arguments.key)
+    except (ProvenanceError, OSError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
