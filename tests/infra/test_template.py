@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.template import TEMPLATE, broken_rules, load, parameters
+from tests.infra.alarms.template import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.infra.alarms.template import Stack
+
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 SECRET = f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/credentials-a1b2c3"
+
+OTHER_SERVER = {
+    "TokenUrl": "https://login.example.com/token",
+    "RevocationUrl": "https://login.example.com/revoke",
+    "ClientAuthentication": "client_secret_post",
+    "TokenParameters": "audience=a",
+}
 
 # AWS, "CloudWatch Logs, PutRetentionPolicy"
 RETENTIONS = [
@@ -87,6 +97,11 @@ def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
     return True
 
 
+def deployed(**values: object) -> Stack:
+    """Return the stack with these parameters."""
+    return Template(template()).deployed(**values)
+
+
 def events() -> dict[str, Any]:
     found: dict[str, Any] = properties("TokenFunction")["Events"]
     return found
@@ -108,6 +123,20 @@ def test_schedules_and_graces_leave_the_page_its_time() -> None:
     assert accepted["GraceSeconds"].accepts("1200")
     assert not accepted["GraceSeconds"].accepts("1201")
     assert accepted["RenewAtFraction"].default == "0.33"
+
+
+def environment(**values: object) -> dict[str, Any]:
+    variables: dict[str, Any] = deployed(**values).resources("AWS::Serverless::Function")["TokenFunction"][
+        "Environment"
+    ]["Variables"]
+    return variables
+
+
+def test_another_servers_settings_are_set_only_where_given() -> None:
+    names = ("TOKEN_URL", "REVOCATION_URL", "CLIENT_AUTHENTICATION", "TOKEN_PARAMETERS")
+    assert not {*names} & environment().keys()
+    variables = environment(**OTHER_SERVER)
+    assert [variables[name] for name in names] == [*OTHER_SERVER.values()]
 
 
 def test_each_schedule_has_its_expression() -> None:
@@ -261,6 +290,17 @@ def test_operators_see_no_secrets_value() -> None:
         ("DeploymentRoleArn", f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me"),
         ("ScheduleMinutes", "15"),
         ("GraceSeconds", "1800"),
+        ("RevocationUrl", "None"),
+        ("ClientAuthentication", "private_key_jwt"),
+        ("TokenParameters", "audience"),
+        ("TokenParameters", "audience="),
+        ("TokenParameters", "audience=a&"),
+        ("TokenParameters", "audience=a b"),
+        ("TokenParameters", "audience=%zz"),
+        ("TokenParameters", "%67rant_type=password"),
+        ("TokenParameters", "scope=read"),
+        ("TokenParameters", "audience=a&client_id=b"),
+        ("TokenParameters", "client_secret=x&audience=a"),
     ],
 )
 def test_a_value_that_would_fail_later_is_refused(name: str, value: str) -> None:
@@ -277,9 +317,13 @@ def test_a_value_that_would_fail_later_is_refused(name: str, value: str) -> None
         ("PermissionsBoundaryArn", "arn:aws:iam::aws:policy/PowerUserAccess"),
         ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/path/boundary"),
         ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/deploy"),
+        ("RevocationUrl", "none"),
+        ("ClientAuthentication", "client_secret_post"),
+        ("TokenParameters", "audience=https://api.example.com&resource=a%20b&resource=c"),
+        ("TokenParameters", "scope_of_use=client_id"),
     ],
 )
-def test_a_whole_arn_is_accepted(name: str, value: str) -> None:
+def test_a_right_value_is_accepted(name: str, value: str) -> None:
     assert parameters(template())[name].accepts(value)
 
 
@@ -296,6 +340,11 @@ def test_every_default_is_accepted() -> None:
         ({"SecurityGroupIds": "sg-0a"}, "SecurityGroupIds does nothing without SubnetIds"),
         ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:root"}, "ReaderPrincipals needs KmsKeyArn"),
         ({"CredentialsKmsKeyArn": KEY}, "CredentialsKmsKeyArn is the key of the secret"),
+        ({"TokenUrl": "https://login.example.com/token"}, "TokenUrl needs RevocationUrl"),
+        ({"RevocationUrl": "none"}, "RevocationUrl needs TokenUrl"),
+        ({"ClientAuthentication": "client_secret_post"}, "ClientAuthentication needs TokenUrl"),
+        ({"TokenParameters": "audience=a"}, "TokenParameters needs TokenUrl"),
+        (OTHER_SERVER, None),
         ({"SubnetIds": "subnet-0a", "SecurityGroupIds": "sg-0a"}, None),
         ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:root", "KmsKeyArn": KEY}, None),
         ({"CredentialsSecretArn": SECRET, "CredentialsKmsKeyArn": KEY}, None),

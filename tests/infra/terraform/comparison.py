@@ -97,6 +97,20 @@ CASES = {
             "alarm_email": "us@example.com",
         },
     ),
+    "with_another_server": Case(
+        {
+            "TokenUrl": "https://login.example.com/token?tenant=1",
+            "RevocationUrl": "none",
+            "ClientAuthentication": "client_secret_post",
+            "TokenParameters": "audience=https://api.example.com&resource=a%20b",
+        },
+        {
+            "clients": {"default": {"token_parameters": "audience=https://api.example.com&resource=a%20b"}},
+            "token_url": "https://login.example.com/token?tenant=1",
+            "revocation_url": "none",
+            "client_authentication": "client_secret_post",
+        },
+    ),
 }
 
 VARIABLES = {name: case.variables for name, case in CASES.items()}
