@@ -88,6 +88,7 @@ def main() -> int:
                     "ScheduleMinutes": "1",
                     "GraceSeconds": str(GRACE_SECONDS),
                     "KmsKeyArn": emulator.client("kms").create_key()["KeyMetadata"]["Arn"],
+                    "ReaderAccountIds": "000000000000",
                     "ReaderPrincipals": "arn:aws:iam::000000000000:user/reader",
                     "DeploymentRoleArn": "arn:aws:iam::000000000000:role/deployment",
                     "AlarmEmail": "operator@example.com",

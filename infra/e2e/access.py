@@ -45,7 +45,8 @@ def named_readers_read_and_strangers_do_not(story: Story) -> None:
     """Nobody reads without being named, and nobody but the job writes."""
     stranger = story.client("secretsmanager", user(story, "stranger"))
     assert refused(stranger.get_secret_value, SecretId=story.token_secret)
-    reader = story.client("secretsmanager", user(story, "reader"))
+    # The policy names the reader's account: like every reader of another one, she needs a policy of her own as well.
+    reader = story.client("secretsmanager", user(story, "reader", "secretsmanager:GetSecretValue"))
     assert json.loads(reader.get_secret_value(SecretId=story.token_secret)["SecretString"])["access_token"]
     assert refused(reader.put_secret_value, SecretId=story.token_secret, SecretString="x")
     story.show("readers", "a user without a policy refused; a named reader reads and cannot write")

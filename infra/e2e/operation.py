@@ -49,7 +49,8 @@ def a_bad_parameter_is_refused_by_name(story: StackStory) -> None:
         "TelenorBaseUrl": {"TelenorBaseUrl": "http://example.com"},
         "CredentialsSecretArn": {"CredentialsSecretArn": "arn:aws:secretsmanager:eu-north-1:000000000000:secret:*"},
         "SubnetIds": {"SubnetIds": "subnet-0a1b2c3d"},
-        "ReaderPrincipals": {"KmsKeyArn": ""},
+        "ReaderAccountIds": {"KmsKeyArn": ""},
+        "ReaderPrincipals": {"ReaderAccountIds": ""},
     }
     for name, values in wrong.items():
         try:

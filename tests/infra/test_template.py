@@ -248,6 +248,28 @@ def test_nobody_but_the_deployment_updates_the_token_secret_if_it_is_named() -> 
     assert update["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": {"Ref": "DeploymentRoleArn"}}}
 
 
+@pytest.mark.parametrize(
+    ("readers", "condition"),
+    [
+        ({}, None),
+        (
+            {"ReaderPrincipals": "arn:aws:iam::888888888888:role/one,arn:aws:iam::999999999999:user/two"},
+            {
+                "ArnEquals": {
+                    "aws:PrincipalArn": ["arn:aws:iam::888888888888:role/one", "arn:aws:iam::999999999999:user/two"]
+                }
+            },
+        ),
+    ],
+)
+def test_a_reader_elsewhere_is_a_condition_on_its_account(readers: dict[str, str], condition: object) -> None:
+    stack = deployed(ReaderAccountIds="888888888888,999999999999", KmsKeyArn=KEY, **readers)
+    policy = stack.resources("AWS::SecretsManager::ResourcePolicy")["TokenSecretPolicy"]["ResourcePolicy"]
+    (allowed,) = [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"AWS": ["888888888888", "999999999999"]}
+    assert allowed.get("Condition") == condition
+
+
 def test_every_role_can_have_a_boundary() -> None:
     boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]}
     roles = [name for name, each in template()["Resources"].items() if each["Type"] == "AWS::IAM::Role"]
@@ -283,7 +305,10 @@ def test_operators_see_no_secrets_value() -> None:
         ("KmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:alias/telenor"),
         ("CredentialsKmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/*"),
         ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:role/*"),
-        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root,arn:aws:iam::{ACCOUNT}:user/a*"),
+        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:role/a,arn:aws:iam::{ACCOUNT}:user/a*"),
+        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root"),
+        ("ReaderAccountIds", f"{ACCOUNT},1234"),
+        ("ReaderAccountIds", f"arn:aws:iam::{ACCOUNT}:root"),
         ("ReaderPrincipals", "*"),
         ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/*"),
         ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/*"),
@@ -313,7 +338,8 @@ def test_a_value_that_would_fail_later_is_refused(name: str, value: str) -> None
         ("CredentialsSecretArn", SECRET),
         ("KmsKeyArn", KEY),
         ("CredentialsKmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/mrk-{'0f' * 16}"),
-        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root,arn:aws:iam::{ACCOUNT}:role/path/a.b@c"),
+        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:user/a,arn:aws:iam::{ACCOUNT}:role/path/a.b@c"),
+        ("ReaderAccountIds", f"{ACCOUNT},999999999999"),
         ("PermissionsBoundaryArn", "arn:aws:iam::aws:policy/PowerUserAccess"),
         ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/path/boundary"),
         ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/deploy"),
@@ -338,7 +364,8 @@ def test_every_default_is_accepted() -> None:
     [
         ({"SubnetIds": "subnet-0a,subnet-0b"}, "SubnetIds needs SecurityGroupIds"),
         ({"SecurityGroupIds": "sg-0a"}, "SecurityGroupIds does nothing without SubnetIds"),
-        ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:root"}, "ReaderPrincipals needs KmsKeyArn"),
+        ({"ReaderAccountIds": ACCOUNT}, "ReaderAccountIds needs KmsKeyArn"),
+        ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:role/a"}, "ReaderPrincipals needs ReaderAccountIds"),
         ({"CredentialsKmsKeyArn": KEY}, "CredentialsKmsKeyArn is the key of the secret"),
         ({"TokenUrl": "https://login.example.com/token"}, "TokenUrl needs RevocationUrl"),
         ({"RevocationUrl": "none"}, "RevocationUrl needs TokenUrl"),
@@ -346,7 +373,7 @@ def test_every_default_is_accepted() -> None:
         ({"TokenParameters": "audience=a"}, "TokenParameters needs TokenUrl"),
         (OTHER_SERVER, None),
         ({"SubnetIds": "subnet-0a", "SecurityGroupIds": "sg-0a"}, None),
-        ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:root", "KmsKeyArn": KEY}, None),
+        ({"ReaderAccountIds": ACCOUNT, "KmsKeyArn": KEY}, None),
         ({"CredentialsSecretArn": SECRET, "CredentialsKmsKeyArn": KEY}, None),
     ],
 )

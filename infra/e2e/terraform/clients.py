@@ -92,8 +92,6 @@ def consumers_read_their_own_token_alone(fleet: Fleet) -> None:
             assert refused(mine.get_secret_value, SecretId=secret), f"{name}'s consumer reads {secret}"
         # IAM deletes no policy that somebody holds.
         iam.detach_user_policy(UserName=f"consumer-of-{name}", PolicyArn=policy)
-    # The policy names the reader's account: like every reader of another one, she needs a policy of her own as well.
-    user(fleet.stories[PLAIN], "reader", "secretsmanager:GetSecretValue")
     access.named_readers_read_and_strangers_do_not(fleet.stories[PLAIN])
     count = len(fleet.stories)
     fleet.show(

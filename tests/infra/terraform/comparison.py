@@ -21,7 +21,8 @@ _TOPIC = "arn:aws:sns:eu-north-1:000000000000:theirs"
 _PAGER = "arn:aws:sns:eu-north-1:000000000000:pages"
 _BOUNDARY = "arn:aws:iam::000000000000:policy/boundary"
 _DEPLOYER = "arn:aws:iam::000000000000:role/deploys"
-_READER = "arn:aws:iam::999999999999:root"
+_ACCOUNT = "999999999999"
+_READER = f"arn:aws:iam::{_ACCOUNT}:role/reader"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ CASES = {
             "ScheduleMinutes": "1",
             "GraceSeconds": 300,
             "RenewAtFraction": "0.5",
+            "ReaderAccountIds": _ACCOUNT,
             "ReaderPrincipals": _READER,
             "KmsKeyArn": _KEY,
             "PermissionsBoundaryArn": _BOUNDARY,
@@ -85,11 +87,12 @@ CASES = {
             "ScheduleMinutes": "2",
             "GraceSeconds": 0,
             "KmsKeyArn": _KEY,
+            "ReaderAccountIds": _ACCOUNT,
             "PagerEmail": "pager@example.com",
             "AlarmEmail": "us@example.com",
         },
         {
-            "clients": {"default": {}},
+            "clients": {"default": {"reader_principals": [f"arn:aws:iam::{_ACCOUNT}:root"]}},
             "schedule_minutes": 2,
             "grace_seconds": 0,
             "kms_key_arn": _KEY,
@@ -124,8 +127,6 @@ MEANT = {
     "role: where it stands": "a role's own policies have room for some thirty clients, and two more policies for fifty",
     "operators: ReadTheEvents": "the events of a stack name no client",
     "operators: ReadTheSchedule": "the module's operators read every client's event, by ReadTheEvents",
-    "token secret's policy: NamedAccounts": "a template cannot tell the accounts from the roles in one list",
-    "token secret's policy: NamedReaders": "a template cannot tell the accounts from the roles in one list",
     "operators: FindTheStack": "there is no stack; operators name the function",
     **dict.fromkeys(
         (f"RunsFailingAlarm: {fact}" for fact in ("metric", "statistic", "period", "arithmetic")),
