@@ -287,8 +287,30 @@ def test_operators_see_no_secrets_value() -> None:
         )
     )
     assert "lambda:InvokeFunction" in actions
-    assert not {action for action in actions if "*" in action or "Value" in action or action.startswith("iam:")}
-    assert [sid for sid, each in allowed.items() if each["Resource"] == "*"] == ["ReadMetricsAndAlarms"]
+    assert not {action for action in actions if "*" in action or "Value" in action}
+    assert [sid for sid, each in allowed.items() if each["Resource"] == "*"] == ["ReadAlarmsMetricsAndResults"]
+
+
+def test_operators_disable_the_schedule_and_pass_its_role_alone() -> None:
+    allowed = statements(properties("OperatorPolicy")["PolicyDocument"])
+    assert allowed["ReadAndDisableTheSchedule"]["Resource"] == {"Fn::GetAtt": ["TokenFunctionSchedule", "Arn"]}
+    (passed,) = [each for each in allowed.values() if "iam:" in str(each["Action"])]
+    assert passed["Action"] == "iam:PassRole"
+    assert passed["Resource"] == {"Fn::GetAtt": ["TokenFunctionScheduleRole", "Arn"]}
+    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+
+
+def test_operators_see_the_dashboard_if_there_is_one() -> None:
+    def actions(**values: object) -> str:
+        (policy,) = (
+            each["PolicyDocument"]
+            for name, each in deployed(**values).resources("AWS::IAM::ManagedPolicy").items()
+            if name == "OperatorPolicy"
+        )
+        return str(policy)
+
+    assert "dashboard/stack-eu-north-1" in actions()
+    assert "GetDashboard" not in actions(Dashboard="false")
 
 
 # Parameters that fail at once instead of later

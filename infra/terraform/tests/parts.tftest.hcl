@@ -234,6 +234,10 @@ run "a_runbook_of_your_own_and_no_dashboard" {
     error_message = "there is a dashboard though nobody wants one"
   }
   assert {
+    condition     = !strcontains(aws_iam_policy.operator.policy, "GetDashboard")
+    error_message = "operators may see a dashboard that is not there"
+  }
+  assert {
     condition = alltrue([
       for alarm in concat(values(aws_cloudwatch_metric_alarm.client), values(aws_cloudwatch_metric_alarm.function), values(aws_cloudwatch_metric_alarm.revocations_pending), values(aws_cloudwatch_metric_alarm.token_expiry)) :
       strcontains(alarm.alarm_description, var.runbook_url)

@@ -125,8 +125,10 @@ MEANT = {
     "settings: the client stands in": "one function serves all clients, and the event names whose run it is",
     "settings: SERVES_CLIENTS": "an event of the module names its client, and one of the stack may not",
     "role: where it stands": "a role's own policies have room for some thirty clients, and two more policies for fifty",
-    "operators: ReadTheEvents": "the events of a stack name no client",
-    "operators: ReadTheSchedule": "the module's operators read every client's event, by ReadTheEvents",
+    **dict.fromkeys(
+        ("operators: ReadAndDisableTheSchedule", "operators: ReadTheLabels"),
+        "a pattern in the module: a managed policy has no room for a list of every client's",
+    ),
     "operators: FindTheStack": "there is no stack; operators name the function",
     **dict.fromkeys(
         (f"RunsFailingAlarm: {fact}" for fact in ("metric", "statistic", "period", "arithmetic")),

@@ -20,7 +20,6 @@ SHARED = {
     "aws_cloudwatch_dashboard.token[0]",
     'aws_iam_policy.function["ledger"]',
     'aws_iam_policy.function["token"]',
-    "aws_iam_policy.operator",
     "aws_iam_role_policy.function",
     "aws_sqs_queue_policy.undelivered",
 }
