@@ -139,6 +139,10 @@ def test_another_servers_settings_are_set_only_where_given() -> None:
     assert [variables[name] for name in names] == [*OTHER_SERVER.values()]
 
 
+def test_events_name_no_client() -> None:
+    assert environment()["SERVES_CLIENTS"] == "false"
+
+
 def test_each_schedule_has_its_expression() -> None:
     schedules = template()["Mappings"]["Schedule"]
     assert sorted(schedules) == template()["Parameters"]["ScheduleMinutes"]["AllowedValues"]
@@ -211,6 +215,13 @@ def test_the_role_serves_this_function_alone() -> None:
     (((key, arn),),) = (condition.items() for condition in [statement["Condition"]["ArnNotEquals"]])
     assert key == "lambda:SourceFunctionArn"
     assert json.dumps(arn) == the_function()
+
+
+def test_the_schedules_role_serves_schedules_of_this_account_alone() -> None:
+    (statement,) = properties("TokenFunctionScheduleRole")["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert events()["Schedule"]["Properties"]["RoleArn"] == {"Fn::GetAtt": ["TokenFunctionScheduleRole", "Arn"]}
 
 
 def test_the_functions_own_code_touches_no_network() -> None:

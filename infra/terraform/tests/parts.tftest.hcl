@@ -38,6 +38,14 @@ run "by_default_nothing_optional_is_there" {
     error_message = "the environment has other variables"
   }
   assert {
+    condition     = aws_lambda_function.token.environment[0].variables.SERVES_CLIENTS == "true"
+    error_message = "an event may not name its client"
+  }
+  assert {
+    condition     = jsondecode(aws_iam_role.schedules.assume_role_policy).Statement[0].Condition == { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+    error_message = "schedules of another account may use the role"
+  }
+  assert {
     condition     = length(aws_sns_topic.alarms) + length(aws_sns_topic.pager) == 0 && length(aws_cloudwatch_metric_alarm.token_expiry["default"].alarm_actions) == 0
     error_message = "an alarm goes somewhere"
   }
@@ -280,6 +288,12 @@ run "alarms_are_mailed_and_the_page_goes_its_own_way" {
     alarm_email     = "us@example.com"
     alarm_topic_arn = "arn:aws:sns:eu-north-1:123456789012:theirs"
     pager_topic_arn = "arn:aws:sns:eu-north-1:123456789012:pager"
+    runbook_url     = "https://wiki.example.com/telenor"
+  }
+
+  assert {
+    condition     = strcontains(jsondecode(aws_cloudwatch_dashboard.token[0].dashboard_body).widgets[0].properties.markdown, var.runbook_url)
+    error_message = "the dashboard does not name the runbook"
   }
 
   assert {

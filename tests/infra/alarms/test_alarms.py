@@ -73,6 +73,12 @@ def test_each_names_its_client_and_its_chapter(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", properties())
+def test_each_names_the_runbook_that_it_is_given(name: str) -> None:
+    description = properties(RunbookUrl="https://wiki.example.com/token")[name]["AlarmDescription"]
+    assert description.endswith(f'See https://wiki.example.com/token, "{name}".')
+
+
+@pytest.mark.parametrize("name", properties())
 def test_each_watches_a_metric_that_is_put_out_for_this_client(name: str) -> None:
     (metric,) = alarm(name).metrics
     match metric.namespace:
@@ -242,8 +248,9 @@ def test_a_pile_rings_before_the_ledger_is_full(minutes: int, grace: int) -> Non
 # --- The dashboard
 
 
-def dashboard() -> dict[str, Any]:
-    (found,) = TEMPLATE.deployed(ClientName="broadband").resources("AWS::CloudWatch::Dashboard").values()
+def dashboard(**parameters: object) -> dict[str, Any]:
+    stack = TEMPLATE.deployed(ClientName="broadband", **parameters)
+    (found,) = stack.resources("AWS::CloudWatch::Dashboard").values()
     return found
 
 
@@ -258,6 +265,23 @@ def drawn() -> set[Metric]:
 
 def test_the_dashboard_is_this_region_s() -> None:
     assert dashboard()["DashboardName"] == "stack-eu-north-1"
+
+
+def test_the_dashboard_can_be_left_out() -> None:
+    assert TEMPLATE.deployed(Dashboard="false").resources("AWS::CloudWatch::Dashboard") == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "runbook"),
+    [({}, "docs/runbook.md"), ({"RunbookUrl": "https://wiki.example.com/token"}, "https://wiki.example.com/token")],
+)
+def test_the_dashboard_names_the_runbook(given: dict[str, str], runbook: str) -> None:
+    (text,) = (
+        widget["properties"]["markdown"]
+        for widget in json.loads(dashboard(**given)["DashboardBody"])["widgets"]
+        if widget["type"] == "text"
+    )
+    assert f"Runbook: {runbook}." in text
 
 
 def test_the_dashboard_draws_every_metric_of_this_client_and_what_does_not_reach_the_function() -> None:
