@@ -28,7 +28,7 @@ locals {
     "credentials_secret_arn", "credentials_kms_key_arn", "scope", "token_parameters", "grace_seconds",
     "reader_principals", "replica_regions", "deletion_protection",
   ]
-  key_arn    = "arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}"
+  key_arn = "arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}"
   # Of ASCII alone: the job refuses bytes that are no UTF-8.
   form_field = "[A-Za-z0-9._-]+=([A-Za-z0-9*+,./:@_~-]|%[2-7][0-9A-Fa-f])+"
 

@@ -25,6 +25,7 @@ METRICS = {
     *("TokenRotated", "TokenRevoked", "TokenReissued", "RotationFailed", "RevocationFailed", "RevocationAbandoned"),
     *("RevocationsPending", "CredentialsFallback", "SecondsUntilExpiry"),
 }
+SHOWN_FROM_THE_LOG = {"TokenRotated", "TokenRevoked"}
 OWN = frozenset({("service", "stack"), ("client", "broadband")})
 FUNCTION = frozenset({("FunctionName", "TokenFunction")})
 PARAMETERS = [(minutes, grace) for minutes in schedules(TEMPLATE) for grace in graces(TEMPLATE)]
@@ -235,14 +236,25 @@ def test_one_that_always_waits_is_the_rule() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
-def test_a_pile_rings_before_the_ledger_is_full(minutes: int, grace: int) -> None:
+def test_a_pile_of_labels_rings_before_the_ledger_is_full(minutes: int, grace: int) -> None:
+    """Of tokens that live longer, or have expired and keep their labels."""
     for fraction in (0.001, 0.33, 0.999):
         settings = Settings(minutes * 60, grace, fraction)
-        values = pending(Job(settings, revokes=False), runs_of(settings, DAY, lost_every=10**6))
+        values = pending(Job(settings, revokes=False, removes_labels=False), runs_of(settings, DAY, lost_every=10**6))
         full_at = next(at for at, value in values.items() if value == 15)
         ((rung, state),) = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY)
         assert state is State.ALARM
         assert rung < full_at
+
+
+@pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
+def test_few_tokens_of_an_hour_wait_where_logouts_fail(minutes: int, grace: int) -> None:
+    """The older ones have expired. So RevocationFailedAlarm tells of them, and this one only if the grace is short."""
+    settings = Settings(minutes * 60, grace, 0.33)
+    values = pending(Job(settings, revokes=False), runs_of(settings, DAY // 2, lost_every=17))
+    assert max(values.values()) <= 4
+    if grace >= 600:
+        assert changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY // 2) == []
 
 
 # --- The dashboard
@@ -285,13 +297,26 @@ def test_the_dashboard_names_the_runbook(given: dict[str, str], runbook: str) ->
 
 
 def test_the_dashboard_draws_every_metric_of_this_client_and_what_does_not_reach_the_function() -> None:
-    assert {metric for metric in drawn() if metric.namespace == "TelenorToken"} == {own(name) for name in METRICS}
+    metrics = {own(name) for name in METRICS - SHOWN_FROM_THE_LOG}
+    assert {metric for metric in drawn() if metric.namespace == "TelenorToken"} == metrics
     assert drawn() >= {of_the_function(name) for name in ("Invocations", "Errors", "Throttles", "AsyncEventAge")}
 
 
 def test_the_dashboard_shows_every_alarm() -> None:
     (shown,) = widgets("alarm")
     assert set(shown["alarms"]) == {f"{name}.Arn" for name in properties()}
+
+
+def test_the_dashboard_counts_tokens_from_the_log() -> None:
+    (query,) = (widget["query"] for widget in widgets("log") if "published" in widget["query"])
+    assert "strcontains(outcome, 'rotated')" in query
+    assert "count(revoked.0)" in query
+
+
+def test_each_run_that_the_dashboard_lists_has_its_own_request_id() -> None:
+    """A failed run's version id is the current token's, which another run has published."""
+    (query,) = (widget["query"] for widget in widgets("log") if "outcome != 'not-due'" in widget["query"])
+    assert "function_request_id" in query
 
 
 def test_the_dashboard_lists_failures_by_their_code() -> None:
