@@ -18,8 +18,13 @@ ROOT = Path(__file__).parents[1]
 DEFINED = set(EVERYTHING.metrics(datetime(2026, 11, 23, tzinfo=UTC)))
 
 # Who names every metric: for operators, on a dashboard, or to see that each run puts it out.
-NAMES_ALL = ["docs/settings.md", "template.yaml", "tests/handler/test_report.py"]
-NAMES_ALL += [str(path.relative_to(ROOT)) for path in (ROOT / "infra/terraform").rglob("dashboard*")]
+NAMES_ALL = ["docs/settings.md", "tests/handler/test_report.py"]
+# A dashboard has these from the log.
+SHOWN_FROM_THE_LOG = {"TokenRotated", "TokenRevoked"}
+DASHBOARDS = [
+    "template.yaml",
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "infra/terraform").rglob("dashboard*")),
+]
 
 # Who counts them.
 COUNTS = {
@@ -35,10 +40,11 @@ _DASHBOARD = re.compile(r'\["TelenorToken", .*?\]\s*\]', re.DOTALL)
 _LISTED = re.compile(r'\["(?:TelenorToken|\.)", "(\w+)"')
 
 
-@pytest.mark.parametrize("file", NAMES_ALL)
+@pytest.mark.parametrize("file", NAMES_ALL + DASHBOARDS)
 def test_each_metric_is_named_where_all_are(file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
-    missing = {name for name in DEFINED if not re.search(rf"\b{name}\b", text)}
+    named = DEFINED - SHOWN_FROM_THE_LOG if file in DASHBOARDS else DEFINED
+    missing = {name for name in named if not re.search(rf"\b{name}\b", text)}
     assert not missing, f"{file} does not know {sorted(missing)} of handler/report.py"
 
 

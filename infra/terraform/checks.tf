@@ -25,10 +25,12 @@ locals {
   protection_tag = "telenor-token:deletion-protection"
 
   client_attributes = [
-    "credentials_secret_arn", "credentials_kms_key_arn", "scope", "grace_seconds", "reader_principals", "replica_regions",
-    "deletion_protection",
+    "credentials_secret_arn", "credentials_kms_key_arn", "scope", "token_parameters", "grace_seconds",
+    "reader_principals", "replica_regions", "deletion_protection",
   ]
   key_arn = "arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}"
+  # Of ASCII alone: the job refuses bytes that are no UTF-8.
+  form_field = "[A-Za-z0-9._-]+=([A-Za-z0-9*+,./:@_~-]|%[2-7][0-9A-Fa-f])+"
 
   refusals_by_client = {
     for name, client in local.clients : name => concat(
@@ -47,10 +49,10 @@ locals {
         },
         {
           is_wrong = !alltrue([
-            for attribute in ["credentials_secret_arn", "credentials_kms_key_arn", "scope"] :
+            for attribute in ["credentials_secret_arn", "credentials_kms_key_arn", "scope", "token_parameters"] :
             can(tostring(try(var.clients[name][attribute], null)))
           ])
-          sentence = "credentials_secret_arn, credentials_kms_key_arn and scope are strings."
+          sentence = "credentials_secret_arn, credentials_kms_key_arn, scope and token_parameters are strings."
         },
         {
           # The six characters that Secrets Manager has added: an ARN without them matches in no policy.
@@ -68,6 +70,22 @@ locals {
         {
           is_wrong = !can(regex("^$|^[!#-\\[\\]-~]+( [!#-\\[\\]-~]+)*$", client.scope))
           sentence = "scope is not words with one space between them."
+        },
+        {
+          is_wrong = !can(regex("^$|^${local.form_field}(&${local.form_field})*$", client.token_parameters))
+          sentence = "token_parameters is not a string of form-encoded fields such as audience=a&resource=b."
+        },
+        {
+          # A name cannot be percent-encoded, so that no other spelling of these gets through.
+          is_wrong = !alltrue([
+            for field in split("&", client.token_parameters) :
+            !contains(["grant_type", "scope", "client_id", "client_secret"], split("=", field)[0])
+          ])
+          sentence = "token_parameters has a field that the job sets: grant_type, scope, client_id or client_secret."
+        },
+        {
+          is_wrong = client.token_parameters != "" && var.token_url == ""
+          sentence = "token_parameters needs token_url. A request to Telenor has no further fields."
         },
         {
           # With tokens of an hour a longer one would end before the page could ring.

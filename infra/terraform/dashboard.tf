@@ -1,4 +1,4 @@
-# One for all clients: what they share at the top and at the bottom, and between them a row for each client.
+# One for all clients: what they share at the top and at the bottom, and between them a widget for each client.
 
 locals {
   alarms_of_client = {
@@ -22,7 +22,7 @@ locals {
 
   graph  = { region = local.region, view = "timeSeries" }
   source = "SOURCE '${aws_cloudwatch_log_group.function.name}'"
-  bottom = 9 + 5 * length(local.clients)
+  bottom = 9 + 5 * ceil(length(local.clients) / 2)
 }
 
 resource "aws_cloudwatch_dashboard" "token" {
@@ -37,7 +37,7 @@ resource "aws_cloudwatch_dashboard" "token" {
         {
           type = "text", x = 0, y = 0, width = 24, height = 2
           properties = {
-            markdown = "# ${var.name}: the shared Telenor tokens\nAre they fresh? Are superseded ones going? The table at the bottom names each run by its version id; open its lines with [Logs Insights](https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#logsV2:logs-insights). Runbook: ${local.runbook}."
+            markdown = "# ${var.name}: the shared Telenor tokens\nAre they fresh? Are superseded ones revoked? The table at the bottom names each run by its function_request_id: filter by it in [Logs Insights](https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#logsV2:logs-insights). Runbook: ${local.runbook}."
           }
         },
         {
@@ -58,41 +58,27 @@ resource "aws_cloudwatch_dashboard" "token" {
           properties = { title = "Alarms", alarms = local.shown_alarms }
         },
       ],
-      flatten([
-        for index, name in keys(local.clients) : [
-          {
-            type = "metric", x = 0, y = 9 + 5 * index, width = 12, height = 5
-            properties = merge(local.graph, {
-              title  = "${name}: rotations"
-              stat   = "Sum"
-              period = 3600
-              metrics = [
-                ["TelenorToken", "TokenRotated", "service", var.name, "client", name, { color = "#2ca02c" }],
-                [".", "TokenReissued", ".", ".", ".", ".", { color = "#ff7f0e" }],
-                [".", "RotationFailed", ".", ".", ".", ".", { color = "#d62728" }],
-                [".", "CredentialsFallback", ".", ".", ".", ".", { color = "#9467bd" }],
-              ]
-            })
-          },
-          {
-            type = "metric", x = 12, y = 9 + 5 * index, width = 12, height = 5
-            properties = merge(local.graph, {
-              title  = "${name}: revocations"
-              stat   = "Sum"
-              period = 3600
-              metrics = [
-                ["TelenorToken", "TokenRevoked", "service", var.name, "client", name, { color = "#2ca02c" }],
-                [".", "RevocationFailed", ".", ".", ".", ".", { color = "#d62728" }],
-                [".", "RevocationAbandoned", ".", ".", ".", ".", { color = "#8c564b" }],
-                [".", "RevocationsPending", ".", ".", ".", ".", { color = "#1f77b4", stat = "Maximum", label = "RevocationsPending (most)" }],
-              ]
-            })
-          },
-        ]
-      ]),
+      [
+        for index, name in keys(local.clients) : {
+          type = "metric", x = index % 2 * 12, y = 9 + 5 * floor(index / 2), width = 12, height = 5
+          properties = merge(local.graph, {
+            title  = "${name}: failures, and superseded tokens that wait"
+            stat   = "Sum"
+            period = 3600
+            metrics = [
+              ["TelenorToken", "RotationFailed", "service", var.name, "client", name, { color = "#d62728" }],
+              [".", "TokenReissued", ".", ".", ".", ".", { color = "#ff7f0e" }],
+              [".", "CredentialsFallback", ".", ".", ".", ".", { color = "#9467bd" }],
+              [".", "RevocationFailed", ".", ".", ".", ".", { color = "#e377c2" }],
+              [".", "RevocationAbandoned", ".", ".", ".", ".", { color = "#8c564b" }],
+              [".", "RevocationsPending", ".", ".", ".", ".", { color = "#1f77b4", stat = "Maximum", label = "RevocationsPending (most)" }],
+            ]
+          })
+        }
+      ],
       [
         {
-          type = "metric", x = 0, y = local.bottom, width = 12, height = 6
+          type = "metric", x = 0, y = local.bottom, width = 8, height = 6
           properties = merge(local.graph, {
             title  = "Runs: invocations, errors, and what did not reach the function"
             stat   = "Sum"
@@ -107,11 +93,20 @@ resource "aws_cloudwatch_dashboard" "token" {
           })
         },
         {
-          type = "log", x = 12, y = local.bottom, width = 12, height = 6
+          type = "log", x = 8, y = local.bottom, width = 8, height = 6
           properties = merge(local.graph, {
             title = "Towards Telenor: attempts a token, and seconds until it was there"
             query = "${local.source} | filter attempts > 0 | stats max(attempts) as most_attempts, max(telenor_seconds) as longest_seconds by bin(1h)"
           })
+        },
+        # One table, since an account runs only some queries at a time.
+        {
+          type = "log", x = 16, y = local.bottom, width = 8, height = 6
+          properties = {
+            title  = "Tokens published, and runs that revoked, by client"
+            region = local.region, view = "table"
+            query  = "${local.source} | filter ispresent(outcome) | fields strcontains(outcome, 'rotated') as is_rotated | stats sum(is_rotated) as published, count(revoked.0) as runs_that_revoked by client"
+          }
         },
         {
           type = "log", x = 0, y = local.bottom + 6, width = 8, height = 6
@@ -132,9 +127,9 @@ resource "aws_cloudwatch_dashboard" "token" {
         {
           type = "log", x = 0, y = local.bottom + 12, width = 24, height = 8
           properties = {
-            title  = "Runs that did something: the version id is the request id, so filter function_request_id by it"
+            title  = "Runs that did something, by function_request_id; version_id is the current token's"
             region = local.region, view = "table"
-            query  = "${local.source} | filter ispresent(outcome) and outcome != 'not-due' | fields @timestamp, client, outcome, reason, version_id, attempts, telenor_seconds, duration_seconds, pending_revocations, revocations_failed, @logStream | sort @timestamp desc | limit 100"
+            query  = "${local.source} | filter ispresent(outcome) and outcome != 'not-due' | fields @timestamp, client, outcome, reason, function_request_id, version_id, attempts, telenor_seconds, duration_seconds, pending_revocations, revocations_failed, @logStream | sort @timestamp desc | limit 100"
           }
         },
       ],

@@ -40,17 +40,23 @@ resource "aws_lambda_function" "token" {
 
   # No client stands here: each event names its own, so that adding one leaves the function as it is.
   environment {
-    variables = {
-      SERVES_CLIENTS    = "true"
-      TELENOR_BASE_URL  = var.telenor_base_url
-      VERIFY_URL        = var.verify_url
-      GRACE_SECONDS     = tostring(var.grace_seconds)
-      RENEW_AT_FRACTION = tostring(var.renew_at_fraction)
-      SCHEDULE_MINUTES  = tostring(var.schedule_minutes)
-      SERVES_CLIENTS    = "true"
-      # The dimension of every metric, so that two jobs in one account do not mix theirs.
-      POWERTOOLS_SERVICE_NAME = var.name
-    }
+    variables = merge(
+      {
+        SERVES_CLIENTS    = "true"
+        TELENOR_BASE_URL  = var.telenor_base_url
+        VERIFY_URL        = var.verify_url
+        GRACE_SECONDS     = tostring(var.grace_seconds)
+        RENEW_AT_FRACTION = tostring(var.renew_at_fraction)
+        SCHEDULE_MINUTES  = tostring(var.schedule_minutes)
+        # The dimension of every metric, so that two jobs in one account do not mix theirs.
+        POWERTOOLS_SERVICE_NAME = var.name
+      },
+      { for variable, value in {
+        TOKEN_URL             = var.token_url
+        REVOCATION_URL        = var.revocation_url
+        CLIENT_AUTHENTICATION = var.client_authentication
+      } : variable => value if value != "" },
+    )
   }
 
   # Lambda attaches the function to the subnets as the role, and no schedule begins before the role may do its work.

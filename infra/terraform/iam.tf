@@ -273,37 +273,58 @@ resource "aws_iam_policy" "operator" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = [for statement in [
       {
         Sid      = "RunTheJob"
         Effect   = "Allow"
         Action   = ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"]
         Resource = aws_lambda_function.token.arn
       },
-      # What each run of a client is told, to which an operator adds an action. By a pattern: a list of all would not fit.
+      # What each run of a client is told, to which an operator adds an action, and what `telenor-token retire` disables.
+      # By a pattern, as the labels below: a list of all would not fit.
       {
-        Sid      = "ReadTheEvents"
+        Sid      = "ReadAndDisableTheSchedule"
         Effect   = "Allow"
-        Action   = "scheduler:GetSchedule"
+        Action   = ["scheduler:GetSchedule", "scheduler:UpdateSchedule"]
         Resource = "arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name}-*"
+      },
+      # Scheduler asks for the right to pass its role each time a schedule is changed.
+      {
+        Sid       = "PassTheSchedulesRole"
+        Effect    = "Allow"
+        Action    = "iam:PassRole"
+        Resource  = aws_iam_role.schedules.arn
+        Condition = { StringEquals = { "iam:PassedToService" = "scheduler.amazonaws.com" } }
       },
       {
         Sid      = "ReadTheLabels"
         Effect   = "Allow"
         Action   = "secretsmanager:DescribeSecret"
-        Resource = values(local.token_arns)
+        Resource = "arn:${local.partition}:secretsmanager:${local.region}:${local.account_id}:secret:${var.name}/*/token-??????"
       },
       {
         Sid      = "ReadTheLog"
         Effect   = "Allow"
-        Action   = "logs:FilterLogEvents"
+        Action   = ["logs:FilterLogEvents", "logs:StartQuery"]
         Resource = "${aws_cloudwatch_log_group.function.arn}:*"
       },
-      # CloudWatch knows no narrower resource for either.
-      {
-        Sid      = "ReadMetricsAndAlarms"
+      !var.dashboard ? null : {
+        Sid      = "SeeTheDashboard"
         Effect   = "Allow"
-        Action   = ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"]
+        Action   = "cloudwatch:GetDashboard"
+        Resource = "arn:${local.partition}:cloudwatch::${local.account_id}:dashboard/${var.name}-${local.region}"
+      },
+      # AWS knows no narrower resource for these. The results of a query take its id.
+      {
+        Sid    = "ReadAlarmsMetricsAndResults"
+        Effect = "Allow"
+        Action = [
+          "cloudwatch:DescribeAlarms",
+          "cloudwatch:GetMetricData",
+          "logs:GetQueryResults",
+          "logs:StopQuery",
+          "scheduler:ListSchedules",
+        ]
         Resource = "*"
       },
       {
@@ -312,6 +333,6 @@ resource "aws_iam_policy" "operator" {
         Action   = ["sqs:PurgeQueue", "sqs:ReceiveMessage"]
         Resource = aws_sqs_queue.undelivered.arn
       },
-    ]
+    ] : statement if statement != null]
   })
 }

@@ -19,6 +19,7 @@ locals {
       credentials_secret_arn  = try(tostring(coalesce(given.credentials_secret_arn)), "")
       credentials_kms_key_arn = try(tostring(coalesce(given.credentials_kms_key_arn)), "")
       scope                   = try(tostring(coalesce(given.scope)), "")
+      token_parameters        = try(tostring(coalesce(given.token_parameters)), "")
       grace_seconds           = try(tonumber(given.grace_seconds), null)
       reader_principals       = try([for principal in given.reader_principals : tostring(principal)], [])
       replica_regions = try([
@@ -49,6 +50,7 @@ locals {
         credentials_secret_id = local.credentials_arns[name]
         token_secret_id       = local.token_arns[name]
         scope                 = client.scope == "" ? null : client.scope
+        token_parameters      = client.token_parameters == "" ? null : client.token_parameters
         grace_seconds         = client.grace_seconds
       } : field => value if value != null
     }

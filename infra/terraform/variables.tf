@@ -30,6 +30,7 @@ variable "clients" {
     * `credentials_secret_arn`: whole ARN of an existing secret of this region with client_id and client_secret. Without it one is made for you to fill in.
     * `credentials_kms_key_arn`: the customer-managed key of that existing secret.
     * `scope`: the scope to ask for. Without it none is asked for.
+    * `token_parameters`: further form fields of a token request to `token_url`, such as `audience=a&resource=b`.
     * `grace_seconds`: a grace of its own instead of the variable `grace_seconds`.
     * `reader_principals`: ARNs of roles, users or accounts elsewhere that may read the token; they need `kms_key_arn`. In this account attach the output `consumer_policy_arn`.
     * `replica_regions`: a list of other regions that get a copy of the token, each `{ region = "eu-west-1" }`, with `kms_key_arn`, a customer-managed key of that region, if you like.
@@ -69,6 +70,57 @@ variable "verify_url" {
   validation {
     condition     = can(regex("^$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.verify_url))
     error_message = "verify_url is not an https URL of ASCII with a host of labels, a port from 1 to 65535 if any, and no user and fragment. Leave it empty to try nothing."
+  }
+}
+
+# Another authorization server than Telenor's
+
+variable "token_url" {
+  description = "Token endpoint of an OAuth 2 server other than Telenor's (RFC 6749). Empty means Telenor."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.token_url))
+    error_message = "token_url is not an https URL of ASCII with a host of labels, a port from 1 to 65535 if any, and no user and fragment. Leave it empty for Telenor."
+  }
+  validation {
+    condition     = var.token_url == "" || var.revocation_url != ""
+    error_message = "token_url needs revocation_url. Name that server's revocation endpoint, or none if it has none."
+  }
+  validation {
+    # Here and not with revocation_url, since two variables cannot look at each other.
+    condition     = var.token_url != "" || var.revocation_url == ""
+    error_message = "revocation_url needs token_url. Name both for another server, or neither for Telenor."
+  }
+}
+
+variable "revocation_url" {
+  description = "Revocation endpoint of that server (RFC 7009), or none if it cannot revoke access tokens."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^none$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.revocation_url))
+    error_message = "revocation_url is neither none nor an https URL of ASCII with a host of labels, a port from 1 to 65535 if any, and no user and fragment."
+  }
+}
+
+variable "client_authentication" {
+  description = "How the job authenticates at token_url: client_secret_basic or client_secret_post. Empty means client_secret_basic."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = contains(["", "client_secret_basic", "client_secret_post"], var.client_authentication)
+    error_message = "client_authentication is neither client_secret_basic nor client_secret_post."
+  }
+  validation {
+    condition     = var.client_authentication == "" || var.token_url != ""
+    error_message = "client_authentication needs token_url. Telenor accepts one kind alone."
   }
 }
 

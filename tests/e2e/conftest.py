@@ -82,6 +82,7 @@ def parameters(emulator: Emulator, sandbox: TelenorSandbox, built: Path) -> dict
         "ScheduleMinutes": "1",
         "GraceSeconds": "20",
         "KmsKeyArn": emulator.client("kms").create_key()["KeyMetadata"]["Arn"],
+        "ReaderAccountIds": "000000000000",
         "ReaderPrincipals": "arn:aws:iam::000000000000:user/reader",
         "DeploymentRoleArn": DEPLOYMENT_ROLE_ARN,
         "AlarmEmail": "operator@example.com",

@@ -29,7 +29,8 @@ DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
         ("TelenorBaseUrl", {"TelenorBaseUrl": "http://example.com"}),
         ("CredentialsSecretArn", {"CredentialsSecretArn": "arn:aws:secretsmanager:eu-north-1:000000000000:secret:*"}),
         ("SubnetIds", {"SubnetIds": "subnet-0a1b2c3d"}),
-        ("ReaderPrincipals", {"KmsKeyArn": ""}),
+        ("ReaderAccountIds", {"KmsKeyArn": ""}),
+        ("ReaderPrincipals", {"ReaderAccountIds": ""}),
     ],
 )
 def test_cloudformation_refuses_a_bad_parameter_by_its_name(

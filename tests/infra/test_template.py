@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.template import TEMPLATE, broken_rules, load, parameters
+from tests.infra.alarms.template import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.infra.alarms.template import Stack
+
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 SECRET = f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/credentials-a1b2c3"
+
+OTHER_SERVER = {
+    "TokenUrl": "https://login.example.com/token",
+    "RevocationUrl": "https://login.example.com/revoke",
+    "ClientAuthentication": "client_secret_post",
+    "TokenParameters": "audience=a",
+}
 
 # AWS, "CloudWatch Logs, PutRetentionPolicy"
 RETENTIONS = [
@@ -87,6 +97,11 @@ def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
     return True
 
 
+def deployed(**values: object) -> Stack:
+    """Return the stack with these parameters."""
+    return Template(template()).deployed(**values)
+
+
 def events() -> dict[str, Any]:
     found: dict[str, Any] = properties("TokenFunction")["Events"]
     return found
@@ -108,6 +123,24 @@ def test_schedules_and_graces_leave_the_page_its_time() -> None:
     assert accepted["GraceSeconds"].accepts("1200")
     assert not accepted["GraceSeconds"].accepts("1201")
     assert accepted["RenewAtFraction"].default == "0.33"
+
+
+def environment(**values: object) -> dict[str, Any]:
+    variables: dict[str, Any] = deployed(**values).resources("AWS::Serverless::Function")["TokenFunction"][
+        "Environment"
+    ]["Variables"]
+    return variables
+
+
+def test_another_servers_settings_are_set_only_where_given() -> None:
+    names = ("TOKEN_URL", "REVOCATION_URL", "CLIENT_AUTHENTICATION", "TOKEN_PARAMETERS")
+    assert not {*names} & environment().keys()
+    variables = environment(**OTHER_SERVER)
+    assert [variables[name] for name in names] == [*OTHER_SERVER.values()]
+
+
+def test_events_name_no_client() -> None:
+    assert environment()["SERVES_CLIENTS"] == "false"
 
 
 def test_each_schedule_has_its_expression() -> None:
@@ -184,6 +217,13 @@ def test_the_role_serves_this_function_alone() -> None:
     assert json.dumps(arn) == the_function()
 
 
+def test_the_schedules_role_serves_schedules_of_this_account_alone() -> None:
+    (statement,) = properties("TokenFunctionScheduleRole")["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert events()["Schedule"]["Properties"]["RoleArn"] == {"Fn::GetAtt": ["TokenFunctionScheduleRole", "Arn"]}
+
+
 def test_the_functions_own_code_touches_no_network() -> None:
     statement = of_the_role()["NotByTheFunctionItself"]
     assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "ec2:*", "*")
@@ -219,6 +259,28 @@ def test_nobody_but_the_deployment_updates_the_token_secret_if_it_is_named() -> 
     assert update["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": {"Ref": "DeploymentRoleArn"}}}
 
 
+@pytest.mark.parametrize(
+    ("readers", "condition"),
+    [
+        ({}, None),
+        (
+            {"ReaderPrincipals": "arn:aws:iam::888888888888:role/one,arn:aws:iam::999999999999:user/two"},
+            {
+                "ArnEquals": {
+                    "aws:PrincipalArn": ["arn:aws:iam::888888888888:role/one", "arn:aws:iam::999999999999:user/two"]
+                }
+            },
+        ),
+    ],
+)
+def test_a_reader_elsewhere_is_a_condition_on_its_account(readers: dict[str, str], condition: object) -> None:
+    stack = deployed(ReaderAccountIds="888888888888,999999999999", KmsKeyArn=KEY, **readers)
+    policy = stack.resources("AWS::SecretsManager::ResourcePolicy")["TokenSecretPolicy"]["ResourcePolicy"]
+    (allowed,) = [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"AWS": ["888888888888", "999999999999"]}
+    assert allowed.get("Condition") == condition
+
+
 def test_every_role_can_have_a_boundary() -> None:
     boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]}
     roles = [name for name, each in template()["Resources"].items() if each["Type"] == "AWS::IAM::Role"]
@@ -236,8 +298,30 @@ def test_operators_see_no_secrets_value() -> None:
         )
     )
     assert "lambda:InvokeFunction" in actions
-    assert not {action for action in actions if "*" in action or "Value" in action or action.startswith("iam:")}
-    assert [sid for sid, each in allowed.items() if each["Resource"] == "*"] == ["ReadMetricsAndAlarms"]
+    assert not {action for action in actions if "*" in action or "Value" in action}
+    assert [sid for sid, each in allowed.items() if each["Resource"] == "*"] == ["ReadAlarmsMetricsAndResults"]
+
+
+def test_operators_disable_the_schedule_and_pass_its_role_alone() -> None:
+    allowed = statements(properties("OperatorPolicy")["PolicyDocument"])
+    assert allowed["ReadAndDisableTheSchedule"]["Resource"] == {"Fn::GetAtt": ["TokenFunctionSchedule", "Arn"]}
+    (passed,) = [each for each in allowed.values() if "iam:" in str(each["Action"])]
+    assert passed["Action"] == "iam:PassRole"
+    assert passed["Resource"] == {"Fn::GetAtt": ["TokenFunctionScheduleRole", "Arn"]}
+    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+
+
+def test_operators_see_the_dashboard_if_there_is_one() -> None:
+    def actions(**values: object) -> str:
+        (policy,) = (
+            each["PolicyDocument"]
+            for name, each in deployed(**values).resources("AWS::IAM::ManagedPolicy").items()
+            if name == "OperatorPolicy"
+        )
+        return str(policy)
+
+    assert "dashboard/stack-eu-north-1" in actions()
+    assert "GetDashboard" not in actions(Dashboard="false")
 
 
 # Parameters that fail at once instead of later
@@ -254,13 +338,27 @@ def test_operators_see_no_secrets_value() -> None:
         ("KmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:alias/telenor"),
         ("CredentialsKmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/*"),
         ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:role/*"),
-        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root,arn:aws:iam::{ACCOUNT}:user/a*"),
+        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:role/a,arn:aws:iam::{ACCOUNT}:user/a*"),
+        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root"),
+        ("ReaderAccountIds", f"{ACCOUNT},1234"),
+        ("ReaderAccountIds", f"arn:aws:iam::{ACCOUNT}:root"),
         ("ReaderPrincipals", "*"),
         ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/*"),
         ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/*"),
         ("DeploymentRoleArn", f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me"),
         ("ScheduleMinutes", "15"),
         ("GraceSeconds", "1800"),
+        ("RevocationUrl", "None"),
+        ("ClientAuthentication", "private_key_jwt"),
+        ("TokenParameters", "audience"),
+        ("TokenParameters", "audience="),
+        ("TokenParameters", "audience=a&"),
+        ("TokenParameters", "audience=a b"),
+        ("TokenParameters", "audience=%zz"),
+        ("TokenParameters", "%67rant_type=password"),
+        ("TokenParameters", "scope=read"),
+        ("TokenParameters", "audience=a&client_id=b"),
+        ("TokenParameters", "client_secret=x&audience=a"),
     ],
 )
 def test_a_value_that_would_fail_later_is_refused(name: str, value: str) -> None:
@@ -273,13 +371,18 @@ def test_a_value_that_would_fail_later_is_refused(name: str, value: str) -> None
         ("CredentialsSecretArn", SECRET),
         ("KmsKeyArn", KEY),
         ("CredentialsKmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/mrk-{'0f' * 16}"),
-        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root,arn:aws:iam::{ACCOUNT}:role/path/a.b@c"),
+        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:user/a,arn:aws:iam::{ACCOUNT}:role/path/a.b@c"),
+        ("ReaderAccountIds", f"{ACCOUNT},999999999999"),
         ("PermissionsBoundaryArn", "arn:aws:iam::aws:policy/PowerUserAccess"),
         ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/path/boundary"),
         ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/deploy"),
+        ("RevocationUrl", "none"),
+        ("ClientAuthentication", "client_secret_post"),
+        ("TokenParameters", "audience=https://api.example.com&resource=a%20b&resource=c"),
+        ("TokenParameters", "scope_of_use=client_id"),
     ],
 )
-def test_a_whole_arn_is_accepted(name: str, value: str) -> None:
+def test_a_right_value_is_accepted(name: str, value: str) -> None:
     assert parameters(template())[name].accepts(value)
 
 
@@ -294,10 +397,16 @@ def test_every_default_is_accepted() -> None:
     [
         ({"SubnetIds": "subnet-0a,subnet-0b"}, "SubnetIds needs SecurityGroupIds"),
         ({"SecurityGroupIds": "sg-0a"}, "SecurityGroupIds does nothing without SubnetIds"),
-        ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:root"}, "ReaderPrincipals needs KmsKeyArn"),
+        ({"ReaderAccountIds": ACCOUNT}, "ReaderAccountIds needs KmsKeyArn"),
+        ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:role/a"}, "ReaderPrincipals needs ReaderAccountIds"),
         ({"CredentialsKmsKeyArn": KEY}, "CredentialsKmsKeyArn is the key of the secret"),
+        ({"TokenUrl": "https://login.example.com/token"}, "TokenUrl needs RevocationUrl"),
+        ({"RevocationUrl": "none"}, "RevocationUrl needs TokenUrl"),
+        ({"ClientAuthentication": "client_secret_post"}, "ClientAuthentication needs TokenUrl"),
+        ({"TokenParameters": "audience=a"}, "TokenParameters needs TokenUrl"),
+        (OTHER_SERVER, None),
         ({"SubnetIds": "subnet-0a", "SecurityGroupIds": "sg-0a"}, None),
-        ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:root", "KmsKeyArn": KEY}, None),
+        ({"ReaderAccountIds": ACCOUNT, "KmsKeyArn": KEY}, None),
         ({"CredentialsSecretArn": SECRET, "CredentialsKmsKeyArn": KEY}, None),
     ],
 )

@@ -34,6 +34,18 @@ run "by_default_nothing_optional_is_there" {
     error_message = "the event has other fields"
   }
   assert {
+    condition     = toset(keys(aws_lambda_function.token.environment[0].variables)) == toset(["SERVES_CLIENTS", "TELENOR_BASE_URL", "VERIFY_URL", "GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "POWERTOOLS_SERVICE_NAME"])
+    error_message = "the environment has other variables"
+  }
+  assert {
+    condition     = aws_lambda_function.token.environment[0].variables.SERVES_CLIENTS == "true"
+    error_message = "an event may not name its client"
+  }
+  assert {
+    condition     = jsondecode(aws_iam_role.schedules.assume_role_policy).Statement[0].Condition == { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+    error_message = "schedules of another account may use the role"
+  }
+  assert {
     condition     = length(aws_sns_topic.alarms) + length(aws_sns_topic.pager) == 0 && length(aws_cloudwatch_metric_alarm.token_expiry["default"].alarm_actions) == 0
     error_message = "an alarm goes somewhere"
   }
@@ -100,6 +112,28 @@ run "a_scope_and_a_grace_of_its_own_are_told_in_the_event_and_to_the_alarms" {
   assert {
     condition     = one([for query in aws_cloudwatch_metric_alarm.revocations_pending["a"].metric_query : query.expression if query.return_data]) == "900 * (FILL(pending, 0) - 2) - (0 + 2 * 300)"
     error_message = "the pile does not count with the client's own grace"
+  }
+}
+
+run "another_server_is_in_the_environment_and_its_parameters_in_the_event" {
+  variables {
+    clients               = { a = { token_parameters = "audience=x&resource=y" }, b = {} }
+    token_url             = "https://login.example.com/token"
+    revocation_url        = "none"
+    client_authentication = "client_secret_post"
+  }
+
+  assert {
+    condition = { for name, value in aws_lambda_function.token.environment[0].variables : name => value if contains(["TOKEN_URL", "REVOCATION_URL", "CLIENT_AUTHENTICATION", "TOKEN_PARAMETERS"], name) } == {
+      CLIENT_AUTHENTICATION = "client_secret_post"
+      REVOCATION_URL        = "none"
+      TOKEN_URL             = "https://login.example.com/token"
+    }
+    error_message = "the environment does not name the other server"
+  }
+  assert {
+    condition     = jsondecode(output.clients["a"].event).token_parameters == "audience=x&resource=y" && !can(jsondecode(output.clients["b"].event).token_parameters)
+    error_message = "the event lacks the client's parameters, or has another client's"
   }
 }
 
@@ -208,6 +242,10 @@ run "a_runbook_of_your_own_and_no_dashboard" {
     error_message = "there is a dashboard though nobody wants one"
   }
   assert {
+    condition     = !strcontains(aws_iam_policy.operator.policy, "GetDashboard")
+    error_message = "operators may see a dashboard that is not there"
+  }
+  assert {
     condition = alltrue([
       for alarm in concat(values(aws_cloudwatch_metric_alarm.client), values(aws_cloudwatch_metric_alarm.function), values(aws_cloudwatch_metric_alarm.revocations_pending), values(aws_cloudwatch_metric_alarm.token_expiry)) :
       strcontains(alarm.alarm_description, var.runbook_url)
@@ -250,6 +288,12 @@ run "alarms_are_mailed_and_the_page_goes_its_own_way" {
     alarm_email     = "us@example.com"
     alarm_topic_arn = "arn:aws:sns:eu-north-1:123456789012:theirs"
     pager_topic_arn = "arn:aws:sns:eu-north-1:123456789012:pager"
+    runbook_url     = "https://wiki.example.com/telenor"
+  }
+
+  assert {
+    condition     = strcontains(jsondecode(aws_cloudwatch_dashboard.token[0].dashboard_body).widgets[0].properties.markdown, var.runbook_url)
+    error_message = "the dashboard does not name the runbook"
   }
 
   assert {

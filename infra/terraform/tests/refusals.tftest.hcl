@@ -9,14 +9,15 @@ variables {
   artifact_path = "versions.tf"
 }
 
-run "no_client" {
+run "no_client_and_an_authentication_alone" {
   command = plan
 
   variables {
-    clients = {}
+    clients               = {}
+    client_authentication = "client_secret_post"
   }
 
-  expect_failures = [var.clients]
+  expect_failures = [var.clients, var.client_authentication]
 }
 
 run "more_tokens_than_a_policy_holds" {
@@ -42,14 +43,16 @@ run "credentials_longer_than_a_policy_holds" {
   expect_failures = [aws_iam_role.function]
 }
 
-run "clients_that_are_a_list" {
+run "clients_that_are_a_list_and_a_token_url_without_tls" {
   command = plan
 
   variables {
-    clients = ["a"]
+    clients        = ["a"]
+    token_url      = "http://login.example.com/token"
+    revocation_url = "none"
   }
 
-  expect_failures = [var.clients]
+  expect_failures = [var.clients, var.token_url]
 }
 
 run "what_is_in_another_region" {
@@ -73,6 +76,7 @@ run "words_of_another_shape" {
     artifact_path            = "build/no-such.zip"
     telenor_base_url         = "http://api.telenor.no" # without TLS
     verify_url               = "http://api.telenor.no/me"
+    revocation_url           = "None"
     schedule_minutes         = 3    # leaves the page no time
     grace_seconds            = 1201 # likewise
     renew_at_fraction        = 1
@@ -91,7 +95,8 @@ run "words_of_another_shape" {
   }
 
   expect_failures = [
-    var.name, var.artifact_path, var.telenor_base_url, var.verify_url, var.schedule_minutes, var.grace_seconds,
+    var.name, var.artifact_path, var.telenor_base_url, var.verify_url, var.revocation_url, var.schedule_minutes,
+    var.grace_seconds,
     var.renew_at_fraction, var.kms_key_arn, var.previous_kms_key_arns, var.runbook_url, var.permissions_boundary_arn,
     var.deployment_role_arn,
     var.security_group_ids, var.pager_email, var.pager_topic_arn, var.alarm_email, var.alarm_topic_arn,
@@ -103,34 +108,41 @@ run "too_much_too_little_and_a_subnet_that_is_none" {
   command = plan
 
   variables {
-    name               = "a2345678901234567890123456789012" # a character too many
-    telenor_base_url   = "https://api.telenor.no?x=1"
-    grace_seconds      = -1
-    renew_at_fraction  = 0
-    subnet_ids         = ["vpc-0a1b2c3d"]
-    security_group_ids = ["sg-0a1b2c3d"]
+    name                  = "a2345678901234567890123456789012" # a character too many
+    token_url             = "https://login.example.com/token"
+    revocation_url        = "none"
+    client_authentication = "private_key_jwt"
+    telenor_base_url      = "https://api.telenor.no?x=1"
+    grace_seconds         = -1
+    renew_at_fraction     = 0
+    subnet_ids            = ["vpc-0a1b2c3d"]
+    security_group_ids    = ["sg-0a1b2c3d"]
   }
 
-  expect_failures = [var.name, var.telenor_base_url, var.grace_seconds, var.renew_at_fraction, var.subnet_ids]
+  expect_failures = [
+    var.name, var.telenor_base_url, var.client_authentication, var.grace_seconds, var.renew_at_fraction, var.subnet_ids,
+  ]
 }
 
-run "parts_of_a_second_and_subnets_alone" {
+run "parts_of_a_second_subnets_alone_and_a_token_url_alone" {
   command = plan
 
   variables {
     grace_seconds = 0.5
     subnet_ids    = ["subnet-0a1b2c3d"]
+    token_url     = "https://login.example.com/token"
   }
 
-  expect_failures = [var.grace_seconds, var.subnet_ids]
+  expect_failures = [var.grace_seconds, var.subnet_ids, var.token_url]
 }
 
-run "security_groups_alone" {
+run "security_groups_alone_and_a_revocation_url_alone" {
   command = plan
 
   variables {
     security_group_ids = ["sg-0a1b2c3d"]
+    revocation_url     = "none"
   }
 
-  expect_failures = [var.subnet_ids]
+  expect_failures = [var.subnet_ids, var.token_url]
 }

@@ -81,8 +81,6 @@ def test_a_consumer_reads_the_token_of_its_client_and_no_other_secret(clients: C
 
 
 def test_a_named_reader_with_a_policy_of_its_own_reads_and_a_stranger_does_not(clients: Clients) -> None:
-    # The secret's policy names the reader's account: like a reader in another one, this one needs a policy as well.
-    iam.user(clients.emulator, "reader", "secretsmanager:GetSecretValue")
     test_iam.test_a_named_reader_reads_and_cannot_write_and_a_stranger_does_not_read(clients.jobs[PLAIN])
 
 

@@ -25,6 +25,7 @@ METRICS = {
     *("TokenRotated", "TokenRevoked", "TokenReissued", "RotationFailed", "RevocationFailed", "RevocationAbandoned"),
     *("RevocationsPending", "CredentialsFallback", "SecondsUntilExpiry"),
 }
+SHOWN_FROM_THE_LOG = {"TokenRotated", "TokenRevoked"}
 OWN = frozenset({("service", "stack"), ("client", "broadband")})
 FUNCTION = frozenset({("FunctionName", "TokenFunction")})
 PARAMETERS = [(minutes, grace) for minutes in schedules(TEMPLATE) for grace in graces(TEMPLATE)]
@@ -70,6 +71,12 @@ def test_each_names_its_client_and_its_chapter(name: str) -> None:
     assert deployed["AlarmName"] == f"stack-broadband-{name}"
     assert deployed["AlarmDescription"].startswith("Client broadband of stack stack: ")
     assert deployed["AlarmDescription"].endswith(f'See docs/runbook.md, "{name}".')
+
+
+@pytest.mark.parametrize("name", properties())
+def test_each_names_the_runbook_that_it_is_given(name: str) -> None:
+    description = properties(RunbookUrl="https://wiki.example.com/token")[name]["AlarmDescription"]
+    assert description.endswith(f'See https://wiki.example.com/token, "{name}".')
 
 
 @pytest.mark.parametrize("name", properties())
@@ -229,21 +236,33 @@ def test_one_that_always_waits_is_the_rule() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
-def test_a_pile_rings_before_the_ledger_is_full(minutes: int, grace: int) -> None:
+def test_a_pile_of_labels_rings_before_the_ledger_is_full(minutes: int, grace: int) -> None:
+    """Of tokens that live longer, or have expired and keep their labels."""
     for fraction in (0.001, 0.33, 0.999):
         settings = Settings(minutes * 60, grace, fraction)
-        values = pending(Job(settings, revokes=False), runs_of(settings, DAY, lost_every=10**6))
+        values = pending(Job(settings, revokes=False, removes_labels=False), runs_of(settings, DAY, lost_every=10**6))
         full_at = next(at for at, value in values.items() if value == 15)
         ((rung, state),) = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY)
         assert state is State.ALARM
         assert rung < full_at
 
 
+@pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
+def test_few_tokens_of_an_hour_wait_where_logouts_fail(minutes: int, grace: int) -> None:
+    """The older ones have expired. So RevocationFailedAlarm tells of them, and this one only if the grace is short."""
+    settings = Settings(minutes * 60, grace, 0.33)
+    values = pending(Job(settings, revokes=False), runs_of(settings, DAY // 2, lost_every=17))
+    assert max(values.values()) <= 4
+    if grace >= 600:
+        assert changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY // 2) == []
+
+
 # --- The dashboard
 
 
-def dashboard() -> dict[str, Any]:
-    (found,) = TEMPLATE.deployed(ClientName="broadband").resources("AWS::CloudWatch::Dashboard").values()
+def dashboard(**parameters: object) -> dict[str, Any]:
+    stack = TEMPLATE.deployed(ClientName="broadband", **parameters)
+    (found,) = stack.resources("AWS::CloudWatch::Dashboard").values()
     return found
 
 
@@ -260,14 +279,44 @@ def test_the_dashboard_is_this_region_s() -> None:
     assert dashboard()["DashboardName"] == "stack-eu-north-1"
 
 
+def test_the_dashboard_can_be_left_out() -> None:
+    assert TEMPLATE.deployed(Dashboard="false").resources("AWS::CloudWatch::Dashboard") == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "runbook"),
+    [({}, "docs/runbook.md"), ({"RunbookUrl": "https://wiki.example.com/token"}, "https://wiki.example.com/token")],
+)
+def test_the_dashboard_names_the_runbook(given: dict[str, str], runbook: str) -> None:
+    (text,) = (
+        widget["properties"]["markdown"]
+        for widget in json.loads(dashboard(**given)["DashboardBody"])["widgets"]
+        if widget["type"] == "text"
+    )
+    assert f"Runbook: {runbook}." in text
+
+
 def test_the_dashboard_draws_every_metric_of_this_client_and_what_does_not_reach_the_function() -> None:
-    assert {metric for metric in drawn() if metric.namespace == "TelenorToken"} == {own(name) for name in METRICS}
+    metrics = {own(name) for name in METRICS - SHOWN_FROM_THE_LOG}
+    assert {metric for metric in drawn() if metric.namespace == "TelenorToken"} == metrics
     assert drawn() >= {of_the_function(name) for name in ("Invocations", "Errors", "Throttles", "AsyncEventAge")}
 
 
 def test_the_dashboard_shows_every_alarm() -> None:
     (shown,) = widgets("alarm")
     assert set(shown["alarms"]) == {f"{name}.Arn" for name in properties()}
+
+
+def test_the_dashboard_counts_tokens_from_the_log() -> None:
+    (query,) = (widget["query"] for widget in widgets("log") if "published" in widget["query"])
+    assert "strcontains(outcome, 'rotated')" in query
+    assert "count(revoked.0)" in query
+
+
+def test_each_run_that_the_dashboard_lists_has_its_own_request_id() -> None:
+    """A failed run's version id is the current token's, which another run has published."""
+    (query,) = (widget["query"] for widget in widgets("log") if "outcome != 'not-due'" in widget["query"])
+    assert "function_request_id" in query
 
 
 def test_the_dashboard_lists_failures_by_their_code() -> None:

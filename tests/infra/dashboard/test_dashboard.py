@@ -61,7 +61,8 @@ def test_every_widget_names_what_exists(day: Day) -> None:
 @pytest.mark.parametrize(
     ("title", "name", "instead", "found"),
     [
-        ("Rotations", "TokenReissued", "TokenReIssued", "TokenReIssued"),
+        ("Failures", "TokenReissued", "TokenReIssued", "TokenReIssued"),
+        ("Tokens published", "count(revoked.0)", "count(revoke.0)", "revoke"),
         ("Seconds until", '"default"', '"other"', "SecondsUntilExpiry"),
         ("Runs: ", "Throttles", "Throttled", "Throttled"),
         ("Runs: ", "MessagesVisible", "MessagesSeen", "ApproximateNumberOfMessagesSeen"),

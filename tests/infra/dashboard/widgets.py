@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 _COMMANDS = {"fields", "filter", "sort", "stats", "limit"}
-_WORDS = {"ispresent", "count", "max", "latest", "bin", "as", "by", "and", "in", "asc", "desc"}
+_WORDS = {"ispresent", "strcontains", "count", "sum", "max", "latest", "bin", "as", "by", "and", "in", "asc", "desc"}
 _FIELDS_OF_AWS = {"@timestamp", "@logStream", "@message"}
 _NAME = re.compile(r"[@A-Za-z_]\w*")
 _LITERAL = re.compile(r"'[^']*'|\b\d+[mhd]?\b")

@@ -7,6 +7,7 @@ comparison overlooks it cannot compare.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,10 @@ def plain(value: Any, identifiers: Mapping[str, str]) -> Any:
         return items[0] if len(items) == 1 else items
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return identifiers.get(value, value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        # AWS, "AWS JSON policy elements: Principal": an account's id is short for this ARN.
+        return f"arn:aws:iam::{value}:root" if re.fullmatch("[0-9]{12}", value) else identifiers.get(value, value)
+    return value
 
 
 def statements(where: str, documents: Iterable[Any], identifiers: Mapping[str, str]) -> Facts:

@@ -29,7 +29,7 @@ def url_patterns() -> dict[str, str]:
         name.strip('"'): re.findall(r'regex\("(.*)", var', body["validation"][0]["condition"])[0].replace("\\\\", "\\")
         for block in hcl2.loads((MODULE / "variables.tf").read_text(encoding="utf-8"))["variable"]
         for name, body in block.items()
-        if name.strip('"') in {"telenor_base_url", "verify_url"}
+        if name.strip('"') in {"telenor_base_url", "verify_url", "token_url", "revocation_url"}
     }
 
 

@@ -32,6 +32,7 @@ IDENTIFIERS = {
     f"arn:aws:lambda:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:function:{_FUNCTION_NAME}": "the function",
     "TokenFunctionRole.Arn": "the function's role",
     "TokenFunctionScheduleRole.Arn": "the schedule's role",
+    "TokenFunctionSchedule.Arn": "the schedule",
     "TokenFunctionLogGroup": "the log",
     "TokenFunctionLogGroup.Arn": "the log's streams",
     **dict.fromkeys(("UndeliveredQueue", "UndeliveredQueue.Arn", "UndeliveredQueue.QueueName"), "the queue"),

@@ -20,7 +20,6 @@ SHARED = {
     "aws_cloudwatch_dashboard.token[0]",
     'aws_iam_policy.function["ledger"]',
     'aws_iam_policy.function["token"]',
-    "aws_iam_policy.operator",
     "aws_iam_role_policy.function",
     "aws_sqs_queue_policy.undelivered",
 }
@@ -102,6 +101,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "a-key-alone": ({"credentials_kms_key_arn": KEY}, "Name that secret too"),
     "two-spaces": ({"scope": "one  two"}, "one space"),
+    "not-a-field": ({"token_parameters": "audience"}, "form-encoded"),
+    "not-encoded": ({"token_parameters": "audience=a b"}, "form-encoded"),
+    "another-spelling": ({"token_parameters": "%67rant_type=password"}, "form-encoded"),
+    "a-field-of-the-job": ({"token_parameters": "audience=a&scope=b"}, "the job sets"),
+    "telenor-with-parameters": ({"token_parameters": "audience=a"}, "needs token_url"),
     "a-long-grace": ({"grace_seconds": 1201}, "1200"),
     "a-negative-grace": ({"grace_seconds": -1}, "1200"),
     "half-a-second": ({"grace_seconds": 0.5}, "whole"),
@@ -128,17 +132,41 @@ def test_every_refusal_names_its_client_and_what_is_wrong(tmp_path: Path, plans:
     assert said.keys() == REFUSED.keys()
 
 
-def refusals(directory: Path, clients: dict[str, Any]) -> dict[str, str]:
-    """Plan these clients, and return what is said of each that is refused."""
+def test_an_arn_of_another_region_is_refused_by_both_regions(tmp_path: Path, plans: object) -> None:
+    del plans  # skipped where these are
+    elsewhere = KEY.replace("eu-north-1", "eu-west-1")
+    topic = "arn:aws:sns:eu-west-1:123456789012:mine"
+    variables = {
+        "kms_key_arn": elsewhere,
+        "previous_kms_key_arns": [KEY, elsewhere],
+        "alarm_topic_arn": topic,
+        "pager_topic_arn": topic,
+    }
+    said = refused(tmp_path, variables)
+    for name in ("kms_key_arn", "previous_kms_key_arns[1]", "alarm_topic_arn", "pager_topic_arn"):
+        assert f"{name} is in eu-west-1, and this module's region is eu-north-1." in said
+    assert "previous_kms_key_arns[0]" not in said
+
+
+def refused(directory: Path, variables: dict[str, Any]) -> str:
+    """Plan with these variables, and return everything that is said against it."""
     copy = copied(MODULE, directory / "module")
+    given = "".join(
+        f"    {name} = {json.dumps(value)}\n" for name, value in {"artifact_path": "versions.tf", **variables}.items()
+    )
     (copy / "tests" / "refused.tftest.hcl").write_text(
         'mock_provider "aws" {\n  source = "./tests/mocks"\n}\n\nrun "refused" {\n  command = plan\n'
-        f'  variables {{\n    artifact_path = "versions.tf"\n    clients = {json.dumps(clients)}\n  }}\n}}\n'
+        f"  variables {{\n{given}  }}\n}}\n"
     )
-    with pytest.raises(ValueError, match="clients: ") as refused:
+    with pytest.raises(ValueError, match="precondition failed") as error:
         module.tested(copy, "refused")
+    return str(error.value)
+
+
+def refusals(directory: Path, clients: dict[str, Any]) -> dict[str, str]:
+    """Plan these clients, and return what is said of each that is refused."""
     said: dict[str, str] = {}
-    for line in str(refused.value).splitlines():
+    for line in refused(directory, {"clients": clients}).splitlines():
         _, _, sentence = line.partition("clients: ")
         name, _, what = sentence.partition(": ")
         if what:

@@ -1,4 +1,4 @@
-"""The module's URLs: what a plan accepts the job accepts, and what the job refuses a plan refuses."""
+"""URLs: what a plan or a stack accepts the job accepts, and what the job refuses both refuse."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ import pytest
 
 from handler.config import settings_from
 from handler.errors import InvalidInputError
+from infra.template import load, parameters
 from tests.infra.terraform.module import url_patterns
 
-VARIABLES = {"telenor_base_url": "TELENOR_BASE_URL", "verify_url": "VERIFY_URL"}
+# How the module, the template and the job call each.
+URLS = {
+    "telenor_base_url": ("TelenorBaseUrl", "TELENOR_BASE_URL"),
+    "verify_url": ("VerifyUrl", "VERIFY_URL"),
+    "token_url": ("TokenUrl", "TOKEN_URL"),
+    "revocation_url": ("RevocationUrl", "REVOCATION_URL"),
+}
+WITHOUT_QUERY = {"telenor_base_url"}
+OTHER_SERVER = {"TOKEN_URL": "https://as.example/token", "REVOCATION_URL": "none", "TOKEN_PARAMETERS": "audience=a"}
 
 TAKEN = [
     "https://api.telenor.no",
@@ -47,32 +56,68 @@ REFUSED = [
 WITH_QUERY = ["https://api.telenor.no/hello?x=1", "https://api.telenor.no?x=a@b"]
 
 
-def is_taken(variable: str, url: str) -> bool:
-    return re.fullmatch(url_patterns()[variable], url, re.ASCII) is not None
+PATTERNS, PARAMETERS = url_patterns(), parameters(load())
 
 
-def is_taken_by_the_job(variable: str, url: str) -> bool:
-    secrets = {"CREDENTIALS_SECRET_ID": "credentials", "TOKEN_SECRET_ID": "token"}
+def takers(variable: str, url: str) -> dict[str, bool]:
+    """Return who takes a URL: the module, the template, the job."""
+    parameter, setting = URLS[variable]
+    return {
+        "module": re.fullmatch(PATTERNS[variable], url, re.ASCII) is not None,
+        "template": PARAMETERS[parameter].accepts(url),
+        "job": is_taken_by_the_job(setting, url),
+    }
+
+
+def is_taken_by_the_job(setting: str, value: str) -> bool:
+    settings = {"CREDENTIALS_SECRET_ID": "credentials", "TOKEN_SECRET_ID": "token"}
+    if setting in OTHER_SERVER:
+        settings |= OTHER_SERVER
     try:
-        settings_from(secrets | {VARIABLES[variable]: url}, {})
+        settings_from(settings | {setting: value}, {})
     except InvalidInputError:
         return False
     return True
 
 
-@pytest.mark.parametrize("variable", VARIABLES)
+@pytest.mark.parametrize("variable", URLS)
 @pytest.mark.parametrize("url", TAKEN)
-def test_a_url_that_both_take(variable: str, url: str) -> None:
-    assert (is_taken(variable, url), is_taken_by_the_job(variable, url)) == (True, True)
+def test_a_url_that_all_take(variable: str, url: str) -> None:
+    assert set(takers(variable, url).values()) == {True}
 
 
-@pytest.mark.parametrize("variable", VARIABLES)
+@pytest.mark.parametrize("variable", URLS)
 @pytest.mark.parametrize("url", REFUSED)
-def test_a_url_that_both_refuse(variable: str, url: str) -> None:
-    assert (is_taken(variable, url), is_taken_by_the_job(variable, url)) == (False, False)
+def test_a_url_that_all_refuse(variable: str, url: str) -> None:
+    assert set(takers(variable, url).values()) == {False}
 
 
+@pytest.mark.parametrize("variable", URLS)
 @pytest.mark.parametrize("url", WITH_QUERY)
-def test_only_the_url_that_is_tried_has_a_query(url: str) -> None:
-    assert [is_taken(variable, url) for variable in VARIABLES] == [False, True]
-    assert [is_taken_by_the_job(variable, url) for variable in VARIABLES] == [False, True]
+def test_a_query_is_taken_but_for_the_base(variable: str, url: str) -> None:
+    assert set(takers(variable, url).values()) == {variable not in WITHOUT_QUERY}
+
+
+def test_a_server_may_have_no_revocation() -> None:
+    assert set(takers("revocation_url", "none").values()) == {True}
+    assert set(takers("token_url", "none").values()) == {False}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_taken"),
+    [
+        ("audience=https://api.example.com&resource=a%20b&resource=c", True),
+        ("scope_of_use=client_id", True),
+        ("audience", False),
+        ("audience=a&", False),
+        ("audience=%FF", False),
+        ("audience=\u00f8", False),
+        ("audience=a\nb", False),
+        ("grant_type=password", False),
+        ("%67rant_type=password", False),
+        ("audience=a&client_secret=b", False),
+    ],
+)
+def test_fields_that_the_job_refuses_are_refused_before(fields: str, is_taken: bool) -> None:
+    assert PARAMETERS["TokenParameters"].accepts(fields) is is_taken
+    assert is_taken_by_the_job("TOKEN_PARAMETERS", fields) is is_taken
