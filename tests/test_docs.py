@@ -98,7 +98,7 @@ def test_each_slack_that_a_page_calculates_is_the_jobs_own(
     renewed_at = timedelta(seconds=lifetime) - outage_tolerance - sum(parts, timedelta(0))
     taken_off = [f"{part.total_seconds():.0f}" for part in (renewed_at, *parts)]
     calculated = " \N{MINUS SIGN} ".join([str(lifetime), *taken_off]) + result
-    pages = [docs.ROOT / "docs" / name for name in ("runbook.md", "promises.md")]
+    pages = [docs.ROOT / "docs" / name for name in ("runbook.md", "guarantees.md")]
     assert any(calculated in " ".join(page.read_text("utf-8").split()) for page in pages), calculated
 
 

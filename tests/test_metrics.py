@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 DEFINED = set(EVERYTHING.metrics(datetime(2026, 11, 23, tzinfo=UTC)))
 
 # Who names every metric: for operators, on a dashboard, or to see that each run puts it out.
-NAMES_ALL = ["docs/settings.md", "template.yaml", "infra/e2e/runs.py", "tests/handler/test_report.py"]
+NAMES_ALL = ["docs/configuration.md", "template.yaml", "infra/e2e/runs.py", "tests/handler/test_report.py"]
 NAMES_ALL += [str(path.relative_to(ROOT)) for path in (ROOT / "infra/terraform").rglob("dashboard*")]
 
 # Who counts them.
