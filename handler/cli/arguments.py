@@ -63,7 +63,7 @@ exit status:
 
 renew, rotate, emergency and retire print the run's result as one line of JSON
 on stdout. stderr has the warnings and errors of its log, each with its code
-[in brackets]: docs/runbook.md has a row for each. --verbose prints every line.
+[in brackets]: docs/error-codes.md has a row for each. --verbose prints every line.
 """
 
 _RENEW = """\

@@ -16,14 +16,15 @@ from pathlib import Path
 from infra import docs
 from infra.e2e.stack import ROOT
 
-DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
+DOCUMENTS = ("README.md", "docs/deploy.md", "docs/cli.md", "docs/runbook.md", "docs/error-codes.md")
 
 # What is not typed here, by its beginning, and what tries it instead.
 ELSEWHERE = {
     "make demo": "needs no account; .ci/run runs it",
     "make test": "needs no account; .ci/run runs it",
     "make deploy": "asks its questions of a person; the same module has deployed the second client here, unasked",
-    "python -m handler doctor": "asks a person first where a token is published; its tests run it",
+    "telenor-token doctor": "asks a person first where a token is published; its tests run it",
+    "telenor-token emergency": "asks a person first; the checks of the command line run it with --yes",
 }
 
 # What must have happened for a command to make sense, by its beginning.

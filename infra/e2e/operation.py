@@ -62,18 +62,22 @@ def a_bad_parameter_is_refused_by_name(story: StackStory) -> None:
 
 
 def every_command_of_the_documents_works(story: StackStory) -> None:
-    """Every command of README.md, cli.md and the runbook ends well, typed as it stands there."""
+    """Every command of these documents ends well, typed as it stands there."""
     outputs = story.stack.outputs
+    # As `make outputs` prints them.
+    exported = {
+        "CREDENTIALS_SECRET_ARN": outputs["CredentialsSecretArn"],
+        "FUNCTION_NAME": outputs["FunctionName"],
+        "LOG_GROUP_NAME": outputs["LogGroupName"],
+        "TOKEN_SECRET_ARN": outputs["TokenSecretArn"],
+    }
     variables = {
-        # As `make outputs` prints them.
-        "README.md": {
-            "CREDENTIALS_SECRET_ARN": outputs["CredentialsSecretArn"],
-            "FUNCTION_NAME": outputs["FunctionName"],
-            "TOKEN_SECRET_ARN": outputs["TokenSecretArn"],
-        },
+        "README.md": exported,
+        "docs/deploy.md": exported,
         "docs/cli.md": {},
         # It sets its own.
         "docs/runbook.md": {},
+        "docs/error-codes.md": exported,
     }
     settings = {
         "CREDENTIALS_SECRET_ID": outputs["CredentialsSecretArn"],
