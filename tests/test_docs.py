@@ -12,7 +12,7 @@ from markdown_it.token import Token
 from handler import decisions
 from handler.config import settings_from
 from handler.errors import ErrorCode
-from infra import docs
+from infra import docs, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +69,32 @@ def test_a_code_that_stands_anywhere_but_in_its_row_has_none() -> None:
 
 def test_codes_are_kebab_case() -> None:
     assert [code for code in ErrorCode if not re.fullmatch(r"[a-z]+(-[a-z]+)*", code)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [("template.yaml", r"(?m)^  (\w+Alarm):"), ("template.yaml", r'\$\{Runbook\},\s+"(\w+)"')],
+)
+def test_each_alarm_has_its_section(path: str, pattern: str) -> None:
+    named = {
+        name for match in re.finditer(pattern, (docs.ROOT / path).read_text("utf-8")) for name in match.groups() if name
+    }
+    assert len(named) == 9
+    assert {name.lower() for name in named} <= docs.read(RUNBOOK).anchors()
+
+
+def test_each_permission_of_the_template_has_its_reason() -> None:
+    text = (docs.ROOT / "template.yaml").read_text("utf-8")
+    actions = set(re.findall(r"(?m)^ +(?:- |Action: )([a-z0-9]+:[A-Z]\w+)$", text))
+    assert len(actions) >= 15
+    security = docs.read(docs.ROOT / "docs" / "security.md")
+    assert actions - {child.content for _, child in security.inlines() if child.type == "code_inline"} == set()
+
+
+def test_each_parameter_of_the_template_is_explained() -> None:
+    pages = [docs.read(docs.ROOT / "docs" / name) for name in ("deploy.md", "configuration.md")]
+    named = {child.content for page in pages for _, child in page.inlines() if child.type == "code_inline"}
+    assert set(template.parameters(template.load())) - named == set()
 
 
 # The figures
