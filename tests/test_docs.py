@@ -54,8 +54,8 @@ def rows(page: docs.Document) -> Iterator[tuple[str, list[str]]]:
             yield code, [cell.content for cell in row[1:]]
 
 
-def test_the_runbook_has_one_row_for_each_code_of_the_job_and_none_besides() -> None:
-    assert sorted(code for code, _ in rows(docs.read(RUNBOOK))) == sorted(ErrorCode)
+def test_each_code_of_the_job_has_one_row_and_there_are_no_others() -> None:
+    assert sorted(code for code, _ in rows(docs.read(ERROR_CODES))) == sorted(ErrorCode)
 
 
 def test_each_row_says_what_it_means_and_what_to_do() -> None:
