@@ -1,4 +1,4 @@
-"""Each code that the job can log has a row, and each figure in the documents is the job's own."""
+"""The documents explain every alarm, permission and parameter, and their figures are the job's own."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from markdown_it.token import Token
 
 from handler import decisions
 from handler.config import settings_from
-from handler.errors import ErrorCode
 from infra import docs, template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from handler.model import Policy
     from tests.conftest import World
 
 RUNBOOK = docs.ROOT / "docs" / "runbook.md"
-ERROR_CODES = docs.ROOT / "docs" / "error-codes.md"
 DEPLOY = docs.ROOT / "docs" / "deploy.md"
 
 
@@ -33,42 +28,6 @@ def test_a_command_ends_where_its_line_does_not_go_on() -> None:
     text = "```console\n$ one \\\n>   two\nits output\n$ three\n```\n\n```text\n$ four\n```\n"
     commands = document(text).commands()
     assert [(command.line, command.text) for command in commands] == [(2, "one \\\n  two"), (5, "three")]
-
-
-# The job's codes
-
-
-def rows(page: docs.Document) -> Iterator[tuple[str, list[str]]]:
-    """Yield the rows of the tables of codes: the code, and the other cells."""
-    is_of_codes, row = False, list[Token]()
-    for before, token in zip(page.tokens, page.tokens[1:], strict=False):
-        if before.type == "tr_open":
-            row = []
-        elif before.type == "th_open":
-            row.append(token)
-            is_of_codes = row[0].content == "error_code"
-        elif before.type == "td_open":
-            row.append(token)
-        elif before.type == "tr_close" and row and is_of_codes and row[0].content != "error_code":
-            (code,) = (child.content for child in row[0].children or () if child.type == "code_inline")
-            yield code, [cell.content for cell in row[1:]]
-
-
-def test_each_code_of_the_job_has_one_row_and_there_are_no_others() -> None:
-    assert sorted(code for code, _ in rows(docs.read(ERROR_CODES))) == sorted(ErrorCode)
-
-
-def test_each_row_says_what_it_means_and_what_to_do() -> None:
-    assert [code for code, cells in rows(docs.read(ERROR_CODES)) if len(cells) != 2 or not all(cells)] == []
-
-
-def test_a_code_that_stands_anywhere_but_in_its_row_has_none() -> None:
-    text = "| error_code | means | do |\n|-|-|-|\n| `one` | `two` | x |\n\n`three`\n\n| other |\n|-|\n| `four` |\n"
-    assert list(rows(document(text))) == [("one", ["`two`", "x"])]
-
-
-def test_codes_are_kebab_case() -> None:
-    assert [code for code in ErrorCode if not re.fullmatch(r"[a-z]+(-[a-z]+)*", code)] == []
 
 
 @pytest.mark.parametrize(
