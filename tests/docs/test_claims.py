@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -127,3 +128,19 @@ def test_the_calls_are_those_of_the_table_of_costs(world: World) -> None:
     two_hours_a_month = 30 * 12
     assert f"= {calls.total() * two_hours_a_month:,} calls" in costs()[1][1]
     assert f"{8 * two_hours_a_month:,} rotations" in costs()[1][1]
+
+
+def cells(page: str, after: str) -> list[list[str]]:
+    """Return the rows of the first table after a text."""
+    lines = (docs.ROOT / "docs" / page).read_text("utf-8").partition(after)[2].splitlines()
+    table = itertools.takewhile(lambda line: line[:1] == "|", itertools.dropwhile(lambda line: line[:1] != "|", lines))
+    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table][2:]
+
+
+def test_the_overview_quotes_the_benchmarks_and_the_costs() -> None:
+    short, long = (
+        {row[0]: row[3] for row in cells("benchmarks.md", after)} for after in ("### Outages within", "### Longer")
+    )
+    quoted = {row[0]: row[1:] for row in cells("overview.md", "## Comparison")}
+    assert quoted == {strategy: [short[strategy], long[strategy]] for strategy in quoted}
+    assert cells("overview.md", "## Cost")[0][1] == costs()[-1][-1]
