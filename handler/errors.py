@@ -29,7 +29,7 @@ from typing import ClassVar
 
 
 class ErrorCode(StrEnum):
-    """The stable name of an error or a warning in the log. docs/runbook.md has a row for each."""
+    """The stable name of an error or a warning in the log. docs/error-codes.md has a row for each."""
 
     ADDRESS_NOT_ALLOWED = "address-not-allowed"
     ANSWER_CUT_SHORT = "answer-cut-short"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 DEFINED = set(EVERYTHING.metrics(datetime(2026, 11, 23, tzinfo=UTC)))
 
 # Who names every metric: for operators, on a dashboard, or to see that each run puts it out.
-NAMES_ALL = ["docs/settings.md", "tests/handler/test_report.py"]
+NAMES_ALL = ["docs/configuration.md", "tests/handler/test_report.py"]
 # A dashboard has these from the log.
 SHOWN_FROM_THE_LOG = {"TokenRotated", "TokenRevoked"}
 DASHBOARDS = [

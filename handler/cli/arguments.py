@@ -42,7 +42,7 @@ The settings of a deployed job are read from its function. Each command that
 writes or revokes invokes that function, once. You need the policy
 OperatorPolicyArn of the stack's outputs.
 
---local runs the job in this process, with the variables of docs/settings.md.
+--local runs the job in this process, with the variables of docs/configuration.md.
 GRACE_SECONDS and SCHEDULE_MINUTES must be set, so that no default revokes a
 token.
 
@@ -63,7 +63,7 @@ exit status:
 
 renew, rotate, emergency and retire print the run's result as one line of JSON
 on stdout. stderr has the warnings and errors of its log, each with its code
-[in brackets]: docs/runbook.md has a row for each. --verbose prints every line.
+[in brackets]: docs/error-codes.md has a row for each. --verbose prints every line.
 """
 
 _RENEW = """\

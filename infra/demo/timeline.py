@@ -72,9 +72,9 @@ _STYLES = {
 _NOT_PROVEN = "not proven yet"
 _SPARE = "spare"
 _GLOSSARY = {
-    _LOST: "a killed run had it, so that nobody can revoke it: it dies by its expiry",
-    _SPARE: "its twin's token was published instead, so it was revoked at once",
-    _NOT_PROVEN: "the fault is on, and the servers' records do not show it yet",
+    _LOST: "a killed run obtained it, so nobody can revoke it; it expires by itself",
+    _SPARE: "the other delivery published its token, so this one was revoked at once",
+    _NOT_PROVEN: "the fault is active, and the servers' records do not show it yet",
 }
 
 
@@ -215,6 +215,8 @@ def save_svg(path: Path, *parts: RenderableType) -> None:
     # rich loads a font from the web; any fixed-width font does as well.
     svg = re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = svg.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
+    # Otherwise librsvg trims the spaces around each piece of text.
+    svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(svg, encoding="utf-8")
 
@@ -229,7 +231,7 @@ def _grid(*widths: int | None) -> Table:
 def _title(view: View, axis: Axis, space: Space) -> list[Text]:
     elapsed = min(max(0.0, view.at - axis.begin), axis.seconds)
     title = Text.assemble(
-        ("One token, kept fresh for everybody who needs it", "bold"),
+        ("One shared token, kept valid", "bold"),
         f"   {hours(elapsed)} of {hours(axis.seconds)} h",
     )
     if not space.is_small:
@@ -245,8 +247,8 @@ def scale_of_time() -> list[Text]:
         for seconds in (settings.LIFETIME_SECONDS, settings.GRACE_SECONDS, settings.SCHEDULE_SECONDS)
     )
     lines = (
-        f"A second stands for {settings.SPEED / 60:.0f} minutes: a token lives {life} at Telenor; once a",
-        f"newer one is out, it has a grace of {grace}; a run every {schedule}.",
+        f"A second stands for {settings.SPEED / 60:.0f} minutes. A token is valid for {life}; once",
+        f"superseded, it has a grace of {grace}. The job runs every {schedule}.",
     )
     return [Text(line, style="dim") for line in lines]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.simulated_month import Environment
 
 SCHEDULE = timedelta(minutes=5)
-# A minute above the longest cache lifetime of any consumer, as docs/settings.md asks.
+# A minute above the longest cache lifetime of any consumer, as docs/configuration.md asks.
 GRACE = timedelta(seconds=660)
 POLICY = Policy(grace=GRACE, renew_at_fraction=0.33, schedule=SCHEDULE)
 

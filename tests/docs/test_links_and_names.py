@@ -89,7 +89,7 @@ def test_every_link_and_every_name_leads_somewhere(name: str) -> None:
         ("[x](nowhere.md)", "nowhere.md"),
         ("![x](nowhere.svg)", "nowhere.svg"),
         ("[x](../../outside.md)", "../../outside.md"),
-        ("[x](promises.md#nothing)", "promises.md#nothing"),
+        ("[x](guarantees.md#nothing)", "guarantees.md#nothing"),
         ("# A heading\n\n[x](#a-headin)", "#a-headin"),
         ("[x](http://example.com)", "http://example.com"),
         ("see `handler/nothing.py`", "handler/nothing.py"),

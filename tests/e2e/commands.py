@@ -24,7 +24,8 @@ ELSEWHERE = {
     "make test": "needs no account; .ci/run runs it",
     "make deploy": "asks its questions of a person; the same module deploys the second client here, unasked",
     "aws cloudwatch set-alarm-state": "nothing evaluates alarms here, so it would ring until the end",
-    "python -m handler doctor": "asks a person first where a token is published; its tests run it",
+    "telenor-token doctor": "asks a person first where a token is published; its tests run it",
+    "telenor-token emergency": "asks a person first; the tests of the command line run it with --yes",
 }
 
 # What must have happened for a command to make sense, by its beginning.

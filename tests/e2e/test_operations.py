@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.e2e.emulator import Emulator
     from tests.e2e.job import Job
 
-DOCUMENTS = ("README.md", "docs/cli.md", "docs/runbook.md")
+DOCUMENTS = ("README.md", "docs/deploy.md", "docs/cli.md", "docs/runbook.md", "docs/error-codes.md")
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,10 @@ def test_every_command_of_the_documents_ends_well(
         "TOKEN_SECRET_ID": job.token_secret,
         "TELENOR_BASE_URL": job.telenor.url,
     }
-    if document == "README.md":  # as `make outputs` prints them; the others set their own
+    if document in {"README.md", "docs/deploy.md", "docs/error-codes.md"}:
+        # As `make outputs` prints them; the others set their own.
         variables |= {
+            "LOG_GROUP_NAME": job.outputs["LogGroupName"],
             "CREDENTIALS_SECRET_ARN": job.credentials_secret,
             "FUNCTION_NAME": job.outputs["FunctionName"],
             "TOKEN_SECRET_ARN": job.token_secret,

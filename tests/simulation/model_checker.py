@@ -216,7 +216,7 @@ def orders(
 
 def _end_together(world: World) -> None:
     if world.telenor.issue is Issue.NEW_KILLS_OLD and world.verify_url is None:
-        # Nothing shows which of their tokens has killed the others before the next one is due (docs/promises.md).
+        # Nothing shows which of their tokens has killed the others before the next one is due (docs/guarantees.md).
         world.recovers_after = world.times().due_at - BEGIN
     if len(world.secret.labels) >= LABEL_QUOTA:
         # Tokens of one instant need a second label to tell their order, which fits once the others had their grace.

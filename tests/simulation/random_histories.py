@@ -365,7 +365,7 @@ class Consumers:
     def read(self, at: datetime | None = None) -> None:
         self.world.look(at)
         current, at = self.world.current, at or self.world.clock.now()
-        # Of what the attempts of a write have delayed, nobody is promised a grace (docs/promises.md).
+        # Of what the attempts of a write have delayed, nobody is promised a grace (docs/guarantees.md).
         self._held = deque((token, min(read_at, at) if token == current else read_at) for token, read_at in self._held)
         if current:
             self._held.append((current, at))

@@ -1,6 +1,6 @@
 """The job as its alarms see it: when it runs, when a token is due, and what a run sends.
 
-Written from docs/promises.md and docs/how-it-works.md, not from the handler. Times are seconds.
+Written from docs/guarantees.md and docs/how-it-works.md, not from the handler. Times are seconds.
 """
 
 from __future__ import annotations

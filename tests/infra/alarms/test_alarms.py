@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = Template.read()
 
-# docs/settings.md, "Metrics".
+# docs/configuration.md, "Metrics".
 METRICS = {
     *("TokenRotated", "TokenRevoked", "TokenReissued", "RotationFailed", "RevocationFailed", "RevocationAbandoned"),
     *("RevocationsPending", "CredentialsFallback", "SecondsUntilExpiry"),

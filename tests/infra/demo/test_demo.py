@@ -131,3 +131,5 @@ def test_the_saved_timeline_loads_nothing_from_elsewhere(tmp_path: Path) -> None
     assert "aaaaaaaa" in svg
     assert "font-face" not in svg
     assert svg.count("http") == svg.count('xmlns="http://www.w3.org/2000/svg"') == 1
+    # librsvg would trim the spaces around each piece of text.
+    assert 'xml:space="preserve"' in svg
