@@ -81,7 +81,7 @@ def _months() -> tuple[report.Comparison, report.Comparison]:
         months = [added([one.result() for one in of_a_strategy]) for of_a_strategy in simulated]
     split = len(strategies)
     return (
-        report.Comparison("Outages within the slack", within.outages["token"], months[:split]),
+        report.Comparison("Outages within the tolerance", within.outages["token"], months[:split]),
         report.Comparison("Longer outages", beyond.outages["token"], months[split:]),
     )
 

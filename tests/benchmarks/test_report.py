@@ -37,7 +37,7 @@ def results() -> Results:
         [Package("handler", 1_000, 2_000), Package("requests", 500, 1_000)],
         1_700,
         20_000,
-        Comparison("Outages within the slack", outages, months),
+        Comparison("Outages within the tolerance", outages, months),
         Comparison("Longer outages", outages, months),
     )
 
