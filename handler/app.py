@@ -144,10 +144,14 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
 
 def create_server(settings: Settings, secrets: SecretsManager) -> AuthorizationServer:
     """Return the authorization server of the settings."""
-    operations: Operations = TelenorOperations(settings.base_url)
-    if settings.server is not None:
-        operations = OAuthOperations(settings.server, (secrets.read_credentials, secrets.read_previous_credentials))
-    return AuthorizationServer(operations, clock, logger)
+    return AuthorizationServer(operations_of(settings, secrets), clock, logger)
+
+
+def operations_of(settings: Settings, secrets: SecretsManager) -> Operations:
+    """Return the operations of the authorization server: Telenor's, unless the settings name another one."""
+    if settings.server is None:
+        return TelenorOperations(settings.base_url)
+    return OAuthOperations(settings.server, (secrets.read_credentials, secrets.read_previous_credentials))
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:

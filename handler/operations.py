@@ -1,9 +1,13 @@
-"""The token and revocation operations of an authorization server: Telenor's, or those of RFC 6749 and RFC 7009."""
+"""The token and revocation operations of an authorization server: Telenor's, or those of RFC 6749 and RFC 7009.
+
+Both classes build the requests and read the responses. Messages use `name`, `operator` and `url_variable`. With
+`names_client`, a token document carries the client_id, with which the token is revoked.
+"""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
 from handler.error_responses import contradicts, parse_error, parse_oauth_error
@@ -30,46 +34,12 @@ TOKEN_REQUEST_SECONDS = 25.0
 _INACTIVE_STATUSES = {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
 
 
-class Operations(Protocol):
-    """The requests that an authorization server takes, and how its responses are read.
-
-    Messages use `name`, `operator` and `url_variable`. `can_revoke` is whether it can end an access
-    token; `reports_inactive` is whether it says of a revoked token that it was inactive. `names_client` is whether a
-    token document must carry its client_id, with which the token is revoked.
-    """
-
-    name: str
-    operator: str
-    url_variable: str
-    can_revoke: bool
-    reports_inactive: bool
-    names_client: bool
-
-    def token_request(self, credentials: Credentials, scope: str | None) -> Request:
-        """Return the request for an access token. Raises InvalidInputError for credentials that cannot be sent."""
-
-    def revocations(
-        self, access_token: str, client_id: str | None, accepted: Sequence[Credentials]
-    ) -> Iterator[Request]:
-        """Yield a request for each pair of credentials that may revoke a token, until one of them is accepted.
-
-        `accepted` are the pairs that got a token in this run. Raises ServerError if there is no such pair.
-        """
-
-    def parse_error(self, response: Response) -> ParsedError:
-        """Return the error that a response reports."""
-
-    def was_active(self, response: Response, parsed: ParsedError) -> bool | None:
-        """Return whether a revocation has ended an active token; None if it failed."""
-
-
 class TelenorOperations:
     """Token and logout (the Telenor Stores API reference, "Client credentials Grant Type" and "oauth")."""
 
     name = operator = "Telenor"
     url_variable = "TELENOR_BASE_URL"
     can_revoke = True
-    reports_inactive = True
     names_client = False
 
     def __init__(self, base_url: str) -> None:
@@ -97,7 +67,7 @@ class TelenorOperations:
     def revocations(
         self, access_token: str, _client_id: str | None, _accepted: Sequence[Credentials]
     ) -> Iterator[Request]:
-        """Yield one logout, which the token itself authenticates."""
+        """Yield the logout, which the token itself authenticates."""
         url = self._base_url + _LOGOUT_PATH
         yield Request("logout", ErrorCode.LOGOUT_ENDPOINT_OUT, "GET", url, Bearer(access_token))
 
@@ -106,7 +76,7 @@ class TelenorOperations:
         return parse_error(response)
 
     def was_active(self, response: Response, parsed: ParsedError) -> bool | None:
-        """Take a token for inactive only if the response says so."""
+        """Return whether logout has ended an active token; None if it failed. Only the response says "inactive"."""
         if response.status == HTTPStatus.OK and not contradicts(response, parsed):
             return True
         says_inactive = response.status in _INACTIVE_STATUSES and parsed.kind.code == ErrorCode.TOKEN_DEAD
@@ -123,7 +93,6 @@ class OAuthOperations:
     name = "the authorization server"
     operator = "whoever runs the authorization server"
     url_variable = "TOKEN_URL"
-    reports_inactive = False
     names_client = True
 
     def __init__(self, server: OAuthServer, read_credentials: Sequence[Callable[[], Credentials]]) -> None:
@@ -149,7 +118,10 @@ class OAuthOperations:
     def revocations(
         self, access_token: str, client_id: str | None, accepted: Sequence[Credentials]
     ) -> Iterator[Request]:
-        """Yield a revocation for each known pair with the client_id of the token."""
+        """Yield a revocation for each known pair with the client_id of the token, until one of them is accepted.
+
+        `accepted` are the pairs that got a token in this run. Raises ServerError if there is no such pair.
+        """
         if self._server.revocation_url is None:
             raise ServerRefusedError(
                 "the authorization server cannot revoke access tokens (REVOCATION_URL is none), so the token stays "
@@ -185,7 +157,7 @@ class OAuthOperations:
         return parse_oauth_error(response)
 
     def was_active(self, response: Response, parsed: ParsedError) -> bool | None:
-        """Take 200 for success; it does not say whether the token was active (RFC 7009, section 2.2)."""
+        """Return True for 200, which does not say whether the token was active (RFC 7009, section 2.2), else None."""
         return True if response.status == HTTPStatus.OK and not contradicts(response, parsed) else None
 
     def _authentication(self, pair: Credentials) -> tuple[AuthBase, tuple[tuple[str, str], ...]]:
@@ -207,3 +179,6 @@ class OAuthOperations:
 
 def _grant(scope: str | None) -> tuple[tuple[str, str], ...]:
     return (("grant_type", "client_credentials"), *((("scope", scope),) if scope else ()))
+
+
+Operations = TelenorOperations | OAuthOperations

@@ -176,7 +176,7 @@ _COMMANDS = (
     ("rotate", "always publish a new token; the previous one keeps its grace", _ROTATE),
     ("emergency", "publish a new token and revoke all others now", _EMERGENCY),
     ("retire", "stop the schedule and revoke tokens, before a stack is deleted", _RETIRE),
-    ("doctor", "test how the server behaves and assess each guarantee", _DOCTOR),
+    ("doctor", "test the server and assess each guarantee", _DOCTOR),
 )
 
 # What may be given before the command and after it. argparse lets the later list win, and a job must not get lost.

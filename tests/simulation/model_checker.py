@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
-from handler.model import Action
+from handler.model import Action, Outcome
 from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS, grace_over
 from tests.simulation.secrets_manager import LABEL_QUOTA, bad_ends
 from tests.simulation.telenor import Issue
@@ -107,7 +107,7 @@ def crashes_and_faults(
             world.check()
             _check_availability(world, run, before)
             _end(world)
-            if not wrong and world.telenor.issue is Issue.NEW and world.times().are_in_order:
+            if not wrong and world.can_renew and world.telenor.issue is Issue.NEW and world.times().are_in_order:
                 _check_overlap(world)
     return explored
 
@@ -133,6 +133,8 @@ def _check_availability(world: World, run: Run, before: tuple[str | None, set[st
     has_ended = run.report.outcome is not None
     if faulty <= {"logout", "UpdateSecretVersionStage"} and not has_ended and not world.telenor.refuses_verification:
         raise BrokenPromiseError("P6: nothing but revocation went wrong, and no token was published")
+    if not faulty and run.report.outcome is Outcome.NOT_DUE and run.report.has_failed:
+        raise BrokenPromiseError("P6: a run that had only to revoke has failed")
     if faulty == {"token"} and not has_ended and world.telenor.issue is not Issue.NEW_KILLS_OLD:
         version_id, labels, is_live = _published(world)
         if (version_id, is_live) != (before[0], before[2]) or not before[1] <= labels:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from handler.model import Action
+from handler.model import Action, ClientAuthentication, OAuthServer
 from tests.simulation.secrets_manager import FAULTS, READ_FAULTS, RETRIED
 from tests.simulation.telenor import FAULTS as TELENOR_FAULTS
 from tests.simulation.telenor import Issue
@@ -293,6 +293,77 @@ def new_credentials(world: World) -> Action:
     return Action.CREDENTIALS_CHANGED
 
 
+# Another authorization server (RFC 6749 and RFC 7009)
+
+
+def another_server(world: World) -> Action:
+    _name_server(world)
+    return renewal_with_revocations(world)
+
+
+def another_server_in_an_emergency(world: World) -> Action:
+    _name_server(world)
+    return leaked(world)
+
+
+def another_server_that_reissues(world: World) -> Action:
+    _name_server(world)
+    return reissued(world)
+
+
+def another_server_with_one_token_at_a_time(world: World) -> Action:
+    _name_server(world)
+    world.telenor.issue = Issue.NEW_KILLS_OLD
+    return renewal(world)
+
+
+def another_server_without_revocation(world: World) -> Action:
+    _name_server(world, revocation_url=None)
+    return grace_over(world)
+
+
+def client_replaced(world: World) -> Action:
+    _name_server(world)
+    world.run()
+    _put_client(world, "another")
+    world.clock.advance(minutes=1)
+    world.run(Action.ROTATE_NOW)
+    world.clock.advance(minutes=12)
+    return Action.RENEW_IF_DUE
+
+
+def client_replaced_twice(world: World) -> Action:
+    _name_server(world)
+    world.run()
+    world.irrevocable.add(str(world.current))
+    for client_id in ("second", "third"):
+        _put_client(world, client_id)
+    world.clock.advance(minutes=1)
+    world.run(Action.ROTATE_NOW)
+    world.clock.advance(minutes=12)
+    return Action.RENEW_IF_DUE
+
+
+def credentials_unusable(world: World) -> Action:
+    _name_server(world)
+    world.can_renew = False
+    world.run()
+    world.clock.advance(minutes=1)
+    world.run(Action.ROTATE_NOW)
+    world.secretsmanager.put_secret_value(SecretId=CREDENTIALS, SecretString="{}")
+    world.clock.advance(minutes=12)
+    return Action.RENEW_IF_DUE
+
+
+def _name_server(world: World, revocation_url: str | None = "https://id.example/revoke") -> None:
+    world.server = OAuthServer("https://id.example/token", revocation_url, ClientAuthentication.BASIC)
+
+
+def _put_client(world: World, client_id: str) -> None:
+    pair = json.dumps({"client_id": client_id, "client_secret": "CANARY-secret"})
+    world.secretsmanager.put_secret_value(SecretId=CREDENTIALS, SecretString=pair)
+
+
 # Scenarios that the broken variants fail in
 
 
@@ -364,6 +435,14 @@ MORE_SCENARIOS: Mapping[str, Callable[[World], Action]] = {
         an_sdk_that_emits_nothing,
         rotations_in_a_burst,
         new_credentials,
+        another_server,
+        another_server_in_an_emergency,
+        another_server_that_reissues,
+        another_server_with_one_token_at_a_time,
+        another_server_without_revocation,
+        client_replaced,
+        client_replaced_twice,
+        credentials_unusable,
         short_lives,
         slow_answers,
         grace_over,

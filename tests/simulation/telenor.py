@@ -1,4 +1,4 @@
-"""Telenor as a model, in place of the network beneath `requests`."""
+"""Telenor as a model, and any OAuth 2 server, in place of the network beneath `requests`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import requests
 from requests.adapters import BaseAdapter
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # What a refusal says: a wrong secret, a missing header; a verification says no more.
 _REFUSALS = {"token": '{"code": 22}', "logout": '{"code": 6}', "verify": ""}
+_OAUTH_REFUSAL = '{"error": "invalid_client"}'
+_OPERATIONS = {"/oauth/v2/token": "token", "/oauth/v2/logout": "logout", "/token": "token", "/revoke": "logout"}
 
 FAULTS = ("lost-before", "lost-after", "503", "unreadable", "401", "200")
 """With 200 the refusal has the status of a success, as some gateways send it."""
@@ -39,6 +42,7 @@ class Issued:
 
     expires_at: datetime
     ended_at: datetime | None = None
+    client_id: str = ""
 
     def is_live(self, now: datetime) -> bool:
         """Tell whether Telenor accepts it."""
@@ -82,13 +86,17 @@ class TelenorModel(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Answer one request of the session."""
-        operation = {"/oauth/v2/token": "token", "/oauth/v2/logout": "logout"}.get(request.path_url, "verify")
+        operation = _OPERATIONS.get(request.path_url, "verify")
+        is_oauth = request.path_url in {"/token", "/revoke"}
         fault = self.intercept(operation)
         if fault == "lost-before":
             raise requests.ReadTimeout
         if fault in {"503", "401", "200"}:
-            return _response(request, int(fault), "" if fault == "503" else _REFUSALS[operation])
-        status, body = getattr(self, f"_{operation}")(request)
+            return _response(
+                request, int(fault), "" if fault == "503" else _OAUTH_REFUSAL if is_oauth else _REFUSALS[operation]
+            )
+        answer = self._revoke if is_oauth and operation == "logout" else getattr(self, f"_{operation}")
+        status, body = answer(request)
         self.sleep(self.answers_after.total_seconds())
         self.on_answer((status, body))
         if fault == "lost-after":
@@ -103,7 +111,8 @@ class TelenorModel(BaseAdapter):
 
     def _token(self, request: requests.PreparedRequest) -> tuple[int, str]:
         now, live = self.now(), self.live()
-        if not str(b64decode(request.headers["Authorization"][6:]), "utf-8").endswith(f":{self.client_secret}"):
+        client_id, client_secret = _pair(request.headers)
+        if client_secret != self.client_secret:
             return self.refuses_with, _REFUSALS["token"]
         if live and self.issue in {Issue.SAME, Issue.SAME_EXTENDED}:
             token = live[-1]
@@ -115,7 +124,7 @@ class TelenorModel(BaseAdapter):
                     self.tokens[old].ended_at = now
             self._issued += 1
             token = f"CANARY-{self._issued}"
-            self.tokens[token] = Issued(now + self.life)
+            self.tokens[token] = Issued(now + self.life, client_id=client_id)
         self.on_token(token)
         expires_in = int((self.tokens[token].expires_at - now).total_seconds())
         return 200, json.dumps({"access_token": token, "expires_in": expires_in})
@@ -128,9 +137,25 @@ class TelenorModel(BaseAdapter):
         self.tokens[token].ended_at = self.now()
         return 200, "OK!"
 
+    def _revoke(self, request: requests.PreparedRequest) -> tuple[int, str]:
+        """Revoke a token of the client; answer 200 also to another one, and revoke nothing (RFC 7009)."""
+        client_id, client_secret = _pair(request.headers)
+        if client_secret != self.client_secret:
+            return 401, _OAUTH_REFUSAL
+        (token,) = parse_qs(str(request.body))["token"]
+        self.on_logout(token)
+        if self.is_live(token) and self.tokens[token].client_id == client_id:
+            self.tokens[token].ended_at = self.now()
+        return 200, ""
+
     def _verify(self, request: requests.PreparedRequest) -> tuple[int, str]:
         is_good = self.is_live(_bearer(request.headers)) and not self.refuses_verification
         return (200, "[]") if is_good else (401, "")
+
+
+def _pair(headers: Mapping[str, str | bytes]) -> tuple[str, str]:
+    client_id, _, client_secret = b64decode(headers["Authorization"][6:]).decode().partition(":")
+    return client_id, client_secret
 
 
 def _bearer(headers: Mapping[str, str | bytes]) -> str:

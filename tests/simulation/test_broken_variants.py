@@ -18,6 +18,7 @@ from handler.decisions import RenewalTimes
 from handler.errors import ServerError, ServerRefusedError, ServerUnavailableError, WriteRefusedError
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, SecretVersion, Token
+from handler.operations import OAuthOperations
 from handler.publication import DuplicateDelivery, Publication, Published, WriteRefused, WriteUnknown
 from handler.revocation import Logout
 from handler.secrets_manager import SecretsManager
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from handler.context import Context
+    from handler.model import Credentials
+    from handler.transport import Request
     from tests.simulation.model_checker import Explored
 
 TWIN = None
@@ -438,6 +441,40 @@ def any_200_of_logout_means_revoked(patch: pytest.MonkeyPatch) -> None:
             return True
 
     instead(patch, AuthorizationServer, "logout", logout)
+
+
+# Another authorization server
+
+
+@breaks("P2", "client_replaced")
+def a_token_is_revoked_with_whichever_pair_is_current(patch: pytest.MonkeyPatch) -> None:
+    def revocations(
+        real: Callable[..., Iterator[Request]], self: OAuthOperations, token: str, _client_id: object, _accepted: object
+    ) -> Iterator[Request]:
+        current = self._read_pairs()[0]
+        return real(self, token, current.client_id, ())
+
+    instead(patch, OAuthOperations, "revocations", revocations)
+
+
+@breaks("P2", "client_replaced_twice")
+def any_200_of_a_revocation_endpoint_is_trusted_although_the_pair_is_another(patch: pytest.MonkeyPatch) -> None:
+    def revocations(
+        real: Callable[..., Iterator[Request]], self: OAuthOperations, token: str, client_id: object, *args: Any
+    ) -> Iterator[Request]:
+        pairs = self._read_pairs()
+        is_known = client_id in {pair.client_id for pair in pairs}
+        return real(self, token, client_id if is_known else pairs[-1].client_id, *args)
+
+    instead(patch, OAuthOperations, "revocations", revocations)
+
+
+@breaks("P6", "credentials_unusable")
+def an_unusable_credentials_secret_fails_a_run_that_only_had_to_revoke(patch: pytest.MonkeyPatch) -> None:
+    def read_pairs(_real: object, self: OAuthOperations) -> list[Credentials]:
+        return [read() for read in self._read_credentials]
+
+    instead(patch, OAuthOperations, "_read_pairs", read_pairs)
 
 
 # Secrets, and what comes first

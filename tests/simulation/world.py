@@ -16,15 +16,15 @@ from botocore.exceptions import ReadTimeoutError
 from greenlet import getcurrent, greenlet
 from requests.adapters import BaseAdapter
 
-from handler.app import deadlines
+from handler.app import deadlines, operations_of
 from handler.authorization_server import AuthorizationServer
 from handler.config import Settings
 from handler.context import Context
 from handler.decisions import RenewalTimes, renewal_times
 from handler.errors import RotationError
 from handler.ledger import Ledger, ledger_from
-from handler.model import Action, Policy
-from handler.operations import TOKEN_REQUEST_SECONDS, TelenorOperations
+from handler.model import Action, OAuthServer, Policy
+from handler.operations import TOKEN_REQUEST_SECONDS
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
@@ -214,6 +214,7 @@ class Run:
             scope=None,
             policy=world.policy,
             verify_url=world.verify_url,
+            server=world.server,
         )
         publish_by, end_by = deadlines(now, _TIME_LEFT)
         transport = Transport(
@@ -222,15 +223,15 @@ class Run:
             new_session=lambda _on_socket: _SESSION,
             run=lambda exchange, _seconds: exchange(),
         )
-        telenor = AuthorizationServer(TelenorOperations(settings.base_url), world.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
         with sdk.client(self._answer, world.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
+            server = AuthorizationServer(operations_of(settings, secrets), world.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
             rotate(
                 Context(
                     settings=settings,
                     secrets=secrets,
                     token_secret=TokenSecret(secrets, world.clock, self.request_id),
-                    server=telenor,
+                    server=server,
                     clock=world.clock,
                     log=world.log,  # type: ignore[arg-type]
                     report=self.report,
@@ -247,6 +248,7 @@ class World:
 
     policy: Policy = POLICY
     verify_url: str | None = None
+    server: OAuthServer | None = None
     sdk_emits_each_attempt: bool = True
     clock: Clock = field(default_factory=Clock)
     log: Log = field(default_factory=Log)
@@ -261,6 +263,9 @@ class World:
     recovers_after: timedelta = timedelta(0)
     """How long the next publication has to wait, where the job may not publish sooner."""
     excused: set[str] = field(default_factory=set)
+    irrevocable: set[str] = field(default_factory=set)
+    """Tokens of a client whose credentials are gone: they stay in the ledger until they expire."""
+    can_renew: bool = True
     lost: set[str] = field(default_factory=set)
     last_read_at: dict[str, datetime] = field(default_factory=dict)
 
@@ -396,7 +401,9 @@ class World:
 
     def check_revocations(self, all_is_well_since: datetime = BEGIN) -> None:
         """Check that no superseded token lives on much longer than its grace."""
-        pending = set(self.telenor.live()) - {self.current} - self.lost - self.excused
+        if self.server is not None and self.server.revocation_url is None:
+            return
+        pending = set(self.telenor.live()) - {self.current} - self.lost - self.excused - self.irrevocable
         seen_until = self.clock.now() - self.policy.grace - 2 * self.policy.schedule
         late = {token for token in pending if max(self.last_read_at.get(token, BEGIN), all_is_well_since) < seen_until}
         if late and len(late) > self._abandoned():
@@ -465,7 +472,7 @@ class _ToTelenor(BaseAdapter):
         try:
             return run.world.telenor.send(request)
         except requests.ReadTimeout:
-            is_token_request = request.path_url == "/oauth/v2/token"
+            is_token_request = request.path_url in {"/oauth/v2/token", "/token"}
             run.world.clock.sleep(TOKEN_REQUEST_SECONDS if is_token_request else EXCHANGE_SECONDS)
             raise
 
