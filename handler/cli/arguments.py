@@ -42,9 +42,9 @@ The settings of a deployed job are read from its function. Each command that
 writes or revokes invokes that function, once. You need the policy
 OperatorPolicyArn of the stack's outputs.
 
---local runs the job in this process, with the variables of docs/configuration.md.
-GRACE_SECONDS and SCHEDULE_MINUTES must be set, so that no default revokes a
-token.
+--local runs the job in this process, with the variables of
+docs/configuration.md. GRACE_SECONDS and SCHEDULE_MINUTES must be set, so that
+no default revokes a token.
 
 The AWS SDK's variables also apply (AWS_PROFILE, AWS_REGION, ...), and COLUMNS
 and NO_COLOR for the drawing.
@@ -63,7 +63,8 @@ exit status:
 
 renew, rotate, emergency and retire print the run's result as one line of JSON
 on stdout. stderr has the warnings and errors of its log, each with its code
-[in brackets]: docs/error-codes.md has a row for each. --verbose prints every line.
+[in brackets]; docs/error-codes.md has a row for each. --verbose prints every
+line.
 """
 
 _RENEW = """\

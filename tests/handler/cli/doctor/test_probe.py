@@ -451,7 +451,7 @@ def test_it_does_not_ask_telenor_while_a_token_is_published_and_nobody_can_say_y
     world.run()
     ran = terminal.run("--local", "doctor")
     assert ran.status == 2
-    assert "A token is published and alive" in " ".join(ran.err.split())
+    assert "A token is published and active" in " ".join(ran.err.split())
     assert "add --yes" in ran.err
     assert world.issued() == 1
 
