@@ -18,6 +18,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from handler import app
 from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerUnavailableError
@@ -461,6 +463,38 @@ def test_headers_that_cannot_be_parsed_reach_no_log(transport: Transport, answer
     """The fixture `seen` looks for secrets in all that a handler on the root logger gets."""
     with SlowServer(lambda _path: LEAKS[answer]) as server, suppress(ServerUnavailableError):
         get(transport, f"{server.url}/?key={CANARY}")
+
+
+# Header lines as a broken server or gateway may send them, each with a secret in it.
+SEPARATORS = st.sampled_from([b": ", b":", b" : ", b"\t:", b"", b" ", b"::", b":\r\n ", b"\x00: "])
+LINE_ENDS = st.sampled_from([b"\r\n", b"\n", b" \r\n", b"\r", b"\r\r\n", b"\x0b\r\n", b"\x85\r\n", b"\x1c\r\n"])
+NAMES = st.sampled_from(
+    [b"X-A", b"Set-Cookie", b"Content-Length", b"WWW-Authenticate", b"Transfer-Encoding", b"", b" X"]
+)
+HEADER_LINES = st.builds(
+    lambda name, separator, value, end: name + separator + CANARY.encode() + value + end,
+    NAMES,
+    SEPARATORS,
+    st.binary(max_size=12),
+    LINE_ENDS,
+)
+STATUS_LINES = st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.0 401 X", b"HTTP/1.1 200", b"HTTP/9 200 OK", b"CANARY"])
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(status=STATUS_LINES, ends=LINE_ENDS, lines=st.lists(HEADER_LINES, max_size=5), last=LINE_ENDS)
+def test_no_raw_response_reaches_a_log(
+    transport: Transport, status: bytes, ends: bytes, lines: list[bytes], last: bytes
+) -> None:
+    raw = status + ends + b"".join(lines) + last + b'{"access_token": "CANARY"}'
+    with SlowServer(lambda _path: raw) as server, suppress(ServerUnavailableError):
+        get(transport, server.url)
 
 
 @pytest.mark.parametrize("size", [60_000])
