@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import prices
 from tests.handler.test_report import EVERYTHING
 
 ROOT = Path(__file__).parents[1]
@@ -25,11 +24,6 @@ DASHBOARDS = [
     "template.yaml",
     *(str(path.relative_to(ROOT)) for path in (ROOT / "infra/terraform").rglob("dashboard*")),
 ]
-
-# Who counts them.
-COUNTS = {
-    "tests/benchmarks/prices.py": prices.METRICS,
-}
 
 # An alarm on a metric of this job's, in either order.
 _ALARMS = re.compile(
@@ -46,13 +40,6 @@ def test_each_metric_is_named_where_all_are(file: str) -> None:
     named = DEFINED - SHOWN_FROM_THE_LOG if file in DASHBOARDS else DEFINED
     missing = {name for name in named if not re.search(rf"\b{name}\b", text)}
     assert not missing, f"{file} does not know {sorted(missing)} of handler/report.py"
-
-
-@pytest.mark.parametrize("file", COUNTS)
-def test_each_metric_is_counted_where_they_are(file: str) -> None:
-    assert COUNTS[file] == len(DEFINED), (
-        f"{file} counts {COUNTS[file]} metrics, and handler/report.py has {len(DEFINED)}"
-    )
 
 
 def test_the_deployment_watches_nothing_that_no_run_puts_out() -> None:

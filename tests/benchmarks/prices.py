@@ -24,9 +24,8 @@ ALARM_A_MONTH = 0.10
 
 FREE_SCHEDULER_INVOCATIONS = 14_000_000
 
-# template.yaml: MemorySize, the metrics of app.py, and the alarms. The dashboard is one of three free ones.
+# template.yaml: MemorySize and the alarms.
 _GIB = 0.25
-METRICS = 9
 ALARMS = 9
 
 # What a run takes besides waiting for answers. Assumed, at this memory.
@@ -56,9 +55,14 @@ def running_cost(month: Month) -> float:
     return aws_calls(month) * AWS_CALL + runs * INVOCATION + seconds * _GIB * GIB_SECOND
 
 
-def watching_cost() -> float:
-    """Return what the template's metrics and alarms cost a month, in USD."""
-    return METRICS * METRIC_A_MONTH + ALARMS * ALARM_A_MONTH
+def metrics_cost(month: Month) -> float:
+    """Return what the metrics cost a month, in USD: each for the hours in which it was sent."""
+    return sum(month.metric_hours.values()) / month.months / (DAYS * 24) * METRIC_A_MONTH
+
+
+def watching_cost(month: Month) -> float:
+    """Return what the metrics and the template's alarms cost a month, in USD, without the dashboard."""
+    return metrics_cost(month) + ALARMS * ALARM_A_MONTH
 
 
 def consumer_cost(cache_seconds: int) -> float:

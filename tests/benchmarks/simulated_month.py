@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
+    from handler.report import Report
     from tests.benchmarks.strategies import Strategy
 
 DAYS = 30
@@ -136,6 +137,7 @@ class Environment:
         self.invocations = 0
         self.busy = timedelta(0)
         self.published: list[tuple[datetime, str]] = []
+        self.metrics_sent: set[tuple[str, datetime]] = set()
         self.issued: dict[str, datetime] = {}
         self.faults = faults
         self._run_key: str | None = None
@@ -164,6 +166,11 @@ class Environment:
             self.busy += self.clock.now() - began_at
             self.log.lines.clear()
             self._note_issues()
+
+    def send_metrics(self, report: Report) -> None:
+        """Note the metrics of a run, by the hour."""
+        now = self.clock.now()
+        self.metrics_sent |= {(name, now.replace(minute=0, second=0, microsecond=0)) for name in report.metrics(now)}
 
     def unfinished(self) -> str | None:
         """Return the version under AWSPENDING that is not current: Secrets Manager itself looks there."""
@@ -243,6 +250,8 @@ class Month:
     felt: dict[int, Experience] = field(default_factory=lambda: {seconds: Experience() for seconds in CACHE_SECONDS})
     no_token_seconds: float = 0.0
     """The longest time in which what the secret held was dead."""
+    metric_hours: Counter[str] = field(default_factory=Counter)
+    """In how many hours each metric was sent."""
     spare_at_end: int = 0
     """Tokens alive at the end that are not the current one."""
     spare_seconds: list[float] = field(default_factory=list)
@@ -283,6 +292,7 @@ def added(parts: Sequence[Month]) -> Month:
     for part in parts:
         total.months += part.months
         total.calls += part.calls
+        total.metric_hours += part.metric_hours
         total.invocations += part.invocations
         total.busy_seconds += part.busy_seconds
         total.no_token_seconds = max(total.no_token_seconds, part.no_token_seconds)
@@ -318,6 +328,7 @@ def _account(environment: Environment, strategy: Strategy, seed: int, end: datet
     chance = random.Random(f"consumers {seed}")  # noqa: S311  to be repeated
     ends = [(at, environment.end_of(token)) for at, token in environment.published]
     account = Month(strategy.name, 1, environment.calls, environment.invocations, environment.busy.total_seconds())
+    account.metric_hours.update(name for name, _hour in environment.metrics_sent)
     for cache_seconds in CACHE_SECONDS:
         for _ in range(2):
             first = environment.published[0][0] + timedelta(seconds=1 + chance.random() * max(cache_seconds, 60))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from handler.authorization_server import AuthorizationServer
@@ -33,6 +34,8 @@ SCHEDULE = timedelta(minutes=5)
 # A minute above the longest cache lifetime of any consumer, as docs/configuration.md asks.
 GRACE = timedelta(seconds=660)
 POLICY = Policy(grace=GRACE, renew_at_fraction=0.33, schedule=SCHEDULE)
+_MINUTE = timedelta(minutes=1)
+_POLICY_EVERY_MINUTE = Policy(grace=GRACE, renew_at_fraction=0.25, schedule=_MINUTE)
 
 _URL = "https://telenor.example"
 _API = f"{_URL}/verify"
@@ -50,7 +53,7 @@ class Strategy:
     """How often Lambda repeats a failed run: twice, unless the deployment says otherwise, as this job's does."""
 
 
-def this_job(environment: Environment, request_id: str) -> None:
+def this_job(environment: Environment, request_id: str, policy: Policy = POLICY) -> None:
     """Run the handler's own code, from the first look to the last logout."""
     now = environment.clock.now()
     settings = Settings(
@@ -60,25 +63,32 @@ def this_job(environment: Environment, request_id: str) -> None:
         token_secret_id=TOKEN,
         base_url=_URL,
         scope=None,
-        policy=POLICY,
+        policy=policy,
         verify_url=None,
     )
     telenor = _telenor(environment)
     secrets = SecretsManager(environment.client, CREDENTIALS, TOKEN)
-    rotate(
-        Context(
-            settings=settings,
-            secrets=secrets,
-            token_secret=TokenSecret(secrets, environment.clock, request_id),
-            server=telenor,
-            clock=environment.clock,
-            log=environment.log,  # type: ignore[arg-type]  # a smaller log
-            report=Report("default"),
-            version_id=request_id,
-            publish_by=now + _PUBLISH_BY,
-            end_by=now + _END_BY,
+    report = Report("default")
+    try:
+        rotate(
+            Context(
+                settings=settings,
+                secrets=secrets,
+                token_secret=TokenSecret(secrets, environment.clock, request_id),
+                server=telenor,
+                clock=environment.clock,
+                log=environment.log,  # type: ignore[arg-type]  # a smaller log
+                report=report,
+                version_id=request_id,
+                publish_by=now + _PUBLISH_BY,
+                end_by=now + _END_BY,
+            )
         )
-    )
+    except RotationError:
+        report.has_failed = True
+        raise
+    finally:
+        environment.send_metrics(report)
 
 
 def overwrite(environment: Environment, _request_id: str) -> None:
@@ -104,7 +114,7 @@ def four_steps(environment: Environment, request_id: str) -> None:
     """
     version_id = environment.unfinished() or request_id
     telenor = _telenor(environment)
-    # setSecret has nothing to set: AuthorizationServer knows the token, since it has issued it.
+    # setSecret has nothing to set: the server knows the token, since it has issued it.
     for step in (_create_secret, _set_secret, _test_secret, _finish_secret):
         if step is not _create_secret:
             environment.invocations += 1
@@ -125,7 +135,7 @@ def _create_secret(environment: Environment, telenor: AuthorizationServer, versi
 
 
 def _set_secret(_environment: Environment, _telenor: AuthorizationServer, _version_id: str) -> None:
-    """Do nothing in AWS's second step: AuthorizationServer has no password that could be set."""
+    """Do nothing in AWS's second step: the server has no password that could be set."""
 
 
 def _test_secret(environment: Environment, telenor: AuthorizationServer, version_id: str) -> None:
@@ -188,10 +198,17 @@ def _log_out(environment: Environment, telenor: AuthorizationServer, access_toke
 
 
 THIS_JOB = Strategy("this job", SCHEDULE, this_job, retries=0)
+EVERY_MINUTE = Strategy(
+    "this job, every minute, `RENEW_AT_FRACTION` 0.25",
+    _MINUTE,
+    partial(this_job, policy=_POLICY_EVERY_MINUTE),
+    retries=0,
+)
 OVERWRITE_OFTEN = Strategy("overwrite every 15 min", timedelta(minutes=15), overwrite)
 OTHERS = (
-    Strategy("overwrite every 30 min", timedelta(minutes=30), overwrite),
     OVERWRITE_OFTEN,
-    Strategy("overwrite, log out at once", timedelta(minutes=30), overwrite_and_log_out),
-    Strategy("AWS's four steps, then log out", timedelta(minutes=30), four_steps),
+    Strategy("overwrite every 10 min", timedelta(minutes=10), overwrite),
+    Strategy("overwrite every 15 min, log out at once", timedelta(minutes=15), overwrite_and_log_out),
+    Strategy("overwrite every 10 min, log out at once", timedelta(minutes=10), overwrite_and_log_out),
+    Strategy("AWS's four steps every 15 min, then log out", timedelta(minutes=15), four_steps),
 )

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from infra import artifact
-from tests.benchmarks.prices import ALARMS, OWN_SECONDS_A_RUN, running_cost
+from tests.benchmarks.prices import ALARMS, OWN_SECONDS_A_RUN, metrics_cost, running_cost
 from tests.benchmarks.simulated_month import FaultRates, Month, fault_rates, felt_by_consumer, month
 from tests.benchmarks.strategies import OTHERS, THIS_JOB, four_steps, overwrite, overwrite_and_log_out
 from tests.simulation.world import BEGIN
@@ -48,6 +48,19 @@ def test_the_cost_is_of_one_month_and_counts_calls_runs_and_time() -> None:
     calls, runs = 11_000 * 0.05 / 10_000, 1000 * 0.20 / 1_000_000
     seconds = (100 + 1000 * OWN_SECONDS_A_RUN) * 0.25 * 0.0000133334
     assert running_cost(two_months) == pytest.approx(calls + runs + seconds)
+
+
+def test_a_metric_costs_for_the_hours_in_which_it_is_sent() -> None:
+    calm = month(THIS_JOB, NO_FAULTS, seed=1, days=2)
+    assert {name: hours for name, hours in calm.metric_hours.items() if hours > 40} == {
+        "SecondsUntilExpiry": 49,
+        "TokenRotated": 49,
+        "TokenRevoked": 49,
+        "RevocationsPending": 49,
+    }
+    two_months = Month("any", months=2)
+    two_months.metric_hours.update(SecondsUntilExpiry=2 * 720, RotationFailed=72)
+    assert metrics_cost(two_months) == pytest.approx(0.30 + 0.30 * 36 / 720)
 
 
 def test_the_alarms_that_are_priced_are_the_templates() -> None:
