@@ -195,12 +195,28 @@ def given_values(template: Mapping[str, Any], text: str) -> dict[str, str]:
     return values
 
 
-def check(template: Mapping[str, Any], values: Mapping[str, str]) -> None:
-    """Refuse what CloudFormation would refuse of all the values together. Raises RefusalError."""
+def check(template: Mapping[str, Any], values: Mapping[str, str], region: str) -> None:
+    """Refuse what CloudFormation would refuse of all the values together, or every run. Raises RefusalError."""
     known = parameters(template)
     faults = [*filter(None, (fault_of(known[name], value) for name, value in values.items()))]
-    if faults := faults or list(broken_rules(template, values)):
+    if faults := faults or [*broken_rules(template, values), *misplaced(values, region)]:
         raise RefusalError("; ".join(faults))
+
+
+def misplaced(values: Mapping[str, str], region: str) -> Iterator[str]:
+    """Yield what is wrong with the region or the account of an ARN, which no rule of CloudFormation can see."""
+    accounts = {each.strip() for each in values["ReaderAccountIds"].split(",")}
+    arns = [
+        (name, arn.split(":"))
+        for name, value in values.items()
+        if value and name.endswith(("Arn", "Arns", "Principals"))
+        for arn in value.split(",")
+    ]
+    for name, (_, _, _, of_region, account, *_) in arns:
+        if of_region not in {"", region}:
+            yield f"{name} is in {of_region}, and the stack is deployed in {region}: name one of {region}"
+        if name == "ReaderPrincipals" and account not in accounts:
+            yield f"ReaderPrincipals has a role or user of account {account}: name {account} in ReaderAccountIds too"
 
 
 def changes(values: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
@@ -282,7 +298,7 @@ def deploy(arguments: argparse.Namespace, region: str) -> None:
     print(f"Stack {stack} in {region}: {'an update' if before else 'a new one'}.")  # noqa: T201  what the user reads
     if not arguments.yes:
         ask([each for each in questions(template) if each[1].name not in given], values, input, print)
-    check(template, values)
+    check(template, values, region)
     if tells_nobody(values):
         print("WARNING: no alarm reaches anybody. Set AlarmEmail or AlarmTopicArn.")  # noqa: T201
     than = "the deployed values" if before else "the defaults"
@@ -303,7 +319,7 @@ def redeploy(arguments: argparse.Namespace, region: str) -> None:
     before = existing(arguments.stack, region)
     if before.obstacle:
         raise RefusalError(before.obstacle)
-    check(template, defaults | {name: value for name, value in before.parameters.items() if name in defaults})
+    check(template, defaults | {name: value for name, value in before.parameters.items() if name in defaults}, region)
     build_and_deploy(arguments.sam, arguments.stack, region, {"Version": checked_out()})
 
 

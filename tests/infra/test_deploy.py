@@ -174,7 +174,34 @@ def test_a_deployed_value_with_a_quote_is_kept(cloudformation: FakeCloudFormatio
 )
 def test_what_cloudformation_would_refuse_is_refused_before(changed: dict[str, str], sentence: str) -> None:
     with pytest.raises(deploy.RefusalError, match=sentence):
-        deploy.check(TEMPLATE, DEFAULTS | changed)
+        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-north-1")
+
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mine-a1b2c3"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:mine"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in DEFAULTS if name.endswith(("Arn", "Arns")) and "Role" not in name and "Bound" not in name]
+)
+def test_an_arn_of_another_region_is_refused_by_both_regions(name: str) -> None:
+    arn = TOPIC if "Topic" in name else KEY if "Kms" in name else SECRET
+    values = DEFAULTS | {"CredentialsSecretArn": SECRET.replace("eu-west-1", "eu-north-1"), name: arn}
+    with pytest.raises(deploy.RefusalError, match=f"{name} is in eu-west-1, and the stack is deployed in eu-north-1"):
+        deploy.check(TEMPLATE, values, "eu-north-1")
+    deploy.check(TEMPLATE, DEFAULTS | {"CredentialsSecretArn": SECRET, name: arn}, "eu-west-1")
+
+
+def test_a_reader_of_an_account_that_is_not_named_is_refused() -> None:
+    readers = {
+        "ReaderAccountIds": "888888888888, 999999999999",
+        "ReaderPrincipals": "arn:aws:iam::999999999999:role/a",
+        "KmsKeyArn": KEY,
+    }
+    deploy.check(TEMPLATE, DEFAULTS | readers, "eu-west-1")
+    with pytest.raises(deploy.RefusalError, match="name 999999999999 in ReaderAccountIds"):
+        deploy.check(TEMPLATE, DEFAULTS | readers | {"ReaderAccountIds": "888888888888"}, "eu-west-1")
 
 
 @pytest.mark.parametrize(
