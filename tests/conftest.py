@@ -22,7 +22,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 
 from handler import app, errors
-from infra.local.secrets_manager import REGION, LocalSecretsManager
+from infra.local.secrets_manager import REGION, LocalSecretsManager, create_secret, labels_and_tags
 from infra.local.telenor_sandbox import SEEDED_CLIENTS, Client, TelenorSandbox
 
 if TYPE_CHECKING:
@@ -167,18 +167,31 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return clock
 
 
-@pytest.fixture
-def telenor(clock: FakeClock) -> Iterator[TelenorSandbox]:
-    numbers = itertools.count(1)
+class _OfTheTest:
+    """What the sandbox of a whole session takes from the test that runs."""
+
+    clock = FakeClock()
+    numbers: Iterator[int] = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def _telenor() -> Iterator[TelenorSandbox]:
     clients = {name: replace(seeded, secret=CLIENT_SECRET) for name, seeded in SEEDED_CLIENTS.items()}
     clients[CLIENT_ID] = Client(secret=CLIENT_SECRET, scopes=frozenset({"incidents.read"}))
     with TelenorSandbox(
         clients=clients,
-        clock=lambda: clock.now().timestamp(),
-        sleep=clock.sleep,
-        new_token=lambda: f"{CANARY}-token-{next(numbers)}",
+        clock=lambda: _OfTheTest.clock.now().timestamp(),
+        sleep=lambda seconds: _OfTheTest.clock.sleep(seconds),  # noqa: PLW0108  the clock of the moment
+        new_token=lambda: f"{CANARY}-token-{next(_OfTheTest.numbers)}",
     ) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def telenor(_telenor: TelenorSandbox, clock: FakeClock) -> TelenorSandbox:
+    _OfTheTest.clock, _OfTheTest.numbers = clock, itertools.count(1)
+    _telenor.reset()
+    return _telenor
 
 
 class _Stdout(io.TextIOBase):
@@ -228,17 +241,10 @@ def seen(
         seen.errors.append(error)
 
     monkeypatch.setattr(errors.RotationError, "__init__", raise_and_remember)
-    # Asking a server takes longer than most tests that have none.
-    client = request.getfixturevalue("client") if "aws" in request.fixturenames else None
     yield seen
     assert [line for line in seen.warnings if line.get("error_code") not in set(errors.ErrorCode)] == [], "no code"
-    labels = _labels_and_tags(client) if client else ""
+    labels = labels_and_tags() if "aws" in request.fixturenames else ""
     assert canaries_in(seen.everything() + labels) == [], "a secret has leaked"
-
-
-def _labels_and_tags(client: SecretsManagerClient) -> str:
-    secrets = client.list_secrets()["SecretList"]
-    return repr([(secret.get("SecretVersionsToStages"), secret.get("Tags")) for secret in secrets])
 
 
 @dataclass
@@ -341,11 +347,8 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     """Both secrets, the token secret still without a value, and the handler's environment."""
-    client.create_secret(
-        Name=_CREDENTIALS_SECRET,
-        SecretString=json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}),
-    )
-    client.create_secret(Name=_TOKEN_SECRET)
+    create_secret(_CREDENTIALS_SECRET, json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}))
+    create_secret(_TOKEN_SECRET)
     optional = "CLIENT_NAME GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES SERVES_CLIENTS TELENOR_SCOPE VERIFY_URL "
     optional += "TOKEN_URL REVOCATION_URL CLIENT_AUTHENTICATION TOKEN_PARAMETERS"
     for name in optional.split():

@@ -27,7 +27,7 @@ from unittest.mock import patch
 import moto.backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.secretsmanager.models import FakeSecret
+from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
 from werkzeug.wrappers import Request, Response
 
 from infra.local.server import LoopbackServer
@@ -353,11 +353,25 @@ def _parameters(environ: WSGIEnvironment) -> dict[str, Any]:
     return parameters if isinstance(parameters, dict) else {}
 
 
+def _backend() -> SecretsManagerBackend:
+    return moto.backends.get_backend("secretsmanager")[DEFAULT_ACCOUNT_ID][REGION]
+
+
 def _secret(parameters: Mapping[str, Any]) -> FakeSecret | None:
     """Return moto's own secret, if the call names one that exists."""
-    secrets = moto.backends.get_backend("secretsmanager")[DEFAULT_ACCOUNT_ID][REGION].secrets
-    secret = secrets.get(parameters.get("SecretId", ""))
+    secret = _backend().secrets.get(parameters.get("SecretId", ""))
     return secret if isinstance(secret, FakeSecret) else None
+
+
+def create_secret(name: str, value: str | None = None) -> None:
+    """Create a secret, with a value or without, without a call."""
+    _backend().create_secret(name, value, None, None, None, None, None, [], force_overwrite=False)
+
+
+def labels_and_tags() -> str:
+    """Return all labels and tags of all secrets, without a call."""
+    secrets = _backend().secrets.values()
+    return repr([(stages_of(secret.name), secret.tags) for secret in secrets if isinstance(secret, FakeSecret)])
 
 
 def stages_of(secret_id: str) -> dict[str, frozenset[str]]:
