@@ -57,7 +57,7 @@ POLICIES = {
     "often": replace(POLICY, schedule=timedelta(minutes=1)),
     "as-much-grace-as-fits": replace(POLICY, grace=timedelta(minutes=20), schedule=timedelta(minutes=2)),
 }
-STEPS = 3
+STEPS = 1
 SECOND = timedelta(seconds=1)
 
 

@@ -63,7 +63,7 @@ def _stream(stream: IO[str] | None) -> IO[str]:
 
 
 @contextmanager
-def _running(folder: Path, port: int = 0) -> Iterator[Sandbox]:
+def _running(folder: Path, port: int) -> Iterator[Sandbox]:
     with subprocess.Popen(  # noqa: S603  this project's own program
         [sys.executable, "-W", "error", "-m", "infra.demo.sandbox", "--port", str(port), "--folder", str(folder)],
         cwd=ROOT,
@@ -97,7 +97,9 @@ def _client(environment: Mapping[str, str]) -> SecretsManagerClient:
 def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emergency(
     tmp_path: Path,
 ) -> None:
-    with _running(tmp_path) as sandbox, requests.Session() as http:
+    # Below the ports that the system gives to connections, whose neighbour may be taken.
+    port = 20_000 + os.getpid() % 6_000 * 2
+    with _running(tmp_path, port) as sandbox, requests.Session() as http:
         http.trust_env = False
         environment, client = sandbox.consumer, _client(sandbox.consumer)
 
@@ -109,6 +111,16 @@ def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emerg
             url = environment["TELENOR_BASE_URL"] + "/service-tickets/v2/incidents"
             return http.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=5).status_code
 
+        operator = sandbox.variables("sandbox-operator.env")
+        assert {name for name in sandbox.consumer if not name.startswith("AWS_")} == {
+            "TELENOR_BASE_URL",
+            "TOKEN_SECRET_ID",
+        }
+        assert {"CREDENTIALS_SECRET_ID", "GRACE_SECONDS", "SCHEDULE_MINUTES"} <= operator.keys()
+        assert not operator.keys() & sandbox.consumer.keys()
+        assert set(re.findall(r"\$\{?([A-Z_]+)", sandbox.banner)) <= sandbox.consumer.keys()
+        assert environment["TELENOR_BASE_URL"] == f"http://127.0.0.1:{port}"
+        assert environment["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{port + 1}"
         first = read()
         assert status(first) == 200
         sandbox.type("rotate")
@@ -122,23 +134,3 @@ def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emerg
         assert kinds == ["issued", "published", "revoked", "revoked"]
         assert [status(token) for token in (first, second, read())] == [401, 401, 200]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_consumers_variables_are_apart_from_the_jobs_and_the_banner_names_no_other(tmp_path: Path) -> None:
-    with _running(tmp_path) as sandbox:
-        operator = sandbox.variables("sandbox-operator.env")
-        assert {name for name in sandbox.consumer if not name.startswith("AWS_")} == {
-            "TELENOR_BASE_URL",
-            "TOKEN_SECRET_ID",
-        }
-        assert {"CREDENTIALS_SECRET_ID", "GRACE_SECONDS", "SCHEDULE_MINUTES"} <= operator.keys()
-        assert not operator.keys() & sandbox.consumer.keys()
-        assert set(re.findall(r"\$\{?([A-Z_]+)", sandbox.banner)) <= sandbox.consumer.keys()
-
-
-def test_the_ports_are_those_that_are_asked_for(tmp_path: Path) -> None:
-    # Below the ports that the system gives to connections, whose neighbour may be taken.
-    port = 20_000 + os.getpid() % 6_000 * 2
-    with _running(tmp_path, port) as sandbox:
-        assert sandbox.consumer["TELENOR_BASE_URL"] == f"http://127.0.0.1:{port}"
-        assert sandbox.consumer["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{port + 1}"
