@@ -44,9 +44,9 @@ _SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME") or "telenor-token"
 
 
 def _log_level() -> str:
-    """Return the level that the environment asks for; INFO if logging does not know it, or if it names none."""
-    asked = (os.environ.get("POWERTOOLS_LOG_LEVEL") or os.environ.get("LOG_LEVEL") or "INFO").upper()
-    return asked if asked in logging.getLevelNamesMapping() else "INFO"
+    """Return the log level of the environment; INFO if there is none or if logging does not know it."""
+    level = (os.environ.get("POWERTOOLS_LOG_LEVEL") or os.environ.get("LOG_LEVEL") or "INFO").upper()
+    return level if level in logging.getLevelNamesMapping() else "INFO"
 
 
 # Lambda's filter by level reads only lines with an RFC 3339 timestamp. Powertools would try to parse each message as
@@ -56,7 +56,7 @@ metrics = Metrics(namespace="TelenorToken", service=_SERVICE)
 
 
 class LambdaContext(Protocol):
-    """What of Lambda's context this job uses."""
+    """The part of Lambda's context object that the job uses."""
 
     aws_request_id: str
 
@@ -100,7 +100,7 @@ def run(event: object, request_id: str, time_left: timedelta, report: Report) ->
         _rotate(event, request_id, started_at, time_left, report)
     except RotationError as error:
         failure = error
-    except Exception as error:  # noqa: BLE001  whatever it is, its text may hold a secret, so only its place is told
+    except Exception as error:  # noqa: BLE001  the text of any error may hold a secret, so only its place is logged
         place = [
             f"{frame.name} in {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
         ]

@@ -45,7 +45,7 @@ _BEARER_TYPES = {"bearer", "bearertoken"}
 _TOKEN_IN_JSON = r'(?is)"access_?token"\s{0,64}:\s{0,64}("(?:[^"\\]|\\.)*")'  # noqa: S105  where one stands
 _TOKEN_IN_TEXT = r"(?i)\baccess_?token[=>]([^&<\s]+)"  # noqa: S105  likewise
 
-# A gateway may learn of a new token late, so that a refusal is asked again for so long, at these waits.
+# A gateway may learn of a new token late, so the job tries a rejected one again after these waits.
 _LEARNING_TIME = timedelta(seconds=8)
 _LEARNING_WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0)
 _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -145,10 +145,10 @@ class AuthorizationServer:
         return self._transport.retry("a logout", attempt, begin_by=deadline, attempts=attempts)
 
     def verify(self, url: str, access_token: str, deadline: datetime) -> bool:
-        """Try a new token where consumers will use it. Return whether the answer says anything about it.
+        """Try a new token where consumers will use it. Return whether the response is conclusive.
 
-        A refusal is asked again for some seconds. Raises TokenRejectedError if it stays, ServerUnavailableError if
-        nobody answered.
+        A rejection is tried again for some seconds. Raises TokenRejectedError if it stays, ServerUnavailableError if
+        there is no response.
         """
         give_up_at = min(deadline, self._clock.now() + _LEARNING_TIME)
         waits = iter(_LEARNING_WAITS_SECONDS)
@@ -175,7 +175,7 @@ class AuthorizationServer:
         )
 
     def is_refused(self, url: str, access_token: str, deadline: datetime) -> bool:
-        """Return whether a published token is refused where consumers use it; no answer says nothing, and is logged."""
+        """Return whether a published token is rejected where consumers use it. A missing response is only logged."""
         try:
             return self._transport.send(_trial(url, access_token), deadline).status in _REFUSALS
         except ServerError as error:

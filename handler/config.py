@@ -1,6 +1,6 @@
-"""Environment and event to settings. Every refusal names the variable or field, what it is not, and what it may be.
+"""Reads the settings from the environment and the event. Each error names the variable or field, and what is allowed.
 
-No refusal repeats the value: it may be a secret that was put in the wrong place.
+No error repeats the value: it may be a secret that was put in the wrong place.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one run works with."""
+    """The settings of one run."""
 
     client: str
     action: Action
@@ -115,7 +115,7 @@ def _check_fields(environ: Mapping[str, str], event: dict[str, Any]) -> None:
 
 
 def client_of(environ: Mapping[str, str], event: object) -> str:
-    """Return whose run this is as far as anybody can tell, for the metrics of a run whose settings are refused."""
+    """Return the client of a run, for its metrics, also if the settings are refused."""
     named = event.get("client") if isinstance(event, dict) and environ.get("SERVES_CLIENTS") == "true" else None
     for name in (named, environ.get("CLIENT_NAME")):
         if isinstance(name, str) and _CLIENT_NAME.fullmatch(name):
@@ -137,7 +137,9 @@ def _client(environ: Mapping[str, str], event: dict[str, Any]) -> str:
     if name == "" and "client" not in event:
         return DEFAULT_CLIENT
     if not isinstance(name, str) or not _CLIENT_NAME.fullmatch(name):
-        raise _setting_error(where, f"{where} is not the name of a client: it may be 1 to 32 of a-z, 0-9 and -")
+        raise _setting_error(
+            where, f"{where} is not the name of a client: it must be 1 to 32 characters from a-z, 0-9 and -"
+        )
     return name
 
 
@@ -155,10 +157,10 @@ def _setting_error(where: str, sentence: str) -> InvalidInputError:
 
 
 def _action(event: dict[str, Any]) -> Action:
-    # Whatever EventBridge sends has no action of ours in it.
+    # Events of EventBridge have no action.
     action = event.get("action", Action.RENEW_IF_DUE)
     if not isinstance(action, str) or action not in list(Action):
-        raise _event_error(f"the event's action is not one that this job knows: it may be {', '.join(Action)}")
+        raise _event_error(f"the event's action is not one that this job knows: use one of {', '.join(Action)}")
     return Action(action)
 
 
@@ -180,7 +182,7 @@ def _scope(environ: Mapping[str, str], event: dict[str, Any]) -> str | None:
     if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
         raise _setting_error(
             where,
-            f"{where} is not a scope: it may be words of visible ASCII with one space between them, or empty for none",
+            f"{where} is not a scope: it must be words of visible ASCII with one space between them, or empty for none",
         )
     return scope
 

@@ -1,4 +1,4 @@
-"""What the steps of one run share: settings, adapters, clock, deadlines and the report. Frozen."""
+"""The frozen context that the steps of one run share: settings, adapters, clock, deadlines and the report."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Context:
     end_by: datetime
 
     def log_warning(self, error_code: ErrorCode, message: str, **fields: object) -> None:
-        """Log a fault that passes, or that the next run repairs."""
+        """Log a transient fault, or one that the next run repairs."""
         self.log.warning(message, extra={"error_code": error_code, **fields})
 
     def log_error(self, error_code: ErrorCode, message: str, **fields: object) -> None:

@@ -1,4 +1,4 @@
-"""What is due, what may be revoked, and why. Pure: takes `now`, does no I/O, logs nothing."""
+"""Decides what is due, what may be revoked, and why. Pure: takes `now`, does no I/O, logs nothing."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
 def can_be_forced_at(written: Iterable[datetime], now: datetime) -> datetime:
     """Return when a rotation that is not due leaves the coming day's renewals their writes: `now` if it does.
 
-    `written` says when each version of the last 24 hours was. A burst that only looked at those would take the writes
-    of renewals that come after it.
+    `written` has the times of the last 24 hours' writes. Counting these alone would let a burst take the writes of the
+    renewals after it.
     """
     written = sorted(min(then, now) for then in written)
     renewals = [now + number * _FLOOR for number in range(1, 2 * DAY // _FLOOR)]

@@ -119,11 +119,11 @@ ERROR_KINDS = (
         gateway=(40105, 40106),
         apigee=(
             "keymanagement.service.access_token_expired",
-            # What Apigee says of a token that was revoked.
+            # Apigee sends this for a revoked token.
             "keymanagement.service.access_token_not_approved",
             "keymanagement.service.invalid_access_token",
-            # Some gateways say this of a request without a token too. This job's has one, and a proxy that takes its
-            # header away takes that of the token request away as well, so that there is no token to lose.
+            # Some gateways send this for a request without a token too. A proxy that removes the header of a logout
+            # removes that of the token request as well, so there is no token to lose.
             "oauth.v2.InvalidAccessToken",
         ),
         oauth=("invalid_token",),
@@ -352,7 +352,7 @@ def _plain(name: str) -> str:
 _APIGEE = {_plain(name): kind for kind in ERROR_KINDS for name in kind.apigee}
 _GATEWAY = {number: kind for kind in ERROR_KINDS for number in kind.gateway}
 _REFERENCE = {row: kind for kind in ERROR_KINDS for row in kind.reference}
-# Logout may say of a token that does not exist that it is not found.
+# Logout may answer 404 for a token that does not exist.
 _REFERENCE[HTTPStatus.NOT_FOUND, 2] = _REFERENCE[HTTPStatus.UNAUTHORIZED, 2]
 _OAUTH_SERVER = {word: kind for kind in OAUTH_ERROR_KINDS for word in kind.oauth}
 _OAUTH = {word: kind for kind in ERROR_KINDS for word in kind.oauth}
@@ -376,7 +376,7 @@ def _found(response: Response) -> Iterator[tuple[ErrorFormat, str | None, ErrorK
         # Beside a success any other number contradicts it.
         if kind or response.is_success:
             yield ErrorFormat.REFERENCE, str(number), kind
-    # A code that is not known says more than the header, which says the same of every mistake.
+    # An unknown code in the body is more specific than the header, which is the same for every error.
     is_unknown = any(number != response.status for number in numbers)
     for key, word in re.findall(_WORD, response.text if is_unknown else f"{response.text}\n{_bearer_error(header)}"):
         if kind := _OAUTH.get(word):

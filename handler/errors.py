@@ -130,7 +130,7 @@ class WriteBudgetSpentError(RotationError):
 
 
 class ServerError(RotationError):
-    """Telenor did not do what it was asked. `status` is the HTTP status, where there was one."""
+    """A request to the authorization server failed. `status` is the HTTP status, if there was a response."""
 
     default_code = ErrorCode.TELENOR_FAILED
 
@@ -163,13 +163,13 @@ class ConnectionSetupError(ServerError):
 
 
 class ServerRefusedError(ServerError):
-    """Telenor refused the request; a retry would change nothing."""
+    """The server refused the request; a retry would change nothing."""
 
     default_code = ErrorCode.TELENOR_REFUSED
 
 
 class InvalidClientError(ServerRefusedError):
-    """Telenor does not accept this client_id with this client_secret; another pair may work."""
+    """The server does not accept this client_id with this client_secret; another pair may work."""
 
     default_code = ErrorCode.CREDENTIALS_REFUSED
 
@@ -181,7 +181,7 @@ class TokenRejectedError(ServerError):
 
 
 class TokenReissuedError(ServerError):
-    """Telenor issued the token that was to be replaced."""
+    """The server issued the token that was to be replaced."""
 
     default_code = ErrorCode.TOKEN_REISSUED
 
@@ -190,7 +190,7 @@ class TokenReissuedError(ServerError):
 
 
 class SecretsManagerError(RotationError):
-    """Secrets Manager did not do what it was asked."""
+    """A call to Secrets Manager failed."""
 
     default_code = ErrorCode.SECRETS_MANAGER_FAILED
 

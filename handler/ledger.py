@@ -1,4 +1,4 @@
-"""The ledger of live tokens: which versions hold one, as the staging labels of the token secret say. Pure.
+"""The ledger of active tokens, read from the staging labels of the token secret. Pure.
 
 A LIVE label names when a version was published, when its token expires, and the version:
 `LIVE_20261123T213000Z_20261123T222959Z_3fa85f64-5717-4562-b3fc-2c963f66afa6`.
@@ -35,8 +35,8 @@ class Entry:
     """One version of the token secret in the ledger.
 
     The times are None where no label can be read. A version that became current again has a label for each time:
-    `published_at` is the last one, and `first_published_at` is when its token was new. `was_current_last` tells
-    AWSPREVIOUS.
+    `published_at` is the last one, and `first_published_at` is when its token was new. `was_current_last` is true for
+    the version under AWSPREVIOUS.
     """
 
     version_id: str

@@ -1,4 +1,4 @@
-"""Frozen values that the other modules speak in. Their repr shows no secret."""
+"""Frozen values that the other modules share. Their repr shows no secret."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Clock(Protocol):
 
 
 class Action(StrEnum):
-    """What a run is asked to do."""
+    """The action of a run."""
 
     RENEW_IF_DUE = "renew-if-due"
     ROTATE_NOW = "rotate-now"
@@ -104,7 +104,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token with the time from just before it was asked for to its expiry, in whole seconds."""
+    """An access token. `issued_at` is just before the request; both times are whole seconds."""
 
     access_token: str = field(repr=False)
     token_type: str
@@ -112,7 +112,7 @@ class Token:
     expires_at: datetime
     scope: str | None = None
     client_id: str | None = None
-    """The client that revokes the token, where the authorization server asks for it."""
+    """The client that must revoke the token, if the server authenticates revocations."""
 
     @property
     def lifetime(self) -> timedelta:
@@ -137,7 +137,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class SecretVersion:
-    """What one version of the token secret holds: a token document, or what somebody put there instead."""
+    """One version of the token secret. It holds a token document, or a value that somebody put there."""
 
     version_id: str
     is_current: bool
@@ -152,17 +152,17 @@ class SecretVersion:
 
     @property
     def issued_at(self) -> datetime | None:
-        """When the token was asked for, if the content says so."""
+        """The time of the token request, if the content has it."""
         return _instant((json_object(self.content) or {}).get("issued_at"))
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the token expires, if the content says so."""
+        """The expiry of the token, if the content has it."""
         return _instant((json_object(self.content) or {}).get("expires_at"))
 
     @property
     def client_id(self) -> str | None:
-        """The client that the token was issued to, if the content says so."""
+        """The client of the token, if the content has it."""
         client_id = (json_object(self.content) or {}).get("client_id")
         return client_id if isinstance(client_id, str) else None
 

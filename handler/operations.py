@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password
 _LOGOUT_PATH = "/oauth/v2/logout"
 
-# Waiting for an answer costs less than a token that nobody knows.
+# A slow response is better than an active token that nobody knows.
 TOKEN_REQUEST_SECONDS = 25.0
 
 # The statuses with which Telenor's logout can report that a token is inactive.
@@ -76,7 +76,7 @@ class TelenorOperations:
         return parse_error(response)
 
     def was_active(self, response: Response, parsed: ParsedError) -> bool | None:
-        """Return whether logout has ended an active token; None if it failed. Only the response says "inactive"."""
+        """Return whether logout has ended an active token; None if it failed. Any other error is a failure."""
         if response.status == HTTPStatus.OK and not contradicts(response, parsed):
             return True
         says_inactive = response.status in _INACTIVE_STATUSES and parsed.kind.code == ErrorCode.TOKEN_DEAD
@@ -103,7 +103,7 @@ class OAuthOperations:
         self.can_revoke = server.revocation_url is not None
 
     def token_request(self, credentials: Credentials, scope: str | None) -> Request:
-        """Return a POST, authenticated as CLIENT_AUTHENTICATION says."""
+        """Return a POST with the authentication of CLIENT_AUTHENTICATION."""
         auth, fields = self._authentication(credentials)
         return Request(
             "the token request",

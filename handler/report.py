@@ -1,4 +1,4 @@
-"""What one run has found and done: its answer, its summary line and its metrics."""
+"""Collects the results of one run: return value, summary line and metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Report:
-    """What a run has found and done so far, so that one that fails can still be told and measured."""
+    """The results of a run so far. A failed run still logs and emits metrics."""
 
     client: str
     outcome: Outcome | None = None
@@ -41,7 +41,7 @@ class Report:
     telenor_seconds: float = 0.0
 
     def record(self, ledger: Ledger, policy: Policy) -> None:
-        """Take over which version is current, when it is renewed, and how many tokens wait for their revocation."""
+        """Record the current version, its renewal time and the number of pending revocations."""
         self.pending_revocations = len(ledger.superseded)
         if ledger.current is not None:
             self.version_id = ledger.current.version_id
@@ -50,7 +50,7 @@ class Report:
             self.renews_at = times.due_at if times else None
 
     def result(self) -> dict[str, object]:
-        """Return what an invocation answers. Times are whole epoch seconds, as in the token document."""
+        """Return the return value of the invocation. Times are whole epoch seconds, as in the token document."""
         return {
             "outcome": self.outcome,
             "reason": self.reason,
@@ -63,7 +63,7 @@ class Report:
         }
 
     def summary(self, duration: timedelta) -> dict[str, object]:
-        """Return the fields of the one line that the log has about each run."""
+        """Return the fields of the summary line of the run."""
         return self.result() | {
             "outcome": "failed" if self.has_failed else self.outcome,
             "attempts": self.attempts,
@@ -74,7 +74,7 @@ class Report:
         }
 
     def metrics(self, now: datetime) -> dict[str, tuple[MetricUnit, int]]:
-        """Return each counter that is not zero, and the life that is left, with their units.
+        """Return each counter that is not zero, and the remaining lifetime, with their units.
 
         CloudWatch bills a metric for each hour in which it is sent. A counter that is missing counts as zero.
         """

@@ -25,7 +25,7 @@ class Trigger(Enum):
 
 
 class Logout(Enum):
-    """What became of the logout of one superseded token."""
+    """The result of the logout of one superseded token."""
 
     REVOKED = "revoked"
     NOTHING_TO_REVOKE = "the version holds no token"

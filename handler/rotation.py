@@ -161,7 +161,7 @@ def _obstacle(context: Context, now: datetime) -> Reason | None:
 
 
 def _are_credentials_unchanged(context: Context) -> bool:
-    """Return whether somebody has put the same pair again."""
+    """Return whether the new pair equals the previous one."""
     try:
         return context.secrets.read_credentials() == context.secrets.read_previous_credentials()
     except RotationError:

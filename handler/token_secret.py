@@ -1,4 +1,4 @@
-"""What a run has read of the token secret, and the guard that keeps a token in use from being logged out (P3)."""
+"""Remembers what a run has read of the token secret, and guards tokens in use against logout (P3)."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class TokenSecret:
         return False
 
     def is_in_use(self, access_token: str, ledger: Ledger) -> bool:
-        """Return whether a token is published or tracked, so that nobody may log it out."""
+        """Return whether a token is published or tracked, and must not be logged out."""
         if access_token == self.published_token or self.is_held(access_token, ledger.entries):
             return True
         # The last read before the logout, so that a publication has the least time to come in between.

@@ -67,7 +67,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back, and when. Headers and text may hold a token, so that its repr shows neither."""
+    """A response and its times. Headers and text may hold a token, so the repr shows neither."""
 
     status: int
     sent_at: datetime
@@ -78,12 +78,12 @@ class Response:
 
     @property
     def is_success(self) -> bool:
-        """Whether the status says that what was asked has been done."""
+        """Whether the status is 2xx."""
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """How long it asks to wait (RFC 9110, section 10.2.3); None where it asks for nothing that can be read."""
+        """The delay that Retry-After asks for (RFC 9110, section 10.2.3); None if it is missing or unreadable."""
         value = self.headers.get("Retry-After", "").strip()
         if value.isascii() and value.isdigit():
             return min(float(value), BEYOND_ANY_RUN_SECONDS)
@@ -96,7 +96,7 @@ class Response:
 
 
 class Request(NamedTuple):
-    """What is sent, `what` it is in a sentence, and the `out_code` of the error where nobody answers it."""
+    """One request. Messages name it by `what`; `out_code` is the error code if there is no response."""
 
     what: str
     out_code: ErrorCode
@@ -205,7 +205,7 @@ class Transport:
         text, is_decoded = _decoded(body, exchange.headers.get("Content-Encoding", ""))
         if not (has_all and is_decoded):
             self._log.warning(
-                f"the response of {urlsplit(request.url).hostname} was cut short or is not encoded as it says"
+                f"the response of {urlsplit(request.url).hostname} was cut short or has another encoding than its headers"
                 f" ({exchange.cause})",
                 extra={"error_code": ErrorCode.ANSWER_CUT_SHORT},
             )
@@ -409,7 +409,7 @@ class _Response(HTTPResponse):
             raise
 
 
-# What is wrong on this side
+# Errors in the settings of this machine
 
 
 def _check_environment(url: str) -> None:
@@ -441,7 +441,7 @@ def _is_proxy_url(proxy: str) -> bool:
 
 
 def _proxy_variable(proxy: str) -> str:
-    """Return the name of the variable that holds a proxy's URL, in the case that somebody has set it in."""
+    """Return the name of the variable that holds a proxy's URL, in upper or lower case as it is set."""
     named = (name for name, value in os.environ.items() if value == proxy and name.lower().endswith("_proxy"))
     return next(named, "HTTPS_PROXY")
 
@@ -487,10 +487,10 @@ def _capped(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _decoded(body: bytes, encoding: str) -> tuple[str, bool]:
-    """Return a body as text, and whether it is encoded as its headers say; if not, the text is of the bytes as sent."""
+    """Return a body as text, and whether its encoding matches the headers; if not, the text of the raw bytes."""
     is_whole = True
     if encoding.strip().lower() in {"gzip", "x-gzip", "deflate"}:
-        # No server should compress, as none was asked to; a proxy may. 32 detects the header of either format.
+        # A proxy may compress, although the request does not allow it. 32 detects the header of either format.
         decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
         try:
             body = decoder.decompress(body, _RESPONSE_LIMIT_BYTES)

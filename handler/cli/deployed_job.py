@@ -88,7 +88,7 @@ class DeployedJob:
         return SecretsManager(client, self.settings.credentials_secret_id, self.settings.token_secret_id)
 
     def past_runs(self, now: datetime) -> PastRuns:
-        """Read the function's log. What a run says at its end has an `outcome`."""
+        """Read the function's log. The summary line of a run has an `outcome`."""
         since = now - max(_LOOK_BACK_PERIODS * self.settings.policy.schedule, _LOOK_BACK_AT_LEAST)
         ended: list[PastRun] = []
         failed_revocations: dict[str, str] = {}

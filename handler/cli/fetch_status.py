@@ -41,7 +41,7 @@ def look(job: Job) -> Status:
 
 
 def look_at_labels(job: Job) -> Status:
-    """Return what the labels alone say. Raises RotationError."""
+    """Return the status by the labels alone. Raises RotationError."""
     now = app.clock.now()
     try:
         return status.status_of(job.secrets().describe(now), job.settings.policy, now)
@@ -56,7 +56,7 @@ def explained(error: SecretsManagerError, job: Job) -> RotationError:
 
 
 def is_accepted(server: AuthorizationServer, url: str, access_token: str, deadline: datetime) -> bool | None:
-    """Return what VERIFY_URL says about a token: accepted, refused, or nothing clear."""
+    """Return whether VERIFY_URL accepts a token; None if the response is inconclusive."""
     if server.is_refused(url, access_token, deadline):
         return False
     last_response = server.last_response

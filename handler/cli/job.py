@@ -1,4 +1,4 @@
-"""The job that a command looks at or starts: one that is deployed, or this process. Values and one protocol."""
+"""The interface of a job, which is deployed or runs in this process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PastRuns:
     """The runs that ended since a time, the oldest first.
 
     `failed_revocations` has the error code of the last failed attempt by version id. `credentials_fallback` is whether
-    the current version was published with the previous credentials; None if nothing tells.
+    the current version was published with the previous credentials; None if that is unknown.
     """
 
     since: datetime
@@ -57,7 +57,7 @@ class Job(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """What it runs with."""
+        """The settings of the job."""
 
     def secrets(self) -> SecretsManager:
         """Return its secrets, seen with the operator's own rights."""
@@ -66,7 +66,7 @@ class Job(Protocol):
         """Return how its last runs ended, or None where it keeps no log. Raises AccessError."""
 
     def fell_back(self, version: Entry) -> bool | None:
-        """Return whether a version was published with the previous credentials; None if nothing tells.
+        """Return whether a version was published with the previous credentials; None if that is unknown.
 
         Raises AccessError.
         """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # As long as the deployed function has.
 _TIME_LEFT = timedelta(seconds=120)
 
-# What decides when a superseded token dies. A default here could be another than the deployed job's.
+# These decide when a superseded token is revoked. A default here could differ from the deployed job's.
 _TO_BE_NAMED = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
 
 _LOOKED_AT = {"TOKEN_SECRET_ID", "CLIENT_NAME", "VERIFY_URL", "RENEW_AT_FRACTION", *_TO_BE_NAMED}
@@ -60,7 +60,7 @@ class LocalJob:
         raise UsageError("--local has no schedule that this command knows: stop what starts the job, then `emergency`")
 
     def may_run(self) -> None:
-        """Find nothing out: no call tells beforehand whether a write would be allowed."""
+        """Do nothing: no call shows beforehand whether a write would be allowed."""
 
     def run(self, action: Action) -> Mapping[str, object]:
         """Run as Lambda would."""
@@ -93,7 +93,7 @@ def find(environ: Mapping[str, str], region: str | None, log: LogOutput, *, to_l
 
 
 class _Context:
-    """What Lambda would say of this invocation."""
+    """The context of this invocation, in place of Lambda's."""
 
     def __init__(self) -> None:
         self.aws_request_id = str(uuid.uuid4())

@@ -55,7 +55,7 @@ def parse_record(line: str) -> Mapping[str, object]:
 
 
 def is_failed_revocation(record: Mapping[str, object]) -> bool:
-    """Return whether a line says that a superseded token was not revoked."""
+    """Return whether a line reports a failed revocation."""
     return "error_code" in record and "superseded_version_id" in record
 
 

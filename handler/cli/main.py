@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """The exit status, as `--help` tells it."""
+    """The exit status; `--help` explains it."""
 
     DONE = 0
     FAILED = 1
@@ -229,7 +229,7 @@ def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> Abstrac
     return Rendering(is_watch=is_watch)
 
 
-# What is unknown is worse than what a person should look at, and better than an outage that is known.
+# An unknown status is worse than one that needs attention, and better than a known outage.
 _BEST_FIRST = [Exit.DONE, Exit.AT_RISK, Exit.FAILED, Exit.BAD_INPUT, Exit.NO_USABLE_TOKEN]
 
 
@@ -271,7 +271,7 @@ def _logging_to(log: LogOutput) -> Iterator[None]:
 
 
 def _choose_account(profile: str | None, region: str | None) -> None:
-    """Let the SDK take what the options say."""
+    """Set the SDK's variables from the options."""
     if region:
         os.environ["AWS_REGION"] = region
     if profile:

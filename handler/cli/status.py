@@ -42,7 +42,7 @@ class State(StrEnum):
     MARKED_FOR_DELETION = "marked-for-deletion"
 
 
-# Where consumers have nothing that works, and where they will not have it for long or nothing tells.
+# States without a usable token, and states that need attention.
 UNUSABLE = {State.EXPIRED, State.NOT_ACCEPTED, State.NO_VALUE, State.MARKED_FOR_DELETION}
 AT_RISK = {State.OVERDUE, State.NOT_IN_LEDGER, State.FAILING, State.NOT_RUNNING}
 
@@ -56,7 +56,7 @@ _SENTENCES = {
 
 
 class Ending(StrEnum):
-    """What becomes of a superseded token next."""
+    """The next step for a superseded token."""
 
     IN_GRACE = "in-grace"
     REVOCATION_DUE = "revocation-due"
@@ -88,13 +88,13 @@ class Status:
     renews_at: datetime | None
     superseded: tuple[Superseded, ...]
     accepted: bool | None = None
-    """What VERIFY_URL says about the current token; None where it was not asked, or gave no clear answer."""
+    """Whether VERIFY_URL accepts the current token; None if it was not tried or the response is inconclusive."""
     runs: PastRuns | None = None
-    """How the last runs ended; None if nothing tells."""
+    """The results of the last runs; None if they are unknown."""
 
     @property
     def credentials_fallback(self) -> bool | None:
-        """Whether the current token was obtained with the previous credentials; None if nothing tells."""
+        """Whether the current token was obtained with the previous credentials; None if that is unknown."""
         return self.runs.credentials_fallback if self.runs else None
 
     @property
@@ -104,7 +104,7 @@ class Status:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a person should look, although consumers are served."""
+        """Whether the job needs attention although consumers are served."""
         return self.state in AT_RISK or self.credentials_fallback is True or self.failed_revocations > 0
 
     @property
@@ -146,7 +146,7 @@ def status_of(
 
 
 def live(status: Status) -> int:
-    """Count the tokens that may be alive, the current one among them."""
+    """Count the tokens that may be active, including the current one."""
     entries = [each.entry for each in status.superseded] + ([status.current] if status.current else [])
     return sum(entry.expires_at is None or status.at < entry.expires_at for entry in entries)
 
@@ -173,7 +173,7 @@ def headline(status: Status) -> str:
 
 
 def runs_in_words(status: Status) -> str | None:
-    """Say in one sentence how the last runs ended, or None where nothing tells."""
+    """Return one sentence about the last runs, or None if they are unknown."""
     runs, last = status.runs, status.last_run
     if runs is None:
         return None
@@ -190,7 +190,7 @@ def runs_in_words(status: Status) -> str | None:
 
 
 def warnings_of(status: Status) -> list[str]:
-    """Say what a person should look at although the state does not show it."""
+    """Return one sentence about a problem that the state does not show."""
     warnings = []
     if status.credentials_fallback:
         warnings.append(

@@ -1,1 +1,1 @@
-"""What the API reference leaves open: asked of the real endpoint, and what follows for the promises."""
+"""The command doctor: probes the real endpoint for what the API reference leaves open, and rates each guarantee."""

@@ -1,4 +1,4 @@
-"""One session of doctor: says what it can do, asks first, and leaves no stack with a token that it has ended."""
+"""Runs doctor: shows its permissions, asks for confirmation, and replaces a published token that it has ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class DeclinedError(RotationError):
-    """The operator has said no."""
+    """The operator declined."""
 
 
 def examine(
@@ -58,7 +58,7 @@ def examine(
 
 def _asked(job: Job, probe: Probe, look: Look) -> Findings:
     """Ask, clean up in any case, and have the job replace a published token that this has ended, or may have."""
-    # Until all is known, nobody knows what was ended: Ctrl-C may come at any time.
+    # Ctrl-C may come at any time, so this stays unknown until the end.
     ended: bool | None = None
     try:
         try:

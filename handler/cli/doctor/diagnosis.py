@@ -1,4 +1,4 @@
-"""What follows from what doctor has seen: an answer to each open question, and a judgement of each promise. Pure."""
+"""Draws conclusions from the findings: an answer to each open question, and a rating of each guarantee. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from handler.cli.status import Status
     from handler.model import Policy
 
-# A Date header tells whole seconds, and an answer takes a moment.
+# A Date header has whole seconds, and a response takes a moment.
 _CLOCK_TOLERANCE = timedelta(seconds=5)
 
 # What renewal times are counted from where only the life of a token is known.
@@ -44,7 +44,7 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What is known about one open question."""
+    """The answer to one open question."""
 
     about: str
     words: str
@@ -73,7 +73,7 @@ class Diagnosis:
 
 
 def diagnosis(findings: Findings, status: Status) -> Diagnosis:
-    """Return what the findings say about each promise."""
+    """Return the conclusions about each guarantee."""
     return Diagnosis(
         answers=tuple(Answered(about, answer(findings, status.policy)) for about, answer in _ANSWERS.items()),
         promises=(
@@ -128,23 +128,23 @@ def dialect(found: Findings) -> str | None:
 
 
 def old_lives_on(found: Findings) -> bool | None:
-    """Return whether a token is still alive after another one was requested."""
+    """Return whether a token stays active after the next one is issued."""
     old, new = found.asked.old, found.asked.new
     if not found.asked.is_new:
         return None
     if old.accepted is not None:
         return old.accepted
-    # Logout refuses a dead token, as its second answer shows, so that its first one shows a living token.
+    # The second logout reports an inactive token, so the first one ended an active token.
     if old.logout and old.logout_again is False:
         return True
-    # Logout does end a living token of this client, so that its refusal shows a dead one.
+    # Logout ends an active token of this client, so its refusal means that this one was inactive.
     if old.logout is False and new.logout:
         return False
     return None
 
 
 def logout_ends(found: Findings) -> bool | None:
-    """Return whether a token is dead after its logout, sooner or later."""
+    """Return whether a token is inactive some time after its logout."""
     ended = [trial.is_ended_by_logout for trial in (found.asked.old, found.asked.new)]
     if False in ended:
         return False
@@ -152,7 +152,7 @@ def logout_ends(found: Findings) -> bool | None:
 
 
 def longest_lag(found: Findings) -> timedelta | None:
-    """Return how long a token was still accepted after its logout; None where none was seen to die."""
+    """Return how long a token was still accepted after its logout; None if none became inactive."""
     watches = (trial.watch for trial in (found.asked.old, found.asked.new))
     return max((watch.lag for watch in watches if watch is not None and watch.lag is not None), default=None)
 
@@ -174,7 +174,7 @@ def logout_ends_others(found: Findings) -> bool | None:
         return None
     if old.logout_again is False and new.logout is not None:
         return not new.logout
-    # Where logout accepts anything, the new token was alive if it still was after the other one's logout.
+    # If logout accepts anything, a new token that is active later was active after the other one's logout.
     if new.watch is not None and new.watch.lag is None:
         return False
     return None
@@ -201,18 +201,18 @@ def published_ended(found: Findings) -> bool | None:
 
 
 def _was_published_refused(found: Findings) -> bool:
-    """Return whether the published token was dead before anything was asked."""
+    """Return whether the published token was inactive before the probe."""
     published = found.look.published
     return published is not None and published.accepted is False and found.verify_url is VerifyUrl.TELLS
 
 
 def _is_logout_deaf(found: Findings) -> bool:
-    """Return whether logout refuses tokens that can only be alive."""
+    """Return whether logout refuses tokens that must be active."""
     return found.asked.new.logout is False and found.asked.new.accepted is not False and not found.asked.old.logout
 
 
 def _left(found: Findings) -> int | None:
-    """Count the obtained tokens that live until they expire, if that can be told."""
+    """Count the obtained tokens that stay active until they expire; None if unknown."""
     asked, ends = found.asked, logout_ends(found)
     if ends is False or _is_logout_deaf(found):
         return asked.obtained - found.left.spared
@@ -506,7 +506,7 @@ def _availability(found: Findings) -> Promise:
 
 
 def _promise(name: str, risks: dict[str, bool], conditions: dict[str, bool], holds: str) -> Promise:
-    """Judge by which risks and conditions apply; each is said in its words."""
+    """Rate a guarantee by the risks and conditions that apply."""
     if at_risk := [words for words, applies in risks.items() if applies]:
         return Promise(name, Judgement.AT_RISK, "; ".join(at_risk))
     if holds_if := [words for words, applies in conditions.items() if applies]:

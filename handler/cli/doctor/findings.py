@@ -1,4 +1,4 @@
-"""What doctor has seen: frozen values. Of a token, True says alive, False dead, None that nothing told."""
+"""The findings of doctor: frozen values. For a token, True is active, False inactive, None unknown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WATCH = timedelta(seconds=200)
 
 
 class VerifyUrl(StrEnum):
-    """What VERIFY_URL is good for."""
+    """Whether VERIFY_URL tells active tokens from inactive ones."""
 
     NOT_SET = "not-set"
     TELLS = "tells-live-from-dead"
@@ -27,7 +27,7 @@ class VerifyUrl(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What this identity lets doctor do, and the reason for each thing that it does not."""
+    """The permissions of this identity, and the reason for each that is missing."""
 
     cannot: tuple[str, ...] = ()
     reads_both_secrets: bool = True
@@ -45,7 +45,7 @@ class Permissions:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What Telenor's answers looked like, whatever they were about."""
+    """The format of the server's responses."""
 
     error_format: ErrorFormat | None = None
     error_shape: ResponseShape | None = None
@@ -54,7 +54,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The published token, and the newest superseded one that nobody can have revoked yet."""
+    """The published token, and the newest superseded one within its grace period."""
 
     lifetime: timedelta | None = None
     accepted: bool | None = None
@@ -64,7 +64,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found out without a token of doctor's own. `published` is None where nothing published is alive."""
+    """The findings without a token of doctor's own. `published` is None if no published token is active."""
 
     access: Permissions = Permissions()
     verify_url: VerifyUrl = VerifyUrl.NOT_SET
@@ -84,18 +84,18 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What became of one token that doctor asked for."""
+    """The findings about one token that doctor obtained."""
 
     accepted: bool | None = None
-    """What VERIFY_URL said before its logout. A token that was never tried is in no gateway's cache."""
+    """Whether VERIFY_URL accepted it before its logout. A token that was never tried is in no gateway's cache."""
     logout: bool | None = None
-    """Whether logout said that it ended a living token."""
+    """Whether logout reported that it ended an active token."""
     logout_again: bool | None = None
     watch: Watch | None = None
 
     @property
     def is_ended_by_logout(self) -> bool | None:
-        """Return whether it was dead after its logout."""
+        """Return whether it was inactive after its logout."""
         if self.logout and self.watch is not None:
             return self.watch.lag is not None
         return True if self.logout and self.logout_again is False else None
@@ -103,7 +103,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What came of asking for two tokens. `old` was issued before `new`, and logged out before it.
+    """The findings of two token requests. `old` was issued before `new`, and logged out before it.
 
     Where the second request gave the same token, there is `new` alone.
     """
@@ -124,12 +124,12 @@ class Asked:
     old: Trial = Trial()
     new: Trial = Trial()
     published_accepted: bool | None = None
-    """What VERIFY_URL says about the published token after all this."""
+    """Whether VERIFY_URL accepts the published token at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What became of the tokens at the end: `spared` ones are published or tracked, `failed` ones not logged out."""
+    """The tokens at the end: `spared` ones are published or tracked, `failed` ones not logged out."""
 
     spared: int = 0
     failed: int = 0
@@ -147,7 +147,7 @@ class Findings:
 
     @property
     def verify_url(self) -> VerifyUrl:
-        """What VERIFY_URL is good for, by all that was seen."""
+        """Whether VERIFY_URL is useful, by all findings."""
         return self.asked.verify_url if self.asked.obtained else self.look.verify_url
 
     @property

@@ -1,4 +1,4 @@
-"""What this identity lets doctor do, found out beforehand by what harms nobody."""
+"""Checks the permissions of this identity by calls that change nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class PermissionCheck:
-    """What could be read, and what could not. A missing permission is noted; every other failure is raised."""
+    """Reads what doctor needs. A missing permission is recorded; every other failure is raised."""
 
     job: Job
     token_secret: TokenSecret

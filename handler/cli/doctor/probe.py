@@ -1,4 +1,4 @@
-"""Asks the authorization server, and returns what was seen; `diagnosis.py` says what follows.
+"""Probes the authorization server and returns the findings; `diagnosis.py` draws the conclusions.
 
 It looks first, which harms nobody. Then it asks for two tokens and logs them out again, which ends the published token
 too where the server keeps one token at a time for a client, or where logout ends all of them.
@@ -59,7 +59,7 @@ class Probe:
     _logout_failure: str | None = field(init=False, default=None)
 
     def look(self, access: Permissions, ledger: Ledger) -> Look:
-        """Find out what can be found out without a token of one's own. Raises ServerError where nobody answers.
+        """Probe without obtaining a token. Raises ServerError if there is no response.
 
         Logout and VERIFY_URL are tried with a token that was made up, so that what they say to a dead one is known.
         """
@@ -88,7 +88,7 @@ class Probe:
         asked = replace(asked, is_published_handed_out=first.access_token == self._published)
         second, asked = self._request_again(first, asked)
         if asked.is_published_handed_out and asked.prolongs is False and look.published and look.published.lifetime:
-            # What was told is only what is left of it.
+            # The response has only the remaining lifetime.
             asked = replace(asked, lifetime=look.published.lifetime)
         if second is not None:
             asked = self._end(look, first.access_token, second.access_token, asked)
@@ -103,7 +103,7 @@ class Probe:
         )
 
     def clean_up(self) -> Left:
-        """Log out every token that was obtained and is still alive, but none that is published or tracked."""
+        """Log out every obtained token that is still active, but none that is published or tracked."""
         left = Left(
             failed=self._lost, failure="no token can be read in an answer that has succeeded" if self._lost else None
         )
@@ -139,7 +139,7 @@ class Probe:
         return self._try_superseded(ledger, published) if published.accepted else published
 
     def _try_superseded(self, ledger: Ledger, published: Published) -> Published:
-        """Try a token that a newer one has superseded and that nobody can have revoked yet."""
+        """Try a superseded token within its grace period."""
         waiting = [entry for entry in ledger.superseded if self._is_in_grace(ledger, entry)]
         value = self.token_secret.read_version(waiting[-1].version_id) if waiting else None
         if value is None or value.access_token in {None, self._published}:
@@ -207,7 +207,7 @@ class Probe:
         if asked.is_new:
             old = replace(old, logout=self._logout(first, ended_at))
         new = replace(new, logout=self._logout(second, ended_at))
-        # What was dead before its logout shows nothing of what a logout does.
+        # A token that was inactive before its logout shows nothing about logout.
         alive = {first: old.accepted is not False and old.logout, second: new.logout}
         watches = self._watch({token: at for token, at in ended_at.items() if alive[token]}) if is_telling else {}
         if asked.is_new:
@@ -258,12 +258,12 @@ class Probe:
             self._obtained.append(access_token)
 
     def _try(self, access_token: str) -> bool | None:
-        """Return what VERIFY_URL says about a token."""
+        """Return whether VERIFY_URL accepts a token."""
         url = self.settings.verify_url
         return None if url is None else is_accepted(self.server, url, access_token, self.clock.now() + _PATIENCE)
 
     def _try_fresh(self, access_token: str) -> bool | None:
-        """Return what VERIFY_URL says about a token that it may not have learned of yet."""
+        """Return whether VERIFY_URL accepts a token that is new to it."""
         if self.settings.verify_url is None:
             return None
         try:
@@ -275,7 +275,7 @@ class Probe:
         return True if is_clear else None
 
     def _logout(self, access_token: str, ended_at: dict[str, datetime]) -> bool | None:
-        """Log a token out, once, since a second attempt would not tell what the first one has done."""
+        """Log a token out in one attempt, since a second one would hide the result of the first."""
         try:
             if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
                 return None
@@ -297,7 +297,7 @@ class Probe:
         return was_alive
 
     def _hear(self, *, is_error: bool) -> None:
-        """Keep what an answer looks like, in whose words an error is, and how the clocks stand."""
+        """Record the format of the response, the error format and the difference of the clocks."""
         last_response = self.server.last_response
         if last_response is None:
             return

@@ -1,4 +1,4 @@
-"""What an answer looked like, and nothing of what it held: for whoever wants to learn about Telenor. Pure."""
+"""Describes the format of a response without its values. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DATE_LAGS = timedelta(seconds=0.5)
 
 @dataclass(frozen=True, slots=True)
 class ResponseShape:
-    """What may be shown of an answer.
+    """The part of a response that may be shown.
 
     `fields` are the types of its JSON by dotted name. `code_at` is the one that holds the error code, "header" or
     "text". `clock_ahead` is by how much this machine's clock is ahead of the one that answered, to within a second.
