@@ -205,7 +205,7 @@ class Transport:
         text, is_decoded = _decoded(body, exchange.headers.get("Content-Encoding", ""))
         if not (has_all and is_decoded):
             self._log.warning(
-                f"the response of {urlsplit(request.url).hostname} was cut short or has another encoding than its headers"
+                f"the response of {urlsplit(request.url).hostname} was cut short or has a wrong Content-Encoding"
                 f" ({exchange.cause})",
                 extra={"error_code": ErrorCode.ANSWER_CUT_SHORT},
             )
