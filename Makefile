@@ -96,7 +96,7 @@ alarms: $(VENV)/.installed ## Print the page's margins in every kind of failure
 	@$(PY) -m tests.infra.alarms.page
 
 prove: $(VENV)/.installed ## Simulate every crash, order, mutant and years (YEARS=3)
-	@$(PYTEST) -m long tests/infra
+	@$(PYTEST) -m long tests/handler tests/infra tests/simulation
 	@$(PY) -m tests.simulation --years $(YEARS)
 
 bench: $(VENV)/.installed .venv-runtime/.installed ## Measure start-up, calls and size into docs/benchmarks.md
