@@ -35,14 +35,15 @@ class OAuthServer:
 
     A client revokes its own tokens alone: for a token of another one the server answers 200 and revokes nothing, as
     django-oauth-toolkit does. `issues` is "new" tokens, the "same" one until it expires, or "one-at-a-time", which ends
-    the one before. Without `can_revoke` it answers `unsupported_token_type`.
+    the one before. It `revokes` tokens of "its-client" alone, "nothing" although it answers 200, or no access tokens at
+    all ("unsupported"). `resource_url` accepts active tokens.
     """
 
     clients: dict[str, str]
     clock: Callable[[], float] = time.time
     new_token: Callable[[], str] = secrets.token_urlsafe
     issues: Literal["new", "same", "one-at-a-time"] = "new"
-    can_revoke: bool = True
+    revokes: Literal["its-client", "nothing", "unsupported"] = "its-client"
     failures: dict[str, tuple[int, str]] = field(default_factory=dict)
     """The status and the body with which an endpoint answers instead, by its path."""
     tokens: dict[str, Issued] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class OAuthServer:
         app.before_request(self._intercept)
         app.post("/token")(self._token)
         app.post("/revoke")(self._revoke)
+        app.get("/resource")(self._resource)
         self._server = LoopbackServer(app)
 
     def __enter__(self) -> Self:
@@ -73,6 +75,11 @@ class OAuthServer:
         """The revocation endpoint."""
         return f"{self._server.url}/revoke"
 
+    @property
+    def resource_url(self) -> str:
+        """A protected resource."""
+        return f"{self._server.url}/resource"
+
     def is_active(self, access_token: str) -> bool:
         """Return whether a resource server would accept a token (RFC 7662, section 2.2)."""
         issued = self.tokens.get(access_token)
@@ -84,6 +91,10 @@ class OAuthServer:
             return None
         status, body = self.failures[request.path]
         return Response(body, status, content_type="application/json")
+
+    def _resource(self) -> Response:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return jsonify([]) if self.is_active(token) else _error(401, "invalid_token")
 
     def _client(self) -> str | None:
         """Authenticate the client (RFC 6749, section 2.3.1)."""
@@ -119,10 +130,10 @@ class OAuthServer:
         client_id = self._client()
         if client_id is None:
             return _error(401, "invalid_client")
-        if not self.can_revoke:
+        if self.revokes == "unsupported":
             return _error(400, "unsupported_token_type")
         issued = self.tokens.get(request.form.get("token", ""))
-        if issued is not None and issued.client_id == client_id:
+        if issued is not None and issued.client_id == client_id and self.revokes == "its-client":
             issued.is_revoked = True
         return Response(status=200)
 

@@ -11,34 +11,14 @@ import pytest
 from handler.errors import ErrorCode, InvalidInputError, RotationError, ServerRefusedError
 from handler.model import Credentials
 from handler.operations import TelenorOperations
-from infra.local.oauth_server import OAuthServer
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from infra.local.oauth_server import OAuthServer
     from tests.conftest import FakeClock, World
 
 GRACE = {"seconds": 660}
 EMERGENCY = "rotate-and-revoke-now"
-
-
-@pytest.fixture
-def server(clock: FakeClock) -> Iterator[OAuthServer]:
-    numbers = iter(range(1_000))
-    with OAuthServer(
-        {CLIENT_ID: CLIENT_SECRET},
-        clock=lambda: clock.now().timestamp(),
-        new_token=lambda: f"{CANARY}-{next(numbers)}",
-    ) as server:
-        yield server
-
-
-@pytest.fixture
-def job(world: World, server: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setenv("TOKEN_URL", server.token_url)
-    monkeypatch.setenv("REVOCATION_URL", server.revocation_url)
-    return world
 
 
 def put_client(job: World, client_id: str, client_secret: str) -> None:

@@ -174,6 +174,8 @@ def logout_ends_others(found: Findings) -> bool | None:
         return None
     if old.logout_again is False and new.logout is not None:
         return not new.logout
+    if new.accepted_after_other is not None:
+        return not new.accepted_after_other
     # If logout accepts anything, a new token that is active later was active after the other one's logout.
     if new.watch is not None and new.watch.lag is None:
         return False

@@ -88,6 +88,8 @@ class Trial:
 
     accepted: bool | None = None
     """Whether VERIFY_URL accepted it before its logout. A token that was never tried is in no gateway's cache."""
+    accepted_after_other: bool | None = None
+    """Whether VERIFY_URL accepted it after the logout of the other token."""
     logout: bool | None = None
     """Whether logout reported that it ended an active token."""
     logout_again: bool | None = None

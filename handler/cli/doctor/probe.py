@@ -57,6 +57,7 @@ class Probe:
     _lost: int = field(init=False, default=0)
     _settled: set[str] = field(init=False, default_factory=set, repr=False)
     _logout_failure: str | None = field(init=False, default=None)
+    _accepts_anything: bool = field(init=False, default=False)
 
     def look(self, access: Permissions, ledger: Ledger) -> Look:
         """Probe without obtaining a token. Raises ServerError if there is no response.
@@ -66,7 +67,7 @@ class Probe:
         made_up = f"made-up-by-doctor-{token_urlsafe(16)}"
         failure = None
         try:
-            self._logged_out(made_up)
+            self._accepts_anything = self._logged_out(made_up)
         except ServerError as error:
             # Where no request could revoke it, none was sent.
             if self.server.last_response is None and not isinstance(error, ServerRefusedError):
@@ -206,6 +207,9 @@ class Probe:
         ended_at: dict[str, datetime] = {}
         if asked.is_new:
             old = replace(old, logout=self._logout(first, ended_at))
+            if is_telling and self._accepts_anything:
+                # Only here VERIFY_URL shows more than logout, which reports no inactive token.
+                new = replace(new, accepted_after_other=self._try(second))
         new = replace(new, logout=self._logout(second, ended_at))
         # A token that was inactive before its logout shows nothing about logout.
         alive = {first: old.accepted is not False and old.logout, second: new.logout}
