@@ -79,6 +79,7 @@ def crashes_and_faults(
     with `until_broken`, nothing comes after the first that breaks a promise.
     """
     explored = Explored()
+    recovered = set[bytes]()
     queue: deque[tuple[str | None, ...]] = deque([()])
     while queue and not (until_broken and explored.violations):
         call_faults = queue.popleft()
@@ -106,7 +107,11 @@ def crashes_and_faults(
             run.finish()
             world.check()
             _check_availability(world, run, before)
-            _end(world)
+            # What follows is the same from the same state, since nothing goes wrong any more.
+            state = _state(world, ())
+            if state not in recovered:
+                _end(world)
+                recovered.add(state)
             if not wrong and world.can_renew and world.telenor.issue is Issue.NEW and world.times().are_in_order:
                 _check_overlap(world)
     return explored
@@ -283,6 +288,8 @@ def _state(world: World, runs: Sequence[Run], bound: object = None) -> bytes:
         sorted(world.published),
         sorted(world.lost),
         sorted(world.last_read_at.items()),
+        sorted(world.excused | world.irrevocable),
+        world.abandoned(),
         [(run.pending, run.is_gone, run.seen) for run in runs],
         bound,
     )

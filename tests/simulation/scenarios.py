@@ -29,7 +29,7 @@ FAULTS_BY_ATTEMPT: Mapping[str, tuple[str, ...]] = _TELENOR | {
     call: (*FAULTS_BY_CALL[call], *(f"{fault}/{UNDECIDED}" for fault in RETRIED)) for call in (*_READS, *_WRITES)
 }
 
-VERIFY_URL = "https://telenor.example/verify"
+VERIFY_URL = "https://localhost/verify"
 
 
 def first_run(_world: World) -> Action:

@@ -30,7 +30,7 @@ TestRandomHistory = RandomHistory.TestCase
 
 
 def test_overlapping_runs_recover_by_verify_url_where_a_new_token_kills_the_old_one() -> None:
-    world = World(verify_url="https://telenor.example/verify")
+    world = World(verify_url="https://localhost/verify")
     world.telenor.issue = Issue.NEW_KILLS_OLD
     first, second = Run(world), Run(world)
     while first.pending != "PutSecretValue":
@@ -108,9 +108,8 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("other", PAIRS.values(), ids=PAIRS)
-def test_credentials_that_change_every_minute_cost_no_consumer_a_request_and_no_emergency(other: str) -> None:
-    change_credentials_every_minute(World(), other, days=1)
+def test_credentials_that_change_every_minute_cost_no_consumer_a_request_and_no_emergency() -> None:
+    change_credentials_every_minute(World(), PAIRS["another"], days=1)
 
 
 @pytest.mark.long
