@@ -60,8 +60,8 @@ class AuthorizationServer:
         self._log = log
         self._transport = transport or Transport(clock, log)
         self.token_attempts = 0
-        self._accepted: list[Credentials] = []
-        self._client_ids: dict[str, str] = {}
+        self._accepted_credentials: list[Credentials] = []
+        self._client_id_by_token: dict[str, str] = {}
 
     @property
     def is_unreachable(self) -> bool:
@@ -88,13 +88,14 @@ class AuthorizationServer:
         request = self.operations.token_request(credentials, scope)
         begin_by = deadline - _MIN_TIME_FOR_A_TOKEN
 
-        def account_for(access_token: str | None) -> None:
+        def report_unusable(access_token: str | None) -> None:
             if access_token is not None:
-                self._client_ids[access_token] = credentials.client_id
+                self._client_id_by_token[access_token] = credentials.client_id
             on_unusable(access_token)
 
         def attempt() -> Token:
             requested_at = self._clock.now()
+            # retry() checks the time only between attempts.
             if requested_at > begin_by:
                 raise ServerUnavailableError(
                     "no time was left to ask for a token: raise the function's timeout",
@@ -104,15 +105,16 @@ class AuthorizationServer:
             response = self._transport.send(request, deadline)
             if not response.is_success:
                 raise _failure(request, response, self.operations.parse_error(response))
-            if credentials not in self._accepted:
-                self._accepted.append(credentials)
-            token = self._token(request, response, requested_at.replace(microsecond=0), scope, account_for)
-            self._client_ids[token.access_token] = credentials.client_id
+            # The token of an unusable response must be revoked with them.
+            if credentials not in self._accepted_credentials:
+                self._accepted_credentials.append(credentials)
+            token = self._token(request, response, requested_at.replace(microsecond=0), scope, report_unusable)
+            self._client_id_by_token[token.access_token] = credentials.client_id
             return replace(token, client_id=credentials.client_id) if self.operations.names_client else token
 
         return self._transport.retry("a token request", attempt, begin_by=begin_by)
 
-    def logout(
+    def revoke(
         self, access_token: str, deadline: datetime, *, client_id: str | None = None, once: bool = False
     ) -> bool:
         """Revoke an access token, and return whether it was active, as far as the server says. An inactive one is fine.
@@ -121,8 +123,8 @@ class AuthorizationServer:
         ServerUnavailableError or ServerRefusedError; the token may still be active then.
         """
         refusal: InvalidClientError | None = None
-        client_id = self._client_ids.get(access_token, client_id)
-        for request in self.operations.revocations(access_token, client_id, self._accepted):
+        client_id = self._client_id_by_token.get(access_token, client_id)
+        for request in self.operations.revocations(access_token, client_id, self._accepted_credentials):
             try:
                 return self._revoke(request, deadline, once=once)
             except InvalidClientError as error:
@@ -174,7 +176,7 @@ class AuthorizationServer:
             status=refusal.status,
         )
 
-    def is_refused(self, url: str, access_token: str, deadline: datetime) -> bool:
+    def is_rejected(self, url: str, access_token: str, deadline: datetime) -> bool:
         """Return whether a published token is rejected where consumers use it. A missing response is only logged."""
         try:
             return self._transport.send(_trial(url, access_token), deadline).status in _REFUSALS

@@ -50,4 +50,8 @@ class Context:
     def report_abandoned(self, reason: str, **fields: object) -> None:
         """Count and log a token that may be active, and that no run will revoke."""
         self.report.revocations_abandoned += 1
-        self.log_error(ErrorCode.REVOCATION_ABANDONED, f"{reason}: it stays active until it expires", **fields)
+        self.log_error(
+            ErrorCode.REVOCATION_ABANDONED,
+            f"{reason}: no run will revoke that token, which may be active until it expires",
+            **fields,
+        )

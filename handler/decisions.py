@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Secrets Manager keeps every version of the last 24 hours, and refuses a write where that makes too many: a hundred are
 # safe on any reading of its quotas (AWS, "AWS Secrets Manager quotas" and "PutSecretValue"). This makes 96 a day.
-_FLOOR = timedelta(minutes=15)
+_MIN_RENEWAL_INTERVAL = timedelta(minutes=15)
 
 # A token of a short life is renewed after this share of it at the earliest.
 _MIN_SHARE_OF_LIFETIME = 2 / 3
@@ -55,7 +55,10 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class RenewalTimes:
-    """The times of a renewal: the earliest, the latest that keeps P1 and P7, and the one that is planned."""
+    """The times of a renewal: the earliest, the latest that keeps P1 and P7 (docs/guarantees.md), and the planned one.
+
+    The job renews in the last run before `due_at`. `safe_until` may lie before `not_before`: the job then warns.
+    """
 
     not_before: datetime
     safe_until: datetime
@@ -73,20 +76,25 @@ def schedule_jitter(policy: Policy) -> timedelta:
     return min(_MAX_SCHEDULER_DELAY, policy.schedule / 2)
 
 
-def _floor(policy: Policy) -> timedelta:
+def _min_renewal_interval(policy: Policy) -> timedelta:
     """Return the minimum time between two renewals, unless the lifetime of the token is short."""
     # A publication comes some seconds after the start of its run. Without the jitter, the run a quarter of an hour
     # later would always be those seconds too early.
-    return _FLOOR if _FLOOR % policy.schedule else _FLOOR - schedule_jitter(policy)
+    return (
+        _MIN_RENEWAL_INTERVAL
+        if _MIN_RENEWAL_INTERVAL % policy.schedule
+        else _MIN_RENEWAL_INTERVAL - schedule_jitter(policy)
+    )
 
 
 def renewal_times(published_at: datetime, expires_at: datetime, policy: Policy) -> RenewalTimes:
     """Return the renewal times of a token published and expiring at the given times."""
     lifetime = expires_at - published_at
-    not_before = published_at + min(_floor(policy), _MIN_SHARE_OF_LIFETIME * lifetime)
+    not_before = published_at + min(_min_renewal_interval(policy), _MIN_SHARE_OF_LIFETIME * lifetime)
     safe_until = expires_at - policy.grace - _SPARE_RUNS * policy.schedule - _ALARM_DELAY
     share_used_at = published_at + policy.renew_at_fraction * lifetime
     wanted_at, reason = min((share_used_at, Reason.SHARE_OF_LIFE_USED), (safe_until, Reason.TOO_LITTLE_LIFE_LEFT))
+    # A run comes up to a period and its jitter before due_at, and must not come before not_before.
     due_at = max(not_before + policy.schedule + schedule_jitter(policy), wanted_at)
     return RenewalTimes(not_before, safe_until, due_at, reason)
 
@@ -99,7 +107,9 @@ def times_of(entry: Entry | None, policy: Policy) -> RenewalTimes | None:
     return renewal_times(entry.first_published_at, entry.expires_at, policy)
 
 
-def renewal(ledger: Ledger, policy: Policy, now: datetime, action: Action, request_id: str) -> tuple[bool, Reason]:
+def is_renewal_due(
+    ledger: Ledger, policy: Policy, now: datetime, action: Action, request_id: str
+) -> tuple[bool, Reason]:
     """Return whether a new token is due, and why or why not."""
     current = ledger.current
     if action is not Action.RENEW_IF_DUE:
@@ -119,7 +129,7 @@ def renewal(ledger: Ledger, policy: Policy, now: datetime, action: Action, reque
     return (True, times.reason) if next_run_may_come_at > times.due_at else (False, Reason.FRESH)
 
 
-def may_replace_refused(ledger: Ledger, policy: Policy, now: datetime) -> bool:
+def may_replace_rejected(ledger: Ledger, policy: Policy, now: datetime) -> bool:
     """Return whether a rejected token may be replaced yet.
 
     Two jobs that revoke each other's tokens would otherwise write until the quota of versions stops both.
@@ -153,7 +163,7 @@ def can_be_forced_at(written: Iterable[datetime], now: datetime) -> datetime:
     renewals after it.
     """
     written = sorted(min(then, now) for then in written)
-    renewals = [now + number * _FLOOR for number in range(1, 2 * DAY // _FLOOR)]
+    renewals = [now + number * _MIN_RENEWAL_INTERVAL for number in range(1, 2 * DAY // _MIN_RENEWAL_INTERVAL)]
     return next(
         at
         for at in (now, *(then + DAY for then in written))
@@ -162,7 +172,11 @@ def can_be_forced_at(written: Iterable[datetime], now: datetime) -> datetime:
 
 
 def _leaves_room(written: list[datetime], at: datetime) -> bool:
-    times = [*written, at, *(at + number * _FLOOR for number in range(1, DAY // _FLOOR + 1))]
+    times = [
+        *written,
+        at,
+        *(at + number * _MIN_RENEWAL_INTERVAL for number in range(1, DAY // _MIN_RENEWAL_INTERVAL + 1)),
+    ]
     return all(later - earlier >= DAY for earlier, later in zip(times, times[_WRITES_A_DAY:], strict=False))
 
 

@@ -47,7 +47,7 @@ Publication = Published | DuplicateDelivery | WriteRefused | WriteUnknown
 
 
 def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
-    """Make a token current and enter it in the ledger; return the outcome of the write."""
+    """Make a token current and enter it in the ledger; return the outcome of the write. Raises nothing on purpose."""
     entry = new_entry(context.version_id, ledger.next_publication(context.clock.now()), token.expires_at)
     try:
         missing = context.secrets.publish(token, entry)
@@ -59,6 +59,7 @@ def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
             return WriteUnknown(error) if isinstance(error, WriteUnknownError) else DuplicateDelivery(None)
         if not version.contains_token(token.access_token):
             return DuplicateDelivery(version)
+        # Our write took effect, or the server issued the same token to another delivery of the event.
         missing = set() if version.is_tracked else set(entry.labels)
     if missing:
         _add_missing_labels(context, entry.version_id, missing)
@@ -66,7 +67,7 @@ def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
 
 
 def restore_lost_labels(context: Context, expected: Ledger) -> Ledger:
-    """Describe the secret after a publication, and restore labels that other versions lost in the write.
+    """Read the labels again after a publication, and restore LIVE labels that are missing. Return the ledger as read.
 
     AWS does not document that a label stays on a version that PutSecretValue supersedes.
     """

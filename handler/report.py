@@ -32,7 +32,7 @@ class Report:
     pending_revocations: int = 0
     has_published: bool = False
     has_failed: bool = False
-    is_refused: bool = False
+    is_rejected: bool = False
     used_previous_credentials: bool = False
     can_revoke: bool = True
     revocations_failed: int = 0
@@ -78,7 +78,7 @@ class Report:
 
         CloudWatch bills a metric for each hour in which it is sent. A counter that is missing counts as zero.
         """
-        is_usable = self.expires_at is not None and not self.is_refused
+        is_usable = self.expires_at is not None and not self.is_rejected
         left = self.expires_at - now if self.expires_at and is_usable else timedelta(0)
         counts = {
             "TokenRotated": self.has_published,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from handler import decisions
 from handler.errors import ErrorCode, SecretsManagerError, ServerError, ServerRefusedError
+from handler.model import Action
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,35 +42,43 @@ class Logout(Enum):
 
 
 def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -> Ledger:
-    """Revoke the superseded tokens whose grace has passed, or all in an emergency; return the ledger without them."""
+    """Revoke the superseded tokens whose grace has passed, or all in an emergency.
+
+    Return the ledger without those that are revoked or expired; the others wait for the next run.
+    """
     if is_emergency:
-        # If another run has just superseded this run's own version, its grace has only started.
-        ending = tuple(entry for entry in ledger.superseded if entry.version_id != context.version_id)
+        # If another run has just superseded this run's version, that version's grace has only started.
+        to_revoke = tuple(entry for entry in ledger.superseded if entry.version_id != context.version_id)
     else:
-        ending = decisions.revocable(ledger, context.clock.now(), context.settings.policy.grace)
-    spared = [entry for entry in ledger.superseded if entry not in ending]
+        to_revoke = decisions.revocable(ledger, context.clock.now(), context.settings.policy.grace)
+    to_keep = [entry for entry in ledger.superseded if entry not in to_revoke]
     expired = decisions.expired(ledger, context.clock.now())
     ledger = remove_labels(context, ledger, expired)
     if not context.server.operations.can_revoke:
-        if is_emergency and ledger.superseded and context.token_secret.published_token is not None:
-            raise ServerRefusedError(
-                "a new token is published, but the authorization server cannot revoke access tokens (REVOCATION_URL is "
-                "none), so the leaked one stays active until it expires: revoke it at the server, or disable the "
-                "client there and put new credentials",
-                error_code=ErrorCode.REVOCATION_UNSUPPORTED,
-            )
         return ledger
     trigger = Trigger.EMERGENCY if is_emergency else Trigger.GRACE_PASSED
-    for entry in ending:
+    for entry in to_revoke:
         if entry in expired:
             continue
-        result = _log_out(context, entry, trigger, spared)
+        result = _log_out(context, entry, trigger, to_keep)
         if result.ends_tracking:
             ledger = remove_labels(context, ledger, [entry])
         if (result is Logout.FAILED and context.server.is_unreachable) or context.clock.now() >= context.end_by:
             context.log.info("the next run revokes the other tokens: there was no answer, or no time is left")
             break
     return ledger
+
+
+def check_leaked_tokens(context: Context, ledger: Ledger) -> None:
+    """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
+    is_emergency = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
+    if is_emergency and ledger.superseded and not context.server.operations.can_revoke:
+        raise ServerRefusedError(
+            "a new token is published, but the authorization server cannot revoke access tokens (REVOCATION_URL is "
+            "none), so the leaked one stays active until it expires: revoke it at the server, or disable the client "
+            "there and put new credentials into the credentials secret",
+            error_code=ErrorCode.REVOCATION_UNSUPPORTED,
+        )
 
 
 def free_label_slots(context: Context, ledger: Ledger) -> Ledger:
@@ -91,7 +100,7 @@ def revoke_unpublished(context: Context, ledger: Ledger, access_token: str) -> N
     """Revoke an unpublished token, unless another version holds it."""
     try:
         if not context.token_secret.is_in_use(access_token, ledger):
-            context.server.logout(access_token, context.end_by)
+            context.server.revoke(access_token, context.end_by)
     except (SecretsManagerError, ServerError) as error:
         context.report_abandoned(
             f"a token that was not published could not be revoked either ({error})", cause=error.error_code
@@ -120,7 +129,7 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
     context.log_warning(
         ErrorCode.GRACE_CUT_SHORT,
         "the token secret carries too many labels, so the oldest superseded token is revoked before its grace has "
-        "passed: find out why logouts fail, or whose labels these are",
+        "passed: find out why revocations fail, or whose labels these are",
         **fields,
     )
     result = _log_out(context, oldest, Trigger.LABEL_QUOTA)
@@ -136,7 +145,7 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
     return remove_labels(context, ledger, [oldest])
 
 
-def _log_out(context: Context, entry: Entry, trigger: Trigger, spared: Sequence[Entry] = ()) -> Logout:
+def _log_out(context: Context, entry: Entry, trigger: Trigger, to_keep: Sequence[Entry] = ()) -> Logout:
     """Log out the token of a superseded version, unless it is in use."""
     fields = {"superseded_version_id": entry.version_id}
     try:
@@ -148,7 +157,7 @@ def _log_out(context: Context, entry: Entry, trigger: Trigger, spared: Sequence[
             return Logout.FAILED
         if version.access_token is None:
             return Logout.NOTHING_TO_REVOKE
-        return _log_out_unless_in_use(context, version, version.access_token, trigger, spared)
+        return _log_out_unless_in_use(context, version, version.access_token, trigger, to_keep)
     except (SecretsManagerError, ServerError) as error:
         context.report.revocations_failed += 1
         context.log_warning(
@@ -161,9 +170,10 @@ def _log_out(context: Context, entry: Entry, trigger: Trigger, spared: Sequence[
 
 
 def _log_out_unless_in_use(
-    context: Context, version: SecretVersion, access_token: str, trigger: Trigger, spared: Sequence[Entry]
+    context: Context, version: SecretVersion, access_token: str, trigger: Trigger, to_keep: Sequence[Entry]
 ) -> Logout:
-    if context.token_secret.is_held(access_token, spared):
+    """Revoke a superseded token, unless a kept or the current version holds it or the secret has changed."""
+    if context.token_secret.is_held(access_token, to_keep):
         return Logout.IN_USE
     # Read right before each logout: the last moment to notice another run or an operator.
     current = context.token_secret.read_current()
@@ -177,12 +187,12 @@ def _log_out_unless_in_use(
     if not _is_still_superseded(context, version, current, trigger):
         return Logout.POSTPONED
     if access_token == context.token_secret.published_token:
-        # If another run has superseded this run's version already, that version's label is the only trace of the token.
+        # If this is the version that the run published, no other label tracks its token.
         return Logout.IN_USE if version.version_id == context.version_id else Logout.CURRENT
     if current.contains_token(access_token):
-        # Without a label on the current version, this label is the only trace of an active token.
+        # If the current version has no label, this label alone tracks the active token.
         return Logout.CURRENT if current.is_tracked else Logout.IN_USE
-    context.server.logout(
+    context.server.revoke(
         access_token, context.end_by, client_id=version.client_id, once=trigger is Trigger.LABEL_QUOTA
     )
     context.report.revoked.append(version.version_id)

@@ -29,7 +29,7 @@ from handler.publication import (
     publish,
     restore_lost_labels,
 )
-from handler.revocation import free_label_slots, revoke_superseded, revoke_unpublished
+from handler.revocation import check_leaked_tokens, free_label_slots, revoke_superseded, revoke_unpublished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,12 +55,14 @@ def rotate(context: Context) -> None:
     renewal = _renew_if_due(context, ledger)
     context.report.record(renewal.ledger, context.settings.policy)
     if isinstance(renewal.failure, WriteUnknownError):
-        # We do not know which token is current, so any logout could hit it.
+        # It is unknown which token is current, so a revocation could end the current one.
         raise renewal.failure
     ledger = revoke_superseded(context, renewal.ledger, is_emergency=_is_emergency(context, renewal.ledger))
     context.report.record(ledger, context.settings.policy)
     if renewal.failure is not None:
+        # Raised late, so that it does not delay revocations.
         raise renewal.failure
+    check_leaked_tokens(context, ledger)
 
 
 # Load the ledger
@@ -114,21 +116,26 @@ def _track(context: Context, ledger: Ledger, entry: Entry) -> Ledger:
 
 
 def _is_due(context: Context, ledger: Ledger) -> bool:
-    """Return whether a token is due, and report why or why not. Raises WriteBudgetSpentError."""
+    """Return whether a renewal is due, and report why or why not. Raises WriteBudgetSpentError."""
     now, settings = context.clock.now(), context.settings
-    is_due, reason = decisions.renewal(ledger, settings.policy, now, settings.action, context.version_id)
+    is_due, reason = decisions.is_renewal_due(ledger, settings.policy, now, settings.action, context.version_id)
     context.report.reason = reason
-    if is_due and not decisions.renewal(ledger, settings.policy, now, Action.RENEW_IF_DUE, context.version_id)[0]:
+    if (
+        is_due
+        and not decisions.is_renewal_due(ledger, settings.policy, now, Action.RENEW_IF_DUE, context.version_id)[0]
+    ):
+        # No scheduled run would renew now.
         obstacle = _obstacle(context, now)
-        is_due, reason = (True, reason) if obstacle is None else (False, obstacle)
+        if obstacle is not None:
+            is_due, reason = False, obstacle
     if reason is Reason.FRESH and _is_rejected(context):
         reason = Reason.NOT_ACCEPTED
-        is_due = decisions.may_replace_refused(ledger, settings.policy, now)
-        context.report.is_refused = True
+        is_due = decisions.may_replace_rejected(ledger, settings.policy, now)
+        context.report.is_rejected = True
         context.log_error(
             ErrorCode.TOKEN_NOT_ACCEPTED,
             "VERIFY_URL refuses the published token, "
-            + ("so it is replaced" if is_due else "and it is replaced a quarter of an hour after its publication"),
+            + ("so it is replaced" if is_due else "and it is not replaced yet, to limit the writes of the day"),
         )
     context.report.reason = reason
     return is_due
@@ -180,7 +187,7 @@ def _is_rejected(context: Context) -> bool:
         return False
     if version is None or version.access_token is None or not context.token_secret.is_unchanged:
         return False
-    return context.server.is_refused(context.settings.verify_url, version.access_token, context.publish_by)
+    return context.server.is_rejected(context.settings.verify_url, version.access_token, context.publish_by)
 
 
 def _is_emergency(context: Context, ledger: Ledger) -> bool:
@@ -215,12 +222,15 @@ def _renew_if_due(context: Context, ledger: Ledger) -> Renewal:
 
 
 def _renew(context: Context, ledger: Ledger) -> Renewal:
-    """Obtain a token and publish it. Revoke every token that was obtained and not published."""
+    """Free label slots if needed, obtain a token and publish it. Revoke every obtained token that is not published.
+
+    Slots come first: a token without a label could not be tracked.
+    """
     unpublished: list[str] = []
 
-    def account_for(access_token: str | None) -> None:
+    def keep_for_revocation(access_token: str | None) -> None:
         if access_token is None:
-            context.report_abandoned("the token request succeeded with an answer in which no token can be read")
+            context.report_abandoned("a successful token response holds no readable token")
         else:
             unpublished.append(access_token)
 
@@ -229,7 +239,7 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
         current = _read_current(context)
         ledger = free_label_slots(context, ledger)
         _check_room(ledger)
-        token = _obtain(context, credentials, account_for)
+        token = _obtain(context, credentials, keep_for_revocation)
         unpublished.append(token.access_token)
         if (
             current is not None
@@ -239,14 +249,15 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
             unpublished.remove(token.access_token)
             return Renewal(ledger, _report_reissued(context))
         rejection = _verify(context, ledger, token, current)
-        # From here on the outcome of the write decides.
+        # From here on the outcome of the write decides whether the token must be revoked.
         unpublished.remove(token.access_token)
         renewal = _publish(context, ledger, token, current)
         ledger = renewal.ledger
         if renewal.is_surplus:
             unpublished.append(token.access_token)
-        if rejection is not None and renewal.failure is None:
-            context.report.is_refused = True
+        # If another delivery of the event has published, the rejected token is not the published one.
+        if rejection is not None and renewal.failure is None and context.report.has_published:
+            context.report.is_rejected = True
             renewal = renewal._replace(failure=rejection)
     except RotationError as error:
         return Renewal(ledger, error)
@@ -345,7 +356,7 @@ def _report_reissued(context: Context) -> TokenReissuedError | None:
 
 
 def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersion | None) -> TokenRejectedError | None:
-    """Try a new token at VERIFY_URL. Return the rejection of one that must be published all the same."""
+    """Try a new token at VERIFY_URL. Return the rejection if it is published all the same; the run fails afterwards."""
     if context.settings.verify_url is None:
         return None
     try:
@@ -360,8 +371,8 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersi
             raise
         context.log_error(
             rejection.error_code,
-            "the new token is published although VERIFY_URL refuses it, since the published one does not last: check "
-            "whether consumers can use it",
+            "VERIFY_URL rejects the new token, which is used all the same, since the published one expires too soon: "
+            "check whether consumers can use it",
         )
         return rejection
     return None
@@ -376,32 +387,35 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
     try:
         publication = publish(context, ledger, token)
     except Exception:
+        # publish() returns every known outcome, so this is a defect, and the token may be current.
         context.report_abandoned("a defect of this job leaves open whether the new token was published")
         raise
     match publication:
         case Published(entry):
             context.token_secret.published_token = token.access_token
-            report.outcome, report.has_published, report.is_refused = Outcome.ROTATED, True, False
+            report.outcome, report.has_published, report.is_rejected = Outcome.ROTATED, True, False
             if _leaves_untracked(context, ledger.current, current, token):
                 context.report_abandoned("the replaced token has no label, and its document could not give it one")
             ledger = restore_lost_labels(context, ledger.superseded_by(entry))
             _warn_of_settings(context, ledger, token)
             return Renewal(ledger)
         case DuplicateDelivery(version):
-            # The duplicate's publication counts as this run's; this run's own token is surplus.
+            # The other delivery of this event has published and counted its token, so ours is surplus.
             report.outcome = Outcome.ROTATED
             ledger = restore_lost_labels(context, ledger)
             if ledger.find(context.version_id) is not None:
-                report.is_refused = False
+                # Its token has replaced the rejected one.
+                report.is_rejected = False
             if version is None:
                 context.report_abandoned(
-                    "the same event, delivered twice, has published a token that cannot be read, so this run's is left "
-                    "alone"
+                    "another delivery of the event has published a token that cannot be read, so this run's is not "
+                    "revoked"
                 )
             return Renewal(ledger, is_surplus=version is not None)
         case WriteRefused(error):
             return Renewal(ledger, error, is_surplus=True)
-        case WriteUnknown(error):  # pragma: no branch  mypy knows that there is no fifth
+        case WriteUnknown(error):  # pragma: no branch  mypy knows that there is no fifth case
+            # Keep it from being revoked: it may be current.
             context.token_secret.published_token = token.access_token
             context.report_abandoned("it is unknown whether the new token was published")
             return Renewal(ledger, error)

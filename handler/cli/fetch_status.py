@@ -57,7 +57,7 @@ def explained(error: SecretsManagerError, job: Job) -> RotationError:
 
 def is_accepted(server: AuthorizationServer, url: str, access_token: str, deadline: datetime) -> bool | None:
     """Return whether VERIFY_URL accepts a token; None if the response is inconclusive."""
-    if server.is_refused(url, access_token, deadline):
+    if server.is_rejected(url, access_token, deadline):
         return False
     last_response = server.last_response
     return True if last_response is not None and not error_responses.is_passing(last_response.status) else None

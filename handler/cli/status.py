@@ -130,7 +130,7 @@ def status_of(
     """Return the state of a job. The ledger is None where the secret is marked for deletion."""
     if ledger is None:
         return Status(now, policy, State.MARKED_FOR_DELETION, None, None, None, (), runs=runs)
-    _, reason = decisions.renewal(ledger, policy, now, Action.RENEW_IF_DUE, "")
+    _, reason = decisions.is_renewal_due(ledger, policy, now, Action.RENEW_IF_DUE, "")
     times = decisions.times_of(ledger.current, policy)
     return Status(
         at=now,

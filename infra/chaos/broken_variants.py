@@ -23,10 +23,10 @@ def _refusal_is_certain() -> None:
 
 def _any_401_means_dead() -> None:
     """Take any 401 of logout for a dead token."""
-    telenor = _handler("telenor").AuthorizationServer
-    original = telenor.logout
+    server = _handler("authorization_server").AuthorizationServer
+    original = server.revoke
 
-    def logout(*arguments: object, **options: object) -> bool:
+    def revoke(*arguments: object, **options: object) -> bool:
         try:
             return bool(original(*arguments, **options))
         except ServerError as error:
@@ -34,7 +34,7 @@ def _any_401_means_dead() -> None:
                 return False
             raise
 
-    telenor.logout = logout
+    server.revoke = revoke
 
 
 def _no_comparison() -> None:
@@ -42,7 +42,7 @@ def _no_comparison() -> None:
     revocation = _handler("revocation")
 
     def log_out(context: Any, version: Any, access_token: str, *_: object) -> object:  # noqa: ANN401  as the original
-        context.server.logout(access_token, context.end_by)
+        context.server.revoke(access_token, context.end_by)
         context.report.revoked.append(version.version_id)
         return revocation.Logout.REVOKED
 

@@ -192,7 +192,7 @@ def _log_out(environment: Environment, telenor: AuthorizationServer, access_toke
     if access_token is None:
         return
     try:
-        telenor.logout(access_token, environment.clock.now() + timedelta(seconds=30))
+        telenor.revoke(access_token, environment.clock.now() + timedelta(seconds=30))
     except (ServerError, RotationError) as error:
         environment.log.warning(str(error))
 

@@ -55,7 +55,7 @@ class Asking:
         return self.telenor.request_token(credentials, scope, self.clock.now() + within, self.unusable.append)
 
     def logout(self, token: Token, *, once: bool = False, within: timedelta = MINUTES) -> None:
-        self.telenor.logout(token.access_token, self.clock.now() + within, once=once)
+        self.telenor.revoke(token.access_token, self.clock.now() + within, once=once)
 
 
 @pytest.fixture
@@ -603,7 +603,7 @@ def test_no_attempt_waits_for_an_answer_beyond_the_deadline(
     monkeypatch.setattr(telenor, "_sleep", lambda _seconds: held.wait(10))
     telenor.fault(operation="logout", delay_seconds=60)
     with pytest.raises(ServerUnavailableError) as refusal:
-        ask.telenor.logout(CANARY, ask.clock.now() + timedelta(milliseconds=200), once=True)
+        ask.telenor.revoke(CANARY, ask.clock.now() + timedelta(milliseconds=200), once=True)
     assert refusal.value.error_code == "logout-endpoint-out"
     held.set()
 
@@ -639,7 +639,7 @@ def test_where_a_redirect_leads_is_not_even_read(clock: FakeClock, location: str
             ask.token()
         assert refusal.value.status == 302
         with pytest.raises(ServerRefusedError) as refusal:
-            opened.logout(CANARY, clock.now() + MINUTES)
+            opened.revoke(CANARY, clock.now() + MINUTES)
         assert refusal.value.status == 302
 
 
@@ -709,7 +709,7 @@ def test_a_token_that_telenor_says_is_dead_is_as_good_as_revoked(
     telenor: TelenorSandbox, ask: Asking, status: int, fault: dict[str, Any]
 ) -> None:
     telenor.fault(operation="logout", status=status, **fault)
-    assert ask.telenor.logout(CANARY, ask.clock.now() + MINUTES) is False
+    assert ask.telenor.revoke(CANARY, ask.clock.now() + MINUTES) is False
     assert requests_seen(telenor, "logout") == 1
 
 
@@ -755,7 +755,7 @@ def test_an_answer_that_does_not_say_so_leaves_the_token_alive_for_all_one_knows
 ) -> None:
     telenor.fault(operation="logout", **fault)
     with pytest.raises(ServerRefusedError) as refusal:
-        ask.telenor.logout(CANARY, ask.clock.now() + MINUTES)
+        ask.telenor.revoke(CANARY, ask.clock.now() + MINUTES)
     assert refusal.value.error_code == code
     assert requests_seen(telenor, "logout") == 1
 
@@ -780,7 +780,7 @@ def test_a_passing_fault_of_logout_is_tried_again(telenor: TelenorSandbox, ask: 
 @pytest.mark.parametrize("body", ["OK!", "", "{}", '{"code": 200}', "null", "revoked"])
 def test_a_logout_that_succeeds_in_any_words_is_revoked(telenor: TelenorSandbox, ask: Asking, body: str) -> None:
     telenor.fault(operation="logout", status=200, body=body, content_type="text/html")
-    assert ask.telenor.logout(CANARY, ask.clock.now() + MINUTES) is True
+    assert ask.telenor.revoke(CANARY, ask.clock.now() + MINUTES) is True
 
 
 def test_a_logout_that_says_200_and_server_error_is_tried_again(telenor: TelenorSandbox, ask: Asking) -> None:
@@ -814,7 +814,7 @@ def test_a_response_is_parsed_once(
     monkeypatch.setattr(operations, "parse_error", count)
     telenor.fault(operation=operation, **fault)
     with suppress(ServerError):
-        ask.token() if operation == "token" else ask.telenor.logout(CANARY, ask.clock.now() + MINUTES)
+        ask.token() if operation == "token" else ask.telenor.revoke(CANARY, ask.clock.now() + MINUTES)
     assert len(parsed_responses) == requests_seen(telenor, operation)
 
 
@@ -887,12 +887,14 @@ def test_a_refusal_is_not_asked_again_beyond_the_deadline(
     assert clock.now() < deadline
 
 
-@pytest.mark.parametrize(("status", "is_refused"), [(401, True), (403, True), (200, False), (404, False), (503, False)])
+@pytest.mark.parametrize(
+    ("status", "is_rejected"), [(401, True), (403, True), (200, False), (404, False), (503, False)]
+)
 def test_a_published_token_is_refused_by_401_and_403_alone(
-    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, status: int, *, is_refused: bool
+    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, status: int, *, is_rejected: bool
 ) -> None:
     telenor.fault(operation="incidents", status=status)
-    assert ask.telenor.is_refused(resource(telenor), CANARY, clock.now() + MINUTES) is is_refused
+    assert ask.telenor.is_rejected(resource(telenor), CANARY, clock.now() + MINUTES) is is_rejected
     assert (requests_seen(telenor, "incidents"), clock.slept) == (1, [])
 
 
@@ -900,8 +902,8 @@ def test_no_answer_says_nothing_about_a_published_token_and_is_logged(
     telenor: TelenorSandbox, ask: Asking, clock: FakeClock, seen: Seen
 ) -> None:
     telenor.fault(operation="incidents", drop=True)
-    assert ask.telenor.is_refused(resource(telenor), CANARY, clock.now() + MINUTES) is False
-    assert ask.telenor.is_refused(resource(telenor), CANARY, clock.now()) is False
+    assert ask.telenor.is_rejected(resource(telenor), CANARY, clock.now() + MINUTES) is False
+    assert ask.telenor.is_rejected(resource(telenor), CANARY, clock.now()) is False
     assert seen.codes() == ["verify-url-out", "no-time-left"]
 
 
@@ -925,7 +927,7 @@ def test_an_answer_says_something_about_a_token_unless_it_is_a_passing_fault(
 def test_a_logout_tells_whether_the_token_was_alive(ask: Asking) -> None:
     token = ask.token()
     deadline = ask.clock.now() + MINUTES
-    assert [ask.telenor.logout(token.access_token, deadline) for _ in range(2)] == [True, False]
+    assert [ask.telenor.revoke(token.access_token, deadline) for _ in range(2)] == [True, False]
 
 
 # The last answer

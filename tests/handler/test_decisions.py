@@ -91,7 +91,7 @@ def test_a_token_is_renewed_in_the_last_run_before_its_time(
     reason = decisions.renewal_times(T0, at(seconds=lifetime), settings).reason
 
     def renewal(now: datetime) -> tuple[bool, Reason]:
-        return decisions.renewal(ledger, settings, now, Action.RENEW_IF_DUE, "id")
+        return decisions.is_renewal_due(ledger, settings, now, Action.RENEW_IF_DUE, "id")
 
     assert renewal(at(seconds=last_fresh)) == (False, Reason.FRESH)
     assert renewal(at(seconds=last_fresh, microseconds=1)) == (True, reason)
@@ -99,7 +99,7 @@ def test_a_token_is_renewed_in_the_last_run_before_its_time(
 
 def test_a_clock_that_runs_every_five_minutes_renews_every_fifteen() -> None:
     due = [
-        decisions.renewal(CURRENT, DEFAULTS, at(minutes=minutes), Action.RENEW_IF_DUE, "id")[0]
+        decisions.is_renewal_due(CURRENT, DEFAULTS, at(minutes=minutes), Action.RENEW_IF_DUE, "id")[0]
         for minutes in (0, 5, 10, 14, 15)
     ]
     assert due == [False, False, False, False, True]
@@ -126,27 +126,27 @@ def test_a_clock_that_runs_every_five_minutes_renews_every_fifteen() -> None:
     ],
 )
 def test_due_at_once_is(ledger: Ledger, now: datetime, action: Action, reason: Reason) -> None:
-    assert decisions.renewal(ledger, DEFAULTS, now, action, "id") == (True, reason)
+    assert decisions.is_renewal_due(ledger, DEFAULTS, now, action, "id") == (True, reason)
 
 
 def test_a_second_before_it_expires_a_token_has_not_expired() -> None:
-    assert decisions.renewal(CURRENT, DEFAULTS, at(seconds=3599), Action.RENEW_IF_DUE, "id") == (True, SHARE)
+    assert decisions.is_renewal_due(CURRENT, DEFAULTS, at(seconds=3599), Action.RENEW_IF_DUE, "id") == (True, SHARE)
 
 
 @pytest.mark.parametrize("action", [Action.ROTATE_NOW, Action.ROTATE_AND_REVOKE_NOW])
 @pytest.mark.parametrize("ledger", [CURRENT, Ledger(entry("newer", at(minutes=1)), (entry("current"),))])
 def test_a_repeated_delivery_of_a_forced_rotation_mints_no_second_token(ledger: Ledger, action: Action) -> None:
-    assert decisions.renewal(ledger, DEFAULTS, T0, action, "current") == (False, Reason.ALREADY_ROTATED)
+    assert decisions.is_renewal_due(ledger, DEFAULTS, T0, action, "current") == (False, Reason.ALREADY_ROTATED)
 
 
 def test_a_repeated_delivery_long_after_still_renews_what_is_due() -> None:
-    assert decisions.renewal(CURRENT, DEFAULTS, at(hours=1), Action.RENEW_IF_DUE, "current")[0]
+    assert decisions.is_renewal_due(CURRENT, DEFAULTS, at(hours=1), Action.RENEW_IF_DUE, "current")[0]
 
 
 def test_a_token_that_became_current_again_is_renewed_by_its_own_age() -> None:
     """Rolled back to after 18 minutes, it is due in the run after 14 of its first 20, and not later."""
     ledger = Ledger(entry("current", at(minutes=18), first=T0))
-    assert decisions.renewal(ledger, DEFAULTS, at(minutes=18), Action.RENEW_IF_DUE, "id") == (True, SHARE)
+    assert decisions.is_renewal_due(ledger, DEFAULTS, at(minutes=18), Action.RENEW_IF_DUE, "id") == (True, SHARE)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_token_that_became_current_again_is_renewed_by_its_own_age() -> None:
     ],
 )
 def test_a_token_that_is_not_accepted_is_replaced(current: Entry, now: datetime, may_be: bool) -> None:
-    assert decisions.may_replace_refused(Ledger(current), DEFAULTS, now) is may_be
+    assert decisions.may_replace_rejected(Ledger(current), DEFAULTS, now) is may_be
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def days_writes(settings: Policy, lifetime: float, phase: float, lateness: Seque
     period, number = settings.schedule, 0
     while (now := at(seconds=phase + lateness[number % len(lateness)]) + number * period) < at(hours=25):
         current = entry("current", written[-1], lifetime) if written else None
-        if decisions.renewal(Ledger(current), settings, now, Action.RENEW_IF_DUE, "id")[0]:
+        if decisions.is_renewal_due(Ledger(current), settings, now, Action.RENEW_IF_DUE, "id")[0]:
             written.append(now + timedelta(seconds=5))
         number += 1
     return written
@@ -225,7 +225,7 @@ def fewest_seconds_left(settings: Policy, lifetime: float, step: int) -> float:
     ledger = Ledger(entry("current", life_seconds=lifetime))
 
     def is_due(seconds: float) -> bool:
-        return decisions.renewal(ledger, settings, at(seconds=seconds), Action.RENEW_IF_DUE, "id")[0]
+        return decisions.is_renewal_due(ledger, settings, at(seconds=seconds), Action.RENEW_IF_DUE, "id")[0]
 
     left = lifetime
     for phase in range(1, int(period) + 1, step):

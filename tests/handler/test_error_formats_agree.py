@@ -37,7 +37,7 @@ def counts_as_dead(telenor: TelenorSandbox, clock: FakeClock, error_format: str,
     job = AuthorizationServer(TelenorOperations(telenor.url), clock, app.logger)
     telenor.fault(operation="logout", kind=kind)
     try:
-        return not job.logout("a-token", clock.now() + timedelta(minutes=2))
+        return not job.revoke("a-token", clock.now() + timedelta(minutes=2))
     except ServerError:
         return False
     finally:

@@ -108,7 +108,7 @@ def test_each_thing_that_happens_has_its_metric(happens: Callable[[Report], None
 
 
 @pytest.mark.parametrize(
-    ("expires_at", "is_refused", "seconds"),
+    ("expires_at", "is_rejected", "seconds"),
     [
         (T0 + timedelta(seconds=90.9), False, 90),
         (T0, False, 0),
@@ -116,6 +116,6 @@ def test_each_thing_that_happens_has_its_metric(happens: Callable[[Report], None
         pytest.param(T0 + timedelta(hours=1), True, 0, id="one that consumers cannot use counts as none"),
     ],
 )
-def test_the_dead_mans_switch_runs_down_with_the_token(expires_at: datetime, is_refused: bool, seconds: int) -> None:
-    report = Report("default", expires_at=expires_at, is_refused=is_refused)
+def test_the_dead_mans_switch_runs_down_with_the_token(expires_at: datetime, is_rejected: bool, seconds: int) -> None:
+    report = Report("default", expires_at=expires_at, is_rejected=is_rejected)
     assert report.metrics(T0)["SecondsUntilExpiry"] == (MetricUnit.Seconds, seconds)

@@ -133,7 +133,7 @@ def nobody_looks_again(patch: pytest.MonkeyPatch) -> None:
 def the_old_token_is_revoked_before_the_new_one_is_published(patch: pytest.MonkeyPatch) -> None:
     def publish(real: Callable[..., Publication], context: Context, ledger: Ledger, token: Token) -> Publication:
         if (current := context.token_secret.read_current()) and current.access_token:
-            context.server.logout(current.access_token, context.end_by)
+            context.server.revoke(current.access_token, context.end_by)
         return real(context, ledger, token)
 
     instead(patch, rotation, "publish", publish)
@@ -216,7 +216,7 @@ def the_new_token_is_logged_out_without_a_comparison_when_its_write_is_refused(p
         patch,
         rotation,
         "revoke_unpublished",
-        lambda _real, context, _ledger, token: context.server.logout(token, context.end_by),
+        lambda _real, context, _ledger, token: context.server.revoke(token, context.end_by),
     )
 
 
@@ -268,7 +268,7 @@ def the_expiry_is_counted_from_the_answer(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("P5", "killed_token")
 def a_published_token_is_never_tried(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, AuthorizationServer, "is_refused", lambda *_: False)
+    instead(patch, AuthorizationServer, "is_rejected", lambda *_: False)
 
 
 @breaks("P6", "mistyped_credentials")
@@ -300,7 +300,7 @@ def a_current_token_without_a_label_is_left_as_it_is(patch: pytest.MonkeyPatch) 
         return (is_due, reason) if reason is not Reason.NOT_IN_LEDGER else (False, Reason.FRESH)
 
     instead(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
-    instead(patch, decisions, "renewal", renewal)
+    instead(patch, decisions, "is_renewal_due", renewal)
 
 
 @breaks("P2", "label_lost")
@@ -382,7 +382,7 @@ def what_was_decided_is_done_although_another_run_has_published(patch: pytest.Mo
 @breaks("P3", "same_token_in_two_versions")
 def nothing_is_compared_with_the_current_token(patch: pytest.MonkeyPatch) -> None:
     def log_out(_real: object, context: Context, _version: SecretVersion, access_token: str, *_: Any) -> Logout:
-        context.server.logout(access_token, context.end_by)
+        context.server.revoke(access_token, context.end_by)
         return Logout.REVOKED
 
     instead(patch, revocation, "_log_out_unless_in_use", log_out)
@@ -406,7 +406,7 @@ def the_current_version_is_judged_from_the_description(patch: pytest.MonkeyPatch
     def log_out(_real: object, context: Context, version: SecretVersion, access_token: str, *_: Any) -> Logout:
         if context.report.version_id in {None, version.version_id}:
             return Logout.POSTPONED
-        context.server.logout(access_token, context.end_by)
+        context.server.revoke(access_token, context.end_by)
         return Logout.REVOKED
 
     instead(patch, revocation, "_log_out_unless_in_use", log_out)
@@ -427,7 +427,7 @@ def any_401_of_logout_means_dead(patch: pytest.MonkeyPatch) -> None:
                 raise
             return False
 
-    instead(patch, AuthorizationServer, "logout", logout)
+    instead(patch, AuthorizationServer, "revoke", logout)
 
 
 @breaks("P2", "grace_over", faults=1)
@@ -440,7 +440,7 @@ def any_200_of_logout_means_revoked(patch: pytest.MonkeyPatch) -> None:
                 raise
             return True
 
-    instead(patch, AuthorizationServer, "logout", logout)
+    instead(patch, AuthorizationServer, "revoke", logout)
 
 
 # Another authorization server

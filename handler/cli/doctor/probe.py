@@ -113,7 +113,7 @@ class Probe:
                 if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
                     left = replace(left, spared=left.spared + 1)
                 elif access_token not in self._settled:
-                    self.server.logout(access_token, self.clock.now() + _PATIENCE)
+                    self.server.revoke(access_token, self.clock.now() + _PATIENCE)
             except RotationError as error:
                 left = replace(left, failed=left.failed + 1, failure=str(error))
         return left
@@ -295,7 +295,7 @@ class Probe:
         was_alive = None
         try:
             client_id = self.credentials.client_id if self.credentials else None
-            was_alive = self.server.logout(access_token, self.clock.now() + _PATIENCE, client_id=client_id, once=once)
+            was_alive = self.server.revoke(access_token, self.clock.now() + _PATIENCE, client_id=client_id, once=once)
         finally:
             self._hear(is_error=not was_alive)
         return was_alive

@@ -29,5 +29,5 @@ def test_a_token_is_due_when_the_handler_says_so(minutes: int, grace: int, fract
         ledger = Ledger(new_entry("v" * 36, BEGIN, BEGIN + timedelta(seconds=life)))
         for age in range(0, life, 29):
             now = BEGIN + timedelta(seconds=age)
-            due, _ = decisions.renewal(ledger, policy, now, Action.RENEW_IF_DUE, "r" * 36)
+            due, _ = decisions.is_renewal_due(ledger, policy, now, Action.RENEW_IF_DUE, "r" * 36)
             assert due == settings.is_due(age), age
