@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 IS_FULL = os.environ.get("SIMULATION") == "full"
-"""Whether to draw ten times as much, as `make prove` does."""
+"""Whether to draw twenty times as much, as `make prove` does."""
 
 explored = Explored()
 
 CANARY = "CANARY"
 
 fuzz = settings(
-    max_examples=1000 if IS_FULL else 100,
+    max_examples=1000 if IS_FULL else 50,
     deadline=None,
     derandomize=True,
     database=None,
