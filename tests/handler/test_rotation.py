@@ -614,6 +614,20 @@ def test_a_twins_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
     assert verified.seen.metrics()["SecondsUntilExpiry"] > 3500
 
 
+def test_a_rejected_token_beside_a_second_delivery_that_has_published_fails_no_run(verified: World) -> None:
+    request_id = str(uuid.uuid4())
+
+    def deliver_again() -> None:
+        verified.telenor.clear_faults()
+        verified.run(request_id=request_id)
+
+    verified.telenor.fault(operation="incidents", status=403)
+    verified.aws.fault(Meanwhile(operation="PutSecretValue", happens=deliver_again))
+    assert verified.run(request_id=request_id)["outcome"] == "rotated"
+    assert verified.seen.metrics()["SecondsUntilExpiry"] > 3500
+    assert verified.is_current_live()
+
+
 def test_a_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
     verified: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
