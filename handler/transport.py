@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -95,7 +95,8 @@ class Response:
         return min(max(0.0, seconds), BEYOND_ANY_RUN_SECONDS)
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Request:
     """One request. Messages name it by `what`; `out_code` is the error code if there is no response."""
 
     what: str
@@ -103,7 +104,7 @@ class Request(NamedTuple):
     method: str
     url: str
     auth: AuthBase
-    form: tuple[tuple[str, str], ...] = ()
+    form: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     limit_seconds: float = EXCHANGE_SECONDS
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.errors import ErrorCode, InvalidInputError, RotationError, ServerRefusedError
-from handler.model import Credentials
-from handler.operations import TelenorOperations
+from handler.model import ClientAuthentication, Credentials
+from handler.model import OAuthServer as OAuthSettings
+from handler.operations import OAuthOperations, TelenorOperations
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -258,6 +259,15 @@ OAUTH_WORDS = (
     *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type"),
     *("invalid_scope", "access_denied", "invalid_target", "server_error", "temporarily_unavailable", "unknown_word"),
 )
+
+
+def test_a_request_shows_no_secret(server: OAuthServer) -> None:
+    settings = OAuthSettings(server.token_url, server.revocation_url, ClientAuthentication.POST)
+    pair = Credentials("x", f"{CANARY}-secret")
+    operations = OAuthOperations(settings, [lambda: pair])
+    requests = [operations.token_request(pair, None), *operations.revocations(f"{CANARY}-token", "x", ())]
+    assert [CANARY in str(request.form) for request in requests] == [True, True]
+    assert CANARY not in repr(requests)
 
 
 def test_a_client_id_with_a_colon_is_refused_for_telenor_alone() -> None:

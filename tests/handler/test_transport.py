@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -546,7 +547,7 @@ def real(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(
         Transport,
         "send",
-        lambda self, request, *rest, **named: send(self, request._replace(limit_seconds=0.5), *rest, **named),
+        lambda self, request, *rest, **named: send(self, replace(request, limit_seconds=0.5), *rest, **named),
     )
     return world
 
