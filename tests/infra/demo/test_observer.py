@@ -116,11 +116,3 @@ def test_a_live_token_that_loses_its_label_breaks_p2(job: Job) -> None:
     assert label in stages[version]
     job.client.update_secret_version_stage(SecretId=SECRET, VersionStage=label, RemoveFromVersionId=version)
     assert job.broken() == {"P2"}
-
-
-def test_a_superseded_token_that_outlives_its_grace_by_far_breaks_p2(job: Job) -> None:
-    job.publish()
-    job.pass_time(900)
-    job.publish()
-    job.pass_time(settings.GRACE_SECONDS + 4 * settings.SCHEDULE_SECONDS)
-    assert job.broken() == {"P2"}
