@@ -1,4 +1,4 @@
-"""The story of a run, over Secrets Manager and Telenor: what it finds, what it decides, and what it leaves behind."""
+"""Whole runs over Secrets Manager and Telenor: what they find, what they decide, and what they leave behind."""
 
 from __future__ import annotations
 

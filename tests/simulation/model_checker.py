@@ -63,7 +63,7 @@ class History:
 
     def told(self) -> str:
         """Say what went wrong, or in which order."""
-        return self.path or " · ".join(run.story for run in self.runs if run.story) or "all goes well"
+        return self.path or " · ".join(run.faulty_calls for run in self.runs if run.faulty_calls) or "all goes well"
 
 
 # One run

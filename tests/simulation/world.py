@@ -143,7 +143,7 @@ class Run:
         self._go()
 
     @property
-    def story(self) -> str:
+    def faulty_calls(self) -> str:
         """The calls up to the last that went wrong, and how."""
         steps = [*self.steps]
         while steps and steps[-1][1] is None:
