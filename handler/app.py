@@ -123,7 +123,8 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
         settings.token_secret_id,
         logger.append_keys,
     )
-    report.can_revoke = settings.server is None or settings.server.revocation_url is not None
+    server = create_server(settings, secrets)
+    report.can_revoke = server.operations.can_revoke
     publish_by, end_by = deadlines(started_at, time_left)
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     rotate(
@@ -131,7 +132,7 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
             settings=settings,
             secrets=secrets,
             token_secret=TokenSecret(secrets, clock, version_id),
-            server=create_server(settings, secrets),
+            server=server,
             clock=clock,
             log=logger,
             report=report,
