@@ -297,8 +297,18 @@ class World:
         assert isinstance(document, dict)
         return document
 
+    def token(self) -> str:
+        """Return the token that consumers read."""
+        return str(self.document()["access_token"])
+
+    def rotate(self) -> str:
+        """Replace the current token, and return the one that was replaced."""
+        replaced = self.token()
+        assert self.run("rotate-now")["outcome"] == "rotated"
+        return replaced
+
     def is_current_live(self) -> bool:
-        return self.telenor.is_live(self.document()["access_token"])
+        return self.telenor.is_live(self.token())
 
     def is_live(self, version_id: str) -> bool:
         value = self.client.get_secret_value(SecretId=_TOKEN_SECRET, VersionId=version_id)["SecretString"]
@@ -318,6 +328,9 @@ class World:
 
     def put_credentials(self, content: str) -> None:
         self.client.put_secret_value(SecretId=_CREDENTIALS_SECRET, SecretString=content)
+
+    def put_client(self, client_id: str, client_secret: str) -> None:
+        self.put_credentials(json.dumps({"client_id": client_id, "client_secret": client_secret}))
 
     def roll_back_to(self, version_id: str) -> None:
         current = next(version for version, labels in self.labels().items() if "AWSCURRENT" in labels)

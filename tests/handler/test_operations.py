@@ -22,21 +22,6 @@ GRACE = {"seconds": 660}
 EMERGENCY = "rotate-and-revoke-now"
 
 
-def put_client(job: World, client_id: str, client_secret: str) -> None:
-    job.put_credentials(json.dumps({"client_id": client_id, "client_secret": client_secret}))
-
-
-def current(job: World) -> str:
-    return str(job.document()["access_token"])
-
-
-def rotate(job: World) -> str:
-    """Replace the current token, and return the one that was replaced."""
-    replaced = current(job)
-    assert job.run("rotate-now")["outcome"] == "rotated"
-    return replaced
-
-
 def test_the_document_of_a_token_names_its_client(job: World) -> None:
     assert job.run()["outcome"] == "rotated"
     assert job.document()["client_id"] == CLIENT_ID
@@ -49,28 +34,28 @@ def test_a_document_of_telenors_names_no_client(world: World) -> None:
 
 def test_a_superseded_token_is_revoked_after_its_grace(job: World, server: OAuthServer, clock: FakeClock) -> None:
     job.run()
-    replaced = rotate(job)
+    replaced = job.rotate()
     assert server.is_active(replaced)
     clock.advance(**GRACE)
     result = job.run()
     assert (len(result["revoked"]), result["pending_revocations"]) == (1, 0)
-    assert (server.is_active(replaced), server.is_active(current(job))) == (False, True)
+    assert (server.is_active(replaced), server.is_active(job.token())) == (False, True)
     path, form, _ = server.requests[-1]
     assert (path, form) == ("/revoke", {"token": replaced, "token_type_hint": "access_token"})
 
 
 def test_an_emergency_revokes_every_other_token(job: World, server: OAuthServer) -> None:
     job.run()
-    tokens = [rotate(job), rotate(job), current(job)]
+    tokens = [job.rotate(), job.rotate(), job.token()]
     job.run(EMERGENCY)
     assert [server.is_active(token) for token in tokens] == [False] * 3
-    assert server.is_active(current(job))
+    assert server.is_active(job.token())
 
 
 def test_the_pair_is_form_encoded_before_basic(job: World, server: OAuthServer) -> None:
     pair = ("app:x y/1", f"{CANARY}+&=%")
     server.clients[pair[0]] = pair[1]
-    put_client(job, *pair)
+    job.put_client(*pair)
     job.run()
     _, form, authorization = server.requests[-1]
     assert b64decode(authorization.removeprefix("Basic ")) == f"app%3Ax+y%2F1:{CANARY}%2B%26%3D%25".encode()
@@ -106,8 +91,8 @@ def test_a_mistyped_secret_falls_back_and_revokes_with_the_pair_that_works(
     job: World, server: OAuthServer, clock: FakeClock
 ) -> None:
     job.run()
-    put_client(job, CLIENT_ID, f"{CANARY}-mistyped")
-    replaced = rotate(job)
+    job.put_client(CLIENT_ID, f"{CANARY}-mistyped")
+    replaced = job.rotate()
     assert job.seen.metrics()["CredentialsFallback"] == 1
     clock.advance(**GRACE)
     # Not due: nothing in this run has shown which secret works.
@@ -120,8 +105,8 @@ def test_a_token_of_a_replaced_client_is_revoked_with_the_pair_that_got_it(
 ) -> None:
     job.run()
     server.clients["other"] = f"{CANARY}-other"
-    put_client(job, "other", f"{CANARY}-other")
-    replaced = rotate(job)
+    job.put_client("other", f"{CANARY}-other")
+    replaced = job.rotate()
     clock.advance(**GRACE)
     job.run()
     assert not server.is_active(replaced)
@@ -134,8 +119,8 @@ def test_a_token_of_a_client_that_is_gone_stays_until_it_expires(
     job.run()
     for name in ("second", "third"):
         server.clients[name] = f"{CANARY}-{name}"
-        put_client(job, name, f"{CANARY}-{name}")
-    replaced = rotate(job)
+        job.put_client(name, f"{CANARY}-{name}")
+    replaced = job.rotate()
     clock.advance(**GRACE)
     result = job.run()
     assert (result["revoked"], result["pending_revocations"]) == ([], 1)
@@ -150,7 +135,7 @@ def test_an_unusable_credentials_secret_fails_no_run_that_only_revokes(
     job: World, server: OAuthServer, clock: FakeClock
 ) -> None:
     job.run()
-    replaced = rotate(job)
+    replaced = job.rotate()
     job.put_credentials("{}")
     clock.advance(**GRACE)
     assert job.run()["outcome"] == "not-due"
@@ -160,7 +145,7 @@ def test_an_unusable_credentials_secret_fails_no_run_that_only_revokes(
 
 def test_credentials_that_nobody_can_read_are_no_replaced_client(job: World, clock: FakeClock) -> None:
     job.run()
-    rotate(job)
+    job.rotate()
     job.put_credentials("{}")
     job.put_credentials("[]")
     clock.advance(**GRACE)
@@ -195,7 +180,7 @@ def test_a_token_that_was_not_revoked_stays_in_the_ledger(
     job: World, server: OAuthServer, clock: FakeClock, response: tuple[int, str], cause: ErrorCode, count: int
 ) -> None:
     job.run()
-    rotate(job)
+    job.rotate()
     clock.advance(**GRACE)
     server.failures["/revoke"] = response
     result = job.run()
@@ -210,7 +195,7 @@ def test_a_server_without_revocation_keeps_superseded_tokens_until_they_expire(
 ) -> None:
     monkeypatch.setenv("REVOCATION_URL", "none")
     job.run()
-    rotate(job)
+    job.rotate()
     clock.advance(**GRACE)
     result = job.run()
     assert (result["outcome"], result["pending_revocations"]) == ("not-due", 1)
@@ -223,11 +208,11 @@ def test_an_emergency_at_a_server_without_revocation_publishes_and_fails(
 ) -> None:
     monkeypatch.setenv("REVOCATION_URL", "none")
     job.run()
-    leaked = current(job)
+    leaked = job.token()
     with pytest.raises(ServerRefusedError) as failure:
         job.run(EMERGENCY)
     assert failure.value.error_code == ErrorCode.REVOCATION_UNSUPPORTED
-    assert current(job) != leaked
+    assert job.token() != leaked
     assert "/revoke" not in {path for path, _, _ in server.requests}
 
 

@@ -105,23 +105,8 @@ def server(process: Server, world: World, monkeypatch: pytest.MonkeyPatch) -> Se
     monkeypatch.setenv("TOKEN_URL", process.token)
     monkeypatch.setenv("REVOCATION_URL", process.revocation)
     monkeypatch.setenv("GRACE_SECONDS", str(GRACE_SECONDS))
-    put_client(world, "first")
+    world.put_client("first", CLIENTS["first"])
     return process
-
-
-def put_client(world: World, client_id: str, client_secret: str | None = None) -> None:
-    world.put_credentials(json.dumps({"client_id": client_id, "client_secret": client_secret or CLIENTS[client_id]}))
-
-
-def current(world: World) -> str:
-    return str(world.document()["access_token"])
-
-
-def rotate(world: World) -> str:
-    """Replace the current token, and return the one that was replaced."""
-    replaced = current(world)
-    assert world.run("rotate-now")["outcome"] == "rotated"
-    return replaced
 
 
 def test_ten_rotations_leave_no_token_active_but_the_current_one_and_those_in_grace(
@@ -131,7 +116,7 @@ def test_ten_rotations_leave_no_token_active_but_the_current_one_and_those_in_gr
     revoked: set[str] = set()
     while len(token_of) < 1 + ROTATIONS:
         result = world.run()
-        token_of.setdefault(result["version_id"], current(world))
+        token_of.setdefault(result["version_id"], world.token())
         revoked |= set(result["revoked"])
         active = [version for version, token in token_of.items() if server.is_active(token)]
         assert result["version_id"] in active
@@ -140,32 +125,32 @@ def test_ten_rotations_leave_no_token_active_but_the_current_one_and_those_in_gr
         world.clock.advance(minutes=5)
     world.clock.advance(seconds=GRACE_SECONDS - 299)
     world.run()
-    assert [token for token in token_of.values() if server.is_active(token)] == [current(world)]
+    assert [token for token in token_of.values() if server.is_active(token)] == [world.token()]
     assert world.seen.codes() == []
 
 
 def test_an_emergency_revokes_every_other_token(server: Server, world: World) -> None:
     world.run()
-    replaced = [rotate(world), current(world)]
+    replaced = [world.rotate(), world.token()]
     result = world.run(EMERGENCY)
     assert (len(result["revoked"]), result["pending_revocations"]) == (2, 0)
-    assert [server.is_active(token) for token in (*replaced, current(world))] == [False, False, True]
+    assert [server.is_active(token) for token in (*replaced, world.token())] == [False, False, True]
 
 
 def test_a_mistyped_secret_costs_nobody_a_token(server: Server, world: World) -> None:
     world.run()
-    put_client(world, "first", "CANARYmistyped")
-    replaced = rotate(world)
+    world.put_client("first", "CANARYmistyped")
+    replaced = world.rotate()
     assert world.seen.metrics()["CredentialsFallback"] == 1
     world.clock.advance(seconds=GRACE_SECONDS + 1)
     assert len(world.run()["revoked"]) == 1
-    assert (server.is_active(replaced), server.is_active(current(world))) == (False, True)
+    assert (server.is_active(replaced), server.is_active(world.token())) == (False, True)
 
 
 @pytest.mark.usefixtures("server")
 def test_a_client_that_the_server_refuses_is_asked_for_once(world: World) -> None:
     for mistyped in ("CANARYmistyped", "CANARYmistyped-too"):
-        put_client(world, "first", mistyped)
+        world.put_client("first", mistyped)
     with pytest.raises(InvalidClientError) as refusal:
         world.run()
     assert (refusal.value.status, refusal.value.error_code) == (401, "credentials-refused")
@@ -174,34 +159,34 @@ def test_a_client_that_the_server_refuses_is_asked_for_once(world: World) -> Non
 
 def test_a_replaced_clients_token_is_revoked_with_its_own_pair(server: Server, world: World) -> None:
     world.run()
-    put_client(world, "second")
-    replaced = rotate(world)
+    world.put_client("second", CLIENTS["second"])
+    replaced = world.rotate()
     world.clock.advance(seconds=GRACE_SECONDS + 1)
     assert len(world.run()["revoked"]) == 1
     assert not server.is_active(replaced, "first")
-    assert server.is_active(current(world), "second")
+    assert server.is_active(world.token(), "second")
 
 
 def test_an_outage_of_the_token_endpoint_leaves_the_published_token_alone(
     server: Server, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
-    published = current(world)
+    published = world.token()
     monkeypatch.setenv("TOKEN_URL", "http://127.0.0.1:1/token")
     with pytest.raises(ServerUnavailableError) as outage:
         world.run("rotate-now")
     assert outage.value.error_code == "token-endpoint-out"
-    assert (current(world), server.is_active(published)) == (published, True)
+    assert (world.token(), server.is_active(published)) == (published, True)
     monkeypatch.setenv("TOKEN_URL", server.token)
-    rotate(world)
-    assert server.is_active(current(world))
+    world.rotate()
+    assert server.is_active(world.token())
 
 
 def test_an_outage_of_the_revocation_endpoint_postpones_revocations(
     server: Server, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
-    replaced = rotate(world)
+    replaced = world.rotate()
     world.clock.advance(seconds=GRACE_SECONDS + 1)
     monkeypatch.setenv("REVOCATION_URL", "http://127.0.0.1:1/revoke")
     result = world.run()
