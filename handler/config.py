@@ -9,6 +9,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -286,6 +287,7 @@ def _url(environ: Mapping[str, str], name: str, default: str, *, with_query: boo
     return url
 
 
+@lru_cache(maxsize=16)  # a warm process checks the same URLs in every run
 def _is_safe_url(url: str, *, with_query: bool) -> bool:
     """Return whether a token may be sent there: over TLS, or to this very machine."""
     try:
