@@ -22,6 +22,7 @@ from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager, create_client
 from handler.token_secret import TokenSecret
+from handler.transport import check_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -40,7 +41,7 @@ _REPORTING_NEEDS = timedelta(seconds=5)
 _REQUEST_ID_LENGTHS = range(32, 65)
 
 # Empty variables count as unset: an empty service would silence the log and take the dimension from the metrics.
-_SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME") or "telenor-token"
+_SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "").strip() or "telenor-token"
 
 
 def _log_level() -> str:
@@ -112,11 +113,15 @@ def run(event: object, request_id: str, time_left: timedelta, report: Report) ->
         logger.info(f"run ended: {report.outcome}", extra=summary)
         return
     logger.error(f"run failed: {failure}", extra={"error_code": failure.error_code, **summary})
+    # What caused it may quote a secret's id or a proxy's password.
+    failure.__cause__ = failure.__context__ = None
     raise failure
 
 
 def _rotate(event: object, request_id: str, started_at: datetime, time_left: timedelta, report: Report) -> None:
     settings = settings_from(os.environ, event)
+    # The SDK reads the same variables for proxies and CAs, and would fail first without naming one.
+    check_environment(settings.server.token_url if settings.server else settings.base_url)
     secrets = SecretsManager(
         _client(os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER")),
         settings.credentials_secret_id,

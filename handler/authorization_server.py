@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from dataclasses import replace
@@ -43,7 +44,8 @@ _BEARER_TYPES = {"bearer", "bearertoken"}
 
 # Where a token stands in an answer that is not the document that it should be: JSON that was cut short, a form, XML.
 _TOKEN_IN_JSON = r'(?is)"access_?token"\s{0,64}:\s{0,64}("(?:[^"\\]|\\.)*")'  # noqa: S105  where one stands
-_TOKEN_IN_TEXT = r"(?i)\baccess_?token[=>]([^&<\s]+)"  # noqa: S105  likewise
+_TOKEN_IN_FORM = r"""(?i)\baccess_?token\s{0,64}=\s{0,64}["']?([^&<\s"',;]+)"""  # noqa: S105  likewise
+_TOKEN_IN_XML = r"(?i)\baccess_?token\b[^<>]{0,64}>\s{0,64}(?:<!\[CDATA\[)?\s{0,64}([^<\s\]]+)"  # noqa: S105  likewise
 
 # A gateway may learn of a new token late, so the job tries a rejected one again after these waits.
 _LEARNING_TIME = timedelta(seconds=8)
@@ -134,6 +136,13 @@ class AuthorizationServer:
     def _revoke(self, request: Request, deadline: datetime, *, once: bool) -> bool:
         def attempt() -> bool:
             response = self._transport.send(request, deadline)
+            if not response.is_whole:
+                # What is missing may say that it failed.
+                raise ServerUnavailableError(
+                    f"{request.what} answered {response.status} with a body that cannot be read to its end",
+                    error_code=ErrorCode.ANSWER_UNREADABLE,
+                    status=response.status,
+                )
             parsed = self.operations.parse_error(response)
             was_active = self.operations.was_active(response, parsed)
             if was_active is None:
@@ -219,7 +228,9 @@ class AuthorizationServer:
     def _unusable(self, request: Request, response: Response, on_unusable: Callable[[str | None], None]) -> ServerError:
         """Return the error for a success without a usable token, and hand over the tokens that it may have issued."""
         parsed = self.operations.parse_error(response)
-        tokens = _recognised(response.text)
+        # The last word of a response that was cut short may lack its end.
+        end = len(response.text) if response.is_whole else max(map(response.text.rfind, "&<\"',; \t\r\n")) + 1
+        tokens = _recognised(response.text[:end])
         for access_token in tokens:
             on_unusable(access_token)
         contradicts = error_responses.contradicts(response, parsed)
@@ -299,7 +310,9 @@ def _described(response: Response, parsed: error_responses.ParsedError) -> str:
 def _recognised(text: str) -> tuple[str, ...]:
     """Return the tokens in a response that is not a token document."""
     strings = (json_value(string) for string in re.findall(_TOKEN_IN_JSON, text))
-    found = map(_cleaned, (*strings, *map(unquote, re.findall(_TOKEN_IN_TEXT, text))))
+    # In a form, "+" is a blank.
+    forms = (unquote(re.sub("(?i)^bearer[+]", "Bearer ", value)) for value in re.findall(_TOKEN_IN_FORM, text))
+    found = map(_cleaned, (*strings, *forms, *map(html.unescape, re.findall(_TOKEN_IN_XML, text))))
     return tuple(dict.fromkeys(token for token in found if token is not None))
 
 

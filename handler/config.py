@@ -75,9 +75,11 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
     credentials_secret_id = _secret_id(environ, event, "CREDENTIALS_SECRET_ID", "credentials_secret_id")
     token_secret_id = _secret_id(environ, event, "TOKEN_SECRET_ID", "token_secret_id")
     if credentials_secret_id == token_secret_id:
-        raise InvalidInputError(
-            "CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID name the same secret, and publishing would overwrite the "
-            "credentials: give the token a secret of its own"
+        where = "the event's " if "client" in event else ""
+        raise _setting_error(
+            where,
+            f"{where}CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID name the same secret, and publishing would overwrite "
+            "the credentials: give the token a secret of its own",
         )
     return Settings(
         client=_client(environ, event),
@@ -223,7 +225,7 @@ def _token_parameters(where: str, text: object) -> tuple[tuple[str, str], ...]:
     parameters: list[tuple[str, str]] | None = None
     if isinstance(text, str) and text.isascii() and text.isprintable():
         with suppress(ValueError):
-            parameters = parse_qsl(text, strict_parsing=True, errors="strict") if text else []
+            parameters = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict") if text else []
     if parameters is None:
         raise _setting_error(
             where, f"{where} are not form fields: write name=value, with & between two and special characters encoded"

@@ -10,7 +10,7 @@ _IN_THE_SECRET = "the credentials secret (CREDENTIALS_SECRET_ID)"  # noqa: S105 
 # Unicode counts these as printable, and a font shows nothing or a blank: fillers, joiners, selectors.
 _BLANK_THOUGH_PRINTABLE = {
     *map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0)),
-    *map(chr, range(0xFE00, 0xFE10)),
+    *map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))),
 }
 
 _SHAPE = '{"client_id": "...", "client_secret": "..."}'

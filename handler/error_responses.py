@@ -302,8 +302,9 @@ def contradicts(response: Response, parsed: ParsedError) -> bool:
 
 
 def is_page(response: Response) -> bool:
-    """Return whether a body is HTML, such as a login page. Some servers send all text as text/html."""
-    return re.search(_HTML, response.text) is not None
+    """Return whether a body is HTML, such as a login page. Some servers send text without a tag as text/html."""
+    is_html = "html" in response.headers.get("Content-Type", "").lower()
+    return bool(re.search(_HTML, response.text) or (is_html and re.search(_HTML_FRAGMENT, response.text)))
 
 
 def is_passing(status: int) -> bool:
@@ -340,6 +341,7 @@ _WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,64}([a-z]{1,32}(?
 _CHALLENGE = r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?"""
 
 _HTML = r"(?i)<(?:!doctype\s{1,64}html|html|head|body|title|form|meta|script)\b"
+_HTML_FRAGMENT = r"(?i)<(?:h[1-6]|p|a|b|br|hr|i|img|div|span|center|font|pre|ul|ol|table|iframe|frameset)\b"
 _XML_ERROR = r"(?i)<(?:\w{1,32}:)?(?:fault|error)\b"
 _ERROR_FIELDS = {"fault", "faultstring", "error", "errors", "errorcode", "error_code", "exception"}
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
 from handler.error_responses import contradicts, parse_error, parse_oauth_error
-from handler.errors import ErrorCode, InvalidInputError, RotationError, ServerError, ServerRefusedError
+from handler.errors import (
+    ErrorCode,
+    InvalidInputError,
+    RotationError,
+    SecretsManagerRefusedError,
+    ServerError,
+    ServerRefusedError,
+)
 from handler.model import ClientAuthentication
 from handler.transport import Bearer, NoAuth, Request, basic
 
@@ -172,6 +179,9 @@ class OAuthOperations:
             for read in self._read_credentials:
                 try:
                     self._pairs.append(read())
+                except SecretsManagerRefusedError as error:
+                    # A secret that was written once has no previous pair.
+                    self._unreadable = None if self._pairs else error
                 except RotationError as error:
                     self._unreadable = self._unreadable or error
         return self._pairs

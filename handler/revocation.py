@@ -6,7 +6,13 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from handler import decisions
-from handler.errors import ErrorCode, SecretsManagerError, ServerError, ServerRefusedError
+from handler.errors import (
+    ErrorCode,
+    SecretsManagerError,
+    SecretsManagerUnavailableError,
+    ServerError,
+    ServerRefusedError,
+)
 from handler.model import Action
 
 if TYPE_CHECKING:
@@ -60,11 +66,14 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     for entry in to_revoke:
         if entry in expired:
             continue
+        if context.clock.now() >= context.end_by:
+            context.log.info("the next run revokes the other tokens: no time is left")
+            break
         result = _log_out(context, entry, trigger, to_keep)
         if result.ends_tracking:
             ledger = remove_labels(context, ledger, [entry])
-        if (result is Logout.FAILED and context.server.is_unreachable) or context.clock.now() >= context.end_by:
-            context.log.info("the next run revokes the other tokens: there was no answer, or no time is left")
+        if result is Logout.FAILED and context.server.is_unreachable:
+            context.log.info("the next run revokes the other tokens: there was no answer")
             break
     return ledger
 
@@ -108,7 +117,10 @@ def revoke_unpublished(context: Context, ledger: Ledger, access_token: str) -> N
 
 
 def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) -> Ledger:
-    """Remove the labels of inactive tokens; return the ledger without those that lost theirs."""
+    """Remove the labels of inactive tokens; return the ledger without those that lost theirs.
+
+    It ends at the first call without an answer, which takes seconds, or where no time is left.
+    """
     for entry in entries:
         try:
             context.secrets.remove_labels(entry)
@@ -118,8 +130,12 @@ def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) ->
                 f"an inactive token stays in the ledger, and the next run tries again: {error}",
                 superseded_version_id=entry.version_id,
             )
+            if isinstance(error, SecretsManagerUnavailableError):
+                break
         else:
             ledger = ledger.without(entry)
+        if context.clock.now() >= context.end_by:
+            break
     return ledger
 
 

@@ -368,6 +368,7 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersi
         has_token = current is None or current.access_token is not None
         policy, now = context.settings.policy, context.clock.now()
         if has_token and decisions.keeps_grace_until_next_run(ledger.current, policy, now):
+            context.report.is_rejected = _is_rejected(context)
             raise
         context.log_error(
             rejection.error_code,

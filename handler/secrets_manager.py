@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from handler.credentials import credentials_from
 from handler.errors import (
@@ -64,6 +65,9 @@ _HINTS = {
     ),
     "ThrottlingException": "find out who else calls Secrets Manager so often in this account",
 }
+# What reading the answer raises where a proxy in between has answered 200 with something else.
+_NOT_AWS = (AttributeError, KeyError, TypeError, ValueError, ResponseParserError)
+
 _THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 
 
@@ -187,6 +191,7 @@ class SecretsManager:
                 SecretString=token.document(),
                 VersionStages=[CURRENT_LABEL, *entry.labels],
             )
+            stages = answer.get("VersionStages", []) if answer["VersionId"] == entry.version_id else None
         # No cause is kept and no text of AWS's is quoted: either may repeat the parameters, and one is the token.
         except ClientError as error:
             raise _publication_error(error, attempts) from None
@@ -195,9 +200,16 @@ class SecretsManager:
                 f"PutSecretValue on the {_TOKEN_SECRET} got no answer ({type(error).__name__}), and may be written: "
                 "the next run goes on from what it finds"
             ) from None
+        except _NOT_AWS:
+            stages = None
         finally:
             self._client.meta.events.unregister(_EVERY_ATTEMPT, attempts.note)
-        return set(entry.labels).difference(answer.get("VersionStages", []))
+        if stages is None:
+            raise WriteUnknownError(
+                f"PutSecretValue on the {_TOKEN_SECRET} got an answer without the new version, and may be written: see "
+                "that nothing on the way changes answers"
+            )
+        return set(entry.labels).difference(stages)
 
     def add_labels(self, version_id: str, labels: Iterable[str]) -> None:
         """Give a version labels that it lacks."""
@@ -277,10 +289,10 @@ def _explained(operation: str, secret: str) -> Iterator[None]:
             f"{operation} on the {secret} got no answer ({type(error).__name__}): see that the function can reach "
             "Secrets Manager, and that the SDK has a region and credentials"
         ) from error
-    except KeyError as error:
-        # A proxy in between may answer 200 with something else.
+    except _NOT_AWS as error:
         raise SecretsManagerUnavailableError(
-            f"{operation} on the {secret} got an answer without {error}: see that nothing on the way changes answers"
+            f"{operation} on the {secret} got an answer that is not Secrets Manager's: see that nothing on the way "
+            "changes answers"
         ) from error
 
 

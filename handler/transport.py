@@ -75,6 +75,8 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     """Their names in any case."""
     text: str = field(repr=False)
+    is_whole: bool = True
+    """Whether the text is all of the response, and readable."""
 
     @property
     def is_success(self) -> bool:
@@ -192,7 +194,7 @@ class Transport:
             raise ServerUnavailableError(
                 "no time was left for the request: raise the function's timeout", error_code=ErrorCode.NO_TIME_LEFT
             )
-        _check_environment(request.url)
+        check_environment(request.url)
         exchange = _Exchange(request, self._new_session, seconds)
         self._run(exchange.run, seconds)
         # Before the end of the connection, which a run that is left behind could take for the end of the response.
@@ -206,11 +208,13 @@ class Transport:
         text, is_decoded = _decoded(body, exchange.headers.get("Content-Encoding", ""))
         if not (has_all and is_decoded):
             self._log.warning(
-                f"the response of {urlsplit(request.url).hostname} was cut short or has a wrong Content-Encoding"
-                f" ({exchange.cause})",
+                f"the response of {urlsplit(request.url).hostname} "
+                + ("is in an encoding that it does not name" if has_all else f"was cut short ({exchange.cause})"),
                 extra={"error_code": ErrorCode.ANSWER_CUT_SHORT},
             )
-        self.last_response = Response(status, sent_at, self._clock.now(), exchange.headers, text)
+        self.last_response = Response(
+            status, sent_at, self._clock.now(), exchange.headers, text, is_whole=has_all and is_decoded
+        )
         return self.last_response
 
     def retry(
@@ -318,6 +322,8 @@ class _Exchange:
         with self._lock:
             if self._is_closed:
                 raise TimeoutError
+            # What limits the connect would limit the TLS handshake and a proxy's CONNECT too.
+            connected.settimeout(self._seconds)
             # A duplicate stays valid when TLS takes the socket over.
             self._sockets.append(connected.dup())
 
@@ -364,18 +370,21 @@ def _reporting(base: type[HTTPConnection], on_socket: Callable[[socket.socket], 
 
 
 class _LimitedFile(io.RawIOBase):
-    """The first 64 KiB that a socket receives, whatever they are part of; then its end."""
+    """The first 64 KiB that a socket receives, whatever they are part of."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._raw = sock.makefile("rb", buffering=0)
         self._left_bytes = _RESPONSE_LIMIT_BYTES
+        self.has_headers = False
 
     def readable(self) -> bool:
         """Return True, as io.BufferedReader asks."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
-        """Read into a buffer; return 0 at the limit, as at an end."""
+        """Read into a buffer. Return 0 at the limit, as at an end; in a body raise OSError, since it is cut short."""
+        if not self._left_bytes and self.has_headers:
+            raise OSError
         count = self._raw.readinto(memoryview(buffer)[: self._left_bytes]) if self._left_bytes else 0
         self._left_bytes -= count or 0
         return count
@@ -394,7 +403,8 @@ class _Response(HTTPResponse):
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
         self.fp.close()
-        self.fp = io.BufferedReader(_LimitedFile(sock))
+        self._limited = _LimitedFile(sock)
+        self.fp = io.BufferedReader(self._limited)
 
     def begin(self) -> None:
         """Read the status line and the headers of the final response."""
@@ -404,6 +414,7 @@ class _Response(HTTPResponse):
                 # begin() knows by this that there are none yet.
                 self.headers = self.msg = None  # type: ignore[assignment]
                 super().begin()
+            self._limited.has_headers = True
         except BaseException:
             # http.client leaves its file open where the connection has ended.
             self.close()
@@ -413,11 +424,11 @@ class _Response(HTTPResponse):
 # Errors in the settings of this machine
 
 
-def _check_environment(url: str) -> None:
-    """Raise ConnectionSetupError where a variable of the environment makes every request fail."""
+def check_environment(url: str) -> None:
+    """Raise ConnectionSetupError if a variable of the environment makes every request to the URL fail."""
     host, scheme = urlsplit(url).hostname or "", urlsplit(url).scheme
-    if scheme == "https" and (bundle := _ca_bundle()) and not os.path.exists(os.environ[bundle]):  # noqa: PTH110
-        raise ConnectionSetupError(f"{bundle} names a file that does not exist: correct or remove it")
+    if scheme == "https" and (bundle := _ca_bundle()) and not _is_readable_bundle(os.environ[bundle]):
+        raise ConnectionSetupError(f"{bundle} names no file with usable certificates: correct or remove it")
     proxy = None if is_loopback(host) else select_proxy(url, get_environ_proxies(url))
     if proxy is not None and not _is_proxy_url(proxy):
         raise ConnectionSetupError(
@@ -457,8 +468,6 @@ def _failure_of(request: Request, error: Exception | None) -> ServerError:
                 "of a proxy that inspects TLS in REQUESTS_CA_BUNDLE",
                 error_code=ErrorCode.CERTIFICATE_NOT_ACCEPTED,
             )
-        if isinstance(cause, ssl.SSLError) and (bundle := _ca_bundle()) and not _is_readable_bundle(bundle):
-            return ConnectionSetupError(f"{bundle} names a file without usable certificates: correct or remove it")
         if found := re.match(r"Tunnel connection failed: ([0-9]{3})", str(cause)):
             status = int(found[1])
             kind = ServerUnavailableError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ConnectionSetupError
@@ -473,12 +482,12 @@ def _failure_of(request: Request, error: Exception | None) -> ServerError:
     )
 
 
-def _is_readable_bundle(variable: str) -> bool:
+def _is_readable_bundle(path: str) -> bool:
     try:
-        ssl.create_default_context(cafile=os.environ[variable])
+        # A directory holds a file for each certificate, which OpenSSL reads when it needs one.
+        return os.path.isdir(path) or bool(ssl.create_default_context(cafile=path))  # noqa: PTH112  as requests does
     except OSError:
         return False
-    return True
 
 
 def _capped(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -488,19 +497,19 @@ def _capped(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _decoded(body: bytes, encoding: str) -> tuple[str, bool]:
-    """Return a body as text, and whether its encoding matches the headers; if not, the text of the raw bytes."""
-    is_whole = True
-    if encoding.strip().lower() in {"gzip", "x-gzip", "deflate"}:
+    """Return a body as text, and whether its encoding matches the header; if not, the text of the raw bytes."""
+    encoding = encoding.strip().lower()
+    is_decoded = encoding in {"", "identity"}
+    if encoding in {"gzip", "x-gzip", "deflate"}:
         # A proxy may compress, although the request does not allow it. 32 detects the header of either format.
         decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        try:
+        with suppress(zlib.error):
             body = decoder.decompress(body, _RESPONSE_LIMIT_BYTES)
-        except zlib.error:
-            is_whole = False
-    elif encoding.strip().lower() not in {"", "identity"}:
-        is_whole = False
+            is_decoded = decoder.eof
     # Some servers begin with a byte order mark.
-    return body.decode("utf-8-sig", errors="replace"), is_whole
+    text = body.decode("utf-8-sig", errors="replace")
+    # No text has a NUL; UTF-16 has, and so has a compressed body without the header.
+    return text, is_decoded and "\0" not in text
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
