@@ -18,41 +18,30 @@ from flask import Flask, Response, abort, request
 from infra.local.server import LoopbackServer
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 _MOST_SECONDS = 300
 _PARAMETERS = {"secretId": "SecretId", "versionId": "VersionId", "versionStage": "VersionStage"}
 
 
-class LambdaExtension:
-    """The extension at `port`; `session_token` is what the function has in AWS_SESSION_TOKEN."""
+class LambdaExtension(LoopbackServer):
+    """The extension; `session_token` is what the function has in AWS_SESSION_TOKEN."""
 
     _refreshes = False
 
     def __init__(self, client: SecretsManagerClient, session_token: str, ttl_seconds: float) -> None:
+        app = Flask("lambda-extension", static_folder=None)
+        app.add_url_rule("/secretsmanager/get", "get", self._get)
+        super().__init__(app)
         self._client = client
         self._session_token = session_token
         self._ttl_seconds = min(ttl_seconds, _MOST_SECONDS)
         self._cache: dict[tuple[tuple[str, str], ...], tuple[dict[str, Any], float]] = {}
-        app = Flask("lambda-extension", static_folder=None)
-        app.add_url_rule("/secretsmanager/get", "get", self._get)
-        self._server = LoopbackServer(app)
-
-    def __enter__(self) -> Self:
-        """Serve the extension's interface until the block ends."""
-        self._server.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Close the port."""
-        self._server.__exit__(*exception)
 
     @property
     def port(self) -> str:
         """What the function has in PARAMETERS_SECRETS_EXTENSION_HTTP_PORT."""
-        return self._server.url.rpartition(":")[2]
+        return self.url.rpartition(":")[2]
 
     def _get(self) -> Response:
         if request.headers.get("X-Aws-Parameters-Secrets-Token") != self._session_token:
