@@ -80,7 +80,6 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
 
 terraform: $(VENV)/.installed ## Check the Terraform module, and changes of it on moto
-	@$(PY) -m infra.terraform_check
 	@$(PYTEST) -m terraform tests/infra
 
 e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
