@@ -109,7 +109,7 @@ dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard, heal
 
 build: ## Build the artifact, build/telenor-token.zip
 	@rm -rf build/artifact
-	@$(PYTHON) -m infra.artifact build/artifact --make --zip build/telenor-token.zip
+	@$(PYTHON) -m infra.artifact build/artifact --zip build/telenor-token.zip
 
 # From the environment, so that the shell leaves alone what stands in it.
 deploy: export SET := $(SET)
@@ -132,7 +132,7 @@ cli: .venv-cli/bin/telenor-token ## Install the command telenor-token into .venv
 
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:
-	@$(PYTHON) -m infra.artifact --make "$(ARTIFACTS_DIR)"
+	@$(PYTHON) -m infra.artifact "$(ARTIFACTS_DIR)"
 
 lock: $(VENV)/.installed ## Resolve every requirements file anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml

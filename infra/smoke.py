@@ -326,13 +326,13 @@ def main() -> int:
         rotate(stack)
         rows = [judge(claim, stack) for claim in CLAIMS]
     except (RefusalError, BotoCoreError, ClientError) as error:
-        print(error, file=sys.stderr)  # noqa: T201  what the user reads
+        print(error, file=sys.stderr)
         return 2
     except EOFError:
-        print("\nnothing was sent: stdin ended before the answer (YES=1 does not ask)", file=sys.stderr)  # noqa: T201
+        print("\nnothing was sent: stdin ended before the answer (YES=1 does not ask)", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted: a rotate-now that was sent goes on by itself", file=sys.stderr)  # noqa: T201
+        print("\ninterrupted: a rotate-now that was sent goes on by itself", file=sys.stderr)
         return 2
     table = Table("claim", "", "evidence", title=f"{stack.name} in {stack.region}", expand=True)
     for row in rows:

@@ -25,11 +25,9 @@ ASKED = [
     for name in group["Parameters"]
 ]
 
-# Writes down what it is told, in which region, and builds an artifact that has no fault.
+# Writes down what it is told, and in which region.
 SAM = """\
 #!/bin/sh
-mkdir -p .aws-sam/build/TokenFunction/handler
-touch .aws-sam/build/TokenFunction/handler/app.py
 for word in "$AWS_REGION" "$AWS_DEFAULT_REGION" "$@"; do printf '%s\\n' "$word"; done >> called
 """
 
