@@ -48,7 +48,7 @@ def built(tmp_path: Path) -> Path:
     return directory
 
 
-def test_the_lock_yields_what_the_handler_imports_with_hashes_and_without_what_lambda_brings() -> None:
+def test_the_real_lock_yields_what_the_handler_imports() -> None:
     locked = (artifact.ROOT / "requirements.txt").read_text(encoding="utf-8")
     bundled = artifact.bundled_requirements(locked)
     names = {line.partition("==")[0] for line in bundled.splitlines() if "==" in line}
@@ -88,7 +88,7 @@ def test_the_job_goes_into_it_and_the_command_line_does_not(tmp_path: Path) -> N
     assert "app.py" in kept
 
 
-def test_an_unstaged_change_is_packed_and_what_git_ignores_is_not(checkout: Path, tmp_path: Path) -> None:
+def test_what_git_ignores_is_not_packed(checkout: Path, tmp_path: Path) -> None:
     write(checkout / "handler" / "app.py", "changed = True\n")
     write(checkout / "handler" / "credentials.json", "{}")
     artifact.copy_handler(tmp_path / "artifact")
