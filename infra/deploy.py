@@ -171,17 +171,13 @@ def check(template: Mapping[str, Any], values: Mapping[str, str], region: str) -
 def misplaced(values: Mapping[str, str], region: str) -> Iterator[str]:
     """Yield what is wrong with the region or the account of an ARN, which no rule of CloudFormation can see."""
     accounts = {each.strip() for each in values["ReaderAccountIds"].split(",")}
-    arns = [
-        (name, arn.split(":"))
-        for name, value in values.items()
-        if value and name.endswith(("Arn", "Arns", "Principals"))
-        for arn in value.split(",")
-    ]
-    for name, (_, _, _, of_region, account, *_) in arns:
-        if of_region not in {"", region}:
-            yield f"{name} is in {of_region}, and the stack is deployed in {region}: name one of {region}"
-        if name == "ReaderPrincipals" and account not in accounts:
-            yield f"ReaderPrincipals has a role or user of account {account}: name {account} in ReaderAccountIds too"
+    for name, value in values.items():
+        for arn in value.split(",") if value and name.endswith(("Arn", "Arns", "Principals")) else []:
+            _, _, _, of_region, account, *_ = arn.split(":")
+            if of_region not in {"", region}:
+                yield f"{name} is in {of_region}, and the stack is deployed in {region}: name one of {region}"
+            if name == "ReaderPrincipals" and account not in accounts:
+                yield f"{name} has a role or user of account {account}: name {account} in ReaderAccountIds too"
 
 
 def exports(outputs: Mapping[str, str], region: str) -> Iterator[str]:
@@ -230,21 +226,22 @@ def _run(command: Sequence[str], region: str) -> None:
         raise RefusalError(f"{what} failed: what it says stands above")
 
 
-def deploy(arguments: argparse.Namespace, region: str) -> None:
+def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
     """Ask for what is not given, and deploy it. A redeployment asks nothing, and needs a stack."""
     template = load()
     known = parameters(template)
-    stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
+    is_again = arguments.command == "redeploy"
     client = f"ClientName={shlex.quote(arguments.client)} " if arguments.client else ""
     given = given_values(template, client + arguments.set) | {"Version": checked_out()}
-    before = existing(stack, region) if arguments.command == "redeploy" else describe(stack, region)
+    before = existing(stack, region) if is_again else describe(stack, region)
     if before and before.obstacle:
         raise RefusalError(before.obstacle)
     deployed = {name: parameter.default for name, parameter in known.items()}
     deployed |= {name: value for name, value in (before.parameters if before else {}).items() if name in known}
     values = deployed | given
     print(f"Stack {stack} in {region}: {'an update' if before else 'a new one'}.")
-    if not arguments.yes:
+    asks = not (arguments.yes or is_again)
+    if asks:
         for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
             print(f"\n{group['Label']['default']}")
             values |= {name: ask(known[name], values[name]) for name in group["Parameters"] if name not in given}
@@ -255,7 +252,7 @@ def deploy(arguments: argparse.Namespace, region: str) -> None:
     print(f"Other than the {'deployed values' if before else 'defaults'}:{'' if changed else ' nothing'}")
     for name, value in changed.items():
         print(f"  {name}: {deployed[name] or '(empty)'} → {value or '(empty)'}")
-    if not arguments.yes and input(f"Deploy {stack} in {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
+    if asks and input(f"Deploy {stack} in {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise RefusalError("nothing was deployed")
     build_and_deploy(arguments.sam, stack, region, changed)
     print(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"')
@@ -264,26 +261,20 @@ def deploy(arguments: argparse.Namespace, region: str) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit status 2: refused, and nothing was deployed."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    new = commands.add_parser("deploy", help="ask for the parameters, build and deploy")
-    new.add_argument("--client", help="the client's name, which is also the end of the stack's")
-    new.add_argument("--stack", help=f"{_STACK}, or {_STACK}-CLIENT")
-    new.add_argument("--yes", action="store_true", help="ask nothing: what is given, was there, or is the default")
-    new.add_argument("--set", default="", metavar="NAME=VALUE …", help="parameters that are not to be asked for")
-    again = commands.add_parser("redeploy", help="build, and update a stack with the values that it has")
-    again.set_defaults(client="", set="", yes=True)
-    for command in (new, again):
-        command.add_argument("--sam", default="sam", help="the SAM CLI")
-    printed = commands.add_parser("outputs", help="print a stack's outputs as export lines")
-    for command in (again, printed):
-        command.add_argument("--stack", default=_STACK)
+    parser.add_argument("command", choices=("deploy", "redeploy", "outputs"))
+    parser.add_argument("--client", help="the client's name, which is also the end of the stack's")
+    parser.add_argument("--stack", help=f"{_STACK}, or {_STACK}-CLIENT")
+    parser.add_argument("--yes", action="store_true", help="ask nothing: what is given, was there, or is the default")
+    parser.add_argument("--set", default="", metavar="NAME=VALUE …", help="parameters that are not to be asked for")
+    parser.add_argument("--sam", default="sam", help="the SAM CLI")
     arguments = parser.parse_args(argv)
     try:
         region = the_region()
+        stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
         if arguments.command == "outputs":
-            print("\n".join(exports(existing(arguments.stack, region).outputs, region)))
+            print("\n".join(exports(existing(stack, region).outputs, region)))
         else:
-            deploy(arguments, region)
+            deploy(arguments, stack, region)
     except RefusalError as error:
         print(error, file=sys.stderr)
         return 2
