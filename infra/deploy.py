@@ -116,7 +116,7 @@ def existing(stack: str, region: str) -> Deployed:
 def ask(parameter: Parameter, before: str) -> str:
     """Ask for a parameter until its value is accepted; Enter takes the value in brackets."""
     may_be_empty = parameter.accepts("")
-    print(f"  {parameter.description}")
+    print(f"  {parameter.definition['Description']}")
     print(f"  Accepted: {parameter.accepted}.{' A hyphen empties it.' if before and may_be_empty else ''}")
     while True:
         value = input(f"  {parameter.name} [{before}]: ").strip() or before

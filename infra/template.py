@@ -33,11 +33,6 @@ class Parameter:
         """What it is if nobody says anything."""
         return str(self.definition.get("Default", ""))
 
-    @property
-    def description(self) -> str:
-        """What it is for."""
-        return str(self.definition.get("Description", ""))
-
     def accepts(self, value: str) -> bool:
         """Tell whether CloudFormation takes a value. Lists are checked item by item."""
         definition = self.definition

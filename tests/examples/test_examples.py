@@ -33,7 +33,7 @@ from infra.local.server import LoopbackServer
 from tests.examples.lambda_extension import LambdaExtension, SecretsManagerAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tests.conftest import World
 
@@ -139,20 +139,16 @@ class Consumer:
     @property
     def requests(self) -> int:
         """What of it has reached the API."""
-        return sum(self._answers().values())
+        return sum(self.world.telenor.state()["counters"].get("incidents", {}).values())
 
     @property
     def refused(self) -> int:
-        return self._answers().get("401", 0)
+        return int(self.world.telenor.state()["counters"].get("incidents", {}).get("401", 0))
 
     @property
     def reads(self) -> int:
         """How often Secrets Manager was asked for a value on its behalf."""
         return self.world.aws.calls("example")["GetSecretValue"]
-
-    def _answers(self) -> Mapping[str, int]:
-        answers: Mapping[str, int] = self.world.telenor.state()["counters"].get("incidents", {})
-        return answers
 
 
 @pytest.fixture

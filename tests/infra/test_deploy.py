@@ -243,6 +243,8 @@ def test_any_other_stack_is_deployed(status: str, cloudformation: FakeCloudForma
 def test_outputs_need_a_stack_that_has_some(
     cloudformation: FakeCloudFormation, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    assert deploy.main(["outputs"]) == 2
+    assert "there is no stack telenor-token in eu-north-1" in capfd.readouterr().err
     cloudformation.put(status="ROLLBACK_COMPLETE")
     assert deploy.main(["outputs"]) == 2
     assert "ROLLBACK_COMPLETE" in capfd.readouterr().err
