@@ -63,7 +63,7 @@ format: $(VENV)/.installed ## Fix what ruff can fix
 	@$(PY) -m ruff format
 
 docs: $(VENV)/.installed ## Check links, anchors and names in the documents
-	@$(PY) -m rumdl check --quiet --no-cache
+	@$(VENV)/bin/rumdl check --quiet --no-cache
 	@$(PY) -m pytest -q tests/docs
 
 ##@ Prove it

@@ -240,11 +240,12 @@ def test_any_other_stack_is_deployed(status: str, cloudformation: FakeCloudForma
     assert "deploy" in called(sam)
 
 
-def test_outputs_need_a_stack_that_has_some(
+def test_outputs_and_a_redeployment_need_a_stack(
     cloudformation: FakeCloudFormation, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert deploy.main(["outputs"]) == 2
-    assert "there is no stack telenor-token in eu-north-1" in capfd.readouterr().err
+    for command in ("outputs", "redeploy"):
+        assert deploy.main([command]) == 2
+        assert "there is no stack telenor-token in eu-north-1" in capfd.readouterr().err
     cloudformation.put(status="ROLLBACK_COMPLETE")
     assert deploy.main(["outputs"]) == 2
     assert "ROLLBACK_COMPLETE" in capfd.readouterr().err
