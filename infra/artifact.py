@@ -182,16 +182,6 @@ def _bytecode_of(source: str) -> str:
     return str(path.parent / "__pycache__" / f"{path.stem}.{_BYTECODE_TAG}.pyc")
 
 
-def pack(directory: Path, file: Path) -> None:
-    """Write the artifact into a zip file."""
-    content = zipped(directory)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
-    has_bytecode = any(directory.rglob("*.pyc"))
-    promise = "the same Pythons make the same bytes" if has_bytecode else f"with Python {_PYTHON} its bytes are others"
-    print(f"packed into {file}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}; {promise}")
-
-
 def main() -> int:
     """Make and pack an artifact; 1 if it cannot be made, or if something is in it that must not be."""
     parser = argparse.ArgumentParser(prog="python -m infra.artifact", description=__doc__)
@@ -207,7 +197,10 @@ def main() -> int:
         print(wrong, file=sys.stderr)
         return 1
     if arguments.zip:
-        pack(arguments.directory, arguments.zip)
+        content = zipped(arguments.directory)
+        arguments.zip.parent.mkdir(parents=True, exist_ok=True)
+        arguments.zip.write_bytes(content)
+        print(f"packed into {arguments.zip}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
     return 0
 
 
