@@ -206,7 +206,9 @@ def test_a_bad_set_is_refused_before_aws_is_asked(
 @pytest.mark.parametrize(
     ("status", "command"),
     [
+        *((f"{each}_FAILED", "delete-stack") for each in ("CREATE", "ROLLBACK", "DELETE")),
         ("ROLLBACK_COMPLETE", "delete-stack"),
+        ("UPDATE_FAILED", "rollback-stack"),
         ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
         ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "wait"),
         ("IMPORT_ROLLBACK_FAILED", "describe-stack-events"),
@@ -293,7 +295,6 @@ def test_an_aws_that_does_not_answer_is_one_sentence(
     assert capfd.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [["deploy", "--yes"], ["redeploy"]])
 @pytest.mark.parametrize(
     "regions",
     [
@@ -303,17 +304,12 @@ def test_an_aws_that_does_not_answer_is_one_sentence(
     ],
 )
 def test_one_region_is_for_aws_and_for_sam(
-    regions: dict[str, str],
-    command: list[str],
-    cloudformation: FakeCloudFormation,
-    sam: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    regions: dict[str, str], cloudformation: FakeCloudFormation, sam: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cloudformation.put()
     monkeypatch.delenv("AWS_REGION")
     for name, region in regions.items():
         monkeypatch.setenv(name, region)
-    assert deploy.main([*command, "--sam", str(sam)]) == 0
+    assert deploy.main(["deploy", "--yes", "--sam", str(sam)]) == 0
     assert cloudformation.regions == ["eu-west-1"]
     assert called(sam)[:6] == ["eu-west-1", "eu-west-1", "build", "eu-west-1", "eu-west-1", "deploy"]
     assert called(sam)[called(sam).index("--region") + 1] == "eu-west-1"
