@@ -63,6 +63,7 @@ format: $(VENV)/.installed ## Fix what ruff can fix
 	@$(PY) -m ruff format
 
 docs: $(VENV)/.installed ## Check links, anchors and names in the documents
+	@$(VENV)/bin/rumdl check --quiet --no-cache
 	@$(PY) -m pytest -q tests/docs
 
 ##@ Prove it
@@ -79,7 +80,6 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
 
 terraform: $(VENV)/.installed ## Check the Terraform module, and changes of it on moto
-	@$(PY) -m infra.terraform_check
 	@$(PYTEST) -m terraform tests/infra
 
 e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
@@ -109,7 +109,7 @@ dashboard: $(VENV)/.installed .venv-bench/.installed ## Draw the dashboard, heal
 
 build: ## Build the artifact, build/telenor-token.zip
 	@rm -rf build/artifact
-	@$(PYTHON) -m infra.artifact build/artifact --make --zip build/telenor-token.zip
+	@$(PYTHON) -m infra.artifact build/artifact --zip build/telenor-token.zip
 
 # From the environment, so that the shell leaves alone what stands in it.
 deploy: export SET := $(SET)
@@ -132,7 +132,7 @@ cli: .venv-cli/bin/telenor-token ## Install the command telenor-token into .venv
 
 # SAM calls this for the function TokenFunction: handler/ and the pure-Python wheels of what it needs.
 build-TokenFunction:
-	@$(PYTHON) -m infra.artifact --make "$(ARTIFACTS_DIR)"
+	@$(PYTHON) -m infra.artifact "$(ARTIFACTS_DIR)"
 
 lock: $(VENV)/.installed ## Resolve every requirements file anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml

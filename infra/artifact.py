@@ -4,13 +4,12 @@ It has bytecode for Lambda's Python if the machine that builds it has that Pytho
 too, but every cold start compiles the sources, since Lambda's code folder cannot be written. Builds by the same Pythons
 are the same bytes.
 
-`python -m infra.artifact DIRECTORY` lists what is in an artifact. `--make` makes it first, and `--zip FILE` packs it.
+`python -m infra.artifact DIRECTORY` makes it, as SAM does through the Makefile, and `--zip FILE` packs it.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import io
 import os
@@ -20,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,16 +31,14 @@ OF_THE_CLI = ("cli", "__main__.py")
 
 ZIP_LIMIT_BYTES = 4_000_000
 
-# template.yaml: Runtime. What such a Python calls its bytecode (sys.implementation.cache_tag), and the folder in which
-# Lambda runs it: bytecode names its source, and this path is the same wherever it is built.
-BYTECODE_TAG = "cpython-313"
+# template.yaml: Runtime. The folder is where Lambda runs it: bytecode names its source, and this path is the same
+# wherever it is built.
+_PYTHON = "3.13"
+_BYTECODE_TAG = f"cpython-{_PYTHON.replace('.', '')}"
 _LAMBDA_FOLDER = "/var/task"
 
 # PEP 552: bytes 4 to 7 of bytecode that names its source by hash, and that is taken without a look at the source.
 _UNCHECKED_HASH = (0b01).to_bytes(4, "little")
-
-# Where the Makefile has found Lambda's Python, or another one if there is none.
-_PYTHON_NAME = "PYTHON313"
 
 # The earliest time that a zip file can hold, in UTC.
 _TIMESTAMP = 315_532_800
@@ -69,7 +66,7 @@ def make(directory: Path) -> None:
                 *("--no-deps", "--require-hashes", "--requirement", str(requirements), "--target", str(directory)),
                 # The wheels without compiled files, for any Python on any processor.
                 *("--only-binary", ":all:", "--platform", "any", "--implementation", "py", "--abi", "none"),
-                *("--python-version", "3.13"),
+                *("--python-version", _PYTHON),
             ],
             check=True,
         )
@@ -79,9 +76,9 @@ def make(directory: Path) -> None:
         for listed in directory.glob(f"*.dist-info/{name}"):
             listed.unlink()
     if not add_bytecode(directory):
-        print(  # noqa: T201
-            f"Left out: the bytecode for {BYTECODE_TAG}. No Python 3.13 is here, so every cold start will compile "
-            f"the sources. Install one, or name it: make {_PYTHON_NAME}=/path/to/python3.13 build",
+        print(
+            f"Left out: the bytecode for Python {_PYTHON}, which is not here, so every cold start will compile the "
+            f"sources. Install it, or name it: make PYTHON313=/path/to/python{_PYTHON} build",
             file=sys.stderr,
         )
     for path in [directory, *directory.rglob("*")]:
@@ -91,10 +88,10 @@ def make(directory: Path) -> None:
 
 def copy_handler(directory: Path) -> None:
     """Copy the modules that Lambda runs, if git tracks them. Raises ArtifactError."""
-    tracked = _of_the_job(_git_lists())
+    tracked = _git_lists()
     wrong = [f"{name} is not a Python module: move it out of handler/" for name in tracked if not name.endswith(".py")]
     wrong += [f"{name} is missing: restore it, or git rm it" for name in tracked if not (ROOT / name).is_file()]
-    untracked = _of_the_job(_git_lists("--others", "--exclude-standard"))
+    untracked = _git_lists("--others", "--exclude-standard")
     wrong += [f"git does not track {name}: git add it, or remove it" for name in untracked if name.endswith(".py")]
     if wrong:
         raise ArtifactError("; ".join(wrong))
@@ -105,23 +102,24 @@ def copy_handler(directory: Path) -> None:
 
 
 def _git_lists(*options: str) -> list[str]:
-    """Return the files of handler/ that `git ls-files` lists, as paths from the root. Raises ArtifactError."""
+    """Return the job's files that `git ls-files` lists, as paths from the root. Raises ArtifactError."""
+    command = ["/usr/bin/env", "git", "-C", str(ROOT), "ls-files", "-z", *options, "--", "handler"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own words
+    if done.returncode:
+        said = done.stderr.partition("\n")[0]
+        raise ArtifactError(f"the artifact holds what git tracks, and git cannot list it in {ROOT}: {said}")
+    return sorted(name for name in done.stdout.split("\0") if name and name.split("/")[1] not in OF_THE_CLI)
+
+
+def lambdas_python() -> tuple[str, str]:
+    """Return the Python that the Makefile has found, and its version, which is empty if Lambda runs another one."""
+    python = os.environ.get("PYTHON313", sys.executable)
+    command = [python, "-c", "import platform; print(platform.python_version())"]
     try:
-        listed = subprocess.run(  # noqa: S603  our own words
-            ["/usr/bin/env", "git", "-C", str(ROOT), "ls-files", "-z", *options, "--", "handler"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().partition("\n")[0]
-        raise ArtifactError(f"the artifact holds what git tracks, and git cannot list it in {ROOT}: {said}") from None
-    return sorted(name for name in listed.stdout.split("\0") if name)
-
-
-def _of_the_job(names: list[str]) -> list[str]:
-    """Leave out the command line."""
-    return [name for name in names if name.split("/")[1] not in OF_THE_CLI]
+        version = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+    except OSError:
+        return python, ""
+    return python, version if version.startswith(f"{_PYTHON}.") else ""
 
 
 def add_bytecode(directory: Path) -> bool:
@@ -129,25 +127,17 @@ def add_bytecode(directory: Path) -> bool:
 
     The same sources become the same bytes: a fresh process compiles them in the same order, with the same hash seed.
     """
-    python = os.environ.get(_PYTHON_NAME) or shutil.which("python3.13") or sys.executable
-    with contextlib.suppress(OSError):
-        asked = subprocess.run(  # noqa: S603  our own words
-            [python, "-c", "import sys; print(sys.implementation.cache_tag)"],
-            capture_output=True,
-            text=True,
-            check=False,
+    python, version = lambdas_python()
+    if version:
+        subprocess.run(  # noqa: S603  our own words
+            [
+                *(python, "-P", "-m", "compileall", "-qq", "-f", "--invalidation-mode", "unchecked-hash"),
+                *("-s", str(directory), "-p", _LAMBDA_FOLDER, str(directory)),
+            ],
+            env={"PYTHONHASHSEED": "0"},
+            check=True,
         )
-        if asked.stdout.strip() == BYTECODE_TAG:
-            subprocess.run(  # noqa: S603  likewise
-                [
-                    *(python, "-P", "-m", "compileall", "-qq", "-f", "--invalidation-mode", "unchecked-hash"),
-                    *("-s", str(directory), "-p", _LAMBDA_FOLDER, str(directory)),
-                ],
-                env={"PYTHONHASHSEED": "0"},
-                check=True,
-            )
-            return True
-    return False
+    return bool(version)
 
 
 def zipped(directory: Path) -> bytes:
@@ -163,24 +153,23 @@ def zipped(directory: Path) -> bytes:
 
 def faults(directory: Path) -> list[str]:
     """Return what must not be in an artifact, a sentence each."""
-    files = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
-    compiled = [name for name in files if name.endswith((".so", ".pyd", ".dylib"))]
-    bytecode = {name for name in files if name.endswith(".pyc")}
-    expected = {_bytecode_of(name) for name in files if name.endswith(".py")}
-    useless = sorted(bytecode - expected)
-    useless += sorted(n for n in bytecode & expected if (directory / n).read_bytes()[4:8] != _UNCHECKED_HASH)
-    missing = sorted(expected - bytecode) if bytecode else []
-    stray = [name for name in files if name.partition("/")[0] in FROM_THE_RUNTIME | {"rich", "tests", "infra"}]
-    stray += [
-        name
-        for name in files
-        if name.startswith(tuple(f"handler/{part}" for part in OF_THE_CLI))
-        or (name.startswith("handler/") and not name.endswith((".py", ".pyc")))
-    ]
+    files = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+    bytecode = {name: _bytecode_of(name) for name in sorted(files) if name.endswith(".py")}
+    has_bytecode = any(name.endswith(".pyc") for name in files)
+    found = []
+    for name in sorted(files):
+        top, _, rest = name.partition("/")
+        if name.endswith((".so", ".pyd", ".dylib")):
+            found.append(f"{name} is compiled")
+        is_foreign = top == "handler" and (rest.split("/")[0] in OF_THE_CLI or not name.endswith((".py", ".pyc")))
+        if is_foreign or top in FROM_THE_RUNTIME | {"rich", "tests", "infra"}:
+            found.append(f"{name} does not belong here")
+        is_taken = name in bytecode.values() and (directory / name).read_bytes()[4:8] == _UNCHECKED_HASH
+        if name.endswith(".pyc") and not is_taken:
+            found.append(f"{name} is bytecode that Lambda's Python would not take")
+        if has_bytecode and bytecode.get(name, name) not in files:
+            found.append(f"{bytecode[name]} is missing, so that its source would be compiled at each start")
     size = len(zipped(directory))
-    found = [f"{name} is compiled" for name in compiled] + [f"{name} does not belong here" for name in stray]
-    found += [f"{name} is bytecode that Lambda's Python would not take" for name in useless]
-    found += [f"{name} is missing, so that its source would be compiled at each start" for name in missing]
     if size > ZIP_LIMIT_BYTES:
         found.append(f"{size:,} bytes zipped are more than {ZIP_LIMIT_BYTES:,}")
     if "handler/app.py" not in files:
@@ -189,52 +178,30 @@ def faults(directory: Path) -> list[str]:
 
 
 def _bytecode_of(source: str) -> str:
-    folder, _, name = source.rpartition("/")
-    return f"{folder}{folder and '/'}__pycache__/{name.removesuffix('.py')}.{BYTECODE_TAG}.pyc"
-
-
-def describe(directory: Path) -> str:
-    """Return sizes by top-level name, and the size and hash of the whole."""
-    sizes: dict[str, tuple[int, int]] = {}
-    for path in directory.rglob("*"):
-        if path.is_file():
-            top = path.relative_to(directory).parts[0]
-            count, size = sizes.get(top, (0, 0))
-            sizes[top] = count + 1, size + path.stat().st_size
-    lines = [f"{size:>10,} bytes {count:>5} files  {top}" for top, (count, size) in sorted(sizes.items())]
-    content = zipped(directory)
-    bytecode = [path.stat().st_size for path in directory.rglob("*.pyc")]
-    lines.append(f"{sum(bytecode):>10,} bytes {len(bytecode):>5} files  of these are bytecode for {BYTECODE_TAG}")
-    lines.append(f"{sum(size for _, size in sizes.values()):>10,} bytes in all")
-    lines.append(f"{len(content):>10,} bytes zipped, sha256 {hashlib.sha256(content).hexdigest()}")
-    return "\n".join(lines)
+    path = PurePosixPath(source)
+    return str(path.parent / "__pycache__" / f"{path.stem}.{_BYTECODE_TAG}.pyc")
 
 
 def main() -> int:
-    """Make, describe and pack an artifact; 1 if it cannot be made, or if something is in it that must not be."""
+    """Make and pack an artifact; 1 if it cannot be made, or if something is in it that must not be."""
     parser = argparse.ArgumentParser(prog="python -m infra.artifact", description=__doc__)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--make", action="store_true", help="make it, as SAM does through the Makefile")
     parser.add_argument("--zip", type=Path, metavar="FILE", help="pack it into this file")
     arguments = parser.parse_args()
-    if arguments.make:
-        try:
-            make(arguments.directory)
-        except ArtifactError as error:
-            print(error, file=sys.stderr)  # noqa: T201
-            return 1
-    if arguments.zip or not arguments.make:
-        print(describe(arguments.directory))  # noqa: T201  what it is for
-    found = faults(arguments.directory)
-    for fault in found:
-        print(fault, file=sys.stderr)  # noqa: T201
-    if arguments.zip and not found:
+    try:
+        make(arguments.directory)
+        wrong = "; ".join(faults(arguments.directory))
+    except ArtifactError as error:
+        wrong = str(error)
+    if wrong:
+        print(wrong, file=sys.stderr)
+        return 1
+    if arguments.zip:
+        content = zipped(arguments.directory)
         arguments.zip.parent.mkdir(parents=True, exist_ok=True)
-        arguments.zip.write_bytes(zipped(arguments.directory))
-        has_bytecode = any(arguments.directory.rglob("*.pyc"))
-        promise = "the same Pythons make the same bytes" if has_bytecode else "with Python 3.13 its bytes are others"
-        print(f"packed into {arguments.zip}: {promise}")  # noqa: T201  likewise
-    return 1 if found else 0
+        arguments.zip.write_bytes(content)
+        print(f"packed into {arguments.zip}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import artifact
 from infra.template import TEMPLATE, Parameter, broken_rules, load, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = TEMPLATE.parent
 _STACK = "telenor-token"
@@ -33,26 +32,14 @@ _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 # SAM takes these out of parameter values, without a word.
 _LOST_BY_SAM = "\"'\\"
 
-# Statuses in which CloudFormation takes an update.
-_SETTLED = {
-    "CREATE_COMPLETE",
-    "UPDATE_COMPLETE",
-    "UPDATE_ROLLBACK_COMPLETE",
-    "IMPORT_COMPLETE",
-    "IMPORT_ROLLBACK_COMPLETE",
-}
-
-# What is wrong in each other status, and the command that mends it.
-_UNSETTLED = {
-    "ROLLBACK_COMPLETE": ("its first deployment failed, and it can only be deleted", "delete-stack"),
-    "ROLLBACK_FAILED": ("its first deployment failed, and it can only be deleted", "delete-stack"),
-    "CREATE_FAILED": ("its first deployment failed", "delete-stack"),
-    "DELETE_FAILED": (
-        "its deletion failed; see the events for what is in the way, or keep that with --retain-resources",
-        "delete-stack",
-    ),
-    "UPDATE_FAILED": ("its last update failed and was not rolled back", "rollback-stack"),
-    "UPDATE_ROLLBACK_FAILED": ("its last update failed, and so did the rollback", "continue-update-rollback"),
+# The command that mends a stack in a status in which it takes no update.
+_REMEDIES = {
+    "ROLLBACK_COMPLETE": "delete-stack",
+    "ROLLBACK_FAILED": "delete-stack",
+    "CREATE_FAILED": "delete-stack",
+    "DELETE_FAILED": "delete-stack",
+    "UPDATE_FAILED": "rollback-stack",
+    "UPDATE_ROLLBACK_FAILED": "continue-update-rollback",
 }
 
 
@@ -103,17 +90,15 @@ def describe(stack: str, region: str) -> Deployed | None:
 
 
 def _obstacle(status: str, stack: str, region: str) -> str | None:
-    if status in _SETTLED:
+    if re.fullmatch("(CREATE|(UPDATE|IMPORT)(_ROLLBACK)?)_COMPLETE", status):
         return None
-    said = f"stack {stack} in {region} has the status {status}"
+    said = f"stack {stack} in {region} has the status {status}, in which it cannot be updated"
     if status.endswith("_IN_PROGRESS"):
-        return f"{said}: something is changing it, so wait until that has ended, and try again"
+        return f"{said}: wait until what is changing it has ended"
     where = f"--stack-name {stack} --region {region}"
-    events = f"`aws cloudformation describe-stack-events {where}` says why"
-    if status not in _UNSETTLED:
-        return f"{said}, in which it cannot be updated: {events}"
-    wrong, command = _UNSETTLED[status]
-    return f"{said}: {wrong}. {events}; then run `aws cloudformation {command} {where}`, and try again"
+    said += f": `aws cloudformation describe-stack-events {where}` says why"
+    remedy = _REMEDIES.get(status)
+    return f"{said}; then run `aws cloudformation {remedy} {where}`, and try again" if remedy else said
 
 
 def existing(stack: str, region: str) -> Deployed:
@@ -128,31 +113,19 @@ def existing(stack: str, region: str) -> Deployed:
     return found
 
 
-def ask(
-    questions: Sequence[tuple[str, Parameter]],
-    values: dict[str, str],
-    read: Callable[[str], str],
-    say: Callable[[str], None],
-) -> None:
-    """Ask for each parameter under its heading until it is accepted; Enter takes the value in brackets."""
-    last = ""
-    for heading, parameter in questions:
-        if heading != last:
-            say(f"\n{heading}")
-            last = heading
-        before = values[parameter.name]
-        may_be_empty = parameter.accepts("")
-        say(f"  {parameter.description}")
-        say(f"  Accepted: {parameter.accepted}.{' A hyphen empties it.' if before and may_be_empty else ''}")
-        while True:
-            value = read(f"  {parameter.name} [{before}]: ").strip() or before
-            if value == "-" and may_be_empty:
-                value = ""
-            fault = fault_of(parameter, value, is_new=value != before)
-            if fault is None:
-                values[parameter.name] = value
-                break
-            say(f"  {fault}.")
+def ask(parameter: Parameter, before: str) -> str:
+    """Ask for a parameter until its value is accepted; Enter takes the value in brackets."""
+    may_be_empty = parameter.accepts("")
+    print(f"  {parameter.definition['Description']}")
+    print(f"  Accepted: {parameter.accepted}.{' A hyphen empties it.' if before and may_be_empty else ''}")
+    while True:
+        value = input(f"  {parameter.name} [{before}]: ").strip() or before
+        if value == "-" and may_be_empty:
+            value = ""
+        fault = fault_of(parameter, value, is_new=value != before)
+        if fault is None:
+            return value
+        print(f"  {fault}.")
 
 
 def fault_of(parameter: Parameter, value: str, *, is_new: bool = False) -> str | None:
@@ -162,14 +135,6 @@ def fault_of(parameter: Parameter, value: str, *, is_new: bool = False) -> str |
     if is_new and any(character in value for character in _LOST_BY_SAM):
         return f"{parameter.name}={value} is not accepted: SAM drops quotes and backslashes"
     return None
-
-
-def questions(template: Mapping[str, Any]) -> Iterator[tuple[str, Parameter]]:
-    """Yield each parameter of the template with its heading there."""
-    found = parameters(template)
-    for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
-        for name in group["Parameters"]:
-            yield group["Label"]["default"], found[name]
 
 
 def given_values(template: Mapping[str, Any], text: str) -> dict[str, str]:
@@ -206,29 +171,13 @@ def check(template: Mapping[str, Any], values: Mapping[str, str], region: str) -
 def misplaced(values: Mapping[str, str], region: str) -> Iterator[str]:
     """Yield what is wrong with the region or the account of an ARN, which no rule of CloudFormation can see."""
     accounts = {each.strip() for each in values["ReaderAccountIds"].split(",")}
-    arns = [
-        (name, arn.split(":"))
-        for name, value in values.items()
-        if value and name.endswith(("Arn", "Arns", "Principals"))
-        for arn in value.split(",")
-    ]
-    for name, (_, _, _, of_region, account, *_) in arns:
-        if of_region not in {"", region}:
-            yield f"{name} is in {of_region}, and the stack is deployed in {region}: name one of {region}"
-        if name == "ReaderPrincipals" and account not in accounts:
-            yield f"ReaderPrincipals has a role or user of account {account}: name {account} in ReaderAccountIds too"
-
-
-def changes(values: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each value that is another one than before."""
     for name, value in values.items():
-        if value != before[name]:
-            yield f"  {name}: {before[name] or '(empty)'} → {value or '(empty)'}"
-
-
-def tells_nobody(values: Mapping[str, str]) -> bool:
-    """Tell whether no alarm reaches anybody."""
-    return not any(value for name, value in values.items() if re.match("(Alarm|Pager).*(Email|Arn)$", name))
+        for arn in value.split(",") if value and name.endswith(("Arn", "Arns", "Principals")) else []:
+            _, _, _, of_region, account, *_ = arn.split(":")
+            if of_region not in {"", region}:
+                yield f"{name} is in {of_region}, and the stack is deployed in {region}: name one of {region}"
+            if name == "ReaderPrincipals" and account not in accounts:
+                yield f"{name} has a role or user of account {account}: name {account} in ReaderAccountIds too"
 
 
 def exports(outputs: Mapping[str, str], region: str) -> Iterator[str]:
@@ -252,12 +201,7 @@ def checked_out() -> str:
 
 def build_and_deploy(sam: str, stack: str, region: str, changed: Mapping[str, str]) -> None:
     """Build the artifact and hand the stack to SAM. Parameters that are not named keep their values."""
-    built = ROOT / ".aws-sam" / "build" / "TokenFunction"
     _run([sam, "build"], region)
-    faults = artifact.faults(built)
-    if faults:
-        raise RefusalError("; ".join(faults))
-    print(artifact.describe(built))  # noqa: T201
     # Quoted, since SAM takes the argument apart itself.
     overrides = [f'{name}="{value}"' for name, value in changed.items()]
     _run(
@@ -282,80 +226,63 @@ def _run(command: Sequence[str], region: str) -> None:
         raise RefusalError(f"{what} failed: what it says stands above")
 
 
-def deploy(arguments: argparse.Namespace, region: str) -> None:
-    """Ask for what is not given, and deploy it."""
+def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
+    """Ask for what is not given, and deploy it. A redeployment asks nothing, and needs a stack."""
     template = load()
     known = parameters(template)
-    stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
+    is_again = arguments.command == "redeploy"
     client = f"ClientName={shlex.quote(arguments.client)} " if arguments.client else ""
     given = given_values(template, client + arguments.set) | {"Version": checked_out()}
-    before = describe(stack, region)
+    before = existing(stack, region) if is_again else describe(stack, region)
     if before and before.obstacle:
         raise RefusalError(before.obstacle)
     deployed = {name: parameter.default for name, parameter in known.items()}
     deployed |= {name: value for name, value in (before.parameters if before else {}).items() if name in known}
     values = deployed | given
-    print(f"Stack {stack} in {region}: {'an update' if before else 'a new one'}.")  # noqa: T201  what the user reads
-    if not arguments.yes:
-        ask([each for each in questions(template) if each[1].name not in given], values, input, print)
+    print(f"Stack {stack} in {region}: {'an update' if before else 'a new one'}.")
+    asks = not (arguments.yes or is_again)
+    if asks:
+        for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
+            print(f"\n{group['Label']['default']}")
+            values |= {name: ask(known[name], values[name]) for name in group["Parameters"] if name not in given}
     check(template, values, region)
-    if tells_nobody(values):
-        print("WARNING: no alarm reaches anybody. Set AlarmEmail or AlarmTopicArn.")  # noqa: T201
-    than = "the deployed values" if before else "the defaults"
-    changed = "\n".join(changes(values, deployed))
-    print(f"Other than {than}:\n{changed}" if changed else f"All parameters keep {than}.")  # noqa: T201
-    if not arguments.yes and input(f"Deploy {stack} in {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
+    if not any(values[name] for name in ("AlarmEmail", "AlarmTopicArn", "PagerEmail", "PagerTopicArn")):
+        print("WARNING: no alarm reaches anybody. Set AlarmEmail or AlarmTopicArn.")
+    changed = {name: value for name, value in values.items() if value != deployed[name]}
+    print(f"Other than the {'deployed values' if before else 'defaults'}:{'' if changed else ' nothing'}")
+    for name, value in changed.items():
+        print(f"  {name}: {deployed[name] or '(empty)'} → {value or '(empty)'}")
+    if asks and input(f"Deploy {stack} in {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise RefusalError("nothing was deployed")
-    build_and_deploy(
-        arguments.sam, stack, region, {name: value for name, value in values.items() if value != deployed[name]}
-    )
-    print(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"')  # noqa: T201
-
-
-def redeploy(arguments: argparse.Namespace, region: str) -> None:
-    """Deploy this checkout with the values that the stack has."""
-    template = load()
-    defaults = {name: parameter.default for name, parameter in parameters(template).items()}
-    before = existing(arguments.stack, region)
-    if before.obstacle:
-        raise RefusalError(before.obstacle)
-    check(template, defaults | {name: value for name, value in before.parameters.items() if name in defaults}, region)
-    build_and_deploy(arguments.sam, arguments.stack, region, {"Version": checked_out()})
+    build_and_deploy(arguments.sam, stack, region, changed)
+    print(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit status 2: refused, and nothing was deployed."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    new = commands.add_parser("deploy", help="ask for the parameters, build and deploy")
-    new.add_argument("--client", help="the client's name, which is also the end of the stack's")
-    new.add_argument("--stack", help=f"{_STACK}, or {_STACK}-CLIENT")
-    new.add_argument("--yes", action="store_true", help="ask nothing: what is given, was there, or is the default")
-    new.add_argument("--set", default="", metavar="NAME=VALUE …", help="parameters that are not to be asked for")
-    again = commands.add_parser("redeploy", help="build, and update a stack with the values that it has")
-    for command in (new, again):
-        command.add_argument("--sam", default="sam", help="the SAM CLI")
-    printed = commands.add_parser("outputs", help="print a stack's outputs as export lines")
-    for command in (again, printed):
-        command.add_argument("--stack", default=_STACK)
+    parser.add_argument("command", choices=("deploy", "redeploy", "outputs"))
+    parser.add_argument("--client", help="the client's name, which is also the end of the stack's")
+    parser.add_argument("--stack", help=f"{_STACK}, or {_STACK}-CLIENT")
+    parser.add_argument("--yes", action="store_true", help="ask nothing: what is given, was there, or is the default")
+    parser.add_argument("--set", default="", metavar="NAME=VALUE …", help="parameters that are not to be asked for")
+    parser.add_argument("--sam", default="sam", help="the SAM CLI")
     arguments = parser.parse_args(argv)
     try:
         region = the_region()
-        match arguments.command:
-            case "deploy":
-                deploy(arguments, region)
-            case "redeploy":
-                redeploy(arguments, region)
-            case _:
-                print("\n".join(exports(existing(arguments.stack, region).outputs, region)))  # noqa: T201
+        stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
+        if arguments.command == "outputs":
+            print("\n".join(exports(existing(stack, region).outputs, region)))
+        else:
+            deploy(arguments, stack, region)
     except RefusalError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
         return 2
     except EOFError:
-        print("\nnothing was deployed: stdin ended before the last question (YES=1 asks none)", file=sys.stderr)  # noqa: T201
+        print("\nnothing was deployed: stdin ended before the last question (YES=1 asks none)", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nnothing was deployed", file=sys.stderr)  # noqa: T201
+        print("\nnothing was deployed", file=sys.stderr)
         return 2
     return 0
 

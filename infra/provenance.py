@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import platform
 import re
 import subprocess
@@ -17,6 +16,8 @@ import sys
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from infra import artifact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,7 @@ def statement(version: str, commit: str, source: str | None, files: Sequence[Pat
                 # Others make other bytes of the same sources.
                 "internalParameters": {
                     "python": platform.python_version(),
-                    "python313": _python313(),
+                    "python313": artifact.lambdas_python()[1] or None,
                     "zlib": zlib.ZLIB_RUNTIME_VERSION,
                 },
                 "resolvedDependencies": [dependency],
@@ -92,13 +93,6 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _python313() -> str | None:
-    """Return the version of the Python that the Makefile has named for the bytecode, if it is a 3.13."""
-    asked = [os.environ.get("PYTHON313", sys.executable), "-c", "import platform; print(platform.python_version())"]
-    version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603  likewise
-    return version if version.startswith("3.13.") else None
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the provenance of a version's files beside the first; 2 if that is refused."""
     parser = argparse.ArgumentParser(prog="python -m infra.provenance", description=__doc__)
@@ -116,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.key:
             sign(file, arguments.key)
     except (ProvenanceError, OSError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
         return 2
     return 0
 

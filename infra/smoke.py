@@ -12,7 +12,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,7 +23,7 @@ from rich.table import Table
 from infra.deploy import RefusalError, existing, the_region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 _NAMESPACE = "TelenorToken"
 _CURRENT = "AWSCURRENT"
@@ -35,27 +34,15 @@ _MAY_NOT = ("AccessDenied", "AuthorizationError")
 
 # CloudWatch takes metrics out of a log within a minute or two.
 _METRICS_SECONDS = 300
+_ROTATION_SECONDS = 180
 _LOG_SECONDS = 60
 _POLL_SECONDS = 5.0
 # Scheduler keeps a rate to within a minute.
 _LATE_SECONDS = 60
 
 
-class Result(Enum):
-    """What became of a claim."""
-
-    HOLDS = "holds"
-    FAILS = "DOES NOT HOLD"
-    NOT_SHOWN = "not shown"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A claim, what became of it, and why."""
-
-    claim: str
-    result: Result
-    evidence: str
+# What becomes of a claim.
+HOLDS, FAILS, NOT_SHOWN = "holds", "DOES NOT HOLD", "not shown"
 
 
 @dataclass
@@ -66,12 +53,10 @@ class Stack:
     region: str
     outputs: Mapping[str, str]
     say: Callable[[str], None]
-    period_seconds: float = 0.0
     settings: dict[str, str] = field(default_factory=dict)
     function_arn: str = ""
     before: dict[str, list[str]] = field(default_factory=dict)
     answer: dict[str, Any] = field(default_factory=dict)
-    request_ids: set[str] = field(default_factory=set)
     rotated_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def client(self, service: str, config: Config | None = None) -> Any:  # noqa: ANN401  one for each service
@@ -83,25 +68,25 @@ class Stack:
         answer = self.client("secretsmanager").describe_secret(SecretId=self.outputs["TokenSecretArn"])
         return dict(answer.get("VersionIdsToStages", {}))
 
+    def listed(self, service: str, operation: str, key: str, **parameters: Any) -> list[Any]:  # noqa: ANN401  likewise
+        """Return what all pages of an operation have under a key."""
+        pages = self.client(service).get_paginator(operation).paginate(**parameters)
+        return list(pages.build_full_result().get(key, []))
+
     def alarms(self) -> list[dict[str, Any]]:
         """Return the stack's alarms."""
         own = f"{self.name}-{self.settings['CLIENT_NAME']}-"
-        pages = self.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=own)
-        return [alarm for page in pages for alarm in page["MetricAlarms"]]
+        return self.listed("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=own)
 
-    def subscriptions(self, topic: str) -> tuple[int, int]:
-        """Return how many subscriptions of a topic are confirmed, and how many wait for it."""
-        pages = self.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-        arns = [each["SubscriptionArn"] for page in pages for each in page["Subscriptions"]]
-        return sum(arn.startswith("arn:") for arn in arns), arns.count("PendingConfirmation")
+    def subscriptions(self, topic: str) -> list[str]:
+        """Return the ARNs of a topic's subscriptions, or what SNS says in place of one."""
+        listed = self.listed("sns", "list_subscriptions_by_topic", "Subscriptions", TopicArn=topic)
+        return [subscription["SubscriptionArn"] for subscription in listed]
 
-    def log_since(self, when: datetime) -> Iterator[str]:
-        """Yield the function's lines since a time."""
-        pages = self.client("logs").get_paginator("filter_log_events")
-        start = int(when.timestamp() * 1000)
-        for page in pages.paginate(logGroupName=self.outputs["LogGroupName"], startTime=start):
-            for event in page["events"]:
-                yield event["message"]
+    def log_since(self, when: datetime) -> list[str]:
+        """Return the function's lines since a time."""
+        since = {"logGroupName": self.outputs["LogGroupName"], "startTime": int(when.timestamp() * 1000)}
+        return [event["message"] for event in self.listed("logs", "filter_log_events", "events", **since)]
 
     def records_since(self, when: datetime) -> list[dict[str, Any]]:
         """Return the job's own lines since a time."""
@@ -134,20 +119,18 @@ def look(name: str, region: str, say: Callable[[str], None]) -> Stack:
     configuration = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs["FunctionName"])
     stack.settings = configuration["Environment"]["Variables"]
     stack.function_arn = configuration["FunctionArn"]
-    stack.period_seconds = float(stack.settings["SCHEDULE_MINUTES"]) * 60
     stack.before = stack.labels()
     return stack
 
 
-def rotate(stack: Stack, timeout_seconds: int = 180) -> None:
+def rotate(stack: Stack) -> None:
     """Send the one rotate-now: once, since a second one would be a second rotation."""
-    config = Config(read_timeout=timeout_seconds, retries={"total_max_attempts": 1})
+    config = Config(read_timeout=_ROTATION_SECONDS, retries={"total_max_attempts": 1})
     stack.rotated_at = datetime.now(UTC) - timedelta(seconds=1)
     answer = stack.client("lambda", config).invoke(
         FunctionName=stack.outputs["FunctionName"], Payload=b'{"action": "rotate-now"}'
     )
     stack.answer = json.loads(answer["Payload"].read())
-    stack.request_ids.add(answer["ResponseMetadata"]["RequestId"])
 
 
 def the_rotation_succeeds(stack: Stack) -> tuple[bool, str]:
@@ -180,21 +163,17 @@ def the_role_removes_its_own_labels_alone(stack: Stack) -> tuple[bool, str]:
     """The role removes LIVE labels, may not move AWSCURRENT, and serves no other function."""
 
     def decision(label: str, function_arn: str) -> str:
+        context = (
+            ("secretsmanager:VersionStage", label, "stringList"),
+            ("lambda:SourceFunctionArn", function_arn, "string"),
+        )
         answer = stack.client("iam").simulate_principal_policy(
             PolicySourceArn=stack.outputs["FunctionRoleArn"],
             ActionNames=["secretsmanager:UpdateSecretVersionStage"],
             ResourceArns=[stack.outputs["TokenSecretArn"]],
             ContextEntries=[
-                {
-                    "ContextKeyName": "secretsmanager:VersionStage",
-                    "ContextKeyValues": [label],
-                    "ContextKeyType": "stringList",
-                },
-                {
-                    "ContextKeyName": "lambda:SourceFunctionArn",
-                    "ContextKeyValues": [function_arn],
-                    "ContextKeyType": "string",
-                },
+                {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": kind}
+                for name, value, kind in context
             ],
         )
         return str(answer["EvaluationResults"][0]["EvalDecision"])
@@ -251,12 +230,12 @@ def each_alarm_has_somebody_to_tell(stack: Stack) -> tuple[bool, str]:
     actions = {action for alarm in alarms for action in alarm["AlarmActions"]}
     holds = bool(alarms) and not silent
     for topic in sorted(action for action in actions if action.split(":")[2] == "sns"):
-        confirmed, pending = stack.subscriptions(topic)
+        arns = stack.subscriptions(topic)
+        confirmed, pending = sum(arn.startswith("arn:") for arn in arns), arns.count("PendingConfirmation")
         holds = holds and confirmed > 0
-        name = topic.rpartition(":")[2]
         # SNS, "ConfirmSubscription".
         deleted = f", {pending} pending, which SNS deletes 48 hours after they were made" if pending else ""
-        found.append(f"{name}: {confirmed} confirmed{deleted}")
+        found.append(f"{topic.rpartition(':')[2]}: {confirmed} confirmed{deleted}")
     return holds, "; ".join(found)
 
 
@@ -264,19 +243,20 @@ def no_token_is_in_the_log(stack: Stack) -> tuple[bool, str]:
     """The new token is not in the log."""
     value = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["TokenSecretArn"])
     token = json.loads(value["SecretString"])["access_token"]
-    lines = list(stack.log_since(stack.rotated_at))
+    lines = stack.log_since(stack.rotated_at)
     return not any(token in line for line in lines), f"{len(lines)} lines since the rotation"
 
 
 def the_schedule_runs(stack: Stack) -> tuple[bool, str]:
     """The schedule runs."""
     began_at = datetime.now(UTC)
+    seconds = float(stack.settings["SCHEDULE_MINUTES"]) * 60 + 2 * _LATE_SECONDS
 
-    def others() -> set[str]:
-        return {record["function_request_id"] for record in stack.records_since(began_at)} - stack.request_ids
+    def runs() -> set[str]:
+        return {record["function_request_id"] for record in stack.records_since(began_at)}
 
-    ran = stack.wait("a run of the schedule", stack.period_seconds + 2 * _LATE_SECONDS, lambda: bool(others()))
-    return ran, f"{len(others())} runs since {began_at:%H:%M:%S} UTC"
+    ran = stack.wait("a run of the schedule", seconds, lambda: bool(runs()))
+    return ran, f"{len(runs())} runs since {began_at:%H:%M:%S} UTC"
 
 
 CLAIMS: tuple[Callable[[Stack], tuple[bool | None, str]], ...] = (
@@ -292,20 +272,17 @@ CLAIMS: tuple[Callable[[Stack], tuple[bool | None, str]], ...] = (
 )
 
 
-def judge(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> Row:
-    """Check whether a claim holds. If the identity may not read what it takes, the claim is "not shown"."""
+def judge(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> tuple[str, str, str]:
+    """Return a claim, what became of it, and why. If the identity may not read what it takes, it is not shown."""
     name = str(claim.__doc__).rstrip(".")
     try:
         holds, evidence = claim(stack)
     except ClientError as error:
-        if error.response["Error"]["Code"].startswith(_MAY_NOT):
-            return Row(name, Result.NOT_SHOWN, f"your identity may not call {error.operation_name}")
-        return Row(name, Result.FAILS, f"{error.operation_name}: {error.response['Error']['Code']}")
+        code = error.response["Error"]["Code"]
+        return name, NOT_SHOWN if code.startswith(_MAY_NOT) else FAILS, f"{error.operation_name}: {code}"
     except BotoCoreError as error:
-        return Row(name, Result.NOT_SHOWN, str(error))
-    if holds is None:
-        return Row(name, Result.NOT_SHOWN, evidence)
-    return Row(name, Result.HOLDS if holds else Result.FAILS, evidence)
+        return name, NOT_SHOWN, str(error)
+    return name, {True: HOLDS, False: FAILS, None: NOT_SHOWN}[holds], evidence
 
 
 def main() -> int:
@@ -326,19 +303,19 @@ def main() -> int:
         rotate(stack)
         rows = [judge(claim, stack) for claim in CLAIMS]
     except (RefusalError, BotoCoreError, ClientError) as error:
-        print(error, file=sys.stderr)  # noqa: T201  what the user reads
+        print(error, file=sys.stderr)
         return 2
     except EOFError:
-        print("\nnothing was sent: stdin ended before the answer (YES=1 does not ask)", file=sys.stderr)  # noqa: T201
+        print("\nnothing was sent: stdin ended before the answer (YES=1 does not ask)", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted: a rotate-now that was sent goes on by itself", file=sys.stderr)  # noqa: T201
+        print("\ninterrupted: a rotate-now that was sent goes on by itself", file=sys.stderr)
         return 2
     table = Table("claim", "", "evidence", title=f"{stack.name} in {stack.region}", expand=True)
     for row in rows:
-        table.add_row(row.claim, row.result.value, row.evidence)
+        table.add_row(*row)
     console.print(table)
-    return int(any(row.result is Result.FAILS for row in rows))
+    return int(any(result == FAILS for _, result, _ in rows))
 
 
 if __name__ == "__main__":

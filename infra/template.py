@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from samtranslator.yaml_helper import yaml_parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,30 +15,9 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with the short forms of CloudFormation's functions."""
-
-
-def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    match node:
-        case yaml.ScalarNode():
-            value = loader.construct_scalar(node)
-        case yaml.SequenceNode():
-            value = loader.construct_sequence(node, deep=True)
-        case _:
-            value = loader.construct_mapping(node, deep=True)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-
 def load(path: Path = TEMPLATE) -> dict[str, Any]:
     """Read a template, with CloudFormation's short forms."""
-    template: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  a SafeLoader, see above
+    template: dict[str, Any] = yaml_parse(path.read_text(encoding="utf-8"))
     return template
 
 
@@ -54,23 +33,19 @@ class Parameter:
         """What it is if nobody says anything."""
         return str(self.definition.get("Default", ""))
 
-    @property
-    def description(self) -> str:
-        """What it is for."""
-        return str(self.definition.get("Description", ""))
-
     def accepts(self, value: str) -> bool:
         """Tell whether CloudFormation takes a value. Lists are checked item by item."""
         definition = self.definition
-        items = value.split(",") if definition["Type"] == "CommaDelimitedList" else [value]
-        if definition["Type"] == "Number" and not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
+        is_list = definition["Type"] == "CommaDelimitedList"
+        items = [item.strip() for item in value.split(",")] if is_list else [value]
+        pattern = (
+            r"-?[0-9]+(\.[0-9]+)?" if definition["Type"] == "Number" else definition.get("AllowedPattern", "(?s).*")
+        )
+        if not all(re.fullmatch(pattern, item) for item in items):
             return False
-        if "AllowedValues" in definition and value not in [str(allowed) for allowed in definition["AllowedValues"]]:
+        if "AllowedValues" in definition and value not in map(str, definition["AllowedValues"]):
             return False
-        if not all(re.fullmatch(definition.get("AllowedPattern", "(?s).*"), item.strip()) for item in items):
-            return False
-        bounds = [float(definition[name]) for name in ("MinValue", "MaxValue") if name in definition]
-        return not bounds or min(bounds) <= float(value) <= max(bounds)
+        return "MinValue" not in definition or definition["MinValue"] <= float(value) <= definition["MaxValue"]
 
     @property
     def accepted(self) -> str:
@@ -79,7 +54,7 @@ class Parameter:
         if "ConstraintDescription" in definition:
             return str(definition["ConstraintDescription"])
         if "AllowedValues" in definition:
-            return "one of " + ", ".join(str(allowed) for allowed in definition["AllowedValues"])
+            return "one of " + ", ".join(map(str, definition["AllowedValues"]))
         if "MinValue" in definition:
             return f"a number from {definition['MinValue']} to {definition['MaxValue']}"
         return "any text"

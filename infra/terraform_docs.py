@@ -17,34 +17,23 @@ if TYPE_CHECKING:
 
 README = MODULE / "README.md"
 
-_TABLE = "<!-- {name}: infra/terraform_docs.py writes what follows -->\n{table}\n<!-- end of {name} -->"
-
 
 def generated(readme: str) -> str:
     """Return a README with the tables of variables.tf and outputs.tf in it. Raises ValueError if it has no place."""
-    for name, table in (("inputs", _inputs()), ("outputs", _outputs())):
-        written = _TABLE.format(name=name, table=table)
-        place = re.escape(written.partition("\n")[0]) + r"\n.*" + re.escape(written.rpartition("\n")[2])
-        found = re.search(place, readme, flags=re.DOTALL)
-        if not found:
-            raise ValueError(f"{README} has no place for its {name}")
-        readme = readme[: found.start()] + written + readme[found.end() :]
-    return readme
-
-
-def _inputs() -> str:
-    lines = ["| name | what it is | type | default |", "|---|---|---|---|"]
+    inputs = ["| name | what it is | type | default |", "|---|---|---|---|"]
     for name, body in _blocks("variables.tf", "variable"):
         default = f"`{_plain(body['default'])}`" if "default" in body else "none: it has to be named"
-        kind = str(body["type"]).removeprefix("${").removesuffix("}")
-        lines.append(f"| `{name}` | {_described(body)} | `{_short(kind)}` | {default} |")
-    return "\n".join(lines)
-
-
-def _outputs() -> str:
-    lines = ["| name | what it is |", "|---|---|"]
-    lines += [f"| `{name}` | {_described(body)} |" for name, body in _blocks("outputs.tf", "output")]
-    return "\n".join(lines)
+        kind = re.sub(r"^(map\(object).*", r"\1)", str(body["type"]).removeprefix("${").removesuffix("}"))
+        inputs.append(f"| `{name}` | {_described(body)} | `{kind}` | {default} |")
+    outputs = ["| name | what it is |", "|---|---|"]
+    outputs += [f"| `{name}` | {_described(body)} |" for name, body in _blocks("outputs.tf", "output")]
+    for name, lines in (("inputs", inputs), ("outputs", outputs)):
+        before, begin, rest = readme.partition(f"<!-- {name}: infra/terraform_docs.py writes what follows -->\n")
+        _, end, after = rest.partition(f"\n<!-- end of {name} -->")
+        if not end:
+            raise ValueError(f"{README} has no place for its {name}")
+        readme = before + begin + "\n".join(lines) + end + after
+    return readme
 
 
 def _blocks(file: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -58,17 +47,13 @@ def _described(body: dict[str, Any]) -> str:
     text = ast.literal_eval(json.dumps(body["description"])).strip('"')
     heredoc = re.fullmatch(r"<<-EOT\n(.*)\n\s*EOT", text, flags=re.DOTALL)
     lines = textwrap.dedent(heredoc[1]).splitlines() if heredoc else [text]
-    return "<br>".join(line.replace("* ", "• ", 1) if line.startswith("* ") else line for line in lines)
+    return "<br>".join(re.sub(r"^\* ", "• ", line) for line in lines)
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401  whatever HCL has
     if isinstance(value, str):
         return value
     return json.dumps(value).replace('"', "").replace(": ", " = ")
-
-
-def _short(kind: str) -> str:
-    return "map(object)" if kind.startswith("map(object") else kind
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from infra.docs import Command
     from tests.e2e.job import Job
 
 ROOT = Path(__file__).parents[2]
@@ -76,19 +75,19 @@ def telenor_token(job: Job, keys: Mapping[str, str], *arguments: str) -> subproc
     return run_module(job, "handler", *arguments, keys=keys, GRACE_SECONDS="0", SCHEDULE_MINUTES="5", COLUMNS="80")
 
 
-def beginning(command: Command, texts: Mapping[str, str]) -> str | None:
+def beginning(command: str, texts: Mapping[str, str]) -> str | None:
     """Return the beginning of a command among these, or None."""
-    return next((start for start in texts if command.text.startswith(start)), None)
+    return next((start for start in texts if command.startswith(start)), None)
 
 
 def type_in(
-    commands: Sequence[Command], directory: Path, environment: Mapping[str, str], aws: Path
+    commands: Sequence[str], directory: Path, environment: Mapping[str, str], aws: Path
 ) -> list[subprocess.CompletedProcess[str]]:
     """Type commands into one bash, so that a variable which one command sets is there for the next."""
     mark = secrets.token_hex(8)
     # Both streams are one, as on a screen. The mark separates the commands, with the exit code of each.
     script = "\n".join(
-        f"{BEFORE.get(beginning(command, BEFORE) or '', ':')}\n{command.text}\nprintf '\\n{mark} %s\\n' $?"
+        f"{BEFORE.get(beginning(command, BEFORE) or '', ':')}\n{command}\nprintf '\\n{mark} %s\\n' $?"
         for command in commands
     )
     programs = directory / "bin"
@@ -112,5 +111,4 @@ def type_in(
     assert len(printed) == len(commands), f"bash ended at command {len(printed) + 1} of {len(commands)}: {rest[-500:]}"
     exit_codes = [int(part.split("\n", 1)[0]) for part in (*printed[1:], rest)]
     printed[1:] = [part.partition("\n")[2] for part in printed[1:]]
-    texts = [command.text for command in commands]
-    return [subprocess.CompletedProcess(*each) for each in zip(texts, exit_codes, printed, strict=True)]
+    return [subprocess.CompletedProcess(*each) for each in zip(commands, exit_codes, printed, strict=True)]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import deploy, docs
+from infra import deploy
+from tests.docs.documents import commands
 from tests.e2e import iam
 from tests.e2e.commands import BEFORE, ELSEWHERE, ROOT, beginning, run_module, tool, type_in
 from tests.e2e.stack import SamError, Stack
@@ -53,8 +54,8 @@ def test_the_consumer_stack_reads_the_token_under_the_consumer_policy(job: Job) 
 
 
 def test_each_exception_is_for_a_command_of_a_document() -> None:
-    commands = [command for name in DOCUMENTS for command in docs.read(ROOT / name).commands()]
-    assert {beginning(command, ELSEWHERE | BEFORE) for command in commands} - {None} == {*ELSEWHERE, *BEFORE}
+    typed = [command for name in DOCUMENTS for command in commands((ROOT / name).read_text("utf-8"))]
+    assert {beginning(command, ELSEWHERE | BEFORE) for command in typed} - {None} == {*ELSEWHERE, *BEFORE}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -76,8 +77,8 @@ def test_every_command_of_the_documents_ends_well(
         }
     credentials = {"client_id": job.client_id, "client_secret": job.client_secret}
     (tmp_path / "credentials.json").write_text(json.dumps(credentials))
-    commands = [each for each in docs.read(ROOT / document).commands() if not beginning(each, ELSEWHERE)]
-    for typed in type_in(commands, tmp_path, job.emulator.environment() | variables, tool("AWS_CLI")):
+    tried = [each for each in commands((ROOT / document).read_text("utf-8")) if not beginning(each, ELSEWHERE)]
+    for typed in type_in(tried, tmp_path, job.emulator.environment() | variables, tool("AWS_CLI")):
         with subtests.test(command=typed.args):
             assert typed.returncode == 0, typed.stdout[-500:]
             assert "FunctionError" not in typed.stdout

@@ -1,8 +1,8 @@
 """A stand-in for the AWS Parameters and Secrets Lambda Extension, which runs nowhere but in Lambda.
 
 It has the extension's HTTP interface as AWS documents it ("Use AWS Secrets Manager secrets in AWS Lambda functions",
-Secrets Manager User Guide): the path, the header, the three parameters, and a cache that lasts for SECRETS_MANAGER_TTL,
-300 s at most. Nothing in the documentation makes it read again before that, so nothing here does.
+Secrets Manager User Guide): the path, the header, the parameter `secretId`, and a cache that lasts for
+SECRETS_MANAGER_TTL, 300 s at most. Nothing in the documentation makes it read again before that, so nothing here does.
 
 AWS's Secrets Manager Agent has the same interface, and `refreshNow` besides (README of aws/aws-secretsmanager-agent).
 """
@@ -18,56 +18,43 @@ from flask import Flask, Response, abort, request
 from infra.local.server import LoopbackServer
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 _MOST_SECONDS = 300
-_PARAMETERS = {"secretId": "SecretId", "versionId": "VersionId", "versionStage": "VersionStage"}
 
 
-class LambdaExtension:
-    """The extension at `port`; `session_token` is what the function has in AWS_SESSION_TOKEN."""
+class LambdaExtension(LoopbackServer):
+    """The extension; `session_token` is what the function has in AWS_SESSION_TOKEN."""
 
     _refreshes = False
 
     def __init__(self, client: SecretsManagerClient, session_token: str, ttl_seconds: float) -> None:
+        app = Flask("lambda-extension", static_folder=None)
+        app.add_url_rule("/secretsmanager/get", "get", self._get)
+        super().__init__(app)
         self._client = client
         self._session_token = session_token
         self._ttl_seconds = min(ttl_seconds, _MOST_SECONDS)
-        self._cache: dict[tuple[tuple[str, str], ...], tuple[dict[str, Any], float]] = {}
-        app = Flask("lambda-extension", static_folder=None)
-        app.add_url_rule("/secretsmanager/get", "get", self._get)
-        self._server = LoopbackServer(app)
-
-    def __enter__(self) -> Self:
-        """Serve the extension's interface until the block ends."""
-        self._server.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Close the port."""
-        self._server.__exit__(*exception)
+        self._cached: dict[str, Any] = {}
+        self._read_at = 0.0
 
     @property
     def port(self) -> str:
         """What the function has in PARAMETERS_SECRETS_EXTENSION_HTTP_PORT."""
-        return self._server.url.rpartition(":")[2]
+        return self.url.rpartition(":")[2]
 
     def _get(self) -> Response:
         if request.headers.get("X-Aws-Parameters-Secrets-Token") != self._session_token:
             abort(401)
         asked = request.args.to_dict()
         is_refreshed = self._refreshes and asked.pop("refreshNow", "false") == "true"
-        if "secretId" not in asked or not asked.keys() <= _PARAMETERS.keys():
+        if asked.keys() != {"secretId"}:
             abort(400)
-        key = tuple(sorted(asked.items()))
-        value, read_at = self._cache.get(key, ({}, 0.0))
-        if is_refreshed or not value or time.monotonic() - read_at >= self._ttl_seconds:
+        if is_refreshed or not self._cached or time.monotonic() - self._read_at >= self._ttl_seconds:
             read_at = time.monotonic()
-            value = dict(self._client.get_secret_value(**{_PARAMETERS[name]: text for name, text in key}))
-            self._cache[key] = value, read_at
-        return Response(json.dumps(value, default=str), content_type="application/json")
+            self._cached = dict(self._client.get_secret_value(SecretId=asked["secretId"]))
+            self._read_at = read_at
+        return Response(json.dumps(self._cached, default=str), content_type="application/json")
 
 
 class SecretsManagerAgent(LambdaExtension):

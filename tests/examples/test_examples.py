@@ -7,7 +7,6 @@ four where they have to lapse; the hours of the job and of Telenor pass in an in
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import runpy
 import shutil
@@ -21,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
@@ -31,18 +30,16 @@ from botocore.config import Config
 
 from infra.local.secrets_manager import CallFault
 from infra.local.server import LoopbackServer
-from tests.examples.conftest import Tally
 from tests.examples.lambda_extension import LambdaExtension, SecretsManagerAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tests.conftest import World
 
 ROOT = Path(__file__).parents[2]
 PATH = "/service-tickets/v2/incidents"
-DRIVER = str(Path(__file__).with_name("lambda_driver.py"))
-SURVIVING_DRIVER = str(Path(__file__).with_name("surviving_driver.py"))
+DRIVER = str(Path(__file__).with_name("driver.py"))
 AWS_CLI = ROOT / ".venv-awscli" / "bin"
 NODE_MODULES = ROOT / "examples" / "node" / "node_modules"
 
@@ -69,10 +66,6 @@ class Example:
         """Whether it reads through AWS's Secrets Manager Agent."""
         return self.runs_it[0] in {"java", "go", "dotnet"}
 
-    @property
-    def command(self) -> list[str]:
-        return [*self.runs_it, str(ROOT / self.file)]
-
 
 PYTHON = (sys.executable,)
 LAMBDA = (sys.executable, DRIVER)
@@ -93,29 +86,24 @@ EXAMPLES = [
 ]
 
 
-def skip(reason: str) -> None:
-    """Skip what this machine cannot run; `make examples` has installed all of it, so there it is a failure."""
-    if os.environ.get("EXAMPLES") == "all":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(params=EXAMPLES, ids=lambda example: f"{Path(example.file).parent.name}-{Path(example.file).stem}")
 def example(request: pytest.FixtureRequest) -> Example:
+    """Skip what this machine cannot run; `make examples` has installed some of it, so there that is a failure."""
     example: Example = request.param
-    if example.runs_it == ("node",):
-        if shutil.which("node") is None:
-            skip("there is no Node.js on this machine")
-        if not NODE_MODULES.is_dir():
-            skip("the AWS SDK for JavaScript is not installed; `make examples` does that")
-    if example.runs_it == ("bash",):
-        if not AWS_CLI.is_dir():
-            skip("the AWS CLI is not installed; `make examples` does that")
-        if not (shutil.which("bash") and shutil.which("curl")):
-            skip("there is no bash, or no curl, on this machine")
-    if example.uses_agent and shutil.which(example.runs_it[0]) is None:
-        pytest.skip(f"there is no {example.runs_it[0]} on this machine, and `make examples` installs none")
+    program = example.runs_it[0]
+    installed = {"node": NODE_MODULES, "bash": AWS_CLI}.get(program)
+    if not shutil.which(program) or (installed and not installed.is_dir()):
+        lacking = pytest.fail if installed and os.environ.get("EXAMPLES") == "all" else pytest.skip
+        lacking(f"there is no {program} on this machine, or `make examples` has not installed what it runs with")
     return example
+
+
+@pytest.fixture
+def surviving(example: Example) -> Example:
+    """Run the example in a service, which goes on after a call that raises."""
+    if example.runs_it not in {PYTHON, LAMBDA}:
+        pytest.skip("a failed read ends its process, as the test of failing reads shows")
+    return replace(example, runs_it=(sys.executable, DRIVER, "--survive"))
 
 
 @dataclass
@@ -127,7 +115,6 @@ class Consumer:
     process: subprocess.Popen[str]
     calls: int = 0
     failed: int = 0
-    rotations: int = 0
 
     def get(self, path: str = PATH) -> int:
         """Let it call the API once, and return the status that it prints."""
@@ -149,39 +136,19 @@ class Consumer:
         while time.monotonic() < end:
             self.get()
 
-    def rotate(self, action: str = "rotate-now") -> None:
-        self.world.run(action)
-        self.rotations += 1
-
     @property
     def requests(self) -> int:
         """What of it has reached the API."""
-        return sum(self._answers().values())
+        return sum(self.world.telenor.state()["counters"].get("incidents", {}).values())
 
     @property
     def refused(self) -> int:
-        return self._answers().get("401", 0)
+        return int(self.world.telenor.state()["counters"].get("incidents", {}).get("401", 0))
 
     @property
     def reads(self) -> int:
         """How often Secrets Manager was asked for a value on its behalf."""
         return self.world.aws.calls("example")["GetSecretValue"]
-
-    def tally(self, scenario: str) -> Tally:
-        return Tally(
-            scenario,
-            Path(self.example.file).name if "consumer" not in self.example.file else self.example.file,
-            self.rotations,
-            self.calls,
-            self.failed,
-            self.requests,
-            self.refused,
-            self.reads,
-        )
-
-    def _answers(self) -> Mapping[str, int]:
-        answers: Mapping[str, int] = self.world.telenor.state()["counters"].get("incidents", {})
-        return answers
 
 
 @pytest.fixture
@@ -204,35 +171,30 @@ def running(example: Example, world: World, cache_seconds: int, *, base_url: str
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_SDK_UA_APP_ID": "example",
             "CACHE_SECONDS": str(cache_seconds),
+            "DOTNET_NOLOGO": "1",
             "TELENOR_BASE_URL": base_url or world.telenor.url,
         }
+        client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/example"))
         if "extension" in example.file:
             environment["AWS_SESSION_TOKEN"] = "session"
-            client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/example"))
             extension = stack.enter_context(LambdaExtension(client, "session", cache_seconds))
             environment["PARAMETERS_SECRETS_EXTENSION_HTTP_PORT"] = extension.port
         if example.uses_agent:
-            client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/example"))
             # With a cache that lasts: the example has to read past it.
             agent = stack.enter_context(SecretsManagerAgent(client, "agent", LONG_SECONDS))
             token_file = stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="ascii"))
             token_file.write("agent\n")
             token_file.flush()
-            environment |= {
-                "AGENT_URL": f"http://127.0.0.1:{agent.port}",
-                "AGENT_TOKEN_FILE": token_file.name,
-                "DOTNET_NOLOGO": "1",
-            }
+            environment["AGENT_URL"] = agent.url
+            environment["AGENT_TOKEN_FILE"] = token_file.name
         if example.looks_at_expiry:
             # requests-oauthlib sends no token over plain http without this.
             environment["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
-        stderr: IO[str] = stack.enter_context(tempfile.TemporaryFile("w+"))
         process = stack.enter_context(
             subprocess.Popen(  # noqa: S603  a file of this repository
-                example.command,
+                [*example.runs_it, str(ROOT / example.file)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=stderr,
                 text=True,
                 env=environment,
                 cwd=tempfile.gettempdir(),
@@ -245,8 +207,6 @@ def running(example: Example, world: World, cache_seconds: int, *, base_url: str
             yield Consumer(example, world, process)
         finally:
             process.communicate()
-            stderr.seek(0)
-            sys.stderr.write(stderr.read())
     assert process.returncode == 0
 
 
@@ -255,7 +215,7 @@ def rotate_with_grace(consumer: Consumer, times: int) -> None:
     consumer.get()
     for _ in range(times):
         superseded = consumer.world.document()["access_token"]
-        consumer.rotate()
+        consumer.world.run("rotate-now")
         consumer.get_for(consumer.example.short_seconds)
         # A label names a publication up to two seconds late, so that the grace is never shorter than it says.
         consumer.world.clock.advance(seconds=GRACE_SECONDS + 2)
@@ -264,40 +224,28 @@ def rotate_with_grace(consumer: Consumer, times: int) -> None:
         consumer.get_for(0)
 
 
-def test_no_request_is_refused_while_tokens_rotate(
-    example: Example, consumers_world: World, tallies: list[Tally]
-) -> None:
+def test_no_request_is_refused_while_tokens_rotate(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, example.short_seconds) as consumer:
-        rotate_with_grace(consumer, 3)
-    tallies.append(consumer.tally("rotations with the grace"))
+        rotate_with_grace(consumer, 2)
     assert (consumer.failed, consumer.refused) == (0, 0)
     assert consumer.requests == consumer.calls
-    assert consumer.reads >= 1 + consumer.rotations
+    assert consumer.reads >= 1 + 2
 
 
-def test_a_token_that_is_revoked_at_once_costs_one_401_and_no_call(
-    example: Example, consumers_world: World, tallies: list[Tally]
-) -> None:
+def test_a_token_that_is_revoked_at_once_costs_one_401_and_no_call(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         consumer.get_for(0)
-        for _ in range(3):
-            consumer.rotate("rotate-and-revoke-now")
-            before = consumer.refused
-            consumer.get()
-            assert consumer.refused == before + 1
+        for refused in (1, 2, 3):
+            consumers_world.run("rotate-and-revoke-now")
             consumer.get_for(0)
-            assert consumer.refused == before + 1
-    tallies.append(consumer.tally("emergencies, cached for 300 s"))
+            assert consumer.refused == refused
     assert consumer.failed == 0
-    assert consumer.requests == consumer.calls + consumer.rotations
+    assert consumer.requests == consumer.calls + 3
 
 
-def test_a_cache_longer_than_the_grace_is_seen_as_401s(
-    example: Example, consumers_world: World, tallies: list[Tally]
-) -> None:
+def test_a_cache_longer_than_the_grace_is_seen_as_401s(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         rotate_with_grace(consumer, 1)
-    tallies.append(consumer.tally("rotations with the grace, cached too long"))
     assert (consumer.failed, consumer.refused) == (0, 1)
 
 
@@ -325,46 +273,51 @@ def test_an_outage_ends_with_the_first_call_after_the_publication(example: Examp
         assert [consumer.get(), consumer.get()] == [200, 200]
 
 
-@pytest.mark.parametrize("path", [":{port}/x", ".evil.example/x", "@127.0.0.1:{port}/x", "x"])
-def test_a_path_cannot_lead_the_token_elsewhere(example: Example, consumers_world: World, path: str) -> None:
-    if example.file == "infra/consumer/app.py":
-        pytest.skip("its path is its own")
-    heard: list[str] = []
-
-    def listen(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        heard.append(environ.get("HTTP_AUTHORIZATION", ""))
-        start_response("200 OK", [])
-        return [b""]
-
-    def get(port: str) -> None:
-        with running(example, consumers_world, LONG_SECONDS, base_url="http://localhost") as consumer:
-            consumer.get(path.format(port=port))
-
-    with LoopbackServer(listen) as elsewhere, pytest.raises(AssertionError, match="has ended"):
-        get(elsewhere.url.rpartition(":")[2])
-    assert heard == []
-    assert "a path must begin with /" in consumers_world.seen.everything()
+@pytest.fixture
+def heard() -> list[str]:
+    """Collect the Authorization headers that arrive elsewhere than at Telenor."""
+    return []
 
 
-def test_a_redirect_is_not_followed(example: Example, consumers_world: World) -> None:
-    heard: list[str] = []
+@pytest.fixture
+def elsewhere(heard: list[str]) -> Iterator[str]:
+    """Serve what is not Telenor, and return its URL."""
 
     def listen(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         heard.append(environ.get("HTTP_AUTHORIZATION", ""))
         start_response("200 OK", [("Content-Type", "application/json")])
         return [b"[]"]
 
-    with LoopbackServer(listen) as elsewhere:
+    with LoopbackServer(listen) as server:
+        yield server.url
 
-        def redirect(_: dict[str, Any], start_response: Any) -> list[bytes]:
-            start_response("302 Found", [("Location", elsewhere.url + PATH), ("Content-Length", "0")])
-            return [b""]
 
-        with (
-            LoopbackServer(redirect) as telenor,
-            running(example, consumers_world, LONG_SECONDS, base_url=telenor.url) as consumer,
-        ):
-            assert [consumer.get(), consumer.get()] == [302, 302]
+@pytest.mark.parametrize("path", [":{port}/x", ".evil.example/x", "@127.0.0.1:{port}/x", "x"])
+def test_a_path_cannot_lead_the_token_elsewhere(
+    example: Example, consumers_world: World, path: str, elsewhere: str, heard: list[str]
+) -> None:
+    if example.file == "infra/consumer/app.py":
+        pytest.skip("its path is its own")
+    path = path.format(port=elsewhere.rpartition(":")[2])
+    with (
+        pytest.raises(AssertionError, match="has ended"),
+        running(example, consumers_world, LONG_SECONDS, base_url="http://localhost") as consumer,
+    ):
+        consumer.get(path)
+    assert heard == []
+    assert "a path must begin with /" in consumers_world.seen.everything()
+
+
+def test_a_redirect_is_not_followed(example: Example, consumers_world: World, elsewhere: str, heard: list[str]) -> None:
+    def redirect(_: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("302 Found", [("Location", elsewhere + PATH), ("Content-Length", "0")])
+        return [b""]
+
+    with (
+        LoopbackServer(redirect) as telenor,
+        running(example, consumers_world, LONG_SECONDS, base_url=telenor.url) as consumer,
+    ):
+        assert [consumer.get(), consumer.get()] == [302, 302]
     assert heard == []
 
 
@@ -382,42 +335,41 @@ def test_a_cached_token_is_used_while_secrets_manager_fails(example: Example, co
         consumers_world.aws.clear_faults()
 
 
-def test_a_failed_read_does_not_prolong_the_cache(example: Example, consumers_world: World) -> None:
-    def call_until_it_lapses(consumer: Consumer) -> None:
-        consumer.get()
-        fail_reads(consumers_world)
-        end = time.monotonic() + example.short_seconds + 1
-        while time.monotonic() < end and consumer.get():
-            pass
+def call_until_the_cache_lapses(consumer: Consumer) -> None:
+    """Call while no read succeeds."""
+    consumer.get()
+    fail_reads(consumer.world)
+    end = time.monotonic() + consumer.example.short_seconds + 1
+    while time.monotonic() < end and consumer.get():
+        pass
 
-    if example.runs_it not in {PYTHON, LAMBDA}:
-        # A failed read ends the process, and the cache with it.
-        def get() -> None:
-            with running(example, consumers_world, example.short_seconds) as consumer:
-                call_until_it_lapses(consumer)
 
-        with pytest.raises(AssertionError, match="has ended"):
-            get()
-        consumers_world.aws.clear_faults()
-        return
-    surviving = replace(example, runs_it=(sys.executable, SURVIVING_DRIVER))
-    with running(surviving, consumers_world, example.short_seconds) as consumer:
-        call_until_it_lapses(consumer)
+def test_a_failed_read_ends_a_program(example: Example, consumers_world: World) -> None:
+    if example.runs_it in {PYTHON, LAMBDA}:
+        pytest.skip("the next test has it in a service")
+    with (
+        pytest.raises(AssertionError, match="has ended"),
+        running(example, consumers_world, example.short_seconds) as consumer,
+    ):
+        call_until_the_cache_lapses(consumer)
+    consumers_world.aws.clear_faults()
+
+
+def test_a_failed_read_does_not_prolong_the_cache(surviving: Example, consumers_world: World) -> None:
+    with running(surviving, consumers_world, surviving.short_seconds) as consumer:
+        call_until_the_cache_lapses(consumer)
         requests = consumer.requests
-        assert {consumer.get() for _ in range(3)} == ({200} if example.keeps_unreadable else {0})
-        assert consumer.requests == requests + (3 if example.keeps_unreadable else 0)
+        assert {consumer.get() for _ in range(3)} == ({200} if surviving.keeps_unreadable else {0})
+        assert consumer.requests == requests + (3 if surviving.keeps_unreadable else 0)
         consumers_world.aws.clear_faults()
         while consumer.get() != 200:  # AWS's caching client waits between its reads
             pass
 
 
-def test_a_401_whose_read_fails_is_not_sent_again(example: Example, consumers_world: World) -> None:
-    if example.runs_it not in {PYTHON, LAMBDA}:
-        pytest.skip("a failed read ends its process, as the test above shows")
-    surviving = replace(example, runs_it=(sys.executable, SURVIVING_DRIVER))
+def test_a_401_whose_read_fails_is_not_sent_again(surviving: Example, consumers_world: World) -> None:
     with running(surviving, consumers_world, LONG_SECONDS) as consumer:
         consumer.get()
-        consumer.rotate("rotate-and-revoke-now")
+        consumers_world.run("rotate-and-revoke-now")
         fail_reads(consumers_world)
         assert consumer.get() == 0
         assert consumer.refused == 1
@@ -428,13 +380,8 @@ def test_a_401_whose_read_fails_is_not_sent_again(example: Example, consumers_wo
 
 def test_the_last_line_may_lack_its_end(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
-        stdin, stdout = consumer.process.stdin, consumer.process.stdout
-        assert stdin
-        assert stdout
-        stdin.write(PATH)
-        stdin.close()
-        consumer.process.stdin = None
-        assert stdout.read().split() == ["200"]
+        printed, _ = consumer.process.communicate(PATH)
+    assert printed.split() == ["200"]
 
 
 @pytest.fixture
@@ -480,22 +427,9 @@ def test_the_auth_class_sends_its_token_to_no_other_origin(consumers_world: Worl
 
 def test_the_stand_in_for_the_extension_keeps_to_its_documentation(world: World) -> None:
     world.run()
-    client = boto3.client("secretsmanager")
     headers = {"X-Aws-Parameters-Secrets-Token": "session"}
-    with LambdaExtension(client, "session", LONG_SECONDS) as extension, requests.Session() as http:
-        url = f"http://localhost:{extension.port}/secretsmanager/get"
-        asked = {"secretId": os.environ["TOKEN_SECRET_ID"]}
-        assert http.get(url, params=asked, timeout=5).status_code == 401
-        assert http.get(url, params=asked | {"refreshNow": "true"}, headers=headers, timeout=5).status_code == 400
-        first = http.get(url, params=asked, headers=headers, timeout=5).json()
-        assert json.loads(first["SecretString"]) == world.document()
-        world.run("rotate-now")
-        assert http.get(url, params=asked, headers=headers, timeout=5).json() == first
-    with SecretsManagerAgent(client, "session", LONG_SECONDS) as agent, requests.Session() as http:
-        url = f"http://localhost:{agent.port}/secretsmanager/get"
-        first = http.get(url, params=asked, headers=headers, timeout=5).json()
-        world.run("rotate-now")
-        assert http.get(url, params=asked, headers=headers, timeout=5).json() == first
-        refreshed = http.get(url, params=asked | {"refreshNow": "true"}, headers=headers, timeout=5).json()
-        assert json.loads(refreshed["SecretString"]) == world.document()
-        assert http.get(url, params=asked, headers=headers, timeout=5).json() == refreshed
+    asked = {"secretId": os.environ["TOKEN_SECRET_ID"]}
+    with LambdaExtension(boto3.client("secretsmanager"), "session", LONG_SECONDS) as extension:
+        url = f"{extension.url}/secretsmanager/get"
+        assert requests.get(url, params=asked, timeout=5).status_code == 401
+        assert requests.get(url, params=asked | {"refreshNow": "true"}, headers=headers, timeout=5).status_code == 400

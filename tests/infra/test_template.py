@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from moto.events.models import EventPattern
 
 from infra.template import TEMPLATE, broken_rules, load, parameters
 from tests.infra.alarms.template import Template
@@ -27,12 +29,6 @@ OTHER_SERVER = {
     "ClientAuthentication": "client_secret_post",
     "TokenParameters": "audience=a",
 }
-
-# AWS, "CloudWatch Logs, PutRetentionPolicy"
-RETENTIONS = [
-    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
-    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
-]
 
 # AWS, "Secret Label Updated event", its example, word for word
 LABEL_UPDATED = """
@@ -84,17 +80,8 @@ def of_the_role() -> dict[str, dict[str, Any]]:
     return statements(policy["PolicyDocument"])
 
 
-def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Tell whether a pattern of plain values matches an event. AWS, "Amazon EventBridge event patterns"."""
-    for name, expected in pattern.items():
-        if isinstance(expected, dict):
-            if not matches(expected, event[name]):
-                return False
-            continue
-        actual = event[name] if isinstance(event[name], list) else [event[name]]
-        if not set(actual) & set(expected):
-            return False
-    return True
+def matches(pattern: dict[str, Any], event: Any) -> bool:
+    return EventPattern(None, pattern).matches_event(event)
 
 
 def deployed(**values: object) -> Stack:
@@ -126,10 +113,8 @@ def test_schedules_and_graces_leave_the_page_its_time() -> None:
 
 
 def environment(**values: object) -> dict[str, Any]:
-    variables: dict[str, Any] = deployed(**values).resources("AWS::Serverless::Function")["TokenFunction"][
-        "Environment"
-    ]["Variables"]
-    return variables
+    function = deployed(**values).resources("AWS::Serverless::Function")["TokenFunction"]
+    return dict(function["Environment"]["Variables"])
 
 
 def test_another_servers_settings_are_set_only_where_given() -> None:
@@ -137,10 +122,7 @@ def test_another_servers_settings_are_set_only_where_given() -> None:
     assert not {*names} & environment().keys()
     variables = environment(**OTHER_SERVER)
     assert [variables[name] for name in names] == [*OTHER_SERVER.values()]
-
-
-def test_events_name_no_client() -> None:
-    assert environment()["SERVES_CLIENTS"] == "false"
+    assert variables["SERVES_CLIENTS"] == "false"
 
 
 def test_each_schedule_has_its_expression() -> None:
@@ -195,12 +177,6 @@ def test_the_label_is_compared_as_the_list_that_it_is() -> None:
     assert condition == {"ForAnyValue:StringLike": {"secretsmanager:VersionStage": "LIVE_*"}}
 
 
-def test_nothing_is_there_for_an_emulator() -> None:
-    text = TEMPLATE.read_text("utf-8")
-    assert "emulator names" not in text
-    assert "assumed-role" not in text
-
-
 def the_function() -> str:
     """Return the function's ARN as the policies have to write it, since it does not exist before its role."""
     name, variables = properties("TokenFunction")["FunctionName"]["Fn::Sub"]
@@ -237,16 +213,15 @@ def test_an_existing_credentials_secret_may_have_a_key_of_its_own() -> None:
     assert "kms:ViaService" in statement["Condition"]["StringEquals"]
 
 
-@pytest.mark.parametrize("who", [{"Fn::GetAtt": ["TokenFunctionRole", "Arn"]}])
-def test_nobody_but_the_job_writes_the_token_or_reads_the_credentials(who: object) -> None:
+def test_nobody_but_the_job_writes_the_token_or_reads_the_credentials() -> None:
     writes = statements(properties("TokenSecretPolicy")["ResourcePolicy"])["NobodyButTheJobWrites"]
     reads = statements(properties("CredentialsSecretPolicy")["ResourcePolicy"])["NobodyButTheJobReads"]
     assert writes["Action"] == ["secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"]
     assert reads["Action"] == "secretsmanager:GetSecretValue"
     for statement in (writes, reads):
-        assert statement["Effect"] == "Deny"
-        assert statement["Principal"] == {"AWS": "*"}
-        assert statement["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": who}}
+        assert (statement["Effect"], statement["Principal"]) == ("Deny", {"AWS": "*"})
+        role = {"Fn::GetAtt": ["TokenFunctionRole", "Arn"]}
+        assert statement["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": role}}
 
 
 def test_an_existing_credentials_secret_keeps_its_owners_policy() -> None:
@@ -259,26 +234,14 @@ def test_nobody_but_the_deployment_updates_the_token_secret_if_it_is_named() -> 
     assert update["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": {"Ref": "DeploymentRoleArn"}}}
 
 
-@pytest.mark.parametrize(
-    ("readers", "condition"),
-    [
-        ({}, None),
-        (
-            {"ReaderPrincipals": "arn:aws:iam::888888888888:role/one,arn:aws:iam::999999999999:user/two"},
-            {
-                "ArnEquals": {
-                    "aws:PrincipalArn": ["arn:aws:iam::888888888888:role/one", "arn:aws:iam::999999999999:user/two"]
-                }
-            },
-        ),
-    ],
-)
-def test_a_reader_elsewhere_is_a_condition_on_its_account(readers: dict[str, str], condition: object) -> None:
-    stack = deployed(ReaderAccountIds="888888888888,999999999999", KmsKeyArn=KEY, **readers)
-    policy = stack.resources("AWS::SecretsManager::ResourcePolicy")["TokenSecretPolicy"]["ResourcePolicy"]
+@pytest.mark.parametrize("readers", [[], ["arn:aws:iam::888888888888:role/one", "arn:aws:iam::999999999999:user/two"]])
+def test_a_reader_elsewhere_is_a_condition_on_its_account(readers: list[str]) -> None:
+    accounts = ["888888888888", "999999999999"]
+    values = {"ReaderAccountIds": ",".join(accounts), "ReaderPrincipals": ",".join(readers), "KmsKeyArn": KEY}
+    policy = deployed(**values).resources("AWS::SecretsManager::ResourcePolicy")["TokenSecretPolicy"]["ResourcePolicy"]
     (allowed,) = [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
-    assert allowed["Principal"] == {"AWS": ["888888888888", "999999999999"]}
-    assert allowed.get("Condition") == condition
+    assert allowed["Principal"] == {"AWS": accounts}
+    assert allowed.get("Condition") == ({"ArnEquals": {"aws:PrincipalArn": readers}} if readers else None)
 
 
 def test_every_role_can_have_a_boundary() -> None:
@@ -286,19 +249,14 @@ def test_every_role_can_have_a_boundary() -> None:
     roles = [name for name, each in template()["Resources"].items() if each["Type"] == "AWS::IAM::Role"]
     assert [properties(name)["PermissionsBoundary"] for name in roles] == [boundary] * 2
     # SAM makes one more, for the schedule.
-    consumer = template("infra/consumer/template.yaml")["Resources"]["ConsumerFunction"]["Properties"]
-    assert consumer["PermissionsBoundary"] == boundary
+    assert consumer()["PermissionsBoundary"] == boundary
 
 
 def test_operators_see_no_secrets_value() -> None:
     allowed = statements(properties("OperatorPolicy")["PolicyDocument"])
-    actions = set(
-        chain.from_iterable(
-            [each["Action"]] if isinstance(each["Action"], str) else each["Action"] for each in allowed.values()
-        )
-    )
+    actions = re.findall(r"[a-z]+:[\w*]+", str([each["Action"] for each in allowed.values()]))
     assert "lambda:InvokeFunction" in actions
-    assert not {action for action in actions if "*" in action or "Value" in action}
+    assert [action for action in actions if "*" in action or "Value" in action] == []
     assert [sid for sid, each in allowed.items() if each["Resource"] == "*"] == ["ReadAlarmsMetricsAndResults"]
 
 
@@ -311,17 +269,11 @@ def test_operators_disable_the_schedule_and_pass_its_role_alone() -> None:
     assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
 
 
-def test_operators_see_the_dashboard_if_there_is_one() -> None:
-    def actions(**values: object) -> str:
-        (policy,) = (
-            each["PolicyDocument"]
-            for name, each in deployed(**values).resources("AWS::IAM::ManagedPolicy").items()
-            if name == "OperatorPolicy"
-        )
-        return str(policy)
-
-    assert "dashboard/stack-eu-north-1" in actions()
-    assert "GetDashboard" not in actions(Dashboard="false")
+@pytest.mark.parametrize("dashboard", ["true", "false"])
+def test_operators_see_the_dashboard_if_there_is_one(dashboard: str) -> None:
+    policy = deployed(Dashboard=dashboard).resources("AWS::IAM::ManagedPolicy")["OperatorPolicy"]
+    assert ("dashboard/stack-eu-north-1" in str(policy)) == (dashboard == "true")
+    assert ("GetDashboard" in str(policy)) == (dashboard == "true")
 
 
 # Parameters that fail at once instead of later
@@ -330,24 +282,19 @@ def test_operators_see_the_dashboard_if_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("CredentialsSecretArn", f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:*"),
         ("CredentialsSecretArn", f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/cred*-a1b2c3"),
         ("CredentialsSecretArn", f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/credentials"),
         ("CredentialsSecretArn", "telenor/credentials"),
         ("KmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/*"),
         ("KmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:alias/telenor"),
         ("CredentialsKmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/*"),
-        ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:role/*"),
         ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:role/a,arn:aws:iam::{ACCOUNT}:user/a*"),
         ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root"),
         ("ReaderAccountIds", f"{ACCOUNT},1234"),
         ("ReaderAccountIds", f"arn:aws:iam::{ACCOUNT}:root"),
-        ("ReaderPrincipals", "*"),
         ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/*"),
         ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/*"),
         ("DeploymentRoleArn", f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me"),
-        ("ScheduleMinutes", "15"),
-        ("GraceSeconds", "1800"),
         ("RevocationUrl", "None"),
         ("ClientAuthentication", "private_key_jwt"),
         ("TokenParameters", "audience"),
@@ -389,47 +336,47 @@ def test_a_right_value_is_accepted(name: str, value: str) -> None:
 def test_every_default_is_accepted() -> None:
     found = parameters(template())
     assert [parameter.name for parameter in found.values() if not parameter.accepts(parameter.default)] == []
-    assert list(broken_rules(template(), {name: parameter.default for name, parameter in found.items()})) == []
+
+
+SAM, CONSUMER = "template.yaml", "infra/consumer/template.yaml"
 
 
 @pytest.mark.parametrize(
-    ("values", "sentence"),
+    ("name", "values", "sentence"),
     [
-        ({"SubnetIds": "subnet-0a,subnet-0b"}, "SubnetIds needs SecurityGroupIds"),
-        ({"SecurityGroupIds": "sg-0a"}, "SecurityGroupIds does nothing without SubnetIds"),
-        ({"ReaderAccountIds": ACCOUNT}, "ReaderAccountIds needs KmsKeyArn"),
-        ({"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:role/a"}, "ReaderPrincipals needs ReaderAccountIds"),
-        ({"CredentialsKmsKeyArn": KEY}, "CredentialsKmsKeyArn is the key of the secret"),
-        ({"TokenUrl": "https://login.example.com/token"}, "TokenUrl needs RevocationUrl"),
-        ({"RevocationUrl": "none"}, "RevocationUrl needs TokenUrl"),
-        ({"ClientAuthentication": "client_secret_post"}, "ClientAuthentication needs TokenUrl"),
-        ({"TokenParameters": "audience=a"}, "TokenParameters needs TokenUrl"),
-        (OTHER_SERVER, None),
-        ({"SubnetIds": "subnet-0a", "SecurityGroupIds": "sg-0a"}, None),
-        ({"ReaderAccountIds": ACCOUNT, "KmsKeyArn": KEY}, None),
-        ({"CredentialsSecretArn": SECRET, "CredentialsKmsKeyArn": KEY}, None),
+        (SAM, {"SubnetIds": "subnet-0a,subnet-0b"}, "SubnetIds needs SecurityGroupIds"),
+        (SAM, {"SecurityGroupIds": "sg-0a"}, "SecurityGroupIds does nothing without SubnetIds"),
+        (SAM, {"ReaderAccountIds": ACCOUNT}, "ReaderAccountIds needs KmsKeyArn"),
+        (SAM, {"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:role/a"}, "ReaderPrincipals needs ReaderAccountIds"),
+        (SAM, {"CredentialsKmsKeyArn": KEY}, "CredentialsKmsKeyArn is the key of the secret"),
+        (SAM, {"TokenUrl": "https://login.example.com/token"}, "TokenUrl needs RevocationUrl"),
+        (SAM, {"RevocationUrl": "none"}, "RevocationUrl needs TokenUrl"),
+        (SAM, {"ClientAuthentication": "client_secret_post"}, "ClientAuthentication needs TokenUrl"),
+        (SAM, {"TokenParameters": "audience=a"}, "TokenParameters needs TokenUrl"),
+        (SAM, OTHER_SERVER, None),
+        (SAM, {"SubnetIds": "subnet-0a", "SecurityGroupIds": "sg-0a"}, None),
+        (SAM, {"ReaderAccountIds": ACCOUNT, "KmsKeyArn": KEY}, None),
+        (SAM, {"CredentialsSecretArn": SECRET, "CredentialsKmsKeyArn": KEY}, None),
+        (SAM, {}, None),
+        # A consumer in another account needs the key instead of the policy.
+        (CONSUMER, {}, "Name ConsumerPolicyArn"),
+        (CONSUMER, {"KmsKeyArn": KEY}, None),
+        (CONSUMER, {"ConsumerPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/read"}, None),
     ],
 )
-def test_what_does_not_go_together_is_refused(values: dict[str, str], sentence: str | None) -> None:
-    defaults = {name: parameter.default for name, parameter in parameters(template()).items()}
-    said = list(broken_rules(template(), defaults | values))
+def test_what_does_not_go_together_is_refused(name: str, values: dict[str, str], sentence: str | None) -> None:
+    defaults = {each.name: each.default for each in parameters(template(name)).values()}
+    said = list(broken_rules(template(name), defaults | values))
     assert [line[: len(sentence or "")] for line in said] == ([sentence] if sentence else [])
-
-
-def test_the_log_can_be_kept_as_long_as_cloudwatch_can() -> None:
-    assert template()["Parameters"]["LogRetentionDays"]["AllowedValues"] == RETENTIONS
 
 
 # The stack's beginning and its end
 
 
-@pytest.mark.parametrize("logical_id", ["CredentialsSecret", "TokenFunctionLogGroup"])
-def test_a_first_deployment_that_fails_leaves_nothing_behind(logical_id: str) -> None:
-    assert template()["Resources"][logical_id]["DeletionPolicy"] == "RetainExceptOnCreate"
-
-
-@pytest.mark.parametrize("logical_id", ["ConsumerPolicy", "OperatorPolicy"])
-def test_a_policy_that_somebody_holds_does_not_stop_the_deletion(logical_id: str) -> None:
+@pytest.mark.parametrize(
+    "logical_id", ["CredentialsSecret", "TokenFunctionLogGroup", "ConsumerPolicy", "OperatorPolicy"]
+)
+def test_a_failed_deployment_leaves_nothing_and_a_policy_that_somebody_holds_stays(logical_id: str) -> None:
     assert template()["Resources"][logical_id]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
@@ -437,27 +384,12 @@ def test_a_policy_that_somebody_holds_does_not_stop_the_deletion(logical_id: str
 
 
 def consumer() -> dict[str, Any]:
-    return template("infra/consumer/template.yaml")
-
-
-@pytest.mark.parametrize(
-    ("values", "sentence"),
-    [
-        ({}, "Name ConsumerPolicyArn"),
-        ({"KmsKeyArn": KEY}, None),
-        ({"ConsumerPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/read"}, None),
-    ],
-)
-def test_a_consumer_in_another_account_needs_the_key_instead_of_the_policy(
-    values: dict[str, str], sentence: str | None
-) -> None:
-    defaults = {name: parameter.default for name, parameter in parameters(consumer()).items()}
-    said = list(broken_rules(consumer(), defaults | values))
-    assert [line[: len(sentence or "")] for line in said] == ([sentence] if sentence else [])
+    function: dict[str, Any] = template(CONSUMER)["Resources"]["ConsumerFunction"]["Properties"]
+    return function
 
 
 def test_a_consumer_in_another_account_may_read_this_secret_and_use_this_key() -> None:
-    policies = consumer()["Resources"]["ConsumerFunction"]["Properties"]["Policies"]
+    policies = consumer()["Policies"]
     in_this_account, elsewhere = chain.from_iterable(map(branches, policies))
     assert in_this_account == {"Ref": "ConsumerPolicyArn"}
     read, decrypt = elsewhere["Statement"]
@@ -468,7 +400,7 @@ def test_a_consumer_in_another_account_may_read_this_secret_and_use_this_key() -
 
 def test_a_consumer_hears_of_a_new_token_and_of_no_other_label() -> None:
     event = json.loads(LABEL_UPDATED)
-    rule = consumer()["Resources"]["ConsumerFunction"]["Properties"]["Events"]["NewToken"]["Properties"]
+    rule = consumer()["Events"]["NewToken"]["Properties"]
     assert rule["Pattern"]["resources"] == [{"Ref": "TokenSecretArn"}]
     pattern = rule["Pattern"] | {"resources": event["resources"]}
     assert matches(pattern, event)

@@ -1,0 +1,28 @@
+"""Calls an example's own function for each path on stdin, and prints the status: `python driver.py [--survive] FILE`.
+
+A Lambda function is invoked as Lambda does. With `--survive` a call that raises counts as 0, as in a service.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+if __name__ == "__main__":
+    *survive, file = sys.argv[1:]
+    example = runpy.run_path(file)
+    for line in sys.stdin:
+        path = line.strip()
+        try:
+            if "lambda_handler" in example:
+                status = example["lambda_handler"]({"path": path}, None)["status"]
+            else:
+                response = example["get"](path)
+                status = getattr(response, "status_code", response)
+        except Exception as error:
+            if not survive:
+                raise
+            sys.stderr.write(f"{type(error).__name__}\n")
+            status = 0
+        sys.stdout.write(f"{int(status)}\n")
+        sys.stdout.flush()

@@ -1,0 +1,47 @@
+"""Terraform finds nothing wrong with the module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.terraform_cli import MODULE, MissingError, copied, find
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """Copy the module, so that Terraform leaves nothing behind in it."""
+    # The examples name the artifact, and no check reads it.
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "telenor-token.zip").touch()
+    return copied(MODULE, tmp_path / "infra" / "terraform")
+
+
+@pytest.mark.terraform
+@pytest.mark.parametrize(
+    ("directory", "command"),
+    [
+        (".", "fmt -check -diff -recursive"),
+        (".", "validate -no-color"),
+        *((f"examples/{path.name}", "validate -no-color") for path in sorted((MODULE / "examples").iterdir())),
+        (".", "test -no-color"),
+    ],
+)
+def test_terraform_finds_nothing_wrong(module: Path, directory: str, command: str) -> None:
+    try:
+        terraform = find()
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    terraform.init(module / directory)
+    done = terraform.run(module / directory, *command.split(), timeout=900, check=False)
+    assert not done.returncode, done.stdout + done.stderr
+
+
+def test_a_machine_without_terraform_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError, match="Terraform is not on this machine: install"):
+        find.__wrapped__()
