@@ -125,6 +125,7 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
     )
     server = create_server(settings, secrets)
     report.can_revoke = server.operations.can_revoke
+    report.has_routine_metrics = settings.has_routine_metrics
     publish_by, end_by = deadlines(started_at, time_left)
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     rotate(

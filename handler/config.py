@@ -9,6 +9,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -62,6 +63,8 @@ class Settings:
     verify_url: str | None
     server: OAuthServer | None = None
     """Another authorization server than Telenor's."""
+    has_routine_metrics: bool = True
+    """Whether the run sends metrics that a healthy month has every hour and no alarm needs."""
 
 
 def settings_from(environ: Mapping[str, str], event: object) -> Settings:
@@ -86,6 +89,7 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
         policy=_policy(environ, event),
         verify_url=_url(environ, "VERIFY_URL", "", with_query=True) or None,
         server=_server(environ, event),
+        has_routine_metrics=_flag(environ, "ROUTINE_METRICS", "true"),
     )
 
 
@@ -94,7 +98,7 @@ def _check_fields(environ: Mapping[str, str], event: dict[str, Any]) -> None:
     for field in _URL_FIELDS:
         if field in event:
             raise _event_error(f"the event has {field}, and no event can name a URL: set it in the environment")
-    if not _serves_clients(environ):
+    if not _flag(environ, "SERVES_CLIENTS", "false"):
         for field in (*_CLIENT_FIELDS, *_FIELDS_OF_A_CLIENT):
             if field in event:
                 raise _event_error(
@@ -123,13 +127,11 @@ def client_of(environ: Mapping[str, str], event: object) -> str:
     return DEFAULT_CLIENT
 
 
-def _serves_clients(environ: Mapping[str, str]) -> bool:
-    serves_clients = environ.get("SERVES_CLIENTS") or "false"
-    if serves_clients not in {"true", "false"}:
-        raise InvalidInputError(
-            "SERVES_CLIENTS is neither true nor false: set true where events may name clients, or leave it out"
-        )
-    return serves_clients == "true"
+def _flag(environ: Mapping[str, str], name: str, default: str) -> bool:
+    flag = environ.get(name) or default
+    if flag not in {"true", "false"}:
+        raise InvalidInputError(f"{name} is neither true nor false: correct it, or leave it out for {default}")
+    return flag == "true"
 
 
 def _client(environ: Mapping[str, str], event: dict[str, Any]) -> str:
@@ -286,6 +288,7 @@ def _url(environ: Mapping[str, str], name: str, default: str, *, with_query: boo
     return url
 
 
+@lru_cache(maxsize=16)  # a warm process checks the same URLs in every run
 def _is_safe_url(url: str, *, with_query: bool) -> bool:
     """Return whether a token may be sent there: over TLS, or to this very machine."""
     try:

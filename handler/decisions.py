@@ -237,6 +237,11 @@ def expired(ledger: Ledger, now: datetime) -> tuple[Entry, ...]:
     return tuple(entry for entry in ledger.superseded if entry.expires_at is not None and now >= entry.expires_at)
 
 
+def is_piling_up(pending: int, policy: Policy) -> bool:
+    """Return whether more superseded tokens are tracked than the usual ones, as RevocationsPendingAlarm computes it."""
+    return (pending - 2) * _MIN_RENEWAL_INTERVAL >= policy.grace + 2 * policy.schedule
+
+
 def is_near_label_quota(ledger: Ledger) -> bool:
     """Return whether labels must be removed before the next publication."""
     return ledger.size >= LEDGER_LIMIT

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from handler.model import Policy, Reason
 
 
+# A healthy month sends these every hour.
+_ROUTINE = {"TokenRotated", "TokenRevoked", "RevocationsPending"}
+
+
 @dataclass(slots=True)
 class Report:
     """The results of a run so far. A failed run still logs and emits metrics."""
@@ -35,6 +39,8 @@ class Report:
     is_rejected: bool = False
     used_previous_credentials: bool = False
     can_revoke: bool = True
+    has_routine_metrics: bool = True
+    is_piling_up: bool = False
     revocations_failed: int = 0
     revocations_abandoned: int = 0
     attempts: int = 0
@@ -43,6 +49,7 @@ class Report:
     def record(self, ledger: Ledger, policy: Policy) -> None:
         """Record the current version, its renewal time and the number of pending revocations."""
         self.pending_revocations = len(ledger.superseded)
+        self.is_piling_up = decisions.is_piling_up(self.pending_revocations, policy)
         if ledger.current is not None:
             self.version_id = ledger.current.version_id
             self.expires_at = ledger.current.expires_at
@@ -91,5 +98,9 @@ class Report:
             "RevocationsPending": self.pending_revocations if self.can_revoke else 0,
             "CredentialsFallback": self.used_previous_credentials,
         }
-        metrics = {name: (MetricUnit.Count, int(count)) for name, count in counts.items() if count}
+        routine = _ROUTINE - {"RevocationsPending"} if self.is_piling_up else _ROUTINE
+        left_out = set() if self.has_routine_metrics else routine
+        metrics = {
+            name: (MetricUnit.Count, int(count)) for name, count in counts.items() if count and name not in left_out
+        }
         return metrics | {"SecondsUntilExpiry": (MetricUnit.Seconds, max(0, int(left.total_seconds())))}

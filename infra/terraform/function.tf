@@ -48,6 +48,7 @@ resource "aws_lambda_function" "token" {
         GRACE_SECONDS     = tostring(var.grace_seconds)
         RENEW_AT_FRACTION = tostring(var.renew_at_fraction)
         SCHEDULE_MINUTES  = tostring(var.schedule_minutes)
+        ROUTINE_METRICS   = tostring(var.routine_metrics)
         # The dimension of every metric, so that two jobs in one account do not mix theirs.
         POWERTOOLS_SERVICE_NAME = var.name
       },

@@ -325,6 +325,13 @@ variable "dashboard" {
   nullable    = false
 }
 
+variable "routine_metrics" {
+  description = "Whether to send metrics that a healthy month has every hour and no alarm needs, for 0.90 USD a month and client."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "log_retention_days" {
   description = "Days that the function's log is kept."
   type        = number

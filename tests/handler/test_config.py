@@ -30,7 +30,7 @@ def test_two_names_are_enough() -> None:
 
 def test_an_empty_variable_counts_as_unset() -> None:
     optional = "CLIENT_NAME TELENOR_BASE_URL TELENOR_SCOPE GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES VERIFY_URL"
-    empty = dict.fromkeys([*optional.split(), "SERVES_CLIENTS"], "")
+    empty = dict.fromkeys([*optional.split(), "SERVES_CLIENTS", "ROUTINE_METRICS"], "")
     assert settings_from(ENVIRONMENT | empty, {}) == settings_from(ENVIRONMENT, {})
 
 
@@ -46,6 +46,7 @@ def test_every_variable_is_taken() -> None:
             "RENEW_AT_FRACTION": "0.25",
             "SCHEDULE_MINUTES": "1.5",
             "VERIFY_URL": "https://gateway.example/ping?deep=1",
+            "ROUTINE_METRICS": "false",
         },
         {},
     )
@@ -58,6 +59,7 @@ def test_every_variable_is_taken() -> None:
         scope="incidents.read incidents.write",
         policy=Policy(timedelta(0), 0.25, timedelta(seconds=90)),
         verify_url="https://gateway.example/ping?deep=1",
+        has_routine_metrics=False,
     )
 
 
@@ -213,6 +215,7 @@ SECRET_PASTED = "CANARY"
         ("VERIFY_URL", "CANARY"),
         ("SERVES_CLIENTS", "CANARY"),
         ("SERVES_CLIENTS", "True"),
+        ("ROUTINE_METRICS", "0"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name_and_not_repeated(variable: str, value: str) -> None:

@@ -449,6 +449,16 @@ def test_one_with_an_unreadable_label_is_never_taken_for_expired() -> None:
 
 
 @pytest.mark.parametrize(
+    ("grace", "pending", "is_piling_up"),
+    [(300, 2, False), (300, 3, True), (301, 3, False), (600, 3, False), (600, 4, True), (1200, 4, True)],
+)
+def test_tokens_pile_up_from_where_the_alarm_does(grace: int, pending: int, is_piling_up: bool) -> None:
+    # 900 * (pending - 2) - (grace + 2 * 300) >= 0, as in template.yaml.
+    policy = Policy(timedelta(seconds=grace), 0.33, timedelta(minutes=5))
+    assert decisions.is_piling_up(pending, policy) is is_piling_up
+
+
+@pytest.mark.parametrize(
     ("ledger", "is_near_label_quota"),
     [
         (Ledger(entry("current"), tuple(entry(f"old-{n}") for n in range(14))), False),

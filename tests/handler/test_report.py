@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,12 @@ def test_each_thing_that_happens_has_its_metric(happens: Callable[[Report], None
     report = Report("default")
     happens(report)
     assert counted(report) == metrics
+
+
+@pytest.mark.parametrize(("is_piling_up", "pending"), [(False, set()), (True, {"RevocationsPending"})])
+def test_without_routine_metrics_a_run_sends_what_an_alarm_needs(is_piling_up: bool, pending: set[str]) -> None:
+    report = replace(EVERYTHING, has_routine_metrics=False, is_piling_up=is_piling_up)
+    assert counted(report).keys() == COUNTS - {"TokenRotated", "TokenRevoked", "RevocationsPending"} | pending
 
 
 @pytest.mark.parametrize(
