@@ -1,7 +1,7 @@
 """The schedules of a deployed function in EventBridge Scheduler: each has the event of one client.
 
-The Terraform module names a client's schedule `<function>-<client>`. In a stack both names begin with
-the stack's, which CloudFormation cuts if it is long.
+The Terraform module names a client's schedule `<function>-<client>`. CloudFormation names that of a stack, after the
+stack and not after the function, so it is found by its target.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from handler.model import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_SAM_FUNCTION = "-TokenFunction"
-_SHORTEST_CUT = 20
 
 # UpdateSchedule takes whatever it is not given for unset (AWS, "UpdateSchedule").
 _KEPT = (
@@ -68,10 +65,8 @@ class Schedules:
 
     def _all(self) -> Iterator[dict[str, Any]]:
         scheduler = self._client()
-        prefix = self._function_name.partition(_SAM_FUNCTION)[0][:_SHORTEST_CUT]
         with aws.explained(f"the schedules of function {self._function_name}", self._region):
-            pages = scheduler.get_paginator("list_schedules").paginate(NamePrefix=prefix)
-            for found in pages.search("Schedules[]"):
+            for found in scheduler.get_paginator("list_schedules").paginate().search("Schedules[]"):
                 if found["Target"]["Arn"] == self._function_arn:
                     yield scheduler.get_schedule(Name=found["Name"], GroupName=found["GroupName"])
 

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e import iam
+from tests.e2e.commands import telenor_token
 from tests.e2e.conftest import NEW_CLIENT_ID
 from tests.e2e.job import Job, until
 from tests.e2e.stack import Stack
@@ -83,6 +84,15 @@ def test_an_update_changes_the_setting_and_keeps_secrets_versions_and_ledger(new
     assert configuration["Environment"]["Variables"]["GRACE_SECONDS"] == "30"
     assert (new_job.labels(), new_job.token()) == before
     assert new_job.invoke()["outcome"] == "not-due"
+
+
+def test_retire_by_an_operator_disables_the_schedule_and_leaves_one_active_token(new_job: Job) -> None:
+    keys = iam.user(new_job.emulator, "retire-operator", policy_arn=new_job.outputs["OperatorPolicyArn"])
+    assert telenor_token(new_job, keys, "retire", "--stack", new_job.name, "--yes").returncode == 0
+    schedules = new_job.client("scheduler").list_schedules()["Schedules"]
+    own = [each["State"] for each in schedules if each["Target"]["Arn"].endswith(f":{new_job.outputs['FunctionName']}")]
+    assert own == ["DISABLED"]
+    new_job.wait_for_one_active_token()
 
 
 def test_a_deletion_keeps_credentials_log_and_attached_policies_but_not_the_token(

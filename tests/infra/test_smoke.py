@@ -68,6 +68,28 @@ def test_no_alarm_rings_among_some(stack: FakeStack, result: str) -> None:
     assert judge(smoke.no_alarm_rings, stack)[1] == result
 
 
+@pytest.mark.parametrize(("sent", "result"), [(2.0, HOLDS), (1.0, FAILS)])
+def test_metrics_arrive_if_every_run_in_the_log_has_sent_one(
+    monkeypatch: pytest.MonkeyPatch, sent: float, result: str
+) -> None:
+    """`ROUTINE_METRICS=false` leaves out TokenRotated."""
+
+    class CloudWatch:
+        def get_metric_data(self, *, MetricDataQueries: list[Any], **_: Any) -> dict[str, Any]:  # noqa: N803  boto3's
+            stat = MetricDataQueries[0]["MetricStat"]
+            is_sent = (stat["Metric"]["MetricName"], stat["Stat"]) == ("SecondsUntilExpiry", "SampleCount")
+            return {"MetricDataResults": [{"Values": [sent] if is_sent else []}]}
+
+    stack = FakeStack([], {})
+    stack.settings = {"POWERTOOLS_SERVICE_NAME": "telenor-token", "CLIENT_NAME": "default"}
+    records = [{"outcome": "rotated"}, {"error_code": "label-lost"}, {"outcome": "not-due"}]
+    monkeypatch.setattr(stack, "client", lambda _service: CloudWatch())
+    monkeypatch.setattr(stack, "records_since", lambda _when: records)
+    monkeypatch.setattr(smoke, "_METRICS_SECONDS", 0)
+    monkeypatch.setattr(smoke, "_POLL_SECONDS", 0)
+    assert judge(smoke.metrics_arrive, stack)[1] == result
+
+
 def test_a_claim_that_aws_does_not_answer_is_not_shown() -> None:
     def unreachable(_: Stack) -> tuple[bool, str]:
         """Hold."""

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 STACK = "telenor-token"
-FUNCTION = "telenor-token-TokenFunction-abc"
-SCHEDULE = "telenor-token-TokenFunctionSchedule-xyz"
+# As the template names the function, and CloudFormation the schedule: neither begins with the other.
+FUNCTION = "telenor-token-default-1a2b3c4d"
+SCHEDULE = "telenor-token-TokenFunctionSchedule-XYZ"
 LOG_GROUP = "telenor-token-TokenFunctionLogGroup-abc"
 
 _IDENTITY = f"arn:aws:iam::{ACCOUNT}:user/operator"
@@ -211,8 +212,7 @@ class DeployedAws:
         if denial := self._denial(f"scheduler:{method}", place):
             return denial
         if name is None:
-            prefix, begin = request.args["NamePrefix"], int(request.args.get("NextToken", 0))
-            found = [each for each in self.schedules.values() if each["Name"].startswith(prefix)]
+            begin, found = int(request.args.get("NextToken", 0)), list(self.schedules.values())
             summaries = [
                 {key: each[key] for key in ("Name", "GroupName", "State")} | {"Target": {"Arn": each["Target"]["Arn"]}}
                 for each in found[begin : begin + 2]
