@@ -467,7 +467,7 @@ def hurried(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_a_token_response_that_drips_is_given_up_at_its_limit_and_asked_for_again(
     hurried: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter([DRIPS["the status line"], whole(TOKEN)])
+    answers: Iterator[bytes | Drip] = iter([DRIPS["the status line"], whole(TOKEN)])
     with SlowServer(lambda _path: next(answers)) as server:
         monkeypatch.setenv("TELENOR_BASE_URL", server.url)
         assert hurried.run()["outcome"] == "rotated"

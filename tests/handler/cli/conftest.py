@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -32,6 +32,11 @@ class Ran:
         document = json.loads(self.out)
         assert isinstance(document, dict)
         return document
+
+    @property
+    def words(self) -> str:
+        """What stderr says, however its lines are wrapped."""
+        return " ".join(self.err.split())
 
 
 @dataclass
@@ -63,6 +68,17 @@ class Terminal:
 def terminal(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("COLUMNS", "80")
     return Terminal(seen, monkeypatch)
+
+
+class Doctor(Protocol):
+    """Runs doctor to the end, as JSON."""
+
+    def __call__(self, *arguments: str, job: tuple[str, ...] = ("--local",)) -> Ran: ...
+
+
+@pytest.fixture
+def doctor(terminal: Terminal) -> Doctor:
+    return lambda *arguments, job=("--local",): terminal.run(*job, "doctor", "--json", "--yes", *arguments)
 
 
 @pytest.fixture

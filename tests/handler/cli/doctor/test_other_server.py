@@ -11,17 +11,11 @@ from tests.handler.cli.doctor.test_probe import NEW, SAME, told, verdicts
 if TYPE_CHECKING:
     from infra.local.oauth_server import OAuthServer
     from tests.conftest import World
-    from tests.handler.cli.conftest import Terminal
+    from tests.handler.cli.conftest import Doctor
 
 pytestmark = pytest.mark.usefixtures("local")
 
 UNKNOWN = NEW | {"lives": None, "ends": None, "others": None, "harmed": None}
-
-
-@pytest.fixture
-def verify_url(server: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("VERIFY_URL", server.resource_url)
-    return server.resource_url
 
 
 @pytest.mark.parametrize(
@@ -41,41 +35,41 @@ def verify_url(server: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_with_a_verify_url_it_finds_out_what_the_server_does(
     job: World,
     server: OAuthServer,
-    terminal: Terminal,
-    verify_url: str,
+    doctor: Doctor,
+    monkeypatch: pytest.MonkeyPatch,
     server_does: dict[str, Any],
     answers: dict[str, bool | None],
     signs: str,
 ) -> None:
-    assert verify_url
+    monkeypatch.setenv("VERIFY_URL", server.resource_url)
     job.run()
     job.clock.advance(minutes=10)
     for name, value in server_does.items():
         setattr(server, name, value)
-    ran = terminal.run("--local", "doctor", "--json", "--yes")
+    ran = doctor()
     assert told(ran.json) == answers
     assert verdicts(ran.json) == signs
-    assert server.is_active(job.document()["access_token"])
+    assert server.is_active(job.token())
     assert "Telenor" not in ran.out + ran.err
 
 
-def test_without_one_a_200_shows_nothing(job: World, terminal: Terminal) -> None:
+def test_without_one_a_200_shows_nothing(job: World, doctor: Doctor) -> None:
     job.run()
-    ran = terminal.run("--local", "doctor", "--json", "--yes")
+    ran = doctor()
     assert told(ran.json) == UNKNOWN
     assert "VERIFY_URL would tell" in ran.json["answers"]["logout"]
 
 
 @pytest.mark.parametrize("revocation", ["unsupported", "none"])
 def test_a_server_that_revokes_no_access_token_is_found_out(
-    job: World, server: OAuthServer, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, revocation: str
+    job: World, server: OAuthServer, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, revocation: str
 ) -> None:
     if revocation == "none":
         monkeypatch.setenv("REVOCATION_URL", "none")
     else:
         server.revokes = "unsupported"
     job.run()
-    ran = terminal.run("--local", "doctor", "--json", "--yes")
+    ran = doctor()
     assert ran.status == 4
     assert ran.json["tokens_left"] == 2
     assert "access tokens" in ran.json["answers"]["logout"]
