@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
 from handler.cli.main import main
-from tests.handler.cli.deployed_aws import DeployedAws
+from tests.handler.cli.deployed_aws import FUNCTION, STACK, DeployedAws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,6 @@ class Terminal:
     """Runs commands in this process. What is typed comes from a real pseudo-terminal; otherwise stdin is none."""
 
     seen: Seen
-    monkeypatch: pytest.MonkeyPatch
 
     def run(self, *arguments: str, typed: str | None = None) -> Ran:
         keyboard, stdin = os.openpty() if typed is not None else (None, os.open(os.devnull, os.O_RDONLY))
@@ -53,8 +53,11 @@ class Terminal:
         # What was there before is not this command's.
         self.seen.streams += self.seen.capture.readouterr()
         try:
-            with os.fdopen(stdin, encoding="utf-8") as stream, self.monkeypatch.context() as patch:
-                patch.setattr(sys, "stdin", stream)
+            with (
+                os.fdopen(stdin, encoding="utf-8") as stream,
+                patch.object(sys, "stdin", stream),
+                patch.dict(os.environ),
+            ):
                 status = main(arguments)
         finally:
             if keyboard is not None:
@@ -63,22 +66,20 @@ class Terminal:
             self.seen.streams += [out, err]
         return Ran(status, out, err)
 
+    def on_stack(self, *arguments: str, typed: str | None = None) -> Ran:
+        return self.run(*arguments, "--stack", STACK, typed=typed)
+
+    def on_function(self, *arguments: str) -> Ran:
+        return self.run(*arguments, "--function", FUNCTION)
+
+    def doctor(self, *arguments: str, job: tuple[str, ...] = ("--local",)) -> Ran:
+        return self.run(*job, "doctor", "--json", "--yes", *arguments)
+
 
 @pytest.fixture
 def terminal(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("COLUMNS", "80")
-    return Terminal(seen, monkeypatch)
-
-
-class Doctor(Protocol):
-    """Runs doctor to the end, as JSON."""
-
-    def __call__(self, *arguments: str, job: tuple[str, ...] = ("--local",)) -> Ran: ...
-
-
-@pytest.fixture
-def doctor(terminal: Terminal) -> Doctor:
-    return lambda *arguments, job=("--local",): terminal.run(*job, "doctor", "--json", "--yes", *arguments)
+    return Terminal(seen)
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed
     }
     for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID", "TELENOR_BASE_URL"):
         monkeypatch.delenv(name)
-    with DeployedAws(world.clock, variables) as aws:
+    with DeployedAws(world, variables) as aws:
         for name, value in aws.environment.items():
             monkeypatch.setenv(name, value)
         yield aws

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Self
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from tests.conftest import FakeClock
+    from tests.conftest import World
 
 ACCOUNT = "123456789012"
 STACK = "telenor-token"
@@ -57,7 +57,7 @@ def arn(function: str = FUNCTION, region: str = REGION) -> str:
 class DeployedAws:
     """One stack with one function. `denied` holds the actions that IAM does not allow."""
 
-    clock: FakeClock
+    world: World
     variables: dict[str, str]
     denied: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
@@ -182,7 +182,7 @@ class DeployedAws:
                 has_failed = True
                 result = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": []}
         log = '{"type": "platform.start", "record": {}}\n' + out.getvalue()
-        at = int(self.clock.now().timestamp() * 1000)
+        at = int(self.world.clock.now().timestamp() * 1000)
         self.lines += [(at, line) for line in log.splitlines()]
         return result, log, has_failed
 

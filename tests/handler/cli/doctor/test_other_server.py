@@ -11,7 +11,7 @@ from tests.handler.cli.doctor.test_probe import NEW, SAME, told, verdicts
 if TYPE_CHECKING:
     from infra.local.oauth_server import OAuthServer
     from tests.conftest import World
-    from tests.handler.cli.conftest import Doctor
+    from tests.handler.cli.conftest import Terminal
 
 pytestmark = pytest.mark.usefixtures("local")
 
@@ -35,7 +35,7 @@ UNKNOWN = NEW | {"lives": None, "ends": None, "others": None, "harmed": None}
 def test_with_a_verify_url_it_finds_out_what_the_server_does(
     job: World,
     server: OAuthServer,
-    doctor: Doctor,
+    terminal: Terminal,
     monkeypatch: pytest.MonkeyPatch,
     server_does: dict[str, Any],
     answers: dict[str, bool | None],
@@ -46,30 +46,30 @@ def test_with_a_verify_url_it_finds_out_what_the_server_does(
     job.clock.advance(minutes=10)
     for name, value in server_does.items():
         setattr(server, name, value)
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json) == answers
     assert verdicts(ran.json) == signs
     assert server.is_active(job.token())
     assert "Telenor" not in ran.out + ran.err
 
 
-def test_without_one_a_200_shows_nothing(job: World, doctor: Doctor) -> None:
+def test_without_one_a_200_shows_nothing(job: World, terminal: Terminal) -> None:
     job.run()
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json) == UNKNOWN
     assert "VERIFY_URL would tell" in ran.json["answers"]["logout"]
 
 
 @pytest.mark.parametrize("revocation", ["unsupported", "none"])
 def test_a_server_that_revokes_no_access_token_is_found_out(
-    job: World, server: OAuthServer, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, revocation: str
+    job: World, server: OAuthServer, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, revocation: str
 ) -> None:
     if revocation == "none":
         monkeypatch.setenv("REVOCATION_URL", "none")
     else:
         server.revokes = "unsupported"
     job.run()
-    ran = doctor()
+    ran = terminal.doctor()
     assert ran.status == 4
     assert ran.json["tokens_left"] == 2
     assert "access tokens" in ran.json["answers"]["logout"]

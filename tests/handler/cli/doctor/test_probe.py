@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import World
-    from tests.handler.cli.conftest import Doctor, Terminal
+    from tests.handler.cli.conftest import Terminal
     from tests.handler.cli.deployed_aws import DeployedAws
 
 
@@ -74,7 +74,7 @@ MODES: list[tuple[dict[str, Any], dict[str, bool | None], str]] = [
 @pytest.mark.parametrize("is_verified", [False, True])
 def test_each_way_of_issuing_and_logging_out_is_found_out(
     world: World,
-    doctor: Doctor,
+    terminal: Terminal,
     request: pytest.FixtureRequest,
     knobs: dict[str, Any],
     answers: dict[str, bool | None],
@@ -86,7 +86,7 @@ def test_each_way_of_issuing_and_logging_out_is_found_out(
     world.run()
     world.clock.advance(minutes=10)
     world.telenor.knobs(**knobs)
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json) == answers
     assert verdicts(ran.json) == signs
     assert ran.status == (4 if "!" in signs else 0)
@@ -100,10 +100,10 @@ def test_each_way_of_issuing_and_logging_out_is_found_out(
 
 @pytest.mark.parametrize(("issue", "signs"), [("new", "++++++"), ("same", "!+++++"), ("same-extended", "++++++")])
 def test_without_a_published_token_it_harms_nobody_and_leaves_nothing(
-    world: World, doctor: Doctor, issue: str, signs: str
+    world: World, terminal: Terminal, issue: str, signs: str
 ) -> None:
     world.telenor.knobs(issue=issue)
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json)["ends"] is True
     assert verdicts(ran.json) == signs
     assert "No published token is alive" in ran.words
@@ -111,10 +111,10 @@ def test_without_a_published_token_it_harms_nobody_and_leaves_nothing(
     assert world.labels() == {}
 
 
-def test_what_logout_does_not_tell_is_said_to_be_unknown(world: World, doctor: Doctor) -> None:
+def test_what_logout_does_not_tell_is_said_to_be_unknown(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(logout_ends="nothing")
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json) == NOTHING
     assert verdicts(ran.json) == "???++?"
     assert ran.json["tokens_left"] is None
@@ -134,21 +134,21 @@ def test_what_logout_does_not_tell_is_said_to_be_unknown(world: World, doctor: D
     ],
 )
 def test_a_logout_that_fails_is_told_and_tried_again_at_the_end(
-    world: World, doctor: Doctor, fault: dict[str, Any], says: str, left: int
+    world: World, terminal: Terminal, fault: dict[str, Any], says: str, left: int
 ) -> None:
     world.run()
     world.telenor.fault(operation="logout", **fault)
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json) == NOTHING
     assert says in ran.json["answers"]["logout"]
     assert verdicts(ran.json) == "?!?++?"
     assert ran.json["tokens_left"] == left
 
 
-def test_a_logout_that_takes_a_made_up_token_is_no_obstacle(world: World, doctor: Doctor) -> None:
+def test_a_logout_that_takes_a_made_up_token_is_no_obstacle(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.fault(operation="logout", status=200, body="OK!", times=1)
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json) == NEW
     assert ran.json["error"]["code"] == 2
 
@@ -168,41 +168,43 @@ def test_a_logout_that_takes_a_made_up_token_is_no_obstacle(world: World, doctor
     ],
 )
 def test_each_dialect_is_named_and_understood(
-    world: World, doctor: Doctor, knobs: dict[str, Any], dialect: str, code: int | str | None, code_at: str | None
+    world: World, terminal: Terminal, knobs: dict[str, Any], dialect: str, code: int | str | None, code_at: str | None
 ) -> None:
     world.run()
     world.telenor.knobs(**knobs)
-    ran = doctor()
+    ran = terminal.doctor()
     assert (ran.json["dialect"], ran.json["error"]["code"], ran.json["error"]["code_at"]) == (dialect, code, code_at)
     assert told(ran.json) == (NOTHING if dialect == "none-known" else NEW)
 
 
-def test_the_shape_of_a_tokens_answer_is_shown(world: World, doctor: Doctor) -> None:
+def test_the_shape_of_a_tokens_answer_is_shown(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(refresh_token=True, variations=False)
     fields = dict.fromkeys(("access_token", "token_type", "refresh_token"), "string") | {"expires_in": "number"}
-    assert doctor().json["token_answer"]["fields"] == fields
+    assert terminal.doctor().json["token_answer"]["fields"] == fields
 
 
 # Life and clock
 
 
-def test_the_life_of_a_token_that_is_handed_out_again_is_counted_from_its_issue(world: World, doctor: Doctor) -> None:
+def test_the_life_of_a_token_that_is_handed_out_again_is_counted_from_its_issue(
+    world: World, terminal: Terminal
+) -> None:
     world.telenor.knobs(issue="same")
     world.run()
     world.clock.advance(minutes=55)
-    assert doctor().json["life_seconds"] == 3599
+    assert terminal.doctor().json["life_seconds"] == 3599
 
 
-def test_a_life_that_telenor_does_not_tell_is_said_to_be_assumed(world: World, doctor: Doctor) -> None:
+def test_a_life_that_telenor_does_not_tell_is_said_to_be_assumed(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(expires_in_as="missing", issue="same-extended")
-    ran = doctor()
+    ran = terminal.doctor()
     assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, as the server sends no expires_in")
     assert told(ran.json)["longer"] is None
 
 
-def test_the_clock_is_held_against_telenors(world: World, doctor: Doctor) -> None:
+def test_the_clock_is_held_against_telenors(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(clock_ahead_seconds=90)
-    ran = doctor()
+    ran = terminal.doctor()
     assert -90.5 <= ran.json["clock_ahead_seconds"] <= -89.5
     assert verdicts(ran.json) == "?+++++"
 
@@ -220,29 +222,31 @@ def test_the_clock_is_held_against_telenors(world: World, doctor: Doctor) -> Non
     ],
 )
 def test_a_verify_url_that_tells_nothing_is_told_and_not_relied_on(
-    world: World, doctor: Doctor, fault: dict[str, Any], told_as: str, signs: str
+    world: World, terminal: Terminal, fault: dict[str, Any], told_as: str, signs: str
 ) -> None:
     world.run()
     world.telenor.fault(operation="incidents", **fault)
-    ran = doctor()
+    ran = terminal.doctor()
     assert (ran.json["verify_url"], verdicts(ran.json)) == (told_as, signs)
     assert told(ran.json) == NEW
 
 
-def test_neither_is_one_that_accepts_anything(world: World, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_is_one_that_accepts_anything(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/_sandbox/state")
     world.run()
     world.telenor.knobs(issue="new-kills-old")
-    ran = doctor()
+    ran = terminal.doctor()
     assert ran.json["verify_url"] == "accepts-a-made-up-token"
     assert told(ran.json)["harmed"] is True
 
 
 @verifying
-def test_a_published_token_that_is_dead_already_is_told(world: World, doctor: Doctor) -> None:
+def test_a_published_token_that_is_dead_already_is_told(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.reset()
-    ran = doctor()
+    ran = terminal.doctor()
     assert verdicts(ran.json) == "!+++++"
     assert "VERIFY_URL refuses the published token" in because(ran.json, "P1")
     assert told(ran.json)["harmed"] is False
@@ -251,10 +255,10 @@ def test_a_published_token_that_is_dead_already_is_told(world: World, doctor: Do
 # Where no token can be had
 
 
-def test_wrong_credentials_are_a_finding(world: World, doctor: Doctor) -> None:
+def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> None:
     world.run()
     world.put_client(CLIENT_ID, "CANARY-wrong")
-    ran = doctor()
+    ran = terminal.doctor()
     assert "Connect ID and Min Bedrift" in because(ran.json, "P1")
     assert verdicts(ran.json) == "!??++?"
     assert told(ran.json)["harmed"] is False
@@ -266,10 +270,10 @@ def test_wrong_credentials_are_a_finding(world: World, doctor: Doctor) -> None:
     "trouble",
     [{"expires_in_as": "raw", "expires_in_raw": "soon"}, {"token_type": "MAC"}, {"lifetime_seconds": 0.5}],
 )
-def test_tokens_that_nobody_can_use_are_ended_too(world: World, doctor: Doctor, trouble: dict[str, Any]) -> None:
+def test_tokens_that_nobody_can_use_are_ended_too(world: World, terminal: Terminal, trouble: dict[str, Any]) -> None:
     world.run()
     world.telenor.knobs(**trouble)
-    ran = doctor()
+    ran = terminal.doctor()
     assert ran.status == 4
     assert "no token can be had" in because(ran.json, "P1")
     assert ran.json["tokens_obtained"] >= 1
@@ -277,21 +281,21 @@ def test_tokens_that_nobody_can_use_are_ended_too(world: World, doctor: Doctor, 
     assert world.is_current_live()
 
 
-def test_an_outage_of_the_token_endpoint_is_a_finding(world: World, doctor: Doctor) -> None:
+def test_an_outage_of_the_token_endpoint_is_a_finding(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.fault(operation="token", drop=True)
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json)["harmed"] is None
     assert because(ran.json, "P1").startswith("no token can be had: no answer from 127.0.0.1")
     assert len(world.labels()) == 1, "a rotation would fail too"
 
 
 @pytest.mark.parametrize("requests", [1, 2])
-def test_an_outage_in_between_leaves_no_token_behind(world: World, doctor: Doctor, requests: int) -> None:
+def test_an_outage_in_between_leaves_no_token_behind(world: World, terminal: Terminal, requests: int) -> None:
     world.telenor.knobs(issue="same")
     world.telenor.fault(operation="token", delay_seconds=0.001, times=requests)
     world.telenor.fault(operation="token", status=503)
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json)["new"] is (None if requests == 1 else False)
     assert ran.json["tokens_left"] == 0
     assert world.live() == 0
@@ -301,34 +305,38 @@ def test_an_outage_in_between_leaves_no_token_behind(world: World, doctor: Docto
 
 
 @pytest.mark.parametrize("before", range(1, 8))
-def test_a_token_that_a_run_publishes_meanwhile_is_not_logged_out(world: World, doctor: Doctor, before: int) -> None:
+def test_a_token_that_a_run_publishes_meanwhile_is_not_logged_out(
+    world: World, terminal: Terminal, before: int
+) -> None:
     world.telenor.knobs(issue="same")
     world.aws.fault(Meanwhile(operation="DescribeSecret", happens=lambda: world.run("rotate-now")), after=before)
-    assert doctor().status in {0, 4}
+    assert terminal.doctor().status in {0, 4}
     if world.labels():
         assert world.is_current_live()
 
 
-def test_a_superseded_token_that_is_handed_out_again_is_not_logged_out(world: World, doctor: Doctor) -> None:
+def test_a_superseded_token_that_is_handed_out_again_is_not_logged_out(world: World, terminal: Terminal) -> None:
     first, second = world.supersede()
     world.telenor.knobs(issue="same")  # gives out the oldest that lives
-    assert "1 left alone" in doctor().json["answers"]["tokens"]
+    assert "1 left alone" in terminal.doctor().json["answers"]["tokens"]
     assert world.is_live(first)
     assert world.is_live(second)
 
 
 @pytest.mark.parametrize(("operation", "good"), [("DescribeSecret", 1), ("GetSecretValue", 3)])
-def test_nothing_is_logged_out_that_cannot_be_compared(world: World, doctor: Doctor, operation: str, good: int) -> None:
+def test_nothing_is_logged_out_that_cannot_be_compared(
+    world: World, terminal: Terminal, operation: str, good: int
+) -> None:
     world.run()
     world.aws.fault(CallFault(operation=operation, code="AccessDeniedException"), times=99, after=good)
-    assert doctor().json["tokens_left"] == 2
+    assert terminal.doctor().json["tokens_left"] == 2
     assert [request.operation for request in world.telenor.requests].count("logout") == 1  # the made-up token's
     assert world.live() == 3
 
 
-def test_a_token_that_cannot_be_read_in_its_answer_is_counted(world: World, doctor: Doctor) -> None:
+def test_a_token_that_cannot_be_read_in_its_answer_is_counted(world: World, terminal: Terminal) -> None:
     world.telenor.fault(operation="token", body="", when="after")
-    assert (doctor().json["tokens_left"], world.live()) == (5, 5)
+    assert (terminal.doctor().json["tokens_left"], world.live()) == (5, 5)
 
 
 class InterruptedClock(FakeClock):
@@ -338,10 +346,10 @@ class InterruptedClock(FakeClock):
         raise KeyboardInterrupt(f"{seconds} s are too long")
 
 
-def test_ctrl_c_leaves_no_token_behind(world: World, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_leaves_no_token_behind(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     world.telenor.knobs(issue="same")
     monkeypatch.setattr(app, "clock", InterruptedClock())
-    assert doctor().status == 130
+    assert terminal.doctor().status == 130
     assert (world.issued(), world.live()) == (1, 0)
 
 
@@ -389,31 +397,31 @@ def test_it_has_the_job_replace_a_published_token_that_it_has_ended(world: World
     assert world.is_current_live()
 
 
-def test_a_replacement_that_fails_is_said_loudly(world: World, doctor: Doctor) -> None:
+def test_a_replacement_that_fails_is_said_loudly(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(issue="new-kills-old")
     world.aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
-    ran = doctor()
+    ran = terminal.doctor()
     assert ran.status == 4
     assert "THE PUBLISHED TOKEN WAS ENDED AND IS NOT REPLACED: run `rotate` until it ends with 0." in ran.err
 
 
 @verifying
 def test_ctrl_c_has_the_job_replace_what_may_have_been_ended(
-    world: World, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
     world.telenor.knobs(issue="new-kills-old")
     monkeypatch.setattr(app, "clock", InterruptedClock())
-    ran = doctor()
+    ran = terminal.doctor()
     assert ran.status == 130
     assert "may have been ended, so the job rotates" in ran.err
 
 
-def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, doctor: Doctor) -> None:
+def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, terminal: Terminal) -> None:
     world.run()
     world.clock.advance(minutes=45)
-    assert verdicts(doctor().json) == "++++!+"
+    assert verdicts(terminal.doctor().json) == "++++!+"
 
 
 # Revocation that lags
@@ -421,10 +429,12 @@ def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, do
 
 @verifying
 @pytest.mark.parametrize("lag_seconds", [0, 180])
-def test_a_lag_of_revocation_is_measured_and_is_no_failure(world: World, doctor: Doctor, lag_seconds: float) -> None:
+def test_a_lag_of_revocation_is_measured_and_is_no_failure(
+    world: World, terminal: Terminal, lag_seconds: float
+) -> None:
     world.run()
     world.telenor.knobs(revocation_lags_seconds=lag_seconds)
-    ran = doctor()
+    ran = terminal.doctor()
     assert (told(ran.json)["ends"], verdicts(ran.json)) == (True, "++++++")
     assert lag_seconds <= ran.json["revocation_lag_seconds"] <= lag_seconds + 5
     assert ("tried again every few seconds" in ran.words) is (lag_seconds > 0)
@@ -432,11 +442,13 @@ def test_a_lag_of_revocation_is_measured_and_is_no_failure(world: World, doctor:
 
 
 @verifying
-def test_a_token_that_is_accepted_for_longer_than_any_cache_keeps_it_is_a_failure(world: World, doctor: Doctor) -> None:
+def test_a_token_that_is_accepted_for_longer_than_any_cache_keeps_it_is_a_failure(
+    world: World, terminal: Terminal
+) -> None:
     world.run()
     world.telenor.knobs(logout_ends="nothing")
     began_at = world.clock.now()
-    ran = doctor()
+    ran = terminal.doctor()
     assert told(ran.json) == NEW | {"ends": False}
     assert verdicts(ran.json) == "+!++++"
     assert (ran.json["revocation_lag_seconds"], ran.json["tokens_left"], world.live()) == (None, 2, 3)
@@ -444,20 +456,20 @@ def test_a_token_that_is_accepted_for_longer_than_any_cache_keeps_it_is_a_failur
 
 
 @verifying
-def test_a_token_that_is_accepted_again_after_it_was_dead_is_told(world: World, doctor: Doctor) -> None:
+def test_a_token_that_is_accepted_again_after_it_was_dead_is_told(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(approved_again_after_seconds=4)
-    ran = doctor()
+    ran = terminal.doctor()
     assert ran.json["accepted_again_after_logout"] is True
     assert (verdicts(ran.json)[1], ran.status) == ("!", 4)
 
 
 @verifying
-def test_the_newer_token_is_not_tried_before_its_logout(world: World, doctor: Doctor) -> None:
+def test_the_newer_token_is_not_tried_before_its_logout(world: World, terminal: Terminal) -> None:
     """A gateway that has seen a token keeps it in its cache, and would show a lag that the revocation has not."""
     world.run()
     before = len(world.telenor.requests)
-    doctor()
+    terminal.doctor()
     asked = [request.operation for request in world.telenor.requests[before:]]
     first_logout = asked.index("logout", asked.index("token"))
     # The made-up token, the published one, and the older of the two that were asked for.
@@ -465,71 +477,71 @@ def test_the_newer_token_is_not_tried_before_its_logout(world: World, doctor: Do
 
 
 @verifying
-def test_a_gateway_that_learns_late_of_a_new_token_does_not_make_it_dead(world: World, doctor: Doctor) -> None:
+def test_a_gateway_that_learns_late_of_a_new_token_does_not_make_it_dead(world: World, terminal: Terminal) -> None:
     world.run()
     world.clock.advance(minutes=1)
     world.telenor.knobs(new_token_lags_seconds=3)
-    assert told(doctor().json) == NEW
+    assert told(terminal.doctor().json) == NEW
 
 
 # What this identity may do
 
 
 def test_without_the_credentials_it_asks_for_nothing_unless_a_file_has_them(
-    world: World, doctor: Doctor, tmp_path: Path
+    world: World, terminal: Terminal, tmp_path: Path
 ) -> None:
     world.run()
     denied = CallFault(operation="GetSecretValue", code="AccessDeniedException")
     world.aws.fault(denied, secret_id="telenor/credentials")
-    ran = doctor()
+    ran = terminal.doctor()
     assert (ran.status, world.issued()) == (1, 1)
     assert "doctor cannot ask for tokens, for want of the client credentials" in ran.words
     assert (len(ran.json["cannot"]), ran.json["dialect"]) == (1, "reference")
     file = tmp_path / "credentials.json"
     file.write_text(json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}), encoding="utf-8")
-    ran = doctor("--credentials", str(file))
+    ran = terminal.doctor("--credentials", str(file))
     assert (ran.status, ran.json["tokens_obtained"], ran.json["cannot"]) == (0, 2, [])
 
 
 @pytest.mark.parametrize("content", [None, b"nonsense", b"\xff", b"{}"])
 def test_a_file_that_holds_no_credentials_is_refused_before_anything_is_asked(
-    world: World, doctor: Doctor, tmp_path: Path, content: bytes | None
+    world: World, terminal: Terminal, tmp_path: Path, content: bytes | None
 ) -> None:
     file = tmp_path / "credentials.json"
     if content is not None:
         file.write_bytes(content)
-    ran = doctor("--credentials", str(file))
+    ran = terminal.doctor("--credentials", str(file))
     assert (ran.status, ran.out, world.issued()) == (2, "", 0)
     assert "the file of --credentials" in ran.err
 
 
 def test_where_the_job_may_not_be_started_nothing_is_asked_for(
-    deployed: DeployedAws, world: World, doctor: Doctor
+    deployed: DeployedAws, world: World, terminal: Terminal
 ) -> None:
     deployed.run({})
     deployed.denied.add("lambda:InvokeFunction")
-    ran = doctor(job=("--stack", "telenor-token"))
+    ran = terminal.doctor(job=("--stack", "telenor-token"))
     assert (ran.status, world.issued(), world.is_current_live()) == (1, 1, True)
     assert "lambda:InvokeFunction" in " ".join(ran.json["cannot"])
 
 
-def test_the_repair_goes_through_the_function(deployed: DeployedAws, world: World, doctor: Doctor) -> None:
+def test_the_repair_goes_through_the_function(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
     deployed.run({})
     world.telenor.knobs(issue="new-kills-old")
     before = world.aws.calls()
-    assert doctor(job=("--stack", "telenor-token")).status == 4
+    assert terminal.doctor(job=("--stack", "telenor-token")).status == 4
     assert deployed.events[1:] == [{"action": "rotate-now"}]
     assert (world.aws.calls() - before)["PutSecretValue"] == 1
     assert world.is_current_live()
 
 
 def test_where_telenor_is_not_reached_nothing_is_asked(
-    world: World, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("TELENOR_BASE_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        ran = doctor()
+        ran = terminal.doctor()
     assert (ran.status, ran.out, world.issued()) == (1, "", 1)
     assert "the authorization server is not reached from here, so nothing was asked" in ran.err
