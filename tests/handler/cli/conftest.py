@@ -12,6 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from handler.cli.main import main
+from infra.local.server import LoopbackServer
 from tests.handler.cli.deployed_aws import FUNCTION, STACK, DeployedAws
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed
     }
     for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID", "TELENOR_BASE_URL"):
         monkeypatch.delenv(name)
-    with DeployedAws(world, variables) as aws:
-        for name, value in aws.environment.items():
-            monkeypatch.setenv(name, value)
+    aws = DeployedAws(world, variables)
+    with LoopbackServer(aws.answer) as server:
+        for service in ("LAMBDA", "CLOUDWATCH_LOGS", "CLOUDFORMATION", "SCHEDULER"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
         yield aws

@@ -27,11 +27,9 @@ from werkzeug.wrappers import Request, Response
 
 from handler import app
 from infra.local.secrets_manager import REGION
-from infra.local.server import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Self
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from tests.conftest import World
@@ -49,8 +47,8 @@ _FUNCTIONS = re.compile(r"/2015-03-31/functions/([^/]+)/(configuration|invocatio
 _TAIL_BYTES = 4096
 
 
-def arn(function: str = FUNCTION, region: str = REGION) -> str:
-    return f"arn:aws:lambda:{region}:{ACCOUNT}:function:{function}"
+def arn(function: str = FUNCTION) -> str:
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
 
 
 @dataclass
@@ -74,23 +72,9 @@ class DeployedAws:
     """Lines that end up in the tail of the log of an invocation, whoever wrote them."""
 
     def __post_init__(self) -> None:
-        self._server = LoopbackServer(self._answer)
         self.add_schedule(SCHEDULE, None)
         # Of another function in the same account, whose name begins in the same way.
         self.add_schedule(f"{FUNCTION}-stranger", {"client": "stranger"}, target=arn("other"))
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.__exit__(*exception)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What the SDK needs to come here, beside Secrets Manager's own."""
-        names = ("LAMBDA", "CLOUDWATCH_LOGS", "CLOUDFORMATION", "SCHEDULER")
-        return {f"AWS_ENDPOINT_URL_{name}": self._server.url for name in names}
 
     def add_schedule(self, name: str, event: object, *, target: str | None = None) -> None:
         self.schedules[name] = {
@@ -121,7 +105,7 @@ class DeployedAws:
         """Run the function as its schedule does, and return what it answers or raises."""
         return self._run(event)[0]
 
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         if self.refuses_credentials:
             answer = _refused("ExpiredTokenException", "The security token included in the request is expired", 403)
