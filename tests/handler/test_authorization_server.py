@@ -39,15 +39,19 @@ MINUTES = timedelta(minutes=2)
 
 @dataclass
 class Asking:
-    """The adapter with what each call needs."""
+    """The adapter on the sandbox or on another server, with what each call needs."""
 
-    url: str
+    telenor: TelenorSandbox
     clock: FakeClock
+    url: str
     unusable: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.server = AuthorizationServer(TelenorOperations(self.url), self.clock, app.logger)
         self.resource = f"{self.url}/service-tickets/v2/incidents"
+
+    def count(self, operation: str = "token") -> int:
+        return sum(request.operation == operation for request in self.telenor.requests)
 
     def token(
         self, credentials: Credentials = CREDENTIALS, scope: str | None = None, within: timedelta = MINUTES
@@ -63,20 +67,16 @@ class Asking:
 
 @pytest.fixture
 def ask(telenor: TelenorSandbox, clock: FakeClock) -> Asking:
-    return Asking(telenor.url, clock)
-
-
-def requests_seen(telenor: TelenorSandbox, operation: str = "token") -> int:
-    return sum(request.operation == operation for request in telenor.requests)
+    return Asking(telenor, clock, telenor.url)
 
 
 # What is sent
 
 
-def test_a_token_is_asked_for_as_the_reference_shows(telenor: TelenorSandbox, ask: Asking) -> None:
+def test_a_token_is_asked_for_as_the_reference_shows(ask: Asking) -> None:
     token = ask.token()
-    assert telenor.is_live(token.access_token)
-    (request,) = telenor.requests
+    assert ask.telenor.is_live(token.access_token)
+    (request,) = ask.telenor.requests
     assert request.headers["authorization"] == "Basic"
     assert request.headers["accept"] == "application/json"
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -89,42 +89,40 @@ def test_credentials_beyond_latin_1_reach_telenor(ask: Asking) -> None:
         ask.token(CYRILLIC)
 
 
-def test_a_scope_is_asked_for_when_there_is_one(telenor: TelenorSandbox, ask: Asking) -> None:
+def test_a_scope_is_asked_for_when_there_is_one(ask: Asking) -> None:
     assert ask.token(scope="incidents.read").scope == "incidents.read"
-    assert telenor.requests[0].form["scope"] == "incidents.read"
+    assert ask.telenor.requests[0].form["scope"] == "incidents.read"
 
 
-def test_consumers_are_told_the_scope_that_was_granted(telenor: TelenorSandbox, ask: Asking) -> None:
-    telenor.fault(operation="token", body=json.dumps({"access_token": CANARY, "expires_in": 60, "scope": "less"}))
+def test_consumers_are_told_the_scope_that_was_granted(ask: Asking) -> None:
+    ask.telenor.fault(operation="token", body=json.dumps({"access_token": CANARY, "expires_in": 60, "scope": "less"}))
     assert ask.token(scope="much more").scope == "less"
     assert ask.token(scope=None).scope is None
 
 
-def test_a_netrc_does_not_replace_the_credentials(
-    telenor: TelenorSandbox, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_netrc_does_not_replace_the_credentials(ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     token = ask.token()
     ask.logout(token.access_token)
-    assert not telenor.is_live(token.access_token)
+    assert not ask.telenor.is_live(token.access_token)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(telenor: TelenorSandbox, ask: Asking, status: int) -> None:
-    telenor.fault(operation="token", status=status, headers={"Location": f"{telenor.url}/elsewhere"})
+def test_a_redirect_is_not_followed(ask: Asking, status: int) -> None:
+    ask.telenor.fault(operation="token", status=status, headers={"Location": f"{ask.telenor.url}/elsewhere"})
     with pytest.raises(ServerRefusedError) as refusal:
         ask.token()
     assert (refusal.value.status, refusal.value.error_code) == (status, "answer-unknown")
-    assert len(telenor.requests) == 1
+    assert len(ask.telenor.requests) == 1
 
 
 @pytest.mark.parametrize("location", [b"http://[", b"\xff\xfe", b"https://api..telenor.no/", b"/" * 5000])
-def test_where_a_redirect_leads_is_not_even_read(clock: FakeClock, location: bytes) -> None:
+def test_where_a_redirect_leads_is_not_even_read(telenor: TelenorSandbox, clock: FakeClock, location: bytes) -> None:
     found = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
     with SlowServer(lambda _path: found) as server:
-        ask = Asking(server.url, clock)
+        ask = Asking(telenor, clock, server.url)
         for request in (ask.token, ask.logout):
             with pytest.raises(ServerRefusedError) as refusal:
                 request()
@@ -134,10 +132,10 @@ def test_where_a_redirect_leads_is_not_even_read(clock: FakeClock, location: byt
 # What is made of a good answer
 
 
-def test_times_are_counted_from_before_the_request(telenor: TelenorSandbox, clock: FakeClock, ask: Asking) -> None:
-    clock.advance(milliseconds=700)
-    before = clock.now().replace(microsecond=0)
-    telenor.fault(operation="token", delay_seconds=4)
+def test_times_are_counted_from_before_the_request(ask: Asking) -> None:
+    ask.clock.advance(milliseconds=700)
+    before = ask.clock.now().replace(microsecond=0)
+    ask.telenor.fault(operation="token", delay_seconds=4)
     token = ask.token()
     assert (token.issued_at, token.expires_at) == (before, before + timedelta(seconds=3599))
 
@@ -146,42 +144,38 @@ def test_times_are_counted_from_before_the_request(telenor: TelenorSandbox, cloc
     ("expires_in", "seconds"),
     [(3599, 3599), ("3600", 3600), (" 3600 ", 3600), (3599.9, 3599), (1, 1), (31 * 86_400, 31 * 86_400)],
 )
-def test_a_life_is_read_as_a_number_and_as_text(
-    telenor: TelenorSandbox, ask: Asking, expires_in: object, seconds: int
-) -> None:
-    telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
+def test_a_life_is_read_as_a_number_and_as_text(ask: Asking, expires_in: object, seconds: int) -> None:
+    ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
     assert ask.token().lifetime == timedelta(seconds=seconds)
 
 
-def test_a_missing_life_is_taken_for_a_short_one_and_said(telenor: TelenorSandbox, ask: Asking, seen: Seen) -> None:
-    telenor.knobs(expires_in_as="missing")
+def test_a_missing_life_is_taken_for_a_short_one_and_said(ask: Asking, seen: Seen) -> None:
+    ask.telenor.knobs(expires_in_as="missing")
     assert ask.token().lifetime == timedelta(seconds=900)
-    telenor.knobs(expires_in_as="raw", expires_in_raw=None)
+    ask.telenor.knobs(expires_in_as="raw", expires_in_raw=None)
     assert ask.token().lifetime == timedelta(seconds=900)
     assert seen.codes() == ["expires-in-missing"] * 2
 
 
 @pytest.mark.parametrize("expires_in", [31 * 86_400 + 1, "3599000", 1e12, 10**400])
-def test_a_life_above_31_days_is_taken_for_a_short_one_and_said(
-    telenor: TelenorSandbox, ask: Asking, seen: Seen, expires_in: object
-) -> None:
+def test_a_life_above_31_days_is_taken_for_a_short_one_and_said(ask: Asking, seen: Seen, expires_in: object) -> None:
     """An hour in milliseconds, most likely."""
-    telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
+    ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
     assert ask.token().lifetime == timedelta(seconds=900)
     assert (seen.codes(), ask.unusable) == (["expires-in-too-long"], [])
 
 
 @pytest.mark.parametrize("value", ["\r\n{0}", " {0} ", "bearer {0}\n", "BEARER  {0}", "\tBearer {0} "])
-def test_a_token_is_used_without_what_surrounds_it(telenor: TelenorSandbox, ask: Asking, value: str) -> None:
+def test_a_token_is_used_without_what_surrounds_it(ask: Asking, value: str) -> None:
     text = value.format(f"{CANARY}-token")
-    telenor.fault(operation="token", body=json.dumps({"access_token": text, "expires_in": 3599}), times=1)
+    ask.telenor.fault(operation="token", body=json.dumps({"access_token": text, "expires_in": 3599}), times=1)
     assert ask.token().access_token == f"{CANARY}-token"
-    assert requests_seen(telenor) == 1
+    assert ask.count() == 1
 
 
 @pytest.mark.parametrize("token_type", [None, "Bearer", "bearer", "BEARER", "BearerToken", "BEARERTOKEN"])
-def test_a_bearer_token_is_taken_in_any_case(telenor: TelenorSandbox, ask: Asking, token_type: str | None) -> None:
-    telenor.knobs(token_type=token_type)
+def test_a_bearer_token_is_taken_in_any_case(ask: Asking, token_type: str | None) -> None:
+    ask.telenor.knobs(token_type=token_type)
     assert ask.token().token_type == "Bearer"
 
 
@@ -203,11 +197,9 @@ APIGEES_ANSWER = {
 }
 
 
-def test_apigees_whole_answer_is_taken_for_the_token_that_it_is(
-    telenor: TelenorSandbox, ask: Asking, clock: FakeClock
-) -> None:
-    telenor.fault(operation="token", body=json.dumps(APIGEES_ANSWER), times=1)
-    now = int(clock.now().timestamp())
+def test_apigees_whole_answer_is_taken_for_the_token_that_it_is(ask: Asking) -> None:
+    ask.telenor.fault(operation="token", body=json.dumps(APIGEES_ANSWER), times=1)
+    now = int(ask.clock.now().timestamp())
     assert json.loads(ask.token().document()) == {
         "access_token": f"{CANARY}-apigee",
         "token_type": "Bearer",
@@ -217,13 +209,13 @@ def test_apigees_whole_answer_is_taken_for_the_token_that_it_is(
     }
 
 
-def test_a_byte_order_mark_before_the_document_is_passed_over(telenor: TelenorSandbox, ask: Asking) -> None:
-    telenor.fault(operation="token", body=f"\ufeff{json.dumps(APIGEES_ANSWER)}", times=1)
+def test_a_byte_order_mark_before_the_document_is_passed_over(ask: Asking) -> None:
+    ask.telenor.fault(operation="token", body=f"\ufeff{json.dumps(APIGEES_ANSWER)}", times=1)
     assert ask.token().access_token == f"{CANARY}-apigee"
 
 
-def test_a_refresh_token_goes_nowhere(telenor: TelenorSandbox, ask: Asking) -> None:
-    telenor.knobs(refresh_token=True)
+def test_a_refresh_token_goes_nowhere(ask: Asking) -> None:
+    ask.telenor.knobs(refresh_token=True)
     assert "refresh" not in ask.token().document()
 
 
@@ -237,31 +229,27 @@ def test_a_token_shows_in_no_repr(ask: Asking) -> None:
 @pytest.mark.parametrize(
     "expires_in", [0, -1, "-3600", 0.5, True, "soon", "", "nan", math.nan, [3600], {"s": 1}, "1 hour", False]
 )
-def test_a_life_that_is_none_is_not_believed_and_its_token_handed_over(
-    telenor: TelenorSandbox, ask: Asking, expires_in: object
-) -> None:
-    telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
+def test_a_life_that_is_none_is_not_believed_and_its_token_handed_over(ask: Asking, expires_in: object) -> None:
+    ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
     with pytest.raises(ServerUnavailableError) as refusal:
         ask.token()
     assert refusal.value.error_code == "expires-in-malformed"
-    assert len(ask.unusable) == requests_seen(telenor) == 5
+    assert len(ask.unusable) == ask.count() == 5
 
 
 @pytest.mark.parametrize("token_type", ["mac", "", "Bearer Token", 5, ["Bearer"]])
-def test_a_token_of_another_type_is_refused_and_handed_over(
-    telenor: TelenorSandbox, ask: Asking, token_type: object
-) -> None:
-    telenor.knobs(token_type=token_type)
+def test_a_token_of_another_type_is_refused_and_handed_over(ask: Asking, token_type: object) -> None:
+    ask.telenor.knobs(token_type=token_type)
     with pytest.raises(ServerRefusedError) as refusal:
         ask.token()
     assert refusal.value.error_code == "token-type-refused"
-    assert [telenor.is_live(str(token)) for token in ask.unusable] == [True]
-    assert requests_seen(telenor) == 1
+    assert [ask.telenor.is_live(str(token)) for token in ask.unusable] == [True]
+    assert ask.count() == 1
 
 
-def test_a_token_that_died_on_the_way_is_not_taken(telenor: TelenorSandbox, ask: Asking) -> None:
-    telenor.knobs(lifetime_seconds=3)
-    telenor.fault(operation="token", delay_seconds=3, when="after")
+def test_a_token_that_died_on_the_way_is_not_taken(ask: Asking) -> None:
+    ask.telenor.knobs(lifetime_seconds=3)
+    ask.telenor.fault(operation="token", delay_seconds=3, when="after")
     with pytest.raises(ServerUnavailableError) as refusal:
         ask.token()
     assert refusal.value.error_code == "token-late"
@@ -289,10 +277,10 @@ CONTRADICTING: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE | CONTRADICTING)
-def test_a_200_without_a_token_is_tried_again(telenor: TelenorSandbox, ask: Asking, what: str) -> None:
-    telenor.fault(operation="token", times=2, **(UNREADABLE | CONTRADICTING)[what])
-    assert telenor.is_live(ask.token().access_token)
-    assert requests_seen(telenor) == 3
+def test_a_200_without_a_token_is_tried_again(ask: Asking, what: str) -> None:
+    ask.telenor.fault(operation="token", times=2, **(UNREADABLE | CONTRADICTING)[what])
+    assert ask.telenor.is_live(ask.token().access_token)
+    assert ask.count() == 3
     # One that cannot be read may have issued a token that nobody knows.
     assert ask.unusable == ([None, None] if what in UNREADABLE else [])
 
@@ -313,9 +301,9 @@ def test_a_200_without_a_token_is_tried_again(telenor: TelenorSandbox, ask: Aski
     ],
 )
 def test_a_token_in_an_answer_of_another_shape_is_handed_over_to_be_revoked(
-    telenor: TelenorSandbox, ask: Asking, body: str, tokens: list[str]
+    ask: Asking, body: str, tokens: list[str]
 ) -> None:
-    telenor.fault(operation="token", body=body)
+    ask.telenor.fault(operation="token", body=body)
     with pytest.raises(ServerUnavailableError) as refusal:
         ask.token()
     assert refusal.value.error_code == "answer-unreadable"
@@ -333,25 +321,23 @@ def test_a_token_in_an_answer_of_another_shape_is_handed_over_to_be_revoked(
     ],
     ids=str,
 )
-def test_a_passing_fault_is_tried_again_up_to_five_times(
-    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, fault: dict[str, Any], code: str
-) -> None:
-    telenor.fault(operation="token", times=4, **fault)
+def test_a_passing_fault_is_tried_again_up_to_five_times(ask: Asking, fault: dict[str, Any], code: str) -> None:
+    ask.telenor.fault(operation="token", times=4, **fault)
     ask.token()
-    telenor.fault(operation="token", times=5, **fault)
+    ask.telenor.fault(operation="token", times=5, **fault)
     with pytest.raises(ServerUnavailableError) as failure:
         ask.token()
     assert failure.value.error_code == code
-    assert requests_seen(telenor) == 10
-    assert len(clock.slept) == 8
+    assert ask.count() == 10
+    assert len(ask.clock.slept) == 8
 
 
-def test_waits_grow_and_are_drawn_by_chance(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
-    telenor.fault(operation="token", status=503)
+def test_waits_grow_and_are_drawn_by_chance(ask: Asking) -> None:
+    ask.telenor.fault(operation="token", status=503)
     for _ in range(20):
         with pytest.raises(ServerUnavailableError):
             ask.token()
-    by_attempt = [clock.slept[attempt::4] for attempt in range(4)]
+    by_attempt = [ask.clock.slept[attempt::4] for attempt in range(4)]
     for waits, longest in zip(by_attempt, (1, 2, 4, 8), strict=True):
         assert all(0 <= wait <= longest for wait in waits)
         assert len(set(waits)) > 1
@@ -385,13 +371,13 @@ def apigees(name: str) -> str:
     ],
 )
 def test_an_error_that_does_not_pass_has_its_kind_and_is_asked_once(
-    telenor: TelenorSandbox, ask: Asking, status: int, body: str, kind: type[ServerError], code: str
+    ask: Asking, status: int, body: str, kind: type[ServerError], code: str
 ) -> None:
-    telenor.fault(operation="token", status=status, body=body)
+    ask.telenor.fault(operation="token", status=status, body=body)
     with pytest.raises(kind) as refusal:
         ask.token()
     assert (type(refusal.value), refusal.value.error_code, refusal.value.status) == (kind, code, status)
-    assert (requests_seen(telenor), ask.unusable) == (1, [])
+    assert (ask.count(), ask.unusable) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -421,67 +407,61 @@ def test_what_this_job_can_earn_itself_is_told(
     ids=str,
 )
 def test_retry_after_is_waited_for_within_the_deadline(
-    telenor: TelenorSandbox,
     ask: Asking,
-    clock: FakeClock,
     seen: Seen,
     fault: dict[str, Any],
     retry_after: int | str,
     slept: list[float],
 ) -> None:
-    telenor.fault(operation="token", retry_after=retry_after, times=1, **fault)
+    ask.telenor.fault(operation="token", retry_after=retry_after, times=1, **fault)
     if slept:
         ask.token()
     else:
         with pytest.raises(ServerUnavailableError):
             ask.token()
-    assert clock.slept == slept
+    assert ask.clock.slept == slept
     assert seen.codes() == ["retry"] * len(slept)
 
 
-def test_a_retry_after_that_says_nothing_is_passed_over(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
-    telenor.fault(operation="token", status=503, retry_after="soon", times=1)
+def test_a_retry_after_that_says_nothing_is_passed_over(ask: Asking) -> None:
+    ask.telenor.fault(operation="token", status=503, retry_after="soon", times=1)
     ask.token()
-    assert len(clock.slept) == 1
-    assert clock.slept[0] <= 1
+    assert len(ask.clock.slept) == 1
+    assert ask.clock.slept[0] <= 1
 
 
-def test_no_attempt_begins_after_the_deadline(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
-    deadline = clock.now() + timedelta(seconds=10)
-    telenor.fault(operation="token", status=503, delay_seconds=4)
+def test_no_attempt_begins_after_the_deadline(ask: Asking) -> None:
+    deadline = ask.clock.now() + timedelta(seconds=10)
+    ask.telenor.fault(operation="token", status=503, delay_seconds=4)
     with pytest.raises(ServerUnavailableError):
         ask.token(within=timedelta(seconds=10))
-    assert requests_seen(telenor) < 5
-    assert clock.now() < deadline + timedelta(seconds=4)
+    assert ask.count() < 5
+    assert ask.clock.now() < deadline + timedelta(seconds=4)
 
 
 @pytest.mark.parametrize(("seconds", "requests"), [(0, 0), (0.25, 0), (1.9, 0), (2, 1)])
-def test_no_token_is_asked_for_with_less_than_two_seconds_left(
-    telenor: TelenorSandbox, ask: Asking, seconds: float, requests: int
-) -> None:
-    telenor.fault(operation="token", status=503)
+def test_no_token_is_asked_for_with_less_than_two_seconds_left(ask: Asking, seconds: float, requests: int) -> None:
+    ask.telenor.fault(operation="token", status=503)
     with pytest.raises(ServerUnavailableError) as refusal:
         ask.token(within=timedelta(seconds=seconds))
     assert refusal.value.error_code == ("token-endpoint-out" if requests else "no-time-left")
-    assert (requests_seen(telenor), ask.server.token_attempts) == (requests, requests)
+    assert (ask.count(), ask.server.token_attempts) == (requests, requests)
 
 
-def test_no_attempt_waits_for_an_answer_beyond_the_deadline(
-    telenor: TelenorSandbox, ask: Asking, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_attempt_waits_for_an_answer_beyond_the_deadline(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
-    monkeypatch.setattr(telenor, "_sleep", lambda _seconds: held.wait(10))
-    telenor.fault(operation="logout", delay_seconds=60)
+    monkeypatch.setattr(ask.telenor, "_sleep", lambda _seconds: held.wait(10))
+    ask.telenor.fault(operation="logout", delay_seconds=60)
     with pytest.raises(ServerUnavailableError) as refusal:
         ask.logout(once=True, within=timedelta(milliseconds=200))
     assert refusal.value.error_code == "logout-endpoint-out"
     held.set()
 
 
-def test_a_status_counts_although_its_body_breaks_off(clock: FakeClock) -> None:
+def test_a_status_counts_although_its_body_breaks_off(telenor: TelenorSandbox, clock: FakeClock) -> None:
     cut_short = b'HTTP/1.1 401 Unauthorized\r\nContent-Length: 500\r\n\r\n{"code": 22}'
     with SlowServer(lambda _path: cut_short) as server:
-        ask = Asking(server.url, clock)
+        ask = Asking(telenor, clock, server.url)
         with pytest.raises(InvalidClientError):
             ask.token()
         assert ask.server.token_attempts == 1
@@ -495,31 +475,33 @@ def test_a_url_that_no_request_can_be_sent_to_is_no_defect(ask: Asking, url: str
         ask.server.verify(url, CANARY, ask.clock.now() + timedelta(milliseconds=200))
 
 
-def test_nobody_at_home_is_told_by_the_kind_of_error(clock: FakeClock) -> None:
-    ask = Asking("http://127.0.0.1:1", clock)
+def test_nobody_at_home_is_told_by_the_kind_of_error(telenor: TelenorSandbox, clock: FakeClock) -> None:
+    ask = Asking(telenor, clock, "http://127.0.0.1:1")
     with pytest.raises(ServerUnavailableError, match="ConnectionRefusedError") as refusal:
         ask.token()
     assert refusal.value.error_code == "token-endpoint-out"
     assert ask.server.token_attempts == 5
 
 
-def test_a_proxys_password_is_not_told(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxys_password_is_not_told(
+    telenor: TelenorSandbox, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://user:{CANARY}@127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(ServerUnavailableError, match="ProxyError"):
-        Asking("http://telenor.invalid", clock).token()
+        Asking(telenor, clock, "http://telenor.invalid").token()
 
 
 # Logout
 
 
-def test_logout_ends_that_token_alone(telenor: TelenorSandbox, ask: Asking) -> None:
+def test_logout_ends_that_token_alone(ask: Asking) -> None:
     ended, kept = ask.token(), ask.token()
     assert ask.logout(ended.access_token) is True
-    assert (telenor.is_live(ended.access_token), telenor.is_live(kept.access_token)) == (False, True)
+    assert (ask.telenor.is_live(ended.access_token), ask.telenor.is_live(kept.access_token)) == (False, True)
     assert ask.logout(ended.access_token) is False
-    assert telenor.state()["counters"]["logout"] == {"200": 1, "401": 1}
+    assert ask.telenor.state()["counters"]["logout"] == {"200": 1, "401": 1}
 
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="null",error="invalid_token",error_description="in words"'}
@@ -537,11 +519,11 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="null",error="invalid_token",erro
 )
 @pytest.mark.parametrize("status", [401, 404])
 def test_a_token_that_telenor_says_is_dead_is_as_good_as_revoked(
-    telenor: TelenorSandbox, ask: Asking, status: int, fault: dict[str, Any]
+    ask: Asking, status: int, fault: dict[str, Any]
 ) -> None:
-    telenor.fault(operation="logout", status=status, **fault)
+    ask.telenor.fault(operation="logout", status=status, **fault)
     assert ask.logout() is False
-    assert requests_seen(telenor, "logout") == 1
+    assert ask.count("logout") == 1
 
 
 NO_PRODUCT = apigees("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound")
@@ -566,13 +548,13 @@ NO_PRODUCT = apigees("keymanagement.service.InvalidAPICallAsNoApiProductMatchFou
     ids=str,
 )
 def test_an_answer_that_does_not_say_so_leaves_the_token_alive_for_all_one_knows(
-    telenor: TelenorSandbox, ask: Asking, fault: dict[str, Any], code: str
+    ask: Asking, fault: dict[str, Any], code: str
 ) -> None:
-    telenor.fault(operation="logout", **fault)
+    ask.telenor.fault(operation="logout", **fault)
     with pytest.raises(ServerRefusedError) as refusal:
         ask.logout()
     assert refusal.value.error_code == code
-    assert requests_seen(telenor, "logout") == 1
+    assert ask.count("logout") == 1
 
 
 @pytest.mark.parametrize(
@@ -586,124 +568,114 @@ def test_an_answer_that_does_not_say_so_leaves_the_token_alive_for_all_one_knows
     ],
     ids=str,
 )
-def test_a_passing_fault_of_logout_is_tried_again(telenor: TelenorSandbox, ask: Asking, fault: dict[str, Any]) -> None:
+def test_a_passing_fault_of_logout_is_tried_again(ask: Asking, fault: dict[str, Any]) -> None:
     token = ask.token()
-    telenor.fault(operation="logout", times=4, **fault)
+    ask.telenor.fault(operation="logout", times=4, **fault)
     ask.logout(token.access_token)
-    assert not telenor.is_live(token.access_token)
-    telenor.fault(operation="logout", times=5, **fault)
+    assert not ask.telenor.is_live(token.access_token)
+    ask.telenor.fault(operation="logout", times=5, **fault)
     with pytest.raises(ServerUnavailableError):
         ask.logout(token.access_token)
-    assert requests_seen(telenor, "logout") == 10
+    assert ask.count("logout") == 10
 
 
 @pytest.mark.parametrize("body", ["OK!", "", '{"code": 200}'])
-def test_a_logout_that_succeeds_in_any_words_is_revoked(telenor: TelenorSandbox, ask: Asking, body: str) -> None:
-    telenor.fault(operation="logout", status=200, body=body, content_type="text/html")
+def test_a_logout_that_succeeds_in_any_words_is_revoked(ask: Asking, body: str) -> None:
+    ask.telenor.fault(operation="logout", status=200, body=body, content_type="text/html")
     assert ask.logout() is True
 
 
 @pytest.mark.parametrize(("once", "retry_after"), [(True, None), (False, 500)])
 def test_a_logout_that_is_hurried_or_put_off_beyond_the_deadline_is_tried_once(
-    telenor: TelenorSandbox, ask: Asking, *, once: bool, retry_after: int | None
+    ask: Asking, *, once: bool, retry_after: int | None
 ) -> None:
-    telenor.fault(operation="logout", status=503, retry_after=retry_after)
+    ask.telenor.fault(operation="logout", status=503, retry_after=retry_after)
     with pytest.raises(ServerUnavailableError):
         ask.logout(once=once)
-    assert (requests_seen(telenor, "logout"), ask.clock.slept) == (1, [])
+    assert (ask.count("logout"), ask.clock.slept) == (1, [])
 
 
 # Verification
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_token_that_consumers_could_not_use_is_found_out(
-    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, status: int
-) -> None:
-    telenor.fault(operation="incidents", status=status)
+def test_a_token_that_consumers_could_not_use_is_found_out(ask: Asking, status: int) -> None:
+    ask.telenor.fault(operation="incidents", status=status)
     with pytest.raises(TokenRejectedError) as refusal:
         ask.verify()
     assert (refusal.value.status, refusal.value.error_code) == (status, "token-not-accepted")
-    assert 5 <= sum(clock.slept) <= 8
-    assert clock.slept == sorted(clock.slept)
+    assert 5 <= sum(ask.clock.slept) <= 8
+    assert ask.clock.slept == sorted(ask.clock.slept)
 
 
 @pytest.mark.parametrize("times", [1, 4])
-def test_a_gateway_that_learns_of_a_token_late_is_asked_again(telenor: TelenorSandbox, ask: Asking, times: int) -> None:
-    telenor.fault(operation="incidents", status=401, times=times)
+def test_a_gateway_that_learns_of_a_token_late_is_asked_again(ask: Asking, times: int) -> None:
+    ask.telenor.fault(operation="incidents", status=401, times=times)
     assert ask.verify(ask.token().access_token) is True
-    assert requests_seen(telenor, "incidents") == times + 1
+    assert ask.count("incidents") == times + 1
 
 
-def test_a_refusal_stands_where_nobody_answers_after_it(telenor: TelenorSandbox, ask: Asking) -> None:
-    telenor.fault(operation="incidents", status=401, times=1)
-    telenor.fault(operation="incidents", drop=True)
+def test_a_refusal_stands_where_nobody_answers_after_it(ask: Asking) -> None:
+    ask.telenor.fault(operation="incidents", status=401, times=1)
+    ask.telenor.fault(operation="incidents", drop=True)
     with pytest.raises(TokenRejectedError) as refusal:
         ask.verify()
     assert refusal.value.status == 401
 
 
-def test_a_slow_gateway_is_asked_again_by_the_clock(telenor: TelenorSandbox, ask: Asking, clock: FakeClock) -> None:
-    telenor.fault(operation="incidents", status=401, delay_seconds=4)
-    began_at = clock.now()
+def test_a_slow_gateway_is_asked_again_by_the_clock(ask: Asking) -> None:
+    ask.telenor.fault(operation="incidents", status=401, delay_seconds=4)
+    began_at = ask.clock.now()
     with pytest.raises(TokenRejectedError):
         ask.verify()
-    assert requests_seen(telenor, "incidents") == 2
-    assert clock.now() - began_at < timedelta(seconds=12)
+    assert ask.count("incidents") == 2
+    assert ask.clock.now() - began_at < timedelta(seconds=12)
 
 
-def test_a_refusal_is_not_asked_again_beyond_the_deadline(
-    telenor: TelenorSandbox, ask: Asking, clock: FakeClock
-) -> None:
-    telenor.fault(operation="incidents", status=401)
-    deadline = clock.now() + timedelta(seconds=2)
+def test_a_refusal_is_not_asked_again_beyond_the_deadline(ask: Asking) -> None:
+    ask.telenor.fault(operation="incidents", status=401)
+    deadline = ask.clock.now() + timedelta(seconds=2)
     with pytest.raises(TokenRejectedError):
         ask.verify(within=timedelta(seconds=2))
-    assert clock.now() < deadline
+    assert ask.clock.now() < deadline
 
 
 @pytest.mark.parametrize(
     ("status", "is_clear"), [(200, True), (204, True), (302, True), (404, True), (429, False), (500, False)]
 )
-def test_any_other_answer_is_no_reason_to_hold_a_token_back(
-    telenor: TelenorSandbox, ask: Asking, status: int, is_clear: bool
-) -> None:
-    telenor.fault(operation="incidents", status=status)
+def test_any_other_answer_is_no_reason_to_hold_a_token_back(ask: Asking, status: int, is_clear: bool) -> None:
+    ask.telenor.fault(operation="incidents", status=status)
     assert ask.verify() is is_clear
-    assert requests_seen(telenor, "incidents") == 1
+    assert ask.count("incidents") == 1
 
 
 @pytest.mark.parametrize(
     ("status", "is_rejected"), [(401, True), (403, True), (200, False), (404, False), (503, False)]
 )
-def test_a_published_token_is_refused_by_401_and_403_alone(
-    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, status: int, *, is_rejected: bool
-) -> None:
-    telenor.fault(operation="incidents", status=status)
-    assert ask.server.is_rejected(ask.resource, CANARY, clock.now() + MINUTES) is is_rejected
-    assert (requests_seen(telenor, "incidents"), clock.slept) == (1, [])
+def test_a_published_token_is_refused_by_401_and_403_alone(ask: Asking, status: int, *, is_rejected: bool) -> None:
+    ask.telenor.fault(operation="incidents", status=status)
+    assert ask.server.is_rejected(ask.resource, CANARY, ask.clock.now() + MINUTES) is is_rejected
+    assert (ask.count("incidents"), ask.clock.slept) == (1, [])
 
 
-def test_no_answer_says_nothing_about_a_published_token_and_is_logged(
-    telenor: TelenorSandbox, ask: Asking, clock: FakeClock, seen: Seen
-) -> None:
-    telenor.fault(operation="incidents", drop=True)
-    assert ask.server.is_rejected(ask.resource, CANARY, clock.now() + MINUTES) is False
-    assert ask.server.is_rejected(ask.resource, CANARY, clock.now()) is False
+def test_no_answer_says_nothing_about_a_published_token_and_is_logged(ask: Asking, seen: Seen) -> None:
+    ask.telenor.fault(operation="incidents", drop=True)
+    assert ask.server.is_rejected(ask.resource, CANARY, ask.clock.now() + MINUTES) is False
+    assert ask.server.is_rejected(ask.resource, CANARY, ask.clock.now()) is False
     assert seen.codes() == ["verify-url-out", "no-time-left"]
 
 
 # The last answer
 
 
-def test_the_last_answer_is_kept_until_the_next_request(telenor: TelenorSandbox, ask: Asking) -> None:
+def test_the_last_answer_is_kept_until_the_next_request(ask: Asking) -> None:
     assert ask.server.last_response is None
     token = ask.token()
     response = ask.server.last_response
     assert response is not None
     assert (response.status, response.headers["content-type"]) == (200, "application/json")
     assert CANARY not in repr(response)
-    telenor.fault(operation="logout", drop=True)
+    ask.telenor.fault(operation="logout", drop=True)
     with pytest.raises(ServerUnavailableError):
         ask.logout(token.access_token)
     assert ask.server.last_response is None
