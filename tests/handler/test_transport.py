@@ -203,32 +203,28 @@ def test_what_is_no_answer_is_said_to_be_none(transport: Transport, broken: byte
 # What comes before, and how it is written
 
 
+def chunked(body: bytes) -> bytes:
+    """Return a body in chunks of one byte, with a trailer."""
+    return b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\nX-Trailer: 1\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    "before",
+    "answer",
     [
-        b"HTTP/1.1 100 Continue\r\n\r\n",
-        b"HTTP/1.1 102 Processing\r\n\r\n",
-        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nContent-Length: 9\r\n\r\n",
-        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+        whole({"a": 1}, before=b"HTTP/1.1 100 Continue\r\n\r\n"),
+        whole({"a": 1}, before=b"HTTP/1.1 102 Processing\r\n\r\n"),
+        whole({"a": 1}, before=b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nContent-Length: 9\r\n\r\n"),
+        whole({"a": 1}, before=b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"),
+        pytest.param(OK + b'Connection: close\r\n\r\n\xef\xbb\xbf{"a": 1}', id="a byte order mark"),
+        pytest.param(CHUNKED.replace(b"Tr", b"Content-Encoding: gzip\r\nTr") + chunked(gzip.compress(b'{"a": 1}'))),
     ],
 )
-def test_hints_before_an_answer_are_passed_over(transport: Transport, before: bytes) -> None:
-    with SlowServer(lambda _path: whole({"a": 1}, before=before)) as server:
-        answer = get(transport, server.url)
-    assert (answer.status, answer.text, "Link" in answer.headers) == (200, '{"a": 1}', False)
-
-
-def test_a_byte_order_mark_is_not_part_of_the_text(transport: Transport) -> None:
-    with SlowServer(lambda _path: OK + b"Connection: close\r\n\r\n\xef\xbb\xbf{}") as server:
-        assert get(transport, server.url).text == "{}"
-
-
-def test_gzip_and_chunks_are_read(transport: Transport) -> None:
-    body = gzip.compress(b'{"a": 1}')
-    chunks = b"".join(b"1\r\n%b\r\n" % body[at : at + 1] for at in range(len(body))) + b"0\r\nX-Trailer: 1\r\n\r\n"
-    head = OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with SlowServer(lambda _path: head + chunks) as server:
-        assert get(transport, server.url).text == '{"a": 1}'
+def test_an_answer_is_read_whatever_comes_before_it_and_however_it_is_written(
+    transport: Transport, answer: bytes
+) -> None:
+    with SlowServer(lambda _path: answer) as server:
+        response = get(transport, server.url)
+    assert (response.status, response.text, "Link" in response.headers) == (200, '{"a": 1}', False)
 
 
 def test_tls_is_spoken_and_certificates_are_checked(

@@ -13,6 +13,7 @@ import pytest
 
 from handler.cli.main import main
 from infra.local.server import LoopbackServer
+from tests.conftest import FakeClock
 from tests.handler.cli.deployed_aws import FUNCTION, STACK, DeployedAws
 
 if TYPE_CHECKING:
@@ -75,6 +76,20 @@ class Terminal:
 
     def doctor(self, *arguments: str, job: tuple[str, ...] = ("--local",)) -> Ran:
         return self.run(*job, "doctor", "--json", "--yes", *arguments)
+
+
+class PatientClock(FakeClock):
+    """Lets so many waits pass, and then it is Ctrl-C."""
+
+    def __init__(self, waits: int = 0) -> None:
+        super().__init__()
+        self.waits = waits
+
+    def sleep(self, seconds: float) -> None:
+        if not self.waits:
+            raise KeyboardInterrupt
+        self.waits -= 1
+        super().sleep(seconds)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from handler.cli.console import is_confirmed
 from handler.cli.errors import UsageError
 from handler.model import Reason
 from infra.local.secrets_manager import CallFault
-from tests.conftest import FakeClock
+from tests.handler.cli.conftest import PatientClock
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -235,20 +235,6 @@ def test_a_status_that_cannot_be_read_ends_with_1_and_a_sentence(world: World, t
 
 
 # Watching
-
-
-class PatientClock(FakeClock):
-    """Lets so many waits pass, and then it is Ctrl-C."""
-
-    def __init__(self, waits: int) -> None:
-        super().__init__()
-        self.waits = waits
-
-    def sleep(self, seconds: float) -> None:
-        if not self.waits:
-            raise KeyboardInterrupt
-        self.waits -= 1
-        super().sleep(seconds)
 
 
 def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> PatientClock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,10 +20,9 @@ from handler.cli.doctor.diagnosis import (
 from handler.cli.doctor.findings import Asked, Findings, Heard, Look, Published, Trial, VerifyUrl, Watch
 from handler.cli.status import status_of
 from handler.ledger import Ledger
-from handler.model import Policy
+from tests.handler.cli.test_status import POLICY, T0
 
-POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
-STATUS = status_of(Ledger(None), POLICY, datetime(2026, 11, 23, 22, tzinfo=UTC))
+STATUS = status_of(Ledger(None), POLICY, T0)
 
 UNTRIED = Trial()
 ALIVE = Watch()

@@ -10,7 +10,8 @@ import pytest
 
 from handler import app
 from infra.local.secrets_manager import CallFault, Meanwhile
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, FakeClock
+from tests.conftest import CLIENT_ID, CLIENT_SECRET
+from tests.handler.cli.conftest import PatientClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -317,16 +318,9 @@ def test_a_token_that_cannot_be_read_in_its_answer_is_counted(world: World, term
     assert (terminal.doctor().json["tokens_left"], world.live()) == (5, 5)
 
 
-class InterruptedClock(FakeClock):
-    """Ctrl-C, as soon as somebody waits."""
-
-    def sleep(self, seconds: float) -> None:
-        raise KeyboardInterrupt(f"{seconds} s are too long")
-
-
 def test_ctrl_c_leaves_no_token_behind(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     world.telenor.knobs(issue="same")
-    monkeypatch.setattr(app, "clock", InterruptedClock())
+    monkeypatch.setattr(app, "clock", PatientClock())
     assert terminal.doctor().status == 130
     assert (world.issued(), world.live()) == (1, 0)
 
@@ -390,7 +384,7 @@ def test_ctrl_c_has_the_job_replace_what_may_have_been_ended(
 ) -> None:
     world.run()
     world.telenor.knobs(issue="new-kills-old")
-    monkeypatch.setattr(app, "clock", InterruptedClock())
+    monkeypatch.setattr(app, "clock", PatientClock())
     ran = terminal.doctor()
     assert ran.status == 130
     assert "may have been ended, so the job rotates" in ran.err
