@@ -11,7 +11,6 @@ import pytest
 from handler.error_responses import (
     ERROR_KINDS,
     ErrorFormat,
-    ParsedError,
     contradicts,
     is_page,
     is_passing,
@@ -118,9 +117,8 @@ def test_no_code_of_a_format_means_two_things() -> None:
 # A code is found wherever it stands
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+STANDING: dict[tuple[ErrorFormat, str], tuple[str, ...]] = {
+    (ErrorFormat.GATEWAY, "40108"): (
         '{"a": {"b": [{"c": {"d": {"code": 40108}}}]}}',
         '{"code": 401, "errors": [{"code": "40108"}]}',
         '{"errorCode": "40108"}',
@@ -131,47 +129,27 @@ def test_no_code_of_a_format_means_two_things() -> None:
         "Error code 40108 - Invalid client id or secret",
         'upstream said: "{\\"code\\": 40108}"',
         "\ufeff  code: 40108",
-    ],
-)
-def test_a_number_is_found_in_json_xml_a_form_and_text(body: str) -> None:
-    assert parse_error(response(401, body)) == ParsedError(
-        parse_error(response(401, {"code": 40108})).kind, ErrorFormat.GATEWAY, "40108"
-    )
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
+        *(f'{{"code"{" " * blanks}:{" " * blanks}40108}}' for blanks in (9, 30)),
+    ),
+    (ErrorFormat.OAUTH, "invalid_client"): (
         '{"status": 401, "details": {"error": "invalid_client"}}',
         '{"code": "invalid_client"}',
         "<OAuth><error>invalid_client</error></OAuth>",
         "error=invalid_client&error_description=no",
         "Error: invalid_client",
-    ],
-)
-def test_a_word_is_found_in_json_xml_a_form_and_text(body: str) -> None:
-    assert (parse_error(response(401, body)).format, code_of(401, body)) == (ErrorFormat.OAUTH, "credentials-refused")
-
-
-def test_apigees_name_is_found_in_plain_text() -> None:
-    assert code_of(401, "Fault: oauth.v2.InvalidClientIdentifier.") == "credentials-refused"
+        *(f'{{"error"{" " * blanks}:"invalid_client"}}' for blanks in (9, 30)),
+    ),
+    (ErrorFormat.APIGEE, "invalid_client"): ('{"ErrorCode": "invalid_client", "Error": "no"}',),
+    (ErrorFormat.APIGEE, "oauth.v2.InvalidClientIdentifier"): ("Fault: oauth.v2.InvalidClientIdentifier.",),
+}
 
 
 @pytest.mark.parametrize(
-    "header",
-    [
-        'Bearer error="invalid_token"',
-        'Bearer realm="telenor", error="invalid_token", error_description="expired"',
-        "Basic realm=x, Bearer error=invalid_token",
-    ],
+    ("error_format", "code", "body"), [(*found, body) for found, bodies in STANDING.items() for body in bodies]
 )
-def test_the_word_of_a_bearer_challenge_counts(header: str) -> None:
-    assert code_of(401, "", WWW_Authenticate=header) == "token-dead"
-
-
-@pytest.mark.parametrize("header", ['Basic realm="error=invalid_token"', 'Basic error="invalid_token"', "Bearer"])
-def test_the_words_of_another_challenge_do_not(header: str) -> None:
-    assert code_of(401, "", WWW_Authenticate=header) == "answer-unknown"
+def test_a_code_is_found_in_json_xml_a_form_and_text(error_format: ErrorFormat, code: str, body: str) -> None:
+    parsed = parse_error(response(401, body))
+    assert (parsed.kind.code, parsed.format, parsed.matched) == ("credentials-refused", error_format, code)
 
 
 @pytest.mark.parametrize("name", sorted(name for kind in ERROR_KINDS for name in kind.apigee))
@@ -182,44 +160,43 @@ def test_each_name_of_apigees_counts_with_its_step_and_without_and_by_either_ser
         assert (code_of(403, fault(matched)), parse_error(response(403, fault(matched))).matched) == (expected, matched)
 
 
-def test_both_shapes_of_apigee_are_told_from_oauths() -> None:
-    for body in (fault("oauth.v2.InvalidClientIdentifier"), {"ErrorCode": "invalid_client", "Error": "no"}):
-        parsed = parse_error(response(401, body))
-        assert (parsed.kind.code, parsed.format) == ("credentials-refused", ErrorFormat.APIGEE)
-    assert parse_error(response(401, {"error": "invalid_client"})).format is ErrorFormat.OAUTH
-
-
 # What speaks in two formats, and what says nothing
 
-APIGEES_CHALLENGE = 'Bearer realm="null",error="invalid_token",error_description="{0}: in words"'
+BEARER = 'Bearer error="invalid_token"'
+NO_PRODUCT = "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound"
+NEW = "keymanagement.service.something_new"
+
+
+def apigees(name: str) -> str:
+    """Return the challenge that Apigee sends with every error."""
+    return f'Bearer realm="null",error="invalid_token",error_description="{name}: in words"'
 
 
 @pytest.mark.parametrize(
-    ("name", "code"),
+    ("body", "challenge", "code"),
     [
-        ("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound", "api-product-missing"),
-        ("keymanagement.service.something_new", "answer-unknown"),
-        ("keymanagement.service.invalid_access_token", "token-dead"),
+        ("", BEARER, "token-dead"),
+        ("", 'Bearer realm="telenor", error="invalid_token", error_description="expired"', "token-dead"),
+        ("", "Basic realm=x, Bearer error=invalid_token", "token-dead"),
+        ("", "Bearer", "answer-unknown"),
+        ("", 'Basic realm="error=invalid_token"', "answer-unknown"),
+        ("", 'Basic error="invalid_token"', "answer-unknown"),
+        # A code in the body counts for more, also where it is new.
+        ({"code": 99}, BEARER, "answer-unknown"),
+        ({"code": 401}, BEARER, "token-dead"),
+        ("<html>Unauthorized</html>", BEARER, "token-dead"),
+        # Apigee's own name counts for more.
+        *((body, apigees(NO_PRODUCT), "api-product-missing") for body in ("", fault(NO_PRODUCT))),
+        *((body, apigees(NEW), "answer-unknown") for body in ("", fault(NEW))),
     ],
 )
-def test_apigees_own_code_counts_and_not_the_challenge_that_it_always_sends(name: str, code: str) -> None:
-    challenge = APIGEES_CHALLENGE.format(name)
-    assert code_of(401, fault(name), WWW_Authenticate=challenge) == code
-    assert code_of(401, "", WWW_Authenticate=challenge) == code
+def test_the_word_of_a_bearer_challenge_counts(body: object, challenge: str, code: str) -> None:
+    assert code_of(401, body, WWW_Authenticate=challenge) == code
 
 
 def test_a_code_of_the_gateway_that_is_new_does_not_make_a_token_dead() -> None:
-    assert parse_error(response(401, {"code": 40199, "error": "invalid_token"})) == ParsedError(
-        parse_error(response(401, "")).kind, ErrorFormat.GATEWAY, "40199"
-    )
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [({"code": 99}, "answer-unknown"), ({"code": 401}, "token-dead"), ("<html>Unauthorized</html>", "token-dead")],
-)
-def test_a_code_of_the_reference_that_is_new_counts_and_not_the_challenge_beside_it(body: object, code: str) -> None:
-    assert code_of(401, body, WWW_Authenticate='Bearer error="invalid_token"') == code
+    parsed = parse_error(response(401, {"code": 40199, "error": "invalid_token"}))
+    assert (parsed.kind.code, parsed.format, parsed.matched) == ("answer-unknown", ErrorFormat.GATEWAY, "40199")
 
 
 @pytest.mark.parametrize(
@@ -239,13 +216,6 @@ def test_a_code_of_the_reference_that_is_new_counts_and_not_the_challenge_beside
 )
 def test_the_status_says_whether_asking_again_may_help(status: int, body: object, *, is_asked_again: bool) -> None:
     assert is_retryable(status, parse_error(response(status, body)).kind) is is_asked_again
-
-
-@pytest.mark.parametrize("blanks", [0, 9, 30])
-def test_a_code_is_found_however_widely_its_json_is_spaced(blanks: int) -> None:
-    space = " " * blanks
-    assert code_of(401, f'{{"code"{space}:{space}40108}}') == "credentials-refused"
-    assert code_of(401, f'{{"error"{space}:"invalid_client"}}') == "credentials-refused"
 
 
 @pytest.mark.parametrize(

@@ -448,49 +448,20 @@ def test_retry_after_is_seconds_of_any_number_of_digits_or_a_date(value: str, se
 TOKEN = {"access_token": f"{CANARY}-raw", "token_type": "Bearer", "expires_in": 3599}
 
 
-@pytest.fixture
-def hurried(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Give each exchange of a run a short time."""
-    send = Transport.send
+def test_a_run_outlasts_responses_that_drip(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    send, seconds = Transport.send, SHORT.total_seconds()
     monkeypatch.setattr(
-        Transport,
-        "send",
-        lambda self, request, deadline: send(self, replace(request, limit_seconds=SHORT.total_seconds()), deadline),
+        Transport, "send", lambda self, request, until: send(self, replace(request, limit_seconds=seconds), until)
     )
-    return world
-
-
-def test_a_token_response_that_drips_is_given_up_at_its_limit_and_asked_for_again(
-    hurried: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers: Iterator[bytes | Drip] = iter([DRIPS["the status line"], whole(TOKEN)])
-    with SlowServer(lambda _path: next(answers)) as server:
-        monkeypatch.setenv("TELENOR_BASE_URL", server.url)
-        assert hurried.run()["outcome"] == "rotated"
-    assert (len(server.paths), server.outlasted) == (2, 0)
-    assert hurried.token() == TOKEN["access_token"]
-    assert "retry" in hurried.seen.codes()
-
-
-def test_a_full_ledger_and_a_logout_that_drips_do_not_hold_up_a_publication(
-    hurried: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(16):
-        hurried.run("rotate-now")
+    tokens: Iterator[bytes | Drip] = iter([DRIPS["the status line"], whole(TOKEN)])
 
     def answer(path: str) -> bytes | Drip:
-        return whole(TOKEN) if path.endswith("token") else DRIPS["a header"]
+        return next(tokens) if path.endswith("token") else DRIPS["trailers without end"]
 
     with SlowServer(answer) as server:
         monkeypatch.setenv("TELENOR_BASE_URL", server.url)
-        assert hurried.run("rotate-now")["outcome"] == "rotated"
-    assert (len(server.paths), server.outlasted) == (2, 0)
-    assert hurried.token() == TOKEN["access_token"]
-
-
-def test_a_verify_url_that_drips_costs_no_token(hurried: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    with SlowServer(lambda _path: DRIPS["trailers without end"]) as server:
         monkeypatch.setenv("VERIFY_URL", f"{server.url}/resource")
-        assert hurried.run()["outcome"] == "rotated"
+        assert world.run()["outcome"] == "rotated"
     assert server.outlasted == 0
-    assert hurried.is_current_live()
+    assert world.token() == TOKEN["access_token"]
+    assert "retry" in world.seen.codes()
