@@ -64,10 +64,7 @@ class DeployedAws:
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
     output: str = "FunctionName"
     refuses_credentials: bool = False
-    is_stuck: bool = False
-    """Whether an invocation takes effect and its answer is lost."""
-    is_silent: bool = False
-    """Whether a failing invocation answers nothing but that it failed."""
+    loses_answers: bool = False
     extra_log: str = ""
     """Lines that end up in the tail of the log of an invocation, whoever wrote them."""
 
@@ -142,15 +139,13 @@ class DeployedAws:
 
     def _invoke(self, request: Request, event: object) -> Response:
         result, log, has_failed = self._run(event)
-        if self.is_stuck:
+        if self.loses_answers:
             request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            return Response()
-        answer = _json(None if self.is_silent else result)
-        log = "" if self.is_silent else log + self.extra_log
-        if has_failed or self.is_silent:
+        answer = _json(result)
+        if has_failed:
             answer.headers["X-Amz-Function-Error"] = "Unhandled"
-        if request.headers.get("X-Amz-Log-Type") == "Tail":
-            answer.headers["X-Amz-Log-Result"] = base64.b64encode(log.encode()[-_TAIL_BYTES:]).decode()
+        tail = (log + self.extra_log).encode()[-_TAIL_BYTES:]
+        answer.headers["X-Amz-Log-Result"] = base64.b64encode(tail).decode()
         return answer
 
     def _run(self, event: object) -> tuple[dict[str, Any], str, bool]:

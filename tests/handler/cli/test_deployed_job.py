@@ -246,7 +246,7 @@ def test_warnings_of_a_run_are_told(world: World, terminal: Terminal) -> None:
 
 
 def test_an_answer_that_is_lost_does_not_run_an_emergency_twice(deployed: DeployedAws, terminal: Terminal) -> None:
-    deployed.is_stuck = True
+    deployed.loses_answers = True
     ran = terminal.on_stack("emergency", "--yes")
     assert (ran.status, ran.out) == (1, "")
     cause, done, remedy = ran.err.splitlines()[-3:]
@@ -255,16 +255,18 @@ def test_an_answer_that_is_lost_does_not_run_an_emergency_twice(deployed: Deploy
     assert (len(deployed.events), deployed.world.issued()) == (1, 1)
 
 
-@pytest.mark.parametrize("denied", [True, False])
-def test_an_emergency_that_never_started_says_so(deployed: DeployedAws, terminal: Terminal, denied: bool) -> None:
-    if denied:
-        deployed.denied.add("lambda:InvokeFunction")
-    else:
-        deployed.is_silent = True
+def test_an_emergency_that_never_started_says_so(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.denied.add("lambda:InvokeFunction")
+    cause, done, _ = terminal.on_stack("emergency", "--yes").err.splitlines()[-3:]
+    assert ("lambda:InvokeFunction" in cause, "was not started" in done) == (True, True)
+
+
+def test_an_emergency_that_fails_without_a_word_is_not_known_to_have_done_nothing(
+    deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployed, "_run", lambda _event: (None, "", True))
     ran = terminal.on_stack("emergency", "--yes")
-    assert ran.status == 1
-    cause, done, _ = ran.err.splitlines()[-3:]
-    assert ("lambda:InvokeFunction" in cause, "was not started" in done) == (denied, denied)
+    assert (ran.status, ran.err.splitlines()[-2]) == (1, "Done: unknown.")
 
 
 @pytest.mark.parametrize(
