@@ -59,19 +59,24 @@ NOTHING = {"new": True, "longer": None, "lives": None, "ends": None, "others": N
 
 KILLS = NEW | {"lives": False, "others": None, "harmed": True}
 
-# Knobs of the sandbox, the answers, the verdicts, and other fields. First what is found in either way.
+# A fault or knobs of the sandbox, the answers, the verdicts, and other fields. First what is found in either way.
 Case = tuple[dict[str, Any], dict[str, bool | None], str, dict[str, Any]]
-NOTHING_LEFT = {"tokens_left": 0}
 ALWAYS: list[Case] = [
-    ({"issue": "new"}, NEW, "++++++", NOTHING_LEFT),
-    ({"issue": "same"}, SAME, "!?++++", NOTHING_LEFT),
-    ({"issue": "same-extended"}, SAME | {"longer": True}, "+?++++", NOTHING_LEFT),
-    ({"issue": "new-kills-old"}, KILLS, "!++++!", NOTHING_LEFT),
-    ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!+++", NOTHING_LEFT),
-    ({"issue": "new-kills-old", "logout_ends": "client"}, KILLS, "!++++!", NOTHING_LEFT),
+    ({"issue": "new"}, NEW, "++++++", {}),
+    ({"issue": "same"}, SAME, "!?++++", {}),
+    ({"issue": "same-extended"}, SAME | {"longer": True}, "+?++++", {}),
+    ({"issue": "new-kills-old"}, KILLS, "!++++!", {}),
+    ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!+++", {}),
+    ({"issue": "new-kills-old", "logout_ends": "client"}, KILLS, "!++++!", {}),
+    # Of the made-up token.
+    ({"operation": "logout", "status": 200, "body": "OK!", "times": 1}, NEW, "++++++", {}),
 ]
 WITHOUT_VERIFY_URL: list[Case] = [
     ({"logout_ends": "nothing"}, NOTHING, "???++?", {"tokens_left": None}),
+    ({"operation": "logout", "status": 503}, NOTHING, "?!?++?", {"tokens_left": 2}),
+    # Five attempts with the made-up token, one for each of the four probes; not those at the end.
+    ({"operation": "logout", "status": 503, "times": 9}, NOTHING, "?!?++?", {"tokens_left": 0}),
+    ({"operation": "logout", "status": 401, "body": '{"code": 2}'}, NOTHING, "?!?++?", {"tokens_left": 2}),
     ({"error_format": "gateway"}, NEW, "++++++", {"dialect": "gateway"}),
     ({"error_format": "apigee"}, NEW, "++++++", {"dialect": "apigee"}),
     ({"error_format": "rfc6749"}, NEW, "++++++", {"dialect": "oauth"}),
@@ -79,71 +84,50 @@ WITHOUT_VERIFY_URL: list[Case] = [
     ({"error_shape": "none"}, NOTHING, "?!?++?", {"dialect": "none-known"}),
     ({"clock_ahead_seconds": 90}, NEW, "?+++++", {"clock_ahead_seconds": pytest.approx(-90, abs=0.5)}),
 ]
+AGAIN = NEW | {"others": None, "harmed": None}
 WITH_VERIFY_URL: list[Case] = [
     ({"logout_ends": "nothing"}, NEW | {"ends": False}, "+!++++", {"revocation_lag_seconds": None, "tokens_left": 2}),
     ({"revocation_lags_seconds": 0}, NEW, "++++++", {"revocation_lag_seconds": pytest.approx(2.5, abs=2.5)}),
     ({"revocation_lags_seconds": 180}, NEW, "++++++", {"revocation_lag_seconds": pytest.approx(182.5, abs=2.5)}),
-    (
-        {"approved_again_after_seconds": 4},
-        NEW | {"others": None, "harmed": None},
-        "?!?+++",
-        {"accepted_again_after_logout": True},
-    ),
+    ({"approved_again_after_seconds": 4}, AGAIN, "?!?+++", {"accepted_again_after_logout": True}),
     # A gateway that learns late of a new token does not make it dead.
     ({"new_token_lags_seconds": 3}, NEW, "++++++", {}),
+    ({"operation": "incidents", "status": 403}, NEW, "+++++!", {"verify_url": "refuses-a-new-token"}),
+    ({"operation": "incidents", "status": 500}, NEW, "++++++", {"verify_url": "no-clear-answer"}),
+    ({"operation": "incidents", "drop": True}, NEW, "++++++", {"verify_url": "no-clear-answer"}),
 ]
 
 
-def check(world: World, terminal: Terminal, answers: object, signs: str, fields: dict[str, Any]) -> None:
-    """Run doctor, and compare what it finds."""
+@pytest.mark.parametrize(
+    ("is_verified", "server_does", "answers", "signs", "fields"),
+    [(False, *case) for case in ALWAYS + WITHOUT_VERIFY_URL] + [(True, *case) for case in ALWAYS + WITH_VERIFY_URL],
+)
+def test_what_the_server_does_is_found_out(
+    world: World,
+    terminal: Terminal,
+    request: pytest.FixtureRequest,
+    is_verified: bool,
+    server_does: dict[str, Any],
+    answers: dict[str, bool | None],
+    signs: str,
+    fields: dict[str, Any],
+) -> None:
+    if is_verified:
+        request.getfixturevalue("verify_url")
+    world.run()
+    world.clock.advance(minutes=10)
+    (world.telenor.fault if "operation" in server_does else world.telenor.knobs)(**server_does)
     ran = terminal.doctor()
     assert told(ran.json) == answers
     assert verdicts(ran.json) == signs
-    assert {name: ran.json[name] for name in fields} == fields
     assert ran.status == (4 if "!" in signs else 0)
     # Also where asking has ended the published token, or nothing tells: --yes has rotated then.
     assert world.is_current_live()
-    assert len(world.labels()) == (1 if told(ran.json)["harmed"] is False else 2)
-    assert ran.json["tokens_left"] in {None, world.live() - sum(map(world.is_live, world.tracked()))}
-
-
-@pytest.mark.parametrize(("knobs", "answers", "signs", "fields"), ALWAYS + WITHOUT_VERIFY_URL)
-def test_what_the_server_does_is_found_out(
-    world: World, terminal: Terminal, knobs: dict[str, Any], answers: object, signs: str, fields: dict[str, Any]
-) -> None:
-    world.run()
-    world.clock.advance(minutes=10)
-    world.telenor.knobs(**knobs)
-    check(world, terminal, answers, signs, fields | {"verify_url": "not-set"})
-
-
-@verifying
-@pytest.mark.parametrize(("knobs", "answers", "signs", "fields"), ALWAYS + WITH_VERIFY_URL)
-def test_so_it_is_with_verify_url(
-    world: World, terminal: Terminal, knobs: dict[str, Any], answers: object, signs: str, fields: dict[str, Any]
-) -> None:
-    world.run()
-    world.clock.advance(minutes=10)
-    world.telenor.knobs(**knobs)
-    check(world, terminal, answers, signs, fields | {"verify_url": "tells-live-from-dead"})
-
-
-@verifying
-@pytest.mark.parametrize(
-    ("fault", "answers", "signs", "fields"),
-    [
-        ({"operation": "incidents", "status": 403}, NEW, "+++++!", {"verify_url": "refuses-a-new-token"}),
-        ({"operation": "incidents", "status": 500}, NEW, "++++++", {"verify_url": "no-clear-answer"}),
-        ({"operation": "incidents", "drop": True}, NEW, "++++++", {"verify_url": "no-clear-answer"}),
-        ({"operation": "logout", "status": 200, "body": "OK!", "times": 1}, NEW, "++++++", {}),
-    ],
-)
-def test_a_fault_is_told(
-    world: World, terminal: Terminal, fault: dict[str, Any], answers: object, signs: str, fields: dict[str, Any]
-) -> None:
-    world.run()
-    world.telenor.fault(**fault)
-    check(world, terminal, answers, signs, fields)
+    assert len(world.labels()) == (1 if answers["harmed"] is False else 2)
+    left = world.live() - sum(map(world.is_live, world.tracked()))
+    verify_url = "tells-live-from-dead" if is_verified else "not-set"
+    expected = {"tokens_left": left, "verify_url": verify_url} | fields
+    assert {name: ran.json[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize(("issue", "signs"), [("new", "++++++"), ("same", "!+++++"), ("same-extended", "++++++")])
@@ -159,36 +143,13 @@ def test_without_a_published_token_it_harms_nobody_and_leaves_nothing(
     assert world.labels() == {}
 
 
-@pytest.mark.parametrize(
-    ("fault", "left"),
-    [
-        ({"status": 503}, 2),
-        # Five attempts with the made-up token, one for each of the four probes.
-        ({"status": 503, "times": 9}, 0),
-        ({"status": 401, "body": '{"code": 2}'}, 2),
-    ],
-)
-def test_a_logout_that_fails_is_told_and_tried_again_at_the_end(
-    world: World, terminal: Terminal, fault: dict[str, Any], left: int
-) -> None:
-    world.run()
-    world.telenor.fault(operation="logout", **fault)
-    ran = terminal.doctor()
-    assert told(ran.json) == NOTHING
-    assert verdicts(ran.json) == "?!?++?"
-    assert ran.json["tokens_left"] == left
-
-
-# What answers look like
+# What a token's answer says
 
 
 def test_the_shape_of_a_tokens_answer_is_shown(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(refresh_token=True, variations=False)
     fields = dict.fromkeys(("access_token", "token_type", "refresh_token"), "string") | {"expires_in": "number"}
     assert terminal.doctor().json["token_answer"]["fields"] == fields
-
-
-# Life and clock
 
 
 def test_the_life_of_a_token_that_is_handed_out_again_is_counted_from_its_issue(
