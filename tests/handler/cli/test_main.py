@@ -218,14 +218,6 @@ def test_a_secret_that_is_marked_for_deletion_is_a_status(
     assert (ran.status, "marked for deletion" in ran.out) == (3, True)
 
 
-def test_a_version_that_was_rolled_back_from_is_shown(world: World, terminal: Terminal) -> None:
-    first = world.run()["version_id"]
-    world.clock.advance(minutes=1)
-    world.run("rotate-now")
-    world.roll_back_to(first)
-    assert "newer than current (rolled back); grace starts" in terminal.run("--local", "status").out
-
-
 def test_a_status_that_cannot_be_read_ends_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
     ran = terminal.run("--local", "status", "--json")
