@@ -75,7 +75,7 @@ CODES = {
 @pytest.mark.parametrize(("error_format", "column"), [("reference", 0), ("gateway", 0), ("apigee", 1), ("rfc6749", 2)])
 @pytest.mark.parametrize("kind", Kind)
 def test_an_error_has_its_code_in_each_format(kind: Kind, error_format: Any, column: int) -> None:
-    refusal = ErrorFormats(seed=0).refusal(kind, Knobs(error_format=error_format))
+    refusal = ErrorFormats(seed=0).refusal(kind, Knobs(error_format=error_format, variations=False))
     assert code_of(refusal.status, refusal.body.decode(), **refusal.headers) == CODES[kind][column]
 
 
@@ -87,7 +87,7 @@ def test_an_error_has_its_code_in_each_format(kind: Kind, error_format: Any, col
         ("token-dead", 401, fault("keymanagement.service.access_token_not_approved")),
         ("token-dead", 404, {"code": 2}),
         ("resource-unknown", 404, {"code": 4042000}),
-        ("telenor-internal", 500, {"code": 500100}),
+        *(("telenor-internal", 500, {"code": code}) for code in (50002, 50003, 500100)),
         ("telenor-internal", 503, {"error": "temporarily_unavailable"}),
     ],
 )
