@@ -212,8 +212,9 @@ def test_an_emergency_at_a_server_without_revocation_publishes_and_fails(
 def test_messages_do_not_name_telenor_where_it_is_not_the_server(job: World, server: OAuthServer) -> None:
     words = ["unknown_word", *(word for kind in OAUTH_ERROR_KINDS for word in kind.oauth)]
     responses = [
-        *((status, json.dumps({"error": word})) for status in (200, 400) for word in words),
-        *((status, "") for status in (200, 302, 401, 418, 429, 503)),
+        *((400, json.dumps({"error": word})) for word in words),
+        *((200, body) for body in ("", '{"error": "invalid_scope"}')),
+        *((status, "") for status in (302, 401, 418, 429, 503)),
         (200, json.dumps({"access_token": f"{CANARY}-x", "token_type": "mac"})),
         (200, json.dumps({"access_token": f"{CANARY}-x", "expires_in": 0})),
     ]

@@ -61,6 +61,8 @@ class Terminal:
                 patch.dict(os.environ),
             ):
                 status = main(arguments)
+        except SystemExit as leaving:
+            status = int(leaving.code or 0)
         finally:
             if keyboard is not None:
                 os.close(keyboard)

@@ -451,9 +451,8 @@ def test_retiring_stops_the_schedule_and_revokes_all_but_a_last_token(
     assert deployed.schedules[SCHEDULE] == before | {"State": "DISABLED"}
     assert deployed.events[-1] == {"action": "rotate-and-revoke-now"}
     assert (deployed.world.live(), deployed.world.is_current_live()) == (1, True)
-    said = " ".join(ran.err.split())
-    assert f"version {ran.json['version_id']}" in said
-    assert "expires at 2026-11-23 22:29:59 UTC" in said
+    assert f"version {ran.json['version_id']}" in ran.words
+    assert "expires at 2026-11-23 22:29:59 UTC" in ran.words
     # Once more: the schedule is left as it is.
     assert terminal.on_stack("retire", "--yes").status == 0
     assert deployed.calls["scheduler:UpdateSchedule"] == 1
