@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 
 from handler import app, errors
 from infra.local.secrets_manager import REGION, LocalSecretsManager, create_secret, labels_and_tags
@@ -125,8 +125,10 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 def _sdk_reads_its_data_once() -> Iterator[None]:
     """Parse the SDK's data once, and not for each client that a test makes."""
     load = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+    list_services = functools.cache(Loader().list_available_services)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda _self, path: load(path))
+        patch.setattr(Loader, "list_available_services", lambda _self, type_name: list_services(type_name))
         yield
 
 

@@ -1,16 +1,16 @@
-"""What an answer means: each mistake in each dialect, wherever its code stands, and what says nothing at all."""
+"""What an answer means: each error in each format, wherever its code stands, and what says nothing at all."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from handler.error_responses import (
     ERROR_KINDS,
     ErrorFormat,
-    ParsedError,
     contradicts,
     is_page,
     is_passing,
@@ -19,6 +19,9 @@ from handler.error_responses import (
 )
 from handler.transport import Response
 from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
+from infra.local.telenor_sandbox import ErrorKind as Kind
+from infra.local.telenor_sandbox.error_formats import ErrorFormats
+from infra.local.telenor_sandbox.settings import Knobs
 from tests.conftest import CANARY
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
@@ -37,67 +40,58 @@ def fault(name: str) -> object:
     return {"fault": {"faultstring": "in words", "detail": {"errorcode": name}}}
 
 
-# The same mistake has the same code in every dialect
+# The same error has the same code in every format
 
-MISTAKES = [
-    ("credentials-refused", 401, {"code": 1}),
-    ("credentials-refused", 401, {"code": 9}),
-    ("credentials-refused", 401, {"code": 22}),
-    ("credentials-refused", 401, {"code": 40108}),
-    ("credentials-refused", 401, fault("oauth.v2.InvalidClientIdentifier")),
-    ("credentials-refused", 500, fault("steps.oauth.v2.InvalidClientIdentifier")),
-    ("credentials-refused", 401, {"ErrorCode": "invalid_client", "Error": "ClientId is Invalid"}),
-    ("credentials-refused", 400, {"error": "invalid_client", "error_description": "no"}),
-    ("app-not-approved", 401, {"code": 5}),
-    ("app-not-approved", 401, fault("keymanagement.service.invalid_client-app_not_approved")),
-    ("authorization-missing", 401, {"code": 6}),
-    ("authorization-missing", 401, {"code": 40102}),
-    ("authorization-missing", 401, fault("oauth.v2.FailedToResolveAPIKey")),
-    ("grant-not-allowed", 401, {"code": 21}),
-    ("grant-not-allowed", 400, {"error": "unauthorized_client"}),
-    ("grant-not-allowed", 500, fault("steps.oauth.v2.UnSupportedGrantType")),
-    ("basic-not-allowed", 401, {"code": 40107}),
-    ("address-not-allowed", 403, fault("accesscontrol.IPDeniedAccess")),
-    ("scope-refused", 403, {"code": 8}),
-    ("scope-refused", 403, {"code": 40301}),
-    ("scope-refused", 400, {"error": "invalid_scope"}),
-    ("token-dead", 401, {"code": 2}),
-    ("token-dead", 401, {"code": 40105}),
-    ("token-dead", 401, {"code": "40106"}),
-    ("token-dead", 401, fault("keymanagement.service.invalid_access_token")),
-    ("token-dead", 401, fault("keymanagement.service.access_token_expired")),
-    ("token-dead", 401, fault("keymanagement.service.access_token_not_approved")),
-    ("token-dead", 401, fault("oauth.v2.InvalidAccessToken")),
-    ("token-dead", 404, {"code": 2}),
-    ("token-dead", 404, fault("keymanagement.service.invalid_access_token")),
-    ("token-dead", 401, {"error": "invalid_token"}),
-    ("api-product-missing", 401, {"code": 40103}),
-    ("api-product-missing", 401, fault("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound")),
-    ("resource-unknown", 401, {"code": 40101}),
-    ("resource-unknown", 404, {"code": 40401}),
-    ("resource-unknown", 404, {"code": 4042000}),
-    ("resource-unknown", 404, fault("messaging.adaptors.http.flow.ApplicationNotFound")),
-    ("request-malformed", 400, {"code": 2}),
-    ("request-malformed", 400, {"error": "invalid_request"}),
-    ("request-malformed", 400, {"error": "unsupported_grant_type"}),
-    ("request-foreign", 401, {"code": 4}),
-    ("request-foreign", 401, {"code": 7}),
-    ("request-foreign", 403, {"code": 12}),
-    ("request-foreign", 403, {"code": 15}),
-    ("rate-quota", 429, {"code": 42901}),
-    ("rate-quota", 429, fault("policies.ratelimit.QuotaViolation")),
-    ("rate-spike", 429, {"code": 42902}),
-    ("rate-spike", 429, fault("policies.ratelimit.SpikeArrestViolation")),
-    ("telenor-internal", 500, {"code": 2}),
-    ("telenor-internal", 500, {"code": 50002}),
-    ("telenor-internal", 500, {"code": 500100}),
-    ("telenor-internal", 503, {"error": "temporarily_unavailable"}),
-    ("app-attributes-invalid", 500, {"code": 16}),
-]
+# The code of each error of the sandbox: of Telenor's numbers, in Apigee's names, and in RFC 6749's words. The sandbox
+# has its table from the same sources and knows nothing of this job's.
+CODES = {
+    Kind.GRANT_TYPE: ("request-malformed", "grant-not-allowed", "request-malformed"),
+    Kind.GRANT_NOT_ALLOWED: ("grant-not-allowed", "grant-not-allowed", "grant-not-allowed"),
+    Kind.CLIENT_HEADER: ("authorization-missing", "request-malformed", "credentials-refused"),
+    Kind.CLIENT_ID: ("credentials-refused", "credentials-refused", "credentials-refused"),
+    Kind.CREDENTIALS: ("credentials-refused", "credentials-refused", "credentials-refused"),
+    Kind.CLIENT_DATA: ("credentials-refused", "credentials-refused", "credentials-refused"),
+    Kind.NOT_APPROVED: ("app-not-approved", "app-not-approved", "grant-not-allowed"),
+    Kind.APP_ATTRIBUTES: ("app-attributes-invalid", "app-attributes-invalid", "telenor-internal"),
+    Kind.BASIC_NOT_ALLOWED: ("basic-not-allowed", "basic-not-allowed", "grant-not-allowed"),
+    Kind.AUTHORIZATION_CODE: ("request-foreign", "request-malformed", "request-foreign"),
+    Kind.REFRESH_TOKEN: ("request-foreign", "request-malformed", "request-foreign"),
+    Kind.REDIRECT_URI: ("request-foreign", "request-malformed", "request-foreign"),
+    Kind.RESPONSE_TYPE: ("request-foreign", "request-malformed", "request-malformed"),
+    Kind.SCOPE: ("scope-refused", "scope-refused", "scope-refused"),
+    # Apigee says the same of a token that is dead.
+    Kind.BEARER_HEADER: ("authorization-missing", "token-dead", "answer-unknown"),
+    Kind.TOKEN_INVALID: ("token-dead", "token-dead", "token-dead"),
+    Kind.TOKEN_EXPIRED: ("token-dead", "token-dead", "token-dead"),
+    Kind.PRODUCT: ("api-product-missing", "api-product-missing", "scope-refused"),
+    Kind.RESOURCE: ("resource-unknown", "resource-unknown", "answer-unknown"),
+    Kind.NOT_FOUND: ("resource-unknown", "resource-unknown", "answer-unknown"),
+    Kind.QUOTA: ("rate-quota", "rate-quota", "telenor-out"),
+    Kind.SPIKE_ARREST: ("rate-spike", "rate-spike", "telenor-out"),
+    Kind.INTERNAL: ("telenor-internal", "telenor-out", "telenor-internal"),
+}
 
 
-@pytest.mark.parametrize(("code", "status", "body"), MISTAKES)
-def test_a_mistake_has_one_code_in_every_dialect(code: str, status: int, body: object) -> None:
+@pytest.mark.parametrize(("error_format", "column"), [("reference", 0), ("gateway", 0), ("apigee", 1), ("rfc6749", 2)])
+@pytest.mark.parametrize("kind", Kind)
+def test_an_error_has_its_code_in_each_format(kind: Kind, error_format: Any, column: int) -> None:
+    refusal = ErrorFormats(seed=0).refusal(kind, Knobs(error_format=error_format, variations=False))
+    assert code_of(refusal.status, refusal.body.decode(), **refusal.headers) == CODES[kind][column]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "body"),
+    [
+        ("authorization-missing", 401, fault("oauth.v2.FailedToResolveAPIKey")),
+        ("address-not-allowed", 403, fault("accesscontrol.IPDeniedAccess")),
+        ("token-dead", 401, fault("keymanagement.service.access_token_not_approved")),
+        ("token-dead", 404, {"code": 2}),
+        ("resource-unknown", 404, {"code": 4042000}),
+        *(("telenor-internal", 500, {"code": code}) for code in (50002, 50003, 500100)),
+        ("telenor-internal", 503, {"error": "temporarily_unavailable"}),
+    ],
+)
+def test_so_has_what_the_sandbox_does_not_say(code: str, status: int, body: object) -> None:
     assert code_of(status, body) == code
 
 
@@ -114,7 +108,7 @@ def test_the_table_has_the_whole_reference_and_no_more() -> None:
     assert sorted(known) == sorted((error.status, error.code) for error in ApiError)
 
 
-def test_no_code_of_a_dialect_means_two_things() -> None:
+def test_no_code_of_a_format_means_two_things() -> None:
     for column in ("reference", "gateway", "apigee", "oauth"):
         matched = [code for kind in ERROR_KINDS for code in getattr(kind, column)]
         assert len(matched) == len(set(matched))
@@ -123,9 +117,8 @@ def test_no_code_of_a_dialect_means_two_things() -> None:
 # A code is found wherever it stands
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+STANDING: dict[tuple[ErrorFormat, str], tuple[str, ...]] = {
+    (ErrorFormat.GATEWAY, "40108"): (
         '{"a": {"b": [{"c": {"d": {"code": 40108}}}]}}',
         '{"code": 401, "errors": [{"code": "40108"}]}',
         '{"errorCode": "40108"}',
@@ -136,47 +129,27 @@ def test_no_code_of_a_dialect_means_two_things() -> None:
         "Error code 40108 - Invalid client id or secret",
         'upstream said: "{\\"code\\": 40108}"',
         "\ufeff  code: 40108",
-    ],
-)
-def test_a_number_is_found_in_json_xml_a_form_and_text(body: str) -> None:
-    assert parse_error(response(401, body)) == ParsedError(
-        parse_error(response(401, {"code": 40108})).kind, ErrorFormat.GATEWAY, "40108"
-    )
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
+        *(f'{{"code"{" " * blanks}:{" " * blanks}40108}}' for blanks in (9, 30)),
+    ),
+    (ErrorFormat.OAUTH, "invalid_client"): (
         '{"status": 401, "details": {"error": "invalid_client"}}',
         '{"code": "invalid_client"}',
         "<OAuth><error>invalid_client</error></OAuth>",
         "error=invalid_client&error_description=no",
         "Error: invalid_client",
-    ],
-)
-def test_a_word_is_found_in_json_xml_a_form_and_text(body: str) -> None:
-    assert (parse_error(response(401, body)).format, code_of(401, body)) == (ErrorFormat.OAUTH, "credentials-refused")
-
-
-def test_apigees_name_is_found_in_plain_text() -> None:
-    assert code_of(401, "Fault: oauth.v2.InvalidClientIdentifier.") == "credentials-refused"
+        *(f'{{"error"{" " * blanks}:"invalid_client"}}' for blanks in (9, 30)),
+    ),
+    (ErrorFormat.APIGEE, "invalid_client"): ('{"ErrorCode": "invalid_client", "Error": "no"}',),
+    (ErrorFormat.APIGEE, "oauth.v2.InvalidClientIdentifier"): ("Fault: oauth.v2.InvalidClientIdentifier.",),
+}
 
 
 @pytest.mark.parametrize(
-    "header",
-    [
-        'Bearer error="invalid_token"',
-        'Bearer realm="telenor", error="invalid_token", error_description="expired"',
-        "Basic realm=x, Bearer error=invalid_token",
-    ],
+    ("error_format", "code", "body"), [(*found, body) for found, bodies in STANDING.items() for body in bodies]
 )
-def test_the_word_of_a_bearer_challenge_counts(header: str) -> None:
-    assert code_of(401, "", WWW_Authenticate=header) == "token-dead"
-
-
-@pytest.mark.parametrize("header", ['Basic realm="error=invalid_token"', 'Basic error="invalid_token"', "Bearer"])
-def test_the_words_of_another_challenge_do_not(header: str) -> None:
-    assert code_of(401, "", WWW_Authenticate=header) == "answer-unknown"
+def test_a_code_is_found_in_json_xml_a_form_and_text(error_format: ErrorFormat, code: str, body: str) -> None:
+    parsed = parse_error(response(401, body))
+    assert (parsed.kind.code, parsed.format, parsed.matched) == ("credentials-refused", error_format, code)
 
 
 @pytest.mark.parametrize("name", sorted(name for kind in ERROR_KINDS for name in kind.apigee))
@@ -187,43 +160,43 @@ def test_each_name_of_apigees_counts_with_its_step_and_without_and_by_either_ser
         assert (code_of(403, fault(matched)), parse_error(response(403, fault(matched))).matched) == (expected, matched)
 
 
-def test_both_shapes_of_apigee_are_told_from_oauths() -> None:
-    for body in (fault("oauth.v2.InvalidAccessToken"), {"ErrorCode": "invalid_client", "Error": "no"}):
-        assert parse_error(response(401, body)).format is ErrorFormat.APIGEE
-    assert parse_error(response(401, {"error": "invalid_client"})).format is ErrorFormat.OAUTH
+# What speaks in two formats, and what says nothing
+
+BEARER = 'Bearer error="invalid_token"'
+NO_PRODUCT = "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound"
+NEW = "keymanagement.service.something_new"
 
 
-# What speaks in two dialects, and what says nothing
-
-APIGEES_CHALLENGE = 'Bearer realm="null",error="invalid_token",error_description="{0}: in words"'
+def apigees(name: str) -> str:
+    """Return the challenge that Apigee sends with every error."""
+    return f'Bearer realm="null",error="invalid_token",error_description="{name}: in words"'
 
 
 @pytest.mark.parametrize(
-    ("name", "code"),
+    ("body", "challenge", "code"),
     [
-        ("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound", "api-product-missing"),
-        ("keymanagement.service.something_new", "answer-unknown"),
-        ("keymanagement.service.invalid_access_token", "token-dead"),
+        ("", BEARER, "token-dead"),
+        ("", 'Bearer realm="telenor", error="invalid_token", error_description="expired"', "token-dead"),
+        ("", "Basic realm=x, Bearer error=invalid_token", "token-dead"),
+        ("", "Bearer", "answer-unknown"),
+        ("", 'Basic realm="error=invalid_token"', "answer-unknown"),
+        ("", 'Basic error="invalid_token"', "answer-unknown"),
+        # A code in the body counts for more, also where it is new.
+        ({"code": 99}, BEARER, "answer-unknown"),
+        ({"code": 401}, BEARER, "token-dead"),
+        ("<html>Unauthorized</html>", BEARER, "token-dead"),
+        # Apigee's own name counts for more.
+        *((body, apigees(NO_PRODUCT), "api-product-missing") for body in ("", fault(NO_PRODUCT))),
+        *((body, apigees(NEW), "answer-unknown") for body in ("", fault(NEW))),
     ],
 )
-def test_apigees_own_code_counts_and_not_the_challenge_that_it_always_sends(name: str, code: str) -> None:
-    challenge = APIGEES_CHALLENGE.format(name)
-    assert code_of(401, fault(name), WWW_Authenticate=challenge) == code
-    assert code_of(401, "", WWW_Authenticate=challenge) == code
+def test_the_word_of_a_bearer_challenge_counts(body: object, challenge: str, code: str) -> None:
+    assert code_of(401, body, WWW_Authenticate=challenge) == code
 
 
 def test_a_code_of_the_gateway_that_is_new_does_not_make_a_token_dead() -> None:
-    assert parse_error(response(401, {"code": 40199, "error": "invalid_token"})) == ParsedError(
-        parse_error(response(401, "")).kind, ErrorFormat.GATEWAY, "40199"
-    )
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [({"code": 99}, "answer-unknown"), ({"code": 401}, "token-dead"), ("<html>Unauthorized</html>", "token-dead")],
-)
-def test_a_code_of_the_reference_that_is_new_counts_and_not_the_challenge_beside_it(body: object, code: str) -> None:
-    assert code_of(401, body, WWW_Authenticate='Bearer error="invalid_token"') == code
+    parsed = parse_error(response(401, {"code": 40199, "error": "invalid_token"}))
+    assert (parsed.kind.code, parsed.format, parsed.matched) == ("answer-unknown", ErrorFormat.GATEWAY, "40199")
 
 
 @pytest.mark.parametrize(
@@ -233,28 +206,16 @@ def test_a_code_of_the_reference_that_is_new_counts_and_not_the_challenge_beside
         pytest.param(401, {"code": 50001}, False, id="401 likewise"),
         pytest.param(403, {"code": 42902}, False, id="403 likewise"),
         pytest.param(429, {"code": 40108}, True, id="429 is transient, whatever its code says"),
-        pytest.param(408, {"error": "invalid_client"}, True, id="408 likewise"),
-        pytest.param(421, {"error": "invalid_client"}, True, id="421 likewise"),
-        pytest.param(425, {"error": "invalid_client"}, True, id="425 likewise"),
         pytest.param(499, {"error": "invalid_client"}, True, id="499 likewise"),
         pytest.param(502, {"code": 40102}, False, id="of a 502 its code decides"),
-        pytest.param(503, {"error": "invalid_client"}, False, id="of a 503 too"),
         pytest.param(501, {"error": "temporarily_unavailable"}, True, id="of a 501 too"),
         pytest.param(500, {"code": 16}, False, id="of a 500 too"),
-        pytest.param(500, {"code": 2}, True, id="either way"),
         pytest.param(404, {"code": 40401}, False, id="of anything else too"),
         pytest.param(418, {"error": "temporarily_unavailable"}, True, id="either way there"),
     ],
 )
 def test_the_status_says_whether_asking_again_may_help(status: int, body: object, *, is_asked_again: bool) -> None:
     assert is_retryable(status, parse_error(response(status, body)).kind) is is_asked_again
-
-
-@pytest.mark.parametrize("blanks", [0, 9, 30])
-def test_a_code_is_found_however_widely_its_json_is_spaced(blanks: int) -> None:
-    space = " " * blanks
-    assert code_of(401, f'{{"code"{space}:{space}40108}}') == "credentials-refused"
-    assert code_of(401, f'{{"error"{space}:"invalid_client"}}') == "credentials-refused"
 
 
 @pytest.mark.parametrize(
@@ -278,7 +239,7 @@ def test_a_code_is_found_however_widely_its_json_is_spaced(blanks: int) -> None:
         (302, ""),
     ],
 )
-def test_what_no_dialect_says_is_unknown(status: int, body: object) -> None:
+def test_what_no_format_says_is_unknown(status: int, body: object) -> None:
     parsed = parse_error(response(status, body))
     assert (parsed.kind.code, parsed.format, parsed.matched) == ("answer-unknown", None, None)
     assert not parsed.kind.is_retryable
@@ -368,25 +329,9 @@ def test_a_success_that_speaks_of_none_is_one(body: object) -> None:
 # How much is looked at
 
 
-class CountedText(str):
-    """A header's value that counts how much of it was looked at."""
-
-    __slots__ = ("looked_at",)
-
-    def __getitem__(self, part: object) -> str:
-        part_of_it = super().__getitem__(part)  # type: ignore[index]
-        self.looked_at = len(part_of_it)
-        return part_of_it
-
-
-def test_eight_kilobytes_of_a_header_are_looked_at_and_no_more() -> None:
-    within = f"{'Bearer ' * 1000}error=invalid_token"
-    beyond = f"{'Bearer ' * 1200}error=invalid_token"
-    assert code_of(401, "", WWW_Authenticate=within) == "token-dead"
-    assert code_of(401, "", WWW_Authenticate=beyond) == "answer-unknown"
-    counted = CountedText("Bearer " * 9000)
-    parse_error(response(401, "", WWW_Authenticate=counted))
-    assert counted.looked_at == 8192
+@pytest.mark.parametrize(("characters", "code"), [(8192, "token-dead"), (8193, "answer-unknown")])
+def test_eight_kilobytes_of_a_header_are_looked_at_and_no_more(characters: int, code: str) -> None:
+    assert code_of(401, "", WWW_Authenticate=" Bearer error=invalid_token".rjust(characters, "x")) == code
 
 
 def test_a_long_text_is_read_in_no_time_that_matters() -> None:

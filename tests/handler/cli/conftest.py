@@ -7,11 +7,14 @@ import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
 from handler.cli.main import main
-from tests.handler.cli.deployed_aws import DeployedAws
+from infra.local.server import LoopbackServer
+from tests.conftest import FakeClock
+from tests.handler.cli.deployed_aws import FUNCTION, STACK, DeployedAws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,13 +36,17 @@ class Ran:
         assert isinstance(document, dict)
         return document
 
+    @property
+    def words(self) -> str:
+        """What stderr says, however its lines are wrapped."""
+        return " ".join(self.err.split())
+
 
 @dataclass
 class Terminal:
     """Runs commands in this process. What is typed comes from a real pseudo-terminal; otherwise stdin is none."""
 
     seen: Seen
-    monkeypatch: pytest.MonkeyPatch
 
     def run(self, *arguments: str, typed: str | None = None) -> Ran:
         keyboard, stdin = os.openpty() if typed is not None else (None, os.open(os.devnull, os.O_RDONLY))
@@ -48,9 +55,14 @@ class Terminal:
         # What was there before is not this command's.
         self.seen.streams += self.seen.capture.readouterr()
         try:
-            with os.fdopen(stdin, encoding="utf-8") as stream, self.monkeypatch.context() as patch:
-                patch.setattr(sys, "stdin", stream)
+            with (
+                os.fdopen(stdin, encoding="utf-8") as stream,
+                patch.object(sys, "stdin", stream),
+                patch.dict(os.environ),
+            ):
                 status = main(arguments)
+        except SystemExit as leaving:
+            status = int(leaving.code or 0)
         finally:
             if keyboard is not None:
                 os.close(keyboard)
@@ -58,11 +70,34 @@ class Terminal:
             self.seen.streams += [out, err]
         return Ran(status, out, err)
 
+    def on_stack(self, *arguments: str, typed: str | None = None) -> Ran:
+        return self.run(*arguments, "--stack", STACK, typed=typed)
+
+    def on_function(self, *arguments: str) -> Ran:
+        return self.run(*arguments, "--function", FUNCTION)
+
+    def doctor(self, *arguments: str, job: tuple[str, ...] = ("--local",)) -> Ran:
+        return self.run(*job, "doctor", "--json", "--yes", *arguments)
+
+
+class PatientClock(FakeClock):
+    """Lets so many waits pass, and then it is Ctrl-C."""
+
+    def __init__(self, waits: int = 0) -> None:
+        super().__init__()
+        self.waits = waits
+
+    def sleep(self, seconds: float) -> None:
+        if not self.waits:
+            raise KeyboardInterrupt
+        self.waits -= 1
+        super().sleep(seconds)
+
 
 @pytest.fixture
 def terminal(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("COLUMNS", "80")
-    return Terminal(seen, monkeypatch)
+    return Terminal(seen)
 
 
 @pytest.fixture
@@ -91,7 +126,8 @@ def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed
     }
     for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID", "TELENOR_BASE_URL"):
         monkeypatch.delenv(name)
-    with DeployedAws(world.clock, variables) as aws:
-        for name, value in aws.environment.items():
-            monkeypatch.setenv(name, value)
+    aws = DeployedAws(world, variables)
+    with LoopbackServer(aws.answer) as server:
+        for service in ("LAMBDA", "CLOUDWATCH_LOGS", "CLOUDFORMATION", "SCHEDULER"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
         yield aws

@@ -27,14 +27,12 @@ from werkzeug.wrappers import Request, Response
 
 from handler import app
 from infra.local.secrets_manager import REGION
-from infra.local.server import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Self
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from tests.conftest import FakeClock
+    from tests.conftest import World
 
 ACCOUNT = "123456789012"
 STACK = "telenor-token"
@@ -50,15 +48,15 @@ _FUNCTIONS = re.compile(r"/2015-03-31/functions/([^/]+)/(configuration|invocatio
 _TAIL_BYTES = 4096
 
 
-def arn(function: str = FUNCTION, region: str = REGION) -> str:
-    return f"arn:aws:lambda:{region}:{ACCOUNT}:function:{function}"
+def arn(function: str = FUNCTION) -> str:
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
 
 
 @dataclass
 class DeployedAws:
     """One stack with one function. `denied` holds the actions that IAM does not allow."""
 
-    clock: FakeClock
+    world: World
     variables: dict[str, str]
     denied: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
@@ -67,31 +65,14 @@ class DeployedAws:
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
     output: str = "FunctionName"
     refuses_credentials: bool = False
-    is_stuck: bool = False
-    """Whether an invocation takes effect and its answer is lost."""
-    is_silent: bool = False
-    """Whether a failing invocation answers nothing but that it failed."""
+    loses_answers: bool = False
     extra_log: str = ""
     """Lines that end up in the tail of the log of an invocation, whoever wrote them."""
 
     def __post_init__(self) -> None:
-        self._server = LoopbackServer(self._answer)
         self.add_schedule(SCHEDULE, None)
         # Of another function in the same account, whose name begins in the same way.
         self.add_schedule(f"{FUNCTION}-stranger", {"client": "stranger"}, target=arn("other"))
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._server.__exit__(*exception)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What the SDK needs to come here, beside Secrets Manager's own."""
-        names = ("LAMBDA", "CLOUDWATCH_LOGS", "CLOUDFORMATION", "SCHEDULER")
-        return {f"AWS_ENDPOINT_URL_{name}": self._server.url for name in names}
 
     def add_schedule(self, name: str, event: object, *, target: str | None = None) -> None:
         self.schedules[name] = {
@@ -122,7 +103,7 @@ class DeployedAws:
         """Run the function as its schedule does, and return what it answers or raises."""
         return self._run(event)[0]
 
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         if self.refuses_credentials:
             answer = _refused("ExpiredTokenException", "The security token included in the request is expired", 403)
@@ -159,15 +140,13 @@ class DeployedAws:
 
     def _invoke(self, request: Request, event: object) -> Response:
         result, log, has_failed = self._run(event)
-        if self.is_stuck:
+        if self.loses_answers:
             request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            return Response()
-        answer = _json(None if self.is_silent else result)
-        log = "" if self.is_silent else log + self.extra_log
-        if has_failed or self.is_silent:
+        answer = _json(result)
+        if has_failed:
             answer.headers["X-Amz-Function-Error"] = "Unhandled"
-        if request.headers.get("X-Amz-Log-Type") == "Tail":
-            answer.headers["X-Amz-Log-Result"] = base64.b64encode(log.encode()[-_TAIL_BYTES:]).decode()
+        tail = (log + self.extra_log).encode()[-_TAIL_BYTES:]
+        answer.headers["X-Amz-Log-Result"] = base64.b64encode(tail).decode()
         return answer
 
     def _run(self, event: object) -> tuple[dict[str, Any], str, bool]:
@@ -183,7 +162,7 @@ class DeployedAws:
                 has_failed = True
                 result = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": []}
         log = '{"type": "platform.start", "record": {}}\n' + out.getvalue()
-        at = int(self.clock.now().timestamp() * 1000)
+        at = int(self.world.clock.now().timestamp() * 1000)
         self.lines += [(at, line) for line in log.splitlines()]
         return result, log, has_failed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from rich.console import Console
@@ -11,18 +11,7 @@ from rich.console import Console
 from handler.cli.rendering import draw_status
 from handler.cli.status import status_of
 from handler.ledger import Entry, Ledger
-from handler.model import Policy
-
-T0 = datetime(2026, 11, 23, 22, tzinfo=UTC)
-POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
-
-
-def entry(name: str, minutes: float) -> Entry:
-    published_at = T0 + timedelta(minutes=minutes)
-    return Entry(
-        f"{name}-0000-0000", published_at, published_at + timedelta(minutes=60), (f"label of {name}",), published_at
-    )
-
+from tests.handler.cli.test_status import POLICY, T0, entry
 
 LEDGER = Ledger(entry("9d1c4b02", 0), (entry("3fa85f64", -30), entry("77e0c1d2", 1)))
 

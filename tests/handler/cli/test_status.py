@@ -168,7 +168,9 @@ def ran(minutes: float, outcome: str) -> PastRun:
     [
         ([], "not-running", "no run has ended since 21:34:00: check that the schedule is enabled"),
         ([ran(0, "rotated")], "fresh", "the last run ended at 22:00:00: rotated"),
-        ([ran(-9, "not-due")], "not-running", "the last run ended at 21:51:00: check that the schedule is enabled"),
+        # Two periods of the schedule, and two minutes.
+        ([ran(-8, "not-due")], "fresh", "the last run ended at 21:52:00: not-due"),
+        ([ran(-8.1, "not-due")], "not-running", "the last run ended at 21:51:54: check that the schedule is enabled"),
         ([ran(-5, "not-due"), ran(0, "failed")], "failing", "the last run failed, the last at 22:00:00: run ended"),
         ([ran(-5, "failed"), ran(0, "failed")], "failing", "the last 2 runs failed, the last at 22:00:00: run ended"),
         ([ran(-5, "failed"), ran(0, "not-due")], "fresh", "the last run ended at 22:00:00: not-due"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,13 +17,12 @@ from handler.cli.doctor.diagnosis import (
     old_lives_on,
     published_ended,
 )
-from handler.cli.doctor.findings import Asked, Findings, Look, Published, Trial, VerifyUrl, Watch
+from handler.cli.doctor.findings import Asked, Findings, Heard, Look, Published, Trial, VerifyUrl, Watch
 from handler.cli.status import status_of
 from handler.ledger import Ledger
-from handler.model import Policy
+from tests.handler.cli.test_status import POLICY, T0
 
-POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
-STATUS = status_of(Ledger(None), POLICY, datetime(2026, 11, 23, 22, tzinfo=UTC))
+STATUS = status_of(Ledger(None), POLICY, T0)
 
 UNTRIED = Trial()
 ALIVE = Watch()
@@ -122,6 +121,34 @@ ALL_ENDED = Trial(logout=True, logout_again=False), Trial(logout=False)
 )
 def test_whether_the_published_token_was_ended(found: Findings, ended: bool | None) -> None:
     assert published_ended(found) is ended
+
+
+@pytest.mark.parametrize(
+    ("seconds", "judgement", "says"),
+    [
+        (3599, Judgement.HOLDS, "an outage of up to 24 min hurts nobody"),
+        (2340, Judgement.AT_RISK, "a life of 39 min is too short for GRACE_SECONDS and SCHEDULE_MINUTES"),
+        (840, Judgement.AT_RISK, "a life of 14 min makes the job write more often than Secrets Manager can keep"),
+    ],
+)
+def test_the_life_is_held_against_the_grace_and_the_schedule(seconds: int, judgement: Judgement, says: str) -> None:
+    p1, *_ = diagnosis(seen(*SEPARATE, lifetime=timedelta(seconds=seconds)), STATUS).promises
+    assert (p1.judgement, says in p1.because) == (judgement, True)
+
+
+@pytest.mark.parametrize(
+    ("ahead_seconds", "judgement", "says"),
+    [
+        (4, Judgement.HOLDS, "agrees with the server's to within 5 s"),
+        (90, Judgement.HOLDS_IF, "this machine's is 1 min 30 s ahead of the server's"),
+        (-90, Judgement.HOLDS_IF, "this machine's is 1 min 30 s behind the server's"),
+    ],
+)
+def test_a_clock_that_is_off_is_told_and_is_a_condition(ahead_seconds: int, judgement: Judgement, says: str) -> None:
+    heard = Heard(clock_ahead=timedelta(seconds=ahead_seconds))
+    found = diagnosis(replace(seen(*SEPARATE), heard=heard), STATUS)
+    assert {answer.about: answer.words for answer in found.answers}["the clock"] == says
+    assert found.promises[0].judgement is judgement
 
 
 def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing_is_known() -> None:

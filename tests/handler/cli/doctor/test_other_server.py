@@ -18,12 +18,6 @@ pytestmark = pytest.mark.usefixtures("local")
 UNKNOWN = NEW | {"lives": None, "ends": None, "others": None, "harmed": None}
 
 
-@pytest.fixture
-def verify_url(server: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("VERIFY_URL", server.resource_url)
-    return server.resource_url
-
-
 @pytest.mark.parametrize(
     ("server_does", "answers", "signs"),
     [
@@ -42,26 +36,26 @@ def test_with_a_verify_url_it_finds_out_what_the_server_does(
     job: World,
     server: OAuthServer,
     terminal: Terminal,
-    verify_url: str,
+    monkeypatch: pytest.MonkeyPatch,
     server_does: dict[str, Any],
     answers: dict[str, bool | None],
     signs: str,
 ) -> None:
-    assert verify_url
+    monkeypatch.setenv("VERIFY_URL", server.resource_url)
     job.run()
     job.clock.advance(minutes=10)
     for name, value in server_does.items():
         setattr(server, name, value)
-    ran = terminal.run("--local", "doctor", "--json", "--yes")
+    ran = terminal.doctor()
     assert told(ran.json) == answers
     assert verdicts(ran.json) == signs
-    assert server.is_active(job.document()["access_token"])
+    assert server.is_active(job.token())
     assert "Telenor" not in ran.out + ran.err
 
 
 def test_without_one_a_200_shows_nothing(job: World, terminal: Terminal) -> None:
     job.run()
-    ran = terminal.run("--local", "doctor", "--json", "--yes")
+    ran = terminal.doctor()
     assert told(ran.json) == UNKNOWN
     assert "VERIFY_URL would tell" in ran.json["answers"]["logout"]
 
@@ -75,7 +69,7 @@ def test_a_server_that_revokes_no_access_token_is_found_out(
     else:
         server.revokes = "unsupported"
     job.run()
-    ran = terminal.run("--local", "doctor", "--json", "--yes")
+    ran = terminal.doctor()
     assert ran.status == 4
     assert ran.json["tokens_left"] == 2
     assert "access tokens" in ran.json["answers"]["logout"]

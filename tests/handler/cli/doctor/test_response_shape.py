@@ -44,8 +44,11 @@ def test_a_shape_has_the_names_and_types_of_fields_and_where_the_code_is(
 
 
 def test_a_code_in_a_header_is_told() -> None:
-    shape = response_shape_of(response("", WWW_Authenticate='Bearer error="invalid_token"'))
+    shape = response_shape_of(
+        response("", WWW_Authenticate='Bearer error="invalid_token"', Content_Type="text/plain; charset=x")
+    )
     assert (shape.code, shape.code_at, shape.error_format) == ("invalid_token", "header", ErrorFormat.OAUTH)
+    assert shape.media_type == "text/plain"
 
 
 def test_a_shape_holds_nothing_of_what_was_said() -> None:
