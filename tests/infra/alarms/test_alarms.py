@@ -11,14 +11,12 @@ import pytest
 
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.job import Fate, Job, Run, Settings
-from tests.infra.alarms.page import DAY, HOUR, LATEST_METRIC, graces, schedules
-from tests.infra.alarms.template import Template
+from tests.infra.alarms.page import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.dashboard.widgets import lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TEMPLATE = Template.read()
 
 # docs/configuration.md, "Metrics".
 METRICS = {
@@ -28,7 +26,7 @@ METRICS = {
 SHOWN_FROM_THE_LOG = {"TokenRotated", "TokenRevoked"}
 OWN = frozenset({("service", "stack"), ("client", "broadband")})
 FUNCTION = frozenset({("FunctionName", "TokenFunction")})
-PARAMETERS = [(minutes, grace) for minutes in schedules(TEMPLATE) for grace in graces(TEMPLATE)]
+PARAMETERS = [(minutes, grace) for minutes in SCHEDULES for grace in GRACES]
 
 
 def properties(**parameters: object) -> dict[str, dict[str, Any]]:
@@ -153,7 +151,7 @@ def test_a_topic_is_named_whole(name: str) -> None:
     ("name", "value"),
     [("RunsFailingAlarm", 1), ("ThrottledAlarm", 1), ("WaitingAlarm", 31_000), ("RevocationFailedAlarm", 1)],
 )
-@pytest.mark.parametrize("minutes", schedules(TEMPLATE))
+@pytest.mark.parametrize("minutes", SCHEDULES)
 def test_again_and_again_rings_and_once_does_not(name: str, value: int, minutes: int) -> None:
     period = minutes * 60
     healthy = dict.fromkeys(range(0, 40 * period, period), 0.0)

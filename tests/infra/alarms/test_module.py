@@ -10,8 +10,7 @@ import pytest
 from infra.terraform_cli import MissingError
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.job import Fate, Job, Run, Settings
-from tests.infra.alarms.page import HOUR, LATEST_METRIC, graces, schedules
-from tests.infra.alarms.template import Template
+from tests.infra.alarms.page import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:
@@ -21,22 +20,21 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.terraform
 
-TEMPLATE = Template.read()
 PERIOD = 300
 
 # Graces of which the module's arithmetic is compared with the template's.
-COMPARED = (min(graces(TEMPLATE)), 1, 600, max(graces(TEMPLATE)))
+COMPARED = (GRACES[0], 1, 600, GRACES[-1])
 
 # Many clients, whose graces are not all the same.
-GRACES = {f"client-{number:02}": (600, 0, 1200)[number % 3] for number in range(12)}
+CLIENTS = {f"client-{number:02}": (600, 0, 1200)[number % 3] for number in range(12)}
 CASES: dict[str, dict[str, Any]] = {
-    "many": {"clients": {name: {"grace_seconds": grace} for name, grace in GRACES.items()}},
+    "many": {"clients": {name: {"grace_seconds": grace} for name, grace in CLIENTS.items()}},
     **{
         f"every_{minutes}": {
             "schedule_minutes": minutes,
             "clients": {f"grace-{grace}": {"grace_seconds": grace} for grace in COMPARED},
         }
-        for minutes in schedules(TEMPLATE)
+        for minutes in SCHEDULES
     },
 }
 
@@ -62,7 +60,7 @@ def put(cloudwatch: CloudWatch, name: str, fates: Sequence[Fate]) -> None:
     """Put out what a client's runs tell, each on time and its metrics a minute late."""
     runs = [Run(number * PERIOD, fate) for number, fate in enumerate(fates)]
     dimensions = frozenset({("service", "stack"), ("client", name)})
-    for told in Job(Settings(PERIOD, GRACES[name], 0.33)).live(runs):
+    for told in Job(Settings(PERIOD, CLIENTS[name], 0.33)).live(runs):
         values = {
             "SecondsUntilExpiry": told.seconds_until_expiry,
             "RevocationsPending": told.pending,
@@ -78,7 +76,7 @@ def put(cloudwatch: CloudWatch, name: str, fates: Sequence[Fate]) -> None:
 def rung(alarms: Alarms, fates: Mapping[str, Sequence[Fate]]) -> dict[str, float]:
     """Return which alarms ring over six hours, and when each first does. All is well at first."""
     cloudwatch = CloudWatch()
-    for name in GRACES:
+    for name in CLIENTS:
         put(cloudwatch, name, fates.get(name, [Fate.WELL] * (6 * HOUR // PERIOD)))
     found = {}
     for name, alarm in alarms.items():
@@ -92,8 +90,10 @@ def test_every_client_has_each_alarm_once_and_named_after_it(alarms: dict[str, A
     kinds = {"TokenExpiry", "RunsFailing", "RevocationFailed", "RevocationsPending", "RevocationAbandoned"}
     kinds |= {"CredentialsFallback"}
     of_the_function = {"stack-UndeliveredAlarm", "stack-ThrottledAlarm", "stack-WaitingAlarm"}
-    assert alarms["many"].keys() == {f"stack-{name}-{kind}Alarm" for name in GRACES for kind in kinds} | of_the_function
-    for name in GRACES:
+    assert (
+        alarms["many"].keys() == {f"stack-{name}-{kind}Alarm" for name in CLIENTS for kind in kinds} | of_the_function
+    )
+    for name in CLIENTS:
         for kind in kinds:
             alarm = alarms["many"][f"stack-{name}-{kind}Alarm"]
             assert alarm["AlarmDescription"].startswith(f"Client {name} of job stack: ")
@@ -112,8 +112,8 @@ def test_one_silent_client_among_many_rings_its_own_page_and_no_other_alarm(
     assert found.keys() == {f"stack-{silent}-TokenExpiryAlarm"}
     # Before the first of its consumers has less than the grace: of the token that was published last.
     runs = (Run(number * PERIOD) for number in range(last_well))
-    published = list(Job(Settings(PERIOD, GRACES[silent], 0.33)).live(runs))
-    broken_at = max(told.at for told in published if told.has_published) + 3600 - GRACES[silent]
+    published = list(Job(Settings(PERIOD, CLIENTS[silent], 0.33)).live(runs))
+    broken_at = max(told.at for told in published if told.has_published) + 3600 - CLIENTS[silent]
     assert last_well * PERIOD < found[f"stack-{silent}-TokenExpiryAlarm"] < broken_at
 
 
@@ -124,7 +124,7 @@ def test_one_failing_client_among_many_rings_its_own_alarms_and_no_other(alarms:
     assert found["stack-client-07-RunsFailingAlarm"] <= (36 + 3) * PERIOD
 
 
-@pytest.mark.parametrize("minutes", schedules(TEMPLATE))
+@pytest.mark.parametrize("minutes", SCHEDULES)
 def test_the_page_is_the_templates_page_for_every_schedule_and_grace(alarms: dict[str, Alarms], minutes: int) -> None:
     """So what `make alarms` shows of the template goes for the module."""
     for grace in COMPARED:
