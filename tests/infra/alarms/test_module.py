@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.terraform_cli import MissingError
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.job import Fate, Job, Run, Settings
 from tests.infra.alarms.page import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
@@ -42,17 +41,13 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def alarms() -> dict[str, Alarms]:
     """Return for each set of variables the alarms by name, as a template would have them."""
-    try:
-        states = module.applied(CASES)
-    except MissingError as missing:
-        pytest.skip(str(missing))
     return {
         case: {
             values["alarm_name"]: module.properties(values)
             for address, values in state.resources.items()
             if address.startswith("aws_cloudwatch_metric_alarm.")
         }
-        for case, state in states.items()
+        for case, state in module.applied(CASES).items()
     }
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.terraform_cli import MissingError, find
 from tests.infra.terraform.configuration import REGION, Configuration, RefusedError
 from tests.infra.terraform.moto_account import ACCOUNT, KEYS, Account
 
@@ -24,10 +23,6 @@ READER = "arn:aws:iam::999999999999:role/reader"
 
 @pytest.fixture
 def account() -> Iterator[Account]:
-    try:
-        find()
-    except MissingError as missing:
-        pytest.skip(str(missing))
     with Account() as account:
         yield account
 
