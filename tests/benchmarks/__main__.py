@@ -1,4 +1,4 @@
-"""Measures everything, prints the document and writes it: `python -m tests.benchmarks`."""
+"""Measures everything and writes docs/benchmarks.md: `python -m tests.benchmarks`."""
 
 from __future__ import annotations
 
@@ -16,108 +16,76 @@ from typing import TYPE_CHECKING
 
 from infra import artifact
 from tests.benchmarks import artifact_size, report, run_cost, startup
-from tests.benchmarks.simulated_month import added, fault_rates, month
+from tests.benchmarks.simulated_month import Outages, fault_rates, simulate
 from tests.benchmarks.strategies import EVERY_MINUTE, OTHERS, POLICY, THIS_JOB
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from concurrent.futures import Future
+    from tests.benchmarks.simulated_month import Months
 
-    from tests.benchmarks.simulated_month import FaultRates, Month
-    from tests.benchmarks.strategies import Strategy
-
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-
-_STARTS, _RUNS, _PEAKS = 21, 20, 5
-_SEEDS = range(1, 7)
-# A run a minute takes five times as long to simulate.
-_SEEDS_EVERY_MINUTE = range(1, 4)
+_STARTS, _RUNS, _PEAKS, _MONTHS = 21, 20, 5, 6
 
 # Life less renewal, grace and a schedule period is the slack; one period more for the wait until the first run after
 # the time of renewal.
-_LIFE = timedelta(seconds=3599)
-_WITHIN = _LIFE * (1 - POLICY.renew_at_fraction) - POLICY.grace - 2 * POLICY.schedule
+_TOLERANCE = timedelta(seconds=3599) * (1 - POLICY.renew_at_fraction) - POLICY.grace - 2 * POLICY.schedule
+_WITHIN = Outages(15, timedelta(minutes=1), _TOLERANCE)
+_BEYOND = Outages(15, timedelta(minutes=20), timedelta(minutes=50))
 
 
 def main() -> int:
-    """Measure, print and write."""
+    """Measure and write."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--runtime", type=Path, required=True, help="a Python as in Lambda, with boto3")
-    parser.add_argument("--command", default="make bench", help="how this was called, for the document")
-    arguments = parser.parse_args()
-    if not Path("/proc/self/status").exists():
-        parser.error("the peak of a process's memory is read from /proc, so this needs Linux")
-    origin = _origin(arguments.command)
+    runtime = str(parser.parse_args().runtime.absolute())
+    git = ["git", "-C", str(artifact.ROOT), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603  our own words
     with tempfile.TemporaryDirectory() as scratch:
+        _log("the artifact")
         directory = Path(scratch) / "artifact"
-        _say("the artifact")
         artifact.make(directory)
-        _say("start-up")
-        starts = startup.measure(directory, Path(scratch), _STARTS, str(arguments.runtime.absolute()))
-        _say("one run")
-        kinds = run_cost.measure(_RUNS)
-        _say("memory")
-        peak_kib = artifact_size.peak_of_a_rotation_kib(_PEAKS)
-        _say("months")
-        within, beyond = _months()
-        results = report.Results(
-            origin,
-            starts,
-            kinds,
-            artifact_size.packages(directory),
-            artifact_size.zipped_bytes(directory),
-            peak_kib,
-            within,
-            beyond,
-        )
-    text = report.document(results)
-    (DOCS / "benchmarks.md").write_text(text, encoding="utf-8")
-    print(text)  # noqa: T201  what it is for
+        zipped = artifact.zipped(directory)
+        _log("start-up")
+        starts = startup.measure(zipped, Path(scratch), _STARTS, runtime)
+    _log("one run")
+    kinds = run_cost.measure(_RUNS)
+    _log("memory")
+    rotation_peak_kib = artifact_size.peak_of_a_rotation_kib(_PEAKS)
+    _log("months")
+    within, beyond = _simulated()
+    text = report.document(
+        origin=f"on {datetime.now(UTC):%Y-%m-%d}, at commit {commit}, on Python {platform.python_version()} and"
+        f" {os.cpu_count()} cores",
+        starts=starts,
+        kinds=kinds,
+        packages=artifact_size.packages(zipped),
+        zipped_bytes=len(zipped),
+        rotation_peak_kib=rotation_peak_kib,
+        outages=(_WITHIN, _BEYOND),
+        within=within,
+        beyond=beyond,
+    )
+    (artifact.ROOT / "docs" / "benchmarks.md").write_text(text, encoding="utf-8")
+    _log("written: docs/benchmarks.md")
     return 0
 
 
-def _months() -> tuple[report.Comparison, report.Comparison]:
-    """Simulate all months, on all cores: the time they take is not measured."""
-    within = fault_rates(timedelta(minutes=1), _WITHIN)
-    beyond = fault_rates(timedelta(minutes=20), timedelta(minutes=50))
+def _simulated() -> list[dict[str, Months]]:
+    """Simulate the months of each strategy, on all cores: the time they take is not measured."""
     with ProcessPoolExecutor() as pool:
-
-        def simulated(rates: FaultRates, strategies: Sequence[Strategy]) -> list[list[Future[Month]]]:
-            return [
-                [
-                    pool.submit(month, strategy, rates, seed)
-                    for seed in (_SEEDS_EVERY_MINUTE if strategy is EVERY_MINUTE else _SEEDS)
-                ]
-                for strategy in strategies
+        # The slowest first. A run a minute takes five times as long to simulate, so it gets half of the months.
+        minutely = pool.submit(simulate, EVERY_MINUTE, fault_rates(_BEYOND), range(1, _MONTHS // 2 + 1))
+        futures = [
+            [
+                pool.submit(simulate, strategy, fault_rates(outages), range(1, _MONTHS + 1))
+                for strategy in (THIS_JOB, *OTHERS)
             ]
-
-        short, long = simulated(within, (THIS_JOB, *OTHERS)), simulated(beyond, (THIS_JOB, EVERY_MINUTE, *OTHERS))
-        in_short, in_long = ([added([one.result() for one in own]) for own in each] for each in (short, long))
-    return (
-        report.Comparison("Outages within the tolerance", within.outages["token"], in_short),
-        report.Comparison("Longer outages", beyond.outages["token"], in_long),
-    )
+            for outages in (_WITHIN, _BEYOND)
+        ]
+        futures[1].insert(1, minutely)
+        return [{future.result().strategy: future.result() for future in each} for each in futures]
 
 
-def _origin(command: str) -> report.Origin:
-    def git(*words: str) -> str:
-        return subprocess.run(  # noqa: S603  our own words
-            ["git", *words],  # noqa: S607  wherever it is
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-
-    is_changed = bool(git("status", "--porcelain", "--", ".", ":!docs"))
-    commit = git("rev-parse", "--short=12", "HEAD") + (" with changes" if is_changed else "")
-    machine = f"Python {platform.python_version()} and {os.cpu_count()} cores"
-    return report.Origin(f"{datetime.now(UTC):%Y-%m-%d}", commit, command, machine)
-
-
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what} ...", file=sys.stderr, flush=True)  # noqa: T201  it takes minutes
+def _log(step: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {step}", file=sys.stderr, flush=True)  # noqa: T201  it takes minutes
 
 
 if __name__ == "__main__":

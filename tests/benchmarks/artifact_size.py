@@ -5,18 +5,11 @@ from __future__ import annotations
 import io
 import uuid
 import zipfile
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter
 from statistics import median
-from typing import TYPE_CHECKING
 
-from infra import artifact
-from tests.benchmarks.run_cost import settings
-from tests.benchmarks.stack import Stack
-from tests.benchmarks.startup import Start
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.benchmarks import startup
+from tests.benchmarks.run_cost import create_client_secrets, servers
 
 _ROTATION = """
 from types import SimpleNamespace
@@ -32,57 +25,24 @@ assert app.lambda_handler(event, context)["outcome"] == "rotated"
 """
 
 
-@dataclass(frozen=True)
-class Package:
-    """One package of the artifact, with its metadata."""
-
-    name: str
-    zipped_bytes: int
-    unzipped_bytes: int
-
-
-def packages(directory: Path) -> list[Package]:
-    """Return what is in an artifact, the largest first."""
-    with zipfile.ZipFile(io.BytesIO(artifact.zipped(directory))) as archive:
-        entries = archive.infolist()
-    sizes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for entry in entries:
-        size = sizes[package_of(entry.filename)]
-        size[0] += entry.compress_size
-        size[1] += entry.file_size
-    found = [Package(name, zipped, unzipped) for name, (zipped, unzipped) in sizes.items()]
-    return sorted(found, key=lambda package: -package.unzipped_bytes)
-
-
-def package_of(filename: str) -> str:
-    """Return the package that a file of the artifact belongs to, its metadata included."""
-    top = filename.partition("/")[0].removesuffix(".py")
-    return top.partition("-")[0] if top.endswith(".dist-info") else top
-
-
-def zipped_bytes(directory: Path) -> int:
-    """Return the size of the artifact as it is uploaded."""
-    return len(artifact.zipped(directory))
+def packages(zipped: bytes) -> list[tuple[str, int, int]]:
+    """Return each package of an artifact with its metadata, and its bytes zipped and unzipped, the largest first."""
+    zipped_bytes, unzipped_bytes = Counter[str](), Counter[str]()
+    with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
+        for entry in archive.infolist():
+            top = entry.filename.partition("/")[0].removesuffix(".py")
+            package = top.partition("-")[0] if top.endswith(".dist-info") else top
+            zipped_bytes[package] += entry.compress_size
+            unzipped_bytes[package] += entry.file_size
+    return [(package, zipped_bytes[package], size) for package, size in unzipped_bytes.most_common()]
 
 
 def peak_of_a_rotation_kib(rounds: int) -> float:
     """Return the most memory that a fresh process has that starts the handler and rotates once."""
-    with Stack() as stack:
-        peaks = [_rotate(stack, f"memory-{number}") for number in range(rounds)]
+    peaks = []
+    with servers() as (environ, _calls):
+        for number in range(rounds):
+            create_client_secrets(f"memory-{number}")
+            rotation = _ROTATION.format(name=f"memory-{number}", request_id=uuid.uuid4())
+            peaks.append(startup.run(rotation, environ).peak_kib)
     return median(peaks)
-
-
-def _rotate(stack: Stack, name: str) -> int:
-    create = f"""
-import boto3, json
-from tests.benchmarks.stack import CREDENTIALS
-client = boto3.client("secretsmanager")
-client.create_secret(Name="{name}/credentials", SecretString=json.dumps(CREDENTIALS))
-client.create_secret(Name="{name}/token")
-"""
-    Start("secrets", create, stack.environment).run()
-    rotation = Start(
-        "rotation", _ROTATION.format(name=name, request_id=uuid.uuid4()), {**stack.environment, **settings()}
-    )
-    rotation.run()
-    return rotation.peak_kib[0]

@@ -1,7 +1,7 @@
-"""What a month costs. The prices are AWS's own.
+"""What a month costs in USD, at AWS's list prices as others cited them up to November 2026; none was checked with AWS.
 
-Prices in USD: the pricing pages of AWS Secrets Manager, AWS Lambda (arm64), Amazon EventBridge (Scheduler) and Amazon
-CloudWatch, us-east-1, as PRICED says, without free tiers unless one is named.
+Prices: the pricing pages of AWS Secrets Manager, AWS Lambda (arm64), Amazon EventBridge (Scheduler) and Amazon
+CloudWatch, us-east-1, without free tiers unless one is named.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from tests.benchmarks.simulated_month import DAYS
 
 if TYPE_CHECKING:
-    from tests.benchmarks.simulated_month import Month
-
-PRICED = "as others cited them up to November 2026; none was checked with AWS"
+    from tests.benchmarks.simulated_month import Months
 
 SECRET_A_MONTH = 0.40
 AWS_CALL = 0.05 / 10_000
@@ -31,40 +29,35 @@ ALARMS = 9
 # What a run takes besides waiting for answers. Assumed, at this memory.
 OWN_SECONDS_A_RUN = 0.1
 
-
-_MONTH_SECONDS = DAYS * 86_400
-
-_AWS_READS = ("DescribeSecret", "GetSecretValue", "ListSecretVersionIds")
-_AWS_WRITES = ("PutSecretValue", "UpdateSecretVersionStage")
+_TELENOR_CALLS = ("token", "logout", "verify")
 
 
-def aws_calls(month: Month) -> float:
+def aws_calls(months: Months) -> float:
     """Return the calls to Secrets Manager a month."""
-    return sum(month.calls[operation] for operation in _AWS_READS + _AWS_WRITES) / month.months
+    return months.calls.total() / months.count - telenor_calls(months)
 
 
-def telenor_calls(month: Month) -> float:
+def telenor_calls(months: Months) -> float:
     """Return the requests to Telenor a month."""
-    return sum(month.calls[operation] for operation in ("token", "logout", "verify")) / month.months
+    return sum(months.calls[operation] for operation in _TELENOR_CALLS) / months.count
 
 
-def running_cost(month: Month) -> float:
-    """Return what a month's calls and runs cost, in USD."""
-    runs = month.invocations / month.months
-    seconds = month.busy_seconds / month.months + runs * OWN_SECONDS_A_RUN
-    return aws_calls(month) * AWS_CALL + runs * INVOCATION + seconds * _GIB * GIB_SECOND
+def run_seconds(months: Months) -> float:
+    """Return how long all runs take a month."""
+    return (months.busy_seconds + months.invocations * OWN_SECONDS_A_RUN) / months.count
 
 
-def metrics_cost(month: Month) -> float:
-    """Return what the metrics cost a month, in USD: each for the hours in which it was sent."""
-    return sum(month.metric_hours.values()) / month.months / (DAYS * 24) * METRIC_A_MONTH
+def running_cost(months: Months) -> float:
+    """Return what a month's calls and runs cost."""
+    runs = months.invocations / months.count
+    return aws_calls(months) * AWS_CALL + runs * INVOCATION + run_seconds(months) * _GIB * GIB_SECOND
 
 
-def watching_cost(month: Month) -> float:
-    """Return what the metrics and the template's alarms cost a month, in USD, without the dashboard."""
-    return metrics_cost(month) + ALARMS * ALARM_A_MONTH
+def metrics_cost(months: Months) -> float:
+    """Return what the metrics cost a month: each for the hours in which it was sent."""
+    return months.metric_hours.total() / months.count / (DAYS * 24) * METRIC_A_MONTH
 
 
 def consumer_cost(cache_seconds: int) -> float:
-    """Return what the reads of one consumer process cost a month, in USD, if it never rests."""
-    return _MONTH_SECONDS / cache_seconds * AWS_CALL
+    """Return what the reads of one consumer process cost a month, if it never rests."""
+    return DAYS * 86_400 / cache_seconds * AWS_CALL

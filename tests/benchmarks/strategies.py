@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
 
 from handler.authorization_server import AuthorizationServer
 from handler.config import Settings
@@ -18,28 +21,23 @@ from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
 from handler.token_secret import TokenSecret
-from handler.transport import Transport, create_session
-from tests.simulation.world import CREDENTIALS, TOKEN
+from handler.transport import Transport
+from tests.simulation.world import CREDENTIALS, TOKEN, ModelSession
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
-    import requests
-
-    from handler.model import Token
     from tests.benchmarks.simulated_month import Environment
 
-SCHEDULE = timedelta(minutes=5)
 # A minute above the longest cache lifetime of any consumer, as docs/configuration.md asks.
 GRACE = timedelta(seconds=660)
-POLICY = Policy(grace=GRACE, renew_at_fraction=0.33, schedule=SCHEDULE)
-_MINUTE = timedelta(minutes=1)
-_POLICY_EVERY_MINUTE = Policy(grace=GRACE, renew_at_fraction=0.25, schedule=_MINUTE)
+POLICY = Policy(grace=GRACE, renew_at_fraction=0.33, schedule=timedelta(minutes=5))
+_POLICY_EVERY_MINUTE = Policy(grace=GRACE, renew_at_fraction=0.25, schedule=timedelta(minutes=1))
 
-_URL = "https://telenor.example"
-_API = f"{_URL}/verify"
+# No proxy is looked for on the way to this machine, which would take a part of the simulation's time.
+_URL = "https://localhost"
 _PUBLISH_BY, _END_BY = timedelta(seconds=90), timedelta(seconds=118)
+_LOG = Logger(service="benchmarks", level="CRITICAL")
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,6 @@ def this_job(environment: Environment, request_id: str, policy: Policy = POLICY)
         policy=policy,
         verify_url=None,
     )
-    telenor = _telenor(environment)
     secrets = SecretsManager(environment.client, CREDENTIALS, TOKEN)
     report = Report("default")
     try:
@@ -75,9 +72,9 @@ def this_job(environment: Environment, request_id: str, policy: Policy = POLICY)
                 settings=settings,
                 secrets=secrets,
                 token_secret=TokenSecret(secrets, environment.clock, request_id),
-                server=telenor,
+                server=_telenor(environment),
                 clock=environment.clock,
-                log=environment.log,  # type: ignore[arg-type]  # a smaller log
+                log=_LOG,
                 report=report,
                 version_id=request_id,
                 publish_by=now + _PUBLISH_BY,
@@ -88,38 +85,32 @@ def this_job(environment: Environment, request_id: str, policy: Policy = POLICY)
         report.has_failed = True
         raise
     finally:
-        environment.send_metrics(report)
+        environment.send_metrics(report.metrics(environment.clock.now()))
 
 
-def overwrite(environment: Environment, _request_id: str) -> None:
-    """Ask for a token and overwrite the secret. The previous token dies by its expiry."""
+def overwrite(environment: Environment, _request_id: str, *, logs_out: bool = False) -> None:
+    """Request a token and overwrite the secret. Log out the previous token at once, or let it expire."""
     telenor = _telenor(environment)
-    token = _request(environment, telenor)
-    environment.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
-
-
-def overwrite_and_log_out(environment: Environment, _request_id: str) -> None:
-    """Ask for a token, overwrite the secret, and log the previous token out at once."""
-    telenor = _telenor(environment)
-    previous = _read(environment, "AWSCURRENT")
-    token = _request(environment, telenor)
-    environment.client.put_secret_value(SecretId=TOKEN, SecretString=token.document())
+    previous = _read(environment, "AWSCURRENT") if logs_out else None
+    environment.client.put_secret_value(SecretId=TOKEN, SecretString=_request(environment, telenor))
     _log_out(environment, telenor, previous)
 
 
 def four_steps(environment: Environment, request_id: str) -> None:
     """Run AWS's rotation template: createSecret, setSecret, testSecret, finishSecret, each a run of the function.
 
-    The last step logs the previous token out. A rotation that was left unfinished is gone on with, as by RotateSecret.
+    The last step logs the previous token out. An unfinished rotation is resumed, as by RotateSecret.
     """
-    version_id = environment.unfinished() or request_id
+    labels = environment.aws.secrets[TOKEN].labels
+    pending = labels.get("AWSPENDING")
+    version_id = request_id if pending in {None, labels.get("AWSCURRENT")} else str(pending)
     telenor = _telenor(environment)
     # setSecret has nothing to set: the server knows the token, since it has issued it.
-    for step in (_create_secret, _set_secret, _test_secret, _finish_secret):
-        if step is not _create_secret:
-            environment.invocations += 1
+    for number, step in enumerate((_create_secret, None, _test_secret, _finish_secret)):
+        environment.months.invocations += number > 0
         environment.client.describe_secret(SecretId=TOKEN)
-        step(environment, telenor, version_id)
+        if step:
+            step(environment, telenor, version_id)
 
 
 def _create_secret(environment: Environment, telenor: AuthorizationServer, version_id: str) -> None:
@@ -129,21 +120,17 @@ def _create_secret(environment: Environment, telenor: AuthorizationServer, versi
         environment.client.put_secret_value(
             SecretId=TOKEN,
             ClientRequestToken=version_id,
-            SecretString=_request(environment, telenor).document(),
+            SecretString=_request(environment, telenor),
             VersionStages=["AWSPENDING"],
         )
-
-
-def _set_secret(_environment: Environment, _telenor: AuthorizationServer, _version_id: str) -> None:
-    """Do nothing in AWS's second step: the server has no password that could be set."""
 
 
 def _test_secret(environment: Environment, telenor: AuthorizationServer, version_id: str) -> None:
     pending = _read(environment, "AWSPENDING")
     try:
-        telenor.verify(_API, str(pending), environment.clock.now() + _PUBLISH_BY)
+        telenor.verify(f"{_URL}/verify", str(pending), environment.clock.now() + _PUBLISH_BY)
     except TokenRejectedError:
-        # Otherwise every later rotation would go on with this dead token.
+        # Otherwise every later rotation would go on with this inactive token.
         environment.client.update_secret_version_stage(
             SecretId=TOKEN, VersionStage="AWSPENDING", RemoveFromVersionId=version_id
         )
@@ -164,19 +151,15 @@ def _finish_secret(environment: Environment, telenor: AuthorizationServer, versi
 
 def _telenor(environment: Environment) -> AuthorizationServer:
     """Return the handler's own client, so that every strategy retries alike."""
-
-    def session(on_socket: Callable[[socket.socket], None]) -> requests.Session:
-        opened = create_session(on_socket)
-        opened.mount("https://", environment.telenor)
-        return opened
-
-    transport = Transport(environment.clock, environment.log, session, lambda exchange, _seconds: exchange())  # type: ignore[arg-type]  # a smaller log
-    return AuthorizationServer(TelenorOperations(_URL), environment.clock, environment.log, transport)  # type: ignore[arg-type]  # likewise
+    session = ModelSession(environment.telenor)
+    transport = Transport(environment.clock, _LOG, lambda _on_socket: session, lambda exchange, _seconds: exchange())
+    return AuthorizationServer(TelenorOperations(_URL), environment.clock, _LOG, transport)
 
 
-def _request(environment: Environment, telenor: AuthorizationServer) -> Token:
+def _request(environment: Environment, telenor: AuthorizationServer) -> str:
     credentials = SecretsManager(environment.client, CREDENTIALS, TOKEN).read_credentials()
-    return telenor.request_token(credentials, None, environment.clock.now() + _PUBLISH_BY, lambda _token: None)
+    token = telenor.request_token(credentials, None, environment.clock.now() + _PUBLISH_BY, lambda _token: None)
+    return token.document()
 
 
 def _read(environment: Environment, stage: str) -> str | None:
@@ -188,27 +171,26 @@ def _read(environment: Environment, stage: str) -> str | None:
 
 
 def _log_out(environment: Environment, telenor: AuthorizationServer, access_token: str | None) -> None:
-    """Log out a replaced token. The new one is published, so a failure is only logged: nothing has kept this one."""
-    if access_token is None:
-        return
-    try:
-        telenor.revoke(access_token, environment.clock.now() + timedelta(seconds=30))
-    except (ServerError, RotationError) as error:
-        environment.log.warning(str(error))
+    """Log out a replaced token. The new one is published, so a failure changes nothing: nothing has kept this one."""
+    if access_token is not None:
+        with suppress(ServerError, RotationError):
+            telenor.revoke(access_token, environment.clock.now() + timedelta(seconds=30))
 
 
-THIS_JOB = Strategy("this job", SCHEDULE, this_job, retries=0)
+THIS_JOB = Strategy("this job", POLICY.schedule, this_job, retries=0)
 EVERY_MINUTE = Strategy(
     "this job, every minute, `RENEW_AT_FRACTION` 0.25",
-    _MINUTE,
+    _POLICY_EVERY_MINUTE.schedule,
     partial(this_job, policy=_POLICY_EVERY_MINUTE),
     retries=0,
 )
-OVERWRITE_OFTEN = Strategy("overwrite every 15 min", timedelta(minutes=15), overwrite)
+_OFTEN, _OFTENER = timedelta(minutes=15), timedelta(minutes=10)
+_overwrite_and_log_out = partial(overwrite, logs_out=True)
+OVERWRITE_OFTEN = Strategy("overwrite every 15 min", _OFTEN, overwrite)
 OTHERS = (
     OVERWRITE_OFTEN,
-    Strategy("overwrite every 10 min", timedelta(minutes=10), overwrite),
-    Strategy("overwrite every 15 min, log out at once", timedelta(minutes=15), overwrite_and_log_out),
-    Strategy("overwrite every 10 min, log out at once", timedelta(minutes=10), overwrite_and_log_out),
-    Strategy("AWS's four steps every 15 min, then log out", timedelta(minutes=15), four_steps),
+    Strategy("overwrite every 10 min", _OFTENER, overwrite),
+    Strategy("overwrite every 15 min, log out at once", _OFTEN, _overwrite_and_log_out),
+    Strategy("overwrite every 10 min, log out at once", _OFTENER, _overwrite_and_log_out),
+    Strategy("AWS's four steps every 15 min, then log out", _OFTEN, four_steps),
 )

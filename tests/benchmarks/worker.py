@@ -1,56 +1,33 @@
 """One warm execution environment that measures itself: `python -m tests.benchmarks.worker`.
 
-It takes a line `{"do": ..., ...}` and answers a line. What the handler prints goes to stderr, which is a file.
+It takes a line `{"do": ..., ...}` and answers a line. What the handler prints goes to a file.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
+import tempfile
 import time
 import uuid
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools.metrics import MetricUnit
 
 from handler import app
-from infra.local.worker_process import WorkerProcess
-from tests.benchmarks.stack import CREDENTIALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+Times = dict[str, Any]
+"""The CPU time and the time that something took, and what it returned."""
 
-
-class Worker(WorkerProcess):
-    """The process, seen from the one that asks."""
-
-    def __init__(self, environ: Mapping[str, str], log: IO[bytes]) -> None:
-        super().__init__("tests.benchmarks.worker", environ, log)
-        self._own_log = log
-
-    def ask(self, **what: Any) -> Any:
-        """Let it do something, and wait for its answer."""
-        self.send(what)
-        return self.answer()
-
-    def answer(self) -> Any:
-        """Wait for the answer to what it was sent."""
-        answer = self.receive()
-        if answer is None:
-            self.stop()
-            self._own_log.seek(0)
-            raise RuntimeError(f"a worker has ended: {self._own_log.read()[-2000:].decode(errors='replace')}")
-        return answer
-
-
-# As long as what a run tells of itself.
-_METRICS = ("One",)
+# As long as what a run that is not due logs of itself.
 _SUMMARY = {
     "outcome": "not-due",
     "reason": "fresh",
@@ -67,103 +44,73 @@ _SUMMARY = {
 }
 
 
-class _Clock:
-    """The machine's own clock, moved forward between runs."""
+class _Clock(app.SystemClock):
+    """The machine's own clock, moved forward."""
 
-    def __init__(self) -> None:
-        self.ahead = timedelta(0)
+    def __init__(self, minutes: int) -> None:
+        self._ahead = timedelta(minutes=minutes)
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        return super().now() + self._ahead
 
 
-class _Context:
-    """Lambda's context, as far as the handler uses it."""
-
-    def __init__(self) -> None:
-        self.aws_request_id = str(uuid.uuid4())
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 120_000
+@functools.cache
+def _client() -> Any:
+    return boto3.client("secretsmanager")
 
 
-class _Environment:
-    def __init__(self) -> None:
-        self._clock = app.clock = _Clock()
-        self._client: SecretsManagerClient = boto3.client("secretsmanager")
+def _timed(act: Callable[[], object]) -> Times:
+    wall, own = time.perf_counter(), time.process_time()
+    answer = act()
+    return {"own": time.process_time() - own, "wall": time.perf_counter() - wall, "answer": answer}
 
-    def create(self, clients: list[str]) -> int:
-        """Create the two secrets of each client; return how many clients that were."""
-        for name in clients:
-            self._client.create_secret(Name=f"{name}/credentials", SecretString=json.dumps(CREDENTIALS))
-            self._client.create_secret(Name=f"{name}/token")
-        return len(clients)
 
-    def invoke(self, clients: list[str], action: str = "renew-if-due", ahead_seconds: float = 0) -> list[Any]:
-        """Run once for each client; return what each run took and answered."""
-        self._clock.ahead += timedelta(seconds=ahead_seconds)
-        return [self._timed(lambda name=name: self._run(name, action)) for name in clients]  # type: ignore[misc]
+def _describe(client: str) -> None:
+    _client().describe_secret(SecretId=f"{client}/token")
 
-    def describe(self, clients: list[str]) -> list[Any]:
-        """Make one bare call for each client, as boto3 makes it."""
-        return [self._timed(lambda name=name: self._describe(name)) for name in clients]  # type: ignore[misc]
 
-    def in_turn(self, client: str, times: int) -> list[Any]:
-        """Make a bare call, one that is told of as a run tells of itself, and a run, close to each other."""
-        # With the address that is deployed: a loopback one takes a check that https does not. Nothing is sent there.
-        loopback = os.environ.pop("TELENOR_BASE_URL")
-        took = [
-            [*self.describe([client]), self._timed(lambda: self._describe_and_tell(client)), *self.invoke([client])]
-            for _ in range(times)
-        ]
-        os.environ["TELENOR_BASE_URL"] = loopback
-        return took
+def describe(client: str) -> Times:
+    """Make one bare call."""
+    return _timed(lambda: _describe(client))
 
-    def peak_kib(self) -> int:
-        """Return the most memory that this process has had, in KiB."""
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
-    def _run(self, name: str, action: str) -> object:
-        event = {
-            "action": action,
-            "client": name,
-            "credentials_secret_id": f"{name}/credentials",
-            "token_secret_id": f"{name}/token",
-        }
-        return app.lambda_handler(event, _Context())
+def invoke(client: str, minutes: int, action: str = "renew-if-due") -> Times:
+    """Run once, so many minutes from now."""
+    app.clock = _Clock(minutes)
+    context: Any = SimpleNamespace(aws_request_id=str(uuid.uuid4()), get_remaining_time_in_millis=lambda: 120_000)
+    event = {
+        "action": action,
+        "client": client,
+        "credentials_secret_id": f"{client}/credentials",
+        "token_secret_id": f"{client}/token",
+    }
+    return _timed(lambda: app.lambda_handler(event, context))
 
-    def _describe(self, name: str) -> None:
-        self._client.describe_secret(SecretId=f"{name}/token")
 
-    def _describe_and_tell(self, name: str) -> None:
-        """Make a bare call, write one log line as long as the job's, and as many metrics as a run that is not due."""
-        self._describe(name)
+def in_turn(client: str, minutes: int, times: int) -> list[list[Times]]:
+    """Make a bare call, one with a log line and a metric as of a run, and a run, close to each other."""
+
+    def describe_and_tell() -> None:
+        _describe(client)
         app.logger.info("run ended: not-due", extra=_SUMMARY)
-        for metric in _METRICS:
-            app.metrics.add_metric(metric, MetricUnit.Count, 0)
+        app.metrics.add_metric("One", MetricUnit.Count, 0)
         app.metrics.flush_metrics()
 
-    @staticmethod
-    def _timed(act: Callable[[], object]) -> dict[str, object]:
-        wall, own = time.perf_counter(), time.process_time()
-        answer = act()
-        return {"own": time.process_time() - own, "wall": time.perf_counter() - wall, "answer": answer}
+    # With the address that is deployed: a loopback one takes a check that https does not. Nothing is sent there.
+    loopback = os.environ.pop("TELENOR_BASE_URL")
+    took = [[describe(client), _timed(describe_and_tell), invoke(client, minutes)] for _ in range(times)]
+    os.environ["TELENOR_BASE_URL"] = loopback
+    return took
 
 
 def main() -> None:
     """Do what each line says, until stdin closes."""
-    with os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8") as answers:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        environment = _Environment()
+    operations: dict[str, Callable[..., object]] = {"describe": describe, "invoke": invoke, "in_turn": in_turn}
+    with os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8") as answers, tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 1)
         for line in sys.stdin:
             asked = json.loads(line)
-            answer = getattr(environment, asked.pop("do"))(**asked)
-            sys.stdout.flush()
-            answers.write(json.dumps(answer) + "\n")
+            answers.write(json.dumps(operations[asked.pop("do")](**asked)) + "\n")
 
 
 if __name__ == "__main__":

@@ -480,19 +480,19 @@ class _ToTelenor(BaseAdapter):
         """Nothing to close."""
 
 
-class _Session(requests.Session):
+class ModelSession(requests.Session):
     """Looks for no proxies of this machine and has no cookies, which would take half of the simulation's time."""
 
-    def __init__(self) -> None:
+    def __init__(self, adapter: BaseAdapter) -> None:
         super().__init__()
         self.trust_env = False
-        self.mount("https://", _ToTelenor())
+        self.mount("https://", adapter)
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         return request.prepare()
 
 
-_SESSION = _Session()
+_SESSION = ModelSession(_ToTelenor())
 
 
 def _running() -> Run | None:

@@ -76,7 +76,7 @@ class Job:
 
     settings: Settings
     revokes: bool = True
-    removes_labels: bool = True
+    """Or else every label stays."""
     published: list[float] = field(default_factory=list)
     """When the tokens were published that are current or wait for their revocation, oldest first."""
 
@@ -95,10 +95,8 @@ class Job:
             yield Told(at, max(0, int(left)), has_published, max(0, len(self.published) - 1))
 
     def _kept(self, now: float) -> list[float]:
-        if not self.removes_labels:
-            return self.published
         if not self.revokes:
-            return [at for at in self.published[:-1] if now < at + self.settings.life] + self.published[-1:]
+            return self.published
         later = self.published[1:]
         waiting = [at for at, over in zip(self.published, later, strict=False) if now < over + self.settings.grace]
         return waiting + self.published[-1:]

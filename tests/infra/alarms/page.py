@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import os
@@ -13,12 +12,8 @@ import random
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.template import TEMPLATE
 from tests.infra.alarms.cloudwatch import EVALUATED_EVERY, Alarm, CloudWatch, State
 from tests.infra.alarms.job import LATEST_START, Fate, Job, Run, Settings
 from tests.infra.alarms.template import Template
@@ -26,14 +21,27 @@ from tests.infra.alarms.template import Template
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    Margin = tuple[float, str]
+    """For how many seconds before the first consumer has less than the grace the page has rung, and in what case."""
+
 HOUR, DAY, MONTH = 3600, 86_400, 30 * 86_400
 LATEST_METRIC = 60  # how late a metric may arrive
 
 # What a token's life of an hour can be less by: it is counted from before the request, in whole seconds.
 LIVES = (3600, 3570)
 
+TEMPLATE = Template.read()
+_ACCEPTED = TEMPLATE.parameter("GraceSeconds")
+
+SCHEDULES = [int(minutes) for minutes in TEMPLATE.parameter("ScheduleMinutes")["AllowedValues"]]
+"""The minutes between two runs that the template accepts."""
+
+GRACES = [0, 1, 59, 300, 599, 600, 601, 900, 1199, 1200]
+"""Graces that the template accepts, its least and its most among them; none above an hour's third."""
+assert GRACES[0] == int(_ACCEPTED["MinValue"])
+assert GRACES[-1] == min(int(_ACCEPTED["MaxValue"]), HOUR // 3)
+
 _FRACTIONS = (0.001, 0.33, 0.4, 0.5, 0.6, 0.75, 0.999)
-_GRACES = (0, 1, 59, 300, 599, 600, 601, 900, 1199, 1200)
 _LATENESS = {
     "on time": (0,),
     "a minute late": (LATEST_START,),
@@ -43,29 +51,9 @@ _LATENESS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Margin:
-    """How long before the first consumer has less than the grace the page rang."""
-
-    seconds: float
-    how: str
-
-
-def graces(template: Template) -> list[int]:
-    """Return graces that the template accepts, its least and its most among them; none above an hour's third."""
-    accepted = template.parameter("GraceSeconds")
-    least, most = int(accepted["MinValue"]), min(int(accepted["MaxValue"]), max(_GRACES))
-    return sorted({least, most, *(grace for grace in _GRACES if least < grace < most)})
-
-
-def schedules(template: Template) -> list[int]:
-    """Return the minutes between two runs that the template accepts."""
-    return [int(minutes) for minutes in template.parameter("ScheduleMinutes")["AllowedValues"]]
-
-
-def page(template: Template, minutes: int, grace: int, *, fills_nothing: bool = False) -> Alarm:
+def page(minutes: int, grace: int, *, fills_nothing: bool = False) -> Alarm:
     """Return the alarm that pages, as it is deployed with these parameters."""
-    stack = template.deployed(ScheduleMinutes=str(minutes), GraceSeconds=grace)
+    stack = TEMPLATE.deployed(ScheduleMinutes=str(minutes), GraceSeconds=grace)
     return Alarm.of(stack.resources("AWS::CloudWatch::Alarm")["TokenExpiryAlarm"], fills_nothing=fills_nothing)
 
 
@@ -135,7 +123,6 @@ def margin(
 
 
 def least_margin(
-    template: Template,
     minutes: int,
     grace: int,
     *,
@@ -144,8 +131,13 @@ def least_margin(
     phases: Sequence[float] = (0, 1, 59),
 ) -> Margin:
     """Try every trouble, and return what the page rang latest for."""
-    found = Margin(math.inf, "")
-    alarm = page(template, minutes, grace)
+    return min(_margins(minutes, grace, fractions, lives, phases))
+
+
+def _margins(
+    minutes: int, grace: int, fractions: Sequence[float], lives: Sequence[int], phases: Sequence[float]
+) -> Iterator[Margin]:
+    alarm = page(minutes, grace)
     for life, fraction, (when, lateness) in itertools.product(lives, fractions, _LATENESS.items()):
         settings = Settings(minutes * 60, grace, fraction, life)
         due = first_due(settings, lateness)
@@ -153,13 +145,9 @@ def least_margin(
         for begin, (what, kind), phase, after in itertools.product(
             sorted(begins), TROUBLES.items(), phases, (0, LATEST_METRIC)
         ):
+            how = f"{what} from run {begin} of {due} on, {when}, fraction {fraction}, life {life}, at second {phase}"
             seconds = margin(alarm, settings, trouble(begin, kind), lateness, phase, after)
-            if seconds < found.seconds:
-                how = (
-                    f"{what} from run {begin} of {due} on, {when}, fraction {fraction}, life {life}, at second {phase}"
-                )
-                found = Margin(seconds, f"{how}, metrics {after} s late")
-    return found
+            yield seconds, f"{how}, metrics {after} s late"
 
 
 def false_pages(alarm: Alarm, settings: Settings, seed: int, seconds: int, lost_every: int = 40) -> list[float]:
@@ -184,31 +172,26 @@ def false_pages(alarm: Alarm, settings: Settings, seed: int, seconds: int, lost_
     return [at for at, state in changes if state is State.ALARM]
 
 
-def _row(template: Template, minutes: int, grace: int) -> tuple[int, int, Margin, int]:
-    found = least_margin(template, minutes, grace)
-    alarm = page(template, minutes, grace)
+def _row(minutes: int, grace: int) -> tuple[bool, str]:
+    seconds, how = least_margin(minutes, grace)
+    alarm = page(minutes, grace)
     rung = sum(
         len(false_pages(alarm, Settings(minutes * 60, grace, fraction), seed, MONTH))
         for seed, fraction in enumerate((0.001, 0.33, 0.999))
     )
-    return minutes, grace, found, rung
+    return seconds > 0 and rung == 0, f"| {minutes} min | {grace} s | {seconds:.0f} s | {rung} | {how} |"
 
 
 def main() -> int:
     """Print the table; 1 if P7 does not hold."""
-    parser = argparse.ArgumentParser(prog="python -m tests.infra.alarms.page", description=__doc__)
-    parser.add_argument("--template", type=Path, default=TEMPLATE)
-    arguments = parser.parse_args()
-    template = Template.read(arguments.template)
     began_at = time.monotonic()
     print("| schedule | grace | the page is earlier by | false pages in 3 months | the least margin was when |")  # noqa: T201
     print("| --- | --- | --- | --- | --- |")  # noqa: T201
     holds = True
-    cases = list(itertools.product(schedules(template), graces(template)))
     with ProcessPoolExecutor(max(1, (os.cpu_count() or 2) - 1)) as pool:
-        for minutes, grace, found, rung in pool.map(partial(_row, template), *zip(*cases, strict=True)):
-            holds &= found.seconds > 0 and rung == 0
-            print(f"| {minutes} min | {grace} s | {found.seconds:.0f} s | {rung} | {found.how} |", flush=True)  # noqa: T201
+        for row_holds, row in pool.map(_row, *zip(*itertools.product(SCHEDULES, GRACES), strict=True)):
+            holds &= row_holds
+            print(row, flush=True)  # noqa: T201
     print(f"\nP7 {'holds' if holds else 'DOES NOT HOLD'}. {time.monotonic() - began_at:.0f} s")  # noqa: T201
     return 0 if holds else 1
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.template import TEMPLATE, load
+from infra.template import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
 PSEUDO = {
     "AWS::StackName": "stack",
@@ -31,9 +30,9 @@ class Template:
     body: dict[str, Any]
 
     @classmethod
-    def read(cls, path: Path = TEMPLATE) -> Template:
-        """Read a template's file."""
-        return cls(load(path))
+    def read(cls) -> Template:
+        """Read template.yaml."""
+        return cls(load())
 
     def parameter(self, name: str) -> dict[str, Any]:
         """Return what a parameter accepts."""
@@ -58,7 +57,6 @@ class Stack:
 
     body: dict[str, Any]
     values: dict[str, Any]
-    pseudo: Mapping[str, str] = field(default_factory=lambda: PSEUDO)
 
     def resources(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return the resolved properties of a kind of resource, of those that there are."""
@@ -120,7 +118,7 @@ class Stack:
             return _NO_VALUE
         if name in self.body["Resources"]:
             return name
-        return self.pseudo[name] if name in self.pseudo else self.values[name]
+        return PSEUDO[name] if name in PSEUDO else self.values[name]
 
     def _substituted(self, text: str, own: dict[str, Any] | None = None) -> str:
         names = self._resolved(own or {})

@@ -11,14 +11,12 @@ import pytest
 
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.job import Fate, Job, Run, Settings
-from tests.infra.alarms.page import DAY, HOUR, LATEST_METRIC, graces, schedules
-from tests.infra.alarms.template import Template
+from tests.infra.alarms.page import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.dashboard.widgets import lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TEMPLATE = Template.read()
 
 # docs/configuration.md, "Metrics".
 METRICS = {
@@ -27,8 +25,12 @@ METRICS = {
 }
 SHOWN_FROM_THE_LOG = {"TokenRotated", "TokenRevoked"}
 OWN = frozenset({("service", "stack"), ("client", "broadband")})
-FUNCTION = frozenset({("FunctionName", "TokenFunction")})
-PARAMETERS = [(minutes, grace) for minutes in schedules(TEMPLATE) for grace in graces(TEMPLATE)]
+DIMENSIONS = {
+    "TelenorToken": OWN,
+    "AWS/Lambda": frozenset({("FunctionName", "TokenFunction")}),
+    "AWS/SQS": frozenset({("QueueName", "UndeliveredQueue.QueueName")}),
+}
+PARAMETERS = [(minutes, grace) for minutes in SCHEDULES for grace in GRACES]
 
 
 def properties(**parameters: object) -> dict[str, dict[str, Any]]:
@@ -37,14 +39,6 @@ def properties(**parameters: object) -> dict[str, dict[str, Any]]:
 
 def alarm(name: str, minutes: int = 5, grace: int = 600) -> Alarm:
     return Alarm.of(properties(ScheduleMinutes=str(minutes), GraceSeconds=grace)[name])
-
-
-def own(name: str) -> Metric:
-    return Metric("TelenorToken", name, OWN)
-
-
-def of_the_function(name: str) -> Metric:
-    return Metric("AWS/Lambda", name, FUNCTION)
 
 
 def changes(
@@ -66,31 +60,16 @@ def states(found: list[tuple[float, State]]) -> list[State]:
 
 
 @pytest.mark.parametrize("name", properties())
-def test_each_names_its_client_and_its_chapter(name: str) -> None:
-    deployed = properties()[name]
+def test_each_names_its_client_and_its_chapter_and_watches_a_metric_that_is_put_out_for_it(name: str) -> None:
+    deployed, elsewhere = properties()[name], properties(RunbookUrl="https://wiki.example.com/token")[name]
     assert deployed["AlarmName"] == f"stack-broadband-{name}"
     assert deployed["AlarmDescription"].startswith("Client broadband of stack stack: ")
     assert deployed["AlarmDescription"].endswith(f'See docs/runbook.md, "{name}".')
-
-
-@pytest.mark.parametrize("name", properties())
-def test_each_names_the_runbook_that_it_is_given(name: str) -> None:
-    description = properties(RunbookUrl="https://wiki.example.com/token")[name]["AlarmDescription"]
-    assert description.endswith(f'See https://wiki.example.com/token, "{name}".')
-
-
-@pytest.mark.parametrize("name", properties())
-def test_each_watches_a_metric_that_is_put_out_for_this_client(name: str) -> None:
+    assert elsewhere["AlarmDescription"].endswith(f'See https://wiki.example.com/token, "{name}".')
     (metric,) = alarm(name).metrics
-    match metric.namespace:
-        case "TelenorToken":
-            assert metric.name in METRICS
-            assert metric.dimensions == OWN
-        case "AWS/Lambda":
-            assert metric in {of_the_function("Errors"), of_the_function("Throttles"), of_the_function("AsyncEventAge")}
-        case _:
-            dimensions = frozenset({("QueueName", "UndeliveredQueue.QueueName")})
-            assert metric == Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", dimensions)
+    if metric.namespace == "TelenorToken":
+        assert metric.name in METRICS
+    assert metric.dimensions == DIMENSIONS[metric.namespace]
 
 
 def test_there_is_one_for_each_way_to_go_wrong() -> None:
@@ -153,7 +132,7 @@ def test_a_topic_is_named_whole(name: str) -> None:
     ("name", "value"),
     [("RunsFailingAlarm", 1), ("ThrottledAlarm", 1), ("WaitingAlarm", 31_000), ("RevocationFailedAlarm", 1)],
 )
-@pytest.mark.parametrize("minutes", schedules(TEMPLATE))
+@pytest.mark.parametrize("minutes", SCHEDULES)
 def test_again_and_again_rings_and_once_does_not(name: str, value: int, minutes: int) -> None:
     period = minutes * 60
     healthy = dict.fromkeys(range(0, 40 * period, period), 0.0)
@@ -228,55 +207,27 @@ def test_what_waits_for_its_grace_is_no_pile(minutes: int, grace: int) -> None:
         assert changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY // 2) == []
 
 
-def test_one_that_always_waits_is_the_rule() -> None:
-    """So an alarm on the first one, as there once was, would ring for ever."""
-    settings = Settings(300, 1200, 0.33)
-    values = pending(Job(settings), runs_of(settings, DAY, lost_every=10**6))
-    assert min(value for at, value in values.items() if at > HOUR) >= 1
-
-
 @pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
 def test_a_pile_of_labels_rings_before_the_ledger_is_full(minutes: int, grace: int) -> None:
     """Of tokens that live longer, or have expired and keep their labels."""
     for fraction in (0.001, 0.33, 0.999):
         settings = Settings(minutes * 60, grace, fraction)
-        values = pending(Job(settings, revokes=False, removes_labels=False), runs_of(settings, DAY, lost_every=10**6))
+        values = pending(Job(settings, revokes=False), runs_of(settings, DAY, lost_every=10**6))
         full_at = next(at for at, value in values.items() if value == 15)
         ((rung, state),) = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY)
         assert state is State.ALARM
         assert rung < full_at
 
 
-@pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
-def test_few_tokens_of_an_hour_wait_where_logouts_fail(minutes: int, grace: int) -> None:
-    """The older ones have expired. So RevocationFailedAlarm tells of them, and this one only if the grace is short."""
-    settings = Settings(minutes * 60, grace, 0.33)
-    values = pending(Job(settings, revokes=False), runs_of(settings, DAY // 2, lost_every=17))
-    assert max(values.values()) <= 4
-    if grace >= 600:
-        assert changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY // 2) == []
-
-
 # --- The dashboard
 
 
-def dashboard(**parameters: object) -> dict[str, Any]:
+def widgets(kind: str = "", **parameters: object) -> list[dict[str, Any]]:
     stack = TEMPLATE.deployed(ClientName="broadband", **parameters)
-    (found,) = stack.resources("AWS::CloudWatch::Dashboard").values()
-    return found
-
-
-def widgets(kind: str) -> list[dict[str, Any]]:
-    body = json.loads(dashboard()["DashboardBody"])
-    return [widget["properties"] for widget in body["widgets"] if widget["type"] == kind]
-
-
-def drawn() -> set[Metric]:
-    return {line.metric for widget in widgets("metric") for line in lines(widget)}
-
-
-def test_the_dashboard_is_this_region_s() -> None:
-    assert dashboard()["DashboardName"] == "stack-eu-north-1"
+    (dashboard,) = stack.resources("AWS::CloudWatch::Dashboard").values()
+    # One for each region.
+    assert dashboard["DashboardName"] == "stack-eu-north-1"
+    return [widget for widget in json.loads(dashboard["DashboardBody"])["widgets"] if kind in {"", widget["type"]}]
 
 
 def test_the_dashboard_can_be_left_out() -> None:
@@ -288,45 +239,37 @@ def test_the_dashboard_can_be_left_out() -> None:
     [({}, "docs/runbook.md"), ({"RunbookUrl": "https://wiki.example.com/token"}, "https://wiki.example.com/token")],
 )
 def test_the_dashboard_names_the_runbook(given: dict[str, str], runbook: str) -> None:
-    (text,) = (
-        widget["properties"]["markdown"]
-        for widget in json.loads(dashboard(**given)["DashboardBody"])["widgets"]
-        if widget["type"] == "text"
-    )
-    assert f"Runbook: {runbook}." in text
+    (text,) = widgets("text", **given)
+    assert f"Runbook: {runbook}." in text["properties"]["markdown"]
 
 
 def test_the_dashboard_draws_every_metric_of_this_client_and_what_does_not_reach_the_function() -> None:
-    metrics = {own(name) for name in METRICS - SHOWN_FROM_THE_LOG}
-    assert {metric for metric in drawn() if metric.namespace == "TelenorToken"} == metrics
-    assert drawn() >= {of_the_function(name) for name in ("Invocations", "Errors", "Throttles", "AsyncEventAge")}
+    drawn = {line.metric for widget in widgets("metric") for line in lines(widget["properties"])}
+    own = {Metric("TelenorToken", name, OWN) for name in METRICS - SHOWN_FROM_THE_LOG}
+    assert {metric for metric in drawn if metric.namespace == "TelenorToken"} == own
+    of_lambda = {metric.name for metric in drawn if metric.namespace == "AWS/Lambda"}
+    assert of_lambda >= {"Invocations", "Errors", "Throttles", "AsyncEventAge"}
 
 
 def test_the_dashboard_shows_every_alarm() -> None:
     (shown,) = widgets("alarm")
-    assert set(shown["alarms"]) == {f"{name}.Arn" for name in properties()}
+    assert set(shown["properties"]["alarms"]) == {f"{name}.Arn" for name in properties()}
 
 
-def test_the_dashboard_counts_tokens_from_the_log() -> None:
-    (query,) = (widget["query"] for widget in widgets("log") if "published" in widget["query"])
-    assert "strcontains(outcome, 'rotated')" in query
-    assert "count(revoked.0)" in query
-
-
-def test_each_run_that_the_dashboard_lists_has_its_own_request_id() -> None:
-    """A failed run's version id is the current token's, which another run has published."""
-    (query,) = (widget["query"] for widget in widgets("log") if "outcome != 'not-due'" in widget["query"])
-    assert "function_request_id" in query
-
-
-def test_the_dashboard_lists_failures_by_their_code() -> None:
-    assert sum("error_code" in widget["query"] for widget in widgets("log")) == 2
+def test_the_dashboard_counts_tokens_and_lists_runs_and_failures_from_the_log() -> None:
+    queries = [widget["properties"]["query"] for widget in widgets("log")]
+    (tokens,) = (query for query in queries if "published" in query)
+    assert "strcontains(outcome, 'rotated')" in tokens
+    assert "count(revoked.0)" in tokens
+    # A failed run's version id is the current token's, which another run has published.
+    (runs,) = (query for query in queries if "outcome != 'not-due'" in query)
+    assert "function_request_id" in runs
+    assert sum("error_code" in query for query in queries) == 2
 
 
 def test_no_two_widgets_overlap() -> None:
-    body = json.loads(dashboard()["DashboardBody"])
     taken: set[tuple[int, int]] = set()
-    for widget in body["widgets"]:
+    for widget in widgets():
         columns = range(widget["x"], widget["x"] + widget["width"])
         cells = set(itertools.product(columns, range(widget["y"], widget["y"] + widget["height"])))
         assert not taken & cells

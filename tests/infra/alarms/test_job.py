@@ -11,16 +11,14 @@ from handler import decisions
 from handler.ledger import Ledger, new_entry
 from handler.model import Action, Policy
 from tests.infra.alarms.job import Settings
-from tests.infra.alarms.page import graces, schedules
-from tests.infra.alarms.template import Template
+from tests.infra.alarms.page import GRACES, SCHEDULES
 
-TEMPLATE = Template.read()
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     ("minutes", "grace", "fraction"),
-    list(itertools.product(schedules(TEMPLATE), graces(TEMPLATE), (0.001, 0.25, 0.33, 0.5, 0.75, 0.999))),
+    list(itertools.product(SCHEDULES, GRACES, (0.001, 0.25, 0.33, 0.5, 0.75, 0.999))),
 )
 def test_a_token_is_due_when_the_handler_says_so(minutes: int, grace: int, fraction: float) -> None:
     policy = Policy(timedelta(seconds=grace), fraction, timedelta(minutes=minutes))

@@ -11,10 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from infra.artifact import ROOT
 from tests.infra.alarms.template import Template
 from tests.infra.dashboard.day import simulate
-
-ROOT = Path(__file__).parents[3]
 
 _END = datetime(2026, 11, 24, 21, tzinfo=UTC)
 _BEGIN = _END - timedelta(hours=24)
@@ -57,17 +56,13 @@ def _figures(name: str, day: list[dict[str, Any]], grace: int) -> dict[str, Any]
     counts = {metric: Counter[float]() for metric in ("TokenRotated", "RotationFailed")}
     for line in shown:
         for metric, count in counts.items():
-            count[line["at"] // _HOUR * _HOUR] += _sum(line.get(metric, 0))
+            count[line["at"] // _HOUR * _HOUR] += int(sum(line.get(metric, [])))
     return {
         "title": f"{name}, simulated: the 24 hours until {_END:%Y-%m-%d %H:%M} UTC",
         "grace": grace,
-        "seconds": [(line["at"], _sum(line["SecondsUntilExpiry"])) for line in shown],
+        "seconds": [(line["at"], int(sum(line["SecondsUntilExpiry"]))) for line in shown],
         **{metric: sorted(count.items()) for metric, count in counts.items()},
     }
-
-
-def _sum(value: float | list[float]) -> int:
-    return int(sum(value) if isinstance(value, list) else value)
 
 
 if __name__ == "__main__":

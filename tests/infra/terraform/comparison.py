@@ -1,18 +1,24 @@
-"""SAM's translation of template.yaml beside the Terraform module's plan for one client, applied to a mocked provider.
-
-`python -m tests.infra.terraform.comparison` prints what was compared, and every difference that is meant.
-"""
+"""SAM's translation of template.yaml beside the Terraform module's apply for one client, to a mocked provider."""
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tests.infra.terraform import module, sam
+import boto3
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+from infra.template import load
+from tests.infra.alarms.template import PSEUDO, Template
+from tests.infra.dashboard.widgets import lines
+from tests.infra.terraform import module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 _KEY = "arn:aws:kms:eu-north-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 _OTHER_KEY = "arn:aws:kms:eu-north-1:000000000000:key/abcd1234-12ab-34cd-56ef-1234567890ab"
@@ -116,46 +122,56 @@ CASES = {
     ),
 }
 
-VARIABLES = {name: case.variables for name, case in CASES.items()}
-
 _SHARED = "one function serves all clients of the module, so that the alarm names the job"
+_ERRORS = (
+    "Lambda counts the errors of all clients as one, and the job each client's own. A run that cannot even start is "
+    "silence, and rings TokenExpiryAlarm"
+)
+_LEFT = "Terraform leaves none behind, and stops while another role still holds it"
+_OPERATORS = "OperatorPolicy.PolicyDocument.Statement"
 
-# Every difference that is meant, and why.
+# Every difference that is meant, and why. A name stands for all that is below it.
 MEANT = {
-    "settings: the client stands in": "one function serves all clients, and the event names whose run it is",
-    "settings: SERVES_CLIENTS": "an event of the module names its client, and one of the stack may not",
-    "role: where it stands": "a role's own policies have room for some thirty clients, and two more policies for fifty",
+    "TokenFunction.Environment.Variables.SERVES_CLIENTS": "an event of the module names its client, a stack's may not",
+    "TokenFunction.Tags": "SAM's own tags",
+    "TokenFunctionEventInvokeConfig.Qualifier": "SAM names the version that is meant without it, too",
+    "TokenFunctionScheduleRole.Description": "SAM makes this role, and takes no description",
     **dict.fromkeys(
-        ("operators: ReadAndDisableTheSchedule", "operators: ReadTheLabels"),
+        (f"{_OPERATORS}.ReadAndDisableTheSchedule.Resource", f"{_OPERATORS}.ReadTheLabels.Resource"),
         "a pattern in the module: a managed policy has no room for a list of every client's",
     ),
-    "operators: FindTheStack": "there is no stack; operators name the function",
+    f"{_OPERATORS}.FindTheStack": "there is no stack; operators name the function",
     **dict.fromkeys(
-        (f"RunsFailingAlarm: {fact}" for fact in ("metric", "statistic", "period", "arithmetic")),
-        "Lambda counts the errors of all clients as one, and the job each client's own. A run that cannot even start "
-        "is silence, and rings TokenExpiryAlarm",
+        (
+            f"RunsFailingAlarm.{name}"
+            for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "Period", "Metrics")
+        ),
+        _ERRORS,
     ),
-    "token secret's policy: NobodyDeletes": "a stack has termination protection of its own",
-    "credentials secret's policy: none that is public": "it is a part of the secret, and stays with it",
+    "TokenSecretPolicy.PolicyDocument.Statement.NobodyDeletes": "a stack has termination protection of its own",
+    "CredentialsSecretPolicy.BlockPublicPolicy": "it is a part of the secret, and stays with it",
     **{
-        f"{alarm}: {fact}": _SHARED
+        f"{alarm}.{name}": _SHARED
         for alarm in ("UndeliveredAlarm", "ThrottledAlarm", "WaitingAlarm")
-        for fact in ("name", "whose")
+        for name in ("AlarmName", "AlarmDescription.Whose")
     },
-    "names: function": "a stack's id keeps two stacks apart, the variable `name` two instances of the module",
-    "function: tags": "SAM's own tag",
-    "credentials secret: first value": "it would stand in Terraform's state, and Terraform may not read the secret",
-    "afterwards: the credentials secret": "Terraform leaves no secret behind: thirty days to take it back instead",
-    **{
-        f"afterwards: the {whose} policy": "Terraform leaves none behind, and stops while another role still holds it"
-        for whose in ("consumers'", "operators'")
-    },
+    "CredentialsSecret.SecretString": "it would stand in Terraform's state, and Terraform may not read the secret",
+    "CredentialsSecret.DeletionPolicy": "Terraform leaves no secret behind: thirty days to take it back instead",
+    **dict.fromkeys(("ConsumerPolicy.DeletionPolicy", "OperatorPolicy.DeletionPolicy"), _LEFT),
 }
+
+_FUNCTION_NAME = "telenor-token-default-0a1b2c3d"
+
+# What tells the members of a list apart.
+_KEYS = {"Statement": "Sid", "Policies": "Sid", "Metrics": "Id"}
+
+Facts = dict[str, Any]
+"""What a deployment comes to, by the paths of all values."""
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A fact, and what both deployments say about it."""
+class Difference:
+    """A fact about which the two deployments say different things."""
 
     case: str
     name: str
@@ -163,58 +179,109 @@ class Compared:
     terraform: Any
 
     @property
-    def is_equal(self) -> bool:
-        """Tell whether both say the same; nothing is the same as an empty one."""
-        return (self.sam or None) == (self.terraform or None) or self.sam == self.terraform
-
-    def __str__(self) -> str:
-        return f"{self.case}, {self.name}:\n  SAM       {self.sam}\n  Terraform {self.terraform}"
+    def meant(self) -> str | None:
+        """The entry of MEANT that it falls under."""
+        return next((name for name in MEANT if f"{self.name}.".startswith(f"{name}.")), None)
 
 
-def compare(states: Mapping[str, module.State], body: Mapping[str, Any] | None = None) -> list[Compared]:
-    """Compare every case. Raises ValueError for what a side says and the comparison does not know."""
-    compared, unread = [], set()
-    for case, told in CASES.items():
-        by_sam, left_by_sam = sam.deployment(body or sam.translated(), told.parameters)
-        by_terraform, left_by_terraform = module.deployment(states[case])
-        unread |= {*left_by_sam, *left_by_terraform}
-        names = [*by_sam, *(name for name in by_terraform if name not in by_sam)]
-        compared += [Compared(case, name, by_sam.get(name), by_terraform.get(name)) for name in names]
-    if unread:
-        raise ValueError("the comparison does not know " + ", ".join(sorted(unread)))
-    return compared
+@cache
+def translated() -> dict[str, Any]:
+    """Return template.yaml as SAM translates it for CloudFormation."""
+    template = load()
+    # What `sam package` would put there.
+    template["Resources"]["TokenFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
+    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=PSEUDO["AWS::Region"]))
+    body: dict[str, Any] = translator.translate(sam_template=template, parameter_values={})
+    return body
 
 
-def table(compared: Iterable[Compared]) -> str:
-    """Return what was compared by subject, and the differences with their reasons, as Markdown."""
-    lines = ["| | facts compared | equal | meant | not meant |", "|---|--:|--:|--:|--:|"]
-
-    def subject(fact: Compared) -> str:
-        return "alarms" if "Alarm: " in fact.name else fact.name.partition(":")[0]
-
-    listed = list(compared)
-    for name, facts in groupby(sorted(listed, key=subject), subject):
-        group = list(facts)
-        unequal = [fact for fact in group if not fact.is_equal]
-        meant = sum(fact.name in MEANT for fact in unequal)
-        lines.append(f"| {name} | {len(group)} | {len(group) - len(unequal)} | {meant} | {len(unequal) - meant} |")
-    unequal = [fact for fact in listed if not fact.is_equal]
-    meant = sum(fact.name in MEANT for fact in unequal)
-    lines.append(f"| **all** | {len(listed)} | {len(listed) - len(unequal)} | {meant} | {len(unequal) - meant} |")
-    lines += ["", "| difference | SAM | Terraform | why |", "|---|---|---|---|"]
-    told = {fact.name: fact for fact in reversed(unequal)}
-    lines += [
-        f"| {name} | {_short(told[name].sam)} | {_short(told[name].terraform)} | {MEANT.get(name, '**not meant**')} |"
-        for name in sorted(told)
-    ]
-    return "\n".join(lines)
+def differences(states: Mapping[str, module.State], body: Mapping[str, Any] | None = None) -> list[Difference]:
+    """Compare the cases that were applied, fact by fact."""
+    found = []
+    for case, state in states.items():
+        sam, terraform = _of_sam(dict(body or translated()), CASES[case].parameters), _of_terraform(state)
+        assert len(sam) > 200
+        found += [
+            Difference(case, name, sam.get(name), terraform.get(name))
+            for name in {**sam, **terraform}
+            if sam.get(name) != terraform.get(name)
+        ]
+    return found
 
 
-def _short(value: Any) -> str:
+def _of_sam(body: dict[str, Any], parameters: Mapping[str, object]) -> Facts:
+    template = Template(body)
+    stack = template.deployed(**parameters)
+    resources = {
+        name: said | {"DeletionPolicy": body["Resources"][name].get("DeletionPolicy", "Delete")}
+        for kind in {resource["Type"] for resource in body["Resources"].values()}
+        for name, said in stack.resources(kind).items()
+    }
+    del resources["TokenFunction"]["Code"], resources["TokenFunctionNewCredentials"]["Targets"][0]["Id"]
+    for resource in resources.values():
+        resource["DeletionPolicy"] = resource["DeletionPolicy"].removesuffix("ExceptOnCreate")
+        if "ResourcePolicy" in resource:
+            resource["PolicyDocument"] = resource.pop("ResourcePolicy")
+        if "Policies" in resource:
+            (policy,) = resource["Policies"]
+            resource["Policies"] = policy["PolicyDocument"]["Statement"]
+    names = {f"{name}.{value}": name for name in resources for value in ("Arn", "Id", "QueueName")}
+    arn = f"arn:aws:lambda:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:function:{_FUNCTION_NAME}"
+    names |= dict.fromkeys((arn, _FUNCTION_NAME), "TokenFunction")
+    return _facts(resources | {"UntoldAlarms": stack.outputs().get("UntoldAlarms")}, names)
+
+
+def _of_terraform(state: module.State) -> Facts:
+    return _facts(module.stack(state) | {"UntoldAlarms": state.outputs.get("untold_alarms")}, module.NAMES)
+
+
+def _facts(value: Any, names: Mapping[str, str], path: str = "") -> Facts:
+    """Return each part of a value by its path: no order, nothing empty, a list of one as that one, common names."""
+    key = path.rpartition(".")[2]
+    if key == "DashboardBody":
+        value = _drawn(json.loads(value), names)
+    elif key == "AlarmDescription":
+        who, _, what = value.partition(": ")
+        value = {"Whose": who.replace(" of stack ", " of job "), "What": what}
+    elif key == "Dimensions":
+        value = {each["Name"]: each["Value"] for each in value}
+    elif key in _KEYS and isinstance(value, list):
+        told = {str(each.get(_KEYS[key], each.get("Action"))): each for each in value}
+        assert len(told) == len(value), f"two of the same name in {path}"
+        value = told
+    elif isinstance(value, str) and value.startswith("{"):
+        value = json.loads(value)
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
     if isinstance(value, dict):
-        return f"`{value['Action']}`" if "Action" in value else ", ".join(value)
-    return "nothing" if value is None else str(value).replace("|", "\\|")
+        parts = (_facts(each, names, f"{path}.{name}".strip(".")) for name, each in value.items())
+        return {name: each for part in parts for name, each in part.items()}
+    if value in (None, "", []):
+        return {}
+    if isinstance(value, list):
+        return {path: sorted(_plain(key, each, names) for each in value)}
+    return {path: _plain(key, value, names)}
 
 
-if __name__ == "__main__":
-    print(table(compare(module.applied(VARIABLES))))  # noqa: T201  what it is for
+def _plain(key: str, value: Any, names: Mapping[str, str]) -> str:
+    text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    # AWS, "AWS JSON policy elements: Principal": an account's id is short for this ARN.
+    if re.fullmatch("[0-9]{12}", text):
+        return f"arn:aws:iam::{text}:root"
+    return names.get(f"{key} {text}", names.get(text, text))
+
+
+def _drawn(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a dashboard shows, wherever it stands: metrics, the graces' lines and alarms."""
+    widgets = [widget["properties"] for widget in body["widgets"]]
+    metrics = {line.metric for widget in widgets if "metrics" in widget for line in lines(widget)}
+    horizontal = (line for widget in widgets for line in widget.get("annotations", {}).get("horizontal", []))
+    return {
+        "Shown": [
+            f"{metric.namespace} {metric.name}, {name} {_plain(name, value, names)}"
+            for metric in metrics
+            for name, value in metric.dimensions
+        ],
+        "Lines": list({line["value"] for line in horizontal}),
+        "Alarms": list({alarm for widget in widgets for alarm in widget.get("alarms", [])}),
+    }

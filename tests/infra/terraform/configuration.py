@@ -52,10 +52,11 @@ class Configuration:
     url: str
     directory: Path
     keys: Mapping[str, str]
-    module: Path = MODULE
     apply_options: Sequence[str] = ()
     not_kept: Sequence[str] = ()
     """Addresses that every plan changes, as the server does not keep all of them."""
+    warnings: Sequence[str] = ()
+    """What the last plan or apply warned of."""
     _ready: bool = field(default=False, init=False)
 
     def plan(self, variables: Mapping[str, Any], **beside: Any) -> list[Change]:
@@ -76,11 +77,6 @@ class Configuration:
         """Return the addresses in Terraform's state."""
         return self._run("state", "list").split()
 
-    def warnings(self, variables: Mapping[str, Any]) -> list[str]:
-        """Return what a plan warns of."""
-        self._write(variables, {})
-        return [text for level, text in _diagnostics(self._run("plan", "-json", "-input=false")) if level == "warn"]
-
     @property
     def outputs(self) -> dict[str, Any]:
         """Return the module's outputs."""
@@ -89,7 +85,9 @@ class Configuration:
 
     def _changes(self, command: str, *options: str) -> list[Change]:
         """Return what was planned (HashiCorp, "Machine-Readable UI")."""
-        messages = map(json.loads, self._run(command, "-json", "-input=false", *options).splitlines())
+        printed = self._run(command, "-json", "-input=false", *options)
+        self.warnings = [text for level, text in _diagnostics(printed) if level == "warn"]
+        messages = map(json.loads, printed.splitlines())
         planned = [message["change"] for message in messages if message["type"] == "planned_change"]
         return [
             Change(each["resource"]["resource"], str(each["resource"]["resource_key"] or ""), each["action"])
@@ -108,7 +106,7 @@ class Configuration:
             "endpoints": [dict.fromkeys(_SERVICES, self.url)],
         }
         resources = beside.get("resources", {})
-        module = {"source": str(self.module), "artifact_path": str(artifact), **variables}
+        module = {"source": str(MODULE), "artifact_path": str(artifact), **variables}
         if resources:
             module["depends_on"] = [f"{kind}.{name}" for kind, named in resources.items() for name in named]
         configuration = {

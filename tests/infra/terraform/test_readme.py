@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.terraform_cli import MODULE, MissingError, copied, find
+from infra.terraform_cli import MODULE, copied
+from tests.infra.terraform import module
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.terraform
 
-ROOT = MODULE.parents[1]
 # What a configuration for AWS has already.
 PROVIDER = """
 terraform {
@@ -44,17 +44,14 @@ run "the_readme" {
 
 
 def test_the_readme_s_module_block_can_be_planned_as_it_stands(tmp_path: Path) -> None:
-    try:
-        terraform = find()
-    except MissingError as missing:
-        pytest.skip(str(missing))
-    (block,) = re.findall(r"```hcl\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    readme = (MODULE.parents[1] / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```hcl\n(.*?)```", readme, re.DOTALL)
     checkout = tmp_path / "telenor-token"
     copied(MODULE, checkout / "infra" / "terraform")
-    (checkout / "build").mkdir()
+    for directory in (checkout / "build", tmp_path / "tests"):
+        directory.mkdir()
     (checkout / "build" / "telenor-token.zip").write_bytes(b"")
     (tmp_path / "main.tf").write_text(PROVIDER + block, encoding="utf-8")
-    (tmp_path / "readme.tftest.hcl").write_text(PLAN, encoding="utf-8")
-    terraform.init(tmp_path)
-    said = terraform.run(tmp_path, "test", "-no-color", check=False)
-    assert "1 passed, 0 failed" in said.stdout, said.stdout + said.stderr
+    (tmp_path / "tests" / "readme.tftest.hcl").write_text(PLAN, encoding="utf-8")
+    (summary,) = (said["test_summary"] for said in module.tested(tmp_path, "readme") if said["type"] == "test_summary")
+    assert (summary["passed"], summary["failed"]) == (1, 0)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+import hcl2
 import pytest
 
 from handler.config import settings_from
 from handler.errors import InvalidInputError
 from infra.template import load, parameters
-from tests.infra.terraform.module import url_patterns
+from infra.terraform_cli import MODULE
 
 # How the module, the template and the job call each.
 URLS = {
@@ -56,7 +57,14 @@ REFUSED = [
 WITH_QUERY = ["https://api.telenor.no/hello?x=1", "https://api.telenor.no?x=a@b"]
 
 
-PATTERNS, PARAMETERS = url_patterns(), parameters(load())
+# What the patterns use means the same in Python.
+PATTERNS = {
+    name.strip('"'): re.findall(r'regex\("(.*)", var', body["validation"][0]["condition"])[0].replace("\\\\", "\\")
+    for block in hcl2.loads((MODULE / "variables.tf").read_text(encoding="utf-8"))["variable"]
+    for name, body in block.items()
+    if name.strip('"') in URLS
+}
+PARAMETERS = parameters(load())
 
 
 def takers(variable: str, url: str) -> dict[str, bool]:
