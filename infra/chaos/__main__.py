@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import secrets
 import signal
 import sys
@@ -18,27 +17,22 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-
 from infra.chaos.broken_variants import BROKEN_VARIANTS
 from infra.chaos.event_log import render_events
-from infra.chaos.experiment import LIFETIME_SECONDS, Experiment, Setup
-from infra.chaos.proxies import BASIC, TOKEN_MARK, Registry, SecretsManagerProxy, TelenorProxy
-from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
+from infra.chaos.experiment import LIFETIME_SECONDS, Experiment
 from infra.promises.checker import Violation, is_slow, violations
+from infra.promises.recorded_job import LocalStack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from infra.promises.history import History
 
-_REDIRECTING_VARIABLES = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _MAX_PRINTED = 20
 
 
@@ -63,7 +57,7 @@ class Tally:
         self.experiments += 1
         self.runs += len(history.runs)
         self.killed += sum(run.is_killed for run in history.runs)
-        self.slow += sum(is_slow(run) for run in history.runs)
+        self.slow += sum(is_slow(run, history) for run in history.runs)
         self.failed += sum(run.failure is not None for run in history.runs)
         self.rollbacks += sum(state.by is None for state in history.states)
         for run in history.runs:
@@ -117,45 +111,31 @@ def run(  # noqa: PLR0913  what `make chaos` can be told
     until: Callable[[Tally], bool] = lambda _: False,
 ) -> Tally:
     """Run experiments side by side until the time is up, their number is reached, or `until` says so."""
-    for name in [name for name in os.environ if name.upper().startswith(_REDIRECTING_VARIABLES)]:
-        del os.environ[name]
-    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
-    registry, tally, end_at = Registry(), Tally(), time.monotonic() + seconds
-    numbers = itertools.count(1)
-    with (
-        tempfile.TemporaryDirectory(prefix="chaos-") as logs,
-        SecretsManagerProxy(registry) as aws,
-        TelenorSandbox(new_token=lambda: f"{TOKEN_MARK}{next(numbers)}-{secrets.token_urlsafe(16)}") as sandbox,
-        TelenorProxy(sandbox, registry) as telenor,
-        ThreadPoolExecutor(concurrency) as pool,
-    ):
-        sandbox.knobs(lifetime_seconds=LIFETIME_SECONDS)
-        os.environ.update(aws.environment)
-        client = boto3.client("secretsmanager", config=Config(max_pool_connections=4 * concurrency))
-        setup = Setup(registry, telenor, client, aws.environment, Path(logs), variant)
-        seeds = itertools.count(seed) if experiments is None else iter(range(seed, seed + experiments))
-        running: set[Future[None]] = set()
-        counting = threading.Lock()
+    tally, end_at, counting = Tally(), time.monotonic() + seconds, threading.Lock()
+    seeds = iter(itertools.count(seed) if experiments is None else range(seed, seed + experiments))
+    with LocalStack() as stack, ThreadPoolExecutor(concurrency) as pool:
+        stack.telenor.knobs(lifetime_seconds=LIFETIME_SECONDS)
 
-        def play(number: int) -> None:
-            experiment = Experiment(setup, number)
-            history = experiment.play()
-            found = [*violations(history), *_leaks(experiment.log())]
-            with counting:
-                tally.add(number, history, found)
+        def play() -> None:
+            """Play one experiment after the other."""
+            while time.monotonic() < end_at and not until(tally):
+                with counting:
+                    number = next(seeds, None)
+                if number is None:
+                    return
+                experiment = Experiment(stack, number, BROKEN_VARIANTS[variant] if variant else None)
+                experiment.play()
+                log = stack.log(f"{experiment.job.name}-")
+                found = violations(experiment.history)
+                if experiment.job.secrets_in(log):
+                    found.append(Violation("P4", "a secret is in the log"))
+                with counting:
+                    tally.add(number, experiment.history, found)
                 if found:
-                    _keep(number, render_events(history) + "\n" + experiment.log())
+                    _keep(number, render_events(experiment.history) + "\n" + log)
 
-        for number in seeds:
-            if time.monotonic() >= end_at or until(tally):
-                break
-            running.add(pool.submit(play, number))
-            if len(running) >= concurrency:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for each in done:
-                    each.result()
-        for each in running:
-            each.result()
+        for playing in [pool.submit(play) for _ in range(concurrency)]:
+            playing.result()
     return tally
 
 
@@ -163,12 +143,6 @@ def _keep(seed: int, text: str) -> None:
     kept = Path(tempfile.gettempdir()) / f"telenor-chaos-{seed}.txt"
     kept.write_text(text, encoding="utf-8")
     print(f"What happened in the experiment of seed {seed} is in {kept}", file=sys.stderr)  # noqa: T201
-
-
-def _leaks(log: str) -> Iterator[Violation]:
-    for secret in (TOKEN_MARK, DEMO_CLIENT_SECRET, BASIC):
-        if secret in log:
-            yield Violation("P4", "a secret is in the log")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

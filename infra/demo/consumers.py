@@ -70,8 +70,7 @@ def _powertools(seconds: int) -> Callable[[str], str]:
 
 
 def _secret_cache(seconds: int) -> Callable[[str], str]:
-    config = SecretCacheConfig(secret_refresh_interval=seconds)
-    cache = SecretCache(config, boto3.client("secretsmanager"))
+    cache = SecretCache(SecretCacheConfig(secret_refresh_interval=seconds), boto3.client("secretsmanager"))
     return lambda secret_id: str(cache.get_secret_string(secret_id))
 
 
@@ -81,41 +80,30 @@ CACHES: Mapping[str, Callable[[int], Callable[[str], str]]] = {
 }
 
 
-class _Consumer(threading.Thread):
-    def __init__(self, count: Count, ended: threading.Event) -> None:
-        super().__init__(daemon=True)
-        self.count = count
-        self._ended = ended
-        self._read = CACHES[count.cache](count.cache_seconds)
-
-    def run(self) -> None:
-        url = os.environ["TELENOR_BASE_URL"] + "/service-tickets/v2/incidents"
-        secret_id = os.environ["TOKEN_SECRET_ID"]
-        with requests.Session() as session:
-            while not self._ended.is_set():
-                try:
-                    token = json.loads(self._read(secret_id))["access_token"]
-                    headers = {"Authorization": f"Bearer {token}"}
-                    self._note(session.get(url, headers=headers, timeout=_TIMEOUT_SECONDS).status_code)
-                except Exception:  # noqa: BLE001  a service that calls goes on, and its count tells
-                    self.count.failed += 1
-
-    def _note(self, status: int) -> None:
-        if status == HTTPStatus.OK:
-            self.count.served += 1
-        elif status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            self.count.refused += 1
-        else:
-            self.count.failed += 1
+def _consume(count: Count, ended: threading.Event) -> None:
+    url = os.environ["TELENOR_BASE_URL"] + "/service-tickets/v2/incidents"
+    read = CACHES[count.cache](count.cache_seconds)
+    with requests.Session() as session:
+        while not ended.is_set():
+            try:
+                token = json.loads(read(os.environ["TOKEN_SECRET_ID"]))["access_token"]
+                headers = {"Authorization": f"Bearer {token}"}
+                status = session.get(url, headers=headers, timeout=_TIMEOUT_SECONDS).status_code
+            except Exception:  # noqa: BLE001  a service that calls goes on, and its count tells
+                status = None
+            count.served += status == HTTPStatus.OK
+            count.refused += status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+            count.failed += status not in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 def main() -> None:
     """Be all consumers until stdin closes."""
     ended = threading.Event()
-    consumers = [_Consumer(Count(cache, seconds), ended) for cache in CACHES for seconds in CACHE_SECONDS]
+    counts = [Count(cache, seconds) for cache in CACHES for seconds in CACHE_SECONDS]
+    consumers = [threading.Thread(target=_consume, args=(count, ended), daemon=True) for count in counts]
 
     def report() -> None:
-        sys.stdout.write(json.dumps([asdict(consumer.count) for consumer in consumers]) + "\n")
+        sys.stdout.write(json.dumps([asdict(count) for count in counts]) + "\n")
         sys.stdout.flush()
 
     report()

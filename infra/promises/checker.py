@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from infra.promises.history import History, Logout, RunRecord, State
 
-# A run with no fault that takes longer shows what the machine does, and not what the job does.
-_SLOW_SECONDS = 2.0
-
 _NEAR_LABEL_QUOTA = 16
 
 
@@ -129,7 +126,7 @@ def _left_active(history: History) -> Iterator[Violation]:
 
 def _not_recovered(history: History) -> Iterator[Violation]:
     for run in history.runs:
-        if run.failure and not is_slow(run) and not run.is_killed and not run.faults.keys() - {"logout"}:
+        if run.failure and not is_slow(run, history) and not run.is_killed and not run.faults.keys() - {"logout"}:
             promise = "P6" if run.faults else "P5"
             yield Violation(promise, f"run {run.name} ({run.action}), whose logouts failed at most: {run.failure}")
     if not history.states or history.ended_at is None:
@@ -152,9 +149,9 @@ def _not_recovered(history: History) -> Iterator[Violation]:
             )
 
 
-def is_slow(run: RunRecord) -> bool:
+def is_slow(run: RunRecord, history: History) -> bool:
     """Tell whether a run without a fault took so long that the machine must have been busy with something else."""
-    return not run.faults and run.ended_at is not None and run.ended_at - run.began_at > _SLOW_SECONDS
+    return not run.faults and run.ended_at is not None and run.ended_at - run.began_at > history.tolerances.slow
 
 
 def _ended_by_runs(history: History) -> Iterator[tuple[Logout, CurrentPeriod]]:

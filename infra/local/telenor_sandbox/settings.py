@@ -127,9 +127,14 @@ class Fault(Setting):
         return self.html or self.status is not None or self.body is not None
 
     @property
+    def hides(self) -> bool:
+        """Whether the client sees no part of the real response."""
+        return self.drop or self.replaces or self.kind is not None
+
+    @property
     def acts(self) -> bool:
         """Whether the operation takes effect in spite of this fault."""
-        return self.when == "after" or not (self.drop or self.replaces or self.kind)
+        return self.when == "after" or not self.hides
 
 
 _EFFECTS = tuple(name for name in Fault.model_fields if name not in {"operation", "times", "when"})

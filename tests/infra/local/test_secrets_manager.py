@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.local.secrets_manager import CallFault, Lag, LocalSecretsManager, LoseLabels
+from infra.local.secrets_manager import CallFault, Lag, LocalSecretsManager
 from tests.simulation.secrets_manager import SecretsManagerModel
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def test_a_secret_carries_20_labels_of_whatever_kind_and_no_more(client: Secrets
     assert put(client, "3", "LIVE_0")
 
 
-# Reads that lag, and labels that are lost
+# Reads that lag, and faults of one secret
 
 
 def test_a_read_that_lags_answers_as_before_the_last_write(
@@ -224,16 +224,6 @@ def test_a_read_lags_no_longer_than_it_may(aws: LocalSecretsManager, client: Sec
     put(client, "3")
     aws.fault(Lag(operation="GetSecretValue", writes=9, within_seconds=60))
     assert client.get_secret_value(SecretId=SECRET)["SecretString"] == "2"
-
-
-def test_a_label_that_is_lost_at_supersession_is_the_superseded_versions_own(
-    aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
-) -> None:
-    at(0)
-    first, second = put(client, "1", "LIVE_a"), put(client, "2", "LIVE_b")
-    aws.fault(LoseLabels())
-    third = put(client, "3", "LIVE_c")
-    assert labels(client) == {first: {"LIVE_a"}, second: {"AWSPREVIOUS"}, third: {"AWSCURRENT", "LIVE_c"}}
 
 
 def test_a_fault_for_one_secret_leaves_the_others_alone(

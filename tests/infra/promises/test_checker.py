@@ -26,7 +26,7 @@ def state(at: float, by: RunRecord | None, *versions: str, current: str) -> Stat
 def history() -> History:
     """Two runs have published the tokens of a and b; each lives eighteen seconds, and the grace is two."""
     first, second = seen("first", 0, put_at=0.05), seen("second", 5, put_at=5.05)
-    history = History(grace=2, lifetime=18, runs=[first, second])
+    history = History(grace=2, runs=[first, second])
     history.states = [state(0.1, first, current="a"), state(5.1, second, "a", current="b")]
     history.values = {"a": "token-a", "b": "token-b"}
     history.expires_at = {"token-a": 18, "token-b": 23}

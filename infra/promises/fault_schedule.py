@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from infra.local.secrets_manager import CallFault, Lag, Meanwhile
+from infra.local.secrets_manager import CallFault, Lag
 from infra.local.secrets_manager import Fault as SecretsManagerFault
 from infra.local.telenor_sandbox import Fault
 
@@ -70,23 +70,19 @@ class FaultSchedule:
     operator_acts_at: int | None = None
     """The number of the call at which an operator acts."""
     operator_action: Callable[[], object] = lambda: None
-    _calls: int = 0
+    _calls: int = field(default=0, init=False)
     _puts: int = field(default=0, init=False)
 
-    def secrets_manager(self, operation: str) -> tuple[SecretsManagerFault | None, bool]:
-        """Return the fault of a call to Secrets Manager, and whether it is a fault."""
-        fault = self._ambiguous_write(operation) if self.is_write_ambiguous else self._fault(operation)
-        happens, when = self._happens(operation)
-        if happens is None:
-            return fault, fault is not None
-        return Meanwhile(operation=operation, fault=fault, happens=happens, when=when), fault is not None
+    def secrets_manager(self, operation: str) -> SecretsManagerFault | None:
+        """Return the fault of a call to Secrets Manager."""
+        return self._ambiguous_write(operation) if self.is_write_ambiguous else self._fault(operation)
 
-    def telenor(self, operation: str) -> tuple[Fault | None, Callable[[], object] | None, Moment]:
-        """Return the fault of a request to Telenor, and what happens before or after it."""
-        fault = self.rng.choice(TELENOR_FAULTS[operation]) if self.rng.random() < self.share else None
-        return (fault, *self._happens(operation))
+    def telenor(self, operation: str) -> Fault | None:
+        """Return the fault of a request to Telenor."""
+        return self.rng.choice(TELENOR_FAULTS[operation]) if self.rng.random() < self.share else None
 
-    def _happens(self, operation: str) -> tuple[Callable[[], object] | None, Moment]:
+    def event(self, operation: str) -> tuple[Callable[[], object] | None, Moment]:
+        """Return what happens before or after a call."""
         self._calls += 1
         when: Moment = self.rng.choice(("before", "after"))
         if self._calls == self.kill_at:
@@ -121,8 +117,6 @@ class FaultSchedule:
         )
 
     def _lag(self, operation: str, seconds: float) -> SecretsManagerFault | None:
-        if operation == "GetSecretValue":
-            return Lag(operation="GetSecretValue", writes=self.rng.randint(1, 3), within_seconds=seconds)
-        if operation == "DescribeSecret":
-            return Lag(operation="DescribeSecret", writes=self.rng.randint(1, 3), within_seconds=seconds)
-        return None
+        if operation not in READS:
+            return None
+        return Lag(operation=operation, writes=self.rng.randint(1, 3), within_seconds=seconds)
