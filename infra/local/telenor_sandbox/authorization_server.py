@@ -15,7 +15,21 @@ from infra.local.telenor_sandbox.settings import Knobs
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from infra.local.telenor_sandbox.clients import Client
+DEMO_CLIENT_ID = "demo-client"
+DEMO_CLIENT_SECRET = "demo-secret-for-this-sandbox-only"  # noqa: S105 - opens nothing but the sandbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """A registered app."""
+
+    secret: str = field(repr=False)
+    scopes: frozenset[str] = frozenset({"incidents.read", "incidents.write"})
+
+
+SEEDED_CLIENTS: Mapping[str, Client] = {
+    name: Client(secret=DEMO_CLIENT_SECRET) for name in (DEMO_CLIENT_ID, "demo-portal")
+}
 
 
 def random_text() -> str:
@@ -28,34 +42,18 @@ def short_id(access_token: str) -> str:
     return hashlib.sha256(access_token.encode()).hexdigest()[:8]
 
 
-class TokenRequest(NamedTuple):
-    """A token request that has passed every check."""
-
-    client_id: str
-    scope: str
-    placed_at: float
-
-
 @dataclass(kw_only=True)
 class IssuedToken:
     """An access token and what became of it; times are epoch seconds."""
 
     value: str = field(repr=False)
-    order: TokenRequest
+    client_id: str
+    scope: str
+    issued_at: float
     expires_at: float
     ended_at: float | None = None
     ended_as: str | None = None
     approved_again_at: float = math.inf
-
-    @property
-    def client_id(self) -> str:
-        """The client that it was issued to."""
-        return self.order.client_id
-
-    @property
-    def issued_at(self) -> float:
-        """When it was first issued."""
-        return self.order.placed_at
 
     def status(self, now: float) -> str:
         """Say whether it is live, and if not, why."""
@@ -81,7 +79,7 @@ class IssuedToken:
         ends = {"live": None, "expired": self.expires_at}
         return {
             "client_id": self.client_id,
-            "scope": self.order.scope,
+            "scope": self.scope,
             "issued_at": self.issued_at,
             "expires_at": self.expires_at,
             "ended_at": ends.get(status, self.ended_at),
@@ -95,7 +93,6 @@ class Grant(NamedTuple):
     token: IssuedToken
     seconds: int
     """How long it has to live."""
-    scope: str
     refresh_token: str | None
 
 
@@ -104,12 +101,11 @@ GRANTS = frozenset({"client_credentials", "password", "authorization_code", "ref
 
 
 class RefusalError(Exception):
-    """A refused request: the kind of its error, and the token that it is about."""
+    """A refused request, by the kind of its error."""
 
-    def __init__(self, kind: ErrorKind, token: IssuedToken | None = None) -> None:
+    def __init__(self, kind: ErrorKind) -> None:
         super().__init__(kind)
         self.kind = kind
-        self.token = token
 
 
 class AuthorizationServer:
@@ -121,53 +117,46 @@ class AuthorizationServer:
         self._clients = clients
         self._clock = clock
         self._new_token = new_token
-        self._issuers: Mapping[str, Callable[[TokenRequest], IssuedToken]] = {
-            "new": self._mint,
-            "same": self._same_or_mint,
-            "same-extended": self._extend_or_mint,
-            "new-kills-old": self._kill_and_mint,
-        }
 
     def is_live(self, access_token: str) -> bool:
         """Say whether this token is neither ended nor expired."""
         token = self.tokens.get(access_token)
         return token is not None and token.status(self._clock()) == "live"
 
-    def is_accepted(self, access_token: str) -> bool:
-        """Say whether the protected resource would let this token in."""
-        token = self.tokens.get(access_token)
-        return token is not None and token.status_at_resource(self._clock(), self.knobs) == "live"
-
     def create_token(self, authorization: str, form: Mapping[str, str]) -> Grant:
         """Answer a token request. Raises RefusalError."""
         client_id, client = self._authenticated(authorization)
         _check_grant(form)
-        order = TokenRequest(client_id, _granted_scope(client.scopes, form), self._clock())
-        token = self._issuers[self.knobs.issue](order)
-        return Grant(
-            token,
-            # Rounded first: epoch seconds are floats, and the difference of two is off by a hair.
-            int(round(token.expires_at - order.placed_at, 3)),
-            order.scope,
-            random_text() if self.knobs.refresh_token else None,
-        )
+        now, issue, live = self._clock(), self.knobs.issue, self._live(client_id)
+        expires_at, scope = now + self.knobs.lifetime_seconds, _granted_scope(client.scopes, form)
+        token = next((token for token in live if token.scope == scope and issue in {"same", "same-extended"}), None)
+        if token is None:
+            value = self._new_token()
+            token = IssuedToken(value=value, client_id=client_id, scope=scope, issued_at=now, expires_at=expires_at)
+            self.tokens[value] = token
+        if issue == "same-extended":
+            token.expires_at = max(token.expires_at, expires_at)
+        for replaced in live if issue == "new-kills-old" else ():
+            replaced.end(now, "killed")
+        # Rounded first: epoch seconds are floats, and the difference of two is off by a hair.
+        seconds = int(round(token.expires_at - now, 3))
+        return Grant(token, seconds, random_text() if self.knobs.refresh_token else None)
 
     def logout(self, authorization: str) -> IssuedToken:
         """Revoke a token. Raises RefusalError."""
         now = self._clock()
         token = self._bearer(authorization)
-        self._check_status(token, token.status(now))
+        _check_status(token.status(now))
         ended: Mapping[str, Sequence[IssuedToken]] = {"token": [token], "client": self._live(token.client_id)}
         again = self.knobs.approved_again_after_seconds
         for each in ended.get(self.knobs.logout_ends, ()):
             each.end(now, "revoked", math.inf if again is None else now + again)
         return token
 
-    def open(self, authorization: str) -> IssuedToken:
+    def open(self, authorization: str) -> None:
         """Let a token into the protected resource. Raises RefusalError."""
         token = self._bearer(authorization)
-        self._check_status(token, token.status_at_resource(self._clock(), self.knobs))
-        return token
+        _check_status(token.status_at_resource(self._clock(), self.knobs))
 
     def _bearer(self, authorization: str) -> IssuedToken:
         scheme, _, value = authorization.partition(" ")
@@ -178,11 +167,6 @@ class AuthorizationServer:
             raise RefusalError(ErrorKind.TOKEN_INVALID)
         return token
 
-    @staticmethod
-    def _check_status(token: IssuedToken, status: str) -> None:
-        if status != "live":
-            raise RefusalError(ErrorKind.TOKEN_EXPIRED if status == "expired" else ErrorKind.TOKEN_INVALID, token)
-
     def _authenticated(self, authorization: str) -> tuple[str, Client]:
         client_id, secret = _basic_credentials(authorization)
         client = self._clients.get(client_id)
@@ -192,30 +176,15 @@ class AuthorizationServer:
             raise RefusalError(ErrorKind.CREDENTIALS)
         return client_id, client
 
-    def _mint(self, order: TokenRequest) -> IssuedToken:
-        value = self._new_token()
-        token = IssuedToken(value=value, order=order, expires_at=order.placed_at + self.knobs.lifetime_seconds)
-        self.tokens[value] = token
-        return token
-
-    def _same_or_mint(self, order: TokenRequest) -> IssuedToken:
-        same = (token for token in self._live(order.client_id) if token.order.scope == order.scope)
-        return next(same, None) or self._mint(order)
-
-    def _extend_or_mint(self, order: TokenRequest) -> IssuedToken:
-        token = self._same_or_mint(order)
-        token.expires_at = max(token.expires_at, order.placed_at + self.knobs.lifetime_seconds)
-        return token
-
-    def _kill_and_mint(self, order: TokenRequest) -> IssuedToken:
-        for token in self._live(order.client_id):
-            token.end(order.placed_at, "killed")
-        return self._mint(order)
-
     def _live(self, client_id: str) -> list[IssuedToken]:
         now = self._clock()
         mine = (token for token in self.tokens.values() if token.client_id == client_id)
         return [token for token in mine if token.status(now) == "live"]
+
+
+def _check_status(status: str) -> None:
+    if status != "live":
+        raise RefusalError(ErrorKind.TOKEN_EXPIRED if status == "expired" else ErrorKind.TOKEN_INVALID)
 
 
 def _basic_credentials(authorization: str) -> tuple[str, str]:

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
 from infra.local.telenor_sandbox.responses import ApiResponse
 from infra.local.telenor_sandbox.settings import USUAL
-from infra.local.telenor_sandbox.variations import NoVariations, Variations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from random import Random
 
-    from infra.local.telenor_sandbox.authorization_server import Grant
+    from infra.local.telenor_sandbox.authorization_server import Grant, IssuedToken
     from infra.local.telenor_sandbox.settings import Knobs
 
 REALM = "telenor"
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class Numbered(NamedTuple):
@@ -71,7 +72,6 @@ def _bearer(error: str = "", text: str = "", status: int = 401) -> Standard:
 
 
 _BAD_CLIENT = Standard(401, "invalid_client", "Client authentication failed", "Basic")
-_BAD_GRANT = Standard(400, "invalid_grant", "The grant is invalid, expired or of another client")
 _NO_GRANT = Standard(400, "unauthorized_client", "The client may not use this grant type")
 _BAD_PAIR = _numbered(40108, message="Invalid client id or secret")
 # With 500, as recorded of gateways whose policy generates no response of its own.
@@ -117,30 +117,9 @@ TABLE: Mapping[ErrorKind, Row] = {
         ApiError.NOT_APPROVED,
         fault=Worded(401, "keymanagement.service.invalid_client-app_not_approved", "Invalid Client. App not approved"),
     ),
-    ErrorKind.APP_ATTRIBUTES: Row(Standard(500, "server_error"), ApiError.APP_ATTRIBUTES),
     ErrorKind.BASIC_NOT_ALLOWED: Row(
         _NO_GRANT,
         gateway=_numbered(40107, message="Basic authentication not allowed for external access"),
-    ),
-    ErrorKind.AUTHORIZATION_CODE: Row(
-        _BAD_GRANT,
-        ApiError.AUTHORIZATION_CODE,
-        own_response=Worded(400, "invalid_request", "Invalid Authorization Code"),
-    ),
-    ErrorKind.REFRESH_TOKEN: Row(
-        _BAD_GRANT,
-        ApiError.REFRESH_TOKEN,
-        own_response=Worded(400, "invalid_request", "Invalid Refresh Token"),
-    ),
-    ErrorKind.REDIRECT_URI: Row(
-        _BAD_GRANT,
-        ApiError.REDIRECT_URI,
-        own_response=Worded(400, "invalid_request", "Invalid redirect_uri : oob"),
-    ),
-    ErrorKind.RESPONSE_TYPE: Row(
-        Standard(400, "invalid_request"),
-        ApiError.RESPONSE_TYPE,
-        own_response=Worded(400, "invalid_request", "Response type must be code"),
     ),
     ErrorKind.SCOPE: Row(
         Standard(400, "invalid_scope", "The scope is not granted to this client"),
@@ -226,24 +205,33 @@ ERROR_SHAPES: Mapping[str, Callable[[ApiError], object]] = {shape: _shaped(shape
 
 
 class ErrorFormats:
-    """Writes the authorization server's decision, in the error format of the moment."""
+    """Writes the authorization server's decision, in the error format of the knobs."""
 
-    def __init__(self, seed: int) -> None:
-        self._varied = Variations(seed)
-        self._plain = NoVariations()
-        self._refusals: Mapping[str, Callable[[Row, Knobs], ApiResponse]] = {
-            "reference": self._reference,
-            "gateway": self._gateway,
-            "apigee": self._apigee,
-            "rfc6749": self._standard,
-        }
+    def __init__(self, knobs: Knobs, rng: Random) -> None:
+        self._knobs = knobs
+        self._rng = rng if knobs.variations else None
 
-    def refusal(self, kind: ErrorKind, knobs: Knobs) -> ApiResponse:
-        """Return the answer to a refused request."""
-        return self._refusals[knobs.error_format](TABLE[kind], knobs)
+    def refusal(self, kind: ErrorKind) -> ApiResponse:
+        """Return the response to a refused request."""
+        row, error_format = TABLE[kind], self._knobs.error_format
+        if error_format == "rfc6749":
+            return self._standard(*row.standard)
+        own, fault = row.own_response, row.fault
+        if error_format == "apigee" and own and (fault is None or self._knobs.apigee_shape == "ErrorCode"):
+            return self.json(own.status, {"ErrorCode": own.word, "Error": own.text})
+        if error_format == "apigee" and fault:
+            content = {"fault": {"faultstring": fault.text, "detail": {"errorcode": fault.word}}}
+            return self.json(fault.status, content)
+        # The gateway stands before the API. A check of Telenor's own is behind Apigee.
+        if row.gateway and (row.reference is None or error_format == "gateway"):
+            code = self._rng.choice(row.gateway.codes) if self._rng else row.gateway.codes[0]
+            return self._numbered(row.gateway.status, code, row.gateway.message)
+        error = row.reference or ApiError.INTERNAL
+        return self._numbered(error.status, error.code, error.message)
 
-    def issued(self, grant: Grant, knobs: Knobs) -> ApiResponse:
+    def issued(self, grant: Grant) -> ApiResponse:
         """Hand a token over."""
+        knobs = self._knobs
         is_apigee = knobs.error_format == "apigee"
         document = _apigee_fields(grant) if is_apigee else {}
         document |= {"access_token": grant.token.value}
@@ -254,53 +242,23 @@ class ErrorFormats:
         if grant.refresh_token is not None:
             document["refresh_token"] = grant.refresh_token
         if knobs.scope_in_answer:
-            document["scope"] = grant.scope
-        response = self._json(200, document, knobs)
-        if knobs.error_format == "rfc6749":  # section 5.1
-            response = replace(response, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
-        return replace(response, token=grant.token)
+            document["scope"] = grant.token.scope
+        headers = _NO_STORE if knobs.error_format == "rfc6749" else {}  # section 5.1
+        return replace(self.json(200, document), headers=headers, token=grant.token)
 
-    def logged_out(self, knobs: Knobs) -> ApiResponse:
-        """Say that a token is revoked; the standard's answer has no content."""
-        return ApiResponse.plain("" if knobs.error_format == "rfc6749" else "OK!")
+    def logged_out(self, token: IssuedToken) -> ApiResponse:
+        """Say that a token is revoked; the standard's response has no content."""
+        return replace(ApiResponse.plain("" if self._knobs.error_format == "rfc6749" else "OK!"), token=token)
 
-    def resource(self, content: object, knobs: Knobs) -> ApiResponse:
-        """Show what a token has opened."""
-        return self._json(200, content, knobs)
+    def json(self, status: int, content: object) -> ApiResponse:
+        """Send JSON, with variations unless the knobs turn them off."""
+        return ApiResponse.json(status, content, self._rng)
 
-    def _json(self, status: int, content: object, knobs: Knobs) -> ApiResponse:
-        body, content_type = self._writer(knobs).json(content)
-        return ApiResponse(status, body, content_type)
+    def _numbered(self, status: int, code: int, message: str) -> ApiResponse:
+        content = _SHAPES[self._knobs.error_shape](code, message)
+        return ApiResponse.plain(content, status) if isinstance(content, str) else self.json(status, content)
 
-    def _writer(self, knobs: Knobs) -> Variations:
-        return self._varied if knobs.variations else self._plain
-
-    def _shaped(self, status: int, code: int, message: str, knobs: Knobs) -> ApiResponse:
-        content = _SHAPES[knobs.error_shape](code, message)
-        return ApiResponse.plain(content, status) if isinstance(content, str) else self._json(status, content, knobs)
-
-    def _reference(self, row: Row, knobs: Knobs) -> ApiResponse:
-        if row.reference is None:  # the gateway stands before it
-            return self._gateway(row, knobs)
-        return self._shaped(row.reference.status, row.reference.code, row.reference.message, knobs)
-
-    def _gateway(self, row: Row, knobs: Knobs) -> ApiResponse:
-        if row.gateway is None:  # the API stands behind it
-            return self._reference(row, knobs)
-        code = self._writer(knobs).one_of(row.gateway.codes)
-        return self._shaped(row.gateway.status, code, row.gateway.message, knobs)
-
-    def _apigee(self, row: Row, knobs: Knobs) -> ApiResponse:
-        own, fault = row.own_response, row.fault
-        if own and (fault is None or knobs.apigee_shape == "ErrorCode"):
-            return self._json(own.status, {"ErrorCode": own.word, "Error": own.text}, knobs)
-        if fault is None:  # a check of Telenor's own, behind Apigee
-            return self._reference(row, knobs)
-        content = {"fault": {"faultstring": fault.text, "detail": {"errorcode": fault.word}}}
-        return self._json(fault.status, content, knobs)
-
-    def _standard(self, row: Row, knobs: Knobs) -> ApiResponse:
-        status, error, text, challenge = row.standard
+    def _standard(self, status: int, error: str, text: str, challenge: str) -> ApiResponse:
         headers = {"WWW-Authenticate": f'{challenge} realm="{REALM}"'} if challenge else {}
         if challenge == "Bearer":  # RFC 6750 says all in the header
             if error:
@@ -309,8 +267,7 @@ class ErrorFormats:
         if not error:
             return ApiResponse(status)
         document = {"error": error} | ({"error_description": text} if text else {})
-        headers |= {"Cache-Control": "no-store", "Pragma": "no-cache"}
-        return replace(self._json(status, document, knobs), headers=headers)
+        return replace(self.json(status, document), headers=headers | _NO_STORE)
 
 
 def _expires_in(seconds: int, knobs: Knobs) -> dict[str, Any]:
@@ -331,7 +288,7 @@ def _apigee_fields(grant: Grant) -> dict[str, Any]:
         "issued_at": str(int(grant.token.issued_at * 1000)),
         "client_id": grant.token.client_id,
         "application_name": str(uuid.uuid5(uuid.NAMESPACE_URL, grant.token.client_id)),
-        "scope": grant.scope,
+        "scope": grant.token.scope,
         "refresh_count": "0",
         "status": "approved",
     }
