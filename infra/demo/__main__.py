@@ -94,8 +94,7 @@ def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) ->
     environ = {"AWS_SDK_UA_APP_ID": "consumer", "TELENOR_BASE_URL": stack.telenor.url}
     with (
         RecordedJob(stack, "telenor", history, settings.JOB_ENVIRON, run_seconds=_RUN_SECONDS) as job,
-        (stack.logs / "consumers.log").open("wb") as log,
-        Consumers(environ | {"TOKEN_SECRET_ID": job.secret_id}, log) as consumers,
+        Consumers(environ | {"TOKEN_SECRET_ID": job.secret_id}, stack.logs / "consumers.log") as consumers,
     ):
         faults = Faults(job)
         with LiveView(console, axis, stack.logs if arguments.verbose else None) as live_view:
@@ -136,7 +135,7 @@ def _play(job: RecordedJob, consumers: Consumers, faults: Faults, axis: Axis, li
                 if view.current is None and view.at > axis.begin + _FIRST_TOKEN_SECONDS * settings.SPEED:
                     raise RuntimeError("no token was published in time: the log says why")
                 if view.current is not None and len(tasks) == 1:
-                    consumers.begin()
+                    consumers.begin.set()
                     tasks.append(background.submit(faults.play, axis.begin, axis.seconds))
                 is_over = len(tasks) > 1 and tasks[1].done() and view.at >= axis.begin + axis.seconds
                 if is_over and not faults.waits_for_expiry(view):
