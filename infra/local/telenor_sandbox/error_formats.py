@@ -1,4 +1,4 @@
-"""One table: how each kind of error looks in the four formats that Telenor may use.
+"""How each kind of error looks in the four formats that Telenor may use.
 
 The reference: the Telenor Stores API's codes. The gateway: its codes of five digits and more, which a sibling API of
 Telenor's documents. Apigee: its text codes, where no policy of Telenor's has reworded them, in both shapes. RFC 6749:
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
 from infra.local.telenor_sandbox.responses import ApiResponse
@@ -26,163 +26,95 @@ REALM = "telenor"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-class Numbered(NamedTuple):
-    """A refusal by number; of several numbers that mean the same, any."""
-
-    status: int
-    codes: tuple[int, ...]
-    message: str
-
-
-class Worded(NamedTuple):
-    """A refusal by a word and a sentence."""
-
-    status: int
-    word: str
-    text: str
-
-
-class Standard(NamedTuple):
-    """A refusal of RFC 6749, section 5.2, or where there is a challenge for Bearer, of RFC 6750, section 3."""
-
-    status: int
-    error: str = ""
-    text: str = ""
-    challenge: str = ""
-
-
-class Row(NamedTuple):
-    """A kind of error in every format. Where one has no words for it, the next system behind it answers."""
-
-    standard: Standard
-    reference: ApiError | None = None
-    gateway: Numbered | None = None
-    fault: Worded | None = None
-    """Apigee's {"fault": …}."""
-    own_response: Worded | None = None
-    """Apigee's {"ErrorCode": …}, of a policy that generates its own response."""
-
-
-def _numbered(*codes: int, message: str) -> Numbered:
-    return Numbered(int(str(codes[0])[:3]), codes, message)
-
-
-def _bearer(error: str = "", text: str = "", status: int = 401) -> Standard:
-    return Standard(status, error, text, "Bearer")
-
-
-_BAD_CLIENT = Standard(401, "invalid_client", "Client authentication failed", "Basic")
-_NO_GRANT = Standard(400, "unauthorized_client", "The client may not use this grant type")
-_BAD_PAIR = _numbered(40108, message="Invalid client id or secret")
-# With 500, as recorded of gateways whose policy generates no response of its own.
-_UNKNOWN_CLIENT = Worded(500, "oauth.v2.InvalidClientIdentifier", "Invalid client identifier {0}")
-_UNKNOWN_GRANT = Worded(500, "oauth.v2.UnSupportedGrantType", "Unsupported grant type")
-
-TABLE: Mapping[ErrorKind, Row] = {
-    ErrorKind.GRANT_TYPE: Row(
-        Standard(400, "unsupported_grant_type"),
-        ApiError.GRANT_TYPE,
-        fault=_UNKNOWN_GRANT,
-        own_response=Worded(400, "invalid_request", "Unsupported grant type"),
-    ),
-    ErrorKind.GRANT_NOT_ALLOWED: Row(
-        _NO_GRANT,
-        ApiError.GRANT_NOT_ALLOWED,
-        fault=_UNKNOWN_GRANT,
-        own_response=Worded(400, "unauthorized_client", "The client may not use this grant type"),
-    ),
-    ErrorKind.CLIENT_HEADER: Row(
-        _BAD_CLIENT,
-        ApiError.HEADER,
-        _numbered(40102, message="Missing authorization header"),
-        own_response=Worded(400, "invalid_request", "The request is missing a required parameter : client_id"),
-    ),
-    ErrorKind.CLIENT_ID: Row(
-        _BAD_CLIENT,
-        ApiError.CLIENT_ID,
-        _BAD_PAIR,
-        _UNKNOWN_CLIENT,
-        Worded(401, "invalid_client", "ClientId is Invalid"),
-    ),
-    ErrorKind.CREDENTIALS: Row(
-        _BAD_CLIENT,
-        ApiError.CREDENTIALS,
-        _BAD_PAIR,
-        _UNKNOWN_CLIENT,
-        Worded(401, "invalid_client", "Client credentials are invalid"),
-    ),
-    ErrorKind.CLIENT_DATA: Row(_BAD_CLIENT, ApiError.CLIENT_DATA),
-    ErrorKind.NOT_APPROVED: Row(
-        _NO_GRANT,
-        ApiError.NOT_APPROVED,
-        fault=Worded(401, "keymanagement.service.invalid_client-app_not_approved", "Invalid Client. App not approved"),
-    ),
-    ErrorKind.BASIC_NOT_ALLOWED: Row(
-        _NO_GRANT,
-        gateway=_numbered(40107, message="Basic authentication not allowed for external access"),
-    ),
-    ErrorKind.SCOPE: Row(
-        Standard(400, "invalid_scope", "The scope is not granted to this client"),
-        ApiError.SCOPE,
-        _numbered(40301, message="Invalid scope"),
-        Worded(403, "oauth.v2.InsufficientScope", "Required scope(s) : none"),
-        Worded(400, "invalid_scope", "Invalid Scope"),
-    ),
-    ErrorKind.BEARER_HEADER: Row(
-        _bearer(),  # RFC 6750, section 3.1: no error code where the request lacks any authentication
-        ApiError.HEADER,
-        _numbered(40102, message="Missing authorization header"),
-        # Its name says something else, but Apigee answers so to a request without "Bearer <token>"; recorded.
-        Worded(401, "oauth.v2.InvalidAccessToken", "Invalid access token"),
-    ),
-    ErrorKind.TOKEN_INVALID: Row(
-        _bearer("invalid_token", "The access token is invalid"),
-        ApiError.ACCESS_TOKEN,
-        _numbered(40105, message="Invalid access token"),
-        Worded(401, "keymanagement.service.invalid_access_token", "Invalid Access Token"),
-    ),
-    ErrorKind.TOKEN_EXPIRED: Row(
-        _bearer("invalid_token", "The access token expired"),
-        ApiError.ACCESS_TOKEN,
-        _numbered(40106, message="Access token expired"),
-        Worded(401, "keymanagement.service.access_token_expired", "Access Token expired"),
-    ),
-    ErrorKind.PRODUCT: Row(
-        _bearer("insufficient_scope", "The token does not cover this API", 403),
-        gateway=_numbered(40103, message="No API product found"),
-        fault=Worded(
-            401,
-            "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound",
-            "Invalid API call as no apiproduct match found",
-        ),
-    ),
-    ErrorKind.RESOURCE: Row(
-        Standard(401),
-        gateway=_numbered(40101, message="Invalid resource"),
-        fault=Worded(401, "keymanagement.service.apiresource_doesnot_exist", "APIResource / does not exist"),
-    ),
-    ErrorKind.NOT_FOUND: Row(
-        Standard(404),
-        gateway=_numbered(40401, 4042000, message="Not found"),
-        fault=Worded(404, "messaging.adaptors.http.flow.ApplicationNotFound", "Unable to identify proxy"),
-    ),
-    ErrorKind.QUOTA: Row(
-        Standard(429),
-        gateway=_numbered(42901, message="Rate limit quota violation"),
-        fault=Worded(429, "policies.ratelimit.QuotaViolation", "Rate limit quota violation. Quota limit  exceeded."),
-    ),
-    ErrorKind.SPIKE_ARREST: Row(
-        Standard(429),
-        gateway=_numbered(42902, message="Spike arrest violation"),
-        fault=Worded(429, "policies.ratelimit.SpikeArrestViolation", "Spike arrest violation. Allowed rate : 1ps"),
-    ),
-    ErrorKind.INTERNAL: Row(
-        Standard(500, "server_error"),
-        ApiError.INTERNAL,
-        _numbered(50001, 50002, 50003, 500100, message="Internal server error"),
-        Worded(503, "messaging.adaptors.http.flow.ServiceUnavailable", "The Service is temporarily unavailable"),
-    ),
+_REFERENCE = {
+    ErrorKind.GRANT_TYPE: ApiError.GRANT_TYPE,
+    ErrorKind.GRANT_NOT_ALLOWED: ApiError.GRANT_NOT_ALLOWED,
+    ErrorKind.CLIENT_HEADER: ApiError.HEADER,
+    ErrorKind.CLIENT_ID: ApiError.CLIENT_ID,
+    ErrorKind.CREDENTIALS: ApiError.CREDENTIALS,
+    ErrorKind.CLIENT_DATA: ApiError.CLIENT_DATA,
+    ErrorKind.NOT_APPROVED: ApiError.NOT_APPROVED,
+    ErrorKind.SCOPE: ApiError.SCOPE,
+    ErrorKind.BEARER_HEADER: ApiError.HEADER,
+    ErrorKind.TOKEN_INVALID: ApiError.ACCESS_TOKEN,
+    ErrorKind.TOKEN_EXPIRED: ApiError.ACCESS_TOKEN,
+    ErrorKind.INTERNAL: ApiError.INTERNAL,
 }
+
+_GATEWAY = {
+    ErrorKind.CLIENT_HEADER: ((40102,), "Missing authorization header"),
+    ErrorKind.CLIENT_ID: ((40108,), "Invalid client id or secret"),
+    ErrorKind.CREDENTIALS: ((40108,), "Invalid client id or secret"),
+    ErrorKind.BASIC_NOT_ALLOWED: ((40107,), "Basic authentication not allowed for external access"),
+    ErrorKind.SCOPE: ((40301,), "Invalid scope"),
+    ErrorKind.BEARER_HEADER: ((40102,), "Missing authorization header"),
+    ErrorKind.TOKEN_INVALID: ((40105,), "Invalid access token"),
+    ErrorKind.TOKEN_EXPIRED: ((40106,), "Access token expired"),
+    ErrorKind.PRODUCT: ((40103,), "No API product found"),
+    ErrorKind.RESOURCE: ((40101,), "Invalid resource"),
+    ErrorKind.NOT_FOUND: ((40401, 4042000), "Not found"),
+    ErrorKind.QUOTA: ((42901,), "Rate limit quota violation"),
+    ErrorKind.SPIKE_ARREST: ((42902,), "Spike arrest violation"),
+    ErrorKind.INTERNAL: ((50001, 50002, 50003, 500100), "Internal server error"),
+}
+"""Codes that mean the same, and the message. A code begins with the status."""
+
+_KEYS, _FLOW = "keymanagement.service", "messaging.adaptors.http.flow"
+_APIGEE_FAULTS = {
+    # With 500, as recorded of gateways whose policy generates no response of its own.
+    ErrorKind.GRANT_TYPE: (500, "oauth.v2.UnSupportedGrantType", "Unsupported grant type"),
+    ErrorKind.GRANT_NOT_ALLOWED: (500, "oauth.v2.UnSupportedGrantType", "Unsupported grant type"),
+    ErrorKind.CLIENT_ID: (500, "oauth.v2.InvalidClientIdentifier", "Invalid client identifier {0}"),
+    ErrorKind.CREDENTIALS: (500, "oauth.v2.InvalidClientIdentifier", "Invalid client identifier {0}"),
+    ErrorKind.NOT_APPROVED: (401, f"{_KEYS}.invalid_client-app_not_approved", "Invalid Client. App not approved"),
+    ErrorKind.SCOPE: (403, "oauth.v2.InsufficientScope", "Required scope(s) : none"),
+    # Its name says something else, but Apigee responds so to a request without "Bearer <token>"; recorded.
+    ErrorKind.BEARER_HEADER: (401, "oauth.v2.InvalidAccessToken", "Invalid access token"),
+    ErrorKind.TOKEN_INVALID: (401, f"{_KEYS}.invalid_access_token", "Invalid Access Token"),
+    ErrorKind.TOKEN_EXPIRED: (401, f"{_KEYS}.access_token_expired", "Access Token expired"),
+    ErrorKind.PRODUCT: (401, f"{_KEYS}.InvalidAPICallAsNoApiProductMatchFound", "no apiproduct match found"),
+    ErrorKind.RESOURCE: (401, f"{_KEYS}.apiresource_doesnot_exist", "APIResource / does not exist"),
+    ErrorKind.NOT_FOUND: (404, f"{_FLOW}.ApplicationNotFound", "Unable to identify proxy"),
+    ErrorKind.QUOTA: (429, "policies.ratelimit.QuotaViolation", "Rate limit quota violation. Quota limit  exceeded."),
+    ErrorKind.SPIKE_ARREST: (429, "policies.ratelimit.SpikeArrestViolation", "Spike arrest violation."),
+    ErrorKind.INTERNAL: (503, f"{_FLOW}.ServiceUnavailable", "The Service is temporarily unavailable"),
+}
+"""The status, the code and the text of {"fault": …}."""
+
+_APIGEE_OWN_RESPONSES = {
+    ErrorKind.GRANT_TYPE: (400, "invalid_request", "Unsupported grant type"),
+    ErrorKind.GRANT_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type"),
+    ErrorKind.CLIENT_HEADER: (400, "invalid_request", "The request is missing a required parameter : client_id"),
+    ErrorKind.CLIENT_ID: (401, "invalid_client", "ClientId is Invalid"),
+    ErrorKind.CREDENTIALS: (401, "invalid_client", "Client credentials are invalid"),
+    ErrorKind.SCOPE: (400, "invalid_scope", "Invalid Scope"),
+}
+"""The status, the word and the text of {"ErrorCode": …}, of a policy that generates its own response."""
+
+_BAD_CLIENT = (401, "invalid_client", "Client authentication failed", "Basic")
+_STANDARD = {
+    ErrorKind.GRANT_TYPE: (400, "unsupported_grant_type", "Unknown grant type", ""),
+    ErrorKind.GRANT_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type", ""),
+    ErrorKind.CLIENT_HEADER: _BAD_CLIENT,
+    ErrorKind.CLIENT_ID: _BAD_CLIENT,
+    ErrorKind.CREDENTIALS: _BAD_CLIENT,
+    ErrorKind.CLIENT_DATA: _BAD_CLIENT,
+    ErrorKind.NOT_APPROVED: (400, "unauthorized_client", "The client may not use this grant type", ""),
+    ErrorKind.BASIC_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type", ""),
+    ErrorKind.SCOPE: (400, "invalid_scope", "The scope is not granted to this client", ""),
+    # RFC 6750, section 3.1: no error code where the request lacks any authentication.
+    ErrorKind.BEARER_HEADER: (401, "", "", "Bearer"),
+    ErrorKind.TOKEN_INVALID: (401, "invalid_token", "The access token is invalid", "Bearer"),
+    ErrorKind.TOKEN_EXPIRED: (401, "invalid_token", "The access token expired", "Bearer"),
+    ErrorKind.PRODUCT: (403, "insufficient_scope", "The token does not cover this API", "Bearer"),
+    ErrorKind.RESOURCE: (401, "", "", ""),
+    ErrorKind.NOT_FOUND: (404, "", "", ""),
+    ErrorKind.QUOTA: (429, "", "", ""),
+    ErrorKind.SPIKE_ARREST: (429, "", "", ""),
+    ErrorKind.INTERNAL: (500, "server_error", "An internal error", ""),
+}
+"""The status, the error and its description of RFC 6749, section 5.2; the challenge of WWW-Authenticate, where a Bearer
+has the error of RFC 6750, section 3."""
 
 # Neither the reference nor the sibling API shows the JSON of an error, so a client has to cope with all of these.
 _SHAPES: Mapping[str, Callable[[int, str], object]] = {
@@ -213,21 +145,22 @@ class ErrorFormats:
 
     def refusal(self, kind: ErrorKind) -> ApiResponse:
         """Return the response to a refused request."""
-        row, error_format = TABLE[kind], self._knobs.error_format
+        error_format = self._knobs.error_format
         if error_format == "rfc6749":
-            return self._standard(*row.standard)
-        own, fault = row.own_response, row.fault
-        if error_format == "apigee" and own and (fault is None or self._knobs.apigee_shape == "ErrorCode"):
-            return self.json(own.status, {"ErrorCode": own.word, "Error": own.text})
-        if error_format == "apigee" and fault:
-            content = {"fault": {"faultstring": fault.text, "detail": {"errorcode": fault.word}}}
-            return self.json(fault.status, content)
-        # The gateway stands before the API. A check of Telenor's own is behind Apigee.
-        if row.gateway and (row.reference is None or error_format == "gateway"):
-            code = self._rng.choice(row.gateway.codes) if self._rng else row.gateway.codes[0]
-            return self._numbered(row.gateway.status, code, row.gateway.message)
-        error = row.reference or ApiError.INTERNAL
-        return self._numbered(error.status, error.code, error.message)
+            return self._standard(*_STANDARD[kind])
+        if error_format == "apigee":
+            fault, own = _APIGEE_FAULTS.get(kind), _APIGEE_OWN_RESPONSES.get(kind)
+            if own and (fault is None or self._knobs.apigee_shape == "ErrorCode"):
+                return self.json(own[0], {"ErrorCode": own[1], "Error": own[2]})
+            if fault:
+                return self.json(fault[0], {"fault": {"faultstring": fault[2], "detail": {"errorcode": fault[1]}}})
+        # The gateway stands before the API; what only one of them refuses has that one's code.
+        if kind in _REFERENCE and (error_format != "gateway" or kind not in _GATEWAY):
+            error = _REFERENCE[kind]
+            return self._numbered(error.status, error.code, error.message)
+        codes, message = _GATEWAY[kind]
+        code = self._rng.choice(codes) if self._rng else codes[0]
+        return self._numbered(int(str(code)[:3]), code, message)
 
     def issued(self, grant: Grant) -> ApiResponse:
         """Hand a token over."""
@@ -266,8 +199,7 @@ class ErrorFormats:
             return ApiResponse(status, headers=headers)
         if not error:
             return ApiResponse(status)
-        document = {"error": error} | ({"error_description": text} if text else {})
-        return replace(self.json(status, document), headers=headers | _NO_STORE)
+        return replace(self.json(status, {"error": error, "error_description": text}), headers=headers | _NO_STORE)
 
 
 def _expires_in(seconds: int, knobs: Knobs) -> dict[str, Any]:
