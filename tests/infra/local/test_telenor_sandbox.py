@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
@@ -149,26 +149,6 @@ def test_a_token_is_accepted_until_it_expires_or_is_revoked(visitor: Visitor) ->
     assert visitor.sandbox.state()["protected"] == {"accepted": 2, "refused": 2}
 
 
-@pytest.mark.parametrize(
-    ("issue", "is_same", "life", "first_is_live"),
-    [
-        ("new", False, LIFETIME, True),
-        ("same", True, LIFETIME - 1000, True),
-        ("same-extended", True, LIFETIME, True),
-        ("new-kills-old", False, LIFETIME, False),
-    ],
-)
-def test_issue_decides_about_the_token_that_a_client_has(
-    visitor: Visitor, issue: str, life: int, *, is_same: bool, first_is_live: bool
-) -> None:
-    visitor.sandbox.knobs(issue=issue)
-    other, first = visitor.ask("demo-portal").json()["access_token"], visitor.token()
-    visitor.now += 1000
-    again = visitor.ask().json()
-    assert (again["access_token"] == first, again["expires_in"]) == (is_same, life)
-    assert [visitor.sandbox.is_live(token) for token in (other, first)] == [True, first_is_live]
-
-
 def test_a_response_varies_and_keeps_its_meaning(visitor: Visitor) -> None:
     texts = [visitor.ask().text for _ in range(40)]
     assert all({"access_token", "expires_in", "token_type"} <= json.loads(text).keys() for text in texts)
@@ -188,25 +168,6 @@ def test_a_dropped_connection_takes_effect_or_not(visitor: Visitor, when: str, i
         visitor.logout(token)
     assert visitor.sandbox.is_live(token) is is_live
     assert visitor.delays == [11]
-
-
-@pytest.mark.parametrize(
-    ("fault", "status", "content_type", "body"),
-    [
-        ({"status": 418, "body": "tea", "content_type": "a/b"}, 418, "a/b", "tea"),
-        ({"truncate_bytes": 15}, 200, "application/json", '{"access_token"'),
-        ({"kind": "client-id", "truncate_bytes": 10}, 401, "application/json", '{"code": 1'),
-    ],
-)
-def test_a_fault_replaces_or_cuts_the_response(
-    visitor: Visitor, fault: dict[str, Any], status: int, content_type: str, body: str
-) -> None:
-    visitor.sandbox.knobs(variations=False)
-    visitor.sandbox.fault(operation="token", **fault, headers={"X-Pot": "tea"}, retry_after=7, when="after")
-    response = visitor.ask()
-    assert (response.status_code, response.headers["Content-Type"], response.text) == (status, content_type, body)
-    assert (response.headers["X-Pot"], response.headers["Retry-After"]) == ("tea", "7")
-    assert len(visitor.sandbox.state()["tokens"]) == 1
 
 
 def test_faults_come_in_their_order_and_are_used_up(visitor: Visitor) -> None:
