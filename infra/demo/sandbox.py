@@ -21,7 +21,7 @@ from infra.promises.history import History
 from infra.promises.recorded_job import LocalStack, RecordedJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from infra.promises.history import RunRecord
 
@@ -79,14 +79,7 @@ def _run(port: int, folder: Path) -> None:
     with (
         LocalStack(port=port) as stack,
         RecordedJob(stack, "telenor", history, settings.JOB_ENVIRON, run_seconds=_RUN_SECONDS) as job,
-        _file(
-            folder / "sandbox.env",
-            {**stack.aws.environment, "TELENOR_BASE_URL": stack.telenor.url, "TOKEN_SECRET_ID": job.secret_id},
-        ) as consumer_file,
-        _file(
-            folder / "sandbox-operator.env",
-            {name: job.environ[name] for name in ("CREDENTIALS_SECRET_ID", "GRACE_SECONDS", *settings.JOB_ENVIRON)},
-        ) as operator_file,
+        _files(folder, stack, job) as (consumer_file, operator_file),
     ):
         stack.telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
         _tell(
@@ -112,14 +105,19 @@ def _run(port: int, folder: Path) -> None:
 
 
 @contextmanager
-def _file(path: Path, variables: Mapping[str, str]) -> Iterator[Path]:
-    """Keep variables in a file, as a shell and Docker's --env-file read it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()), encoding="utf-8")
+def _files(folder: Path, stack: LocalStack, job: RecordedJob) -> Iterator[list[Path]]:
+    """Keep variables of consumers and of the job in two files, as a shell and Docker's --env-file read them."""
+    consumer = {**stack.aws.environment, "TELENOR_BASE_URL": stack.telenor.url, "TOKEN_SECRET_ID": job.secret_id}
+    operator = {name: value for name, value in job.environ.items() if name not in consumer}
+    paths = [folder / "sandbox.env", folder / "sandbox-operator.env"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, variables in zip(paths, (consumer, operator), strict=True):
+        path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
     try:
-        yield path
+        yield paths
     finally:
-        path.unlink(missing_ok=True)
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 def _watch(job: RecordedJob) -> None:

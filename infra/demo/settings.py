@@ -43,7 +43,6 @@ TOLERANCES = Tolerances(late=SCHEDULE_SECONDS + 2.0 * SPEED, recording=1.0 * SPE
 JOB_ENVIRON = {
     "RENEW_AT_FRACTION": str(RENEW_AT_FRACTION),
     "SCHEDULE_MINUTES": f"{SCHEDULE_SECONDS / 60:g}",
-    "POWERTOOLS_LOG_LEVEL": "INFO",
 }
 """The job's environment, besides its secrets and the grace."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console, Group
@@ -42,18 +41,16 @@ _TICKS = 6
 # The scale, and the empty lines above and below the bars; the last row of a terminal stays free.
 _OTHER_ROWS = 4
 _FAULT = "fault"
-_LOST = "lost"
+_LOST = "lost, run killed"
 
 # A colour to see it by, and a sign to tell it by where there are no colours.
 _STYLES = {
     Phase.UNPUBLISHED: ("bright_black", "."),
     Phase.CURRENT: ("green", "█"),
     Phase.IN_GRACE: ("yellow", "▒"),
-    Phase.UNTRACKED: ("red", "!"),
     _LOST: ("red", "?"),
     _FAULT: ("magenta", "x"),
 }
-_LEGEND = {style: style for style in _STYLES if style != Phase.UNTRACKED} | {_LOST: "lost, run killed"}
 
 
 class Span(NamedTuple):
@@ -64,26 +61,11 @@ class Span(NamedTuple):
     what: str
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """The time that the timeline shows."""
 
     begin: float
     seconds: float
-
-    def cells(self, spans: Sequence[Span], columns: int) -> list[str]:
-        """Return what each column shows. A span too short for a column of its own shows where nothing else does."""
-        cells = [""] * columns
-        for span in spans:
-            for column in range(self._column(span.begin, columns), self._column(span.end, columns)):
-                cells[column] = span.what
-        for span in spans:
-            column = min(self._column(span.begin, columns), columns - 1)
-            cells[column] = cells[column] or span.what
-        return cells
-
-    def _column(self, at: float, columns: int) -> int:
-        return min(columns, max(0, round((at - self.begin) / self.seconds * columns)))
 
 
 def _spans(token: SeenToken, now: float, *, is_lost: bool) -> list[Span]:
@@ -94,7 +76,7 @@ def _spans(token: SeenToken, now: float, *, is_lost: bool) -> list[Span]:
     stretches = [
         Span(token.issued_at, published_at, _LOST if is_lost else Phase.UNPUBLISHED),
         Span(published_at, superseded_at, Phase.CURRENT),
-        Span(superseded_at, end, Phase.UNTRACKED if token.phase is Phase.UNTRACKED else Phase.IN_GRACE),
+        Span(superseded_at, end, Phase.IN_GRACE),
     ]
     return [span for span in stretches if span.end > span.begin]
 
@@ -208,8 +190,16 @@ def _scale(axis: Axis, columns: int) -> Text:
 
 
 def _bar(spans: Sequence[Span], axis: Axis, columns: int) -> Text:
+    """Draw spans. One that is too short for a column of its own shows where nothing else does."""
+    cells = [""] * columns
+    for span in spans:
+        begin, end = (round((at - axis.begin) / axis.seconds * columns) for at in (span.begin, span.end))
+        for column in range(max(0, begin), min(columns, end)):
+            cells[column] = span.what
+        first = min(max(0, begin), columns - 1)
+        cells[first] = cells[first] or span.what
     text = Text()
-    for cell in axis.cells(spans, columns):
+    for cell in cells:
         colour, sign = _STYLES.get(cell, ("", " "))
         text.append(sign, style=f"{colour} on {colour}" if colour else "")
     return text
@@ -218,7 +208,7 @@ def _bar(spans: Sequence[Span], axis: Axis, columns: int) -> Text:
 def _note(token: SeenToken, *, is_lost: bool) -> Text:
     phase = token.phase
     if is_lost:
-        return Text(_LOST if token.is_live else f"{_LOST}, {phase}", style="red")
+        return Text("lost" if token.is_live else f"lost, {phase}", style="red")
     if phase is Phase.REVOKED and token.published_at is None:
         return Text(f"spare, {phase}", style="dim")
     return Text(phase, style=_STYLES[phase][0] if phase in _STYLES else "dim")
@@ -226,10 +216,9 @@ def _note(token: SeenToken, *, is_lost: bool) -> Text:
 
 def _legend() -> Text:
     text = Text()
-    for what, label in _LEGEND.items():
-        colour, sign = _STYLES[what]
+    for what, (colour, sign) in _STYLES.items():
         text.append(sign * 2, style=f"{colour} on {colour}")
-        text.append(f" {label}   ", style="dim")
+        text.append(f" {what}   ", style="dim")
     return text
 
 

@@ -21,7 +21,6 @@ class Phase(StrEnum):
     UNPUBLISHED = "not published"
     CURRENT = "current"
     IN_GRACE = "in grace"
-    UNTRACKED = "untracked"
     REVOKED = "revoked"
     EXPIRED = "expired"
 
@@ -37,7 +36,6 @@ class SeenToken:
     ended_at: float | None = None
     status: str = "live"
     """live, revoked or expired, as Telenor says."""
-    is_in_ledger: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -51,14 +49,12 @@ class SeenToken:
             return Phase(self.status)
         if self.published_at is None:
             return Phase.UNPUBLISHED
-        if self.superseded_at is None:
-            return Phase.CURRENT
-        return Phase.IN_GRACE if self.is_in_ledger else Phase.UNTRACKED
+        return Phase.CURRENT if self.superseded_at is None else Phase.IN_GRACE
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What both servers have recorded until now."""
+    """What both servers have recorded until a time."""
 
     at: float
     tokens: Mapping[str, SeenToken] = field(default_factory=dict)
@@ -92,7 +88,6 @@ def look(job: RecordedJob) -> View:
             published_at.setdefault(names[version], state.at)
             if version != state.current:
                 superseded_at.setdefault(names[version], state.at)
-    in_ledger = {names[version] for version in states[-1].tracked} if states else set()
     # Telenor second, so that no token can be seen as published before it is seen as issued.
     state_of_telenor = job.stack.telenor.state()
     tokens = {
@@ -103,7 +98,6 @@ def look(job: RecordedJob) -> View:
             superseded_at=superseded_at.get(name),
             ended_at=seen["ended_at"],
             status=seen["status"],
-            is_in_ledger=name in in_ledger,
         )
         for name, seen in state_of_telenor["tokens"].items()
     }
