@@ -59,26 +59,12 @@ class OAuthServer:
         self._server = LoopbackServer(app)
 
     def __enter__(self) -> Self:
-        self._server.__enter__()
+        url = self._server.__enter__().url
+        self.token_url, self.revocation_url, self.resource_url = f"{url}/token", f"{url}/revoke", f"{url}/resource"
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._server.__exit__(*raised)
-
-    @property
-    def token_url(self) -> str:
-        """The token endpoint."""
-        return f"{self._server.url}/token"
-
-    @property
-    def revocation_url(self) -> str:
-        """The revocation endpoint."""
-        return f"{self._server.url}/revoke"
-
-    @property
-    def resource_url(self) -> str:
-        """A protected resource."""
-        return f"{self._server.url}/resource"
 
     def is_active(self, access_token: str) -> bool:
         """Return whether a resource server would accept a token (RFC 7662, section 2.2)."""

@@ -56,6 +56,9 @@ class RunRecord:
     kill: Callable[[], object] = lambda: None
     """Ends its worker."""
 
+    def __str__(self) -> str:
+        return f"run {self.name} ({self.action})"
+
 
 @dataclass(frozen=True)
 class State:
