@@ -110,7 +110,7 @@ class RecordingTelenor(TelenorSandbox):
         """End a token as another party would."""
         with self._lock, history.lock:
             if self._issuer.is_live(token):
-                self._issuer.logout(f"Bearer {token}")
+                self._issuer.tokens[token].end(self._clock(), "revoked")
                 history.logouts.append(Logout(self._clock(), token, None, None))
 
     def _app(self) -> Flask:

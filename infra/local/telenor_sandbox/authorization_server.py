@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from infra.local.telenor_sandbox.errors import ErrorKind
 from infra.local.telenor_sandbox.settings import Knobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from werkzeug.datastructures import Authorization
 
 DEMO_CLIENT_ID = "demo-client"
 DEMO_CLIENT_SECRET = "demo-secret-for-this-sandbox-only"  # noqa: S105 - opens nothing but the sandbox
@@ -87,17 +88,8 @@ class IssuedToken:
         }
 
 
-class Grant(NamedTuple):
-    """What a token request has earned."""
-
-    token: IssuedToken
-    seconds: int
-    """How long it has to live."""
-    refresh_token: str | None
-
-
-# The grants of the reference. The sandbox issues tokens for client_credentials alone, the one that the job uses.
-GRANTS = frozenset({"client_credentials", "password", "authorization_code", "refresh_token"})
+# Of the reference. The sandbox issues tokens for client_credentials alone, the grant that the job uses.
+_OTHER_GRANTS = frozenset({"password", "authorization_code", "refresh_token"})
 
 
 class RefusalError(Exception):
@@ -123,12 +115,18 @@ class AuthorizationServer:
         token = self.tokens.get(access_token)
         return token is not None and token.status(self._clock()) == "live"
 
-    def create_token(self, authorization: str, form: Mapping[str, str]) -> Grant:
-        """Answer a token request. Raises RefusalError."""
+    def create_token(self, authorization: Authorization | None, form: Mapping[str, str]) -> IssuedToken:
+        """Issue a token. Raises RefusalError."""
         client_id, client = self._authenticated(authorization)
-        _check_grant(form)
+        if form.get("grant_type") != "client_credentials":
+            is_known = form.get("grant_type") in _OTHER_GRANTS
+            raise RefusalError(ErrorKind.GRANT_NOT_ALLOWED if is_known else ErrorKind.GRANT_TYPE)
+        asked = frozenset(form.get("scope", "").split())
+        if not asked <= client.scopes:
+            raise RefusalError(ErrorKind.SCOPE)
+        scope = " ".join(sorted(asked or client.scopes))
         now, issue, live = self._clock(), self.knobs.issue, self._live(client_id)
-        expires_at, scope = now + self.knobs.lifetime_seconds, _granted_scope(client.scopes, form)
+        expires_at = now + self.knobs.lifetime_seconds
         token = next((token for token in live if token.scope == scope and issue in {"same", "same-extended"}), None)
         if token is None:
             value = self._new_token()
@@ -138,11 +136,9 @@ class AuthorizationServer:
             token.expires_at = max(token.expires_at, expires_at)
         for replaced in live if issue == "new-kills-old" else ():
             replaced.end(now, "killed")
-        # Rounded first: epoch seconds are floats, and the difference of two is off by a hair.
-        seconds = int(round(token.expires_at - now, 3))
-        return Grant(token, seconds, random_text() if self.knobs.refresh_token else None)
+        return token
 
-    def logout(self, authorization: str) -> IssuedToken:
+    def logout(self, authorization: Authorization | None) -> IssuedToken:
         """Revoke a token. Raises RefusalError."""
         now = self._clock()
         token = self._bearer(authorization)
@@ -153,28 +149,28 @@ class AuthorizationServer:
             each.end(now, "revoked", math.inf if again is None else now + again)
         return token
 
-    def open(self, authorization: str) -> None:
+    def open(self, authorization: Authorization | None) -> None:
         """Let a token into the protected resource. Raises RefusalError."""
         token = self._bearer(authorization)
         _check_status(token.status_at_resource(self._clock(), self.knobs))
 
-    def _bearer(self, authorization: str) -> IssuedToken:
-        scheme, _, value = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not value.strip():
+    def _bearer(self, authorization: Authorization | None) -> IssuedToken:
+        if authorization is None or authorization.type != "bearer" or not authorization.token:
             raise RefusalError(ErrorKind.BEARER_HEADER)
-        token = self.tokens.get(value.strip())
+        token = self.tokens.get(authorization.token)
         if token is None:
             raise RefusalError(ErrorKind.TOKEN_INVALID)
         return token
 
-    def _authenticated(self, authorization: str) -> tuple[str, Client]:
-        client_id, secret = _basic_credentials(authorization)
-        client = self._clients.get(client_id)
+    def _authenticated(self, authorization: Authorization | None) -> tuple[str, Client]:
+        if authorization is None or authorization.type != "basic" or not authorization.username:
+            raise RefusalError(ErrorKind.CLIENT_HEADER)
+        client = self._clients.get(authorization.username)
         if client is None:
             raise RefusalError(ErrorKind.CLIENT_ID)
-        if secret != client.secret:
+        if authorization.password != client.secret:
             raise RefusalError(ErrorKind.CREDENTIALS)
-        return client_id, client
+        return authorization.username, client
 
     def _live(self, client_id: str) -> list[IssuedToken]:
         now = self._clock()
@@ -185,30 +181,3 @@ class AuthorizationServer:
 def _check_status(status: str) -> None:
     if status != "live":
         raise RefusalError(ErrorKind.TOKEN_EXPIRED if status == "expired" else ErrorKind.TOKEN_INVALID)
-
-
-def _basic_credentials(authorization: str) -> tuple[str, str]:
-    scheme, _, encoded = authorization.partition(" ")
-    try:
-        pair = base64.b64decode(encoded.strip(), validate=True).decode()
-    except ValueError:  # neither base64 nor UTF-8 has another kind
-        raise RefusalError(ErrorKind.CLIENT_HEADER) from None
-    client_id, colon, secret = pair.partition(":")
-    if scheme.lower() != "basic" or not colon:
-        raise RefusalError(ErrorKind.CLIENT_HEADER)
-    return client_id, secret
-
-
-def _check_grant(form: Mapping[str, str]) -> None:
-    grant = form.get("grant_type", "")
-    if grant not in GRANTS:
-        raise RefusalError(ErrorKind.GRANT_TYPE)
-    if grant != "client_credentials":
-        raise RefusalError(ErrorKind.GRANT_NOT_ALLOWED)
-
-
-def _granted_scope(allowed: frozenset[str], form: Mapping[str, str]) -> str:
-    asked = frozenset(form.get("scope", "").split())
-    if not asked <= allowed:
-        raise RefusalError(ErrorKind.SCOPE)
-    return " ".join(sorted(asked or allowed))

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from infra.local.telenor_sandbox.authorization_server import random_text
 from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
 from infra.local.telenor_sandbox.responses import ApiResponse
 from infra.local.telenor_sandbox.settings import USUAL
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
-    from infra.local.telenor_sandbox.authorization_server import Grant, IssuedToken
+    from infra.local.telenor_sandbox.authorization_server import IssuedToken
     from infra.local.telenor_sandbox.settings import Knobs
 
 REALM = "telenor"
@@ -162,22 +163,22 @@ class ErrorFormats:
         code = self._rng.choice(codes) if self._rng else codes[0]
         return self._numbered(int(str(code)[:3]), code, message)
 
-    def issued(self, grant: Grant) -> ApiResponse:
+    def issued(self, token: IssuedToken, now: float) -> ApiResponse:
         """Hand a token over."""
         knobs = self._knobs
         is_apigee = knobs.error_format == "apigee"
-        document = _apigee_fields(grant) if is_apigee else {}
-        document |= {"access_token": grant.token.value}
-        document |= _expires_in(grant.seconds, knobs)
+        document = _apigee_fields(token) if is_apigee else {}
+        # Rounded first: epoch seconds are floats, and the difference of two is off by a hair.
+        document |= {"access_token": token.value} | _expires_in(int(round(token.expires_at - now, 3)), knobs)
         if knobs.token_type is not None:
             usual = "BearerToken" if is_apigee else "Bearer"
             document["token_type"] = usual if knobs.token_type == USUAL else knobs.token_type
-        if grant.refresh_token is not None:
-            document["refresh_token"] = grant.refresh_token
+        if knobs.refresh_token:
+            document["refresh_token"] = random_text()
         if knobs.scope_in_answer:
-            document["scope"] = grant.token.scope
+            document["scope"] = token.scope
         headers = _NO_STORE if knobs.error_format == "rfc6749" else {}  # section 5.1
-        return replace(self.json(200, document), headers=headers, token=grant.token)
+        return replace(self.json(200, document), headers=headers, token=token)
 
     def logged_out(self, token: IssuedToken) -> ApiResponse:
         """Say that a token is revoked; the standard's response has no content."""
@@ -209,7 +210,7 @@ def _expires_in(seconds: int, knobs: Knobs) -> dict[str, Any]:
     return {"expires_in": values[how]} if how in values else {}
 
 
-def _apigee_fields(grant: Grant) -> dict[str, Any]:
+def _apigee_fields(token: IssuedToken) -> dict[str, Any]:
     """Return what Apigee's policy says of a token beside the token, recorded from public examples of its answers."""
     return {
         "refresh_token_expires_in": "0",
@@ -217,10 +218,10 @@ def _apigee_fields(grant: Grant) -> dict[str, Any]:
         "api_product_list_json": ["Service Tickets", "Products"],
         "organization_name": "telenor",
         "developer.email": "developer@example.com",
-        "issued_at": str(int(grant.token.issued_at * 1000)),
-        "client_id": grant.token.client_id,
-        "application_name": str(uuid.uuid5(uuid.NAMESPACE_URL, grant.token.client_id)),
-        "scope": grant.token.scope,
+        "issued_at": str(int(token.issued_at * 1000)),
+        "client_id": token.client_id,
+        "application_name": str(uuid.uuid5(uuid.NAMESPACE_URL, token.client_id)),
+        "scope": token.scope,
         "refresh_count": "0",
         "status": "approved",
     }

@@ -227,10 +227,10 @@ class TelenorSandbox:
 
     def _performed(self, operation: str) -> ApiResponse:
         """Do what was asked, or refuse it in the error format of the moment."""
-        authorization, formats = request.headers.get("Authorization", ""), self._error_formats
+        authorization, formats = request.authorization, self._error_formats
         try:
             if operation == "token":
-                return formats.issued(self._issuer.create_token(authorization, request.form))
+                return formats.issued(self._issuer.create_token(authorization, request.form), self._clock())
             if operation == "logout":
                 return formats.logged_out(self._issuer.logout(authorization))
             self._issuer.open(authorization)
