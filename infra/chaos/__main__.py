@@ -109,7 +109,7 @@ def run(  # noqa: PLR0913  what `make chaos` can be told
                 number = next(seeds, None)
                 if number is None:
                     return
-                experiment = Experiment(stack, number, BROKEN_VARIANTS[variant] if variant else None)
+                experiment = Experiment(stack, number, BROKEN_VARIANTS[variant][1] if variant else None)
                 experiment.play()
                 log = stack.log(f"{experiment.job.name}-")
                 found = violations(experiment.history)

@@ -105,12 +105,9 @@ class RecordedJob:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the workers, and delete the secrets."""
+        """End the workers."""
         for worker in list(self._workers.values()):
             worker.close()
-        del self.stack.histories[self.secret_id]
-        for secret_id in (self.secret_id, f"{self.name}/credentials"):
-            self.stack.client.delete_secret(SecretId=secret_id, ForceDeleteWithoutRecovery=True)
 
     def invoke(
         self,

@@ -7,7 +7,6 @@ the standard's words, and RFC 6750's where a bearer token is sent.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -215,12 +214,8 @@ def _apigee_fields(token: IssuedToken) -> dict[str, Any]:
     return {
         "refresh_token_expires_in": "0",
         "api_product_list": "[Service Tickets, Products]",
-        "api_product_list_json": ["Service Tickets", "Products"],
-        "organization_name": "telenor",
-        "developer.email": "developer@example.com",
         "issued_at": str(int(token.issued_at * 1000)),
         "client_id": token.client_id,
-        "application_name": str(uuid.uuid5(uuid.NAMESPACE_URL, token.client_id)),
         "scope": token.scope,
         "refresh_count": "0",
         "status": "approved",

@@ -24,17 +24,12 @@ def test_the_handler_keeps_its_promises_in_a_chaos() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("variant", "promise"), [("refusal-is-certain", "P3"), ("any-401-means-dead", "P2"), ("no-comparison", "P3")]
-)
-def test_a_broken_variant_is_caught(variant: str, promise: str) -> None:
+@pytest.mark.parametrize("variant", BROKEN_VARIANTS)
+def test_a_broken_variant_is_caught(variant: str) -> None:
     """The machine decides how runs interleave, so experiments go on until one shows it."""
+    promise = BROKEN_VARIANTS[variant][0]
     played = run(seed=SEED, seconds=600, concurrency=CONCURRENCY, variant=variant, until_broken=promise)
     assert promise in {violation.promise for each in played for violation in each.violations}
-
-
-def test_every_broken_variant_has_its_test() -> None:
-    assert BROKEN_VARIANTS.keys() == {"refusal-is-certain", "any-401-means-dead", "no-comparison"}
 
 
 def test_a_chaos_without_time_shows_nothing_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
