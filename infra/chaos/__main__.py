@@ -72,13 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
     try:
-        played = run(
-            seed=arguments.seed,
-            seconds=arguments.seconds,
-            concurrency=arguments.concurrency,
-            experiments=arguments.experiments,
-            variant=arguments.variant,
-        )
+        played = run(**vars(arguments))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     violations = [(each.seed, violation) for each in played for violation in each.violations]
@@ -137,26 +131,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Run the handler over real sockets under faults of every kind, and check what both "
         "servers recorded against the promises. Nothing is kept, and nothing leaves this machine.",
     )
-    parser.add_argument(
-        "--seconds", type=float, default=120, help="for how long experiments begin (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=None,
-        help="where to begin; the same seed draws the same events and faults, and the machine how they interleave",
-    )
-    parser.add_argument(
-        "--experiments", type=int, help="how many experiments at most (default: as many as there is time for)"
-    )
-    parser.add_argument(
-        "--concurrency", type=int, default=8, help="how many experiments side by side (default: %(default)s)"
-    )
+    seed_help = "where to begin; the same seed draws the same events and faults, and the machine how they interleave"
+    parser.add_argument("--seconds", type=float, default=120, help="for how long experiments begin (%(default)s)")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help=seed_help)
+    parser.add_argument("--experiments", type=int, help="how many at most (as many as there is time for)")
+    parser.add_argument("--concurrency", type=int, default=8, help="how many side by side (%(default)s)")
     parser.add_argument("--variant", choices=sorted(BROKEN_VARIANTS), help="a broken variant of the handler to run")
-    arguments = parser.parse_args(argv)
-    if arguments.seed is None:
-        arguments.seed = secrets.randbelow(1_000_000)
-    return arguments
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

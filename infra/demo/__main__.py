@@ -73,12 +73,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Run the handler on this machine against a sandbox of Telenor's API and a Secrets Manager, with "
         "eight consumers and real faults. Nothing is kept, and nothing leaves this machine.",
     )
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        default=60,
-        help=f"how long it takes, at least {_MIN_SECONDS} (default: %(default)s)",
-    )
+    seconds_help = f"how long it takes, at least {_MIN_SECONDS} (%(default)s)"
+    parser.add_argument("--seconds", type=float, default=60, help=seconds_help)
     parser.add_argument("--svg", type=Path, help="where to save the picture")
     parser.add_argument("--verbose", action="store_true", help="print the handler's log lines as well")
     arguments = parser.parse_args(argv)

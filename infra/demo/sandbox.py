@@ -56,14 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m infra.demo.sandbox",
         description="Run Telenor's sandbox, a Secrets Manager and the scheduled job on this machine, until Ctrl-C.",
     )
+    port_help = "the port of Telenor's sandbox; Secrets Manager has the next one; 0 takes free ones (%(default)s)"
+    parser.add_argument("--port", type=int, default=_PORT, help=port_help)
     parser.add_argument(
-        "--port",
-        type=int,
-        default=_PORT,
-        help="the port of Telenor's sandbox; Secrets Manager has the next one; 0 takes free ones (%(default)s)",
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=Path("build"), help="where the files with variables go (%(default)s)"
+        "--folder", type=Path, default=Path("build"), help="where the variables' files go (%(default)s)"
     )
     options = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C

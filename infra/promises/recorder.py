@@ -152,9 +152,9 @@ class RecordingTelenor(TelenorSandbox):
         history, record, token = run.history, run.record, response.token
         with history.lock:
             if operation == "token":
-                history.issued_at[token.value], history.expires_at[token.value] = token.issued_at, token.expires_at
                 if g.fault is None or not g.fault.hides:
                     record.tokens.append(token.value)
+                history.issued_at[token.value], history.expires_at[token.value] = token.issued_at, token.expires_at
             elif operation == "logout":
                 history.logouts.append(Logout(self._clock(), token.value, record, record.read_current_at))
         return response

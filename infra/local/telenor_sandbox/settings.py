@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from infra.local.telenor_sandbox.errors import ErrorKind  # noqa: TC001  pydantic reads the annotations
 
 USUAL: Final = "usual"
 """As the error format of the moment has it."""
 
-LONGEST_REVOCATION_LAG_SECONDS = 180
-"""Apigee's gateways cache that a token is valid for about three minutes."""
-
-
-def _one_line(text: str) -> str:
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError("must be one line of ASCII text")
-    return text
-
-
-Line = Annotated[str, AfterValidator(_one_line)]
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
 
 
@@ -56,8 +45,9 @@ class Knobs(Setting):
 
     logout_ends: Literal["token", "client", "nothing"] = "token"
     """Whether logout ends that token, every token of its client, or nothing although it answers 200."""
-    revocation_lags_seconds: Annotated[FiniteFloat, Field(ge=0, le=LONGEST_REVOCATION_LAG_SECONDS)] = 0
-    """For how long the protected resource still accepts a token that was revoked or killed."""
+    revocation_lags_seconds: Seconds = 0
+    """For how long the protected resource still accepts a token that was revoked or killed: Apigee's gateways cache
+    that a token is valid for about three minutes."""
     new_token_lags_seconds: Seconds = 0
     """For how long the protected resource refuses a token that has just been issued."""
     approved_again_after_seconds: Seconds | None = None
@@ -86,9 +76,9 @@ class Fault(Setting):
     """An error of this kind, in the error format of the moment."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     body: str | None = None
-    content_type: Line | None = None
-    headers: dict[Line, Line] | None = None
-    retry_after: Annotated[int, Field(ge=0)] | Line | None = None
+    content_type: str | None = None
+    headers: dict[str, str] | None = None
+    retry_after: Annotated[int, Field(ge=0)] | str | None = None
     truncate_bytes: Annotated[int, Field(ge=0)] | None = None
     """Keep only so many bytes of the answer, with a Content-Length that fits."""
     html: bool = False

@@ -43,9 +43,7 @@ class Visitor:
         method, path = OPERATIONS[operation]
         headers = {"Authorization": authorization} if isinstance(authorization, str) else {}
         auth = authorization if isinstance(authorization, tuple) else None
-        return requests.request(
-            method, self.sandbox.url + path, headers=headers, auth=auth, data=form or None, timeout=5
-        )
+        return requests.request(method, self.sandbox.url + path, headers=headers, auth=auth, data=form, timeout=5)
 
     def token(self) -> str:
         return str(self.ask().json()["access_token"])
