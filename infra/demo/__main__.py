@@ -23,7 +23,7 @@ from infra.demo import settings
 from infra.demo.checks import Results, exit_status
 from infra.demo.consumers import Consumers
 from infra.demo.faults import PLAN, Faults
-from infra.demo.live_view import LiveView, space_of
+from infra.demo.live_view import live_view, space_of
 from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
 from infra.demo.view import look
 from infra.local.fast_clock import FastClock
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
+
+    from infra.demo.live_view import Show
 
 _MIN_SECONDS = 30
 _FRAME_SECONDS = 0.2
@@ -93,8 +95,8 @@ def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) ->
         Consumers(environ | {"TOKEN_SECRET_ID": job.secret_id}, stack.logs / "consumers.log") as consumers,
     ):
         faults = Faults(job)
-        with LiveView(console, axis, stack.logs if arguments.verbose else None) as live_view:
-            is_whole = _play(job, consumers, faults, axis, live_view)
+        with live_view(console, axis, stack.logs if arguments.verbose else None) as show:
+            is_whole = _play(job, consumers, faults, axis, show)
         history.ended_at = stack.clock.time()
         view, calls = look(job), stack.aws.calls(job.name)
     results = Results(
@@ -117,7 +119,7 @@ def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) ->
     return exit_status(results) if is_whole else _INTERRUPTED
 
 
-def _play(job: RecordedJob, consumers: Consumers, faults: Faults, axis: Axis, live_view: LiveView) -> bool:
+def _play(job: RecordedJob, consumers: Consumers, faults: Faults, axis: Axis, show: Show) -> bool:
     """Run until the time is up, and every token has expired that nobody can know of; False if Ctrl-C came before."""
     with ThreadPoolExecutor() as background:
         try:
@@ -125,7 +127,7 @@ def _play(job: RecordedJob, consumers: Consumers, faults: Faults, axis: Axis, li
             while True:
                 time.sleep(_FRAME_SECONDS)
                 view = look(job)
-                live_view.show(view, consumers.counts, faults.fault_records)
+                show(view, consumers.counts, faults.fault_records)
                 for ended in (task for task in tasks if task.done()):
                     ended.result()  # raises what it has ended with
                 if view.current is None and view.at > axis.begin + _FIRST_TOKEN_SECONDS * settings.SPEED:

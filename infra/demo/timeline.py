@@ -88,6 +88,10 @@ def timeline(
     columns = max(_MIN_BAR_COLUMNS, min(space.columns, _MAX_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
     elapsed = hours(min(max(0.0, view.at - axis.begin), axis.seconds))
     title = Text.assemble(("One shared token, kept valid", "bold"), f"   {elapsed} of {hours(axis.seconds)} h")
+    lost = {record.lost_token for record in records}
+    has_active = any(name in lost and token.is_live for name, token in view.tokens.items())
+    if view.at > axis.begin + axis.seconds and (has_active or not all(record.ended_at for record in records)):
+        title.append("   waiting for the last fault, and for a killed run's token to expire", "dim")
     head, foot = [title, *scale_of_time()], [_legend(), *_consumers(counts)]
     room = space.rows - len(head) - len(foot) - len(records) - _OTHER_ROWS
     grid = _grid(_NAME_COLUMNS, columns, None)
@@ -96,7 +100,6 @@ def timeline(
         bar = _bar([Span(record.began_at, record.ended_at or view.at, _FAULT)], axis, columns)
         note = "not proven yet" if record.evidence is None else "took effect"
         grid.add_row(Text(record.name, style="magenta"), bar, Text(note, style="magenta"))
-    lost = {record.lost_token for record in records}
     for token in list(view.tokens.values())[-max(1, room) :]:
         is_lost = token.short_id in lost
         name = Text(f"token {token.short_id}", style="" if token.is_live else "dim")
