@@ -92,11 +92,9 @@ class Experiment:
     def _fault_schedule(self) -> FaultSchedule:
         rng = Random(self._rng.random())  # noqa: S311  likewise
         faults = FaultSchedule(rng, share=rng.choice((0.0, 0.0, 0.1, 0.3)), is_write_ambiguous=rng.random() < 0.1)  # noqa: PLR2004
-        if rng.random() < 0.15:  # noqa: PLR2004  of the runs
-            faults.kill_at = rng.randint(1, _MAX_CALLS)
-        elif rng.random() < 0.15:  # noqa: PLR2004  of the others
-            faults.operator_acts_at = rng.randint(1, _MAX_CALLS)
-            faults.operator_action = partial(self._roll_back, rng)
+        if rng.random() < 0.3:  # noqa: PLR2004  of the runs: they are killed, or an operator rolls back
+            faults.event_at = rng.randint(1, _MAX_CALLS)
+            faults.operator_action = rng.choice((None, partial(self._roll_back, rng)))
         return faults
 
     def _new_id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from infra.local.secrets_manager import CallFault, Lag
@@ -11,7 +12,6 @@ from infra.local.telenor_sandbox import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from random import Random
 
 Moment = Literal["before", "after"]
 
@@ -22,7 +22,6 @@ LAG_SECONDS = 1.0
 
 _AMBIGUOUS_WRITE_LAG_SECONDS = 6.0
 """After an ambiguous write, reads lag until the SDK has made all its attempts."""
-
 
 _OUT: tuple[dict[str, Any], ...] = (
     {"drop": True},
@@ -60,16 +59,13 @@ TELENOR_FAULTS = {
 class FaultSchedule:
     """Draws the fault of each call of one run; a `share` of the calls fails."""
 
-    rng: Random
+    rng: Random = field(default_factory=Random)
     share: float = 0.0
     is_write_ambiguous: bool = False
     """The first write lands and its answer is lost, the next attempts are refused, and reads lag."""
-    kill_at: int | None = None
-    """The number of the call at which the run is killed."""
-    kill: Callable[[], object] = lambda: None
-    operator_acts_at: int | None = None
-    """The number of the call at which an operator acts."""
-    operator_action: Callable[[], object] = lambda: None
+    event_at: int | None = None
+    """The number of the call at which the run is killed, or an operator acts."""
+    operator_action: Callable[[], object] | None = None
     _calls: int = field(default=0, init=False)
     _puts: int = field(default=0, init=False)
 
@@ -81,25 +77,24 @@ class FaultSchedule:
         """Return the fault of a request to Telenor."""
         return self.rng.choice(TELENOR_FAULTS[operation]) if self.rng.random() < self.share else None
 
-    def event(self, operation: str) -> tuple[Callable[[], object] | None, Moment]:
+    def event(self, operation: str, kill: Callable[[], object]) -> tuple[Callable[[], object] | None, Moment]:
         """Return what happens before or after a call."""
         self._calls += 1
         when: Moment = self.rng.choice(("before", "after"))
-        if self._calls == self.kill_at:
-            return self.kill, when
+        if self._calls != self.event_at:
+            return None, when
+        if self.operator_action is None:
+            return kill, when
         # After a read at the earliest, and before a logout at the latest: where a run could miss it.
-        if self._calls == self.operator_acts_at:
-            return self.operator_action, "before" if operation == "logout" else "after"
-        return None, when
+        return self.operator_action, "before" if operation == "logout" else "after"
 
     def _ambiguous_write(self, operation: str) -> SecretsManagerFault | None:
-        if operation == "PutSecretValue":
-            self._puts += 1
-            if self._puts == 1:
-                return CallFault(operation=operation, when="after")
-            code = self.rng.choice(("ThrottlingException", "AccessDeniedException"))
-            return CallFault(operation=operation, code=code)
-        return self._lag(operation, _AMBIGUOUS_WRITE_LAG_SECONDS) if self._puts else None
+        if operation != "PutSecretValue":
+            return self._lag(operation, _AMBIGUOUS_WRITE_LAG_SECONDS) if self._puts else None
+        self._puts += 1
+        if self._puts == 1:
+            return CallFault(operation=operation, when="after")
+        return CallFault(operation=operation, code=self.rng.choice(("ThrottlingException", "AccessDeniedException")))
 
     def _fault(self, operation: str) -> SecretsManagerFault | None:
         if self.rng.random() >= self.share:
@@ -107,14 +102,13 @@ class FaultSchedule:
         if operation in READS and self.rng.random() < 0.5:  # noqa: PLR2004  half of what goes wrong with reads
             return self._lag(operation, LAG_SECONDS)
         when: Moment = self.rng.choice(("before", "after"))
-        return self.rng.choice(
-            (
-                CallFault(operation=operation, when=when),
-                CallFault(operation=operation, code="InternalServiceError", status=500, when=when),
-                CallFault(operation=operation, code="ThrottlingException"),
-                CallFault(operation=operation, code="AccessDeniedException"),
-            )
+        faults = (
+            CallFault(operation=operation, when=when),
+            CallFault(operation=operation, code="InternalServiceError", status=500, when=when),
+            CallFault(operation=operation, code="ThrottlingException"),
+            CallFault(operation=operation, code="AccessDeniedException"),
         )
+        return self.rng.choice(faults)
 
     def _lag(self, operation: str, seconds: float) -> SecretsManagerFault | None:
         if operation not in READS:

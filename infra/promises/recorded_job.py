@@ -11,7 +11,6 @@ import time
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -130,12 +129,10 @@ class RecordedJob:
             is_recovery=is_recovery,
             kill=worker.kill,
         )
-        faults = faults or FaultSchedule(Random(0))  # noqa: S311  hides nothing
-        faults.kill = worker.kill
         with self.history.lock:
             self.history.runs.append(run)
         logged = worker.log.stat().st_size
-        self.stack.runs[worker.name] = ObservedRun(self.history, run, faults)
+        self.stack.runs[worker.name] = ObservedRun(self.history, run, faults or FaultSchedule())
         result = worker.run({"action": action} if action else {}, run.request_id, self._run_seconds)
         del self.stack.runs[worker.name]
         run.ended_at = self.stack.clock.time()

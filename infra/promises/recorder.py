@@ -63,7 +63,7 @@ class RecordingSecretsManager(LocalSecretsManager):
         with run.history.lock:
             if operation == "PutSecretValue" and run.record.put_at is None:
                 run.record.put_at = self.clock()
-            fault, (happens, when) = run.faults.secrets_manager(operation), run.faults.event(operation)
+            fault, (happens, when) = run.faults.secrets_manager(operation), run.faults.event(operation, run.record.kill)
             run.record.faults.update([operation] * (fault is not None))
         return Meanwhile(operation=operation, fault=fault, happens=happens, when=when) if happens else fault
 
@@ -126,7 +126,7 @@ class RecordingTelenor(TelenorSandbox):
             return Response(status=503)
         with run.history.lock:
             g.run, g.fault = run, run.faults.telenor(operation)
-            happens, when = run.faults.event(operation)
+            happens, when = run.faults.event(operation, run.record.kill)
         if happens and when == "before":
             happens()
         response = self._serve(operation)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from random import Random
 from typing import TYPE_CHECKING
 
 import boto3
@@ -47,8 +46,7 @@ class Runs:
 
     def publish(self) -> str:
         record = RunRecord(name="run", request_id="run", action="rotate-now", began_at=Clock.now_at)
-        no_faults = FaultSchedule(Random(0))  # noqa: S311  draws nothing
-        self._job.stack.runs["worker"] = ObservedRun(self._job.history, record, no_faults)
+        self._job.stack.runs["worker"] = ObservedRun(self._job.history, record, FaultSchedule())
         token = str(self.ask().json()["access_token"])
         document = {"access_token": token, "expires_at": int(Clock.now_at + 3600)}
         labels = ["AWSCURRENT", f"LIVE_{Clock.now_at}"]
