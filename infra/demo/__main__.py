@@ -23,7 +23,7 @@ from infra.demo import settings
 from infra.demo.checks import Results, exit_status
 from infra.demo.consumers import Consumers
 from infra.demo.faults import PLAN, Faults
-from infra.demo.live_view import live_view, space_of
+from infra.demo.live_view import live_view, size_of
 from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
 from infra.demo.view import look
 from infra.local.fast_clock import FastClock
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, signal.default_int_handler)
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = PAGE.columns
+        console.width = PAGE.width
     console.print("Starting Secrets Manager, Telenor's sandbox, the handler and eight consumers ...")
     status = _INTERRUPTED
     try:
@@ -111,7 +111,7 @@ def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) ->
     last = checks_table(results) if is_whole else Text("Interrupted, so that there is no result.", style="bold")
     below: list[RenderableType] = ["", summary_table(results), "", last]
     if console.is_terminal:
-        console.print(timeline(view, results.counts, results.fault_records, axis, space_of(console)))
+        console.print(timeline(view, results.counts, results.fault_records, axis, size_of(console)))
     console.print(*below, sep="\n")
     if arguments.svg:
         save_svg(arguments.svg, timeline(view, results.counts, results.fault_records, axis), *below)

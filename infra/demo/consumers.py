@@ -62,12 +62,10 @@ class Consumers:
         self._process = _spawned.Process(target=_consume_all, args=arguments, daemon=True)
 
     def __enter__(self) -> Self:
-        """Start the process."""
         self._process.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
         self._end.set()
         self.begin.set()
         self._process.join()

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from rich.live import Live
 
-from infra.demo.timeline import PAGE, Axis, Space, hours, scale_of_time, timeline
+from infra.demo.timeline import PAGE, Axis, hours, scale_of_time, timeline
 from infra.demo.view import View, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rich.console import Console
+    from rich.console import Console, ConsoleDimensions
 
     from infra.demo.checks import Count, FaultRecord
 
@@ -28,7 +28,7 @@ def live_view(console: Console, axis: Axis, logs: Path | None = None) -> Iterato
     if console.is_terminal and not logs:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             yield lambda view, counts, faults: live.update(
-                timeline(view, counts, faults, axis, space_of(console)), refresh=True
+                timeline(view, counts, faults, axis, size_of(console)), refresh=True
             )
         return
     last, printed, shown = View(at=axis.begin), set[str](), Counter[Path]()
@@ -53,6 +53,6 @@ def live_view(console: Console, axis: Axis, logs: Path | None = None) -> Iterato
     yield show
 
 
-def space_of(console: Console) -> Space:
+def size_of(console: Console) -> ConsoleDimensions:
     """Return how much room there is."""
-    return Space(console.width, console.height) if console.is_terminal else PAGE
+    return console.size if console.is_terminal else PAGE

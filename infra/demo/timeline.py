@@ -7,7 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -22,14 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-class Space(NamedTuple):
-    """How much room there is to draw in."""
-
-    columns: int
-    rows: int
-
-
-PAGE = Space(110, 120)
+PAGE = ConsoleDimensions(110, 120)
 """The size without a terminal, and of a saved picture."""
 
 _MAX_COLUMNS = 130
@@ -82,18 +75,18 @@ def _spans(token: SeenToken, now: float, *, is_lost: bool) -> list[Span]:
 
 
 def timeline(
-    view: View, counts: Sequence[Count], records: Sequence[FaultRecord], axis: Axis, space: Space = PAGE
+    view: View, counts: Sequence[Count], records: Sequence[FaultRecord], axis: Axis, space: ConsoleDimensions = PAGE
 ) -> Group:
     """Draw everything that there is room for: of the tokens, the last."""
-    columns = max(_MIN_BAR_COLUMNS, min(space.columns, _MAX_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
+    columns = max(_MIN_BAR_COLUMNS, min(space.width, _MAX_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
     elapsed = hours(min(max(0.0, view.at - axis.begin), axis.seconds))
     title = Text.assemble(("One shared token, kept valid", "bold"), f"   {elapsed} of {hours(axis.seconds)} h")
     lost = {record.lost_token for record in records}
     has_active = any(name in lost and token.is_live for name, token in view.tokens.items())
     if view.at > axis.begin + axis.seconds and (has_active or not all(record.ended_at for record in records)):
-        title.append("   waiting for the last fault, and for a killed run's token to expire", "dim")
+        title.append("   waiting for the last fault", "dim")
     head, foot = [title, *scale_of_time()], [_legend(), *_consumers(counts)]
-    room = space.rows - len(head) - len(foot) - len(records) - _OTHER_ROWS
+    room = space.height - len(head) - len(foot) - len(records) - _OTHER_ROWS
     grid = _grid(_NAME_COLUMNS, columns, None)
     grid.add_row("", _scale(axis, columns), "")
     for record in records:
@@ -140,7 +133,7 @@ def save_svg(path: Path, *parts: RenderableType) -> None:
     console = Console(
         record=True,
         file=io.StringIO(),
-        width=PAGE.columns,
+        width=PAGE.width,
         force_terminal=True,
         color_system="truecolor",
         legacy_windows=False,

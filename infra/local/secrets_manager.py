@@ -173,14 +173,12 @@ class LocalSecretsManager:
         self._correction = patch.object(FakeSecret, "reset_default_version", _make_current)
 
     def __enter__(self) -> Self:
-        """Correct moto, and listen."""
         self._correction.start()
         self.reset()
         self._server.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop listening, and leave moto as it was."""
         self._server.__exit__(*exception)
         self._correction.stop()
 

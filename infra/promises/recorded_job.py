@@ -47,7 +47,6 @@ class LocalStack:
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start the servers."""
         self._opened.enter_context(patch.dict(os.environ))
         for name in [name for name in os.environ if name.upper().startswith(_REDIRECTING_VARIABLES)]:
             del os.environ[name]
@@ -100,11 +99,9 @@ class RecordedJob:
         stack.histories[self.secret_id] = history
 
     def __enter__(self) -> Self:
-        """Use it; workers start when they are needed."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the workers."""
         for worker in list(self._workers.values()):
             worker.close()
 

@@ -84,7 +84,6 @@ class TelenorSandbox:
         self.reset()
 
     def __enter__(self) -> Self:
-        """Listen, and serve in a thread."""
         self._server.__enter__()
         return self
 

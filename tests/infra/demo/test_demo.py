@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from infra.demo import settings
 from infra.demo.checks import Count, FaultRecord, Results, checks, exit_status
 from infra.demo.faults import OUTAGE_SECONDS, PLAN
-from infra.demo.timeline import PAGE, Axis, Space, checks_table, save_svg, summary_table, timeline
+from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
 from infra.demo.view import SeenToken, View, events
 from infra.promises.checker import Violation
 
@@ -100,13 +100,13 @@ def test_events_are_in_the_order_of_the_servers_times() -> None:
     assert events(GOOD.view, GOOD.view) == []
 
 
-def printed(*what: Any, space: Space = PAGE) -> str:
-    console = Console(file=io.StringIO(), width=space.columns, record=True)
+def printed(*what: Any, space: ConsoleDimensions = PAGE) -> str:
+    console = Console(file=io.StringIO(), width=space.width, record=True)
     console.print(*what)
     return console.export_text()
 
 
-def picture(results: Results, space: Space = PAGE) -> Any:
+def picture(results: Results, space: ConsoleDimensions = PAGE) -> Any:
     return timeline(results.view, results.counts, results.fault_records, Axis(890, 60), space)
 
 
@@ -115,7 +115,7 @@ def test_the_timeline_fits_on_the_terminal_and_names_each_token(columns: int, ro
     spares = [replace(REVOKED, short_id=f"{number:08}", published_at=None) for number in range(40)]
     counts = [Count(cache, seconds, 1_234) for cache in ("Powertools", "b") for seconds in settings.CACHE_SECONDS]
     view = view_of(*spares, *GOOD.view.tokens.values())
-    space = Space(columns, rows)
+    space = ConsoleDimensions(columns, rows)
     text = printed(picture(replace(GOOD, view=view, counts=counts), space), space=space)
     assert len(text.splitlines()) == rows - 1
     assert max(map(len, text.splitlines())) <= columns
