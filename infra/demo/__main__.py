@@ -54,13 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not console.is_terminal:
         console.width = PAGE.width
     console.print("Starting Secrets Manager, Telenor's sandbox, the handler and eight consumers ...")
-    status = _INTERRUPTED
     try:
         with LocalStack(FastClock(settings.SPEED)) as stack:
+            status = 1
             try:
                 status = _demo(stack, console, arguments)
+            except KeyboardInterrupt:
+                status = _INTERRUPTED
             finally:
-                if status != 0:
+                if status == 1:
                     kept = Path(tempfile.gettempdir()) / "telenor-demo.log"
                     kept.write_text(stack.log(), encoding="utf-8")
                     Console(stderr=True).print(f"What the processes logged is in {kept}", highlight=False)
