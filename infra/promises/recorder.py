@@ -113,8 +113,8 @@ class RecordingTelenor(TelenorSandbox):
                 self._issuer.tokens[token].end(self._clock(), "revoked")
                 history.logouts.append(Logout(self._clock(), token, None, None))
 
-    def _app(self) -> Flask:
-        app = super()._app()
+    def _flask(self) -> Flask:
+        app = super()._flask()
         for operation, (method, path) in OPERATIONS.items():
             serve = partial(self._serve_run, operation)
             app.add_url_rule(f"/<worker>{path}", f"{operation} of a run", serve, methods=[method])

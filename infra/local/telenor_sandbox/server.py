@@ -31,7 +31,6 @@ from infra.local.telenor_sandbox.settings import Fault, Knobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Self
 
 OPERATIONS: Mapping[str, tuple[str, str]] = {
     "token": ("POST", "/oauth/v2/token"),
@@ -60,7 +59,7 @@ class Received(NamedTuple):
     """The fields that hold no secret."""
 
 
-class TelenorSandbox:
+class TelenorSandbox(LoopbackServer):
     """The sandbox on a port of this machine, for as long as the ``with`` block lasts.
 
     ``clock`` gives epoch seconds and decides when tokens expire; ``sleep`` is what delays wait with;
@@ -80,21 +79,8 @@ class TelenorSandbox:
         self._sleep = sleep
         self._new_issuer = partial(AuthorizationServer, clients, clock, new_token)
         self._lock = threading.Lock()
-        self._server = LoopbackServer(self._app(), port)
+        super().__init__(self._flask(), port)
         self.reset()
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Stop listening; a response that is still delayed is not waited for."""
-        self._server.__exit__(*exception)
-
-    @property
-    def url(self) -> str:
-        """Where it is reached, without a slash at the end."""
-        return self._server.url
 
     @property
     def requests(self) -> list[Received]:
@@ -147,7 +133,7 @@ class TelenorSandbox:
     def _error_formats(self) -> ErrorFormats:
         return ErrorFormats(self._issuer.knobs, self._rng)
 
-    def _app(self) -> Flask:
+    def _flask(self) -> Flask:
         app = Flask("telenor-sandbox", static_folder=None)
         for operation, (method, path) in OPERATIONS.items():
             app.add_url_rule(path, operation, partial(self._serve, operation), methods=[method])
