@@ -10,80 +10,60 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import secrets
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import boto3
-from botocore.config import Config
+from typing import TYPE_CHECKING, NamedTuple
 
 from infra.chaos.broken_variants import BROKEN_VARIANTS
 from infra.chaos.event_log import render_events
-from infra.chaos.experiment import LIFETIME_SECONDS, Experiment, Setup
-from infra.chaos.proxies import BASIC, TOKEN_MARK, Registry, SecretsManagerProxy, TelenorProxy
-from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
+from infra.chaos.experiment import LIFETIME_SECONDS, Experiment
 from infra.promises.checker import Violation, is_slow, violations
+from infra.promises.recorded_job import LocalStack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from infra.promises.history import History
 
-_REDIRECTING_VARIABLES = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _MAX_PRINTED = 20
 
 
-@dataclass
-class Tally:
-    """What came of all experiments."""
+class Played(NamedTuple):
+    """An experiment that has ended."""
 
-    experiments: int = 0
-    runs: int = 0
-    killed: int = 0
-    failed: int = 0
-    slow: int = 0
-    rollbacks: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    tokens: int = 0
-    published: int = 0
-    revoked: int = 0
-    violations: list[tuple[int, Violation]] = field(default_factory=list)
+    seed: int
+    history: History
+    violations: list[Violation]
 
-    def add(self, seed: int, history: History, found: Sequence[Violation]) -> None:
-        """Add an experiment's figures and violations."""
-        self.experiments += 1
-        self.runs += len(history.runs)
-        self.killed += sum(run.is_killed for run in history.runs)
-        self.slow += sum(is_slow(run) for run in history.runs)
-        self.failed += sum(run.failure is not None for run in history.runs)
-        self.rollbacks += sum(state.by is None for state in history.states)
-        for run in history.runs:
-            self.faults += run.faults
-        self.tokens += len(history.expires_at)
-        self.published += len(history.values)
-        self.revoked += len(history.logouts)
-        self.violations += [(seed, violation) for violation in found]
 
-    def lines(self) -> Iterator[str]:
-        """Yield the figures, one line each."""
-        yield f"experiments {self.experiments:>7,}"
-        yield f"runs        {self.runs:>7,}   {self.killed:,} killed, {self.failed:,} failed, {self.slow:,} slow"
-        faults = ", ".join(f"{name} {count:,}" for name, count in self.faults.most_common())
-        yield f"faults      {self.faults.total():>7,}   {faults}"
-        yield f"rollbacks   {self.rollbacks:>7,}"
-        yield f"tokens      {self.tokens:>7,}   {self.published:,} were published, {self.revoked:,} logged out"
-        kinds = Counter(violation.promise for _, violation in self.violations)
-        told = ", ".join(f"{promise} {count:,}" for promise, count in sorted(kinds.items()))
-        yield f"violations  {len(self.violations):>7,}   {told}".rstrip()
+def summary(played: Sequence[Played]) -> Iterator[str]:
+    """Yield the figures of all experiments, one line each."""
+    histories = [each.history for each in played]
+    runs = [(run, history) for history in histories for run in history.runs]
+    killed, failed = sum(run.is_killed for run, _ in runs), sum(run.failure is not None for run, _ in runs)
+    slow = sum(is_slow(run, history) for run, history in runs)
+    faults = sum((run.faults for run, _ in runs), Counter[str]())
+    rollbacks = sum(state.by is None for history in histories for state in history.states)
+    tokens, published, revoked = (
+        sum(len(getattr(history, name)) for history in histories) for name in ("issued_at", "values", "logouts")
+    )
+    broken = Counter(violation.promise for each in played for violation in each.violations)
+    yield f"experiments {len(played):>7,}"
+    yield f"runs        {len(runs):>7,}   {killed:,} killed, {failed:,} failed, {slow:,} slow"
+    yield f"faults      {faults.total():>7,}   {_counts(faults)}"
+    yield f"rollbacks   {rollbacks:>7,}"
+    yield f"tokens      {tokens:>7,}   {published:,} were published, {revoked:,} logged out"
+    yield f"violations  {broken.total():>7,}   {_counts(broken)}".rstrip()
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counter.most_common())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,19 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
     try:
-        tally = run(
-            seed=arguments.seed,
-            seconds=arguments.seconds,
-            concurrency=arguments.concurrency,
-            experiments=arguments.experiments,
-            variant=arguments.variant,
-        )
+        played = run(**vars(arguments))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    for seed, violation in tally.violations[:_MAX_PRINTED]:
+    violations = [(each.seed, violation) for each in played for violation in each.violations]
+    for seed, violation in violations[:_MAX_PRINTED]:
         print(f"{violation.promise}: {violation.how}\n    python -m infra.chaos --seed {seed} --experiments 1")  # noqa: T201
-    print(*tally.lines(), f"seed        {arguments.seed:>7}", sep="\n")  # noqa: T201
-    return 1 if tally.violations or not tally.runs else 0
+    print(*summary(played), f"seed        {arguments.seed:>7}", sep="\n")  # noqa: T201
+    return 1 if violations or not played else 0
 
 
 def run(  # noqa: PLR0913  what `make chaos` can be told
@@ -114,49 +89,34 @@ def run(  # noqa: PLR0913  what `make chaos` can be told
     concurrency: int,
     experiments: int | None = None,
     variant: str | None = None,
-    until: Callable[[Tally], bool] = lambda _: False,
-) -> Tally:
-    """Run experiments side by side until the time is up, their number is reached, or `until` says so."""
-    for name in [name for name in os.environ if name.upper().startswith(_REDIRECTING_VARIABLES)]:
-        del os.environ[name]
-    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
-    registry, tally, end_at = Registry(), Tally(), time.monotonic() + seconds
-    numbers = itertools.count(1)
-    with (
-        tempfile.TemporaryDirectory(prefix="chaos-") as logs,
-        SecretsManagerProxy(registry) as aws,
-        TelenorSandbox(new_token=lambda: f"{TOKEN_MARK}{next(numbers)}-{secrets.token_urlsafe(16)}") as sandbox,
-        TelenorProxy(sandbox, registry) as telenor,
-        ThreadPoolExecutor(concurrency) as pool,
-    ):
-        sandbox.knobs(lifetime_seconds=LIFETIME_SECONDS)
-        os.environ.update(aws.environment)
-        client = boto3.client("secretsmanager", config=Config(max_pool_connections=4 * concurrency))
-        setup = Setup(registry, telenor, client, aws.environment, Path(logs), variant)
-        seeds = itertools.count(seed) if experiments is None else iter(range(seed, seed + experiments))
-        running: set[Future[None]] = set()
-        counting = threading.Lock()
+    until_broken: str | None = None,
+) -> list[Played]:
+    """Run experiments side by side until the time is up, their number is reached, or this promise is broken."""
+    played, broken, end_at = list[Played](), set[str](), time.monotonic() + seconds
+    seeds = iter(itertools.count(seed) if experiments is None else range(seed, seed + experiments))
+    with LocalStack() as stack, ThreadPoolExecutor(concurrency) as pool:
+        stack.telenor.knobs(lifetime_seconds=LIFETIME_SECONDS)
 
-        def play(number: int) -> None:
-            experiment = Experiment(setup, number)
-            history = experiment.play()
-            found = [*violations(history), *_leaks(experiment.log())]
-            with counting:
-                tally.add(number, history, found)
+        def play() -> None:
+            """Play one experiment after the other."""
+            while time.monotonic() < end_at and until_broken not in broken:
+                number = next(seeds, None)
+                if number is None:
+                    return
+                experiment = Experiment(stack, number, BROKEN_VARIANTS[variant][1] if variant else None)
+                experiment.play()
+                log = stack.log(f"{experiment.job.name}-")
+                found = violations(experiment.history)
+                if experiment.job.secrets_in(log):
+                    found.append(Violation("P4", "a secret is in the log"))
+                broken.update(violation.promise for violation in found)
+                played.append(Played(number, experiment.history, found))
                 if found:
-                    _keep(number, render_events(history) + "\n" + experiment.log())
+                    _keep(number, render_events(experiment.history) + "\n" + log)
 
-        for number in seeds:
-            if time.monotonic() >= end_at or until(tally):
-                break
-            running.add(pool.submit(play, number))
-            if len(running) >= concurrency:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for each in done:
-                    each.result()
-        for each in running:
-            each.result()
-    return tally
+        for playing in [pool.submit(play) for _ in range(concurrency)]:
+            playing.result()
+    return played
 
 
 def _keep(seed: int, text: str) -> None:
@@ -165,38 +125,19 @@ def _keep(seed: int, text: str) -> None:
     print(f"What happened in the experiment of seed {seed} is in {kept}", file=sys.stderr)  # noqa: T201
 
 
-def _leaks(log: str) -> Iterator[Violation]:
-    for secret in (TOKEN_MARK, DEMO_CLIENT_SECRET, BASIC):
-        if secret in log:
-            yield Violation("P4", "a secret is in the log")
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m infra.chaos",
         description="Run the handler over real sockets under faults of every kind, and check what both "
         "servers recorded against the promises. Nothing is kept, and nothing leaves this machine.",
     )
-    parser.add_argument(
-        "--seconds", type=float, default=120, help="for how long experiments begin (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=None,
-        help="where to begin; the same seed draws the same events and faults, and the machine how they interleave",
-    )
-    parser.add_argument(
-        "--experiments", type=int, help="how many experiments at most (default: as many as there is time for)"
-    )
-    parser.add_argument(
-        "--concurrency", type=int, default=8, help="how many experiments side by side (default: %(default)s)"
-    )
+    seed_help = "where to begin; the same seed draws the same events and faults, and the machine how they interleave"
+    parser.add_argument("--seconds", type=float, default=120, help="for how long experiments begin (%(default)s)")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help=seed_help)
+    parser.add_argument("--experiments", type=int, help="how many at most (as many as there is time for)")
+    parser.add_argument("--concurrency", type=int, default=8, help="how many side by side (%(default)s)")
     parser.add_argument("--variant", choices=sorted(BROKEN_VARIANTS), help="a broken variant of the handler to run")
-    arguments = parser.parse_args(argv)
-    if arguments.seed is None:
-        arguments.seed = secrets.randbelow(1_000_000)
-    return arguments
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

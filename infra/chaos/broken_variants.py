@@ -53,8 +53,9 @@ def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be 
     return importlib.import_module(f"handler.{module}")
 
 
-BROKEN_VARIANTS: Mapping[str, Callable[[], None]] = {
-    "refusal-is-certain": _refusal_is_certain,
-    "any-401-means-dead": _any_401_means_dead,
-    "no-comparison": _no_comparison,
+BROKEN_VARIANTS: Mapping[str, tuple[str, Callable[[], None]]] = {
+    "refusal-is-certain": ("P3", _refusal_is_certain),
+    "any-401-means-dead": ("P2", _any_401_means_dead),
+    "no-comparison": ("P3", _no_comparison),
 }
+"""Each breaks a promise."""

@@ -33,5 +33,5 @@ def _events(history: History) -> Iterator[tuple[float, str]]:
     for logout in history.logouts:
         who = f"run {logout.by.name}" if logout.by else "another party"
         yield logout.at, f"{who} logged out the token of {versions.get(logout.token, 'no version')}"
-    for token, expires_at in history.expires_at.items():
-        yield expires_at - history.lifetime, f"Telenor issued the token of {versions.get(token, 'no version')}"
+    for token, issued_at in history.issued_at.items():
+        yield issued_at, f"Telenor issued the token of {versions.get(token, 'no version')}"

@@ -8,15 +8,13 @@ status is 0 only if no promise was broken.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import signal
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -25,26 +23,25 @@ from infra.demo import settings
 from infra.demo.checks import Results, exit_status
 from infra.demo.consumers import Consumers
 from infra.demo.faults import PLAN, Faults
-from infra.demo.live_view import LiveView, space_of
-from infra.demo.observer import Observer
+from infra.demo.live_view import live_view, size_of
 from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
-from infra.local import local_stack
+from infra.demo.view import look
 from infra.local.fast_clock import FastClock
-from infra.local.lambda_workers import LambdaWorkers
-from infra.local.secrets_manager import LocalSecretsManager
-from infra.local.telenor_sandbox import DEMO_CLIENT_SECRET, TelenorSandbox
 from infra.promises.checker import violations
+from infra.promises.history import History
+from infra.promises.recorded_job import LocalStack, RecordedJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from rich.console import RenderableType
 
-    from infra.demo.checks import View
+    from infra.demo.live_view import Show
 
 _MIN_SECONDS = 30
 _FRAME_SECONDS = 0.2
 _FIRST_TOKEN_SECONDS = 30.0
+_RUN_SECONDS = 6.0
 _INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -53,19 +50,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PAGE.width
+    console.print("Starting Secrets Manager, Telenor's sandbox, the handler and eight consumers ...")
     try:
-        # stderr of all processes; the handler's own lines are in it.
-        with tempfile.NamedTemporaryFile(suffix=".log") as log:
+        with LocalStack(FastClock(settings.SPEED)) as stack:
+            status = 1
             try:
-                status = _demo(arguments, log)
-            except Exception:
-                _keep(log)
-                raise
-            if status not in {0, _INTERRUPTED}:
-                _keep(log)
-            return status
+                status = _demo(stack, console, arguments)
+            except KeyboardInterrupt:
+                status = _INTERRUPTED
+            finally:
+                if status == 1:
+                    kept = Path(tempfile.gettempdir()) / "telenor-demo.log"
+                    kept.write_text(stack.log(), encoding="utf-8")
+                    Console(stderr=True).print(f"What the processes logged is in {kept}", highlight=False)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    return status
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -74,12 +77,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Run the handler on this machine against a sandbox of Telenor's API and a Secrets Manager, with "
         "eight consumers and real faults. Nothing is kept, and nothing leaves this machine.",
     )
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        default=60,
-        help=f"how long it takes, at least {_MIN_SECONDS} (default: %(default)s)",
-    )
+    seconds_help = f"how long it takes, at least {_MIN_SECONDS} (%(default)s)"
+    parser.add_argument("--seconds", type=float, default=60, help=seconds_help)
     parser.add_argument("--svg", type=Path, help="where to save the picture")
     parser.add_argument("--verbose", action="store_true", help="print the handler's log lines as well")
     arguments = parser.parse_args(argv)
@@ -88,95 +87,63 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _demo(arguments: argparse.Namespace, log: IO[bytes]) -> int:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = PAGE.columns
-    console.print("Starting Secrets Manager, Telenor's sandbox, the handler and eight consumers ...")
-    local_stack.clear_environment()
-    with LocalSecretsManager() as aws, TelenorSandbox(clock=(clock := FastClock.begin(settings.SPEED)).time) as sandbox:
-        aws.clock = clock.time
-        os.environ.update(aws.environment, AWS_SDK_UA_APP_ID="demo")
-        sandbox.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
-        observer = Observer(sandbox, local_stack.create_secrets(), local_stack.TOKEN_SECRET, clock)
-        with (
-            LambdaWorkers(_environment("rotation", sandbox), log, clock, run_seconds=settings.RUN_SECONDS) as workers,
-            Consumers(_environment("consumer", sandbox), log) as consumers,
-        ):
-            axis = Axis(clock.time(), arguments.seconds * clock.speed)
-            faults = Faults(sandbox, workers, observer, clock)
-            with LiveView(console, axis, clock, Path(log.name) if arguments.verbose else None) as live_view:
-                is_whole = _play(workers, consumers, faults, axis, _frames(observer, consumers, faults, live_view))
-        text = Path(log.name).read_text(encoding="utf-8", errors="replace")
-        results = Results(
-            view=observer.look(),
-            violations=violations(observer.history()),
-            counts=consumers.counts,
-            fault_records=faults.fault_records,
-            planned=[planned.name for planned in PLAN],
-            calls=aws.calls("rotation"),
-            is_log_clean=observer.is_clean(text) and DEMO_CLIENT_SECRET not in text,
-        )
+def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) -> int:
+    stack.telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
+    history = History(settings.GRACE_SECONDS, settings.TOLERANCES)
+    axis = Axis(stack.clock.time(), arguments.seconds * settings.SPEED)
+    environ = {"AWS_SDK_UA_APP_ID": "consumer", "TELENOR_BASE_URL": stack.telenor.url}
+    with (
+        RecordedJob(stack, "telenor", history, settings.JOB_ENVIRON, run_seconds=_RUN_SECONDS) as job,
+        Consumers(environ | {"TOKEN_SECRET_ID": job.secret_id}, stack.logs / "consumers.log") as consumers,
+    ):
+        faults = Faults(job)
+        with live_view(console, axis, stack.logs if arguments.verbose else None) as show:
+            is_whole = _play(job, consumers, faults, axis, show)
+        history.ended_at = stack.clock.time()
+        view, calls = look(job), stack.aws.calls(job.name)
+    results = Results(
+        view=view,
+        violations=violations(history),
+        counts=consumers.counts,
+        fault_records=faults.fault_records,
+        planned=[planned.name for planned in PLAN],
+        calls=calls,
+        is_log_clean=not job.secrets_in(stack.log()),
+    )
     last = checks_table(results) if is_whole else Text("Interrupted, so that there is no result.", style="bold")
     below: list[RenderableType] = ["", summary_table(results), "", last]
     if console.is_terminal:
-        console.print(timeline(results.view, results.counts, results.fault_records, axis, space_of(console)))
+        console.print(timeline(view, results.counts, results.fault_records, axis, size_of(console)))
     console.print(*below, sep="\n")
     if arguments.svg:
-        save_svg(arguments.svg, timeline(results.view, results.counts, results.fault_records, axis), *below)
+        save_svg(arguments.svg, timeline(view, results.counts, results.fault_records, axis), *below)
         console.print(f"The picture is in {arguments.svg}")
     return exit_status(results) if is_whole else _INTERRUPTED
 
 
-def _play(workers: LambdaWorkers, consumers: Consumers, faults: Faults, axis: Axis, frames: Iterator[View]) -> bool:
-    """Run until the time is up, and every token has died that nobody can know of; False if Ctrl-C came before."""
-    schedule_seconds = settings.SCHEDULE_SECONDS
+def _play(job: RecordedJob, consumers: Consumers, faults: Faults, axis: Axis, show: Show) -> bool:
+    """Run until the time is up, and every token has expired that nobody can know of; False if Ctrl-C came before."""
     with ThreadPoolExecutor() as background:
         try:
-            schedule = background.submit(
-                local_stack.keep_schedule, workers, faults.stop, faults.clock, schedule_seconds
-            )
-            for view in frames:
-                if view.current is not None:
-                    break
-                if view.at > axis.begin + _FIRST_TOKEN_SECONDS * settings.SPEED:
-                    raise RuntimeError("no token was published in time: the log says why")
-            consumers.begin()
-            injected = background.submit(faults.play, axis.begin, axis.seconds)
-            for view in frames:
-                for ended in (job for job in (schedule, injected) if job.done()):
+            tasks = [background.submit(job.keep_schedule, faults.stop, settings.SCHEDULE_SECONDS)]
+            while True:
+                time.sleep(_FRAME_SECONDS)
+                view = look(job)
+                show(view, consumers.counts, faults.fault_records)
+                for ended in (task for task in tasks if task.done()):
                     ended.result()  # raises what it has ended with
-                if injected.done() and view.at >= axis.begin + axis.seconds and not faults.waits_for_expiry(view):
-                    break
+                if view.current is None and view.at > axis.begin + _FIRST_TOKEN_SECONDS * settings.SPEED:
+                    raise RuntimeError("no token was published in time: the log says why")
+                if view.current is not None and len(tasks) == 1:
+                    consumers.begin.set()
+                    tasks.append(background.submit(faults.play, axis.begin, axis.seconds))
+                is_over = len(tasks) > 1 and tasks[1].done() and view.at >= axis.begin + axis.seconds
+                if is_over and not faults.waits_for_expiry(view):
+                    return True
         except KeyboardInterrupt:
             return False
         finally:
             faults.stop.set()
-    return True
-
-
-def _frames(observer: Observer, consumers: Consumers, faults: Faults, live_view: LiveView) -> Iterator[View]:
-    while True:
-        view = observer.look()
-        live_view.show(view, consumers.counts, faults.fault_records)
-        yield view
-        time.sleep(_FRAME_SECONDS)
-
-
-def _environment(app_id: str, sandbox: TelenorSandbox) -> dict[str, str]:
-    return local_stack.job_environment(
-        app_id,
-        sandbox.url,
-        grace_seconds=settings.GRACE_SECONDS,
-        schedule_seconds=settings.SCHEDULE_SECONDS,
-        renew_at_fraction=settings.RENEW_AT_FRACTION,
-    )
-
-
-def _keep(log: IO[bytes]) -> None:
-    kept = Path(tempfile.gettempdir()) / "telenor-demo.log"
-    shutil.copyfile(log.name, kept)
-    Console(stderr=True).print(f"What the processes logged is in {kept}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
 """Services that use the token: each reads the secret through a cache, and calls Telenor's API without pause.
 
-Half of them read through Powertools' `parameters`, the other half through AWS's `aws-secretsmanager-caching`.
-`python -m infra.demo.consumers` is all of them in one process. It begins at a line on stdin, reports a line of counts
-every moment, and ends when stdin closes.
+Half of them read through Powertools' `parameters`, the other half through AWS's `aws-secretsmanager-caching`. All of
+them are threads of one process.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import select
+import signal
 import sys
 import threading
-from dataclasses import asdict
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import boto3
 import requests
@@ -23,45 +22,16 @@ from aws_secretsmanager_caching import SecretCache, SecretCacheConfig  # type: i
 
 from infra.demo.checks import Count
 from infra.demo.settings import CACHE_SECONDS
-from infra.local.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from multiprocessing.sharedctypes import SynchronizedArray
+    from multiprocessing.synchronize import Event
+    from pathlib import Path
     from typing import Self
 
-_REPORT_SECONDS = 0.2
 _TIMEOUT_SECONDS = 10
-_WAIT_SECONDS = 2
-
-
-class Consumers:
-    """The process that plays all consumers."""
-
-    def __init__(self, environ: Mapping[str, str], log: IO[bytes]) -> None:
-        self._child = WorkerProcess("infra.demo.consumers", environ, log)
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self.counts: list[Count] = []
-
-    def __enter__(self) -> Self:
-        """Listen to what they report."""
-        self._listener.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End them, and take their last report."""
-        self._child.close_stdin()
-        self._listener.join(_WAIT_SECONDS)
-        self._child.kill()
-        self._listener.join()
-        self._child.stop()
-
-    def begin(self) -> None:
-        """Let the consumers send their first requests."""
-        self._child.send("begin")
-
-    def _listen(self) -> None:
-        while (report := self._child.receive()) is not None:
-            self.counts = [Count(**count) for count in report]
+_spawned = multiprocessing.get_context("spawn")
 
 
 def _powertools(seconds: int) -> Callable[[str], str]:
@@ -70,8 +40,7 @@ def _powertools(seconds: int) -> Callable[[str], str]:
 
 
 def _secret_cache(seconds: int) -> Callable[[str], str]:
-    config = SecretCacheConfig(secret_refresh_interval=seconds)
-    cache = SecretCache(config, boto3.client("secretsmanager"))
+    cache = SecretCache(SecretCacheConfig(secret_refresh_interval=seconds), boto3.client("secretsmanager"))
     return lambda secret_id: str(cache.get_secret_string(secret_id))
 
 
@@ -79,57 +48,59 @@ CACHES: Mapping[str, Callable[[int], Callable[[str], str]]] = {
     "Powertools parameters": _powertools,
     "aws-secretsmanager-caching": _secret_cache,
 }
+_CONSUMERS = [(cache, seconds) for cache in CACHES for seconds in CACHE_SECONDS]
+_SERVED, _REFUSED, _FAILED = range(3)
 
 
-class _Consumer(threading.Thread):
-    def __init__(self, count: Count, ended: threading.Event) -> None:
-        super().__init__(daemon=True)
-        self.count = count
-        self._ended = ended
-        self._read = CACHES[count.cache](count.cache_seconds)
+class Consumers:
+    """The process of all consumers. They send their first requests when `begin` is set."""
 
-    def run(self) -> None:
-        url = os.environ["TELENOR_BASE_URL"] + "/service-tickets/v2/incidents"
-        secret_id = os.environ["TOKEN_SECRET_ID"]
-        with requests.Session() as session:
-            while not self._ended.is_set():
-                try:
-                    token = json.loads(self._read(secret_id))["access_token"]
-                    headers = {"Authorization": f"Bearer {token}"}
-                    self._note(session.get(url, headers=headers, timeout=_TIMEOUT_SECONDS).status_code)
-                except Exception:  # noqa: BLE001  a service that calls goes on, and its count tells
-                    self.count.failed += 1
+    def __init__(self, environ: Mapping[str, str], log: Path) -> None:
+        self._figures = [_spawned.Array("L", 3) for _ in _CONSUMERS]
+        self.begin, self._end = _spawned.Event(), _spawned.Event()
+        arguments = (environ, str(log), self._figures, self.begin, self._end)
+        self._process = _spawned.Process(target=_consume_all, args=arguments, daemon=True)
 
-    def _note(self, status: int) -> None:
-        if status == HTTPStatus.OK:
-            self.count.served += 1
-        elif status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            self.count.refused += 1
-        else:
-            self.count.failed += 1
+    def __enter__(self) -> Self:
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self.begin.set()
+        self._process.join()
+
+    @property
+    def counts(self) -> list[Count]:
+        """What each consumer has seen until now."""
+        return [Count(*consumer, *figures[:]) for consumer, figures in zip(_CONSUMERS, self._figures, strict=True)]
 
 
-def main() -> None:
-    """Be all consumers until stdin closes."""
-    ended = threading.Event()
-    consumers = [_Consumer(Count(cache, seconds), ended) for cache in CACHES for seconds in CACHE_SECONDS]
-
-    def report() -> None:
-        sys.stdout.write(json.dumps([asdict(consumer.count) for consumer in consumers]) + "\n")
-        sys.stdout.flush()
-
-    report()
-    if not sys.stdin.readline():
-        return
+def _consume_all(
+    environ: Mapping[str, str], log: str, figures: list[SynchronizedArray[int]], begin: Event, end: Event
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this one
+    os.dup2(os.open(log, os.O_CREAT | os.O_WRONLY, 0o600), sys.stderr.fileno())
+    os.environ.update(environ)
+    reads = [CACHES[cache](seconds) for cache, seconds in _CONSUMERS]
+    begin.wait()
+    arguments = zip(reads, figures, strict=True)
+    consumers = [threading.Thread(target=_consume, args=(*each, end)) for each in arguments]
     for consumer in consumers:
         consumer.start()
-    while not select.select([sys.stdin], [], [], _REPORT_SECONDS)[0]:
-        report()
-    ended.set()
     for consumer in consumers:
         consumer.join()
-    report()
 
 
-if __name__ == "__main__":
-    main()
+def _consume(read: Callable[[str], str], figures: SynchronizedArray[int], end: Event) -> None:
+    url = os.environ["TELENOR_BASE_URL"] + "/service-tickets/v2/incidents"
+    with requests.Session() as session:
+        while not end.is_set():
+            try:
+                token = json.loads(read(os.environ["TOKEN_SECRET_ID"]))["access_token"]
+                headers = {"Authorization": f"Bearer {token}"}
+                status = session.get(url, headers=headers, timeout=_TIMEOUT_SECONDS).status_code
+            except Exception:  # noqa: BLE001  a service that calls goes on, and its count tells
+                status = 0
+            is_refused = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+            figures[_SERVED if status == HTTPStatus.OK else _REFUSED if is_refused else _FAILED] += 1

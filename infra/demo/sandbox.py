@@ -6,45 +6,31 @@ It runs by the machine's own clock until Ctrl-C, and writes the variables of con
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import signal
 import sys
-import tempfile
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.demo import settings
-from infra.demo.checks import View
-from infra.demo.observer import Observer
-from infra.demo.timeline import timed_events
-from infra.local import local_stack
-from infra.local.fast_clock import FastClock
-from infra.local.lambda_workers import Delivery, LambdaWorkers
-from infra.local.secrets_manager import LocalSecretsManager
-from infra.local.telenor_sandbox import TelenorSandbox
+from infra.demo.view import View, events, look
+from infra.promises.history import History
+from infra.promises.recorded_job import LocalStack, RecordedJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from infra.local.lambda_workers import RunResult
+    from infra.promises.history import RunRecord
 
 _RUN_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 _PORT = 8720
 
-# What a consumer needs besides the way to Secrets Manager.
-_FOR_CONSUMERS = ("TELENOR_BASE_URL", "TOKEN_SECRET_ID")
-
-# What can be typed, and the event that the job gets for it.
-_ORDERS: Mapping[str, Mapping[str, str]] = {
-    "run": {},
-    "rotate": {"action": "rotate-now"},
-    "emergency": {"action": "rotate-and-revoke-now"},
-}
+# What can be typed, and the action that the job gets for it.
+_ORDERS = {"run": None, "rotate": "rotate-now", "emergency": "rotate-and-revoke-now"}
 
 _BANNER = """
 Consumers need the variables of {consumer}; the job needs those of {operator} too.
@@ -59,7 +45,7 @@ Let the API fail, then work again:
 
 The job runs every {schedule:.0f} minutes. A token is valid for {life:.0f} minutes, its grace is {grace:.0f} minutes.
 Type rotate (publish a new token), emergency (and revoke the old ones at once) or run (as scheduled), and Enter.
-The job logs to {log}
+The job logs into {logs}
 Ctrl-C ends it, and nothing is kept.
 """
 
@@ -70,14 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m infra.demo.sandbox",
         description="Run Telenor's sandbox, a Secrets Manager and the scheduled job on this machine, until Ctrl-C.",
     )
+    port_help = "the port of Telenor's sandbox; Secrets Manager has the next one; 0 takes free ones (%(default)s)"
+    parser.add_argument("--port", type=int, default=_PORT, help=port_help)
     parser.add_argument(
-        "--port",
-        type=int,
-        default=_PORT,
-        help="the port of Telenor's sandbox; Secrets Manager has the next one; 0 takes free ones (%(default)s)",
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=Path("build"), help="where the files with variables go (%(default)s)"
+        "--folder", type=Path, default=Path("build"), help="where the variables' files go (%(default)s)"
     )
     options = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
@@ -89,101 +71,79 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(port: int, folder: Path) -> None:
     _tell("Starting Secrets Manager, Telenor's sandbox and the job ...")
-    local_stack.clear_environment()
-    clock = FastClock.begin(speed=1)
+    history = History(settings.GRACE_SECONDS)
     with (
-        tempfile.NamedTemporaryFile(suffix=".log") as log,
-        TelenorSandbox(port=port) as telenor,
-        LocalSecretsManager(port=port and port + 1) as aws,
+        LocalStack(port=port) as stack,
+        RecordedJob(stack, "telenor", history, settings.JOB_ENVIRON, run_seconds=_RUN_SECONDS) as job,
+        _files(folder, stack, job) as (consumer_file, operator_file),
     ):
-        os.environ.update(aws.environment)
-        environ = local_stack.job_environment(
-            "sandbox",
-            telenor.url,
-            grace_seconds=settings.GRACE_SECONDS,
-            schedule_seconds=settings.SCHEDULE_SECONDS,
-            renew_at_fraction=settings.RENEW_AT_FRACTION,
+        stack.telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
+        _tell(
+            _BANNER.format(
+                consumer=consumer_file,
+                operator=operator_file,
+                telenor=stack.telenor.url,
+                schedule=settings.SCHEDULE_SECONDS / 60,
+                life=settings.LIFETIME_SECONDS / 60,
+                grace=settings.GRACE_SECONDS / 60,
+                logs=stack.logs,
+            )
         )
-        telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
-        observer = Observer(telenor, local_stack.create_secrets(), local_stack.TOKEN_SECRET, clock)
-        with (
-            LambdaWorkers(environ, log, clock, run_seconds=_RUN_SECONDS) as environments,
-            ExitStack() as files,
-        ):
-            consumer = {**aws.environment, **{name: environ[name] for name in _FOR_CONSUMERS}}
-            operator = {
-                name: value
-                for name, value in environ.items()
-                if name not in consumer and not name.startswith(("POWERTOOLS_", "AWS_"))
-            }
-            consumer_file = files.enter_context(_file(folder / "sandbox.env", consumer))
-            operator_file = files.enter_context(_file(folder / "sandbox-operator.env", operator))
-            _tell(
-                _BANNER.format(
-                    consumer=consumer_file,
-                    operator=operator_file,
-                    telenor=telenor.url,
-                    schedule=settings.SCHEDULE_SECONDS / 60,
-                    life=settings.LIFETIME_SECONDS / 60,
-                    grace=settings.GRACE_SECONDS / 60,
-                    log=log.name,
-                )
-            )
-            stop = threading.Event()
-            schedule = threading.Thread(
-                target=local_stack.keep_schedule, args=(environments, stop, clock, settings.SCHEDULE_SECONDS, _hear)
-            )
-            schedule.start()
-            threading.Thread(target=_obey, args=(environments,), daemon=True).start()
-            try:
-                _watch(observer)
-            finally:
-                stop.set()
-                schedule.join()
+        stop = threading.Event()
+        schedule = threading.Thread(target=job.keep_schedule, args=(stop, settings.SCHEDULE_SECONDS, _hear))
+        schedule.start()
+        threading.Thread(target=_obey, args=(job,), daemon=True).start()
+        try:
+            _watch(job)
+        finally:
+            stop.set()
+            schedule.join()
 
 
 @contextmanager
-def _file(path: Path, variables: Mapping[str, str]) -> Iterator[Path]:
-    """Keep variables in a file, as a shell and Docker's --env-file read it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()), encoding="utf-8")
+def _files(folder: Path, stack: LocalStack, job: RecordedJob) -> Iterator[list[Path]]:
+    """Keep variables of consumers and of the job in two files, as a shell and Docker's --env-file read them."""
+    consumer = {**stack.aws.environment, "TELENOR_BASE_URL": stack.telenor.url, "TOKEN_SECRET_ID": job.secret_id}
+    operator = {name: value for name, value in job.environ.items() if name not in consumer}
+    paths = [folder / "sandbox.env", folder / "sandbox-operator.env"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, variables in zip(paths, (consumer, operator), strict=True):
+        path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
     try:
-        yield path
+        yield paths
     finally:
-        path.unlink(missing_ok=True)
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
-def _watch(observer: Observer) -> None:
+def _watch(job: RecordedJob) -> None:
     """Print what happens to tokens, and when consumers can begin."""
     last = View(at=0)
-    is_ready = False
     while True:
-        view = observer.look()
-        for at, line in timed_events(last, view):
+        view = look(job)
+        for at, line in events(last, view):
             _tell(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {line}")
-        if view.current and not is_ready:
-            is_ready = True
+        if view.current and not last.current:
             _tell("Ready: consumers can read the token.")
         last = view
         time.sleep(_LOOK_SECONDS)
 
 
-def _obey(environments: LambdaWorkers) -> None:
+def _obey(job: RecordedJob) -> None:
     """Run the job as it is typed."""
     for line in sys.stdin:
-        event = _ORDERS.get(line.strip())
-        if event is None:
-            _tell(f"Type one of {', '.join(_ORDERS)}.")
+        order = line.strip()
+        if order in _ORDERS:
+            _hear(job.invoke(_ORDERS[order]))
         else:
-            _hear(environments.invoke(Delivery.new(event)))
+            _tell(f"Type one of {', '.join(_ORDERS)}.")
 
 
-def _hear(endings: Sequence[RunResult]) -> None:
-    for ending in endings:
-        if ending is None:
-            _tell(f"{time.strftime('%H:%M:%S')}  a run ended with its process: the log says why")
-        elif "error" in ending:
-            _tell(f"{time.strftime('%H:%M:%S')}  a run failed: {ending['error']}")
+def _hear(run: RunRecord) -> None:
+    if run.is_killed:
+        _tell(f"{time.strftime('%H:%M:%S')}  a run ended with its process: the log says why")
+    elif run.failure:
+        _tell(f"{time.strftime('%H:%M:%S')}  a run failed: {run.failure}")
 
 
 def _tell(text: str) -> None:

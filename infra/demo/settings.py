@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from handler import decisions
 from handler.model import Policy
+from infra.promises.history import Tolerances
 
 SPEED = 180
 """Simulated seconds in one real second."""
@@ -36,10 +37,16 @@ RENEWED_AFTER_SECONDS = (max(_TIMES.not_before, _LAST_RUN_AT) - _ANY_TIME).total
 OUTAGE_TOLERANCE_SECONDS = decisions.outage_tolerance(_LIFE, _POLICY).total_seconds()
 """How long the token endpoint may be out without a consumer noticing."""
 
-# Real seconds
+TOLERANCES = Tolerances(late=SCHEDULE_SECONDS + 2.0 * SPEED, recording=1.0 * SPEED, slow=2.0 * SPEED)
+"""As in chaos, of the machine's seconds; a logout waits for the next run."""
 
-RUN_SECONDS = 6.0
-"""What a run has until Lambda would end it."""
+JOB_ENVIRON = {
+    "RENEW_AT_FRACTION": str(RENEW_AT_FRACTION),
+    "SCHEDULE_MINUTES": f"{SCHEDULE_SECONDS / 60:g}",
+}
+"""The job's environment, besides its secrets and the grace."""
+
+# Real seconds
 
 CACHE_SECONDS = (1, 1, 2, 2)
 """Cache lifetimes of the consumers of each kind: at least a second below the grace, which is for the write itself,

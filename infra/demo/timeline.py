@@ -1,80 +1,48 @@
-"""Renders the timeline: one bar for each token, the faults above, the consumers below.
-
-Without a terminal, a line for each event. Times are simulated.
-"""
+"""Renders the timeline: one bar for each token, the faults above, the consumers below. Times are simulated."""
 
 from __future__ import annotations
 
 import io
 import math
 import re
-from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.table import Table
 from rich.text import Text
 
 from infra.demo import settings
-from infra.demo.checks import Count, FaultRecord, Phase, Results, SeenToken, View, checks, exit_status
+from infra.demo.checks import Count, FaultRecord, Results, checks, exit_status
+from infra.demo.view import Phase, SeenToken, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import RenderableType
 
 
-class Space(NamedTuple):
-    """How much room there is to draw in."""
-
-    columns: int
-    rows: int
-
-    @property
-    def is_small(self) -> bool:
-        """Whether the timeline leaves out optional parts."""
-        return self.columns < _FULL_COLUMNS or self.rows < _FULL_ROWS
-
-    @property
-    def bar_columns(self) -> int:
-        """What is left for a bar between a name and a note."""
-        return max(_MIN_BAR_COLUMNS, min(self.columns, _MAX_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
-
-
-PAGE = Space(110, 120)
+PAGE = ConsoleDimensions(110, 120)
 """The size without a terminal, and of a saved picture."""
 
-_FULL_COLUMNS, _FULL_ROWS = 100, 34
 _MAX_COLUMNS = 130
 _NAME_COLUMNS = 18
 _NOTE_COLUMNS = 14
 _MIN_BAR_COLUMNS = 24
-_CACHE_COLUMNS, _COUNT_COLUMNS = 23, 36
+_CACHE_COLUMNS = 28
 _TICKS = 6
-_STATUSES = ("revoked", "expired", "live")
+# The scale, and the empty lines above and below the bars; the last row of a terminal stays free.
+_OTHER_ROWS = 4
 _FAULT = "fault"
-_LOST = "lost"
+_LOST = "lost, run killed"
 
 # A colour to see it by, and a sign to tell it by where there are no colours.
 _STYLES = {
     Phase.UNPUBLISHED: ("bright_black", "."),
     Phase.CURRENT: ("green", "█"),
     Phase.IN_GRACE: ("yellow", "▒"),
-    Phase.UNTRACKED: ("red", "!"),
     _LOST: ("red", "?"),
     _FAULT: ("magenta", "x"),
-}
-
-
-# The words of the notes that explain themselves to nobody, while they are to be seen.
-_NOT_PROVEN = "not proven yet"
-_SPARE = "spare"
-_GLOSSARY = {
-    _LOST: "a killed run obtained it, so nobody can revoke it; it expires by itself",
-    _SPARE: "the other delivery published its token, so this one was revoked at once",
-    _NOT_PROVEN: "the fault is active, and the servers' records do not show it yet",
 }
 
 
@@ -86,92 +54,51 @@ class Span(NamedTuple):
     what: str
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """The time that the timeline shows."""
 
     begin: float
     seconds: float
 
-    def cells(self, spans: Sequence[Span], columns: int) -> list[str]:
-        """Return what each column shows. A span too short for a column of its own shows where nothing else does."""
-        cells = [""] * columns
-        for span in spans:
-            for column in range(self._column(span.begin, columns), self._column(span.end, columns)):
-                cells[column] = span.what
-        for span in spans:
-            column = min(self._column(span.begin, columns), columns - 1)
-            cells[column] = cells[column] or span.what
-        return cells
 
-    def _column(self, at: float, columns: int) -> int:
-        return min(columns, max(0, round((at - self.begin) / self.seconds * columns)))
-
-
-def spans(token: SeenToken, now: float, *, is_lost: bool = False) -> list[Span]:
+def _spans(token: SeenToken, now: float, *, is_lost: bool) -> list[Span]:
     """Return what a token has been through."""
     end = now if token.ended_at is None else token.ended_at
-    published_at = end if token.published_at is None else min(token.published_at, end)
-    superseded_at = end if token.superseded_at is None else min(token.superseded_at, end)
+    published_at = min(token.published_at or end, end)
+    superseded_at = min(token.superseded_at or end, end)
     stretches = [
         Span(token.issued_at, published_at, _LOST if is_lost else Phase.UNPUBLISHED),
         Span(published_at, superseded_at, Phase.CURRENT),
-        Span(superseded_at, end, Phase.UNTRACKED if token.phase is Phase.UNTRACKED else Phase.IN_GRACE),
+        Span(superseded_at, end, Phase.IN_GRACE),
     ]
     return [span for span in stretches if span.end > span.begin]
 
 
-def token_events(before: View, after: View, lost: Sequence[str] = ()) -> Iterator[str]:
-    """Return a line for each thing that happened to tokens between two looks, in order."""
-    return (line for _, line in timed_events(before, after, lost))
-
-
-def timed_events(before: View, after: View, lost: Sequence[str] = ()) -> list[tuple[float, str]]:
-    """Return what happened to tokens between two looks, in the order of the servers' times."""
-    found = []
-    for name, token in after.tokens.items():
-        was = before.tokens.get(name)
-        if was is None:
-            found.append((token.issued_at, f"token {name} issued"))
-        if token.version_id and (was is None or was.version_id is None):
-            # Secrets Manager's whole seconds can lie before the token itself.
-            published_at = max(token.issued_at, token.issued_at if token.created_at is None else token.created_at)
-            found.append((published_at, f"token {name} published"))
-        if not token.is_live and (was is None or was.is_live):
-            note = ", as nobody knew of it" if name in lost else ""
-            found.append((after.at if token.ended_at is None else token.ended_at, f"token {name} {token.status}{note}"))
-    return sorted(found, key=itemgetter(0))
-
-
 def timeline(
-    view: View, counts: Sequence[Count], records: Sequence[FaultRecord], axis: Axis, space: Space = PAGE
+    view: View, counts: Sequence[Count], records: Sequence[FaultRecord], axis: Axis, space: ConsoleDimensions = PAGE
 ) -> Group:
     """Draw everything that there is room for: of the tokens, the last."""
-    columns = space.bar_columns
-    notes = [_fault_note(record) for record in records]
+    columns = max(_MIN_BAR_COLUMNS, min(space.width, _MAX_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
+    elapsed = hours(min(max(0.0, view.at - axis.begin), axis.seconds))
+    title = Text.assemble(("One shared token, kept valid", "bold"), f"   {elapsed} of {hours(axis.seconds)} h")
     lost = {record.lost_token for record in records}
-    tokens = list(view.tokens.values())
-    head = _title(view, axis, space)
-    # Twice, since what is explained depends on what is shown, and the other way round.
-    for _ in range(2):
-        shown = [*notes, *(_note(token, is_lost=token.short_id in lost) for token in tokens)]
-        foot = [_legend(space), *_glossary(shown), *_consumers(counts, space)]
-        room = space.rows - len(head) - len(foot) - len(records) - _OTHER_ROWS
-        tokens = tokens[-max(1, room) :]
+    has_active = any(name in lost and token.is_live for name, token in view.tokens.items())
+    if view.at > axis.begin + axis.seconds and (has_active or not all(record.ended_at for record in records)):
+        title.append("   waiting for the last fault", "dim")
+    head, foot = [title, *scale_of_time()], [_legend(), *_consumers(counts)]
+    room = space.height - len(head) - len(foot) - len(records) - _OTHER_ROWS
     grid = _grid(_NAME_COLUMNS, columns, None)
     grid.add_row("", _scale(axis, columns), "")
-    for record, note in zip(records, notes, strict=True):
-        span = Span(record.began_at, record.ended_at or view.at, _FAULT)
-        grid.add_row(Text(record.name, style="magenta"), _bar([span], axis, columns), note)
-    for token in tokens:
-        name = Text(f"token {token.short_id}", style="dim" if not token.is_live else "")
+    for record in records:
+        bar = _bar([Span(record.began_at, record.ended_at or view.at, _FAULT)], axis, columns)
+        note = "not proven yet" if record.evidence is None else "took effect"
+        grid.add_row(Text(record.name, style="magenta"), bar, Text(note, style="magenta"))
+    for token in list(view.tokens.values())[-max(1, room) :]:
         is_lost = token.short_id in lost
-        grid.add_row(name, _bar(spans(token, view.at, is_lost=is_lost), axis, columns), _note(token, is_lost=is_lost))
+        name = Text(f"token {token.short_id}", style="" if token.is_live else "dim")
+        bar = _bar(_spans(token, view.at, is_lost=is_lost), axis, columns)
+        grid.add_row(name, bar, _note(token, is_lost=is_lost))
     return Group(*head, "", grid, "", *foot)
-
-
-# The scale, and the empty lines above and below the bars; the last row of a terminal stays free.
-_OTHER_ROWS = 4
 
 
 def summary_table(results: Results) -> Table:
@@ -179,9 +106,10 @@ def summary_table(results: Results) -> Table:
     view = results.view
     table = _grid(20, None)
     calls = ", ".join(f"{count} {operation}" for operation, count in sorted(results.calls.items()))
+    ends = ", ".join(f"{view.count(end)} {end}" for end in ("revoked", "expired", "live"))
     for name, figure in (
         ("rotations", f"{len(view.published)}"),
-        ("tokens", f"{len(view.tokens)} issued: " + ", ".join(f"{view.count(end)} {end}" for end in _STATUSES)),
+        ("tokens", f"{len(view.tokens)} issued: {ends}"),
         ("consumer requests", f"{view.served + view.refused:,}, {view.refused} refused"),
         ("the job's AWS calls", calls),
         *((record.name, record.evidence or "had no effect") for record in results.fault_records),
@@ -205,7 +133,7 @@ def save_svg(path: Path, *parts: RenderableType) -> None:
     console = Console(
         record=True,
         file=io.StringIO(),
-        width=PAGE.columns,
+        width=PAGE.width,
         force_terminal=True,
         color_system="truecolor",
         legacy_windows=False,
@@ -219,25 +147,6 @@ def save_svg(path: Path, *parts: RenderableType) -> None:
     svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(svg, encoding="utf-8")
-
-
-def _grid(*widths: int | None) -> Table:
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    for width in widths:
-        grid.add_column(width=width, no_wrap=width is not None)
-    return grid
-
-
-def _title(view: View, axis: Axis, space: Space) -> list[Text]:
-    elapsed = min(max(0.0, view.at - axis.begin), axis.seconds)
-    title = Text.assemble(
-        ("One shared token, kept valid", "bold"),
-        f"   {hours(elapsed)} of {hours(axis.seconds)} h",
-    )
-    if not space.is_small:
-        title.append(f"   {view.served:,} requests served, ")
-        title.append(f"{view.refused} refused", "bold red" if view.refused else "bold green")
-    return [title, *scale_of_time()]
 
 
 def scale_of_time() -> list[Text]:
@@ -259,6 +168,13 @@ def hours(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}"
 
 
+def _grid(*widths: int | None) -> Table:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    for width in widths:
+        grid.add_column(width=width, no_wrap=width is not None)
+    return grid
+
+
 def _scale(axis: Axis, columns: int) -> Text:
     step = math.ceil(axis.seconds / _TICKS / 600) * 600
     plain = " " * columns
@@ -269,61 +185,46 @@ def _scale(axis: Axis, columns: int) -> Text:
     return Text(plain, style="dim")
 
 
-def _bar(stretches: Sequence[Span], axis: Axis, columns: int) -> Text:
+def _bar(spans: Sequence[Span], axis: Axis, columns: int) -> Text:
+    """Draw spans. One that is too short for a column of its own shows where nothing else does."""
+    cells = [""] * columns
+    for span in spans:
+        begin, end = (round((at - axis.begin) / axis.seconds * columns) for at in (span.begin, span.end))
+        for column in range(max(0, begin), min(columns, end)):
+            cells[column] = span.what
+        first = min(max(0, begin), columns - 1)
+        cells[first] = cells[first] or span.what
     text = Text()
-    for cell in axis.cells(stretches, columns):
+    for cell in cells:
         colour, sign = _STYLES.get(cell, ("", " "))
         text.append(sign, style=f"{colour} on {colour}" if colour else "")
     return text
 
 
-def _fault_note(record: FaultRecord) -> Text:
-    return Text(_NOT_PROVEN) if record.evidence is None else Text("took effect", style="magenta")
-
-
 def _note(token: SeenToken, *, is_lost: bool) -> Text:
     phase = token.phase
     if is_lost:
-        return Text(_LOST if token.is_live else f"{_LOST}, {phase}", style="red")
-    if phase is Phase.REVOKED and token.version_id is None:
-        return Text(f"{_SPARE}, {phase}", style="dim")
+        return Text("lost" if token.is_live else f"lost, {phase}", style="red")
+    if phase is Phase.REVOKED and token.published_at is None:
+        return Text(f"spare, {phase}", style="dim")
     return Text(phase, style=_STYLES[phase][0] if phase in _STYLES else "dim")
 
 
-def _legend(space: Space) -> Text:
-    text = Text("" if space.is_small else " " * (_NAME_COLUMNS + 1))
+def _legend() -> Text:
+    text = Text()
     for what, (colour, sign) in _STYLES.items():
-        if what != Phase.UNTRACKED:
-            text.append(sign * 2, style=f"{colour} on {colour}")
-            text.append(f" {what}   ", style="dim")
+        text.append(sign * 2, style=f"{colour} on {colour}")
+        text.append(f" {what}   ", style="dim")
     return text
 
 
-def _glossary(notes: Sequence[Text]) -> list[Text]:
-    words = (word for word in _GLOSSARY if any(note.plain.startswith(word) for note in notes))
-    return [Text(f"{word}: {_GLOSSARY[word]}", style="dim") for word in words]
-
-
-def _consumers(counts: Sequence[Count], space: Space) -> list[Text]:
-    caches = list(dict.fromkeys(count.cache for count in counts))
-    by_cache = [[count for count in counts if count.cache == cache] for cache in caches]
-    if space.is_small:
-        return [Text.assemble(f"{cache:28}", _served(*mine)) for cache, mine in zip(caches, by_cache, strict=True)]
-    heads = "".join(f"{cache:{_COUNT_COLUMNS}}" for cache in caches)
-    lines = [Text(), Text(f"{'consumers, cached for':{_CACHE_COLUMNS}}{heads}")]
-    for row in zip(*by_cache, strict=True):
-        name = Text(f"{row[0].cache_seconds * settings.SPEED / 60:>14.0f} min", style="dim")
-        name.pad_right(_CACHE_COLUMNS - len(name))
-        lines.append(Text.assemble(name, *map(_served, row)))
+def _consumers(counts: Sequence[Count]) -> list[Text]:
+    """Render a line for the consumers of each cache."""
+    lines = []
+    for cache in dict.fromkeys(count.cache for count in counts):
+        mine = [count for count in counts if count.cache == cache]
+        refused, failed = sum(count.refused for count in mine), sum(count.failed for count in mine)
+        unserved = (f"{refused} refused, {failed} failed", "bold red" if refused or failed else "green")
+        served = sum(count.served for count in mine)
+        lines.append(Text.assemble(f"{cache:{_CACHE_COLUMNS}}{served:>7,} served  ", unserved))
     return lines
-
-
-def _served(*counts: Count) -> Text:
-    served, refused, failed = (sum(getattr(each, name) for each in counts) for name in ("served", "refused", "failed"))
-    text = Text.assemble(
-        f"{served:>6,} served  ",
-        (f"{refused} refused", "bold red" if refused else "green"),
-        f"  {failed} failed" if failed else "",
-    )
-    text.pad_right(max(0, _COUNT_COLUMNS - len(text)))
-    return text

@@ -30,7 +30,7 @@ class Issued:
 
 
 @dataclass
-class OAuthServer:
+class OAuthServer(LoopbackServer):
     """The server on a free port of this machine, for as long as the ``with`` block lasts.
 
     A client revokes its own tokens alone: for a token of another one the server answers 200 and revokes nothing, as
@@ -56,29 +56,13 @@ class OAuthServer:
         app.post("/token")(self._token)
         app.post("/revoke")(self._revoke)
         app.get("/resource")(self._resource)
-        self._server = LoopbackServer(app)
+        super().__init__(app)
 
     def __enter__(self) -> Self:
-        self._server.__enter__()
+        super().__enter__()
+        self.token_url, self.revocation_url = f"{self.url}/token", f"{self.url}/revoke"
+        self.resource_url = f"{self.url}/resource"
         return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._server.__exit__(*raised)
-
-    @property
-    def token_url(self) -> str:
-        """The token endpoint."""
-        return f"{self._server.url}/token"
-
-    @property
-    def revocation_url(self) -> str:
-        """The revocation endpoint."""
-        return f"{self._server.url}/revoke"
-
-    @property
-    def resource_url(self) -> str:
-        """A protected resource."""
-        return f"{self._server.url}/resource"
 
     def is_active(self, access_token: str) -> bool:
         """Return whether a resource server would accept a token (RFC 7662, section 2.2)."""

@@ -20,7 +20,6 @@ from collections import Counter, defaultdict, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from unittest.mock import patch
 
@@ -138,29 +137,13 @@ class Lag:
     Writes from before the last `within_seconds` are seen all the same.
     """
 
-    operation: Literal["GetSecretValue", "DescribeSecret"]
+    operation: str
     writes: int = 1
     within_seconds: float = math.inf
 
     def answer(self, _environ: WSGIEnvironment, ask: Ask) -> Response:
         """Answer with what was."""
         return ask(writes_ago=self.writes, within_seconds=self.within_seconds)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoseLabels:
-    """A write that takes the labels off what it supersedes: nobody has recorded that AWS leaves them there."""
-
-    operation: str = "PutSecretValue"
-
-    def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
-        """Write, and lose them."""
-        answer = ask()
-        secret = _secret(_parameters(environ))
-        for version in secret.versions.values() if secret and answer.status_code < HTTPStatus.BAD_REQUEST else ():
-            if "AWSPREVIOUS" in version["version_stages"]:
-                version["version_stages"] = ["AWSPREVIOUS"]
-        return answer
 
 
 class _Past(NamedTuple):
@@ -190,14 +173,12 @@ class LocalSecretsManager:
         self._correction = patch.object(FakeSecret, "reset_default_version", _make_current)
 
     def __enter__(self) -> Self:
-        """Correct moto, and listen."""
         self._correction.start()
         self.reset()
         self._server.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop listening, and leave moto as it was."""
         self._server.__exit__(*exception)
         self._correction.stop()
 

@@ -37,7 +37,6 @@ class LoopbackServer:
         self._running: tuple[BaseWSGIServer, threading.Thread] | None = None
 
     def __enter__(self) -> Self:
-        """Listen, and serve in a thread."""
         server = make_server(HOST, self._port, self._app, threaded=True, request_handler=_QuietHandler)
         # Polled often, because stopping waits for the next poll.
         thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True)

@@ -1,6 +1,6 @@
 """What both servers recorded, run by run.
 
-Of what the handler says of itself it takes one number: how many tokens it has said that it abandons.
+Of what the handler reports it has one number: how many tokens it has reported as abandoned.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 EMERGENCY = "rotate-and-revoke-now"
 
@@ -23,6 +23,8 @@ class Tolerances(NamedTuple):
     """Revocation beyond the grace: the next scheduled run, the rounding of the label, and the run itself."""
     recording: float = 0.5
     """From the time in a label to the record of its write."""
+    slow: float = 2.0
+    """A run without a fault that takes longer shows what the machine does, and not what the job does."""
 
 
 @dataclass(kw_only=True)
@@ -44,13 +46,18 @@ class RunRecord:
     faults: Counter[str] = field(default_factory=Counter)
     """By operation."""
     tokens: list[str] = field(default_factory=list)
-    """What Telenor has handed out to it, and it has heard."""
+    """What Telenor has issued to it, and it has received."""
     read_current_at: float | None = None
     """When it last read AWSCURRENT."""
     put_at: float | None = None
     """When its first attempt to publish came in."""
     left_active: int = 0
     """How many of its tokens were neither published nor ended when it ended."""
+    kill: Callable[[], object] = lambda: None
+    """Ends its worker."""
+
+    def __str__(self) -> str:
+        return f"run {self.name} ({self.action})"
 
 
 @dataclass(frozen=True)
@@ -94,10 +101,9 @@ class Logout:
 
 @dataclass
 class History:
-    """Everything that the checker needs."""
+    """Everything that the checker needs. Whoever records holds the lock."""
 
     grace: float
-    lifetime: float
     tolerances: Tolerances = field(default_factory=Tolerances)
     runs: list[RunRecord] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
@@ -105,8 +111,9 @@ class History:
     """The token of each version."""
     documented_until: dict[str, float] = field(default_factory=dict)
     """Until when each version's document says that its token lives."""
+    issued_at: dict[str, float] = field(default_factory=dict)
     expires_at: dict[str, float] = field(default_factory=dict)
-    """Of each token that Telenor has issued, counted from when the request for it came in."""
+    """Of each token that Telenor has issued, in their order."""
     logouts: list[Logout] = field(default_factory=list)
     schedule_delay: float = 0.0
     """By how many seconds a scheduled run came too late at most: this machine has more to do than that."""

@@ -1,6 +1,6 @@
 """A stand-in for Telenor's API, reached by real requests over real sockets.
 
-It answers as the API reference says, or in one of three other error formats that Telenor may use. It issues tokens for
+It responds as the API reference says, or in one of three other error formats that Telenor may use. It issues tokens for
 client_credentials alone, and fails on command while it runs::
 
     with TelenorSandbox() as sandbox:
@@ -8,32 +8,28 @@ client_credentials alone, and fails on command while it runs::
         sandbox.fault(operation="token", status=503, retry_after=2, times=1)
         requests.post(f"{sandbox.url}/oauth/v2/token", ...)
 
-The same can be done over HTTP, under ``/_sandbox/``: ``faults`` (POST, GET, DELETE), ``knobs`` (GET, PATCH),
-``state`` (GET) and ``reset`` (POST). ``python -m infra.local.telenor_sandbox`` runs it alone.
+``/_sandbox/faults`` (POST, DELETE) does the same over HTTP, and ``/_sandbox/state`` (GET) shows the tokens.
 """
 
-from infra.local.telenor_sandbox.authorization_server import short_id
-from infra.local.telenor_sandbox.clients import (
+from infra.local.telenor_sandbox.authorization_server import (
     DEMO_CLIENT_ID,
     DEMO_CLIENT_SECRET,
     SEEDED_CLIENTS,
     Client,
+    short_id,
 )
 from infra.local.telenor_sandbox.error_formats import ERROR_SHAPES
 from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
-from infra.local.telenor_sandbox.responses import HTML_PAGE
 from infra.local.telenor_sandbox.server import OPERATIONS, TelenorSandbox
-from infra.local.telenor_sandbox.settings import BadSettingError, Fault
+from infra.local.telenor_sandbox.settings import Fault
 
 __all__ = [
     "DEMO_CLIENT_ID",
     "DEMO_CLIENT_SECRET",
     "ERROR_SHAPES",
-    "HTML_PAGE",
     "OPERATIONS",
     "SEEDED_CLIENTS",
     "ApiError",
-    "BadSettingError",
     "Client",
     "ErrorKind",
     "Fault",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from infra.local.telenor_sandbox.errors import ErrorKind
 from infra.local.telenor_sandbox.settings import Knobs
@@ -15,7 +14,23 @@ from infra.local.telenor_sandbox.settings import Knobs
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from infra.local.telenor_sandbox.clients import Client
+    from werkzeug.datastructures import Authorization
+
+DEMO_CLIENT_ID = "demo-client"
+DEMO_CLIENT_SECRET = "demo-secret-for-this-sandbox-only"  # noqa: S105 - opens nothing but the sandbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """A registered app."""
+
+    secret: str = field(repr=False)
+    scopes: frozenset[str] = frozenset({"incidents.read", "incidents.write"})
+
+
+SEEDED_CLIENTS: Mapping[str, Client] = {
+    name: Client(secret=DEMO_CLIENT_SECRET) for name in (DEMO_CLIENT_ID, "demo-portal")
+}
 
 
 def random_text() -> str:
@@ -28,34 +43,18 @@ def short_id(access_token: str) -> str:
     return hashlib.sha256(access_token.encode()).hexdigest()[:8]
 
 
-class TokenRequest(NamedTuple):
-    """A token request that has passed every check."""
-
-    client_id: str
-    scope: str
-    placed_at: float
-
-
 @dataclass(kw_only=True)
 class IssuedToken:
     """An access token and what became of it; times are epoch seconds."""
 
     value: str = field(repr=False)
-    order: TokenRequest
+    client_id: str
+    scope: str
+    issued_at: float
     expires_at: float
     ended_at: float | None = None
     ended_as: str | None = None
     approved_again_at: float = math.inf
-
-    @property
-    def client_id(self) -> str:
-        """The client that it was issued to."""
-        return self.order.client_id
-
-    @property
-    def issued_at(self) -> float:
-        """When it was first issued."""
-        return self.order.placed_at
 
     def status(self, now: float) -> str:
         """Say whether it is live, and if not, why."""
@@ -81,7 +80,7 @@ class IssuedToken:
         ends = {"live": None, "expired": self.expires_at}
         return {
             "client_id": self.client_id,
-            "scope": self.order.scope,
+            "scope": self.scope,
             "issued_at": self.issued_at,
             "expires_at": self.expires_at,
             "ended_at": ends.get(status, self.ended_at),
@@ -89,27 +88,16 @@ class IssuedToken:
         }
 
 
-class Grant(NamedTuple):
-    """What a token request has earned."""
-
-    token: IssuedToken
-    seconds: int
-    """How long it has to live."""
-    scope: str
-    refresh_token: str | None
-
-
-# The grants of the reference. The sandbox issues tokens for client_credentials alone, the one that the job uses.
-GRANTS = frozenset({"client_credentials", "password", "authorization_code", "refresh_token"})
+# Of the reference. The sandbox issues tokens for client_credentials alone, the grant that the job uses.
+_OTHER_GRANTS = frozenset({"password", "authorization_code", "refresh_token"})
 
 
 class RefusalError(Exception):
-    """A refused request: the kind of its error, and the token that it is about."""
+    """A refused request, by the kind of its error."""
 
-    def __init__(self, kind: ErrorKind, token: IssuedToken | None = None) -> None:
+    def __init__(self, kind: ErrorKind) -> None:
         super().__init__(kind)
         self.kind = kind
-        self.token = token
 
 
 class AuthorizationServer:
@@ -121,96 +109,68 @@ class AuthorizationServer:
         self._clients = clients
         self._clock = clock
         self._new_token = new_token
-        self._issuers: Mapping[str, Callable[[TokenRequest], IssuedToken]] = {
-            "new": self._mint,
-            "same": self._same_or_mint,
-            "same-extended": self._extend_or_mint,
-            "new-kills-old": self._kill_and_mint,
-        }
 
     def is_live(self, access_token: str) -> bool:
         """Say whether this token is neither ended nor expired."""
         token = self.tokens.get(access_token)
         return token is not None and token.status(self._clock()) == "live"
 
-    def is_accepted(self, access_token: str) -> bool:
-        """Say whether the protected resource would let this token in."""
-        token = self.tokens.get(access_token)
-        return token is not None and token.status_at_resource(self._clock(), self.knobs) == "live"
-
-    def create_token(self, authorization: str, form: Mapping[str, str]) -> Grant:
-        """Answer a token request. Raises RefusalError."""
+    def create_token(self, authorization: Authorization | None, form: Mapping[str, str]) -> IssuedToken:
+        """Issue a token. Raises RefusalError."""
         client_id, client = self._authenticated(authorization)
-        _check_grant(form)
-        order = TokenRequest(client_id, _granted_scope(client.scopes, form), self._clock())
-        token = self._issuers[self.knobs.issue](order)
-        return Grant(
-            token,
-            # Rounded first: epoch seconds are floats, and the difference of two is off by a hair.
-            int(round(token.expires_at - order.placed_at, 3)),
-            order.scope,
-            random_text() if self.knobs.refresh_token else None,
-        )
+        if form.get("grant_type") != "client_credentials":
+            is_known = form.get("grant_type") in _OTHER_GRANTS
+            raise RefusalError(ErrorKind.GRANT_NOT_ALLOWED if is_known else ErrorKind.GRANT_TYPE)
+        asked = frozenset(form.get("scope", "").split())
+        if not asked <= client.scopes:
+            raise RefusalError(ErrorKind.SCOPE)
+        scope = " ".join(sorted(asked or client.scopes))
+        now, issue, live = self._clock(), self.knobs.issue, self._live(client_id)
+        expires_at = now + self.knobs.lifetime_seconds
+        token = next((token for token in live if token.scope == scope and issue in {"same", "same-extended"}), None)
+        if token is None:
+            value = self._new_token()
+            token = IssuedToken(value=value, client_id=client_id, scope=scope, issued_at=now, expires_at=expires_at)
+            self.tokens[value] = token
+        if issue == "same-extended":
+            token.expires_at = max(token.expires_at, expires_at)
+        for replaced in live if issue == "new-kills-old" else ():
+            replaced.end(now, "killed")
+        return token
 
-    def logout(self, authorization: str) -> IssuedToken:
+    def logout(self, authorization: Authorization | None) -> IssuedToken:
         """Revoke a token. Raises RefusalError."""
         now = self._clock()
         token = self._bearer(authorization)
-        self._check_status(token, token.status(now))
+        _check_status(token.status(now))
         ended: Mapping[str, Sequence[IssuedToken]] = {"token": [token], "client": self._live(token.client_id)}
         again = self.knobs.approved_again_after_seconds
         for each in ended.get(self.knobs.logout_ends, ()):
             each.end(now, "revoked", math.inf if again is None else now + again)
         return token
 
-    def open(self, authorization: str) -> IssuedToken:
+    def open(self, authorization: Authorization | None) -> None:
         """Let a token into the protected resource. Raises RefusalError."""
         token = self._bearer(authorization)
-        self._check_status(token, token.status_at_resource(self._clock(), self.knobs))
-        return token
+        _check_status(token.status_at_resource(self._clock(), self.knobs))
 
-    def _bearer(self, authorization: str) -> IssuedToken:
-        scheme, _, value = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not value.strip():
+    def _bearer(self, authorization: Authorization | None) -> IssuedToken:
+        if authorization is None or authorization.type != "bearer" or not authorization.token:
             raise RefusalError(ErrorKind.BEARER_HEADER)
-        token = self.tokens.get(value.strip())
+        token = self.tokens.get(authorization.token)
         if token is None:
             raise RefusalError(ErrorKind.TOKEN_INVALID)
         return token
 
-    @staticmethod
-    def _check_status(token: IssuedToken, status: str) -> None:
-        if status != "live":
-            raise RefusalError(ErrorKind.TOKEN_EXPIRED if status == "expired" else ErrorKind.TOKEN_INVALID, token)
-
-    def _authenticated(self, authorization: str) -> tuple[str, Client]:
-        client_id, secret = _basic_credentials(authorization)
-        client = self._clients.get(client_id)
+    def _authenticated(self, authorization: Authorization | None) -> tuple[str, Client]:
+        if authorization is None or authorization.type != "basic" or not authorization.username:
+            raise RefusalError(ErrorKind.CLIENT_HEADER)
+        client = self._clients.get(authorization.username)
         if client is None:
             raise RefusalError(ErrorKind.CLIENT_ID)
-        if secret != client.secret:
+        if authorization.password != client.secret:
             raise RefusalError(ErrorKind.CREDENTIALS)
-        return client_id, client
-
-    def _mint(self, order: TokenRequest) -> IssuedToken:
-        value = self._new_token()
-        token = IssuedToken(value=value, order=order, expires_at=order.placed_at + self.knobs.lifetime_seconds)
-        self.tokens[value] = token
-        return token
-
-    def _same_or_mint(self, order: TokenRequest) -> IssuedToken:
-        same = (token for token in self._live(order.client_id) if token.order.scope == order.scope)
-        return next(same, None) or self._mint(order)
-
-    def _extend_or_mint(self, order: TokenRequest) -> IssuedToken:
-        token = self._same_or_mint(order)
-        token.expires_at = max(token.expires_at, order.placed_at + self.knobs.lifetime_seconds)
-        return token
-
-    def _kill_and_mint(self, order: TokenRequest) -> IssuedToken:
-        for token in self._live(order.client_id):
-            token.end(order.placed_at, "killed")
-        return self._mint(order)
+        return authorization.username, client
 
     def _live(self, client_id: str) -> list[IssuedToken]:
         now = self._clock()
@@ -218,28 +178,6 @@ class AuthorizationServer:
         return [token for token in mine if token.status(now) == "live"]
 
 
-def _basic_credentials(authorization: str) -> tuple[str, str]:
-    scheme, _, encoded = authorization.partition(" ")
-    try:
-        pair = base64.b64decode(encoded.strip(), validate=True).decode()
-    except ValueError:  # neither base64 nor UTF-8 has another kind
-        raise RefusalError(ErrorKind.CLIENT_HEADER) from None
-    client_id, colon, secret = pair.partition(":")
-    if scheme.lower() != "basic" or not colon:
-        raise RefusalError(ErrorKind.CLIENT_HEADER)
-    return client_id, secret
-
-
-def _check_grant(form: Mapping[str, str]) -> None:
-    grant = form.get("grant_type", "")
-    if grant not in GRANTS:
-        raise RefusalError(ErrorKind.GRANT_TYPE)
-    if grant != "client_credentials":
-        raise RefusalError(ErrorKind.GRANT_NOT_ALLOWED)
-
-
-def _granted_scope(allowed: frozenset[str], form: Mapping[str, str]) -> str:
-    asked = frozenset(form.get("scope", "").split())
-    if not asked <= allowed:
-        raise RefusalError(ErrorKind.SCOPE)
-    return " ".join(sorted(asked or allowed))
+def _check_status(status: str) -> None:
+    if status != "live":
+        raise RefusalError(ErrorKind.TOKEN_EXPIRED if status == "expired" else ErrorKind.TOKEN_INVALID)

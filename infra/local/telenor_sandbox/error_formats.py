@@ -1,4 +1,4 @@
-"""One table: how each kind of error looks in the four formats that Telenor may use.
+"""How each kind of error looks in the four formats that Telenor may use.
 
 The reference: the Telenor Stores API's codes. The gateway: its codes of five digits and more, which a sibling API of
 Telenor's documents. Apigee: its text codes, where no policy of Telenor's has reworded them, in both shapes. RFC 6749:
@@ -7,203 +7,114 @@ the standard's words, and RFC 6750's where a bearer token is sent.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from infra.local.telenor_sandbox.authorization_server import random_text
 from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
 from infra.local.telenor_sandbox.responses import ApiResponse
 from infra.local.telenor_sandbox.settings import USUAL
-from infra.local.telenor_sandbox.variations import NoVariations, Variations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from random import Random
 
-    from infra.local.telenor_sandbox.authorization_server import Grant
+    from infra.local.telenor_sandbox.authorization_server import IssuedToken
     from infra.local.telenor_sandbox.settings import Knobs
 
 REALM = "telenor"
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-class Numbered(NamedTuple):
-    """A refusal by number; of several numbers that mean the same, any."""
-
-    status: int
-    codes: tuple[int, ...]
-    message: str
-
-
-class Worded(NamedTuple):
-    """A refusal by a word and a sentence."""
-
-    status: int
-    word: str
-    text: str
-
-
-class Standard(NamedTuple):
-    """A refusal of RFC 6749, section 5.2, or where there is a challenge for Bearer, of RFC 6750, section 3."""
-
-    status: int
-    error: str = ""
-    text: str = ""
-    challenge: str = ""
-
-
-class Row(NamedTuple):
-    """A kind of error in every format. Where one has no words for it, the next system behind it answers."""
-
-    standard: Standard
-    reference: ApiError | None = None
-    gateway: Numbered | None = None
-    fault: Worded | None = None
-    """Apigee's {"fault": …}."""
-    own_response: Worded | None = None
-    """Apigee's {"ErrorCode": …}, of a policy that generates its own response."""
-
-
-def _numbered(*codes: int, message: str) -> Numbered:
-    return Numbered(int(str(codes[0])[:3]), codes, message)
-
-
-def _bearer(error: str = "", text: str = "", status: int = 401) -> Standard:
-    return Standard(status, error, text, "Bearer")
-
-
-_BAD_CLIENT = Standard(401, "invalid_client", "Client authentication failed", "Basic")
-_BAD_GRANT = Standard(400, "invalid_grant", "The grant is invalid, expired or of another client")
-_NO_GRANT = Standard(400, "unauthorized_client", "The client may not use this grant type")
-_BAD_PAIR = _numbered(40108, message="Invalid client id or secret")
-# With 500, as recorded of gateways whose policy generates no response of its own.
-_UNKNOWN_CLIENT = Worded(500, "oauth.v2.InvalidClientIdentifier", "Invalid client identifier {0}")
-_UNKNOWN_GRANT = Worded(500, "oauth.v2.UnSupportedGrantType", "Unsupported grant type")
-
-TABLE: Mapping[ErrorKind, Row] = {
-    ErrorKind.GRANT_TYPE: Row(
-        Standard(400, "unsupported_grant_type"),
-        ApiError.GRANT_TYPE,
-        fault=_UNKNOWN_GRANT,
-        own_response=Worded(400, "invalid_request", "Unsupported grant type"),
-    ),
-    ErrorKind.GRANT_NOT_ALLOWED: Row(
-        _NO_GRANT,
-        ApiError.GRANT_NOT_ALLOWED,
-        fault=_UNKNOWN_GRANT,
-        own_response=Worded(400, "unauthorized_client", "The client may not use this grant type"),
-    ),
-    ErrorKind.CLIENT_HEADER: Row(
-        _BAD_CLIENT,
-        ApiError.HEADER,
-        _numbered(40102, message="Missing authorization header"),
-        own_response=Worded(400, "invalid_request", "The request is missing a required parameter : client_id"),
-    ),
-    ErrorKind.CLIENT_ID: Row(
-        _BAD_CLIENT,
-        ApiError.CLIENT_ID,
-        _BAD_PAIR,
-        _UNKNOWN_CLIENT,
-        Worded(401, "invalid_client", "ClientId is Invalid"),
-    ),
-    ErrorKind.CREDENTIALS: Row(
-        _BAD_CLIENT,
-        ApiError.CREDENTIALS,
-        _BAD_PAIR,
-        _UNKNOWN_CLIENT,
-        Worded(401, "invalid_client", "Client credentials are invalid"),
-    ),
-    ErrorKind.CLIENT_DATA: Row(_BAD_CLIENT, ApiError.CLIENT_DATA),
-    ErrorKind.NOT_APPROVED: Row(
-        _NO_GRANT,
-        ApiError.NOT_APPROVED,
-        fault=Worded(401, "keymanagement.service.invalid_client-app_not_approved", "Invalid Client. App not approved"),
-    ),
-    ErrorKind.APP_ATTRIBUTES: Row(Standard(500, "server_error"), ApiError.APP_ATTRIBUTES),
-    ErrorKind.BASIC_NOT_ALLOWED: Row(
-        _NO_GRANT,
-        gateway=_numbered(40107, message="Basic authentication not allowed for external access"),
-    ),
-    ErrorKind.AUTHORIZATION_CODE: Row(
-        _BAD_GRANT,
-        ApiError.AUTHORIZATION_CODE,
-        own_response=Worded(400, "invalid_request", "Invalid Authorization Code"),
-    ),
-    ErrorKind.REFRESH_TOKEN: Row(
-        _BAD_GRANT,
-        ApiError.REFRESH_TOKEN,
-        own_response=Worded(400, "invalid_request", "Invalid Refresh Token"),
-    ),
-    ErrorKind.REDIRECT_URI: Row(
-        _BAD_GRANT,
-        ApiError.REDIRECT_URI,
-        own_response=Worded(400, "invalid_request", "Invalid redirect_uri : oob"),
-    ),
-    ErrorKind.RESPONSE_TYPE: Row(
-        Standard(400, "invalid_request"),
-        ApiError.RESPONSE_TYPE,
-        own_response=Worded(400, "invalid_request", "Response type must be code"),
-    ),
-    ErrorKind.SCOPE: Row(
-        Standard(400, "invalid_scope", "The scope is not granted to this client"),
-        ApiError.SCOPE,
-        _numbered(40301, message="Invalid scope"),
-        Worded(403, "oauth.v2.InsufficientScope", "Required scope(s) : none"),
-        Worded(400, "invalid_scope", "Invalid Scope"),
-    ),
-    ErrorKind.BEARER_HEADER: Row(
-        _bearer(),  # RFC 6750, section 3.1: no error code where the request lacks any authentication
-        ApiError.HEADER,
-        _numbered(40102, message="Missing authorization header"),
-        # Its name says something else, but Apigee answers so to a request without "Bearer <token>"; recorded.
-        Worded(401, "oauth.v2.InvalidAccessToken", "Invalid access token"),
-    ),
-    ErrorKind.TOKEN_INVALID: Row(
-        _bearer("invalid_token", "The access token is invalid"),
-        ApiError.ACCESS_TOKEN,
-        _numbered(40105, message="Invalid access token"),
-        Worded(401, "keymanagement.service.invalid_access_token", "Invalid Access Token"),
-    ),
-    ErrorKind.TOKEN_EXPIRED: Row(
-        _bearer("invalid_token", "The access token expired"),
-        ApiError.ACCESS_TOKEN,
-        _numbered(40106, message="Access token expired"),
-        Worded(401, "keymanagement.service.access_token_expired", "Access Token expired"),
-    ),
-    ErrorKind.PRODUCT: Row(
-        _bearer("insufficient_scope", "The token does not cover this API", 403),
-        gateway=_numbered(40103, message="No API product found"),
-        fault=Worded(
-            401,
-            "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound",
-            "Invalid API call as no apiproduct match found",
-        ),
-    ),
-    ErrorKind.RESOURCE: Row(
-        Standard(401),
-        gateway=_numbered(40101, message="Invalid resource"),
-        fault=Worded(401, "keymanagement.service.apiresource_doesnot_exist", "APIResource / does not exist"),
-    ),
-    ErrorKind.NOT_FOUND: Row(
-        Standard(404),
-        gateway=_numbered(40401, 4042000, message="Not found"),
-        fault=Worded(404, "messaging.adaptors.http.flow.ApplicationNotFound", "Unable to identify proxy"),
-    ),
-    ErrorKind.QUOTA: Row(
-        Standard(429),
-        gateway=_numbered(42901, message="Rate limit quota violation"),
-        fault=Worded(429, "policies.ratelimit.QuotaViolation", "Rate limit quota violation. Quota limit  exceeded."),
-    ),
-    ErrorKind.SPIKE_ARREST: Row(
-        Standard(429),
-        gateway=_numbered(42902, message="Spike arrest violation"),
-        fault=Worded(429, "policies.ratelimit.SpikeArrestViolation", "Spike arrest violation. Allowed rate : 1ps"),
-    ),
-    ErrorKind.INTERNAL: Row(
-        Standard(500, "server_error"),
-        ApiError.INTERNAL,
-        _numbered(50001, 50002, 50003, 500100, message="Internal server error"),
-        Worded(503, "messaging.adaptors.http.flow.ServiceUnavailable", "The Service is temporarily unavailable"),
-    ),
+_REFERENCE = {
+    ErrorKind.GRANT_TYPE: ApiError.GRANT_TYPE,
+    ErrorKind.GRANT_NOT_ALLOWED: ApiError.GRANT_NOT_ALLOWED,
+    ErrorKind.CLIENT_HEADER: ApiError.HEADER,
+    ErrorKind.CLIENT_ID: ApiError.CLIENT_ID,
+    ErrorKind.CREDENTIALS: ApiError.CREDENTIALS,
+    ErrorKind.CLIENT_DATA: ApiError.CLIENT_DATA,
+    ErrorKind.NOT_APPROVED: ApiError.NOT_APPROVED,
+    ErrorKind.SCOPE: ApiError.SCOPE,
+    ErrorKind.BEARER_HEADER: ApiError.HEADER,
+    ErrorKind.TOKEN_INVALID: ApiError.ACCESS_TOKEN,
+    ErrorKind.TOKEN_EXPIRED: ApiError.ACCESS_TOKEN,
+    ErrorKind.INTERNAL: ApiError.INTERNAL,
 }
+
+_GATEWAY = {
+    ErrorKind.CLIENT_HEADER: ((40102,), "Missing authorization header"),
+    ErrorKind.CLIENT_ID: ((40108,), "Invalid client id or secret"),
+    ErrorKind.CREDENTIALS: ((40108,), "Invalid client id or secret"),
+    ErrorKind.BASIC_NOT_ALLOWED: ((40107,), "Basic authentication not allowed for external access"),
+    ErrorKind.SCOPE: ((40301,), "Invalid scope"),
+    ErrorKind.BEARER_HEADER: ((40102,), "Missing authorization header"),
+    ErrorKind.TOKEN_INVALID: ((40105,), "Invalid access token"),
+    ErrorKind.TOKEN_EXPIRED: ((40106,), "Access token expired"),
+    ErrorKind.PRODUCT: ((40103,), "No API product found"),
+    ErrorKind.RESOURCE: ((40101,), "Invalid resource"),
+    ErrorKind.NOT_FOUND: ((40401, 4042000), "Not found"),
+    ErrorKind.QUOTA: ((42901,), "Rate limit quota violation"),
+    ErrorKind.SPIKE_ARREST: ((42902,), "Spike arrest violation"),
+    ErrorKind.INTERNAL: ((50001, 50002, 50003, 500100), "Internal server error"),
+}
+"""Codes that mean the same, and the message. A code begins with the status."""
+
+_KEYS, _FLOW = "keymanagement.service", "messaging.adaptors.http.flow"
+_APIGEE_FAULTS = {
+    # With 500, as recorded of gateways whose policy generates no response of its own.
+    ErrorKind.GRANT_TYPE: (500, "oauth.v2.UnSupportedGrantType", "Unsupported grant type"),
+    ErrorKind.GRANT_NOT_ALLOWED: (500, "oauth.v2.UnSupportedGrantType", "Unsupported grant type"),
+    ErrorKind.CLIENT_ID: (500, "oauth.v2.InvalidClientIdentifier", "Invalid client identifier {0}"),
+    ErrorKind.CREDENTIALS: (500, "oauth.v2.InvalidClientIdentifier", "Invalid client identifier {0}"),
+    ErrorKind.NOT_APPROVED: (401, f"{_KEYS}.invalid_client-app_not_approved", "Invalid Client. App not approved"),
+    ErrorKind.SCOPE: (403, "oauth.v2.InsufficientScope", "Required scope(s) : none"),
+    # Its name says something else, but Apigee responds so to a request without "Bearer <token>"; recorded.
+    ErrorKind.BEARER_HEADER: (401, "oauth.v2.InvalidAccessToken", "Invalid access token"),
+    ErrorKind.TOKEN_INVALID: (401, f"{_KEYS}.invalid_access_token", "Invalid Access Token"),
+    ErrorKind.TOKEN_EXPIRED: (401, f"{_KEYS}.access_token_expired", "Access Token expired"),
+    ErrorKind.PRODUCT: (401, f"{_KEYS}.InvalidAPICallAsNoApiProductMatchFound", "no apiproduct match found"),
+    ErrorKind.RESOURCE: (401, f"{_KEYS}.apiresource_doesnot_exist", "APIResource / does not exist"),
+    ErrorKind.NOT_FOUND: (404, f"{_FLOW}.ApplicationNotFound", "Unable to identify proxy"),
+    ErrorKind.QUOTA: (429, "policies.ratelimit.QuotaViolation", "Rate limit quota violation. Quota limit  exceeded."),
+    ErrorKind.SPIKE_ARREST: (429, "policies.ratelimit.SpikeArrestViolation", "Spike arrest violation."),
+    ErrorKind.INTERNAL: (503, f"{_FLOW}.ServiceUnavailable", "The Service is temporarily unavailable"),
+}
+"""The status, the code and the text of {"fault": …}."""
+
+_APIGEE_OWN_RESPONSES = {
+    ErrorKind.GRANT_TYPE: (400, "invalid_request", "Unsupported grant type"),
+    ErrorKind.GRANT_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type"),
+    ErrorKind.CLIENT_HEADER: (400, "invalid_request", "The request is missing a required parameter : client_id"),
+    ErrorKind.CLIENT_ID: (401, "invalid_client", "ClientId is Invalid"),
+    ErrorKind.CREDENTIALS: (401, "invalid_client", "Client credentials are invalid"),
+    ErrorKind.SCOPE: (400, "invalid_scope", "Invalid Scope"),
+}
+"""The status, the word and the text of {"ErrorCode": …}, of a policy that generates its own response."""
+
+_BAD_CLIENT = (401, "invalid_client", "Client authentication failed", "Basic")
+_STANDARD = {
+    ErrorKind.GRANT_TYPE: (400, "unsupported_grant_type", "Unknown grant type", ""),
+    ErrorKind.GRANT_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type", ""),
+    ErrorKind.CLIENT_HEADER: _BAD_CLIENT,
+    ErrorKind.CLIENT_ID: _BAD_CLIENT,
+    ErrorKind.CREDENTIALS: _BAD_CLIENT,
+    ErrorKind.CLIENT_DATA: _BAD_CLIENT,
+    ErrorKind.NOT_APPROVED: (400, "unauthorized_client", "The client may not use this grant type", ""),
+    ErrorKind.BASIC_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type", ""),
+    ErrorKind.SCOPE: (400, "invalid_scope", "The scope is not granted to this client", ""),
+    # RFC 6750, section 3.1: no error code where the request lacks any authentication.
+    ErrorKind.BEARER_HEADER: (401, "", "", "Bearer"),
+    ErrorKind.TOKEN_INVALID: (401, "invalid_token", "The access token is invalid", "Bearer"),
+    ErrorKind.TOKEN_EXPIRED: (401, "invalid_token", "The access token expired", "Bearer"),
+    ErrorKind.PRODUCT: (403, "insufficient_scope", "The token does not cover this API", "Bearer"),
+    ErrorKind.RESOURCE: (401, "", "", ""),
+    ErrorKind.NOT_FOUND: (404, "", "", ""),
+    ErrorKind.QUOTA: (429, "", "", ""),
+    ErrorKind.SPIKE_ARREST: (429, "", "", ""),
+    ErrorKind.INTERNAL: (500, "server_error", "An internal error", ""),
+}
+"""The status, the error and its description of RFC 6749, section 5.2; the challenge of WWW-Authenticate, where a Bearer
+has the error of RFC 6750, section 3."""
 
 # Neither the reference nor the sibling API shows the JSON of an error, so a client has to cope with all of these.
 _SHAPES: Mapping[str, Callable[[int, str], object]] = {
@@ -226,81 +137,61 @@ ERROR_SHAPES: Mapping[str, Callable[[ApiError], object]] = {shape: _shaped(shape
 
 
 class ErrorFormats:
-    """Writes the authorization server's decision, in the error format of the moment."""
+    """Writes the authorization server's decision, in the error format of the knobs."""
 
-    def __init__(self, seed: int) -> None:
-        self._varied = Variations(seed)
-        self._plain = NoVariations()
-        self._refusals: Mapping[str, Callable[[Row, Knobs], ApiResponse]] = {
-            "reference": self._reference,
-            "gateway": self._gateway,
-            "apigee": self._apigee,
-            "rfc6749": self._standard,
-        }
+    def __init__(self, knobs: Knobs, rng: Random) -> None:
+        self._knobs = knobs
+        self._rng = rng if knobs.variations else None
 
-    def refusal(self, kind: ErrorKind, knobs: Knobs) -> ApiResponse:
-        """Return the answer to a refused request."""
-        return self._refusals[knobs.error_format](TABLE[kind], knobs)
+    def refusal(self, kind: ErrorKind) -> ApiResponse:
+        """Return the response to a refused request."""
+        error_format = self._knobs.error_format
+        if error_format == "rfc6749":
+            return self._standard(*_STANDARD[kind])
+        if error_format == "apigee":
+            fault, own = _APIGEE_FAULTS.get(kind), _APIGEE_OWN_RESPONSES.get(kind)
+            if own and (fault is None or self._knobs.apigee_shape == "ErrorCode"):
+                return self.json(own[0], {"ErrorCode": own[1], "Error": own[2]})
+            if fault:
+                return self.json(fault[0], {"fault": {"faultstring": fault[2], "detail": {"errorcode": fault[1]}}})
+        # The gateway stands before the API; what only one of them refuses has that one's code.
+        if kind in _REFERENCE and (error_format != "gateway" or kind not in _GATEWAY):
+            error = _REFERENCE[kind]
+            return self._numbered(error.status, error.code, error.message)
+        codes, message = _GATEWAY[kind]
+        code = self._rng.choice(codes) if self._rng else codes[0]
+        return self._numbered(int(str(code)[:3]), code, message)
 
-    def issued(self, grant: Grant, knobs: Knobs) -> ApiResponse:
+    def issued(self, token: IssuedToken, now: float) -> ApiResponse:
         """Hand a token over."""
+        knobs = self._knobs
         is_apigee = knobs.error_format == "apigee"
-        document = _apigee_fields(grant) if is_apigee else {}
-        document |= {"access_token": grant.token.value}
-        document |= _expires_in(grant.seconds, knobs)
+        document = _apigee_fields(token) if is_apigee else {}
+        # Rounded first: epoch seconds are floats, and the difference of two is off by a hair.
+        document |= {"access_token": token.value} | _expires_in(int(round(token.expires_at - now, 3)), knobs)
         if knobs.token_type is not None:
             usual = "BearerToken" if is_apigee else "Bearer"
             document["token_type"] = usual if knobs.token_type == USUAL else knobs.token_type
-        if grant.refresh_token is not None:
-            document["refresh_token"] = grant.refresh_token
+        if knobs.refresh_token:
+            document["refresh_token"] = random_text()
         if knobs.scope_in_answer:
-            document["scope"] = grant.scope
-        response = self._json(200, document, knobs)
-        if knobs.error_format == "rfc6749":  # section 5.1
-            response = replace(response, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
-        return replace(response, token=grant.token)
+            document["scope"] = token.scope
+        headers = _NO_STORE if knobs.error_format == "rfc6749" else {}  # section 5.1
+        return replace(self.json(200, document), headers=headers, token=token)
 
-    def logged_out(self, knobs: Knobs) -> ApiResponse:
-        """Say that a token is revoked; the standard's answer has no content."""
-        return ApiResponse.plain("" if knobs.error_format == "rfc6749" else "OK!")
+    def logged_out(self, token: IssuedToken) -> ApiResponse:
+        """Say that a token is revoked; the standard's response has no content."""
+        return replace(ApiResponse.plain("" if self._knobs.error_format == "rfc6749" else "OK!"), token=token)
 
-    def resource(self, content: object, knobs: Knobs) -> ApiResponse:
-        """Show what a token has opened."""
-        return self._json(200, content, knobs)
+    def json(self, status: int, content: object) -> ApiResponse:
+        """Send JSON, with variations unless the knobs turn them off."""
+        return ApiResponse.json(status, content, self._rng)
 
-    def _json(self, status: int, content: object, knobs: Knobs) -> ApiResponse:
-        body, content_type = self._writer(knobs).json(content)
-        return ApiResponse(status, body, content_type)
+    def _numbered(self, status: int, code: int, message: str) -> ApiResponse:
+        content = _SHAPES[self._knobs.error_shape](code, message)
+        return ApiResponse.plain(content, status) if isinstance(content, str) else self.json(status, content)
 
-    def _writer(self, knobs: Knobs) -> Variations:
-        return self._varied if knobs.variations else self._plain
-
-    def _shaped(self, status: int, code: int, message: str, knobs: Knobs) -> ApiResponse:
-        content = _SHAPES[knobs.error_shape](code, message)
-        return ApiResponse.plain(content, status) if isinstance(content, str) else self._json(status, content, knobs)
-
-    def _reference(self, row: Row, knobs: Knobs) -> ApiResponse:
-        if row.reference is None:  # the gateway stands before it
-            return self._gateway(row, knobs)
-        return self._shaped(row.reference.status, row.reference.code, row.reference.message, knobs)
-
-    def _gateway(self, row: Row, knobs: Knobs) -> ApiResponse:
-        if row.gateway is None:  # the API stands behind it
-            return self._reference(row, knobs)
-        code = self._writer(knobs).one_of(row.gateway.codes)
-        return self._shaped(row.gateway.status, code, row.gateway.message, knobs)
-
-    def _apigee(self, row: Row, knobs: Knobs) -> ApiResponse:
-        own, fault = row.own_response, row.fault
-        if own and (fault is None or knobs.apigee_shape == "ErrorCode"):
-            return self._json(own.status, {"ErrorCode": own.word, "Error": own.text}, knobs)
-        if fault is None:  # a check of Telenor's own, behind Apigee
-            return self._reference(row, knobs)
-        content = {"fault": {"faultstring": fault.text, "detail": {"errorcode": fault.word}}}
-        return self._json(fault.status, content, knobs)
-
-    def _standard(self, row: Row, knobs: Knobs) -> ApiResponse:
-        status, error, text, challenge = row.standard
+    def _standard(self, status: int, error: str, text: str, challenge: str) -> ApiResponse:
         headers = {"WWW-Authenticate": f'{challenge} realm="{REALM}"'} if challenge else {}
         if challenge == "Bearer":  # RFC 6750 says all in the header
             if error:
@@ -308,9 +199,7 @@ class ErrorFormats:
             return ApiResponse(status, headers=headers)
         if not error:
             return ApiResponse(status)
-        document = {"error": error} | ({"error_description": text} if text else {})
-        headers |= {"Cache-Control": "no-store", "Pragma": "no-cache"}
-        return replace(self._json(status, document, knobs), headers=headers)
+        return replace(self.json(status, {"error": error, "error_description": text}), headers=headers | _NO_STORE)
 
 
 def _expires_in(seconds: int, knobs: Knobs) -> dict[str, Any]:
@@ -320,18 +209,14 @@ def _expires_in(seconds: int, knobs: Knobs) -> dict[str, Any]:
     return {"expires_in": values[how]} if how in values else {}
 
 
-def _apigee_fields(grant: Grant) -> dict[str, Any]:
+def _apigee_fields(token: IssuedToken) -> dict[str, Any]:
     """Return what Apigee's policy says of a token beside the token, recorded from public examples of its answers."""
     return {
         "refresh_token_expires_in": "0",
         "api_product_list": "[Service Tickets, Products]",
-        "api_product_list_json": ["Service Tickets", "Products"],
-        "organization_name": "telenor",
-        "developer.email": "developer@example.com",
-        "issued_at": str(int(grant.token.issued_at * 1000)),
-        "client_id": grant.token.client_id,
-        "application_name": str(uuid.uuid5(uuid.NAMESPACE_URL, grant.token.client_id)),
-        "scope": grant.scope,
+        "issued_at": str(int(token.issued_at * 1000)),
+        "client_id": token.client_id,
+        "scope": token.scope,
         "refresh_count": "0",
         "status": "approved",
     }

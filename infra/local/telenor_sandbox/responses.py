@@ -1,22 +1,44 @@
-"""An HTTP response before it is sent, and how a fault changes it."""
+"""An HTTP response before it is sent: as JSON that varies, and as a fault changes it."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from random import Random
 
     from infra.local.telenor_sandbox.authorization_server import IssuedToken
     from infra.local.telenor_sandbox.settings import Fault
 
-HTML_PAGE = "<!doctype html><html><title>Sorry</title><body><h1>Back in a moment</h1></body></html>"
+# Harmless variations, so that no client relies on what Telenor may change any day. As in Pebble, Let's Encrypt's server
+# for tests: the order of fields, the spacing, unknown fields with a value of each type of JSON.
+_STYLES: Sequence[Mapping[str, Any]] = (
+    {},
+    {"separators": (",", ":")},
+    {"separators": (" , ", " : ")},
+    {"indent": 2},
+    {"indent": "\t", "separators": (",", " : ")},
+)
+_CONTENT_TYPES = ("application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8")
+_UNKNOWN_FIELDS: Sequence[tuple[str, object]] = (
+    ("region", "nord"),
+    ("shard", 7),
+    ("weight", 0.5),
+    ("canary", False),
+    ("links", [{"rel": "self"}]),
+    ("meta", {"served_by": {"zone": "b"}}),
+    ("hint", None),
+)
+
+_PAGE = "<!doctype html><html><title>Sorry</title><body><h1>Back in a moment</h1></body></html>"
 
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """An HTTP response before it is sent, and the token that it is about."""
+    """An HTTP response before it is sent, and the token that it hands over or revokes."""
 
     status: int
     body: bytes = b""
@@ -29,18 +51,35 @@ class ApiResponse:
         """Send text as text."""
         return cls(status, text.encode(), "text/plain; charset=utf-8")
 
+    @classmethod
+    def json(cls, status: int, content: object, rng: Random | None) -> ApiResponse:
+        """Send JSON, with variations if there is a generator for them."""
+        if rng is None:
+            return cls(status, json.dumps(content).encode())
+        if isinstance(content, dict):
+            content = content | dict(rng.sample(_UNKNOWN_FIELDS, rng.randrange(3)))
+        text = json.dumps(_shuffled(content, rng), **rng.choice(_STYLES))
+        return cls(status, text.encode(), rng.choice(_CONTENT_TYPES))
+
     def with_fault(self, fault: Fault) -> ApiResponse:
         """Return what the client gets to see of it."""
-        seen = self._replaced(fault) if fault.replaces else self
+        seen = self
+        if fault.replaces:
+            seen = ApiResponse.plain(_PAGE if fault.html else fault.body or "", fault.status or 200)
         retry = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         return replace(
             seen,
             body=seen.body[: fault.truncate_bytes],
-            content_type=fault.content_type or seen.content_type,
+            content_type=fault.content_type or ("text/html" if fault.html else seen.content_type),
             headers={**seen.headers, **(fault.headers or {}), **retry},
         )
 
-    def _replaced(self, fault: Fault) -> ApiResponse:
-        if fault.html:
-            return ApiResponse(fault.status or 200, HTML_PAGE.encode(), "text/html; charset=utf-8", token=self.token)
-        return replace(ApiResponse.plain(fault.body or "", fault.status or 200), token=self.token)
+
+def _shuffled(content: object, rng: Random) -> object:
+    if isinstance(content, list | tuple):
+        return [_shuffled(each, rng) for each in content]
+    if not isinstance(content, dict):
+        return content
+    names = list(content)
+    rng.shuffle(names)
+    return {name: _shuffled(content[name], rng) for name in names}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.local.secrets_manager import CallFault, Lag, LocalSecretsManager, LoseLabels
+from infra.local.secrets_manager import Lag, LocalSecretsManager
 from tests.simulation.secrets_manager import SecretsManagerModel
 
 if TYPE_CHECKING:
@@ -134,27 +133,6 @@ def test_a_secret_marked_for_deletion_says_so_and_is_not_read(store: Any) -> Non
         store.get_secret_value(SecretId=SECRET)
 
 
-# The faults that tests turn
-
-
-@pytest.mark.parametrize(("when", "written"), [("before", 0), ("after", 1)])
-def test_a_call_that_is_made_to_fail_takes_effect_only_afterwards(
-    aws: LocalSecretsManager, client: SecretsManagerClient, when: str, written: int
-) -> None:
-    client.create_secret(Name=SECRET)
-    aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException", when=when))  # type: ignore[arg-type]
-    with pytest.raises(client.exceptions.ClientError, match="AccessDeniedException"):
-        put(client, "1")
-    assert len(labels(client)) == written
-
-
-def test_a_dropped_call_is_repeated_by_the_sdk(aws: LocalSecretsManager, client: SecretsManagerClient) -> None:
-    client.create_secret(Name=SECRET)
-    aws.fault(CallFault(operation="DescribeSecret"))
-    assert json.dumps(client.describe_secret(SecretId=SECRET), default=str)
-    assert aws.calls()["DescribeSecret"] == 2
-
-
 # What AWS refuses
 
 
@@ -200,7 +178,7 @@ def test_a_secret_carries_20_labels_of_whatever_kind_and_no_more(client: Secrets
     assert put(client, "3", "LIVE_0")
 
 
-# Reads that lag, and labels that are lost
+# Reads that lag
 
 
 def test_a_read_that_lags_answers_as_before_the_last_write(
@@ -224,25 +202,3 @@ def test_a_read_lags_no_longer_than_it_may(aws: LocalSecretsManager, client: Sec
     put(client, "3")
     aws.fault(Lag(operation="GetSecretValue", writes=9, within_seconds=60))
     assert client.get_secret_value(SecretId=SECRET)["SecretString"] == "2"
-
-
-def test_a_label_that_is_lost_at_supersession_is_the_superseded_versions_own(
-    aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
-) -> None:
-    at(0)
-    first, second = put(client, "1", "LIVE_a"), put(client, "2", "LIVE_b")
-    aws.fault(LoseLabels())
-    third = put(client, "3", "LIVE_c")
-    assert labels(client) == {first: {"LIVE_a"}, second: {"AWSPREVIOUS"}, third: {"AWSCURRENT", "LIVE_c"}}
-
-
-def test_a_fault_for_one_secret_leaves_the_others_alone(
-    aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
-) -> None:
-    at(0)
-    put(client, "1")
-    client.create_secret(Name="other", SecretString="2")
-    aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"), secret_id=SECRET)
-    assert client.get_secret_value(SecretId="other")["SecretString"] == "2"
-    with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
-        client.get_secret_value(SecretId=SECRET)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from infra.chaos.event_log import render_events
@@ -9,11 +13,8 @@ from infra.promises.checker import violations
 from infra.promises.history import EMERGENCY, History, Logout, RunRecord, State
 
 
-def seen(name: str = "run", at: float = 0, action: str = "rotate-now", **more: object) -> RunRecord:
-    run = RunRecord(name=name, request_id=name, action=action, began_at=at, ended_at=at + 0.1)
-    for field, value in more.items():
-        setattr(run, field, value)
-    return run
+def seen(name: str = "run", at: float = 0, action: str = "rotate-now", **more: Any) -> RunRecord:
+    return RunRecord(name=name, request_id=name, action=action, began_at=at, ended_at=at + 0.1, **more)
 
 
 def state(at: float, by: RunRecord | None, *versions: str, current: str) -> State:
@@ -22,118 +23,84 @@ def state(at: float, by: RunRecord | None, *versions: str, current: str) -> Stat
     return State(at, by, stages | {current: frozenset({"AWSCURRENT", f"LIVE_{current}"})})
 
 
-@pytest.fixture
-def history() -> History:
-    """Two runs have published the tokens of a and b; each lives eighteen seconds, and the grace is two."""
-    first, second = seen("first", 0, put_at=0.05), seen("second", 5, put_at=5.05)
-    history = History(grace=2, lifetime=18, runs=[first, second])
-    history.states = [state(0.1, first, current="a"), state(5.1, second, "a", current="b")]
-    history.values = {"a": "token-a", "b": "token-b"}
-    history.expires_at = {"token-a": 18, "token-b": 23}
-    history.documented_until = {"a": 18, "b": 23}
-    return history
+def without_label(at: float, **more: Any) -> State:
+    """Take the label off the version of a."""
+    return State(at, seen(at=at - 0.1, **more), {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset()})
 
 
-def promises(history: History) -> list[str]:
-    return [violation.promise for violation in violations(history)]
+def logout(at: float, version: str = "a", **more: Any) -> dict[str, Any]:
+    return {"logouts": [Logout(at, f"token-{version}", seen(at=at - 0.1, **more), at - 0.05)]}
 
 
-def test_a_token_that_is_logged_out_after_its_grace_breaks_nothing(history: History) -> None:
-    history.logouts = [Logout(7.2, "token-a", seen(at=7.1), 7.15)]
-    assert promises(history) == []
+FIRST, SECOND = seen("first", 0, put_at=0.05), seen("second", 5, put_at=5.05)
+STATES = [state(0.1, FIRST, current="a"), state(5.1, SECOND, "a", current="b")]
+# Two runs have published the tokens of a and b; each lives eighteen seconds, and the grace is two.
+HISTORY = History(
+    grace=2,
+    runs=[FIRST, SECOND],
+    states=STATES,
+    values={"a": "token-a", "b": "token-b"},
+    issued_at={"token-a": 0, "token-b": 5},
+    expires_at={"token-a": 18, "token-b": 23},
+    documented_until={"a": 18, "b": 23},
+)
 
 
-def test_a_token_that_is_logged_out_within_its_grace_breaks_p1(history: History) -> None:
-    history.logouts = [Logout(6.0, "token-a", seen(at=5.9), 5.95)]
-    assert promises(history) == ["P1"]
+def with_run(**changes: Any) -> dict[str, Any]:
+    return {"runs": [*HISTORY.runs, seen("third", 8, **changes)]}
 
 
-def test_an_emergency_may_cut_the_grace_short(history: History) -> None:
-    history.logouts = [Logout(6.0, "token-a", seen(at=5.9, action=EMERGENCY), 5.95)]
-    assert promises(history) == []
+def with_states(*states: State) -> dict[str, Any]:
+    return {"states": [*STATES, *states]}
 
 
-def test_a_logout_of_the_current_token_breaks_p3(history: History) -> None:
-    history.logouts = [Logout(6.0, "token-b", seen(at=5.9), 5.95)]
-    assert promises(history) == ["P3"]
+def rolled_back(compared_at: float | None) -> dict[str, Any]:
+    logouts = [Logout(8.2, "token-a", seen(at=6.8), compared_at)]
+    return {"logouts": logouts, **with_states(state(8.0, None, "b", current="a"))}
 
 
-@pytest.mark.parametrize(("compared_at", "broken"), [(6.9, []), (7.1, ["P3"]), (None, ["P3"])])
-def test_a_roll_back_after_the_last_comparison_is_one_that_no_run_can_see(
-    history: History, compared_at: float | None, broken: list[str]
-) -> None:
-    history.states.append(state(7.0, None, "b", current="a"))
-    history.logouts = [Logout(7.2, "token-a", seen(at=6.8), compared_at)]
-    assert [promise for promise in promises(history) if promise == "P3"] == broken
+RECOVERING = {"recovery_from": 10, "ended_at": 12}
+LOGOUT_FAILED, TOKEN_FAILED = Counter(logout=1), Counter(token=1)
+RECOVERED = seen("second", 5, put_at=5.05, is_recovery=True)
 
 
-def test_a_live_token_that_loses_its_label_breaks_p2(history: History) -> None:
-    history.states.append(State(6.0, seen(at=5.9), {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset()}))
-    assert promises(history) == ["P2"]
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        pytest.param(logout(7.2), [], id="logged out after its grace"),
+        pytest.param(logout(6.0), ["P1"], id="logged out within its grace"),
+        pytest.param(logout(6.0, action=EMERGENCY), [], id="an emergency may cut the grace short"),
+        pytest.param(logout(6.0, "b"), ["P3"], id="the current token is logged out"),
+        pytest.param(rolled_back(7.9), [], id="no run can see a roll-back after its last comparison"),
+        pytest.param(rolled_back(8.1), ["P3"], id="a run can see a roll-back before its last comparison"),
+        pytest.param(rolled_back(None), ["P3"], id="a run that compares nothing sees no roll-back"),
+        pytest.param(with_states(without_label(6.0)), ["P2"], id="a live token loses its label"),
+        pytest.param(
+            with_states(without_label(6.0, abandoned=1), without_label(7.0)), [], id="a run has reported that for good"
+        ),
+        pytest.param(with_states(without_label(18.0)), [], id="an expired token loses its label"),
+        pytest.param(with_states(without_label(7.3)) | logout(7.2), [], id="a revoked token loses its label"),
+        pytest.param({"documented_until": {"a": 18, "b": 24}}, ["P1"], id="a document overstates a lifetime"),
+        pytest.param(with_run(left_active=1), ["P2"], id="a run leaves a token active"),
+        pytest.param(with_run(left_active=1, abandoned=1), [], id="a run reports that"),
+        pytest.param(with_run(left_active=1, is_killed=True), [], id="a killed run cannot report that"),
+        pytest.param(with_run(failure="it failed"), ["P5"], id="a run fails without a fault"),
+        pytest.param(with_run(failure="it failed", faults=LOGOUT_FAILED), ["P6"], id="a run fails for its logouts"),
+        pytest.param(with_run(failure="it failed", faults=TOKEN_FAILED), [], id="a run fails with a fault"),
+        pytest.param(RECOVERING | {"ended_at": 24}, ["P5"], id="no token is active at the end"),
+        pytest.param(RECOVERING, ["P2"], id="a superseded token is active long after its grace"),
+        pytest.param(
+            logout(7.2) | {"recovery_from": 4, "ended_at": 22, "states": [STATES[0], replace(STATES[1], by=RECOVERED)]},
+            ["P1"],
+            id="a token of the recovery is current until it expires",
+        ),
+    ],
+)
+def test_what_a_history_breaks(changes: dict[str, Any], broken: list[str]) -> None:
+    assert [violation.promise for violation in violations(replace(HISTORY, **changes))] == broken
 
 
-def test_a_live_token_that_a_run_has_reported_may_lose_its_label_for_good(history: History) -> None:
-    stages = {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset[str]()}
-    history.states += [State(6.0, seen(at=5.9, abandoned=1), stages), State(7.0, seen(at=6.9), stages)]
-    assert promises(history) == []
-
-
-def test_an_expired_token_may_lose_its_label(history: History) -> None:
-    history.states.append(State(18.0, seen(at=17.9), {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset()}))
-    assert promises(history) == []
-
-
-def test_a_document_that_overstates_a_lifetime_breaks_p1(history: History) -> None:
-    history.documented_until["b"] = 24
-    assert promises(history) == ["P1"]
-
-
-def test_a_revoked_token_may_lose_its_label(history: History) -> None:
-    history.logouts = [Logout(7.2, "token-a", seen(at=7.1), 7.15)]
-    history.states.append(State(7.3, seen(at=7.1), {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset()}))
-    assert promises(history) == []
-
-
-@pytest.mark.parametrize(("abandoned", "is_killed", "broken"), [(0, False, ["P2"]), (1, False, []), (0, True, [])])
-def test_a_token_that_a_run_leaves_active_must_be_counted_unless_the_run_was_killed(
-    history: History, *, abandoned: int, is_killed: bool, broken: list[str]
-) -> None:
-    history.runs.append(seen("third", 8, left_active=1, abandoned=abandoned, is_killed=is_killed))
-    assert promises(history) == broken
-
-
-def test_a_run_that_fails_without_a_fault_breaks_p5_and_for_its_logouts_p6(history: History) -> None:
-    history.runs.append(seen("third", 8, failure="it failed"))
-    history.runs.append(seen("fourth", 9, failure="it failed"))
-    history.runs[-1].faults["logout"] += 1
-    assert promises(history) == ["P5", "P6"]
-
-
-def test_a_run_that_fails_with_a_fault_breaks_nothing(history: History) -> None:
-    history.runs.append(seen("third", 8, failure="it failed"))
-    history.runs[-1].faults["token"] += 1
-    assert promises(history) == []
-
-
-def test_without_an_active_token_at_the_end_p5_is_broken(history: History) -> None:
-    history.recovery_from, history.ended_at = 10, 24
-    assert "P5" in promises(history)
-
-
-def test_a_superseded_token_that_is_active_long_after_its_grace_breaks_p2(history: History) -> None:
-    history.recovery_from, history.ended_at = 10, 12
-    assert promises(history) == ["P2"]
-
-
-def test_a_token_of_the_recovery_that_is_current_until_it_expires_breaks_p1(history: History) -> None:
-    history.runs[1].is_recovery = True
-    history.recovery_from, history.ended_at = 4, 22
-    history.logouts = [Logout(7.2, "token-a", seen(at=7.1), 7.15)]
-    assert promises(history) == ["P1"]
-
-
-def test_the_events_of_an_experiment_name_versions_and_no_token(history: History) -> None:
-    history.logouts = [Logout(7.2, "token-a", history.runs[0], 7.15)]
-    told = render_events(history)
+def test_the_events_of_an_experiment_name_versions_and_no_token() -> None:
+    told = render_events(replace(HISTORY, logouts=[Logout(7.2, "token-a", FIRST, 7.15)]))
     assert "run first logged out the token of a" in told
     assert "token-a" not in told

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from infra.local.secrets_manager import CallFault, Lag, Meanwhile
+from infra.local.secrets_manager import CallFault, Lag
 from infra.local.secrets_manager import Fault as SecretsManagerFault
 from infra.local.telenor_sandbox import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from random import Random
 
 Moment = Literal["before", "after"]
 
@@ -22,7 +22,6 @@ LAG_SECONDS = 1.0
 
 _AMBIGUOUS_WRITE_LAG_SECONDS = 6.0
 """After an ambiguous write, reads lag until the SDK has made all its attempts."""
-
 
 _OUT: tuple[dict[str, Any], ...] = (
     {"drop": True},
@@ -60,50 +59,42 @@ TELENOR_FAULTS = {
 class FaultSchedule:
     """Draws the fault of each call of one run; a `share` of the calls fails."""
 
-    rng: Random
+    rng: Random = field(default_factory=Random)
     share: float = 0.0
     is_write_ambiguous: bool = False
     """The first write lands and its answer is lost, the next attempts are refused, and reads lag."""
-    kill_at: int | None = None
-    """The number of the call at which the run is killed."""
-    kill: Callable[[], object] = lambda: None
-    operator_acts_at: int | None = None
-    """The number of the call at which an operator acts."""
-    operator_action: Callable[[], object] = lambda: None
-    _calls: int = 0
+    event_at: int | None = None
+    """The number of the call at which the run is killed, or an operator acts."""
+    operator_action: Callable[[], object] | None = None
+    _calls: int = field(default=0, init=False)
     _puts: int = field(default=0, init=False)
 
-    def secrets_manager(self, operation: str) -> tuple[SecretsManagerFault | None, bool]:
-        """Return the fault of a call to Secrets Manager, and whether it is a fault."""
-        fault = self._ambiguous_write(operation) if self.is_write_ambiguous else self._fault(operation)
-        happens, when = self._happens(operation)
-        if happens is None:
-            return fault, fault is not None
-        return Meanwhile(operation=operation, fault=fault, happens=happens, when=when), fault is not None
+    def secrets_manager(self, operation: str) -> SecretsManagerFault | None:
+        """Return the fault of a call to Secrets Manager."""
+        return self._ambiguous_write(operation) if self.is_write_ambiguous else self._fault(operation)
 
-    def telenor(self, operation: str) -> tuple[Fault | None, Callable[[], object] | None, Moment]:
-        """Return the fault of a request to Telenor, and what happens before or after it."""
-        fault = self.rng.choice(TELENOR_FAULTS[operation]) if self.rng.random() < self.share else None
-        return (fault, *self._happens(operation))
+    def telenor(self, operation: str) -> Fault | None:
+        """Return the fault of a request to Telenor."""
+        return self.rng.choice(TELENOR_FAULTS[operation]) if self.rng.random() < self.share else None
 
-    def _happens(self, operation: str) -> tuple[Callable[[], object] | None, Moment]:
+    def event(self, operation: str, kill: Callable[[], object]) -> tuple[Callable[[], object] | None, Moment]:
+        """Return what happens before or after a call."""
         self._calls += 1
         when: Moment = self.rng.choice(("before", "after"))
-        if self._calls == self.kill_at:
-            return self.kill, when
+        if self._calls != self.event_at:
+            return None, when
+        if self.operator_action is None:
+            return kill, when
         # After a read at the earliest, and before a logout at the latest: where a run could miss it.
-        if self._calls == self.operator_acts_at:
-            return self.operator_action, "before" if operation == "logout" else "after"
-        return None, when
+        return self.operator_action, "before" if operation == "logout" else "after"
 
     def _ambiguous_write(self, operation: str) -> SecretsManagerFault | None:
-        if operation == "PutSecretValue":
-            self._puts += 1
-            if self._puts == 1:
-                return CallFault(operation=operation, when="after")
-            code = self.rng.choice(("ThrottlingException", "AccessDeniedException"))
-            return CallFault(operation=operation, code=code)
-        return self._lag(operation, _AMBIGUOUS_WRITE_LAG_SECONDS) if self._puts else None
+        if operation != "PutSecretValue":
+            return self._lag(operation, _AMBIGUOUS_WRITE_LAG_SECONDS) if self._puts else None
+        self._puts += 1
+        if self._puts == 1:
+            return CallFault(operation=operation, when="after")
+        return CallFault(operation=operation, code=self.rng.choice(("ThrottlingException", "AccessDeniedException")))
 
     def _fault(self, operation: str) -> SecretsManagerFault | None:
         if self.rng.random() >= self.share:
@@ -111,18 +102,15 @@ class FaultSchedule:
         if operation in READS and self.rng.random() < 0.5:  # noqa: PLR2004  half of what goes wrong with reads
             return self._lag(operation, LAG_SECONDS)
         when: Moment = self.rng.choice(("before", "after"))
-        return self.rng.choice(
-            (
-                CallFault(operation=operation, when=when),
-                CallFault(operation=operation, code="InternalServiceError", status=500, when=when),
-                CallFault(operation=operation, code="ThrottlingException"),
-                CallFault(operation=operation, code="AccessDeniedException"),
-            )
+        faults = (
+            CallFault(operation=operation, when=when),
+            CallFault(operation=operation, code="InternalServiceError", status=500, when=when),
+            CallFault(operation=operation, code="ThrottlingException"),
+            CallFault(operation=operation, code="AccessDeniedException"),
         )
+        return self.rng.choice(faults)
 
     def _lag(self, operation: str, seconds: float) -> SecretsManagerFault | None:
-        if operation == "GetSecretValue":
-            return Lag(operation="GetSecretValue", writes=self.rng.randint(1, 3), within_seconds=seconds)
-        if operation == "DescribeSecret":
-            return Lag(operation="DescribeSecret", writes=self.rng.randint(1, 3), within_seconds=seconds)
-        return None
+        if operation not in READS:
+            return None
+        return Lag(operation=operation, writes=self.rng.randint(1, 3), within_seconds=seconds)

@@ -1,0 +1,107 @@
+"""What both servers record of a run lets the checker find the promises that it breaks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+import requests
+from botocore.config import Config
+
+from infra.local.fast_clock import FastClock
+from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
+from infra.promises.checker import violations
+from infra.promises.fault_schedule import FaultSchedule
+from infra.promises.history import History, RunRecord
+from infra.promises.recorded_job import LocalStack, RecordedJob
+from infra.promises.recorder import ObservedRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GRACE_SECONDS = 600
+
+
+class Clock(FastClock):
+    """A clock that a test moves."""
+
+    now_at = 1_000_000.0
+
+    def time(self) -> float:
+        return Clock.now_at
+
+
+class Runs:
+    """Publish and revoke as the job does, or wrongly."""
+
+    def __init__(self, job: RecordedJob) -> None:
+        self._job, self._url = job, f"{job.stack.telenor.url}/worker/oauth/v2"
+        self._client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/worker"))
+
+    def ask(self) -> requests.Response:
+        data = {"grant_type": "client_credentials"}
+        return requests.post(f"{self._url}/token", data, auth=(DEMO_CLIENT_ID, DEMO_CLIENT_SECRET), timeout=5)
+
+    def publish(self) -> str:
+        record = RunRecord(name="run", request_id="run", action="rotate-now", began_at=Clock.now_at)
+        self._job.stack.runs["worker"] = ObservedRun(self._job.history, record, FaultSchedule())
+        token = str(self.ask().json()["access_token"])
+        document = {"access_token": token, "expires_at": int(Clock.now_at + 3600)}
+        labels = ["AWSCURRENT", f"LIVE_{Clock.now_at}"]
+        self._client.put_secret_value(
+            SecretId=self._job.secret_id, SecretString=json.dumps(document), VersionStages=labels
+        )
+        return token
+
+    def unlabel(self, token: str) -> None:
+        (version,) = (version for version, value in self._job.history.values.items() if value == token)
+        (label,) = self._job.history.states[-1].stages[version] - {"AWSCURRENT", "AWSPREVIOUS"}
+        self._client.update_secret_version_stage(
+            SecretId=self._job.secret_id, VersionStage=label, RemoveFromVersionId=version
+        )
+
+    def logout(self, token: str) -> None:
+        requests.get(f"{self._url}/logout", headers={"Authorization": f"Bearer {token}"}, timeout=5).raise_for_status()
+
+    def broken(self) -> set[str]:
+        self._job.history.ended_at = Clock.now_at
+        return {violation.promise for violation in violations(self._job.history)}
+
+
+@pytest.fixture
+def runs() -> Iterator[Runs]:
+    with LocalStack(Clock()) as stack, RecordedJob(stack, "job", History(GRACE_SECONDS), {}, run_seconds=1) as job:
+        stack.telenor.knobs(lifetime_seconds=3600)
+        yield Runs(job)
+
+
+@pytest.mark.parametrize(("seconds", "broken"), [(GRACE_SECONDS, set()), (GRACE_SECONDS / 3, {"P1"})])
+def test_a_logout_within_the_grace_breaks_p1(runs: Runs, seconds: float, broken: set[str]) -> None:
+    old = runs.publish()
+    Clock.now_at += 900
+    runs.publish()
+    Clock.now_at += seconds
+    runs.logout(old)
+    assert runs.broken() == broken
+
+
+def test_a_logout_of_the_current_token_breaks_p3_and_p5(runs: Runs) -> None:
+    runs.logout(runs.publish())
+    assert runs.broken() == {"P3", "P5"}
+
+
+def test_a_live_token_that_loses_its_label_breaks_p2(runs: Runs) -> None:
+    old = runs.publish()
+    Clock.now_at += 900
+    runs.publish()
+    assert runs.broken() == set()
+    runs.unlabel(old)
+    assert runs.broken() == {"P2"}
+
+
+def test_a_request_of_no_run_is_refused(runs: Runs) -> None:
+    assert runs.ask().status_code == 503
+    runs.publish()
+    assert runs.ask().status_code == 200
