@@ -22,7 +22,15 @@ import pytest
 from botocore.loaders import JSONFileLoader
 
 from handler import app, errors
-from infra.local.secrets_manager import REGION, LocalSecretsManager, create_secret, labels_and_tags
+from infra.local.secrets_manager import (
+    REGION,
+    LocalSecretsManager,
+    add_versions,
+    create_secret,
+    labels_and_tags,
+    stages_of,
+    value_of,
+)
 from infra.local.telenor_sandbox import SEEDED_CLIENTS, Client, TelenorSandbox
 
 if TYPE_CHECKING:
@@ -278,8 +286,7 @@ class World:
 
     def labels(self) -> dict[str, list[str]]:
         """Return the staging labels by version; a version without any is not listed, as on AWS."""
-        stages = self.client.describe_secret(SecretId=_TOKEN_SECRET).get("VersionIdsToStages", {})
-        return {version_id: sorted(labels) for version_id, labels in stages.items() if labels}
+        return {version_id: sorted(labels) for version_id, labels in stages_of(_TOKEN_SECRET).items() if labels}
 
     def tracked(self) -> set[str]:
         """Return the versions in the ledger."""
@@ -291,9 +298,7 @@ class World:
 
     def document(self) -> dict[str, Any]:
         """Return the token document that consumers read."""
-        document = json.loads(
-            self.client.get_secret_value(SecretId=_TOKEN_SECRET, VersionStage="AWSCURRENT")["SecretString"]
-        )
+        document = json.loads(value_of(_TOKEN_SECRET))
         assert isinstance(document, dict)
         return document
 
@@ -311,8 +316,7 @@ class World:
         return self.telenor.is_live(self.token())
 
     def is_live(self, version_id: str) -> bool:
-        value = self.client.get_secret_value(SecretId=_TOKEN_SECRET, VersionId=version_id)["SecretString"]
-        return self.telenor.is_live(json.loads(value)["access_token"])
+        return self.telenor.is_live(json.loads(value_of(_TOKEN_SECRET, version_id))["access_token"])
 
     def live(self) -> int:
         """Count the tokens that Telenor accepts."""
@@ -325,6 +329,10 @@ class World:
         """Put a value by hand, and return its version."""
         value: Any = {"SecretString": content} if isinstance(content, str) else {"SecretBinary": content}
         return str(self.client.put_secret_value(SecretId=_TOKEN_SECRET, **value)["VersionId"])
+
+    def fill_day(self, count: int) -> None:
+        """Let somebody write so many versions today."""
+        add_versions(_TOKEN_SECRET, count, self.clock.now().timestamp())
 
     def put_credentials(self, content: str) -> None:
         self.client.put_secret_value(SecretId=_CREDENTIALS_SECRET, SecretString=content)

@@ -127,8 +127,7 @@ SAME = json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
 @pytest.fixture
 def spent(world: World) -> World:
     """Write as often as forced rotations may, the last times by one."""
-    for number in range(30):
-        world.put(f"by hand {number}")
+    world.fill_day(30)
     for _ in range(3):
         world.run("rotate-now")
     with pytest.raises(WriteBudgetSpentError):
@@ -137,7 +136,7 @@ def spent(world: World) -> World:
 
 
 def test_forced_rotations_are_refused_before_they_take_the_writes_of_renewals(spent: World) -> None:
-    assert spent.aws.calls()["PutSecretValue"] == 33
+    assert spent.aws.calls()["PutSecretValue"] == 3
     assert spent.seen.codes()[-1] == "write-budget-spent"
     # When it works again is when the first of them is a day old.
     assert f"{spent.clock.now() + timedelta(days=1):%Y-%m-%dT%H:%M}" in spent.seen.messages()
@@ -199,9 +198,7 @@ def test_a_count_that_cannot_be_had_stops_nobody(world: World, action: str, code
 def test_the_versions_of_the_day_are_counted_on_every_page(world: World) -> None:
     """Labelled or not: a hundred fit on a page, and what is on the next one counts as well."""
     world.run()
-    for number in range(127):
-        world.put(json.dumps({"number": number}))
-    world.run()
+    world.fill_day(127)
     before = world.aws.calls()
     with pytest.raises(WriteBudgetSpentError):
         world.run("rotate-now")
