@@ -98,16 +98,14 @@ class Seen:
         """Return the metrics of the last run."""
         last = [line for line in self.lines() if "_aws" in line][-1]
         (directive,) = last["_aws"]["CloudWatchMetrics"]
-        assert directive["Namespace"] == "TelenorToken"
+        (dimensions,) = directive["Dimensions"]
+        assert (directive["Namespace"], sorted(dimensions)) == ("TelenorToken", ["client", "service"])
         # As alarms and dashboards read them: a counter that is missing is zero.
         return Counter({metric["Name"]: last[metric["Name"]][0] for metric in directive["Metrics"]})
 
     def client(self) -> str:
         """Return the client that the metrics of the last run are about."""
-        last = [line for line in self.lines() if "_aws" in line][-1]
-        ((dimensions,),) = (directive["Dimensions"] for directive in last["_aws"]["CloudWatchMetrics"])
-        assert sorted(dimensions) == ["client", "service"]
-        return str(last["client"])
+        return str([line for line in self.lines() if "_aws" in line][-1]["client"])
 
     def codes(self) -> list[str | None]:
         """Return the code of each warning and error."""
@@ -278,6 +276,12 @@ class World:
         result: dict[str, Any] = json.loads(json.dumps(answer))
         return result
 
+    def failure(self, action: str | None = None, **options: Any) -> str:
+        """Invoke the handler, which fails; return the code of the error."""
+        with pytest.raises(errors.RotationError) as failure:
+            self.run(action, **options)
+        return failure.value.error_code
+
     def supersede(self) -> tuple[str, str]:
         """Publish twice, a minute apart; return the version that is superseded and the one that is current."""
         first = self.run("rotate-now")["version_id"]
@@ -298,13 +302,12 @@ class World:
 
     def document(self) -> dict[str, Any]:
         """Return the token document that consumers read."""
-        document = json.loads(value_of(_TOKEN_SECRET))
-        assert isinstance(document, dict)
+        document: dict[str, Any] = json.loads(value_of(_TOKEN_SECRET))
         return document
 
-    def token(self) -> str:
-        """Return the token that consumers read."""
-        return str(self.document()["access_token"])
+    def token(self, version_id: str | None = None) -> str:
+        """Return the token of a version, or the one that consumers read."""
+        return str(json.loads(value_of(_TOKEN_SECRET, version_id))["access_token"])
 
     def rotate(self) -> str:
         """Replace the current token, and return the one that was replaced."""
@@ -316,7 +319,11 @@ class World:
         return self.telenor.is_live(self.token())
 
     def is_live(self, version_id: str) -> bool:
-        return self.telenor.is_live(json.loads(value_of(_TOKEN_SECRET, version_id))["access_token"])
+        return self.telenor.is_live(self.token(version_id))
+
+    def operations(self) -> list[str | None]:
+        """Return the operations that Telenor was asked for."""
+        return [request.operation for request in self.telenor.requests]
 
     def live(self) -> int:
         """Count the tokens that Telenor accepts."""
