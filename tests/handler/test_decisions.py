@@ -44,57 +44,42 @@ SHARE, LITTLE = Reason.SHARE_OF_LIFE_USED, Reason.TOO_LITTLE_LIFE_LEFT
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "settings", "not_before", "safe_until", "renewed_at", "reason"),
+    ("lifetime", "settings", "not_before", "safe_until", "due_at", "last_fresh", "reason"),
     [
-        # Columns: seconds from the publication. A third of an hour is before 15 + 5 minutes.
-        pytest.param(3600, DEFAULTS, 840, 1860, 1200, SHARE, id="the defaults"),
-        pytest.param(3599, DEFAULTS, 840, 1859, 1200, SHARE, id="an hour as Telenor counts it"),
-        pytest.param(3600, policy(minutes=2), 900, 2400, 1188, SHARE, id="every two minutes"),
-        pytest.param(3600, policy(minutes=1), 870, 2580, 1188, SHARE, id="every minute"),
-        pytest.param(3600, policy(fraction=0.5), 840, 1860, 1800, SHARE, id="half the life"),
-        pytest.param(3600, policy(fraction=0.9), 840, 1860, 1860, LITTLE, id="a share that leaves too little"),
-        pytest.param(3600, policy(fraction=0.01), 840, 1860, 1200, SHARE, id="a share below the floor"),
-        pytest.param(3600, policy(grace=1200), 840, 1260, 1200, SHARE, id="the longest grace that holds"),
-        pytest.param(3600, policy(grace=3300), 840, -840, 1200, LITTLE, id="a grace that cannot hold"),
-        pytest.param(7200, DEFAULTS, 840, 5460, 2376, SHARE, id="two hours"),
-        pytest.param(1200, DEFAULTS, 800, -540, 1160, LITTLE, id="twenty minutes: two thirds of the life is the floor"),
-        pytest.param(900, DEFAULTS, 600, -840, 960, LITTLE, id="a quarter of an hour"),
+        # Columns: seconds from the publication. A third of an hour is before 15 + 5 minutes. A token is due when the
+        # next run, a period and its latitude later, might come after the time.
+        pytest.param(3600, DEFAULTS, 840, 1860, 1200, 840, SHARE, id="the defaults"),
+        pytest.param(3599, DEFAULTS, 840, 1859, 1200, 840, SHARE, id="an hour as Telenor counts it"),
+        pytest.param(3600, policy(minutes=2), 900, 2400, 1188, 1008, SHARE, id="every two minutes"),
+        pytest.param(3600, policy(minutes=1), 870, 2580, 1188, 1098, SHARE, id="every minute"),
+        pytest.param(3600, policy(fraction=0.5), 840, 1860, 1800, 1440, SHARE, id="half the life"),
+        pytest.param(3600, policy(fraction=0.9), 840, 1860, 1860, 1500, LITTLE, id="a share that leaves too little"),
+        pytest.param(3600, policy(fraction=0.01), 840, 1860, 1200, 840, SHARE, id="a share below the floor"),
+        pytest.param(3600, policy(grace=1200), 840, 1260, 1200, 840, SHARE, id="the longest grace that holds"),
+        pytest.param(3600, policy(grace=3300), 840, -840, 1200, 840, LITTLE, id="a grace that cannot hold"),
+        pytest.param(7200, DEFAULTS, 840, 5460, 2376, 2016, SHARE, id="two hours"),
+        pytest.param(1200, DEFAULTS, 800, -540, 1160, 800, LITTLE, id="two thirds of twenty minutes are the floor"),
+        pytest.param(900, DEFAULTS, 600, -840, 960, 600, LITTLE, id="a quarter of an hour"),
     ],
 )
-def test_a_token_is_renewed_at_a_time_that_the_settings_tell(
-    lifetime: float, settings: Policy, not_before: float, safe_until: float, renewed_at: float, reason: Reason
+def test_a_token_is_renewed_in_the_last_run_before_a_time_that_the_settings_tell(
+    lifetime: float,
+    settings: Policy,
+    not_before: float,
+    safe_until: float,
+    due_at: float,
+    last_fresh: float,
+    reason: Reason,
 ) -> None:
     times = decisions.renewal_times(T0, at(seconds=lifetime), settings)
-    assert times == decisions.RenewalTimes(
-        at(seconds=not_before), at(seconds=safe_until), at(seconds=renewed_at), reason
-    )
-    assert times.are_in_order is (renewed_at <= safe_until)
-
-
-@pytest.mark.parametrize(
-    ("lifetime", "settings", "last_fresh"),
-    [
-        # Due when the next run, a period and its latitude later, might come after the time.
-        pytest.param(3600, DEFAULTS, 1200 - 360, id="the defaults"),
-        pytest.param(3600, policy(fraction=0.5), 1800 - 360, id="half the life"),
-        pytest.param(3600, policy(fraction=0.9), 1860 - 360, id="too little left"),
-        pytest.param(3600, policy(minutes=2), 1188 - 180, id="every two minutes"),
-        pytest.param(3600, policy(minutes=1), 1188 - 90, id="every minute, half of which is the latitude"),
-        pytest.param(3600, policy(grace=3300), 1200 - 360, id="never faster than the floor"),
-        pytest.param(900, DEFAULTS, 960 - 360, id="a short life"),
-    ],
-)
-def test_a_token_is_renewed_in_the_last_run_before_its_time(
-    lifetime: float, settings: Policy, last_fresh: float
-) -> None:
+    assert times == decisions.RenewalTimes(at(seconds=not_before), at(seconds=safe_until), at(seconds=due_at), reason)
+    assert times.are_in_order is (due_at <= safe_until)
     ledger = Ledger(entry("current", life_seconds=lifetime))
-    reason = decisions.renewal_times(T0, at(seconds=lifetime), settings).reason
-
-    def renewal(now: datetime) -> tuple[bool, Reason]:
-        return decisions.is_renewal_due(ledger, settings, now, Action.RENEW_IF_DUE, "id")
-
-    assert renewal(at(seconds=last_fresh)) == (False, Reason.FRESH)
-    assert renewal(at(seconds=last_fresh, microseconds=1)) == (True, reason)
+    for now, due in (
+        (at(seconds=last_fresh), (False, Reason.FRESH)),
+        (at(seconds=last_fresh, microseconds=1), (True, reason)),
+    ):
+        assert decisions.is_renewal_due(ledger, settings, now, Action.RENEW_IF_DUE, "id") == due
 
 
 DUE = Action.RENEW_IF_DUE
