@@ -23,21 +23,6 @@ OTHER: dict[str, Any] = {
 }
 
 
-def test_the_answer_has_what_the_contract_names(world: World) -> None:
-    result = world.run()
-    assert result.keys() == {
-        "outcome",
-        "reason",
-        "client",
-        "version_id",
-        "expires_at",
-        "renews_at",
-        "revoked",
-        "pending_revocations",
-    }
-    assert isinstance(result["expires_at"], int)
-
-
 @pytest.mark.parametrize(
     ("event", "environment", "code"),
     [(OTHER, {}, "invalid-event"), ({}, {"GRACE_SECONDS": CANARY}, "invalid-setting")],
