@@ -1,4 +1,4 @@
-"""One metric, one place: `handler/report.py` defines them, and whatever else must know of one fails here by its file."""
+"""One metric, one place: `handler/report.py` defines it, and whatever else must know of it fails here by its file."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from requests.auth import HTTPBasicAuth
 
 from handler.authorization_server import AuthorizationServer
 from handler.errors import (
@@ -118,11 +117,11 @@ def test_a_rotation_that_is_refused_still_revokes_what_is_due(spent: World) -> N
 
 
 def test_an_emergency_goes_whatever_was_written_and_warns(spent: World) -> None:
-    for _ in range(16):
+    for _ in range(2):
         result = spent.run("rotate-and-revoke-now")
         assert (result["outcome"], result["reason"]) == ("rotated", "leaked")
     # The refusal of the rotation before them, and a warning of each.
-    assert spent.seen.codes().count("write-budget-spent") == 17
+    assert spent.seen.codes() == ["write-budget-spent"] * 3
     assert spent.is_current_live()
     assert spent.live() == 1
 
@@ -137,11 +136,11 @@ def test_new_credentials_wait_for_the_next_renewal_where_the_budget_is_spent(spe
 
 
 @pytest.mark.parametrize("action", ["rotate-now", "rotate-and-revoke-now", "credentials-changed"])
-def test_what_is_due_anyway_is_not_counted(spent: World, action: str) -> None:
-    counted = spent.aws.calls()["ListSecretVersionIds"]
-    spent.clock.advance(minutes=15)
-    assert spent.run(action)["outcome"] == "rotated"
-    assert spent.aws.calls()["ListSecretVersionIds"] == counted
+def test_what_is_due_anyway_is_not_counted(world: World, action: str) -> None:
+    world.run()
+    world.clock.advance(minutes=15)
+    assert world.run(action)["outcome"] == "rotated"
+    assert world.aws.calls()["ListSecretVersionIds"] == 0
 
 
 @pytest.mark.parametrize("action", ["rotate-now", "rotate-and-revoke-now", "credentials-changed"])
@@ -164,9 +163,11 @@ def test_the_versions_of_the_day_are_counted_on_every_page(world: World) -> None
 # New credentials
 
 
-def test_new_credentials_are_tried_at_once(world: World) -> None:
+@pytest.mark.parametrize("contents", [[json.dumps({"client_id": "demo-client", "client_secret": CLIENT_SECRET})], []])
+def test_credentials_are_tried_at_once_if_they_are_new_or_the_first(world: World, contents: list[str]) -> None:
     world.run()
-    world.put_credentials(json.dumps({"client_id": "demo-client", "client_secret": CLIENT_SECRET}))
+    for content in contents:
+        world.put_credentials(content)
     result = world.run("credentials-changed")
     assert (result["outcome"], result["reason"]) == ("rotated", "forced")
 
@@ -182,11 +183,6 @@ def test_the_same_credentials_cost_no_token_and_no_count(world: World) -> None:
     calls = world.aws.calls() - before
     assert (calls["ListSecretVersionIds"], len(world.telenor.requests) - requests) == (0, 0)
     assert world.seen.codes() == []
-
-
-def test_credentials_without_any_before_them_are_tried(world: World) -> None:
-    world.run()
-    assert world.run("credentials-changed")["outcome"] == "rotated"
 
 
 def test_credentials_that_cannot_be_read_are_told_at_once(world: World) -> None:
@@ -390,6 +386,13 @@ def verified(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
+def log_out(world: World) -> None:
+    """End the current token, as another party with the same client may."""
+    authorization = {"Authorization": f"Bearer {world.token()}"}
+    requests.get(f"{world.telenor.url}/oauth/v2/logout", headers=authorization, timeout=5).raise_for_status()
+    assert not world.is_current_live()
+
+
 def test_a_token_that_consumers_could_not_use_is_logged_out_instead_of_published(verified: World) -> None:
     first = verified.run()
     verified.telenor.fault(operation="incidents", status=403)
@@ -475,23 +478,12 @@ def test_what_somebody_has_put_there_meanwhile_is_not_tried(verified: World, con
     assert verified.operations().count("incidents") == tried
 
 
-def test_a_refused_token_is_said_and_counts_as_none_until_it_is_replaced(verified: World) -> None:
-    verified.run()
-    verified.telenor.fault(operation="incidents", status=401)
-    result = verified.run()
-    assert (result["outcome"], result["reason"]) == ("not-due", "not-accepted")
-    assert verified.seen.codes() == ["token-not-accepted"]
-    assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
-
-
 def test_a_twins_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
     verified: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
     verified.run()
-    # Somebody logs it out.
-    authorization = {"Authorization": f"Bearer {verified.document()['access_token']}"}
-    requests.get(f"{verified.telenor.url}/oauth/v2/logout", headers=authorization, timeout=5).raise_for_status()
+    log_out(verified)
     verified.clock.advance(minutes=16)
     request_id = str(uuid.uuid4())
     verified.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: verified.run(request_id=request_id)))
@@ -745,24 +737,13 @@ def renews_late(verified: World, monkeypatch: pytest.MonkeyPatch) -> World:
     return verified
 
 
-def let_another_party_get_a_token(world: World) -> None:
-    """Request a token for the same client, as somebody does whose tokens kill each other's."""
-    world.telenor.knobs(issue="new-kills-old")
-    answer = requests.post(
-        f"{world.telenor.url}/oauth/v2/token",
-        auth=HTTPBasicAuth(CLIENT_ID.encode(), CLIENT_SECRET.encode()),
-        data={"grant_type": "client_credentials"},
-        timeout=5,
-    )
-    assert answer.status_code == 200
-    assert not world.is_current_live()
-
-
 def test_a_killed_token_is_noticed_and_replaced_as_soon_as_a_quarter_of_an_hour_has_passed(renews_late: World) -> None:
     first = renews_late.run()["version_id"]
-    let_another_party_get_a_token(renews_late)
+    log_out(renews_late)
     renews_late.clock.advance(minutes=5)
-    assert renews_late.run()["outcome"] == "not-due"
+    result = renews_late.run()
+    assert (result["outcome"], result["reason"]) == ("not-due", "not-accepted")
+    assert renews_late.seen.codes() == ["token-not-accepted"]
     assert renews_late.seen.metrics()["SecondsUntilExpiry"] == 0
     renews_late.clock.advance(minutes=8, seconds=58)
     assert renews_late.run()["version_id"] == first
