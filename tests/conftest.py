@@ -34,7 +34,7 @@ from infra.local.secrets_manager import (
 from infra.local.telenor_sandbox import SEEDED_CLIENTS, Client, TelenorSandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
@@ -200,27 +200,14 @@ def telenor(_telenor: TelenorSandbox, clock: FakeClock) -> TelenorSandbox:
     return _telenor
 
 
-class _Stdout(io.TextIOBase):
-    """Whatever stdout is at the moment; the logger would keep the one that it was made with."""
+class _Stream(io.TextIOBase):
+    """Hands on each text that is written."""
 
-    def __init__(self, seen: Seen) -> None:
-        self._seen = seen
-
-    def write(self, text: str) -> int:
-        line = json.loads(text)
-        if line["level"] in {"WARNING", "ERROR", "CRITICAL"}:
-            self._seen.warnings.append(line)
-        return sys.stdout.write(text)
-
-
-class _Collected(io.TextIOBase):
-    """What a handler on the root logger writes."""
-
-    def __init__(self, seen: Seen) -> None:
-        self._seen = seen
+    def __init__(self, hand_on: Callable[[str], object]) -> None:
+        self._hand_on = hand_on
 
     def write(self, text: str) -> int:
-        self._seen.root_log.append(text)
+        self._hand_on(text)
         return len(text)
 
 
@@ -232,10 +219,17 @@ def seen(
     seen = Seen(capfd)
     log_handler = app.logger.registered_handler
     assert isinstance(log_handler, logging.StreamHandler)
+
+    def log(text: str) -> None:
+        line = json.loads(text)
+        seen.warnings += [line] if line["level"] in {"WARNING", "ERROR", "CRITICAL"} else []
+        # Whatever it is at the moment; the logger would keep the one that it was made with.
+        sys.stdout.write(text)
+
     # Not setStream, which would flush a stream that the test before has left closed.
-    log_handler.stream = _Stdout(seen)
+    log_handler.stream = _Stream(log)
     # Lambda's runtime client has a handler on the root logger, and one click sets its level to DEBUG.
-    runtime_handler = logging.StreamHandler(_Collected(seen))
+    runtime_handler = logging.StreamHandler(_Stream(seen.root_log.append))
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [*root.handlers, runtime_handler])
     monkeypatch.setattr(root, "level", logging.DEBUG)

@@ -257,7 +257,7 @@ def test_a_rotation_can_be_forced_while_the_renewals_of_every_day_keep_their_wri
     assert decisions.can_be_forced_at(written, T0) == possible_at
 
 
-@pytest.mark.parametrize("forced_every", [5, 7, 20])
+@pytest.mark.parametrize("forced_every", [5, 20])
 def test_whoever_forces_rotations_for_days_takes_no_write_of_a_renewal_or_of_an_emergency(forced_every: int) -> None:
     """Of any 24 hours, sixteen writes of 144 are left for emergencies."""
     written: list[datetime] = []
@@ -269,20 +269,6 @@ def test_whoever_forces_rotations_for_days_takes_no_write_of_a_renewal_or_of_an_
         written += [now] if is_renewed or is_forced else []
     assert len(written) > 2 * 96
     assert all(last - first >= decisions.DAY for first, last in zip(written, written[128:], strict=False))
-
-
-@pytest.mark.parametrize(("seconds", "too_often"), [(899, True), (900, False), (3600, False)])
-def test_a_life_of_which_two_thirds_are_less_than_ten_minutes_is_written_too_often(
-    seconds: int, too_often: bool
-) -> None:
-    assert decisions.writes_too_often(timedelta(seconds=seconds)) is too_often
-
-
-@pytest.mark.parametrize(
-    ("minutes", "seconds"), [(5, 60), (2, 60), (1, 30), (0.5, 15)], ids=["five", "two", "one", "half a minute"]
-)
-def test_a_run_may_come_a_minute_late_or_half_a_period(minutes: float, seconds: float) -> None:
-    assert decisions.schedule_jitter(policy(minutes=minutes)) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(

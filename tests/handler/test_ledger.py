@@ -217,11 +217,8 @@ def test_an_entry_is_found_by_its_version_and_is_out_when_it_is_settled() -> Non
     assert ledger.without(live("old")) == Ledger(Entry("current"))
 
 
-def test_a_label_is_updated_where_its_version_is() -> None:
+def test_a_label_is_updated_where_its_version_is_or_belongs() -> None:
     assert Ledger(Entry("old")).updated(live("old")) == Ledger(live("old"))
     assert Ledger(None, (Entry("old"),)).updated(live("old")) == Ledger(None, (live("old"),))
-
-
-def test_a_version_that_gets_its_label_back_is_in_its_place_again() -> None:
     ledger = Ledger(live("current", at(minutes=2)), (live("middle", at(minutes=1)),)).updated(live("old"))
     assert [entry.version_id for entry in ledger.entries] == ["old", "middle", "current"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from handler.model import Credentials, SecretVersion, Token, is_access_token, json_object
+from handler.model import Credentials, SecretVersion, Token, is_access_token
 from tests.conftest import CANARY
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
@@ -97,11 +97,6 @@ def test_a_document_is_read_also_after_a_byte_order_mark() -> None:
 )
 def test_a_token_is_what_fits_into_a_header(value: object, is_one: bool) -> None:
     assert is_access_token(value) is is_one
-
-
-@pytest.mark.parametrize("text", ["[1]", "5", '"x"', "", "{", "[" * 100_000])
-def test_only_an_object_is_an_object(text: str) -> None:
-    assert json_object(text) is None
 
 
 def test_nothing_secret_shows_in_a_repr() -> None:

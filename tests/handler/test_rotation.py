@@ -185,12 +185,6 @@ def test_the_same_credentials_cost_no_token_and_no_count(world: World) -> None:
     assert world.seen.codes() == []
 
 
-def test_credentials_that_cannot_be_read_are_told_at_once(world: World) -> None:
-    world.run()
-    world.put_credentials("not JSON")
-    assert world.failure("credentials-changed") == "credentials-unusable"
-
-
 # The same token again
 
 
@@ -326,11 +320,12 @@ def test_a_token_is_published_although_reading_the_current_one_got_no_answer(wor
 # The credentials
 
 
-def test_bad_credentials_mint_nothing_and_lose_nothing(world: World) -> None:
+@pytest.mark.parametrize("action", ["rotate-now", "credentials-changed"])
+def test_bad_credentials_mint_nothing_and_lose_nothing(world: World, action: str) -> None:
     world.run()
     labels = world.labels()
     world.put_credentials("{}")
-    assert world.failure("rotate-now") == "credentials-unusable"
+    assert world.failure(action) == "credentials-unusable"
     assert (world.operations(), world.labels()) == (["token"], labels)
 
 
