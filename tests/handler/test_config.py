@@ -189,7 +189,9 @@ BAD_FIELDS: dict[str, list[object]] = {
 @pytest.mark.parametrize(
     ("event", "names"),
     [
-        *((event, "the event") for event in (None, [], "rotate-now")),
+        (None, "the event"),
+        ([], "the event"),
+        ("rotate-now", "the event"),
         ({"action": "rotate"}, "action.* renew-if-due, rotate-now, rotate-and-revoke-now"),
         ({"scope": "other"}, "scope .*client"),
         ({"grace_seconds": 60}, "grace_seconds .*client"),

@@ -248,13 +248,12 @@ def test_a_label_is_lost_at_supersession(
 
 def test_a_label_that_cannot_be_put_back_does_not_cost_the_next_version_its_own(world: World) -> None:
     first, second = world.supersede()
-    world.aws.fault(
-        Meanwhile(
-            operation="PutSecretValue",
-            happens=lambda: [world.unlabel(version_id) for version_id in (first, second)],
-            when="after",
-        )
-    )
+
+    def lose_both() -> None:
+        world.unlabel(first)
+        world.unlabel(second)
+
+    world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lose_both, when="after"))
     # The first two are the test's own.
     world.aws.fault(NOT_ATTACHED, after=2)
     assert world.run("rotate-now")["pending_revocations"] == 1

@@ -77,15 +77,10 @@ class FakeClient:
     def unregister(self, _event: str, handler: object) -> None:
         self.handlers.remove(handler)
 
-    def put_secret_value(self, **_: object) -> dict[str, Any]:
-        assert self.handlers
-        return self.answer
-
-    def get_secret_value(self, **_: object) -> dict[str, Any]:
-        return self.answer
-
     def describe_secret(self, **_: object) -> dict[str, Any]:
         return self.answer
+
+    put_secret_value = get_secret_value = describe_secret
 
 
 def secrets_of(client: FakeClient) -> SecretsManager:
