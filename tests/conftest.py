@@ -96,7 +96,7 @@ class Seen:
 
     def metrics(self) -> Counter[str]:
         """Return the metrics of the last run."""
-        last = [line for line in self.lines() if "_aws" in line][-1]
+        last = self._last_metrics()
         (directive,) = last["_aws"]["CloudWatchMetrics"]
         (dimensions,) = directive["Dimensions"]
         assert (directive["Namespace"], sorted(dimensions)) == ("TelenorToken", ["client", "service"])
@@ -105,11 +105,14 @@ class Seen:
 
     def client(self) -> str:
         """Return the client that the metrics of the last run are about."""
-        return str([line for line in self.lines() if "_aws" in line][-1]["client"])
+        return str(self._last_metrics()["client"])
+
+    def _last_metrics(self) -> dict[str, Any]:
+        return [line for line in self.lines() if "_aws" in line][-1]
 
     def codes(self) -> list[str | None]:
         """Return the code of each warning and error."""
-        return [line.get("error_code") for line in self.log() if line["level"] in {"WARNING", "ERROR"}]
+        return [line.get("error_code") for line in self.warnings]
 
     def everything(self) -> str:
         """Return all of it as text, with the whole chain of each error."""

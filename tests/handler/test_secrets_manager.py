@@ -32,8 +32,6 @@ from infra.local.secrets_manager import CallFault, LocalSecretsManager, create_s
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
@@ -362,18 +360,12 @@ def test_without_credentials_the_sentence_says_so(aws: LocalSecretsManager, monk
     assert aws.calls()["DescribeSecret"] == 0
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda secrets: secrets.describe(T0),
-        lambda secrets: secrets.read_version(ID),
-        lambda secrets: secrets.read_current(),
-        lambda secrets: secrets.read_credentials(),
-    ],
-)
-def test_an_answer_that_is_none_of_aws_is_no_answer(call: Callable[[SecretsManager], object]) -> None:
-    with pytest.raises(SecretsManagerUnavailableError, match="nothing on the way"):
-        call(secrets_of(FakeClient({})))
+def test_an_answer_that_is_none_of_aws_is_no_answer() -> None:
+    secrets = secrets_of(FakeClient({}))
+    reads = (lambda: secrets.describe(T0), lambda: secrets.read_version(ID), secrets.read_current)
+    for read in (*reads, secrets.read_credentials):
+        with pytest.raises(SecretsManagerUnavailableError, match="nothing on the way"):
+            read()
 
 
 # Credentials
