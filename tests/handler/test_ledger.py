@@ -91,8 +91,8 @@ def test_of_two_labels_the_later_publication_counts_and_the_first_is_known(label
 def test_of_two_expiries_the_careful_reading_counts() -> None:
     longer = f"LIVE_20261123T213000Z_20261123T230000Z_{ID}"
     assert current_of(LABEL, longer).expires_at == DIES
-    (superseded,) = ledger_from({ID: [LABEL, longer]}, T0).superseded
-    assert superseded.expires_at == datetime(2026, 11, 23, 23, 0, tzinfo=UTC)
+    (superseded,) = ledger_from({ID: ["AWSPREVIOUS", LABEL, longer]}, T0).superseded
+    assert (superseded.expires_at, superseded.was_current_last) == (datetime(2026, 11, 23, 23, 0, tzinfo=UTC), True)
 
 
 def test_a_version_that_is_entered_again_has_a_label_for_each_time() -> None:
