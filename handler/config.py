@@ -298,7 +298,7 @@ def _is_safe_url(url: str, *, with_query: bool) -> bool:
         port = parts.port
     except ValueError:
         return False
-    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url or "[v" in url.lower():
         return False
     if not parts.hostname or port == 0 or "@" in parts.netloc or "#" in url or ("?" in url and not with_query):
         return False

@@ -22,11 +22,19 @@ import pytest
 from botocore.loaders import JSONFileLoader, Loader
 
 from handler import app, errors
-from infra.local.secrets_manager import REGION, LocalSecretsManager, create_secret, labels_and_tags
+from infra.local.secrets_manager import (
+    REGION,
+    LocalSecretsManager,
+    add_versions,
+    create_secret,
+    labels_and_tags,
+    stages_of,
+    value_of,
+)
 from infra.local.telenor_sandbox import SEEDED_CLIENTS, Client, TelenorSandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
@@ -88,22 +96,23 @@ class Seen:
 
     def metrics(self) -> Counter[str]:
         """Return the metrics of the last run."""
-        last = [line for line in self.lines() if "_aws" in line][-1]
+        last = self._last_metrics()
         (directive,) = last["_aws"]["CloudWatchMetrics"]
-        assert directive["Namespace"] == "TelenorToken"
+        (dimensions,) = directive["Dimensions"]
+        assert (directive["Namespace"], sorted(dimensions)) == ("TelenorToken", ["client", "service"])
         # As alarms and dashboards read them: a counter that is missing is zero.
         return Counter({metric["Name"]: last[metric["Name"]][0] for metric in directive["Metrics"]})
 
     def client(self) -> str:
         """Return the client that the metrics of the last run are about."""
-        last = [line for line in self.lines() if "_aws" in line][-1]
-        ((dimensions,),) = (directive["Dimensions"] for directive in last["_aws"]["CloudWatchMetrics"])
-        assert sorted(dimensions) == ["client", "service"]
-        return str(last["client"])
+        return str(self._last_metrics()["client"])
+
+    def _last_metrics(self) -> dict[str, Any]:
+        return [line for line in self.lines() if "_aws" in line][-1]
 
     def codes(self) -> list[str | None]:
         """Return the code of each warning and error."""
-        return [line.get("error_code") for line in self.log() if line["level"] in {"WARNING", "ERROR"}]
+        return [line.get("error_code") for line in self.warnings]
 
     def everything(self) -> str:
         """Return all of it as text, with the whole chain of each error."""
@@ -196,27 +205,14 @@ def telenor(_telenor: TelenorSandbox, clock: FakeClock) -> TelenorSandbox:
     return _telenor
 
 
-class _Stdout(io.TextIOBase):
-    """Whatever stdout is at the moment; the logger would keep the one that it was made with."""
+class _Stream(io.TextIOBase):
+    """Hands on each text that is written."""
 
-    def __init__(self, seen: Seen) -> None:
-        self._seen = seen
-
-    def write(self, text: str) -> int:
-        line = json.loads(text)
-        if line["level"] in {"WARNING", "ERROR", "CRITICAL"}:
-            self._seen.warnings.append(line)
-        return sys.stdout.write(text)
-
-
-class _Collected(io.TextIOBase):
-    """What a handler on the root logger writes."""
-
-    def __init__(self, seen: Seen) -> None:
-        self._seen = seen
+    def __init__(self, hand_on: Callable[[str], object]) -> None:
+        self._hand_on = hand_on
 
     def write(self, text: str) -> int:
-        self._seen.root_log.append(text)
+        self._hand_on(text)
         return len(text)
 
 
@@ -228,10 +224,17 @@ def seen(
     seen = Seen(capfd)
     log_handler = app.logger.registered_handler
     assert isinstance(log_handler, logging.StreamHandler)
+
+    def log(text: str) -> None:
+        line = json.loads(text)
+        seen.warnings += [line] if line["level"] in {"WARNING", "ERROR", "CRITICAL"} else []
+        # Whatever it is at the moment; the logger would keep the one that it was made with.
+        sys.stdout.write(text)
+
     # Not setStream, which would flush a stream that the test before has left closed.
-    log_handler.stream = _Stdout(seen)
+    log_handler.stream = _Stream(log)
     # Lambda's runtime client has a handler on the root logger, and one click sets its level to DEBUG.
-    runtime_handler = logging.StreamHandler(_Collected(seen))
+    runtime_handler = logging.StreamHandler(_Stream(seen.root_log.append))
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [*root.handlers, runtime_handler])
     monkeypatch.setattr(root, "level", logging.DEBUG)
@@ -272,6 +275,12 @@ class World:
         result: dict[str, Any] = json.loads(json.dumps(answer))
         return result
 
+    def failure(self, action: str | None = None, **options: Any) -> str:
+        """Invoke the handler, which fails; return the code of the error."""
+        with pytest.raises(errors.RotationError) as failure:
+            self.run(action, **options)
+        return failure.value.error_code
+
     def supersede(self) -> tuple[str, str]:
         """Publish twice, a minute apart; return the version that is superseded and the one that is current."""
         first = self.run("rotate-now")["version_id"]
@@ -280,28 +289,20 @@ class World:
 
     def labels(self) -> dict[str, list[str]]:
         """Return the staging labels by version; a version without any is not listed, as on AWS."""
-        stages = self.client.describe_secret(SecretId=_TOKEN_SECRET).get("VersionIdsToStages", {})
-        return {version_id: sorted(labels) for version_id, labels in stages.items() if labels}
+        return {version_id: sorted(labels) for version_id, labels in stages_of(_TOKEN_SECRET).items() if labels}
 
     def tracked(self) -> set[str]:
         """Return the versions in the ledger."""
-        return {
-            version_id
-            for version_id, labels in self.labels().items()
-            if any(label.startswith("LIVE_") for label in labels)
-        }
+        return {version_id for version_id, labels in self.labels().items() if any("LIVE_" in label for label in labels)}
 
     def document(self) -> dict[str, Any]:
         """Return the token document that consumers read."""
-        document = json.loads(
-            self.client.get_secret_value(SecretId=_TOKEN_SECRET, VersionStage="AWSCURRENT")["SecretString"]
-        )
-        assert isinstance(document, dict)
+        document: dict[str, Any] = json.loads(value_of(_TOKEN_SECRET))
         return document
 
-    def token(self) -> str:
-        """Return the token that consumers read."""
-        return str(self.document()["access_token"])
+    def token(self, version_id: str | None = None) -> str:
+        """Return the token of a version, or the one that consumers read."""
+        return str(json.loads(value_of(_TOKEN_SECRET, version_id))["access_token"])
 
     def rotate(self) -> str:
         """Replace the current token, and return the one that was replaced."""
@@ -313,8 +314,11 @@ class World:
         return self.telenor.is_live(self.token())
 
     def is_live(self, version_id: str) -> bool:
-        value = self.client.get_secret_value(SecretId=_TOKEN_SECRET, VersionId=version_id)["SecretString"]
-        return self.telenor.is_live(json.loads(value)["access_token"])
+        return self.telenor.is_live(self.token(version_id))
+
+    def operations(self) -> list[str | None]:
+        """Return the operations that Telenor was asked for."""
+        return [request.operation for request in self.telenor.requests]
 
     def live(self) -> int:
         """Count the tokens that Telenor accepts."""
@@ -323,10 +327,13 @@ class World:
     def issued(self) -> int:
         return len(self.telenor.state()["tokens"])
 
-    def put(self, content: str | bytes) -> str:
+    def put(self, content: str) -> str:
         """Put a value by hand, and return its version."""
-        value: Any = {"SecretString": content} if isinstance(content, str) else {"SecretBinary": content}
-        return str(self.client.put_secret_value(SecretId=_TOKEN_SECRET, **value)["VersionId"])
+        return self.client.put_secret_value(SecretId=_TOKEN_SECRET, SecretString=content)["VersionId"]
+
+    def fill_day(self, count: int) -> None:
+        """Let somebody write so many versions today."""
+        add_versions(_TOKEN_SECRET, count, self.clock.now().timestamp())
 
     def put_credentials(self, content: str) -> None:
         self.client.put_secret_value(SecretId=_CREDENTIALS_SECRET, SecretString=content)

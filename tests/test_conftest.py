@@ -27,7 +27,3 @@ def test_a_secret_behind_an_error_is_seen(capfd: pytest.CaptureFixture[str]) -> 
     error.__context__ = ValueError("CANARY")
     seen.errors.append(error)
     assert canaries_in(seen.everything())
-
-
-def test_a_clean_text_is_clean() -> None:
-    assert canaries_in("the token request answered 503") == []

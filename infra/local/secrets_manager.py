@@ -16,6 +16,7 @@ import math
 import socket
 import threading
 import time
+import uuid
 from collections import Counter, defaultdict, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ from unittest.mock import patch
 
 import moto.backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.core.request import Request as MotoRequest
 from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
+from moto.secretsmanager.responses import SecretsManagerResponse
 from werkzeug.wrappers import Request, Response
 
 from infra.local.server import LoopbackServer
@@ -162,7 +164,6 @@ class LocalSecretsManager:
 
     def __init__(self, clock: Callable[[], float] = time.time, port: int = 0) -> None:
         self.clock = clock
-        self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = LoopbackServer(self._answer, port)
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
@@ -261,7 +262,8 @@ class LocalSecretsManager:
             return self._versions(listed, parameters)
         secret = _secret(parameters) if operation in _WRITES else None
         before = _state(secret) if secret else None
-        answer = Response.from_app(self._moto, environ, buffered=True)
+        status, headers, body = SecretsManagerResponse.dispatch(MotoRequest(environ))
+        answer = Response(body, status, headers)
         if secret and before and (after := _state(secret)) != before:
             self._past[secret.arn].appendleft(_Past(self.clock(), *before))
             for version_id in after[0].keys() - before[0].keys():
@@ -360,6 +362,21 @@ def stages_of(secret_id: str) -> dict[str, frozenset[str]]:
     secret = _secret({"SecretId": secret_id})
     versions = secret.versions if secret else {}
     return {version_id: frozenset(version["version_stages"]) for version_id, version in versions.items()}
+
+
+def value_of(secret_id: str, version_id: str | None = None) -> str:
+    """Return what a version holds, or the current one, without a call."""
+    versions = _backend().secrets[secret_id].versions
+    current = (version_id for version_id, version in versions.items() if "AWSCURRENT" in version["version_stages"])
+    return str(versions[version_id or next(current)]["secret_string"])
+
+
+def add_versions(secret_id: str, count: int, created_at: float) -> None:
+    """Add versions without a label, without a call."""
+    versions = _backend().secrets[secret_id].versions
+    for _ in range(count):
+        version_id = str(uuid.uuid4())
+        versions[version_id] = {"version_id": version_id, "createdate": created_at, "version_stages": []}
 
 
 def _state(secret: FakeSecret) -> tuple[dict[str, dict[str, Any]], str | None]:

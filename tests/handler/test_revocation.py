@@ -10,26 +10,20 @@ import pytest
 
 from handler.errors import (
     LabelsExhaustedError,
-    RotationError,
-    ServerRefusedError,
-    ServerUnavailableError,
-    TokenReissuedError,
-    WriteRefusedError,
 )
 from infra.local.secrets_manager import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.conftest import World
 
 DENIED = "AccessDeniedException"
 NOT_FOUND = "ResourceNotFoundException"
 
 
-def operations(world: World) -> list[str | None]:
-    return [request.operation for request in world.telenor.requests]
+def told(world: World) -> list[tuple[str, str | None]]:
+    """Return the code of each warning and error, and the superseded version that it names."""
+    return [(line["error_code"], line.get("superseded_version_id")) for line in world.seen.warnings]
 
 
 # After the grace
@@ -58,14 +52,6 @@ def test_the_grace_counts_from_the_label_where_two_publications_share_a_second(w
     assert world.run()["revoked"] == []
     world.clock.advance(seconds=1)
     assert world.run()["revoked"] == [first]
-
-
-def test_a_run_that_rotates_also_revokes_what_has_had_its_grace(world: World) -> None:
-    first, second = world.supersede()
-    world.clock.advance(minutes=30)
-    third = world.run()
-    assert (third["outcome"], third["revoked"], third["pending_revocations"]) == ("rotated", [first], 1)
-    assert (world.is_live(first), world.is_live(second)) == (False, True)
 
 
 def test_without_a_grace_the_previous_token_dies_in_the_run_that_replaces_it(
@@ -99,7 +85,7 @@ def test_an_expired_token_is_forgotten_without_a_logout(world: World) -> None:
     result = world.run()
     assert (result["revoked"], result["pending_revocations"]) == ([], 0)
     assert world.tracked() == {result["version_id"]}
-    assert operations(world) == ["token"] * 3
+    assert world.operations() == ["token"] * 3
 
 
 def test_a_dead_token_whose_label_sticks_is_neither_logged_out_nor_counted(world: World) -> None:
@@ -109,16 +95,15 @@ def test_a_dead_token_whose_label_sticks_is_neither_logged_out_nor_counted(world
     result = world.run()
     assert (result["revoked"], result["pending_revocations"]) == ([], 2)
     assert "label-not-removed" in world.seen.codes()
-    assert "logout" not in operations(world)
+    assert "logout" not in world.operations()
     assert first in world.tracked()
     assert world.run()["pending_revocations"] == 1
 
 
-@pytest.mark.parametrize("label", ["LIVE_", "LIVE_by_hand", "LIVE_20269999T000000Z_20261123T222959Z_3fa85f64"])
-def test_a_superseded_token_with_an_unreadable_label_is_revoked_after_the_grace(world: World, label: str) -> None:
+def test_a_superseded_token_with_an_unreadable_label_is_revoked_after_the_grace(world: World) -> None:
     first, second = world.supersede()
     world.unlabel(first)
-    world.label(first, label)
+    world.label(first, "LIVE_by_hand")
     assert world.run()["revoked"] == []
     world.clock.advance(minutes=10)
     assert world.run()["revoked"] == [first]
@@ -137,20 +122,14 @@ def test_a_tracked_version_that_holds_no_token_is_forgotten(world: World) -> Non
 # At once
 
 
-def test_a_leak_ends_every_other_token_at_once(world: World) -> None:
+def test_a_leak_ends_every_other_token_at_once_also_one_that_was_rolled_back_to(world: World) -> None:
     versions = [world.run("rotate-now")["version_id"] for _ in range(3)]
+    world.roll_back_to(versions[0])
     result = world.run("rotate-and-revoke-now")
     assert (result["outcome"], result["reason"], result["pending_revocations"]) == ("rotated", "leaked", 0)
     assert set(result["revoked"]) == set(versions)
     assert world.live() == 1
     assert world.is_current_live()
-
-
-def test_a_leak_ends_also_a_token_that_was_rolled_back(world: World) -> None:
-    first, second = world.supersede()
-    world.roll_back_to(first)
-    assert set(world.run("rotate-and-revoke-now")["revoked"]) == {first, second}
-    assert world.live() == 1
 
 
 def test_a_leak_event_that_is_delivered_again_ends_what_it_could_not_end_before(world: World) -> None:
@@ -163,32 +142,20 @@ def test_a_leak_event_that_is_delivered_again_ends_what_it_could_not_end_before(
     assert world.issued() == 2
 
 
-def test_a_leak_event_that_is_delivered_after_a_later_rotation_respects_the_grace(world: World) -> None:
+@pytest.mark.parametrize("then", ["rotate-now", "rotate-and-revoke-now"])
+def test_a_leak_event_that_is_delivered_after_a_later_rotation_respects_the_grace(world: World, then: str) -> None:
+    """Also where the version of its first delivery is revoked already."""
     request_id = str(uuid.uuid4())
-    world.run()
     world.run("rotate-and-revoke-now", request_id=request_id)
     world.clock.advance(seconds=5)
-    superseded = world.run("rotate-now")["version_id"]
+    superseded = world.run(then)["version_id"]
     current = world.run("rotate-now")["version_id"]
     world.clock.advance(seconds=2)
     result = world.run("rotate-and-revoke-now", request_id=request_id)
-    assert (result["outcome"], result["version_id"], result["revoked"]) == ("not-due", current, [])
-    assert world.is_live(request_id)
-    assert world.is_live(superseded)
-    assert world.is_current_live()
-
-
-def test_a_repeated_leak_event_whose_version_is_revoked_already_respects_the_grace_too(world: World) -> None:
-    request_id = str(uuid.uuid4())
-    world.run("rotate-and-revoke-now", request_id=request_id)
-    world.clock.advance(seconds=5)
-    superseded = world.run("rotate-and-revoke-now")["version_id"]
-    assert world.tracked() == {superseded}
-    current = world.run("rotate-now")["version_id"]
-    result = world.run("rotate-and-revoke-now", request_id=request_id)
     assert (result["version_id"], result["revoked"]) == (current, [])
+    assert world.is_live(request_id) is (then == "rotate-now")
     assert world.is_live(superseded)
-    assert world.live() == 2
+    assert world.live() == (3 if then == "rotate-now" else 2)
     assert world.is_current_live()
 
 
@@ -204,8 +171,7 @@ def test_a_leak_event_that_gets_no_token_and_cannot_tell_whether_it_had_one_resp
     first, _ = world.supersede()
     world.telenor.fault(operation="token", drop=True)
     world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED), after=2)
-    with pytest.raises(ServerUnavailableError):
-        world.run("rotate-and-revoke-now")
+    assert world.failure("rotate-and-revoke-now") == "token-endpoint-out"
     assert world.is_live(first)
 
 
@@ -233,26 +199,20 @@ def test_a_twin_of_a_token_in_its_grace_is_not_logged_out(world: World) -> None:
 def test_a_token_that_is_current_in_a_version_nobody_tracks_keeps_its_label(world: World) -> None:
     """The current version has no label of its own, so that this one is the only trace of a live token."""
     first, _ = world.supersede()
-    value = world.client.get_secret_value(SecretId="telenor/token", VersionId=first)["SecretString"]
     world.telenor.fault(operation="token", status=401, body="{}")
-    world.put(json.dumps({"access_token": json.loads(value)["access_token"]}))
-    with pytest.raises(ServerRefusedError):
-        world.run("rotate-and-revoke-now")
+    world.put(json.dumps({"access_token": world.token(first)}))
+    assert world.failure("rotate-and-revoke-now") == "answer-unknown"
     assert first in world.tracked()
     assert world.is_live(first)
     assert world.is_current_live()
 
 
 def test_a_token_that_somebody_made_current_in_another_shape_is_never_logged_out(world: World) -> None:
-    first = world.run()["version_id"]
-    access_token = world.document()["access_token"]
-    world.clock.advance(minutes=1)
-    world.run("rotate-now")
-    version_id = world.put(f"token={access_token}")
-    world.label(version_id, "LIVE_20261123T213200Z_20261123T223059Z_byhand00")
+    first, _ = world.supersede()
+    world.label(world.put(f"token={world.token(first)}"), "LIVE_20261123T213200Z_20261123T223059Z_byhand00")
     world.clock.advance(minutes=12)
     assert first not in world.run()["revoked"]
-    assert world.telenor.is_live(access_token)
+    assert world.is_live(first)
 
 
 def test_a_run_that_was_overtaken_revokes_nothing_in_its_grace(world: World) -> None:
@@ -270,8 +230,7 @@ def test_a_run_that_was_overtaken_revokes_nothing_in_its_grace(world: World) -> 
 
 def handed_out_again(world: World, expires_in: int = 3599) -> dict[str, Any]:
     """Return the fault in which Telenor answers with the token that is current now."""
-    body = json.dumps({"access_token": world.document()["access_token"], "expires_in": expires_in})
-    return {"operation": "token", "body": body}
+    return {"operation": "token", "body": json.dumps({"access_token": world.token(), "expires_in": expires_in})}
 
 
 def test_a_token_that_one_read_shows_as_current_is_not_logged_out_where_the_next_one_lags(world: World) -> None:
@@ -284,8 +243,7 @@ def test_a_token_that_one_read_shows_as_current_is_not_logged_out_where_the_next
     world.telenor.fault(**again)
     world.aws.fault(Lag(operation="DescribeSecret"))
     world.aws.fault(Lag(operation="GetSecretValue"), after=4)
-    with pytest.raises(TokenReissuedError):
-        world.run("rotate-and-revoke-now")
+    assert world.failure("rotate-and-revoke-now") == "token-reissued"
     world.aws.clear_faults()
     assert world.is_current_live()
 
@@ -298,8 +256,7 @@ def test_a_refused_token_that_one_read_shows_as_current_is_not_logged_out_where_
     world.aws.fault(Lag(operation="DescribeSecret"))
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.aws.fault(Lag(operation="GetSecretValue"), after=2)
-    with pytest.raises(WriteRefusedError):
-        world.run("rotate-now")
+    assert world.failure("rotate-now") == "write-refused"
     world.aws.clear_faults()
     assert world.is_current_live()
 
@@ -317,7 +274,7 @@ def test_a_roll_back_between_the_look_and_the_logout_is_noticed(world: World) ->
     world.aws.fault(Meanwhile(operation="DescribeSecret", when="after", happens=lambda: world.roll_back_to(first)))
     assert world.run()["revoked"] == []
     assert world.is_current_live()
-    assert "reads-as-current" in world.seen.codes()
+    assert told(world) == [("reads-as-current", first)]
 
 
 def test_a_roll_back_right_before_the_logout_of_a_leaked_token_leaves_what_is_current_then(world: World) -> None:
@@ -329,33 +286,7 @@ def test_a_roll_back_right_before_the_logout_of_a_leaked_token_leaves_what_is_cu
     assert first in world.tracked()
 
 
-def test_nothing_is_revoked_while_no_version_reads_as_current(world: World) -> None:
-    first, _ = world.supersede()
-    world.clock.advance(minutes=10)
-    world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), after=1)
-    result = world.run()
-    assert (result["revoked"], result["pending_revocations"]) == ([], 1)
-    assert world.is_live(first)
-    assert world.seen.codes() == ["no-current-version"]
-
-
 # What fails
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"status": 302, "headers": {"Location": "http://["}},
-        {"status": 503, "retry_after": "Fri, 31 Dec 9999 23:59:59 -1200"},
-    ],
-    ids=["a redirect that leads nowhere", "a Retry-After beyond all time"],
-)
-def test_no_answer_to_a_logout_fails_a_run_that_has_published(world: World, fault: dict[str, Any]) -> None:
-    world.supersede()
-    world.clock.advance(minutes=30)
-    world.telenor.fault(operation="logout", **fault)
-    assert world.run()["outcome"] == "rotated"
-    assert world.seen.metrics()["RevocationFailed"] == 1
 
 
 def test_a_run_that_nobody_answers_tries_one_logout_once_and_leaves_the_others(
@@ -372,56 +303,31 @@ def test_a_run_that_nobody_answers_tries_one_logout_once_and_leaves_the_others(
     assert world.clock.slept[slept:] == []
 
 
-def test_a_failing_logout_does_not_hold_up_a_publication_and_is_tried_again(world: World) -> None:
-    first, _ = world.supersede()
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 200, "html": True},
+        pytest.param({"status": 302, "headers": {"Location": "http://["}}, id="a redirect that leads nowhere"),
+        pytest.param(
+            {"status": 503, "retry_after": "Fri, 31 Dec 9999 23:59:59 -1200"}, id="a Retry-After beyond all time"
+        ),
+    ],
+)
+def test_a_failing_logout_does_not_hold_up_a_publication_and_is_tried_again(
+    world: World, fault: dict[str, Any]
+) -> None:
+    versions = [world.run()["version_id"], *world.supersede()]
     world.clock.advance(minutes=30)
-    world.telenor.fault(operation="logout", status=500)
+    world.telenor.fault(operation="logout", **fault)
     result = world.run()
-    assert (result["outcome"], result["revoked"], result["pending_revocations"]) == ("rotated", [], 2)
-    assert (world.seen.metrics()["RevocationFailed"], world.seen.metrics()["RevocationsPending"]) == (1, 2)
-    assert "revocation-failed" in world.seen.codes()
-    assert first in world.tracked()
+    assert (result["outcome"], result["revoked"], result["pending_revocations"]) == ("rotated", [], 3)
+    assert (world.seen.metrics()["RevocationFailed"], world.seen.metrics()["RevocationsPending"]) == (2, 3)
+    assert world.seen.codes().count("revocation-failed") == 2
     world.telenor.clear_faults()
     world.clock.advance(minutes=10)
-    assert first in world.run()["revoked"]
+    assert world.run()["revoked"] == versions
     assert world.live() == 1
-
-
-ERRORS_UNDER_200 = [
-    {"html": True},
-    {"body": '{"code": 6}'},
-    {"body": '{"error": "server_error"}'},
-    {"body": '{"fault": {"faultstring": "no", "detail": {"errorcode": "steps.oauth.v2.something_new"}}}'},
-]
-
-
-@pytest.mark.parametrize("fault", ERRORS_UNDER_200, ids=str)
-@pytest.mark.parametrize("action", [None, "rotate-and-revoke-now"])
-def test_a_logout_that_says_200_and_an_error_leaves_the_token_in_the_ledger(
-    world: World, action: str | None, fault: dict[str, Any]
-) -> None:
-    first, _ = world.supersede()
-    world.clock.advance(minutes=10, seconds=2)
-    world.telenor.fault(operation="logout", status=200, **fault)
-    assert first not in world.run(action)["revoked"]
-    assert first in world.tracked()
-    assert world.is_live(first)
-    assert world.seen.metrics()["RevocationFailed"] >= 1
-    assert "revocation-failed" in world.seen.codes()
-    world.telenor.clear_faults()
-    world.clock.advance(minutes=5)
-    assert first in world.run()["revoked"]
-    assert not world.is_live(first)
-
-
-def test_a_logout_that_says_404_and_that_the_token_is_dead_settles_it(world: World) -> None:
-    first, _ = world.supersede()
-    world.clock.advance(minutes=10, seconds=2)
-    body = '{"fault": {"detail": {"errorcode": "keymanagement.service.invalid_access_token"}}}'
-    world.telenor.fault(operation="logout", status=404, body=body)
-    world.run()
-    assert first not in world.tracked()
-    assert world.seen.metrics()["RevocationFailed"] == 0
 
 
 def test_a_logout_that_fails_once_is_tried_again_in_the_same_run(world: World) -> None:
@@ -431,37 +337,27 @@ def test_a_logout_that_fails_once_is_tried_again_in_the_same_run(world: World) -
     assert world.run()["revoked"] == [first]
 
 
-def test_each_token_that_could_not_be_revoked_is_counted(world: World) -> None:
-    world.run()
-    world.supersede()
-    world.clock.advance(minutes=10)
-    world.telenor.fault(operation="logout", status=503)
-    assert world.run()["pending_revocations"] == 2
-    assert world.seen.metrics()["RevocationFailed"] == 2
-
-
 @pytest.mark.parametrize(
-    ("operation", "code"), [("GetSecretValue", "revocation-failed"), ("UpdateSecretVersionStage", "label-not-removed")]
+    ("operation", "answer", "after", "code"),
+    [
+        ("GetSecretValue", DENIED, 0, "revocation-failed"),
+        ("UpdateSecretVersionStage", DENIED, 0, "label-not-removed"),
+        pytest.param("GetSecretValue", NOT_FOUND, 0, "version-not-found", id="a read that lags"),
+        pytest.param("GetSecretValue", NOT_FOUND, 1, "no-current-version", id="no version reads as current"),
+    ],
 )
-def test_a_revocation_that_secrets_manager_holds_up_is_tried_again(world: World, operation: str, code: str) -> None:
+def test_a_revocation_that_secrets_manager_holds_up_is_tried_again(
+    world: World, operation: str, answer: str, after: int, code: str
+) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=10)
-    world.aws.fault(CallFault(operation=operation, code=DENIED))
+    world.aws.fault(CallFault(operation=operation, code=answer), after=after)
     assert world.run()["pending_revocations"] == 1
-    assert world.seen.codes() == [code]
+    assert told(world) == [(code, first)]
     assert first in world.tracked()
+    assert world.is_live(first) is (code != "label-not-removed")
     assert world.run()["pending_revocations"] == 0
     assert world.live() == len(world.tracked()) == 1
-
-
-def test_a_superseded_version_that_a_lagging_read_does_not_find_is_not_forgotten(world: World) -> None:
-    first, _ = world.supersede()
-    world.clock.advance(minutes=10)
-    world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND))
-    assert world.run()["pending_revocations"] == 1
-    assert world.seen.codes() == ["version-not-found"]
-    assert first in world.tracked()
-    assert world.run()["revoked"] == [first]
 
 
 # Tokens that were not published
@@ -469,8 +365,7 @@ def test_a_superseded_version_that_a_lagging_read_does_not_find_is_not_forgotten
 
 def test_answers_that_cannot_be_used_leave_no_token_alive(world: World) -> None:
     world.telenor.knobs(expires_in_as="raw", expires_in_raw="nonsense")
-    with pytest.raises(ServerUnavailableError):
-        world.run()
+    assert world.failure() == "expires-in-malformed"
     assert (world.issued(), world.live(), world.labels()) == (5, 0, {})
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
@@ -481,7 +376,7 @@ def test_an_unusable_answer_before_a_good_one_does_not_cost_the_good_token(world
     world.telenor.fault(operation="token", body=document, times=1)
     world.telenor.fault(operation="token", body=document.replace(" 0", " 3599"), times=1)
     assert world.run()["outcome"] == "rotated"
-    assert operations(world) == ["token", "token"]
+    assert world.operations() == ["token", "token"]
 
 
 def test_a_token_that_was_refused_and_that_another_party_has_published_since_is_not_logged_out(world: World) -> None:
@@ -491,30 +386,20 @@ def test_a_token_that_was_refused_and_that_another_party_has_published_since_is_
     refused = CallFault(operation="PutSecretValue", code=DENIED)
     publish = Meanwhile(operation="PutSecretValue", happens=lambda: world.put(json.dumps(document)), fault=refused)
     world.aws.fault(publish)
-    with pytest.raises(WriteRefusedError):
-        world.run("rotate-now")
+    assert world.failure("rotate-now") == "write-refused"
     assert world.document()["access_token"] == f"{CANARY}-token-2"
     assert world.is_current_live()
-    assert operations(world).count("logout") == 0
+    assert world.operations().count("logout") == 0
 
 
 def test_a_token_that_could_be_neither_stored_nor_logged_out_is_said_and_counted(world: World) -> None:
     world.run()
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.telenor.fault(operation="logout", status=503)
-    with pytest.raises(WriteRefusedError):
-        world.run("rotate-now")
+    assert world.failure("rotate-now") == "write-refused"
     assert "revocation-abandoned" in world.seen.codes()
     metrics = world.seen.metrics()
     assert (metrics["RevocationAbandoned"], metrics["RevocationFailed"]) == (1, 0)
-
-
-def test_each_token_that_could_be_neither_stored_nor_logged_out_is_counted(world: World) -> None:
-    world.telenor.knobs(expires_in_as="raw", expires_in_raw="nonsense")
-    world.telenor.fault(operation="logout", status=503)
-    with pytest.raises(ServerUnavailableError):
-        world.run()
-    assert world.seen.metrics()["RevocationAbandoned"] == world.live() > 1
 
 
 def test_a_token_whose_current_version_cannot_be_found_is_left_alone_and_counted(world: World) -> None:
@@ -523,8 +408,7 @@ def test_a_token_whose_current_version_cannot_be_found_is_left_alone_and_counted
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), times=2, after=1)
     world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND))
-    with pytest.raises(WriteRefusedError):
-        world.run("rotate-now")
+    assert world.failure("rotate-now") == "write-refused"
     assert world.live() == 2
     assert world.seen.metrics()["RevocationAbandoned"] == 1
 
@@ -546,28 +430,19 @@ def test_a_full_ledger_gives_up_the_grace_of_its_oldest_token(world: World) -> N
     assert result["revoked"] == [versions[0]]
     assert world.tracked() == {*versions[1:], result["version_id"]}
     assert world.is_current_live()
-    assert world.seen.codes() == ["grace-cut-short"]
+    assert told(world) == [("grace-cut-short", versions[0])]
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
-def test_a_full_ledger_never_gives_up_the_label_of_a_version_that_reads_as_current(world: World) -> None:
+@pytest.mark.parametrize("lags", [0, 2], ids=["a read says so", "the version says so"])
+def test_a_full_ledger_never_gives_up_the_label_of_a_version_that_reads_as_current(world: World, lags: int) -> None:
     """Somebody rolled back to the oldest version, and the description lags behind that."""
     oldest, second, *_ = fill(world)
     world.roll_back_to(oldest)
     world.aws.fault(Lag(operation="DescribeSecret"))
-    assert world.run("rotate-now")["revoked"] == [second]
-    assert oldest in world.tracked()
-    assert world.is_live(oldest)
-
-
-def test_a_full_ledger_never_gives_up_the_label_of_a_version_that_says_so_itself(world: World) -> None:
-    """As above, where each read of the current value lags too."""
-    oldest = fill(world)[0]
-    world.roll_back_to(oldest)
-    world.aws.fault(Lag(operation="DescribeSecret"))
-    for _ in range(2):
+    for _ in range(lags):
         world.aws.fault(Lag(operation="GetSecretValue"), after=1)
-    world.run("rotate-now")
+    assert world.run("rotate-now")["revoked"] == [second]
     assert oldest in world.tracked()
     assert world.is_live(oldest)
 
@@ -586,12 +461,13 @@ def test_a_full_ledger_drops_expired_tokens_first(world: World) -> None:
 
 def test_a_full_ledger_abandons_what_it_cannot_revoke_and_publishes(world: World) -> None:
     versions = fill(world)
+    world.label(versions[5], "LIVE_by_hand")
     world.telenor.fault(operation="logout", status=503)
     result = world.run("rotate-now")
     assert result["outcome"] == "rotated"
-    assert world.tracked() == {*versions[1:], result["version_id"]}
-    assert world.seen.metrics()["RevocationAbandoned"] == 1
-    assert operations(world).count("logout") == 1
+    assert world.tracked() == {*versions[2:], result["version_id"]}
+    assert world.seen.metrics()["RevocationAbandoned"] == 2
+    assert world.operations().count("logout") == 2
 
 
 @pytest.mark.parametrize("read", [2, 3], ids=["the oldest version", "the current one"])
@@ -616,20 +492,11 @@ def test_a_full_ledger_makes_room_for_as_many_as_it_must_and_ends_each_once(worl
     assert world.run()["revoked"] == versions[2:]
 
 
-def test_each_token_that_a_full_ledger_abandons_is_counted(world: World) -> None:
-    versions = fill(world)
-    world.label(versions[5], "LIVE_by_hand")
-    world.telenor.fault(operation="logout", status=503)
-    result = world.run("rotate-now")
-    assert world.tracked() == {*versions[2:], result["version_id"]}
-    assert world.seen.metrics()["RevocationAbandoned"] == 2
-
-
 def test_a_full_ledger_whose_tokens_have_had_their_grace_ends_each_once(world: World) -> None:
     versions = fill(world)
     world.clock.advance(minutes=10)
     assert world.run("rotate-now")["revoked"] == versions[:-1]
-    assert operations(world).count("logout") == 15
+    assert world.operations().count("logout") == 15
 
 
 def test_a_full_ledger_makes_room_although_somebody_has_published_since(world: World) -> None:
@@ -639,11 +506,14 @@ def test_a_full_ledger_makes_room_although_somebody_has_published_since(world: W
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
-def test_a_full_ledger_whose_labels_stick_costs_one_token_its_grace_and_no_more(world: World) -> None:
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_full_ledger_whose_labels_stick_costs_one_token_its_grace_and_no_more(world: World, times: int) -> None:
+    """A label that sticks is tried once more."""
     versions = fill(world)
-    world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code=DENIED), times=4)
+    world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code=DENIED), times=times)
     result = world.run("rotate-now")
     assert (result["outcome"], result["revoked"]) == ("rotated", [versions[0]])
+    assert (versions[0] in world.tracked()) is (times > 1)
     assert world.live() == 16
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
@@ -654,9 +524,8 @@ def test_a_full_ledger_whose_labels_stick_until_none_fits_mints_nothing_and_says
     world.run("rotate-now")
     world.run("rotate-now")
     issued = world.issued()
-    with pytest.raises(LabelsExhaustedError, match=r"18 .* 0 ") as refusal:
+    with pytest.raises(LabelsExhaustedError, match=r"18 .* 0 "):
         world.run("rotate-now")
-    assert refusal.value.error_code == "labels-exhausted"
     assert world.issued() == issued
     assert world.is_current_live()
 
@@ -665,44 +534,13 @@ def test_the_current_tokens_own_label_is_never_given_up(world: World) -> None:
     current = world.run()["version_id"]
     for number in range(17):
         world.label(current, f"theirs-{number}")
-    with pytest.raises(LabelsExhaustedError):
-        world.run("rotate-now")
+    assert world.failure("rotate-now") == "labels-exhausted"
     assert world.tracked() == {current}
     assert world.issued() == 1
     assert world.seen.codes() == ["labels-exhausted"]
 
 
-def test_the_labels_never_exceed_what_a_secret_can_carry(world: World) -> None:
-    world.telenor.fault(operation="logout", status=503)
-    for _ in range(20):
-        world.run("rotate-now")
-        assert sum(map(len, world.labels().values())) <= 20
-
-
 # Found in use: what was logged out once and must not be
-
-
-def test_labels_of_somebody_else_take_up_room_that_is_made(world: World) -> None:
-    for _ in range(15):
-        current = world.run("rotate-now")["version_id"]
-    for number in range(3):
-        world.label(current, f"theirs-{number}")
-    result = world.run("rotate-now")
-    assert result["outcome"] == "rotated"
-    assert world.is_current_live()
-    assert sum(len(labels) for labels in world.labels().values()) <= 20
-
-
-def test_a_grace_of_three_rotations_leaves_no_more_tokens_alive_than_it_must(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GRACE_SECONDS", "1800")
-    revoked = []
-    for _ in range(12):
-        revoked += world.run("rotate-now")["revoked"]
-        assert world.live() <= 5
-        world.clock.advance(minutes=10)
-    assert len(revoked) >= 7
 
 
 def test_a_roll_back_to_the_first_of_two_tokens_of_one_instant_is_recognised(world: World) -> None:
@@ -734,45 +572,20 @@ def test_a_token_of_overlapping_runs_keeps_its_grace_from_when_it_really_was_sup
     assert first in world.run()["revoked"]
 
 
-def _raw(token: str) -> str:
-    return token
-
-
-def _other_shape(token: str) -> str:
-    return json.dumps({"bearer": {"value": token}})
-
-
-def _binary(token: str) -> bytes:
-    return json.dumps({"access_token": token}).encode()
-
-
-@pytest.mark.parametrize("shape", [_raw, _other_shape, _binary])
-def test_a_token_that_someone_put_back_as_current_stays_alive_and_tracked_when_an_emergency_gets_none(
-    world: World, shape: Callable[[str], str | bytes]
-) -> None:
+def test_a_token_that_someone_put_back_as_current_is_revoked_once_it_is_superseded_and_not_before(world: World) -> None:
     first = world.run()["version_id"]
-    token = world.document()["access_token"]
-    world.put(shape(token))
+    world.put(f"Bearer {world.token()}")
     world.telenor.fault(operation="token", status=503)
-    with pytest.raises(RotationError):
-        world.run("rotate-and-revoke-now")
-    assert world.telenor.is_live(token)
+    assert world.failure("rotate-and-revoke-now") == "token-endpoint-out"
+    assert world.is_live(first)
     assert first in world.tracked()
-
-
-@pytest.mark.parametrize("shape", [_raw, _other_shape, _binary])
-def test_a_token_that_someone_put_back_as_current_is_revoked_once_it_is_superseded(
-    world: World, shape: Callable[[str], str | bytes]
-) -> None:
-    first = world.run()["version_id"]
-    token = world.document()["access_token"]
-    world.put(shape(token))
+    world.telenor.clear_faults()
     world.run("rotate-now")
-    assert world.telenor.is_live(token)
+    assert world.is_live(first)
     assert first in world.tracked()
     world.clock.advance(minutes=10, seconds=2)
     world.run()
-    assert not world.telenor.is_live(token)
+    assert not world.is_live(first)
 
 
 def test_a_run_without_a_grace_that_is_overtaken_at_once_does_not_forget_its_own_token(

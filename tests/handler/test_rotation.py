@@ -10,19 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from requests.auth import HTTPBasicAuth
 
 from handler.authorization_server import AuthorizationServer
 from handler.errors import (
-    InvalidClientError,
-    InvalidInputError,
     RotationError,
-    SecretsManagerError,
-    ServerRefusedError,
-    ServerUnavailableError,
-    TokenReissuedError,
-    TokenRejectedError,
-    WriteBudgetSpentError,
 )
 from infra.local.secrets_manager import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
@@ -31,10 +22,6 @@ if TYPE_CHECKING:
     from tests.conftest import World
 
 WRONG = json.dumps({"client_id": CLIENT_ID, "client_secret": f"{CANARY}-wrong"})
-
-
-def operations(world: World) -> list[str | None]:
-    return [request.operation for request in world.telenor.requests]
 
 
 # The life of a token
@@ -50,14 +37,10 @@ def test_the_first_run_publishes_a_token_and_tracks_it(world: World) -> None:
     assert result["renews_at"] - world.clock.now().timestamp() == 20 * 60
 
 
-def test_the_version_id_is_the_id_of_the_request(world: World) -> None:
+def test_the_version_id_is_the_id_of_the_request_if_that_can_be_one(world: World) -> None:
     request_id = str(uuid.uuid4())
     assert world.run(request_id=request_id)["version_id"] == request_id
-    assert list(world.labels()) == [request_id]
-
-
-def test_an_id_that_cannot_be_a_version_id_is_replaced_by_one_that_can(world: World) -> None:
-    assert uuid.UUID(world.run(request_id="short")["version_id"])
+    assert uuid.UUID(world.run("rotate-now", request_id="short")["version_id"])
 
 
 def test_a_run_with_nothing_to_do_makes_one_call_and_reads_no_value(world: World) -> None:
@@ -84,16 +67,7 @@ def test_a_forced_rotation_makes_six_calls_and_one_request(world: World) -> None
         "GetSecretValue": 2,
         "PutSecretValue": 1,
     }
-    assert operations(world)[requests:] == ["token"]
-
-
-def test_a_token_is_renewed_in_the_run_after_a_quarter_of_an_hour(world: World) -> None:
-    world.run()
-    for _ in range(2):
-        world.clock.advance(minutes=5)
-        assert world.run()["reason"] == "fresh"
-    world.clock.advance(minutes=5)
-    assert world.run()["reason"] == "share-of-life-used"
+    assert world.operations()[requests:] == ["token"]
 
 
 def test_hours_of_runs_leave_one_token_and_one_in_its_grace(world: World) -> None:
@@ -102,20 +76,6 @@ def test_hours_of_runs_leave_one_token_and_one_in_its_grace(world: World) -> Non
         assert world.is_current_live()
         assert world.live() == len(world.tracked()) <= 2
         world.clock.advance(minutes=5)
-
-
-@pytest.mark.usefixtures("serves_clients")
-def test_several_clients_are_served_by_their_events(world: World) -> None:
-    world.client.create_secret(Name="other/token")
-    world.run(
-        client="other",
-        credentials_secret_id="telenor/credentials",
-        token_secret_id="other/token",
-        scope="incidents.read",
-    )
-    value = world.client.get_secret_value(SecretId="other/token")["SecretString"]
-    assert json.loads(value)["scope"] == "incidents.read"
-    assert world.labels() == {}
 
 
 # The day's writes
@@ -127,27 +87,24 @@ SAME = json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
 @pytest.fixture
 def spent(world: World) -> World:
     """Write as often as forced rotations may, the last times by one."""
-    for number in range(30):
-        world.put(f"by hand {number}")
+    world.fill_day(30)
     for _ in range(3):
         world.run("rotate-now")
-    with pytest.raises(WriteBudgetSpentError):
-        world.run("rotate-now")
+    assert world.failure("rotate-now") == "write-budget-spent"
     return world
 
 
 def test_forced_rotations_are_refused_before_they_take_the_writes_of_renewals(spent: World) -> None:
-    assert spent.aws.calls()["PutSecretValue"] == 33
+    assert spent.aws.calls()["PutSecretValue"] == 3
     assert spent.seen.codes()[-1] == "write-budget-spent"
     # When it works again is when the first of them is a day old.
     assert f"{spent.clock.now() + timedelta(days=1):%Y-%m-%dT%H:%M}" in spent.seen.messages()
     assert spent.seen.metrics()["RotationFailed"] == 1
-    published = spent.aws.calls()["PutSecretValue"]
     for _ in range(4):
         spent.clock.advance(minutes=15)
         assert spent.run()["outcome"] == "rotated"
     assert spent.is_current_live()
-    assert spent.aws.calls()["PutSecretValue"] == published + 4
+    assert spent.aws.calls()["PutSecretValue"] == 3 + 4
     spent.clock.advance(days=1)
     assert spent.run("rotate-now")["outcome"] == "rotated"
 
@@ -155,43 +112,41 @@ def test_forced_rotations_are_refused_before_they_take_the_writes_of_renewals(sp
 def test_a_rotation_that_is_refused_still_revokes_what_is_due(spent: World) -> None:
     pending = len(spent.tracked())
     spent.clock.advance(minutes=11)
-    with pytest.raises(WriteBudgetSpentError):
-        spent.run("rotate-now")
+    assert spent.failure("rotate-now") == "write-budget-spent"
     assert len(spent.tracked()) == 1 < pending
 
 
 def test_an_emergency_goes_whatever_was_written_and_warns(spent: World) -> None:
-    for _ in range(16):
+    for _ in range(2):
         result = spent.run("rotate-and-revoke-now")
         assert (result["outcome"], result["reason"]) == ("rotated", "leaked")
     # The refusal of the rotation before them, and a warning of each.
-    assert spent.seen.codes().count("write-budget-spent") == 17
+    assert spent.seen.codes() == ["write-budget-spent"] * 3
     assert spent.is_current_live()
     assert spent.live() == 1
 
 
 def test_new_credentials_wait_for_the_next_renewal_where_the_budget_is_spent(spent: World) -> None:
     spent.put_credentials(WRONG)
-    published = spent.aws.calls()["PutSecretValue"]
+    issued = spent.issued()
     result = spent.run("credentials-changed")
     assert (result["outcome"], result["reason"]) == ("not-due", "write-budget-spent")
-    assert spent.aws.calls()["PutSecretValue"] == published
+    assert spent.issued() == issued
     assert spent.seen.codes()[-1] == "write-budget-spent"
 
 
 @pytest.mark.parametrize("action", ["rotate-now", "rotate-and-revoke-now", "credentials-changed"])
-def test_what_is_due_anyway_is_not_counted(spent: World, action: str) -> None:
-    counted = spent.aws.calls()["ListSecretVersionIds"]
-    spent.clock.advance(minutes=15)
-    assert spent.run(action)["outcome"] == "rotated"
-    assert spent.aws.calls()["ListSecretVersionIds"] == counted
+def test_what_is_due_anyway_is_not_counted(world: World, action: str) -> None:
+    world.run()
+    world.clock.advance(minutes=15)
+    assert world.run(action)["outcome"] == "rotated"
+    assert world.aws.calls()["ListSecretVersionIds"] == 0
 
 
 @pytest.mark.parametrize("action", ["rotate-now", "rotate-and-revoke-now", "credentials-changed"])
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
-def test_a_count_that_cannot_be_had_stops_nobody(world: World, action: str, code: str) -> None:
+def test_a_count_that_cannot_be_had_stops_nobody(world: World, action: str) -> None:
     world.run()
-    world.aws.fault(CallFault(operation="ListSecretVersionIds", code=code), times=3)
+    world.aws.fault(CallFault(operation="ListSecretVersionIds", code="AccessDeniedException"))
     assert world.run(action)["outcome"] == "rotated"
     assert world.seen.codes() == ["writes-not-counted"]
 
@@ -199,21 +154,20 @@ def test_a_count_that_cannot_be_had_stops_nobody(world: World, action: str, code
 def test_the_versions_of_the_day_are_counted_on_every_page(world: World) -> None:
     """Labelled or not: a hundred fit on a page, and what is on the next one counts as well."""
     world.run()
-    for number in range(127):
-        world.put(json.dumps({"number": number}))
-    world.run()
+    world.fill_day(127)
     before = world.aws.calls()
-    with pytest.raises(WriteBudgetSpentError):
-        world.run("rotate-now")
+    assert world.failure("rotate-now") == "write-budget-spent"
     assert (world.aws.calls() - before)["ListSecretVersionIds"] == 2
 
 
 # New credentials
 
 
-def test_new_credentials_are_tried_at_once(world: World) -> None:
+@pytest.mark.parametrize("contents", [[json.dumps({"client_id": "demo-client", "client_secret": CLIENT_SECRET})], []])
+def test_credentials_are_tried_at_once_if_they_are_new_or_the_first(world: World, contents: list[str]) -> None:
     world.run()
-    world.put_credentials(json.dumps({"client_id": "demo-client", "client_secret": CLIENT_SECRET}))
+    for content in contents:
+        world.put_credentials(content)
     result = world.run("credentials-changed")
     assert (result["outcome"], result["reason"]) == ("rotated", "forced")
 
@@ -222,32 +176,13 @@ def test_the_same_credentials_cost_no_token_and_no_count(world: World) -> None:
     world.run()
     world.put_credentials(SAME)
     before, requests = world.aws.calls(), len(world.telenor.requests)
-    for _ in range(10):
+    for _ in range(2):
         world.put_credentials(SAME + " ")
         result = world.run("credentials-changed")
         assert (result["outcome"], result["reason"]) == ("not-due", "credentials-unchanged")
     calls = world.aws.calls() - before
     assert (calls["ListSecretVersionIds"], len(world.telenor.requests) - requests) == (0, 0)
     assert world.seen.codes() == []
-
-
-def test_credentials_without_any_before_them_are_tried(world: World) -> None:
-    world.run()
-    assert world.run("credentials-changed")["outcome"] == "rotated"
-
-
-def test_credentials_that_cannot_be_read_are_told_at_once(world: World) -> None:
-    world.run()
-    world.put_credentials("not JSON")
-    with pytest.raises(InvalidInputError):
-        world.run("credentials-changed")
-    assert world.seen.metrics()["RotationFailed"] == 1
-
-
-def test_the_first_token_is_requested_at_once_whatever_was_put_how_often(world: World) -> None:
-    world.put_credentials(SAME)
-    assert world.run("credentials-changed")["outcome"] == "rotated"
-    assert world.is_current_live()
 
 
 # The same token again
@@ -260,8 +195,7 @@ def test_a_leaked_token_that_is_handed_out_again_fails_the_run_and_is_not_publis
     first = world.run()["version_id"]
     world.clock.advance(minutes=30)
     world.telenor.knobs(issue=issue)
-    with pytest.raises(TokenReissuedError):
-        world.run("rotate-and-revoke-now")
+    assert world.failure("rotate-and-revoke-now") == "token-reissued"
     assert world.labels().keys() == {first}
     assert world.is_current_live()
     assert world.seen.codes() == ["token-reissued"]
@@ -315,8 +249,7 @@ def test_a_failed_token_request_touches_nothing_that_is_published(world: World, 
     labels, document = world.labels(), world.document()
     world.telenor.fault(operation="token", **fault)
     world.clock.advance(minutes=30)
-    with pytest.raises(RotationError):
-        world.run()
+    world.failure()
     assert (world.labels(), world.document()) == (labels, document)
     assert world.is_current_live()
     world.telenor.clear_faults()
@@ -327,40 +260,24 @@ def test_a_failed_token_request_touches_nothing_that_is_published(world: World, 
     ("body", "abandoned"),
     [
         pytest.param("access_token=CANARY-form&expires_in=3599", 0, id="a form"),
-        pytest.param('{"access_token": "CANARY-cut", "exp', 0, id="cut after the token"),
         pytest.param('{"access_token": "CANARY-c', 5, id="cut in the token"),
-        pytest.param("", 5, id="empty"),
-        pytest.param("<html>Log in</html>", 0, id="a page"),
-        pytest.param('{"access_token": "CANARY-mac", "token_type": "mac"}', 0, id="another type"),
-        pytest.param('{"access_token": "CANARY-life", "expires_in": 0}', 0, id="no life"),
     ],
 )
 def test_no_token_of_an_answer_that_cannot_be_used_is_forgotten(world: World, body: str, abandoned: int) -> None:
     """It is logged out if it can be recognised; if it cannot, it is counted."""
     world.telenor.fault(operation="token", body=body)
-    with pytest.raises(RotationError):
-        world.run()
-    requests_made = operations(world)
-    is_recognised = "access_token" in body and not abandoned
-    assert requests_made.count("logout") == (requests_made.count("token") if is_recognised else 0)
+    world.failure()
+    requests_made = world.operations()
+    assert requests_made.count("logout") == (0 if abandoned else requests_made.count("token"))
     assert world.seen.metrics()["RevocationAbandoned"] == abandoned
     assert world.seen.codes().count("revocation-abandoned") == abandoned
-
-
-def test_a_200_that_refuses_the_client_leaves_the_run_to_the_credentials_before(world: World) -> None:
-    world.put_credentials(WRONG)
-    world.telenor.fault(operation="token", body='{"error": "invalid_client"}', times=1)
-    assert world.run()["outcome"] == "rotated"
-    assert operations(world) == ["token", "token"]
-    assert world.seen.codes() == ["credentials-fallback"]
 
 
 def test_a_failed_rotation_still_revokes_what_has_had_its_grace(world: World) -> None:
     first, second = world.supersede()
     world.clock.advance(minutes=30)
     world.telenor.fault(operation="token", status=401, body='{"code": 22}')
-    with pytest.raises(ServerRefusedError):
-        world.run()
+    assert world.failure() == "credentials-refused"
     assert (world.is_live(first), world.is_live(second)) == (False, True)
     assert world.seen.metrics()["TokenRevoked"] == 1
 
@@ -368,8 +285,7 @@ def test_a_failed_rotation_still_revokes_what_has_had_its_grace(world: World) ->
 def test_a_leak_while_telenor_gives_no_token_ends_the_superseded_ones_and_fails(world: World) -> None:
     first, second = world.supersede()
     world.telenor.fault(operation="token", drop=True)
-    with pytest.raises(ServerUnavailableError):
-        world.run("rotate-and-revoke-now")
+    assert world.failure("rotate-and-revoke-now") == "token-endpoint-out"
     assert (world.is_live(first), world.is_live(second)) == (False, True)
 
 
@@ -381,34 +297,15 @@ def test_a_defect_between_obtaining_and_publishing_leaves_no_token_alive(
 
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/service-tickets/v2/incidents")
     monkeypatch.setattr(AuthorizationServer, "verify", fail)
-    with pytest.raises(RotationError) as failure:
-        world.run()
-    assert failure.value.error_code == "unexpected"
+    assert world.failure() == "unexpected"
     assert (world.issued(), world.live(), world.labels()) == (1, 0, {})
 
 
-@pytest.mark.parametrize(
-    ("operation", "code"),
-    [
-        ("DescribeSecret", "AccessDeniedException"),
-        ("GetSecretValue", "AccessDeniedException"),
-        ("GetSecretValue", "DecryptionFailure"),
-    ],
-)
-def test_a_token_is_not_minted_that_could_not_be_stored(world: World, operation: str, code: str) -> None:
+@pytest.mark.parametrize(("operation", "after"), [("DescribeSecret", 0), ("GetSecretValue", 1)])
+def test_a_token_is_not_minted_that_could_not_be_stored(world: World, operation: str, after: int) -> None:
     """The second read is of the token secret: a key that cannot be used for that one cannot be used to write either."""
-    world.aws.fault(CallFault(operation=operation, code=code), after=1 if operation == "GetSecretValue" else 0)
-    with pytest.raises(SecretsManagerError) as refusal:
-        world.run()
-    assert refusal.value.error_code == "secrets-manager-refused"
-    assert world.telenor.requests == []
-
-
-def test_nothing_is_minted_for_a_secret_that_is_marked_for_deletion(world: World) -> None:
-    world.client.delete_secret(SecretId="telenor/token", RecoveryWindowInDays=7)
-    with pytest.raises(SecretsManagerError):
-        world.run()
-    assert world.seen.codes() == ["secret-marked-for-deletion"]
+    world.aws.fault(CallFault(operation=operation, code="DecryptionFailure"), after=after)
+    assert world.failure() == "secrets-manager-refused"
     assert world.telenor.requests == []
 
 
@@ -423,41 +320,30 @@ def test_a_token_is_published_although_reading_the_current_one_got_no_answer(wor
 # The credentials
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["not JSON", "{}", '{"username": "kari", "password": "CANARY"}', '{"client_id": "x:y", "client_secret": "CANARY"}'],
-)
-def test_bad_credentials_mint_nothing_and_lose_nothing(world: World, content: str) -> None:
+@pytest.mark.parametrize("action", ["rotate-now", "credentials-changed"])
+def test_bad_credentials_mint_nothing_and_lose_nothing(world: World, action: str) -> None:
     world.run()
     labels = world.labels()
-    requests = len(world.telenor.requests)
-    world.put_credentials(content)
-    with pytest.raises(InvalidInputError, match="CREDENTIALS_SECRET_ID"):
-        world.run("rotate-now")
-    assert (len(world.telenor.requests), world.labels()) == (requests, labels)
-    assert world.seen.codes() == ["credentials-unusable"]
+    world.put_credentials("{}")
+    assert world.failure(action) == "credentials-unusable"
+    assert (world.operations(), world.labels()) == (["token"], labels)
 
 
 def test_new_credentials_that_do_not_work_leave_the_run_to_the_ones_before_them(world: World) -> None:
     world.put_credentials(WRONG)
     assert world.run()["outcome"] == "rotated"
     assert world.is_current_live()
-    assert operations(world) == ["token", "token"]
+    assert world.operations() == ["token", "token"]
     assert world.seen.codes() == ["credentials-fallback"]
     metrics = world.seen.metrics()
     assert (metrics["CredentialsFallback"], metrics["RotationFailed"]) == (1, 0)
     assert world.seen.log()[-1]["attempts"] == 2
 
 
-@pytest.mark.usefixtures("serves_clients")
-def test_the_scope_of_an_event_is_asked_for_with_the_credentials_before_too(world: World) -> None:
+def test_the_scope_is_asked_for_with_the_credentials_before_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELENOR_SCOPE", "incidents.read")
     world.put_credentials(WRONG)
-    world.run(
-        client="default",
-        credentials_secret_id="telenor/credentials",
-        token_secret_id="telenor/token",
-        scope="incidents.read",
-    )
+    world.run()
     assert [request.form["scope"] for request in world.telenor.requests] == ["incidents.read"] * 2
 
 
@@ -474,18 +360,16 @@ def test_a_client_that_is_refused_is_told_where_the_credentials_before_do_not_he
 ) -> None:
     for content in contents:
         world.put_credentials(content)
-    with pytest.raises(InvalidClientError):
-        world.run()
-    assert operations(world) == ["token"] * requests
+    assert world.failure() == "credentials-refused"
+    assert world.operations() == ["token"] * requests
     assert world.seen.codes() == codes
     assert world.seen.metrics()["CredentialsFallback"] == 0
 
 
 def test_a_client_that_is_refused_and_had_no_other_credentials_is_asked_once(world: World) -> None:
     world.telenor.fault(operation="token", status=401, body='{"code": 22}')
-    with pytest.raises(InvalidClientError):
-        world.run()
-    assert operations(world) == ["token"]
+    assert world.failure() == "credentials-refused"
+    assert world.operations() == ["token"]
 
 
 # Verification
@@ -497,11 +381,17 @@ def verified(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
+def log_out(world: World) -> None:
+    """End the current token, as another party with the same client may."""
+    authorization = {"Authorization": f"Bearer {world.token()}"}
+    requests.get(f"{world.telenor.url}/oauth/v2/logout", headers=authorization, timeout=5).raise_for_status()
+    assert not world.is_current_live()
+
+
 def test_a_token_that_consumers_could_not_use_is_logged_out_instead_of_published(verified: World) -> None:
     first = verified.run()
     verified.telenor.fault(operation="incidents", status=403)
-    with pytest.raises(TokenRejectedError):
-        verified.run("rotate-now")
+    assert verified.failure("rotate-now") == "token-not-accepted"
     assert (verified.live(), verified.issued()) == (1, 2)
     assert verified.labels().keys() == {first["version_id"]}
 
@@ -510,8 +400,7 @@ def test_a_token_that_consumers_could_not_use_is_logged_out_instead_of_published
 def test_a_refused_token_is_published_with_the_error_where_nothing_is_published(verified: World, status: int) -> None:
     """What refuses it may stand in front of VERIFY_URL alone, as a firewall for web applications does."""
     verified.telenor.fault(operation="incidents", status=status)
-    with pytest.raises(TokenRejectedError):
-        verified.run()
+    assert verified.failure() == "token-not-accepted"
     assert verified.is_current_live()
     assert verified.tracked() == verified.labels().keys()
     assert (verified.issued(), verified.live()) == (1, 1)
@@ -532,8 +421,7 @@ def test_a_refused_token_replaces_one_that_does_not_last(verified: World, second
     first = verified.run()["version_id"]
     verified.telenor.fault(operation="incidents", status=403)
     verified.clock.advance(seconds=seconds)
-    with pytest.raises(TokenRejectedError):
-        verified.run()
+    assert verified.failure() == "token-not-accepted"
     assert (list(verified.labels()) == [first]) is not is_published
     assert verified.seen.metrics()["RotationFailed"] == 1
     if is_published:
@@ -543,8 +431,7 @@ def test_a_refused_token_replaces_one_that_does_not_last(verified: World, second
 def test_a_refused_token_replaces_a_value_that_holds_none(verified: World) -> None:
     verified.put("by hand")
     verified.telenor.fault(operation="incidents", status=403)
-    with pytest.raises(TokenRejectedError):
-        verified.run()
+    assert verified.failure() == "token-not-accepted"
     assert verified.is_current_live()
 
 
@@ -559,14 +446,11 @@ def test_consumers_never_hold_an_expired_token_while_a_firewall_refuses_every_ne
         assert verified.is_current_live()
 
 
-@pytest.mark.parametrize("fault", [None, {"status": 500}, {"drop": True}])
-def test_a_verification_that_says_neither_does_not_hold_a_token_back(
-    verified: World, fault: dict[str, Any] | None
-) -> None:
-    if fault:
-        verified.telenor.fault(operation="incidents", **fault)
+@pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}])
+def test_a_verification_that_says_neither_does_not_hold_a_token_back(verified: World, fault: dict[str, Any]) -> None:
+    verified.telenor.fault(operation="incidents", **fault)
     assert verified.run()["outcome"] == "rotated"
-    assert operations(verified)[:2] == ["token", "incidents"]
+    assert verified.operations()[:2] == ["token", "incidents"]
 
 
 def test_a_published_token_that_cannot_be_read_is_not_tried_and_not_replaced(verified: World) -> None:
@@ -580,22 +464,13 @@ def test_a_published_token_that_cannot_be_read_is_not_tried_and_not_replaced(ver
 def test_what_somebody_has_put_there_meanwhile_is_not_tried(verified: World, content: str | None) -> None:
     """The read returned another version than the description, so it says nothing about the fresh token."""
     verified.run()
-    tried = operations(verified).count("incidents")
+    tried = verified.operations().count("incidents")
     put = verified.document() if content is None else content
     verified.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: verified.put(json.dumps(put))))
     result = verified.run()
     assert (result["outcome"], result["reason"]) == ("not-due", "fresh")
     assert verified.seen.codes() == []
-    assert operations(verified).count("incidents") == tried
-
-
-def test_a_refused_token_is_said_and_counts_as_none_until_it_is_replaced(verified: World) -> None:
-    verified.run()
-    verified.telenor.fault(operation="incidents", status=401)
-    result = verified.run()
-    assert (result["outcome"], result["reason"]) == ("not-due", "not-accepted")
-    assert verified.seen.codes() == ["token-not-accepted"]
-    assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
+    assert verified.operations().count("incidents") == tried
 
 
 def test_a_twins_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
@@ -603,9 +478,7 @@ def test_a_twins_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
 ) -> None:
     monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
     verified.run()
-    # Somebody logs it out.
-    authorization = {"Authorization": f"Bearer {verified.document()['access_token']}"}
-    requests.get(f"{verified.telenor.url}/oauth/v2/logout", headers=authorization, timeout=5).raise_for_status()
+    log_out(verified)
     verified.clock.advance(minutes=16)
     request_id = str(uuid.uuid4())
     verified.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: verified.run(request_id=request_id)))
@@ -626,18 +499,6 @@ def test_a_rejected_token_beside_a_second_delivery_that_has_published_fails_no_r
     assert verified.run(request_id=request_id)["outcome"] == "rotated"
     assert verified.seen.metrics()["SecondsUntilExpiry"] > 3500
     assert verified.is_current_live()
-
-
-def test_a_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
-    verified: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
-    verified.run()
-    verified.clock.advance(minutes=16)
-    verified.telenor.fault(operation="incidents", status=401, times=1)
-    result = verified.run()
-    assert (result["outcome"], result["reason"]) == ("rotated", "not-accepted")
-    assert verified.seen.metrics()["SecondsUntilExpiry"] == 3599
 
 
 # Twins, overlaps and what people do
@@ -731,62 +592,35 @@ def test_a_current_token_that_dies_at_this_moment_is_not_entered_again(world: Wo
     assert (world.aws.calls() - before)["UpdateSecretVersionStage"] == 0
 
 
-def test_a_document_from_the_future_enters_nothing(world: World) -> None:
-    world.run()
-    document = world.document()
-    world.put(json.dumps(document | {"issued_at": document["issued_at"] + 61}))
-    assert world.run()["reason"] == "current-version-not-in-ledger"
-
-
 def test_a_document_that_belongs_to_another_version_enters_nothing(world: World) -> None:
     """The read of the value lags behind the description: what it says is about the version before."""
     world.run()
-    document = json.dumps(world.document())
-    world.put(document)
+    world.put(json.dumps(world.document()))
     world.aws.fault(Lag(operation="GetSecretValue"), secret_id="telenor/token")
-    assert world.run()["reason"] == "current-version-not-in-ledger"
-
-
-def test_times_without_a_token_enter_nothing(world: World) -> None:
-    world.run()
-    document = world.document()
-    del document["access_token"]
-    world.put(json.dumps(document))
     assert world.run()["reason"] == "current-version-not-in-ledger"
 
 
 def test_a_document_that_does_not_say_when_it_was_issued_is_entered_from_now_on(world: World) -> None:
     world.run()
-    document = world.document()
-    del document["issued_at"]
     world.clock.advance(minutes=1)
-    by_hand = world.put(json.dumps(document))
+    by_hand = world.put(json.dumps(world.document() | {"issued_at": None}))
     result = world.run()
     assert (result["outcome"], result["version_id"]) == ("not-due", by_hand)
     assert result["renews_at"] == world.clock.now().timestamp() + 20 * 60
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [
-        Meanwhile(operation="GetSecretValue", happens=lambda: None),
-        CallFault(operation="GetSecretValue", code="ResourceNotFoundException"),
-    ],
-    ids=["nothing that tells", "a read that lags"],
+    ("code", "told"),
+    [("AccessDeniedException", "current-unreadable"), pytest.param("ResourceNotFoundException", None, id="reads lag")],
 )
-def test_a_current_version_of_which_nothing_is_known_is_replaced(world: World, fault: Any) -> None:
-    world.run()
-    world.put("by hand")
-    world.aws.fault(fault)
+def test_a_current_version_that_has_no_label_and_cannot_be_read_is_replaced(
+    world: World, code: str, told: str | None
+) -> None:
+    world.unlabel(world.run()["version_id"])
+    world.aws.fault(CallFault(operation="GetSecretValue", code=code))
     assert world.run()["reason"] == "current-version-not-in-ledger"
     assert world.is_current_live()
-
-
-def test_a_current_version_that_has_no_label_and_cannot_be_read_is_said(world: World) -> None:
-    world.unlabel(world.run()["version_id"])
-    world.aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"))
-    assert world.run()["reason"] == "current-version-not-in-ledger"
-    assert world.seen.codes()[0] == "current-unreadable"
+    assert [code for code in world.seen.codes() if code != "revocation-abandoned"] == ([told] if told else [])
 
 
 def test_a_replaced_token_that_nothing_tracks_is_counted(world: World) -> None:
@@ -802,26 +636,26 @@ def test_a_replaced_token_that_nothing_tracks_is_counted(world: World) -> None:
 @pytest.mark.parametrize(
     ("changes", "abandoned"),
     [
+        pytest.param({"issued_at": 1_795_469_400 + 61}, 1, id="it is from the future"),
         pytest.param({"expires_at": None}, 1, id="nobody knows when it dies"),
         pytest.param({"expires_at": 1_795_469_400}, 0, id="it dies at this moment"),
         pytest.param({"access_token": None}, 0, id="it is no token"),
     ],
 )
-def test_a_replaced_document_that_cannot_be_entered_is_counted_where_its_token_may_live(
+def test_a_document_that_cannot_be_entered_is_replaced_and_counted_where_its_token_may_live(
     world: World, changes: dict[str, object], abandoned: int
 ) -> None:
     world.unlabel(world.run()["version_id"])
     world.put(json.dumps(world.document() | changes))
-    assert world.run()["outcome"] == "rotated"
+    result = world.run()
+    assert (result["outcome"], result["reason"]) == ("rotated", "current-version-not-in-ledger")
     assert world.seen.metrics()["RevocationAbandoned"] == abandoned
 
 
 def test_a_replaced_token_that_is_published_again_is_not_counted(world: World) -> None:
     world.unlabel(world.run()["version_id"])
-    document = world.document()
-    world.put(json.dumps(document | {"expires_at": None}))
-    body = json.dumps({"access_token": document["access_token"], "expires_in": 3599})
-    world.telenor.fault(operation="token", body=body)
+    world.put(json.dumps(world.document() | {"expires_at": None}))
+    world.telenor.fault(operation="token", body=json.dumps({"access_token": world.token(), "expires_in": 3599}))
     assert world.run()["outcome"] == "rotated"
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
@@ -847,11 +681,11 @@ def test_a_label_that_cannot_be_attached_before_a_publication_is_attached_after_
     assert result["pending_revocations"] == 1
 
 
-@pytest.mark.parametrize("content", ["", "by hand", "{}", '{"access_token": "CANARY-by-hand"}', "[]"])
+@pytest.mark.parametrize("content", [" ", "by hand", '{"access_token": "CANARY-by-hand"}'])
 def test_a_value_that_somebody_put_there_is_replaced_and_nothing_is_lost(world: World, content: str) -> None:
     first = world.run()["version_id"]
     world.clock.advance(minutes=1)
-    world.put(content or " ")
+    world.put(content)
     assert world.run()["reason"] == "current-version-not-in-ledger"
     assert world.is_current_live()
     world.clock.advance(minutes=10)
@@ -888,24 +722,13 @@ def renews_late(verified: World, monkeypatch: pytest.MonkeyPatch) -> World:
     return verified
 
 
-def let_another_party_get_a_token(world: World) -> None:
-    """Request a token for the same client, as somebody does whose tokens kill each other's."""
-    world.telenor.knobs(issue="new-kills-old")
-    answer = requests.post(
-        f"{world.telenor.url}/oauth/v2/token",
-        auth=HTTPBasicAuth(CLIENT_ID.encode(), CLIENT_SECRET.encode()),
-        data={"grant_type": "client_credentials"},
-        timeout=5,
-    )
-    assert answer.status_code == 200
-    assert not world.is_current_live()
-
-
 def test_a_killed_token_is_noticed_and_replaced_as_soon_as_a_quarter_of_an_hour_has_passed(renews_late: World) -> None:
     first = renews_late.run()["version_id"]
-    let_another_party_get_a_token(renews_late)
+    log_out(renews_late)
     renews_late.clock.advance(minutes=5)
-    assert renews_late.run()["outcome"] == "not-due"
+    result = renews_late.run()
+    assert (result["outcome"], result["reason"]) == ("not-due", "not-accepted")
+    assert renews_late.seen.codes() == ["token-not-accepted"]
     assert renews_late.seen.metrics()["SecondsUntilExpiry"] == 0
     renews_late.clock.advance(minutes=8, seconds=58)
     assert renews_late.run()["version_id"] == first
@@ -916,32 +739,12 @@ def test_a_killed_token_is_noticed_and_replaced_as_soon_as_a_quarter_of_an_hour_
     assert renews_late.seen.metrics()["SecondsUntilExpiry"] > 3500
 
 
-def test_a_token_that_is_killed_later_is_replaced_by_the_next_run(renews_late: World) -> None:
-    renews_late.run()
-    renews_late.clock.advance(minutes=17)
-    assert renews_late.run()["outcome"] == "not-due"
-    let_another_party_get_a_token(renews_late)
-    renews_late.clock.advance(minutes=5)
-    assert renews_late.run()["reason"] == "not-accepted"
-    assert renews_late.is_current_live()
-
-
-def test_two_parties_whose_tokens_kill_each_others_stay_within_the_quota(renews_late: World) -> None:
-    rotated = 0
-    for _ in range(2 * 12):
-        rotated += renews_late.run()["outcome"] == "rotated"
-        let_another_party_get_a_token(renews_late)
-        renews_late.clock.advance(minutes=5, seconds=1)
-    assert 5 <= rotated <= 8
-
-
 def test_a_dead_token_that_is_handed_out_again_fails_the_run(renews_late: World) -> None:
     first = renews_late.run()["version_id"]
     renews_late.telenor.knobs(issue="same")
     renews_late.telenor.fault(operation="incidents", status=401, body='{"code": 2}')
     renews_late.clock.advance(minutes=16)
-    with pytest.raises(RotationError):
-        renews_late.run()
+    renews_late.failure()
     assert list(renews_late.labels()) == [first]
     assert (renews_late.seen.metrics()["RotationFailed"], renews_late.seen.metrics()["SecondsUntilExpiry"]) == (1, 0)
 
@@ -959,23 +762,14 @@ def test_an_answer_that_does_not_refuse_the_published_token_changes_nothing(
 
 def test_a_run_that_is_not_due_tries_the_published_token_once(renews_late: World) -> None:
     renews_late.run()
-    before = [request.operation for request in renews_late.telenor.requests].count("incidents")
+    before = renews_late.operations()
     renews_late.run()
-    assert [request.operation for request in renews_late.telenor.requests].count("incidents") == before + 1
-
-
-@pytest.mark.parametrize("seconds", [0.5, 2])
-def test_no_token_is_asked_for_with_less_than_two_seconds_left(world: World, seconds: float) -> None:
-    with pytest.raises(RotationError):
-        world.run(seconds=seconds)
-    assert world.telenor.requests == []
-    assert world.seen.metrics()["RotationFailed"] == 1
+    assert renews_late.operations() == [*before, "incidents"]
 
 
 @pytest.mark.parametrize("fault", [{"status": 401, "body": '{"code": 5}'}, {"status": 401}, {"status": 403}])
 def test_a_refusal_of_something_else_than_the_client_is_asked_once(world: World, fault: dict[str, Any]) -> None:
     world.put_credentials('{"client_id": "other", "client_secret": "other"}')
     world.telenor.fault(operation="token", **fault)
-    with pytest.raises(RotationError):
-        world.run()
-    assert [request.operation for request in world.telenor.requests] == ["token"]
+    world.failure()
+    assert world.operations() == ["token"]
