@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
 from handler.model import Action, Outcome
-from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS, grace_over
+from tests.simulation.scenarios import ALL_SCENARIOS, FAULTS_BY_CALL, grace_over
 from tests.simulation.secrets_manager import LABEL_QUOTA, bad_ends
 from tests.simulation.telenor import Issue
 from tests.simulation.world import BEGIN, CRASH, ROLLED_BACK, BrokenPromiseError, Run, World
@@ -302,15 +302,11 @@ def _state(world: World, runs: Sequence[Run], bound: object = None) -> bytes:
 def begin(scenario: str) -> tuple[World, Action]:
     """Return a world of its own as the scenario prepares it, and what the run is asked to do."""
     random.seed(0)  # the jitter of the backoff
-    return copy.deepcopy(_prepared(scenario))
+    return copy.deepcopy(prepared(scenario))
 
 
 @functools.cache
-def _prepared(scenario: str) -> tuple[World, Action]:
+def prepared(scenario: str) -> tuple[World, Action]:
+    """Return the world that all histories of a scenario begin with."""
     world = World()
-    return world, {**SCENARIOS, **MORE_SCENARIOS}[scenario](world)
-
-
-def forget_what_was_prepared() -> None:
-    """Prepare each scenario anew, as after a change of the code."""
-    _prepared.cache_clear()
+    return world, ALL_SCENARIOS[scenario](world) or Action.RENEW_IF_DUE

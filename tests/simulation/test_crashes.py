@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.model_checker import begin, crashes_and_faults
-from tests.simulation.scenarios import MORE_SCENARIOS, SCENARIOS
+from tests.simulation.scenarios import ALL_SCENARIOS
 from tests.simulation.world import Run
 
 
-@pytest.mark.parametrize("scenario", [*SCENARIOS, *MORE_SCENARIOS])
+@pytest.mark.parametrize("scenario", ALL_SCENARIOS)
 def test_no_single_crash_or_fault_breaks_a_promise(scenario: str) -> None:
     explored = crashes_and_faults(scenario)
     assert explored.violations == []

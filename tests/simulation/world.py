@@ -8,13 +8,13 @@ import random
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import requests
 from botocore.exceptions import ReadTimeoutError
 from greenlet import getcurrent, greenlet
-from requests.adapters import BaseAdapter
+from requests.adapters import HTTPAdapter
 
 from handler.app import deadlines, operations_of
 from handler.authorization_server import AuthorizationServer
@@ -32,10 +32,7 @@ from handler.token_secret import TokenSecret
 from handler.transport import EXCHANGE_SECONDS, Transport
 from tests.simulation import sdk
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
-from tests.simulation.telenor import TelenorModel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from tests.simulation.telenor import CLIENT_SECRET, TelenorModel
 
 BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.33, schedule=timedelta(minutes=5))
@@ -175,15 +172,17 @@ class Run:
             # Where the process dies in between, what it has obtained dies by its own expiry.
             self.world.lost |= self.obtained - self.world.published
             raise CrashError
-        self.world.caller = self
         return None if self._fault == OK else self._fault
 
     def _answer(self, operation: str, parameters: dict[str, Any], attempt: int) -> tuple[int, dict[str, Any]]:
+        fault = self.intercept(operation, attempt)
         try:
-            return self.world.secretsmanager.attempt(operation, parameters, self.intercept(operation, attempt))
+            answer = self.world.secretsmanager.attempt(operation, parameters, fault)
         except ReadTimeoutError:
             self.world.clock.sleep(_AWS_TIMEOUT_SECONDS)
             raise
+        self.seen.append(answer)
+        return answer
 
     def _go(self) -> None:
         self.pending = None
@@ -204,7 +203,7 @@ class Run:
         self.pending = None
 
     def _rotate(self) -> None:
-        world, now = self.world, self.world.clock.now()
+        world = self.world
         settings = Settings(
             client="default",
             action=self.action,
@@ -216,7 +215,7 @@ class Run:
             verify_url=world.verify_url,
             server=world.server,
         )
-        publish_by, end_by = deadlines(now, _TIME_LEFT)
+        publish_by, end_by = deadlines(world.clock.now(), _TIME_LEFT)
         transport = Transport(
             world.clock,
             world.log,  # type: ignore[arg-type]  # a smaller log
@@ -254,7 +253,6 @@ class World:
     log: Log = field(default_factory=Log)
     runs: list[Run] = field(default_factory=list)
     may_abandon: bool = False
-    caller: Run | None = None
     published: set[str] = field(default_factory=set)
     touched_by_hand: set[str] = field(default_factory=set)
     """Tokens that the job may forget if a call fails."""
@@ -274,11 +272,9 @@ class World:
         self.secretsmanager = SecretsManagerModel(self.clock.now)
         self.telenor = TelenorModel(self.clock.now, self._intercept, self.clock.sleep)
         self.secretsmanager.on_change = self.look
-        self.secretsmanager.on_answer = self.telenor.on_answer = self._answered
         self.telenor.on_logout = self._check_logout
-        self.telenor.on_token = self._obtained
-        self.telenor.on_lost_token = self._lose
-        credentials = json.dumps({"client_id": "client", "client_secret": "CANARY-secret"})
+        self.telenor.on_answer = self._answered
+        credentials = json.dumps({"client_id": "client", "client_secret": CLIENT_SECRET})
         self.secretsmanager.create_secret(Name=CREDENTIALS, SecretString=credentials)
         self.secretsmanager.create_secret(Name=TOKEN)
 
@@ -315,20 +311,21 @@ class World:
         """Return when a token is renewed that is published at the beginning."""
         return renewal_times(BEGIN, BEGIN + self.telenor.life, self.policy)
 
-    def run(self, action: Action = Action.RENEW_IF_DUE, call_faults: Iterable[str | None] = ()) -> Report:
-        """Run once; the first calls have the given faults, the others none."""
-        run = Run(self, action)
-        for fault in call_faults:
-            if run.pending:
-                run.step(fault)
-        report = run.finish()
+    def run(self, action: Action = Action.RENEW_IF_DUE) -> Report:
+        """Run once, and all goes well."""
+        report = Run(self, action).finish()
         self.check()
         return report
+
+    def run_and_wait(self, action: Action = Action.RENEW_IF_DUE, **time: float) -> None:
+        """Run once, and let time pass."""
+        self.run(action)
+        self.clock.advance(**time)
 
     def tick(self, times: int = 1) -> None:
         """Let scheduled runs follow."""
         for _ in range(times):
-            self.clock.advance(minutes=self.policy.schedule.total_seconds() / 60)
+            self.clock.time += self.policy.schedule
             self.run()
 
     # What others do
@@ -347,10 +344,13 @@ class World:
             RemoveFromVersionId=labels["AWSCURRENT"],
         )
 
-    def put_by_hand(self, content: str | bytes) -> None:
-        """Put a value into the token secret."""
-        value = {"SecretString": content} if isinstance(content, str) else {"SecretBinary": content}
-        self.secretsmanager.put_secret_value(SecretId=TOKEN, **value)
+    def put(self, secret_id: str, content: str | bytes) -> None:
+        """Put a value into a secret."""
+        self.secretsmanager.put_secret_value(SecretId=secret_id, SecretString=content)
+
+    def put_credentials(self, client_id: str, client_secret: str = CLIENT_SECRET) -> None:
+        """Put a pair into the credentials secret."""
+        self.put(CREDENTIALS, json.dumps({"client_id": client_id, "client_secret": client_secret}))
 
     def add_foreign_labels(self, count: int) -> None:
         """Give the current version labels that are not the job's."""
@@ -413,27 +413,20 @@ class World:
         """Count what a full ledger has given up because it could not be revoked. The job counts and logs it."""
         return sum(run.report.revocations_abandoned for run in self.runs)
 
-    def _age(self, token: str) -> timedelta:
-        return self.clock.now() - self.last_read_at.get(token, BEGIN)
-
     def _intercept(self, operation: str) -> str | None:
+        return _running().intercept(operation)
+
+    def _answered(self, status: int, body: str, is_lost: bool) -> None:
         run = _running()
-        return run.intercept(operation) if run else None
-
-    def _obtained(self, token: str) -> None:
-        if run := _running():
+        run.seen.append((status, body))
+        if "access_token" in body:
+            token = json.loads(body)["access_token"]
             run.obtained.add(token)
-
-    def _lose(self, token: str) -> None:
-        self.lost.add(token)
-
-    def _answered(self, answer: object) -> None:
-        if run := _running():
-            run.seen.append(answer)
+            # The job counts a token whose answer it has seen, whatever it could read of it.
+            self.lost |= {token} if is_lost else set()
 
     def _check_logout(self, token: str) -> None:
         run = _running()
-        assert run is not None
         if token == self.current:
             raise BrokenPromiseError(f"P3: {token} is current and is logged out")
         if run.action is Action.ROTATE_AND_REVOKE_NOW or run.may_abandon or not self.telenor.is_live(token):
@@ -442,8 +435,9 @@ class World:
         # a new one that a refused write then ends.
         if token in self.excused and token not in self.tracked():
             return
-        if token in self.last_read_at and self._age(token) < self.policy.grace:
-            raise BrokenPromiseError(f"P1: {token} was read {self._age(token)} ago and is logged out")
+        age = self.clock.now() - self.last_read_at.get(token, BEGIN)
+        if token in self.last_read_at and age < self.policy.grace:
+            raise BrokenPromiseError(f"P1: {token} was read {age} ago and is logged out")
 
 
 @functools.lru_cache(maxsize=1000)
@@ -463,21 +457,17 @@ def _document(content: str | bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-class _ToTelenor(BaseAdapter):
+class _ToTelenor(HTTPAdapter):
     """Leads each request to the Telenor of the run that sends it."""
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         run = _running()
-        assert run is not None
         try:
             return run.world.telenor.send(request)
         except requests.ReadTimeout:
             is_token_request = request.path_url in {"/oauth/v2/token", "/token"}
             run.world.clock.sleep(TOKEN_REQUEST_SECONDS if is_token_request else EXCHANGE_SECONDS)
             raise
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 class _Session(requests.Session):
@@ -495,7 +485,8 @@ class _Session(requests.Session):
 _SESSION = _Session()
 
 
-def _running() -> Run | None:
-    """Return the run that is making a call, or None where a person makes it."""
+def _running() -> Run:
+    """Return the run that is making a call."""
     process = getcurrent()
-    return process.owner if isinstance(process, _Process) else None
+    assert isinstance(process, _Process)
+    return process.owner

@@ -126,12 +126,12 @@ def test_a_superseded_version_is_read_by_its_id(store: Any) -> None:
     assert (answer["SecretString"], answer["VersionStages"]) == ("first", ["LIVE_a"])
 
 
-def test_a_secret_marked_for_deletion_says_so_and_is_not_read(store: Any) -> None:
-    put(store, "1")
-    store.delete_secret(SecretId=SECRET, RecoveryWindowInDays=7)
-    assert store.describe_secret(SecretId=SECRET)["DeletedDate"]
-    with pytest.raises(store.exceptions.InvalidRequestException):
-        store.get_secret_value(SecretId=SECRET)
+def test_a_secret_marked_for_deletion_says_so_and_is_not_read(client: SecretsManagerClient) -> None:
+    client.create_secret(Name=SECRET, SecretString="1")
+    client.delete_secret(SecretId=SECRET, RecoveryWindowInDays=7)
+    assert client.describe_secret(SecretId=SECRET)["DeletedDate"]
+    with pytest.raises(client.exceptions.InvalidRequestException):
+        client.get_secret_value(SecretId=SECRET)
 
 
 # The faults that tests turn
