@@ -158,12 +158,8 @@ def _check_overlap(world: World) -> None:
 
 def _end(world: World) -> None:
     """Let scheduled runs follow, in which everything goes well."""
-    told = world.told_expiry(world.secret.current)
-    if (
-        told
-        and world.telenor.is_live(str(world.current))
-        and told > world.telenor.tokens[str(world.current)].expires_at
-    ):
+    told, current = world.told_expiry(world.secret.current), str(world.current)
+    if told and world.telenor.is_live(current) and told > world.telenor.tokens[current].expires_at:
         raise BrokenPromiseError(f"P1: {world.current} dies before the time that its document names")
     world.telenor.refuses_verification = False
     world.check_recovery()

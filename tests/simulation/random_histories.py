@@ -78,8 +78,7 @@ class RandomHistory(RuleBasedStateMachine):
         super().__init__()
         # The job's grace; the model checks a shorter one, since what the clocks are apart comes out of it.
         self.world = World(policy=replace(POLICY, grace=POLICY.grace - 2 * SKEW))
-        self.token_outage = 0
-        self.logout_outage = 0
+        self.outages = {"token": 0, "logout": 0}
         self.secrets_faults: list[int] = []
         # The oldest version that a person has made current since the job published last.
         self.floor: str | None = None
@@ -137,11 +136,11 @@ class RandomHistory(RuleBasedStateMachine):
 
     @rule(calls=st.integers(1, 20))
     def token_endpoint_fails(self, calls: int) -> None:
-        self.token_outage = calls
+        self.outages["token"] = calls
 
     @rule(calls=st.integers(1, 20))
     def logouts_fail(self, calls: int) -> None:
-        self.logout_outage = calls
+        self.outages["logout"] = calls
 
     @rule(faults=st.lists(st.integers(0, _FAULTS), min_size=1, max_size=6))
     def secrets_manager_fails(self, faults: list[int]) -> None:
@@ -161,12 +160,7 @@ class RandomHistory(RuleBasedStateMachine):
     def operator_rolls_back(self, data: st.DataObject) -> None:
         version_id = data.draw(st.sampled_from(self._older()))
         self._forgive_untracked()
-        self.world.secretsmanager.update_secret_version_stage(
-            SecretId=TOKEN,
-            VersionStage="AWSCURRENT",
-            MoveToVersionId=version_id,
-            RemoveFromVersionId=str(self.world.secret.current),
-        )
+        self.world.move_label("AWSCURRENT", version_id, str(self.world.secret.current))
         self.floor = version_id
         self.has_unseen_roll_back = True
 
@@ -174,7 +168,7 @@ class RandomHistory(RuleBasedStateMachine):
     @rule(content=st.sampled_from(["", "{}", "CANARY-by-hand", '{"access_token": "CANARY-by-hand"}']))
     def operator_puts_a_value(self, content: str) -> None:
         self._forgive_untracked()
-        self.by_hand.add(self.world.secretsmanager.put_secret_value(SecretId=TOKEN, SecretString=content)["VersionId"])
+        self.by_hand.add(self.world.put(TOKEN, content))
 
     @precondition(lambda self: bool(self._live_labels()))
     @rule(data=st.data())
@@ -186,9 +180,7 @@ class RandomHistory(RuleBasedStateMachine):
             self.world.touched_by_hand.add(token)
         else:
             self._forgive(token)
-        self.world.secretsmanager.update_secret_version_stage(
-            SecretId=TOKEN, VersionStage=label, RemoveFromVersionId=owner
-        )
+        self.world.move_label(label, source=owner)
 
     @precondition(lambda self: len(self.world.secret.labels) < 16)
     @rule(
@@ -200,9 +192,7 @@ class RandomHistory(RuleBasedStateMachine):
         # The label is taken from whoever has it, and may say that this token has died.
         for touched in (version_id, self.world.secret.labels.get(label)):
             self._forgive(self.world.token_of(touched))
-        self.world.secretsmanager.update_secret_version_stage(
-            SecretId=TOKEN, VersionStage=label, MoveToVersionId=version_id
-        )
+        self.world.move_label(label, to=version_id)
 
     # What holds
 
@@ -212,8 +202,7 @@ class RandomHistory(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything works again: one scheduled run repairs what consumers read, and an hour the rest."""
-        self.token_outage = self.logout_outage = 0
-        self.secrets_faults = []
+        self.outages, self.secrets_faults = {"token": 0, "logout": 0}, []
         for times in range(14):
             self._advance(minutes=5)
             self._finish(self._begin())
@@ -250,26 +239,19 @@ class RandomHistory(RuleBasedStateMachine):
         if not run.pending:
             return
         self.explored.states += 1
-        if fault == _CRASH:
-            self.explored.crash_points += 1
-            run.step(CRASH)
-            return
+        self.explored.crash_points += fault == _CRASH
+        faults = FAULTS_BY_ATTEMPT[run.pending]
         if fault is None:
             fault = self._outage_fault(run.pending)
-        self.explored.faults += fault is not None
-        faults = FAULTS_BY_ATTEMPT[run.pending]
-        run.step(None if fault is None else faults[fault % len(faults)])
+        self.explored.faults += fault not in {None, _CRASH}
+        run.step(None if fault is None else CRASH if fault == _CRASH else faults[fault % len(faults)])
 
     def _outage_fault(self, operation: str) -> int | None:
-        if operation == "token" and self.token_outage:
-            self.token_outage -= 1
-            return self.token_outage
-        if operation == "logout" and self.logout_outage:
-            self.logout_outage -= 1
-            return self.logout_outage
-        if operation not in {"token", "logout", "verify"} and self.secrets_faults:
-            return self.secrets_faults.pop()
-        return None
+        if self.outages.get(operation):
+            self.outages[operation] -= 1
+            return self.outages[operation]
+        is_of_telenor = operation in {"token", "logout", "verify"}
+        return self.secrets_faults.pop() if self.secrets_faults and not is_of_telenor else None
 
     def _advance(self, **time: float) -> None:
         self.world.clock.advance(**time)
@@ -295,12 +277,8 @@ class RandomHistory(RuleBasedStateMachine):
         self.world.check()
 
     def _told_expiry(self, token: str) -> datetime:
-        told = (
-            self.world.told_expiry(version)
-            for version in self.world.secret.content
-            if self.world.token_of(version) == token
-        )
-        return max(filter(None, told), default=BEGIN)
+        versions = [version for version in self.world.secret.content if self.world.token_of(version) == token]
+        return max(filter(None, map(self.world.told_expiry, versions)), default=BEGIN)
 
     def _older(self) -> list[str]:
         """List the versions that a person may go back to; going forward again, it would supersede without a trace."""
@@ -312,12 +290,8 @@ class RandomHistory(RuleBasedStateMachine):
 
     def _can_be_told(self, version_id: str) -> bool:
         """Tell whether the job could know that this version's token is dead: its label or its document says so."""
-        told = self.world.told_expiry(version_id)
-        return (
-            told is None
-            or told <= self.world.clock.now()
-            or self.world.telenor.is_live(self.world.token_of(version_id) or "")
-        )
+        told, token = self.world.told_expiry(version_id), self.world.token_of(version_id)
+        return told is None or told <= self.world.clock.now() or self.world.telenor.is_live(token or "")
 
     def _live_labels(self) -> list[str]:
         return sorted(label for label in self.world.secret.labels if label.startswith("LIVE_"))

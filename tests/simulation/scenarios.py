@@ -99,9 +99,7 @@ def label_lost(world: World) -> None:
     world.run()
     world.touched_by_hand = {str(world.current)}
     (label,) = [label for label in world.secret.labels if label.startswith("LIVE_")]
-    world.secretsmanager.update_secret_version_stage(
-        SecretId=TOKEN, VersionStage=label, RemoveFromVersionId=str(world.secret.current)
-    )
+    world.move_label(label, source=str(world.secret.current))
 
 
 def ledger_full(world: World) -> Action:

@@ -1,11 +1,12 @@
-"""Every crash and every fault of one run: whatever happens, the next scheduled runs put everything right."""
+"""Every crash and every fault of one run, every order of two, and of three at random: the job recovers by itself."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.simulation.model_checker import begin, crashes_and_faults
-from tests.simulation.scenarios import ALL_SCENARIOS
+from handler.model import Action
+from tests.simulation.model_checker import begin, crashes_and_faults, orders, orders_of_three
+from tests.simulation.scenarios import ALL_SCENARIOS, SCENARIOS
 from tests.simulation.world import Run
 
 
@@ -56,3 +57,26 @@ def test_no_fate_of_the_write_and_of_the_two_calls_that_look_for_it_breaks_a_pro
     explored = crashes_and_faults("first_run", faults=3, begin_at="PutSecretValue")
     assert explored.violations == []
     assert explored.faults
+
+
+# Runs at once; the rest takes minutes: make prove.
+PAIRS = [
+    ("first_run", Action.ROTATE_NOW),
+    ("renewal", Action.ROTATE_AND_REVOKE_NOW),
+    ("rolled_back", Action.ROTATE_NOW),
+]
+
+
+@pytest.mark.parametrize(("scenario", "other"), PAIRS)
+def test_no_order_of_two_runs_breaks_a_promise(scenario: str, other: Action) -> None:
+    explored = orders(scenario, other, with_crash=True)
+    assert explored.violations == []
+    assert explored.interleavings
+    assert explored.crash_points
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_order_of_three_runs_that_was_drawn_breaks_a_promise(scenario: str) -> None:
+    explored = orders_of_three(scenario, seed=0, samples=10)
+    assert explored.violations == []
+    assert explored.states

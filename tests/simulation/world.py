@@ -298,9 +298,8 @@ class World:
 
     def ledger(self) -> Ledger:
         """Return the ledger as a description would show it."""
-        return ledger_from(
-            {owner: self.secret.labels_of(owner) for owner in self.secret.labels.values()}, self.clock.now()
-        )
+        secret = self.secret
+        return ledger_from({owner: secret.labels_of(owner) for owner in secret.labels.values()}, self.clock.now())
 
     def tracked(self) -> set[str]:
         """Return the tokens in the ledger."""
@@ -334,19 +333,19 @@ class World:
         """End the published token at Telenor, as another party would whose tokens kill this one's."""
         self.telenor.tokens[str(self.current)].ended_at = self.clock.now()
 
-    def roll_back(self) -> None:
-        """Make the version under AWSPREVIOUS current."""
-        labels = self.secret.labels
+    def move_label(self, label: str, to: str = "", source: str = "") -> None:
+        """Move a label of the token secret from one version to another; without one of them, add or remove it."""
         self.secretsmanager.update_secret_version_stage(
-            SecretId=TOKEN,
-            VersionStage="AWSCURRENT",
-            MoveToVersionId=labels["AWSPREVIOUS"],
-            RemoveFromVersionId=labels["AWSCURRENT"],
+            SecretId=TOKEN, VersionStage=label, MoveToVersionId=to, RemoveFromVersionId=source
         )
 
-    def put(self, secret_id: str, content: str | bytes) -> None:
-        """Put a value into a secret."""
-        self.secretsmanager.put_secret_value(SecretId=secret_id, SecretString=content)
+    def roll_back(self) -> None:
+        """Make the version under AWSPREVIOUS current."""
+        self.move_label("AWSCURRENT", self.secret.labels["AWSPREVIOUS"], self.secret.labels["AWSCURRENT"])
+
+    def put(self, secret_id: str, content: str | bytes) -> str:
+        """Put a value into a secret; return its version."""
+        return str(self.secretsmanager.put_secret_value(SecretId=secret_id, SecretString=content)["VersionId"])
 
     def put_credentials(self, client_id: str, client_secret: str = CLIENT_SECRET) -> None:
         """Put a pair into the credentials secret."""
@@ -355,9 +354,7 @@ class World:
     def add_foreign_labels(self, count: int) -> None:
         """Give the current version labels that are not the job's."""
         for number in range(count):
-            self.secretsmanager.update_secret_version_stage(
-                SecretId=TOKEN, VersionStage=f"foreign-{number}", MoveToVersionId=str(self.secret.current)
-            )
+            self.move_label(f"foreign-{number}", to=str(self.secret.current))
 
     # The promises
 
@@ -370,21 +367,15 @@ class World:
     def check(self) -> None:
         """Check what must hold at every moment."""
         self.look()
-        forgotten = {
-            token
-            for token in self.published - self.excused - self.tracked() - {self.current}
-            if self.telenor.is_live(token)
-        }
+        live = set(self.telenor.live())
+        forgotten = live & self.published - self.excused - self.tracked() - {self.current}
         if forgotten and len(forgotten) > self.abandoned():
             raise BrokenPromiseError(f"P2: {sorted(forgotten)} published, alive, and neither current nor in the ledger")
-        stray = set(self.telenor.live()) - self.published - self.lost - self.excused
+        stray = live - self.published - self.lost - self.excused
         for run in self.runs if stray else ():
             if not run.pending and len(own := stray & run.obtained) > run.report.revocations_abandoned:
-                raise BrokenPromiseError(
-                    f"P2: {sorted(own)} obtained, alive, and neither published, revoked nor counted"
-                )
-        told = "\n".join([*self.log.lines, *self.secret.labels])
-        if "CANARY" in told:
+                raise BrokenPromiseError(f"P2: {sorted(own)} obtained, alive, and neither published nor revoked")
+        if "CANARY" in "\n".join([*self.log.lines, *self.secret.labels]):
             raise BrokenPromiseError("P4: a secret in the log or in a label")
         self.log.lines.clear()
 
