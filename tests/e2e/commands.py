@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shlex
 import subprocess
@@ -85,8 +86,8 @@ def type_in(
     commands: Sequence[Command], directory: Path, environment: Mapping[str, str], aws: Path
 ) -> list[subprocess.CompletedProcess[str]]:
     """Type commands into one bash, so that a variable which one command sets is there for the next."""
-    mark = secrets.token_hex(8)
     # Both streams are one, as on a screen. The mark separates the commands, with the exit code of each.
+    mark = secrets.token_hex(8)
     script = "\n".join(
         f"{BEFORE.get(beginning(command, BEFORE) or '', ':')}\n{command.text}\nprintf '\\n{mark} %s\\n' $?"
         for command in commands
@@ -108,9 +109,11 @@ def type_in(
         timeout=_TIMEOUT_SECONDS,
         check=False,
     )
-    *printed, rest = done.stdout.split(f"\n{mark} ")
-    assert len(printed) == len(commands), f"bash ended at command {len(printed) + 1} of {len(commands)}: {rest[-500:]}"
-    exit_codes = [int(part.split("\n", 1)[0]) for part in (*printed[1:], rest)]
-    printed[1:] = [part.partition("\n")[2] for part in printed[1:]]
-    texts = [command.text for command in commands]
-    return [subprocess.CompletedProcess(*each) for each in zip(texts, exit_codes, printed, strict=True)]
+    ended = re.findall(rf"(.*?)\n{mark} (\d+)\n", done.stdout, re.DOTALL)
+    assert len(ended) == len(commands), (
+        f"bash ended at command {len(ended) + 1} of {len(commands)}: {done.stdout[-500:]}"
+    )
+    return [
+        subprocess.CompletedProcess(command.text, int(exit_code), printed)
+        for command, (printed, exit_code) in zip(commands, ended, strict=True)
+    ]
