@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import product, starmap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import track
@@ -34,7 +34,9 @@ from tests.simulation.test_broken_variants import VARIANTS, first_violation
 from tests.simulation.test_random_histories import POLICIES, SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    Task = Callable[[], Explored]
 
 # Two runs of it with sixteen tokens to end each have more orders than can be looked at.
 _TOO_MANY_ORDERS = ("ledger_full", Action.ROTATE_AND_REVOKE_NOW)
@@ -53,38 +55,30 @@ _MUTMUT = (sys.executable, "-m", "mutmut")
 _KILLED = {"killed", "timeout", "segfault", "caught by type check"}
 
 
-def all_rows(years: int) -> dict[str, list[Callable[[], Explored]]]:
+def all_rows(years: int) -> dict[str, list[Task]]:
     """Return the rows of the table, each with tasks that can be done in any order."""
+    slack = [(policy, outage_tolerance(LIFE, policy) - SECOND) for policy in POLICIES.values()]
     # The longest first, so that no core waits for one at the end.
     return {
-        f"a year of ticks with bursts of faults, seeds: {years}": [
-            partial(fault_bursts, seed, _DAYS_A_YEAR) for seed in range(years)
-        ],
+        f"a year of ticks with bursts of faults, seeds: {years}": _each(range(years), fault_bursts, days=_DAYS_A_YEAR),
         "two runs at once, in every order, with a crash": list(starmap(_two, product(SCENARIOS, Action))),
-        f"one crash or one fault, {len(ALL_SCENARIOS)} scenarios": [
-            partial(crashes_and_faults, each) for each in ALL_SCENARIOS
-        ],
-        "two faults, or one and a crash": [
-            partial(crashes_and_faults, each, faults=2, ends=2) for each in ALL_SCENARIOS
-        ],
-        "three faults, from the write on": [
-            partial(crashes_and_faults, each, faults=3, begin_at="PutSecretValue") for each in SCENARIOS
-        ],
-        "three runs at once, drawn at random": [
-            partial(orders_of_three, each, seed=0, samples=_THREE_AT_ONCE) for each in SCENARIOS
-        ],
-        "long histories of faults, operator actions and crashes": [
-            partial(any_history, number, _HISTORIES_EACH, _STEPS) for number in range(_LONG_HISTORIES)
-        ],
-        "outages within the slack": [
-            partial(outages, policy, outage_tolerance(LIFE, policy) - SECOND, _PARTS_OF_A_PERIOD)
-            for policy in POLICIES.values()
-        ],
-        "nonsense from outside": [partial(_fuzz, name) for name in dir(test_fuzz) if name.startswith("test_")],
+        f"one crash or one fault, {len(ALL_SCENARIOS)} scenarios": _each(ALL_SCENARIOS, crashes_and_faults),
+        "two faults, or one and a crash": _each(ALL_SCENARIOS, crashes_and_faults, faults=2, ends=2),
+        "three faults, from the write on": _each(SCENARIOS, crashes_and_faults, faults=3, begin_at="PutSecretValue"),
+        "three runs at once, drawn at random": _each(SCENARIOS, orders_of_three, seed=0, samples=_THREE_AT_ONCE),
+        "long histories of faults, operator actions and crashes": _each(
+            range(_LONG_HISTORIES), any_history, max_examples=_HISTORIES_EACH, steps=_STEPS
+        ),
+        "outages within the slack": [partial(outages, *each, _PARTS_OF_A_PERIOD) for each in slack],
+        "nonsense from outside": _each([name for name in dir(test_fuzz) if name.startswith("test_")], _fuzz),
     }
 
 
-def _two(scenario: str, other: Action) -> Callable[[], Explored]:
+def _each(what: Iterable[Any], function: Callable[..., Explored], **options: Any) -> list[Task]:
+    return [partial(function, each, **options) for each in what]
+
+
+def _two(scenario: str, other: Action) -> Task:
     if (scenario, other) == _TOO_MANY_ORDERS:
         return partial(orders, scenario, other, with_crash=False, turns=_TURNS)
     return partial(orders, scenario, other, with_crash=True)

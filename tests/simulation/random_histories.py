@@ -218,13 +218,13 @@ class RandomHistory(RuleBasedStateMachine):
     # How
 
     def _begin(self, action: Action = Action.RENEW_IF_DUE, request_id: str = "", skew: int = 0) -> Run:
-        world, clock, policy = self.world, self.world.clock, self.world.policy
+        world, policy = self.world, self.world.policy
         world.may_abandon = len(self.world.secret.labels) >= _CROWDED
-        world.policy, world.clock = POLICY, _SkewedClock(world_clock=clock, skew=skew * SKEW)
+        world.policy = POLICY
         try:
-            return Run(world, action, request_id)
+            return Run(world, action, request_id, _SkewedClock(world_clock=world.clock, skew=skew * SKEW))
         finally:
-            world.policy, world.clock = policy, clock
+            world.policy = policy
 
     def _finish(self, run: Run, call_faults: Sequence[int | None] = ()) -> None:
         for fault in itertools.chain(call_faults, itertools.repeat(None)):
@@ -297,19 +297,20 @@ class RandomHistory(RuleBasedStateMachine):
         return sorted(label for label in self.world.secret.labels if label.startswith("LIVE_"))
 
 
+SAME_EACH_TIME = settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=False,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    # What is drawn is large on purpose.
+    suppress_health_check=list(HealthCheck),
+)
+
+
 def long_histories(max_examples: int, steps: int) -> settings:
-    """Return how many histories of how many steps Hypothesis looks at; the same ones each time."""
-    return settings(
-        max_examples=max_examples,
-        stateful_step_count=steps,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        print_blob=False,
-        phases=[Phase.explicit, Phase.generate, Phase.shrink],
-        # A history is long on purpose.
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
+    """Return how many histories of how many steps Hypothesis looks at."""
+    return settings(SAME_EACH_TIME, max_examples=max_examples, stateful_step_count=steps)
 
 
 def any_history(number: int, max_examples: int, steps: int) -> Explored:

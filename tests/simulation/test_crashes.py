@@ -18,10 +18,6 @@ def test_no_single_crash_or_fault_breaks_a_promise(scenario: str) -> None:
     assert explored.faults
 
 
-def test_no_two_faults_of_one_run_break_a_promise() -> None:
-    assert crashes_and_faults("reissued", faults=2, ends=2).violations == []
-
-
 def begun(scenario: str, until: str) -> Run:
     """Return a run that is about to make a call."""
     run = Run(*begin(scenario))
@@ -43,14 +39,6 @@ def test_a_token_that_two_versions_hold_keeps_its_grace_also_where_an_answer_is_
         run.step(fault)
     run.finish()
     run.world.check()
-
-
-def test_labels_of_others_that_leave_no_room_stop_a_run_before_a_token_is_minted() -> None:
-    world, action = begin("renewal")
-    world.add_foreign_labels(17)
-    before = len(world.telenor.tokens)
-    assert world.run(action).has_failed
-    assert len(world.telenor.tokens) == before
 
 
 def test_no_fate_of_the_write_and_of_the_two_calls_that_look_for_it_breaks_a_promise() -> None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import requests
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
@@ -21,6 +21,7 @@ from handler.config import Settings, settings_from
 from handler.errors import InvalidInputError
 from handler.model import Action
 from tests.simulation.model_checker import Explored
+from tests.simulation.random_histories import SAME_EACH_TIME
 from tests.simulation.telenor import Issued, TelenorModel
 from tests.simulation.world import BEGIN, CREDENTIALS, TOKEN, Run, World
 
@@ -35,16 +36,7 @@ explored = Explored()
 CANARY = "CANARY"
 CURRENT_TOKEN, OTHER_TOKEN = f"{CANARY}-1", f"{CANARY}-2"
 
-fuzz = settings(
-    max_examples=1000 if IS_FULL else 50,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    print_blob=False,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    # Some of what is drawn is large on purpose, and each example is several runs.
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
-)
+fuzz = settings(SAME_EACH_TIME, max_examples=1000 if IS_FULL else 50)
 
 # What a person or a gateway may make of a value.
 ODD_NUMBERS = [0, -1, 1, 3599, 10**9, 10**20, 10**400, 0.5, float("nan"), float("inf"), True, 253402300800]

@@ -8,7 +8,7 @@ import random
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 import requests
@@ -90,23 +90,24 @@ class Log:
     warning = error = info
 
 
-class _Process(greenlet):
-    """What a run runs in: it can be left at a call, and gone on with later."""
-
-    owner: Run
-
-
 class Run:
     """One run of the real job, which stops before each external call until the search decides its outcome."""
 
-    def __init__(self, world: World, action: Action = Action.RENEW_IF_DUE, request_id: str = "") -> None:
+    active: ClassVar[Run]
+    """The one that makes a call."""
+
+    def __init__(
+        self, world: World, action: Action = Action.RENEW_IF_DUE, request_id: str = "", clock: Clock | None = None
+    ) -> None:
+        """Begin it. The machine may have a clock of its own."""
         world.runs.append(self)
         self.world = world
         self.action = action
+        self.clock = clock or world.clock
         self.request_id = request_id or str(uuid5(NAMESPACE_URL, f"run {len(world.runs)}"))
         self.report = Report("default")
         self.obtained: set[str] = set()
-        self._killed_at = world.clock.now() + _TIME_LEFT
+        self._killed_at = self.clock.now() + _TIME_LEFT
         self.seen: list[object] = []
         self.pending: str | None = "start"
         self.may_abandon = world.may_abandon
@@ -114,8 +115,8 @@ class Run:
         self._rest = OK
         self.steps: list[tuple[str, str | None]] = []
         self.is_gone = False
-        self._greenlet: _Process | None = _Process(self._run)
-        self._greenlet.owner = self
+        # It can be left at a call, and gone on with later.
+        self._greenlet: greenlet | None = greenlet(self._run)
         self._go()
 
     def __deepcopy__(self, _memo: object) -> Run:
@@ -187,6 +188,7 @@ class Run:
     def _go(self) -> None:
         self.pending = None
         assert self._greenlet is not None
+        Run.active = self
         self._greenlet.switch()
         if self.pending is None:
             # It is over, and a world can be copied again.
@@ -215,23 +217,23 @@ class Run:
             verify_url=world.verify_url,
             server=world.server,
         )
-        publish_by, end_by = deadlines(world.clock.now(), _TIME_LEFT)
+        publish_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
         transport = Transport(
-            world.clock,
+            self.clock,
             world.log,  # type: ignore[arg-type]  # a smaller log
             new_session=lambda _on_socket: _SESSION,
             run=lambda exchange, _seconds: exchange(),
         )
-        with sdk.client(self._answer, world.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
+        with sdk.client(self._answer, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
-            server = AuthorizationServer(operations_of(settings, secrets), world.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
+            server = AuthorizationServer(operations_of(settings, secrets), self.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
             rotate(
                 Context(
                     settings=settings,
                     secrets=secrets,
-                    token_secret=TokenSecret(secrets, world.clock, self.request_id),
+                    token_secret=TokenSecret(secrets, self.clock, self.request_id),
                     server=server,
-                    clock=world.clock,
+                    clock=self.clock,
                     log=world.log,  # type: ignore[arg-type]
                     report=self.report,
                     version_id=self.request_id,
@@ -405,21 +407,20 @@ class World:
         return sum(run.report.revocations_abandoned for run in self.runs)
 
     def _intercept(self, operation: str) -> str | None:
-        return _running().intercept(operation)
+        return Run.active.intercept(operation)
 
     def _answered(self, status: int, body: str, is_lost: bool) -> None:
-        run = _running()
-        run.seen.append((status, body))
+        Run.active.seen.append((status, body))
         if "access_token" in body:
             token = json.loads(body)["access_token"]
-            run.obtained.add(token)
+            Run.active.obtained.add(token)
             # The job counts a token whose answer it has seen, whatever it could read of it.
             self.lost |= {token} if is_lost else set()
 
     def _check_logout(self, token: str) -> None:
-        run = _running()
         if token == self.current:
             raise BrokenPromiseError(f"P3: {token} is current and is logged out")
+        run = Run.active
         if run.action is Action.ROTATE_AND_REVOKE_NOW or run.may_abandon or not self.telenor.is_live(token):
             return
         # Where a person took its label, nothing says any more that it was published: Telenor may hand it out again, as
@@ -452,12 +453,12 @@ class _ToTelenor(HTTPAdapter):
     """Leads each request to the Telenor of the run that sends it."""
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        run = _running()
+        world = Run.active.world
         try:
-            return run.world.telenor.send(request)
+            return world.telenor.send(request)
         except requests.ReadTimeout:
             is_token_request = request.path_url in {"/oauth/v2/token", "/token"}
-            run.world.clock.sleep(TOKEN_REQUEST_SECONDS if is_token_request else EXCHANGE_SECONDS)
+            world.clock.sleep(TOKEN_REQUEST_SECONDS if is_token_request else EXCHANGE_SECONDS)
             raise
 
 
@@ -474,10 +475,3 @@ class _Session(requests.Session):
 
 
 _SESSION = _Session()
-
-
-def _running() -> Run:
-    """Return the run that is making a call."""
-    process = getcurrent()
-    assert isinstance(process, _Process)
-    return process.owner
