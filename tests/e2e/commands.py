@@ -1,4 +1,4 @@
-"""What an operator types: this repository's programs, and the documents' commands word for word."""
+"""What an operator types: SAM, this repository's programs, and the documents' commands word for word."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import secrets
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from infra.docs import Command
+    from tests.e2e.emulator import Emulator
     from tests.e2e.job import Job
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +119,48 @@ def type_in(
         subprocess.CompletedProcess(command.text, int(exit_code), printed)
         for command, (printed, exit_code) in zip(commands, ended, strict=True)
     ]
+
+
+class SamError(Exception):
+    """SAM failed; the message is what it printed."""
+
+
+def sam(emulator: Emulator, *arguments: str) -> None:
+    """Run SAM. Raises SamError."""
+    done = subprocess.run(
+        [tool("SAM"), *arguments],
+        cwd=ROOT,
+        env=emulator.environment() | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SamError(f"sam {arguments[0]} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+
+
+@dataclass
+class Stack:
+    """A stack with its parameters."""
+
+    emulator: Emulator
+    name: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    template_options: tuple[str, ...] = ()
+
+    def deploy(self, **parameters: str) -> dict[str, str]:
+        """Deploy it, or update it with changed parameters; return its outputs. Raises SamError."""
+        self.parameters |= parameters
+        overrides = [f'{name}="{value}"' for name, value in self.parameters.items()]
+        options = ["--stack-name", self.name, "--no-confirm-changeset", "--no-progressbar", *self.template_options]
+        sam(self.emulator, "deploy", *options, "--parameter-overrides", *overrides)
+        return self.outputs()
+
+    def outputs(self) -> dict[str, str]:
+        stacks = self.emulator.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+
+    def delete(self) -> None:
+        """Delete the stack, and wait until it is gone."""
+        sam(self.emulator, "delete", "--stack-name", self.name, "--no-prompts")

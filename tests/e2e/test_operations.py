@@ -9,8 +9,7 @@ import pytest
 
 from infra import deploy, docs
 from tests.e2e import iam
-from tests.e2e.commands import BEFORE, ELSEWHERE, ROOT, beginning, run_module, tool, type_in
-from tests.e2e.stack import SamError, Stack
+from tests.e2e.commands import BEFORE, ELSEWHERE, ROOT, SamError, Stack, beginning, run_module, tool, type_in
 
 if TYPE_CHECKING:
     from pathlib import Path
