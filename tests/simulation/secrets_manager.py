@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from botocore import xform_name
@@ -70,14 +69,10 @@ _ANSWERS = {
 }
 
 
-_CODES = ("ResourceNotFoundException", "ResourceExistsException", "InvalidParameterException", "LimitExceededException")
-_EXCEPTIONS = {code: type(code, (ClientError,), {}) for code in _CODES}
-
-
 def refuse(code: str) -> NoReturn:
     """Raise what the SDK raises for an error code."""
     answer: Any = _error(code) | {"ResponseMetadata": {"HTTPStatusCode": 400}}
-    raise _EXCEPTIONS.get(code, ClientError)(answer, "operation")
+    raise ClientError(answer, "operation")
 
 
 @dataclass
@@ -132,9 +127,6 @@ class Secret:
 
 class SecretsManagerModel:
     """What the secrets hold. Its methods are the client's; `attempt` is what the client's attempts arrive at."""
-
-    exceptions = SimpleNamespace(**_EXCEPTIONS)
-    """The client's own exceptions."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime(2026, 11, 23, tzinfo=UTC)) -> None:
         self.now = now

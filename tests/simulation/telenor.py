@@ -8,12 +8,15 @@ from base64 import b64decode
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs
 
 import requests
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
+
+from handler.operations import TOKEN_REQUEST_SECONDS
+from handler.transport import EXCHANGE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,7 +87,7 @@ class TelenorModel(BaseAdapter):
         is_oauth = request.path_url in {"/token", "/revoke"}
         fault = self.intercept(operation)
         if fault == "lost-before":
-            raise requests.ReadTimeout
+            self._lose(operation)
         if fault in {"503", "401", "200"}:
             return _response(
                 request, int(fault), "" if fault == "503" else _OAUTH_REFUSAL if is_oauth else _REFUSALS[operation]
@@ -94,11 +97,15 @@ class TelenorModel(BaseAdapter):
         self.sleep(self.answers_after.total_seconds())
         self.on_answer(status, body, fault == "lost-after")
         if fault == "lost-after":
-            raise requests.ReadTimeout
+            self._lose(operation)
         return _response(request, status, body[:10] if fault == "unreadable" else body)
 
     def close(self) -> None:
         """Nothing to close."""
+
+    def _lose(self, operation: str) -> NoReturn:
+        self.sleep(TOKEN_REQUEST_SECONDS if operation == "token" else EXCHANGE_SECONDS)
+        raise requests.ReadTimeout
 
     def _token(self, request: requests.PreparedRequest) -> tuple[int, str]:
         now, live = self.now(), self.live()

@@ -14,7 +14,6 @@ from uuid import NAMESPACE_URL, uuid5
 import requests
 from botocore.exceptions import ReadTimeoutError
 from greenlet import getcurrent, greenlet
-from requests.adapters import HTTPAdapter
 
 from handler.app import deadlines, operations_of
 from handler.authorization_server import AuthorizationServer
@@ -24,12 +23,11 @@ from handler.decisions import RenewalTimes, renewal_times
 from handler.errors import RotationError
 from handler.ledger import Ledger, ledger_from
 from handler.model import Action, OAuthServer, Policy
-from handler.operations import TOKEN_REQUEST_SECONDS
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
 from handler.token_secret import TokenSecret
-from handler.transport import EXCHANGE_SECONDS, Transport
+from handler.transport import Transport
 from tests.simulation import sdk
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
 from tests.simulation.telenor import CLIENT_SECRET, TelenorModel
@@ -189,6 +187,7 @@ class Run:
         self.pending = None
         assert self._greenlet is not None
         Run.active = self
+        _SESSION.mount("https://", self.world.telenor)
         self._greenlet.switch()
         if self.pending is None:
             # It is over, and a world can be copied again.
@@ -449,29 +448,12 @@ def _document(content: str | bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-class _ToTelenor(HTTPAdapter):
-    """Leads each request to the Telenor of the run that sends it."""
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        world = Run.active.world
-        try:
-            return world.telenor.send(request)
-        except requests.ReadTimeout:
-            is_token_request = request.path_url in {"/oauth/v2/token", "/token"}
-            world.clock.sleep(TOKEN_REQUEST_SECONDS if is_token_request else EXCHANGE_SECONDS)
-            raise
-
-
 class _Session(requests.Session):
     """Looks for no proxies of this machine and has no cookies, which would take half of the simulation's time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.mount("https://", _ToTelenor())
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         return request.prepare()
 
 
 _SESSION = _Session()
+_SESSION.trust_env = False
