@@ -38,11 +38,7 @@ class Emulator:
     """AWS at `url`. `log` has what it and its functions print."""
 
     url: str
-    directory: Path
-
-    @property
-    def log(self) -> Path:
-        return self.directory / "ministack.log"
+    log: Path
 
     def environment(self, keys: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a command that calls the emulator, as root or as the owner of the keys."""
@@ -54,7 +50,7 @@ class Emulator:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "HOME": str(self.directory),
+            "HOME": str(self.log.parent),
         }
 
     def client(self, service: str, keys: Mapping[str, str] | None = None) -> Any:
@@ -79,7 +75,7 @@ def started(python: Path, directory: Path) -> Iterator[Emulator]:
     """Run an empty emulator until the block ends."""
     with socket.create_server((_HOST, 0)) as probe:
         port = probe.getsockname()[1]
-    emulator = Emulator(f"http://{_HOST}:{port}", directory)
+    emulator = Emulator(f"http://{_HOST}:{port}", directory / "ministack.log")
     # Its functions inherit its environment.
     settings = dict.fromkeys(("TMPDIR", "STATE_DIR", "S3_DATA_DIR"), str(directory)) | {
         "BIND_HOST": _HOST,

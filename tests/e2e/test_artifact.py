@@ -82,7 +82,7 @@ def local_job(built: Path, sandbox: TelenorSandbox, tmp_path_factory: pytest.Tem
             "TELENOR_BASE_URL": sandbox.url,
             "POWERTOOLS_SERVICE_NAME": "telenor-token",
         }
-        emulator = Emulator(aws.url, tmp_path_factory.mktemp("local"))
+        emulator = Emulator(aws.url, tmp_path_factory.mktemp("local") / "log")
         job = LocalJob(emulator=emulator, telenor=sandbox, name="local", outputs=names, aws=aws, settings=settings)
         client = {"client_id": ARTIFACT_CLIENT_ID, "client_secret": job.client_secret}
         secrets_manager = job.client("secretsmanager")

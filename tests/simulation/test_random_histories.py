@@ -78,7 +78,7 @@ def test_an_outage_just_beyond_the_slack_may_hurt() -> None:
 
 def world_with_two_pairs(other: str) -> World:
     world = World()
-    world.secretsmanager.put_secret_value(SecretId=CREDENTIALS, SecretString=other)
+    world.put(CREDENTIALS, other)
     return world
 
 
@@ -86,13 +86,7 @@ def change_credentials_all_day(world: World, minutes_apart: int = 1) -> None:
     """Move AWSCURRENT to and fro between two pairs, as a tool in a loop does. An emergency ends the day."""
     consumers = Consumers(world)
     for minute in range(0, 24 * 60, minutes_apart):
-        labels = world.secretsmanager.secrets[CREDENTIALS].labels
-        world.secretsmanager.update_secret_version_stage(
-            SecretId=CREDENTIALS,
-            VersionStage="AWSCURRENT",
-            MoveToVersionId=labels["AWSPREVIOUS"],
-            RemoveFromVersionId=labels["AWSCURRENT"],
-        )
+        world.roll_back(CREDENTIALS)
         world.run(Action.CREDENTIALS_CHANGED)
         if minute % 5 == 0:
             assert world.run().outcome is not None

@@ -334,15 +334,16 @@ class World:
         """End the published token at Telenor, as another party would whose tokens kill this one's."""
         self.telenor.tokens[str(self.current)].ended_at = self.clock.now()
 
-    def move_label(self, label: str, to: str = "", source: str = "") -> None:
-        """Move a label of the token secret from one version to another; without one of them, add or remove it."""
+    def move_label(self, label: str, to: str = "", source: str = "", secret_id: str = TOKEN) -> None:
+        """Move a label from one version to another; without one of them, add or remove it."""
         self.secretsmanager.update_secret_version_stage(
-            SecretId=TOKEN, VersionStage=label, MoveToVersionId=to, RemoveFromVersionId=source
+            SecretId=secret_id, VersionStage=label, MoveToVersionId=to, RemoveFromVersionId=source
         )
 
-    def roll_back(self) -> None:
+    def roll_back(self, secret_id: str = TOKEN) -> None:
         """Make the version under AWSPREVIOUS current."""
-        self.move_label("AWSCURRENT", self.secret.labels["AWSPREVIOUS"], self.secret.labels["AWSCURRENT"])
+        labels = self.secretsmanager.secrets[secret_id].labels
+        self.move_label("AWSCURRENT", labels["AWSPREVIOUS"], labels["AWSCURRENT"], secret_id)
 
     def put(self, secret_id: str, content: str | bytes) -> str:
         """Put a value into a secret; return its version."""
