@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ _PROGRAMS = {
     "telenor-token": '#!/bin/sh\nexec {python} -m handler "$@"\n',
 }
 
-_TIMEOUT_SECONDS = 300
+_TIMEOUT_SECONDS = 600
 
 
 def tool(name: str) -> Path:
@@ -55,20 +55,19 @@ def tool(name: str) -> Path:
     return Path(os.environ[name]).absolute()
 
 
+def _run(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], stderr: int = subprocess.STDOUT
+) -> subprocess.CompletedProcess[str]:
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr, "text": True}
+    return subprocess.run(command, cwd=directory, env=environment, timeout=_TIMEOUT_SECONDS, check=False, **streams)
+
+
 def run_module(
     job: Job, *arguments: str, keys: Mapping[str, str] | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a module of this repository as root or as the owner of the keys."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", *arguments],
-        cwd=ROOT,
-        env=job.emulator.environment(keys) | {"COLUMNS": "140"} | variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-        check=False,
-    )
+    environment = job.emulator.environment(keys) | {"COLUMNS": "140"} | variables
+    done = _run([sys.executable, "-W", "error", "-m", *arguments], ROOT, environment, stderr=subprocess.PIPE)
     print(f"$ {' '.join(arguments)} -> {done.returncode}\n{done.stdout}{done.stderr}")  # noqa: T201  for a failed test
     return done
 
@@ -100,21 +99,10 @@ def type_in(
         (programs / name).write_text(text.format(aws=shlex.quote(str(aws)), python=shlex.quote(sys.executable)))
         (programs / name).chmod(0o755)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["/usr/bin/env", "bash", "--norc", "--noprofile", "-c", script],
-        cwd=directory,
-        env={**environment, "PATH": path, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-        check=False,
-    )
+    variables = {**environment, "PATH": path, "PYTHONPATH": str(ROOT)}
+    done = _run(["/usr/bin/env", "bash", "--norc", "--noprofile", "-c", script], directory, variables)
     ended = re.findall(rf"(.*?)\n{mark} (\d+)\n", done.stdout, re.DOTALL)
-    assert len(ended) == len(commands), (
-        f"bash ended at command {len(ended) + 1} of {len(commands)}: {done.stdout[-500:]}"
-    )
+    assert len(ended) == len(commands), f"bash ended at command {len(ended) + 1}: {done.stdout[-500:]}"
     return [
         subprocess.CompletedProcess(command.text, int(exit_code), printed)
         for command, (printed, exit_code) in zip(commands, ended, strict=True)
@@ -127,15 +115,8 @@ class SamError(Exception):
 
 def sam(emulator: Emulator, *arguments: str) -> None:
     """Run SAM. Raises SamError."""
-    done = subprocess.run(
-        [tool("SAM"), *arguments],
-        cwd=ROOT,
-        env=emulator.environment() | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    environment = emulator.environment() | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"}
+    done = _run([str(tool("SAM")), *arguments], ROOT, environment)
     if done.returncode:
         raise SamError(f"sam {arguments[0]} ended with {done.returncode}:\n{done.stdout[-3000:]}")
 

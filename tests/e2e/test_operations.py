@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.e2e.emulator import Emulator
     from tests.e2e.job import Job
 
+# What the runbook prints after `make outputs`.
+ECHOED = ("FunctionName", "LogGroupName", "UndeliveredQueueUrl", "TokenSecretArn", "CredentialsSecretArn")
 DOCUMENTS = ("README.md", "docs/deploy.md", "docs/cli.md", "docs/runbook.md", "docs/error-codes.md")
 
 
@@ -73,14 +75,7 @@ def test_every_command_of_the_documents_ends_well(
             if typed.args.endswith("cat answer.json"):
                 assert '"outcome"' in typed.stdout
             if typed.args.startswith('echo "$FUNCTION_NAME'):
-                names = (
-                    "FunctionName",
-                    "LogGroupName",
-                    "UndeliveredQueueUrl",
-                    "TokenSecretArn",
-                    "CredentialsSecretArn",
-                )
-                assert typed.stdout.split() == [job.outputs[name] for name in names]
+                assert typed.stdout.split() == [job.outputs[name] for name in ECHOED]
 
 
 def test_after_the_documents_commands_the_token_secrets_policy_is_back_and_one_token_is_active(job: Job) -> None:

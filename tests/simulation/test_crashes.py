@@ -41,12 +41,6 @@ def test_a_token_that_two_versions_hold_keeps_its_grace_also_where_an_answer_is_
     run.world.check()
 
 
-def test_no_fate_of_the_write_and_of_the_two_calls_that_look_for_it_breaks_a_promise() -> None:
-    explored = crashes_and_faults("first_run", faults=3, begin_at="PutSecretValue")
-    assert explored.violations == []
-    assert explored.faults
-
-
 # The other pairs take minutes: make prove.
 @pytest.mark.parametrize(
     ("scenario", "other"),
