@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -27,7 +28,7 @@ from handler.model import Action, Policy
 from tests.simulation.model_checker import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
 from tests.simulation.telenor import Issue
-from tests.simulation.world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Clock, Run, World
+from tests.simulation.world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,20 +54,6 @@ _FAULTS = max(map(len, FAULTS_BY_ATTEMPT.values())) - 1
 CALL_FAULT = st.one_of(st.none(), st.none(), st.integers(_CRASH, _FAULTS))
 CALL_FAULTS = st.lists(CALL_FAULT, max_size=12)
 ACTIONS = st.sampled_from([Action.RENEW_IF_DUE, *Action])
-
-
-@dataclass
-class _SkewedClock(Clock):
-    """The clock of a machine that is off by some seconds."""
-
-    world_clock: Clock = field(default_factory=Clock)
-    skew: timedelta = timedelta(0)
-
-    def now(self) -> datetime:
-        return self.world_clock.now() + self.skew
-
-    def sleep(self, seconds: float) -> None:
-        self.world_clock.sleep(seconds)
 
 
 class RandomHistory(RuleBasedStateMachine):
@@ -214,11 +201,12 @@ class RandomHistory(RuleBasedStateMachine):
     # How
 
     def _begin(self, action: Action = Action.RENEW_IF_DUE, request_id: str = "", skew: int = 0) -> Run:
-        world, policy = self.world, self.world.policy
+        world, policy, clock = self.world, self.world.policy, self.world.clock
         world.may_abandon = len(self.world.secret.labels) >= _CROWDED
         world.policy = POLICY
+        own_clock: Any = SimpleNamespace(now=lambda: clock.now() + skew * SKEW, sleep=clock.sleep)
         try:
-            return Run(world, action, request_id, _SkewedClock(world_clock=world.clock, skew=skew * SKEW))
+            return Run(world, action, request_id, own_clock)
         finally:
             world.policy = policy
 

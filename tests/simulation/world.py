@@ -187,7 +187,7 @@ class Run:
         self.pending = None
         assert self._greenlet is not None
         Run.active = self
-        _SESSION.mount("https://", self.world.telenor)
+        _SESSION.adapters["https://"] = self.world.telenor
         self._greenlet.switch()
         if self.pending is None:
             # It is over, and a world can be copied again.
