@@ -109,8 +109,7 @@ class Run:
         self.seen: list[object] = []
         self.pending: str | None = "start"
         self.may_abandon = world.may_abandon
-        self._fault = OK
-        self._rest = OK
+        self._fault = self._rest = OK
         self.steps: list[tuple[str, str | None]] = []
         self.is_gone = False
         # It can be left at a call, and gone on with later.
@@ -205,6 +204,7 @@ class Run:
 
     def _rotate(self) -> None:
         world = self.world
+        log: Any = world.log  # a smaller one
         settings = Settings(
             client="default",
             action=self.action,
@@ -217,15 +217,10 @@ class Run:
             server=world.server,
         )
         publish_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
-        transport = Transport(
-            self.clock,
-            world.log,  # type: ignore[arg-type]  # a smaller log
-            new_session=lambda _on_socket: _SESSION,
-            run=lambda exchange, _seconds: exchange(),
-        )
+        transport = Transport(self.clock, log, lambda _on_socket: _SESSION, lambda exchange, _seconds: exchange())
         with sdk.client(self._answer, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
-            server = AuthorizationServer(operations_of(settings, secrets), self.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
+            server = AuthorizationServer(operations_of(settings, secrets), self.clock, log, transport)
             rotate(
                 Context(
                     settings=settings,
@@ -233,7 +228,7 @@ class Run:
                     token_secret=TokenSecret(secrets, self.clock, self.request_id),
                     server=server,
                     clock=self.clock,
-                    log=world.log,  # type: ignore[arg-type]
+                    log=log,
                     report=self.report,
                     version_id=self.request_id,
                     publish_by=publish_by,
