@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from inspect import isfunction
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from tests.simulation.world import CREDENTIALS, TOKEN, UNDECIDED, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    Scenario = Callable[[World], Action | None]
 
 _TELENOR = dict.fromkeys(("token", "logout", "verify"), TELENOR_FAULTS)
 _READS = ("DescribeSecret", "GetSecretValue", "ListSecretVersionIds")
@@ -36,7 +39,7 @@ FAULTS_BY_ATTEMPT: Mapping[str, tuple[str, ...]] = _TELENOR | {
 _VERIFY_URL = "https://localhost/verify"
 
 
-def _functions_so_far() -> Mapping[str, Callable[[World], Action | None]]:
+def _functions_so_far() -> Mapping[str, Scenario]:
     """Return the scenarios defined so far by their names: the functions of this file without an underscore."""
     functions = {name: each for name, each in globals().items() if isfunction(each) and each.__module__ == __name__}
     return {name: each for name, each in functions.items() if not name.startswith("_")}
@@ -241,26 +244,6 @@ def new_credentials(world: World) -> Action:
 # Another authorization server (RFC 6749 and RFC 7009)
 
 
-def another_server(world: World) -> None:
-    _name_server(world)
-    renewal_with_revocations(world)
-
-
-def another_server_in_an_emergency(world: World) -> Action:
-    _name_server(world)
-    return leaked(world)
-
-
-def another_server_that_reissues(world: World) -> None:
-    _name_server(world)
-    reissued(world)
-
-
-def another_server_with_one_token_at_a_time(world: World) -> None:
-    _name_server(world)
-    new_token_kills_the_old(world)
-
-
 def another_server_without_revocation(world: World) -> None:
     _name_server(world, revocation_url=None)
     grace_over(world)
@@ -291,6 +274,11 @@ def credentials_unusable(world: World) -> None:
 
 def _name_server(world: World, revocation_url: str | None = "https://id.example/revoke") -> None:
     world.server = OAuthServer("https://id.example/token", revocation_url, ClientAuthentication.BASIC)
+
+
+def _at_another_server(scenario: Scenario, world: World) -> Action | None:
+    _name_server(world)
+    return scenario(world)
 
 
 def _rotate_as(world: World, client_id: str) -> None:
@@ -341,4 +329,10 @@ def same_token_in_two_versions(world: World) -> None:
     world.clock.advance(minutes=11)
 
 
-ALL_SCENARIOS = _functions_so_far()
+ALL_SCENARIOS: Mapping[str, Scenario] = {
+    **_functions_so_far(),
+    **{
+        f"{each.__name__}_at_another_server": partial(_at_another_server, each)
+        for each in (renewal_with_revocations, leaked, reissued, new_token_kills_the_old)
+    },
+}
