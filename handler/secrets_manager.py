@@ -313,7 +313,7 @@ def _code(error: ClientError) -> str:
 
 
 def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", HTTPStatus.BAD_REQUEST))
 
 
 def _hint(code: str) -> str:

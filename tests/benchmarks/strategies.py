@@ -151,7 +151,8 @@ def _finish_secret(environment: Environment, telenor: AuthorizationServer, versi
 
 def _telenor(environment: Environment) -> AuthorizationServer:
     """Return the handler's own client, so that every strategy retries alike."""
-    session = ModelSession(environment.telenor)
+    session = ModelSession()
+    session.mount("https://", environment.telenor)
     transport = Transport(environment.clock, _LOG, lambda _on_socket: session, lambda exchange, _seconds: exchange())
     return AuthorizationServer(TelenorOperations(_URL), environment.clock, _LOG, transport)
 

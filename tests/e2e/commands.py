@@ -1,18 +1,21 @@
-"""What an operator types: this repository's programs, and the documents' commands word for word."""
+"""What an operator types: SAM, this repository's programs, and the documents' commands word for word."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tests.e2e.emulator import Emulator
     from tests.e2e.job import Job
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +46,7 @@ _PROGRAMS = {
     "telenor-token": '#!/bin/sh\nexec {python} -m handler "$@"\n',
 }
 
-_TIMEOUT_SECONDS = 300
+_TIMEOUT_SECONDS = 600
 
 
 def tool(name: str) -> Path:
@@ -51,20 +54,19 @@ def tool(name: str) -> Path:
     return Path(os.environ[name]).absolute()
 
 
+def _run(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], stderr: int = subprocess.STDOUT
+) -> subprocess.CompletedProcess[str]:
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr, "text": True}
+    return subprocess.run(command, cwd=directory, env=environment, timeout=_TIMEOUT_SECONDS, check=False, **streams)
+
+
 def run_module(
     job: Job, *arguments: str, keys: Mapping[str, str] | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a module of this repository as root or as the owner of the keys."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", *arguments],
-        cwd=ROOT,
-        env=job.emulator.environment(keys) | {"COLUMNS": "140"} | variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-        check=False,
-    )
+    environment = job.emulator.environment(keys) | {"COLUMNS": "140"} | variables
+    done = _run([sys.executable, "-W", "error", "-m", *arguments], ROOT, environment, stderr=subprocess.PIPE)
     print(f"$ {' '.join(arguments)} -> {done.returncode}\n{done.stdout}{done.stderr}")  # noqa: T201  for a failed test
     return done
 
@@ -84,8 +86,8 @@ def type_in(
     commands: Sequence[str], directory: Path, environment: Mapping[str, str], aws: Path
 ) -> list[subprocess.CompletedProcess[str]]:
     """Type commands into one bash, so that a variable which one command sets is there for the next."""
-    mark = secrets.token_hex(8)
     # Both streams are one, as on a screen. The mark separates the commands, with the exit code of each.
+    mark = secrets.token_hex(8)
     script = "\n".join(
         f"{BEFORE.get(beginning(command, BEFORE) or '', ':')}\n{command}\nprintf '\\n{mark} %s\\n' $?"
         for command in commands
@@ -96,19 +98,49 @@ def type_in(
         (programs / name).write_text(text.format(aws=shlex.quote(str(aws)), python=shlex.quote(sys.executable)))
         (programs / name).chmod(0o755)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["/usr/bin/env", "bash", "--norc", "--noprofile", "-c", script],
-        cwd=directory,
-        env={**environment, "PATH": path, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-        check=False,
-    )
-    *printed, rest = done.stdout.split(f"\n{mark} ")
-    assert len(printed) == len(commands), f"bash ended at command {len(printed) + 1} of {len(commands)}: {rest[-500:]}"
-    exit_codes = [int(part.split("\n", 1)[0]) for part in (*printed[1:], rest)]
-    printed[1:] = [part.partition("\n")[2] for part in printed[1:]]
-    return [subprocess.CompletedProcess(*each) for each in zip(commands, exit_codes, printed, strict=True)]
+    variables = {**environment, "PATH": path, "PYTHONPATH": str(ROOT)}
+    done = _run(["/usr/bin/env", "bash", "--norc", "--noprofile", "-c", script], directory, variables)
+    ended = re.findall(rf"(.*?)\n{mark} (\d+)\n", done.stdout, re.DOTALL)
+    assert len(ended) == len(commands), f"bash ended at command {len(ended) + 1}: {done.stdout[-500:]}"
+    return [
+        subprocess.CompletedProcess(command, int(exit_code), printed)
+        for command, (printed, exit_code) in zip(commands, ended, strict=True)
+    ]
+
+
+class SamError(Exception):
+    """SAM failed; the message is what it printed."""
+
+
+def sam(emulator: Emulator, *arguments: str) -> None:
+    """Run SAM. Raises SamError."""
+    environment = emulator.environment() | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"}
+    done = _run([str(tool("SAM")), *arguments], ROOT, environment)
+    if done.returncode:
+        raise SamError(f"sam {arguments[0]} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+
+
+@dataclass
+class Stack:
+    """A stack with its parameters."""
+
+    emulator: Emulator
+    name: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    template_options: tuple[str, ...] = ()
+
+    def deploy(self, **parameters: str) -> dict[str, str]:
+        """Deploy it, or update it with changed parameters; return its outputs. Raises SamError."""
+        self.parameters |= parameters
+        overrides = [f'{name}="{value}"' for name, value in self.parameters.items()]
+        options = ["--stack-name", self.name, "--no-confirm-changeset", "--no-progressbar", *self.template_options]
+        sam(self.emulator, "deploy", *options, "--parameter-overrides", *overrides)
+        return self.outputs()
+
+    def outputs(self) -> dict[str, str]:
+        stacks = self.emulator.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+
+    def delete(self) -> None:
+        """Delete the stack, and wait until it is gone."""
+        sam(self.emulator, "delete", "--stack-name", self.name, "--no-prompts")

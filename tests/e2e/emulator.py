@@ -13,14 +13,15 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import requests
+
+from tests.e2e.job import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +30,6 @@ REGION = "eu-north-1"
 SECONDS_A_MINUTE = 6.0
 
 _HOST = "127.0.0.1"
-_START_SECONDS = 60
 _ROOT = {"aws_access_key_id": "root-of-the-emulator", "aws_secret_access_key": "root-of-the-emulator"}
 
 
@@ -38,11 +38,7 @@ class Emulator:
     """AWS at `url`. `log` has what it and its functions print."""
 
     url: str
-    directory: Path
-
-    @property
-    def log(self) -> Path:
-        return self.directory / "ministack.log"
+    log: Path
 
     def environment(self, keys: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a command that calls the emulator, as root or as the owner of the keys."""
@@ -54,7 +50,7 @@ class Emulator:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "HOME": str(self.directory),
+            "HOME": str(self.log.parent),
         }
 
     def client(self, service: str, keys: Mapping[str, str] | None = None) -> Any:
@@ -77,23 +73,17 @@ def _without_settings() -> dict[str, str]:
 @contextmanager
 def started(python: Path, directory: Path) -> Iterator[Emulator]:
     """Run an empty emulator until the block ends."""
-    for name in ("tmp", "state", "s3"):
-        (directory / name).mkdir()
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
+    with socket.create_server((_HOST, 0)) as probe:
         port = probe.getsockname()[1]
-    emulator = Emulator(f"http://{_HOST}:{port}", directory)
+    emulator = Emulator(f"http://{_HOST}:{port}", directory / "ministack.log")
     # Its functions inherit its environment.
-    settings = {
+    settings = dict.fromkeys(("TMPDIR", "STATE_DIR", "S3_DATA_DIR"), str(directory)) | {
         "BIND_HOST": _HOST,
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": _HOST,
         "MINISTACK_REGION": REGION,
         "AUTH": "true",
         "PERSIST_STATE": "0",
-        "TMPDIR": str(directory / "tmp"),
-        "STATE_DIR": str(directory / "state"),
-        "S3_DATA_DIR": str(directory / "s3"),
         "SECONDS_A_MINUTE": str(SECONDS_A_MINUTE),
     }
     root = {name.upper(): value for name, value in _ROOT.items()}
@@ -110,23 +100,16 @@ def started(python: Path, directory: Path) -> Iterator[Emulator]:
         ) as process,
     ):
         try:
-            _wait_until_healthy(emulator, process)
+            until("MiniStack answers", lambda: _is_healthy(emulator, process))
             yield emulator
         finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_until_healthy(emulator: Emulator, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(_START_SECONDS * 10):
-        assert process.poll() is None, f"MiniStack did not start:\n{emulator.log.read_text()[-2000:]}"
-        try:
-            if requests.get(f"{emulator.url}/_ministack/health", timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.1)
-    raise AssertionError("MiniStack did not answer in time")
+def _is_healthy(emulator: Emulator, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, f"MiniStack did not start:\n{emulator.log.read_text()[-2000:]}"
+    try:
+        return requests.get(f"{emulator.url}/_ministack/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False

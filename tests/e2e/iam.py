@@ -81,10 +81,8 @@ def managed_policy(emulator: Emulator, arn: str) -> list[dict[str, Any]]:
 
 def _statements(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a policy's statements, each with a list of actions."""
-    return [
-        each | {"Action": [each["Action"]] if isinstance(each["Action"], str) else each["Action"]}
-        for each in document["Statement"]
-    ]
+    given: list[dict[str, Any]] = document["Statement"]
+    return [each | {"Action": [each["Action"]]} if isinstance(each["Action"], str) else each for each in given]
 
 
 def allowed(statements: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -107,10 +105,10 @@ class Role:
     def __init__(self, emulator: Emulator, arn: str) -> None:
         self._iam = iam = emulator.client("iam")
         self._role = role = {"RoleName": arn.rpartition("/")[2]}
-        names = iam.list_role_policies(**role)["PolicyNames"]
-        self._inline = {
-            name: _statements(iam.get_role_policy(**role, PolicyName=name)["PolicyDocument"]) for name in names
-        }
+        inline = [
+            iam.get_role_policy(**role, PolicyName=name) for name in iam.list_role_policies(**role)["PolicyNames"]
+        ]
+        self._inline = {each["PolicyName"]: _statements(each["PolicyDocument"]) for each in inline}
         attached = iam.list_attached_role_policies(**role)["AttachedPolicies"]
         self._attached = {each["PolicyArn"]: managed_policy(emulator, each["PolicyArn"]) for each in attached}
         self.statements = [each for own in (*self._inline.values(), *self._attached.values()) for each in own]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import threading
 import time
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import Flask, Response, request
 
@@ -35,28 +35,21 @@ class Process:
     def __init__(self, artifact: Path, python: Path, settings: Mapping[str, str]) -> None:
         self.user_agent = ""
         """How the runtime client names itself."""
-        self.output: list[str] = []
-        """The lines that it has printed, once it has ended."""
         self.posted: list[str] = []
         """What it has sent, headers included."""
         self._invocations: queue.SimpleQueue[tuple[object, float, str]] = queue.SimpleQueue()
         self._reports: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-        self._server = LoopbackServer(self._interface())
-        self._server.__enter__()
+        self._output = TemporaryFile()  # noqa: SIM115  open until it has been read
+        self._server = LoopbackServer(self._interface()).__enter__()
         self._process = subprocess.Popen(
             [python, "-m", "awslambdaric", "handler.app.lambda_handler"],
             cwd=artifact,
             env=environment(artifact, settings) | {"AWS_LAMBDA_RUNTIME_API": self._server.url.removeprefix("http://")},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=self._output,
             stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
             start_new_session=True,  # Ctrl-C is for the parent, which then ends this one
         )
-        self._listener = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
-        self._listener.start()
 
     def _interface(self) -> Flask:
         """AWS, "Using the Lambda runtime API"."""
@@ -90,6 +83,12 @@ class Process:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
+    @property
+    def output(self) -> list[str]:
+        """The lines that it has printed, once it has ended."""
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace").splitlines()
+
     def invoke(self, event: object, timeout_seconds: float, request_id: str) -> Ending:
         """Run once. As in Lambda, a process outlives an error, and is killed at its timeout. An init does not count."""
         self._invocations.put((event, timeout_seconds, request_id))
@@ -106,16 +105,9 @@ class Process:
         return Ending(error_type=error["errorType"], message=error["errorMessage"])
 
     def end(self) -> None:
-        """Kill the process, and take the rest of its output."""
         self._process.kill()
         self._process.wait()
-        self._listener.join()
         self._server.__exit__()
-
-    def _listen(self, stream: IO[str]) -> None:
-        with stream:
-            self.output.extend(stream)
-        self._reports.put(("error", '{"errorType": "exit", "errorMessage": "The process has ended."}'))
 
 
 def environment(artifact: Path, settings: Mapping[str, str]) -> dict[str, str]:

@@ -47,9 +47,7 @@ def wraps(module: Any, name: str) -> Callable[[Original], Original]:
 
 def create_resource_policy(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
     """AWS::SecretsManager::ResourcePolicy: its CloudFormation does not know it; its API does, and enforces it."""
-    policy = properties["ResourcePolicy"]
-    text = policy if isinstance(policy, str) else json.dumps(policy)
-    request = {"SecretId": properties["SecretId"], "ResourcePolicy": text}
+    request = {"SecretId": properties["SecretId"], "ResourcePolicy": json.dumps(properties["ResourcePolicy"])}
     status, _, answer = secretsmanager._put_resource_policy(request)
     if status >= _BAD_REQUEST:
         raise ValueError(f"AWS::SecretsManager::ResourcePolicy failed: {answer!r}")
@@ -72,12 +70,6 @@ def keep_metric_math(record: Original, name: str, properties: dict[str, Any]) ->
     named = {"MetricName": "-", "Namespace": "-"} | {key: properties[key] for key in properties if key != "Metrics"}
     alarm = {key: value for key, value in record(name, named).items() if key not in {"MetricName", "Namespace"}}
     return alarm | {"Metrics": properties["Metrics"]}
-
-
-@wraps(cloudwatch, "_evaluate_alarm")
-def leave_metric_math_alone(evaluate: Original, alarm: dict[str, Any]) -> None:
-    if "Metrics" not in alarm:
-        evaluate(alarm)
 
 
 # The Query protocol, which version 5 of Terraform's provider speaks: it kept and returned a part of each alarm. A
@@ -249,15 +241,11 @@ def keep_each_label_of_a_put(put: Original, request: dict[str, Any]) -> Any:
     labels = request.get("VersionStages", [])
     if answer[0] >= _BAD_REQUEST or "AWSCURRENT" not in labels:
         return answer
-    _, secret = secretsmanager._resolve(request["SecretId"])
     body = json.loads(answer[2])
-    for label in labels:
-        if label not in body["VersionStages"]:
-            secretsmanager._remove_stage_everywhere(secret, label)
-            secretsmanager._add_stage(secret, body["VersionId"], label)
-            secretsmanager._emit_secret_label_updated(secret, label, body["VersionId"])
-    stages = secret["Versions"][body["VersionId"]]["Stages"]
-    return answer[0], answer[1], json.dumps(body | {"VersionStages": list(stages)}).encode()
+    for label in set(labels).difference(body["VersionStages"]):
+        move = {"SecretId": request["SecretId"], "VersionStage": label, "MoveToVersionId": body["VersionId"]}
+        secretsmanager._update_secret_version_stage(move)
+    return answer[0], answer[1], json.dumps(body | {"VersionStages": labels}).encode()
 
 
 @wraps(lambda_svc, "_emit_lambda_logs")

@@ -52,7 +52,7 @@ print(json.dumps({name: sys.modules[name].__file__ for name in set(sys.modules) 
 
 @dataclass(kw_only=True)
 class LocalJob(Job):
-    """The artifact under the runtime client. Telenor and Secrets Manager are on this machine."""
+    """The artifact under the runtime client."""
 
     aws: LocalSecretsManager
     settings: Mapping[str, str]
@@ -82,7 +82,7 @@ def local_job(built: Path, sandbox: TelenorSandbox, tmp_path_factory: pytest.Tem
             "TELENOR_BASE_URL": sandbox.url,
             "POWERTOOLS_SERVICE_NAME": "telenor-token",
         }
-        emulator = Emulator(aws.url, tmp_path_factory.mktemp("local"))
+        emulator = Emulator(aws.url, tmp_path_factory.mktemp("local") / "log")
         job = LocalJob(emulator=emulator, telenor=sandbox, name="local", outputs=names, aws=aws, settings=settings)
         client = {"client_id": ARTIFACT_CLIENT_ID, "client_secret": job.client_secret}
         secrets_manager = job.client("secretsmanager")
@@ -101,16 +101,10 @@ def test_it_is_pure_python_within_its_limit_and_the_same_in_a_second_build(built
 
 
 def test_its_modules_come_from_it_and_of_the_runtime_the_sdk_alone(local_job: LocalJob, built: Path) -> None:
-    done = subprocess.run(
-        [tool("RUNTIME_PYTHON"), "-c", _PROBE],
-        cwd=built,  # the first place where the runtime client looks too
-        env=environment(built, local_job.settings),
-        capture_output=True,
-        text=True,
-        timeout=INIT_SECONDS,
-        check=True,
-    )
-    files = [(module.partition(".")[0], Path(file)) for module, file in json.loads(done.stdout).items()]
+    probe, variables = [str(tool("RUNTIME_PYTHON")), "-c", _PROBE], environment(built, local_job.settings)
+    # The working directory is the first place where the runtime client looks too.
+    printed = subprocess.check_output(probe, cwd=built, env=variables, timeout=INIT_SECONDS)
+    files = [(module.partition(".")[0], Path(file)) for module, file in json.loads(printed).items()]
     beside = {"__pycache__", ".dist-info"}
     held = {path.stem for path in built.iterdir() if not {path.name, path.suffix} & beside}
     assert {name for name, file in files if file.is_relative_to(built)} == held
@@ -154,15 +148,12 @@ def test_after_a_timeout_between_obtaining_and_publishing_lambdas_retry_rotates(
     local_job: LocalJob, issued_tokens: list[str], built: Path
 ) -> None:
     labels, token, issued = local_job.labels(), local_job.token(), len(issued_tokens)
-    request_id = str(uuid.uuid4())
-    held_up = threading.Event()
+    request_id, held_up = str(uuid.uuid4()), threading.Event()
     # The write is held up until the process is gone, and then does not happen.
     lost = CallFault(operation="PutSecretValue")
     local_job.aws.fault(Meanwhile(operation="PutSecretValue", happens=held_up.wait, fault=lost))
-    try:
-        ending = local_job.run(_ROTATE_NOW, seconds=_SHORT_TIMEOUT_SECONDS, request_id=request_id)
-    finally:
-        held_up.set()
+    ending = local_job.run(_ROTATE_NOW, seconds=_SHORT_TIMEOUT_SECONDS, request_id=request_id)
+    held_up.set()
     assert (ending.error_type, local_job.processes[0].has_ended) == ("timeout", True)
     assert len(issued_tokens) == issued + 1
     assert (local_job.labels(), local_job.token()) == (labels, token)

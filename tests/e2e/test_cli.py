@@ -23,13 +23,6 @@ def keys(job: Job) -> Mapping[str, str]:
     return iam.user(job.emulator, "cli-operator", policy_arn=job.outputs["OperatorPolicyArn"])
 
 
-@pytest.mark.parametrize("arguments", [("--stack", "telenor-token"), ("status",)])
-def test_a_command_without_a_job_or_a_job_without_a_command_is_misuse(
-    job: Job, keys: Mapping[str, str], arguments: tuple[str, ...]
-) -> None:
-    assert telenor_token(job, keys, *arguments).returncode == 2
-
-
 def test_status_shows_the_last_run_and_the_stacks_own_grace(job: Job, keys: Mapping[str, str]) -> None:
     seen = telenor_token(job, keys, "status", "--stack", job.name, "--json")
     assert seen.returncode == 0

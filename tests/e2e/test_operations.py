@@ -10,8 +10,7 @@ import pytest
 from infra import deploy
 from tests.docs.documents import commands
 from tests.e2e import iam
-from tests.e2e.commands import BEFORE, ELSEWHERE, ROOT, beginning, run_module, tool, type_in
-from tests.e2e.stack import SamError, Stack
+from tests.e2e.commands import BEFORE, ELSEWHERE, ROOT, SamError, Stack, beginning, run_module, tool, type_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,26 +18,25 @@ if TYPE_CHECKING:
     from tests.e2e.emulator import Emulator
     from tests.e2e.job import Job
 
+# What the runbook prints after `make outputs`.
+ECHOED = ("FunctionName", "LogGroupName", "UndeliveredQueueUrl", "TokenSecretArn", "CredentialsSecretArn")
 DOCUMENTS = ("README.md", "docs/deploy.md", "docs/cli.md", "docs/runbook.md", "docs/error-codes.md")
 
 
 @pytest.mark.parametrize(
-    ("named", "wrong"),
+    ("name", "wrong"),
     [
-        ("ScheduleMinutes", {"ScheduleMinutes": "15"}),
-        ("GraceSeconds", {"GraceSeconds": "1201"}),
-        ("TelenorBaseUrl", {"TelenorBaseUrl": "http://example.com"}),
-        ("CredentialsSecretArn", {"CredentialsSecretArn": "arn:aws:secretsmanager:eu-north-1:000000000000:secret:*"}),
-        ("SubnetIds", {"SubnetIds": "subnet-0a1b2c3d"}),
-        ("ReaderAccountIds", {"KmsKeyArn": ""}),
-        ("ReaderPrincipals", {"ReaderAccountIds": ""}),
+        ("ScheduleMinutes", "15"),
+        ("GraceSeconds", "1201"),
+        ("CredentialsSecretArn", "arn:aws:secretsmanager:eu-north-1:000000000000:secret:*"),
+        ("SubnetIds", "subnet-0a1b2c3d"),
     ],
 )
 def test_cloudformation_refuses_a_bad_parameter_by_its_name(
-    emulator: Emulator, parameters: dict[str, str], named: str, wrong: dict[str, str]
+    emulator: Emulator, parameters: dict[str, str], name: str, wrong: str
 ) -> None:
-    with pytest.raises(SamError, match=rf"(?s)Error: .*{named}"):  # what it prints before has every parameter
-        Stack(emulator, "refused", parameters | wrong).deploy()
+    with pytest.raises(SamError, match=rf"(?s)Error: .*{name}"):  # what it prints before has every parameter
+        Stack(emulator, "refused", parameters | {name: wrong}).deploy()
 
 
 def test_the_consumer_stack_reads_the_token_under_the_consumer_policy(job: Job) -> None:
@@ -62,19 +60,12 @@ def test_each_exception_is_for_a_command_of_a_document() -> None:
 def test_every_command_of_the_documents_ends_well(
     job: Job, document: str, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    variables = {
-        "CREDENTIALS_SECRET_ID": job.credentials_secret,
-        "TOKEN_SECRET_ID": job.token_secret,
-        "TELENOR_BASE_URL": job.telenor.url,
-    }
+    secrets = {"CREDENTIALS_SECRET": job.credentials_secret, "TOKEN_SECRET": job.token_secret}
+    variables = {f"{name}_ID": arn for name, arn in secrets.items()} | {"TELENOR_BASE_URL": job.telenor.url}
     if document in {"README.md", "docs/deploy.md", "docs/error-codes.md"}:
         # As `make outputs` prints them; the others set their own.
-        variables |= {
-            "LOG_GROUP_NAME": job.outputs["LogGroupName"],
-            "CREDENTIALS_SECRET_ARN": job.credentials_secret,
-            "FUNCTION_NAME": job.outputs["FunctionName"],
-            "TOKEN_SECRET_ARN": job.token_secret,
-        }
+        variables |= {f"{name}_ARN": arn for name, arn in secrets.items()}
+        variables |= {"LOG_GROUP_NAME": job.outputs["LogGroupName"], "FUNCTION_NAME": job.outputs["FunctionName"]}
     credentials = {"client_id": job.client_id, "client_secret": job.client_secret}
     (tmp_path / "credentials.json").write_text(json.dumps(credentials))
     tried = [each for each in commands((ROOT / document).read_text("utf-8")) if not beginning(each, ELSEWHERE)]
@@ -85,14 +76,7 @@ def test_every_command_of_the_documents_ends_well(
             if typed.args.endswith("cat answer.json"):
                 assert '"outcome"' in typed.stdout
             if typed.args.startswith('echo "$FUNCTION_NAME'):
-                names = (
-                    "FunctionName",
-                    "LogGroupName",
-                    "UndeliveredQueueUrl",
-                    "TokenSecretArn",
-                    "CredentialsSecretArn",
-                )
-                assert typed.stdout.split() == [job.outputs[name] for name in names]
+                assert typed.stdout.split() == [job.outputs[name] for name in ECHOED]
 
 
 def test_after_the_documents_commands_the_token_secrets_policy_is_back_and_one_token_is_active(job: Job) -> None:
@@ -112,11 +96,6 @@ def test_a_second_client_has_its_own_stack_and_its_emergency_leaves_the_first_on
     assert job.telenor.is_live(second_job.token())
     assert job.token() != second_job.token()
     assert not second_job.tracked() & (before | job.tracked())
-
-
-def test_outputs_are_printed_as_export_lines(second_job: Job) -> None:
-    printed = run_module(second_job, "infra.deploy", "outputs", "--stack", second_job.name).stdout
-    assert f"export FUNCTION_NAME={second_job.outputs['FunctionName']}\n" in printed
 
 
 def test_a_redeployment_keeps_the_stacks_values(second_job: Job) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
 from handler.model import Action, Outcome
-from tests.simulation.scenarios import FAULTS_BY_CALL, MORE_SCENARIOS, SCENARIOS, grace_over
+from tests.simulation.scenarios import ALL_SCENARIOS, FAULTS_BY_CALL, grace_over
 from tests.simulation.secrets_manager import LABEL_QUOTA, bad_ends
 from tests.simulation.telenor import Issue
 from tests.simulation.world import BEGIN, CRASH, ROLLED_BACK, BrokenPromiseError, Run, World
@@ -158,12 +158,8 @@ def _check_overlap(world: World) -> None:
 
 def _end(world: World) -> None:
     """Let scheduled runs follow, in which everything goes well."""
-    told = world.told_expiry(world.secret.current)
-    if (
-        told
-        and world.telenor.is_live(str(world.current))
-        and told > world.telenor.tokens[str(world.current)].expires_at
-    ):
+    told, current = world.told_expiry(world.secret.current), str(world.current)
+    if told and world.telenor.is_live(current) and told > world.telenor.tokens[current].expires_at:
         raise BrokenPromiseError(f"P1: {world.current} dies before the time that its document names")
     world.telenor.refuses_verification = False
     world.check_recovery()
@@ -302,15 +298,11 @@ def _state(world: World, runs: Sequence[Run], bound: object = None) -> bytes:
 def begin(scenario: str) -> tuple[World, Action]:
     """Return a world of its own as the scenario prepares it, and what the run is asked to do."""
     random.seed(0)  # the jitter of the backoff
-    return copy.deepcopy(_prepared(scenario))
+    return copy.deepcopy(prepared(scenario))
 
 
 @functools.cache
-def _prepared(scenario: str) -> tuple[World, Action]:
+def prepared(scenario: str) -> tuple[World, Action]:
+    """Return the world that all histories of a scenario begin with."""
     world = World()
-    return world, {**SCENARIOS, **MORE_SCENARIOS}[scenario](world)
-
-
-def forget_what_was_prepared() -> None:
-    """Prepare each scenario anew, as after a change of the code."""
-    _prepared.cache_clear()
+    return world, ALL_SCENARIOS[scenario](world) or Action.RENEW_IF_DUE

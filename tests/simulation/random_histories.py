@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -27,7 +28,7 @@ from handler.model import Action, Policy
 from tests.simulation.model_checker import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
 from tests.simulation.telenor import Issue
-from tests.simulation.world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Clock, Run, World
+from tests.simulation.world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,20 +56,6 @@ CALL_FAULTS = st.lists(CALL_FAULT, max_size=12)
 ACTIONS = st.sampled_from([Action.RENEW_IF_DUE, *Action])
 
 
-@dataclass
-class _SkewedClock(Clock):
-    """The clock of a machine that is off by some seconds."""
-
-    world_clock: Clock = field(default_factory=Clock)
-    skew: timedelta = timedelta(0)
-
-    def now(self) -> datetime:
-        return self.world_clock.now() + self.skew
-
-    def sleep(self, seconds: float) -> None:
-        self.world_clock.sleep(seconds)
-
-
 class RandomHistory(RuleBasedStateMachine):
     """Any history of ticks, faults, crashes and changes by people: the promises hold, and the job recovers."""
 
@@ -78,8 +65,7 @@ class RandomHistory(RuleBasedStateMachine):
         super().__init__()
         # The job's grace; the model checks a shorter one, since what the clocks are apart comes out of it.
         self.world = World(policy=replace(POLICY, grace=POLICY.grace - 2 * SKEW))
-        self.token_outage = 0
-        self.logout_outage = 0
+        self.outages = {"token": 0, "logout": 0}
         self.secrets_faults: list[int] = []
         # The oldest version that a person has made current since the job published last.
         self.floor: str | None = None
@@ -135,13 +121,9 @@ class RandomHistory(RuleBasedStateMachine):
         self._finish(run)
         self._finish(other)
 
-    @rule(calls=st.integers(1, 20))
-    def token_endpoint_fails(self, calls: int) -> None:
-        self.token_outage = calls
-
-    @rule(calls=st.integers(1, 20))
-    def logouts_fail(self, calls: int) -> None:
-        self.logout_outage = calls
+    @rule(operation=st.sampled_from(["token", "logout"]), calls=st.integers(1, 20))
+    def telenor_fails(self, operation: str, calls: int) -> None:
+        self.outages[operation] = calls
 
     @rule(faults=st.lists(st.integers(0, _FAULTS), min_size=1, max_size=6))
     def secrets_manager_fails(self, faults: list[int]) -> None:
@@ -161,12 +143,7 @@ class RandomHistory(RuleBasedStateMachine):
     def operator_rolls_back(self, data: st.DataObject) -> None:
         version_id = data.draw(st.sampled_from(self._older()))
         self._forgive_untracked()
-        self.world.secretsmanager.update_secret_version_stage(
-            SecretId=TOKEN,
-            VersionStage="AWSCURRENT",
-            MoveToVersionId=version_id,
-            RemoveFromVersionId=str(self.world.secret.current),
-        )
+        self.world.move_label("AWSCURRENT", version_id, str(self.world.secret.current))
         self.floor = version_id
         self.has_unseen_roll_back = True
 
@@ -174,7 +151,7 @@ class RandomHistory(RuleBasedStateMachine):
     @rule(content=st.sampled_from(["", "{}", "CANARY-by-hand", '{"access_token": "CANARY-by-hand"}']))
     def operator_puts_a_value(self, content: str) -> None:
         self._forgive_untracked()
-        self.by_hand.add(self.world.secretsmanager.put_secret_value(SecretId=TOKEN, SecretString=content)["VersionId"])
+        self.by_hand.add(self.world.put(TOKEN, content))
 
     @precondition(lambda self: bool(self._live_labels()))
     @rule(data=st.data())
@@ -186,9 +163,7 @@ class RandomHistory(RuleBasedStateMachine):
             self.world.touched_by_hand.add(token)
         else:
             self._forgive(token)
-        self.world.secretsmanager.update_secret_version_stage(
-            SecretId=TOKEN, VersionStage=label, RemoveFromVersionId=owner
-        )
+        self.world.move_label(label, source=owner)
 
     @precondition(lambda self: len(self.world.secret.labels) < 16)
     @rule(
@@ -200,9 +175,7 @@ class RandomHistory(RuleBasedStateMachine):
         # The label is taken from whoever has it, and may say that this token has died.
         for touched in (version_id, self.world.secret.labels.get(label)):
             self._forgive(self.world.token_of(touched))
-        self.world.secretsmanager.update_secret_version_stage(
-            SecretId=TOKEN, VersionStage=label, MoveToVersionId=version_id
-        )
+        self.world.move_label(label, to=version_id)
 
     # What holds
 
@@ -212,8 +185,7 @@ class RandomHistory(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything works again: one scheduled run repairs what consumers read, and an hour the rest."""
-        self.token_outage = self.logout_outage = 0
-        self.secrets_faults = []
+        self.outages, self.secrets_faults = {"token": 0, "logout": 0}, []
         for times in range(14):
             self._advance(minutes=5)
             self._finish(self._begin())
@@ -229,13 +201,14 @@ class RandomHistory(RuleBasedStateMachine):
     # How
 
     def _begin(self, action: Action = Action.RENEW_IF_DUE, request_id: str = "", skew: int = 0) -> Run:
-        world, clock, policy = self.world, self.world.clock, self.world.policy
+        world, policy, clock = self.world, self.world.policy, self.world.clock
         world.may_abandon = len(self.world.secret.labels) >= _CROWDED
-        world.policy, world.clock = POLICY, _SkewedClock(world_clock=clock, skew=skew * SKEW)
+        world.policy = POLICY
+        own_clock: Any = SimpleNamespace(now=lambda: clock.now() + skew * SKEW, sleep=clock.sleep)
         try:
-            return Run(world, action, request_id)
+            return Run(world, action, request_id, own_clock)
         finally:
-            world.policy, world.clock = policy, clock
+            world.policy = policy
 
     def _finish(self, run: Run, call_faults: Sequence[int | None] = ()) -> None:
         for fault in itertools.chain(call_faults, itertools.repeat(None)):
@@ -250,26 +223,19 @@ class RandomHistory(RuleBasedStateMachine):
         if not run.pending:
             return
         self.explored.states += 1
-        if fault == _CRASH:
-            self.explored.crash_points += 1
-            run.step(CRASH)
-            return
+        self.explored.crash_points += fault == _CRASH
+        faults = FAULTS_BY_ATTEMPT[run.pending]
         if fault is None:
             fault = self._outage_fault(run.pending)
-        self.explored.faults += fault is not None
-        faults = FAULTS_BY_ATTEMPT[run.pending]
-        run.step(None if fault is None else faults[fault % len(faults)])
+        self.explored.faults += fault not in {None, _CRASH}
+        run.step(None if fault is None else CRASH if fault == _CRASH else faults[fault % len(faults)])
 
     def _outage_fault(self, operation: str) -> int | None:
-        if operation == "token" and self.token_outage:
-            self.token_outage -= 1
-            return self.token_outage
-        if operation == "logout" and self.logout_outage:
-            self.logout_outage -= 1
-            return self.logout_outage
-        if operation not in {"token", "logout", "verify"} and self.secrets_faults:
-            return self.secrets_faults.pop()
-        return None
+        if self.outages.get(operation):
+            self.outages[operation] -= 1
+            return self.outages[operation]
+        is_of_telenor = operation in {"token", "logout", "verify"}
+        return self.secrets_faults.pop() if self.secrets_faults and not is_of_telenor else None
 
     def _advance(self, **time: float) -> None:
         self.world.clock.advance(**time)
@@ -295,12 +261,8 @@ class RandomHistory(RuleBasedStateMachine):
         self.world.check()
 
     def _told_expiry(self, token: str) -> datetime:
-        told = (
-            self.world.told_expiry(version)
-            for version in self.world.secret.content
-            if self.world.token_of(version) == token
-        )
-        return max(filter(None, told), default=BEGIN)
+        versions = [version for version in self.world.secret.content if self.world.token_of(version) == token]
+        return max(filter(None, map(self.world.told_expiry, versions)), default=BEGIN)
 
     def _older(self) -> list[str]:
         """List the versions that a person may go back to; going forward again, it would supersede without a trace."""
@@ -312,30 +274,27 @@ class RandomHistory(RuleBasedStateMachine):
 
     def _can_be_told(self, version_id: str) -> bool:
         """Tell whether the job could know that this version's token is dead: its label or its document says so."""
-        told = self.world.told_expiry(version_id)
-        return (
-            told is None
-            or told <= self.world.clock.now()
-            or self.world.telenor.is_live(self.world.token_of(version_id) or "")
-        )
+        told, token = self.world.told_expiry(version_id), self.world.token_of(version_id)
+        return told is None or told <= self.world.clock.now() or self.world.telenor.is_live(token or "")
 
     def _live_labels(self) -> list[str]:
         return sorted(label for label in self.world.secret.labels if label.startswith("LIVE_"))
 
 
+SAME_EACH_TIME = settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=False,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    # What is drawn is large on purpose.
+    suppress_health_check=list(HealthCheck),
+)
+
+
 def long_histories(max_examples: int, steps: int) -> settings:
-    """Return how many histories of how many steps Hypothesis looks at; the same ones each time."""
-    return settings(
-        max_examples=max_examples,
-        stateful_step_count=steps,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        print_blob=False,
-        phases=[Phase.explicit, Phase.generate, Phase.shrink],
-        # A history is long on purpose.
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
+    """Return how many histories of how many steps Hypothesis looks at."""
+    return settings(SAME_EACH_TIME, max_examples=max_examples, stateful_step_count=steps)
 
 
 def any_history(number: int, max_examples: int, steps: int) -> Explored:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import boto3
 from botocore.endpoint import Endpoint
 from botocore.exceptions import HTTPClientError
+from botocore.hooks import HierarchicalEmitter
 from botocore.retries.standard import RetryHandler
 
 from handler.secrets_manager import create_client
@@ -39,59 +40,22 @@ _ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What is sent anew with each attempt."""
-
-    parameters: dict[str, Any]
-
-    def reset_stream(self) -> None:
-        """Do nothing: there is none."""
-
-
-@dataclass(frozen=True)
-class _Response:
-    """What the SDK looks at beside the document."""
-
-    status_code: int
-    headers: dict[str, str] = field(default_factory=dict)
-    content: bytes = b""
-
-
 class _ModelEndpoint(Endpoint):
     """Sends attempts to whatever answers."""
 
     answer: Answer
-    emits_each_attempt: bool
-    retries: Any
-
-    def _needs_retry(self, attempts: int, operation_model: Any, request_dict: Any, *outcome: Any) -> bool:
-        if self.emits_each_attempt:
-            emitting: Any = super()  # the types know only what one may call
-            return bool(emitting._needs_retry(attempts, operation_model, request_dict, *outcome))  # noqa: SLF001  the outer edge
-        # The SDK decides as ever, and nobody else hears of the attempt.
-        response, exception = outcome
-        wait = self.retries.needs_retry(
-            response=response,
-            operation=operation_model,
-            attempts=attempts,
-            caught_exception=exception,
-            request_dict=request_dict,
-        )
-        return wait not in {None, False}
 
     def create_request(self, params: Any, operation_model: object = None) -> Any:
         del operation_model
-        return _Request(params["parameters"])
+        return SimpleNamespace(parameters=params["parameters"], reset_stream=lambda: None)
 
-    def _do_get_response(
-        self, request: _Request, operation_model: Any, context: dict[str, Any]
-    ) -> tuple[tuple[_Response, dict[str, Any]] | None, HTTPClientError | None]:
+    def _do_get_response(self, request: Any, operation_model: Any, context: dict[str, Any]) -> Any:
         try:
             status, document = self.answer(operation_model.name, request.parameters, context["retries"]["attempt"])
         except HTTPClientError as error:
             return None, error
-        return (_Response(status), document | {"ResponseMetadata": {"HTTPStatusCode": status}}), None
+        response = SimpleNamespace(status_code=status, headers={}, content=b"")
+        return (response, document | {"ResponseMetadata": {"HTTPStatusCode": status}}), None
 
 
 @functools.cache
@@ -108,23 +72,22 @@ class _Client:
         with patch.dict(os.environ, _ENVIRONMENT, clear=True), patch.object(boto3, "DEFAULT_SESSION", _session()):
             self.client = create_client()
         inside: Any = self.client
-        real, events = inside._endpoint, inside.meta.events  # noqa: SLF001  the outer edge
-        self.endpoint = _ModelEndpoint(real.host, real._endpoint_prefix, events)  # noqa: SLF001
-        inside._endpoint = self.endpoint  # noqa: SLF001
+        real, self.events = inside._endpoint, inside.meta.events  # noqa: SLF001  the outer edge
+        self.endpoint = inside._endpoint = _ModelEndpoint(real.host, real._endpoint_prefix, self.events)  # noqa: SLF001
         inside._ruleset_resolver = None  # noqa: SLF001
         inside._convert_to_request_dict = self._request  # noqa: SLF001
-        handlers = events._emitter._handlers.prefix_search("needs-retry.secrets-manager")  # noqa: SLF001
+        handlers = self.events._emitter._handlers.prefix_search("needs-retry.secrets-manager")  # noqa: SLF001
         owners = [getattr(handler, "__self__", None) for handler in handlers]
-        self._retries: Any
-        (self._retries,) = (owner for owner in owners if isinstance(owner, RetryHandler))
-        self._backoff = self._retries._retry_policy._retry_backoff  # noqa: SLF001
-        self._retries._retry_policy._retry_backoff = self  # noqa: SLF001
-        self.endpoint.retries = self._retries
+        retries: Any = next(owner for owner in owners if isinstance(owner, RetryHandler))
+        self._quota = retries._retry_quota._quota  # noqa: SLF001
+        self._backoff = retries._retry_policy._retry_backoff  # noqa: SLF001
+        retries._retry_policy._retry_backoff = self  # noqa: SLF001
 
-    def renew(self) -> None:
+    def renew(self, *, emits_each_attempt: bool) -> None:
         """Fill up what the client may still retry, which its last user may have used up."""
-        quota = self._retries._retry_quota._quota  # noqa: SLF001
-        quota.release(quota.INITIAL_CAPACITY)
+        self._quota.release(self._quota.INITIAL_CAPACITY)
+        # Otherwise the job listens where nothing is emitted, and the SDK decides as ever.
+        self.client.meta.events = self.events if emits_each_attempt else HierarchicalEmitter()
 
     def delay_amount(self, context: object) -> float:
         """Wait between two attempts, as long as the SDK would, on the simulated clock."""
@@ -147,8 +110,8 @@ def client(answer: Answer, sleep: Sleep, *, emits_each_attempt: bool = True) -> 
     Without `emits_each_attempt` it is one of a version that has no event for that any more.
     """
     lent = _idle.pop() if _idle else _Client()
-    lent.endpoint.answer, lent.sleep, lent.endpoint.emits_each_attempt = answer, sleep, emits_each_attempt
-    lent.renew()
+    lent.endpoint.answer, lent.sleep = answer, sleep
+    lent.renew(emits_each_attempt=emits_each_attempt)
     try:
         yield lent.client
     finally:

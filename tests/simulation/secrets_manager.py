@@ -69,26 +69,10 @@ _ANSWERS = {
 }
 
 
-def _error_class(code: str) -> type[ClientError]:
-    return type(code, (ClientError,), {})
-
-
-class _Exceptions:
-    """The client's own exceptions, as `client.exceptions` has them."""
-
-    ClientError = ClientError
-    ResourceNotFoundException = _error_class("ResourceNotFoundException")
-    ResourceExistsException = _error_class("ResourceExistsException")
-    InvalidParameterException = _error_class("InvalidParameterException")
-    InvalidRequestException = _error_class("InvalidRequestException")
-    LimitExceededException = _error_class("LimitExceededException")
-
-
 def refuse(code: str) -> NoReturn:
     """Raise what the SDK raises for an error code."""
-    kind = getattr(_Exceptions, code, ClientError)
     answer: Any = _error(code) | {"ResponseMetadata": {"HTTPStatusCode": 400}}
-    raise kind(answer, "operation")
+    raise ClientError(answer, "operation")
 
 
 @dataclass
@@ -100,7 +84,6 @@ class Secret:
     labels: dict[str, str] = field(default_factory=dict)
     written_at: dict[str, datetime] = field(default_factory=dict)
     """When each version was, as long as it counts against the quota."""
-    deleted_at: datetime | None = None
 
     @property
     def current(self) -> str | None:
@@ -145,14 +128,11 @@ class Secret:
 class SecretsManagerModel:
     """What the secrets hold. Its methods are the client's; `attempt` is what the client's attempts arrive at."""
 
-    exceptions = _Exceptions
-
     def __init__(self, now: Callable[[], datetime] = lambda: datetime(2026, 11, 23, tzinfo=UTC)) -> None:
         self.now = now
         self.secrets: dict[str, Secret] = {}
         self.before: dict[str, Secret] = {}
         self.on_change: Callable[[datetime], None] = lambda _at: None
-        self.on_answer: Callable[[object], None] = lambda _answer: None
         self.drops_labels = False
         """Whether a write takes the custom labels of the version that it supersedes: nobody has recorded it on AWS."""
         self._versions = 0
@@ -168,7 +148,6 @@ class SecretsManagerModel:
             answer = 200, self._stale(act) if fault == "stale" else act()
         except ClientError as error:
             answer = 400, {"Error": error.response["Error"]}
-        self.on_answer(answer)
         if fault == "failed-after":
             return _ANSWERS["failed-before"]
         if fault == "lost-after":
@@ -177,7 +156,7 @@ class SecretsManagerModel:
 
     # What operators and tests do.
 
-    def create_secret(self, *, Name: str, SecretString: str | None = None) -> dict[str, Any]:  # noqa: N803  AWS's names
+    def create_secret(self, *, Name: str, SecretString: str | None = None) -> dict[str, Any]:
         """Create a secret, with a value or without."""
         arn = f"arn:aws:secretsmanager:eu-north-1:123456789012:secret:{Name}-AbCdEf"
         self.secrets[Name] = secret = Secret(arn)
@@ -187,30 +166,16 @@ class SecretsManagerModel:
             secret.make_current(version_id)
         return {"ARN": arn}
 
-    def delete_secret(self, *, SecretId: str, RecoveryWindowInDays: int) -> None:  # noqa: N803
-        """Mark a secret for deletion."""
-        assert RecoveryWindowInDays
-        self._find(SecretId).deleted_at = datetime(2026, 11, 23, tzinfo=UTC)
-
     # What the job does.
 
-    def describe_secret(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803
+    def describe_secret(self, *, SecretId: str) -> dict[str, Any]:
         """Answer with the labelled versions."""
         secret = self._find(SecretId)
         owners = dict.fromkeys(secret.labels.values())
-        deleted = {"DeletedDate": secret.deleted_at} if secret.deleted_at else {}
-        return {
-            "ARN": secret.arn,
-            "VersionIdsToStages": {owner: secret.labels_of(owner) for owner in owners},
-            **deleted,
-        }
+        return {"ARN": secret.arn, "VersionIdsToStages": {owner: secret.labels_of(owner) for owner in owners}}
 
     def list_secret_version_ids(
-        self,
-        *,
-        SecretId: str,  # noqa: N803
-        IncludeDeprecated: bool = False,  # noqa: N803
-        NextToken: str = "",  # noqa: N803
+        self, *, SecretId: str, IncludeDeprecated: bool = False, NextToken: str = ""
     ) -> dict[str, Any]:
         """Answer with a hundred of the day's versions, those without a label only where they are asked for."""
         secret = self._find(SecretId)
@@ -224,16 +189,10 @@ class SecretsManagerModel:
         return {"ARN": secret.arn, "Versions": versions[begin : begin + _PAGE], **more}
 
     def get_secret_value(
-        self,
-        *,
-        SecretId: str,  # noqa: N803
-        VersionStage: str = "AWSCURRENT",  # noqa: N803
-        VersionId: str = "",  # noqa: N803
+        self, *, SecretId: str, VersionStage: str = "AWSCURRENT", VersionId: str = ""
     ) -> dict[str, Any]:
         """Answer with what a version holds."""
         secret = self._find(SecretId)
-        if secret.deleted_at:
-            refuse("InvalidRequestException")
         version_id = VersionId or secret.labels.get(VersionStage, "")
         if version_id not in secret.content:
             refuse("ResourceNotFoundException")
@@ -248,16 +207,13 @@ class SecretsManagerModel:
     def put_secret_value(
         self,
         *,
-        SecretId: str,  # noqa: N803
-        SecretString: str = "",  # noqa: N803
-        SecretBinary: bytes = b"",  # noqa: N803
-        VersionStages: list[str] | None = None,  # noqa: N803
-        ClientRequestToken: str = "",  # noqa: N803
+        SecretId: str,
+        SecretString: str | bytes = "",
+        VersionStages: list[str] | None = None,
+        ClientRequestToken: str = "",
     ) -> dict[str, Any]:
-        """Write a version and set its labels."""
-        secret, content = self._find(SecretId), SecretBinary or SecretString
-        if secret.deleted_at:
-            refuse("InvalidRequestException")
+        """Write a version and set its labels. Bytes stand for SecretBinary."""
+        secret, content = self._find(SecretId), SecretString
         version_id = ClientRequestToken or self._new_id()
         if len(version_id) not in _VERSION_ID_LENGTHS:
             refuse("InvalidParameterException: length 32 to 64")
@@ -278,12 +234,7 @@ class SecretsManagerModel:
         return {"VersionId": version_id, "VersionStages": secret.labels_of(version_id)}
 
     def update_secret_version_stage(
-        self,
-        *,
-        SecretId: str,  # noqa: N803
-        VersionStage: str,  # noqa: N803
-        RemoveFromVersionId: str = "",  # noqa: N803
-        MoveToVersionId: str = "",  # noqa: N803
+        self, *, SecretId: str, VersionStage: str, RemoveFromVersionId: str = "", MoveToVersionId: str = ""
     ) -> dict[str, Any]:
         """Move, attach or remove a label."""
         secret = self._find(SecretId)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs
 
 import requests
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
+
+from handler.operations import TOKEN_REQUEST_SECONDS
+from handler.transport import EXCHANGE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 _REFUSALS = {"token": '{"code": 22}', "logout": '{"code": 6}', "verify": ""}
 _OAUTH_REFUSAL = '{"error": "invalid_client"}'
 _OPERATIONS = {"/oauth/v2/token": "token", "/oauth/v2/logout": "logout", "/token": "token", "/revoke": "logout"}
+
+CLIENT_SECRET = "CANARY-secret"
 
 FAULTS = ("lost-before", "lost-after", "503", "unreadable", "401", "200")
 """With 200 the refusal has the status of a success, as some gateways send it."""
@@ -49,32 +54,24 @@ class Issued:
         return self.ended_at is None and now < self.expires_at
 
 
+@dataclass
 class TelenorModel(BaseAdapter):
     """Answers requests. `intercept` returns the fault of each, or None."""
 
-    def __init__(
-        self,
-        now: Callable[[], datetime],
-        intercept: Callable[[str], str | None],
-        sleep: Callable[[float], None] = lambda _seconds: None,
-    ) -> None:
-        super().__init__()
-        self.now = now
-        self.intercept = intercept
-        self.sleep = sleep
-        self.issue = Issue.NEW
-        self.life = timedelta(seconds=3599)
-        self.answers_after = timedelta(0)
-        self.tokens: dict[str, Issued] = {}
-        self.refuses_verification = False
-        self.refuses_with = 401
-        """The status with which the client is refused."""
-        self.client_secret = "CANARY-secret"
-        self.on_logout: Callable[[str], None] = lambda _token: None
-        self.on_answer: Callable[[object], None] = lambda _answer: None
-        self.on_token: Callable[[str], None] = lambda _token: None
-        self.on_lost_token: Callable[[str], None] = lambda _token: None
-        self._issued = 0
+    now: Callable[[], datetime]
+    intercept: Callable[[str], str | None]
+    sleep: Callable[[float], None] = lambda _seconds: None
+    issue: Issue = Issue.NEW
+    life: timedelta = timedelta(seconds=3599)
+    answers_after: timedelta = timedelta(0)
+    tokens: dict[str, Issued] = field(default_factory=dict)
+    refuses_verification: bool = False
+    refuses_with: int = 401
+    """The status with which the client is refused."""
+    client_secret: str = CLIENT_SECRET
+    on_logout: Callable[[str], None] = lambda _token: None
+    on_answer: Callable[[int, str, bool], None] = lambda _status, _body, _is_lost: None
+    _issued: int = 0
 
     def is_live(self, token: str) -> bool:
         """Tell whether a token is accepted now."""
@@ -90,7 +87,7 @@ class TelenorModel(BaseAdapter):
         is_oauth = request.path_url in {"/token", "/revoke"}
         fault = self.intercept(operation)
         if fault == "lost-before":
-            raise requests.ReadTimeout
+            self._lose(operation)
         if fault in {"503", "401", "200"}:
             return _response(
                 request, int(fault), "" if fault == "503" else _OAUTH_REFUSAL if is_oauth else _REFUSALS[operation]
@@ -98,16 +95,17 @@ class TelenorModel(BaseAdapter):
         answer = self._revoke if is_oauth and operation == "logout" else getattr(self, f"_{operation}")
         status, body = answer(request)
         self.sleep(self.answers_after.total_seconds())
-        self.on_answer((status, body))
+        self.on_answer(status, body, fault == "lost-after")
         if fault == "lost-after":
-            # The job counts a token whose answer it has seen, whatever it could read of it.
-            if "access_token" in body:
-                self.on_lost_token(json.loads(body)["access_token"])
-            raise requests.ReadTimeout
+            self._lose(operation)
         return _response(request, status, body[:10] if fault == "unreadable" else body)
 
     def close(self) -> None:
         """Nothing to close."""
+
+    def _lose(self, operation: str) -> NoReturn:
+        self.sleep(TOKEN_REQUEST_SECONDS if operation == "token" else EXCHANGE_SECONDS)
+        raise requests.ReadTimeout
 
     def _token(self, request: requests.PreparedRequest) -> tuple[int, str]:
         now, live = self.now(), self.live()
@@ -125,7 +123,6 @@ class TelenorModel(BaseAdapter):
             self._issued += 1
             token = f"CANARY-{self._issued}"
             self.tokens[token] = Issued(now + self.life, client_id=client_id)
-        self.on_token(token)
         expires_in = int((self.tokens[token].expires_at - now).total_seconds())
         return 200, json.dumps({"access_token": token, "expires_in": expires_in})
 

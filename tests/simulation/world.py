@@ -8,13 +8,12 @@ import random
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
 import requests
 from botocore.exceptions import ReadTimeoutError
 from greenlet import getcurrent, greenlet
-from requests.adapters import BaseAdapter
 
 from handler.app import deadlines, operations_of
 from handler.authorization_server import AuthorizationServer
@@ -24,18 +23,14 @@ from handler.decisions import RenewalTimes, renewal_times
 from handler.errors import RotationError
 from handler.ledger import Ledger, ledger_from
 from handler.model import Action, OAuthServer, Policy
-from handler.operations import TOKEN_REQUEST_SECONDS
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
 from handler.token_secret import TokenSecret
-from handler.transport import EXCHANGE_SECONDS, Transport
+from handler.transport import Transport
 from tests.simulation import sdk
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
-from tests.simulation.telenor import TelenorModel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from tests.simulation.telenor import CLIENT_SECRET, TelenorModel
 
 BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.33, schedule=timedelta(minutes=5))
@@ -93,32 +88,32 @@ class Log:
     warning = error = info
 
 
-class _Process(greenlet):
-    """What a run runs in: it can be left at a call, and gone on with later."""
-
-    owner: Run
-
-
 class Run:
     """One run of the real job, which stops before each external call until the search decides its outcome."""
 
-    def __init__(self, world: World, action: Action = Action.RENEW_IF_DUE, request_id: str = "") -> None:
+    active: ClassVar[Run]
+    """The one that makes a call."""
+
+    def __init__(
+        self, world: World, action: Action = Action.RENEW_IF_DUE, request_id: str = "", clock: Clock | None = None
+    ) -> None:
+        """Begin it. The machine may have a clock of its own."""
         world.runs.append(self)
         self.world = world
         self.action = action
+        self.clock = clock or world.clock
         self.request_id = request_id or str(uuid5(NAMESPACE_URL, f"run {len(world.runs)}"))
         self.report = Report("default")
         self.obtained: set[str] = set()
-        self._killed_at = world.clock.now() + _TIME_LEFT
+        self._killed_at = self.clock.now() + _TIME_LEFT
         self.seen: list[object] = []
         self.pending: str | None = "start"
         self.may_abandon = world.may_abandon
-        self._fault = OK
-        self._rest = OK
+        self._fault = self._rest = OK
         self.steps: list[tuple[str, str | None]] = []
         self.is_gone = False
-        self._greenlet: _Process | None = _Process(self._run)
-        self._greenlet.owner = self
+        # It can be left at a call, and gone on with later.
+        self._greenlet: greenlet | None = greenlet(self._run)
         self._go()
 
     def __deepcopy__(self, _memo: object) -> Run:
@@ -175,19 +170,23 @@ class Run:
             # Where the process dies in between, what it has obtained dies by its own expiry.
             self.world.lost |= self.obtained - self.world.published
             raise CrashError
-        self.world.caller = self
         return None if self._fault == OK else self._fault
 
     def _answer(self, operation: str, parameters: dict[str, Any], attempt: int) -> tuple[int, dict[str, Any]]:
+        fault = self.intercept(operation, attempt)
         try:
-            return self.world.secretsmanager.attempt(operation, parameters, self.intercept(operation, attempt))
+            answer = self.world.secretsmanager.attempt(operation, parameters, fault)
         except ReadTimeoutError:
             self.world.clock.sleep(_AWS_TIMEOUT_SECONDS)
             raise
+        self.seen.append(answer)
+        return answer
 
     def _go(self) -> None:
         self.pending = None
         assert self._greenlet is not None
+        Run.active = self
+        _SESSION.adapters["https://"] = self.world.telenor
         self._greenlet.switch()
         if self.pending is None:
             # It is over, and a world can be copied again.
@@ -204,7 +203,8 @@ class Run:
         self.pending = None
 
     def _rotate(self) -> None:
-        world, now = self.world, self.world.clock.now()
+        world = self.world
+        log: Any = world.log  # a smaller one
         settings = Settings(
             client="default",
             action=self.action,
@@ -216,24 +216,19 @@ class Run:
             verify_url=world.verify_url,
             server=world.server,
         )
-        publish_by, end_by = deadlines(now, _TIME_LEFT)
-        transport = Transport(
-            world.clock,
-            world.log,  # type: ignore[arg-type]  # a smaller log
-            new_session=lambda _on_socket: _SESSION,
-            run=lambda exchange, _seconds: exchange(),
-        )
-        with sdk.client(self._answer, world.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
+        publish_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
+        transport = Transport(self.clock, log, lambda _on_socket: _SESSION, lambda exchange, _seconds: exchange())
+        with sdk.client(self._answer, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
-            server = AuthorizationServer(operations_of(settings, secrets), world.clock, world.log, transport)  # type: ignore[arg-type]  # likewise
+            server = AuthorizationServer(operations_of(settings, secrets), self.clock, log, transport)
             rotate(
                 Context(
                     settings=settings,
                     secrets=secrets,
-                    token_secret=TokenSecret(secrets, world.clock, self.request_id),
+                    token_secret=TokenSecret(secrets, self.clock, self.request_id),
                     server=server,
-                    clock=world.clock,
-                    log=world.log,  # type: ignore[arg-type]
+                    clock=self.clock,
+                    log=log,
                     report=self.report,
                     version_id=self.request_id,
                     publish_by=publish_by,
@@ -254,7 +249,6 @@ class World:
     log: Log = field(default_factory=Log)
     runs: list[Run] = field(default_factory=list)
     may_abandon: bool = False
-    caller: Run | None = None
     published: set[str] = field(default_factory=set)
     touched_by_hand: set[str] = field(default_factory=set)
     """Tokens that the job may forget if a call fails."""
@@ -274,11 +268,9 @@ class World:
         self.secretsmanager = SecretsManagerModel(self.clock.now)
         self.telenor = TelenorModel(self.clock.now, self._intercept, self.clock.sleep)
         self.secretsmanager.on_change = self.look
-        self.secretsmanager.on_answer = self.telenor.on_answer = self._answered
         self.telenor.on_logout = self._check_logout
-        self.telenor.on_token = self._obtained
-        self.telenor.on_lost_token = self._lose
-        credentials = json.dumps({"client_id": "client", "client_secret": "CANARY-secret"})
+        self.telenor.on_answer = self._answered
+        credentials = json.dumps({"client_id": "client", "client_secret": CLIENT_SECRET})
         self.secretsmanager.create_secret(Name=CREDENTIALS, SecretString=credentials)
         self.secretsmanager.create_secret(Name=TOKEN)
 
@@ -302,9 +294,8 @@ class World:
 
     def ledger(self) -> Ledger:
         """Return the ledger as a description would show it."""
-        return ledger_from(
-            {owner: self.secret.labels_of(owner) for owner in self.secret.labels.values()}, self.clock.now()
-        )
+        secret = self.secret
+        return ledger_from({owner: secret.labels_of(owner) for owner in secret.labels.values()}, self.clock.now())
 
     def tracked(self) -> set[str]:
         """Return the tokens in the ledger."""
@@ -315,20 +306,21 @@ class World:
         """Return when a token is renewed that is published at the beginning."""
         return renewal_times(BEGIN, BEGIN + self.telenor.life, self.policy)
 
-    def run(self, action: Action = Action.RENEW_IF_DUE, call_faults: Iterable[str | None] = ()) -> Report:
-        """Run once; the first calls have the given faults, the others none."""
-        run = Run(self, action)
-        for fault in call_faults:
-            if run.pending:
-                run.step(fault)
-        report = run.finish()
+    def run(self, action: Action = Action.RENEW_IF_DUE) -> Report:
+        """Run once, and all goes well."""
+        report = Run(self, action).finish()
         self.check()
         return report
+
+    def run_and_wait(self, action: Action = Action.RENEW_IF_DUE, **time: float) -> None:
+        """Run once, and let time pass."""
+        self.run(action)
+        self.clock.advance(**time)
 
     def tick(self, times: int = 1) -> None:
         """Let scheduled runs follow."""
         for _ in range(times):
-            self.clock.advance(minutes=self.policy.schedule.total_seconds() / 60)
+            self.clock.time += self.policy.schedule
             self.run()
 
     # What others do
@@ -337,27 +329,29 @@ class World:
         """End the published token at Telenor, as another party would whose tokens kill this one's."""
         self.telenor.tokens[str(self.current)].ended_at = self.clock.now()
 
-    def roll_back(self) -> None:
-        """Make the version under AWSPREVIOUS current."""
-        labels = self.secret.labels
+    def move_label(self, label: str, to: str = "", source: str = "", secret_id: str = TOKEN) -> None:
+        """Move a label from one version to another; without one of them, add or remove it."""
         self.secretsmanager.update_secret_version_stage(
-            SecretId=TOKEN,
-            VersionStage="AWSCURRENT",
-            MoveToVersionId=labels["AWSPREVIOUS"],
-            RemoveFromVersionId=labels["AWSCURRENT"],
+            SecretId=secret_id, VersionStage=label, MoveToVersionId=to, RemoveFromVersionId=source
         )
 
-    def put_by_hand(self, content: str | bytes) -> None:
-        """Put a value into the token secret."""
-        value = {"SecretString": content} if isinstance(content, str) else {"SecretBinary": content}
-        self.secretsmanager.put_secret_value(SecretId=TOKEN, **value)
+    def roll_back(self, secret_id: str = TOKEN) -> None:
+        """Make the version under AWSPREVIOUS current."""
+        labels = self.secretsmanager.secrets[secret_id].labels
+        self.move_label("AWSCURRENT", labels["AWSPREVIOUS"], labels["AWSCURRENT"], secret_id)
+
+    def put(self, secret_id: str, content: str | bytes) -> str:
+        """Put a value into a secret; return its version."""
+        return str(self.secretsmanager.put_secret_value(SecretId=secret_id, SecretString=content)["VersionId"])
+
+    def put_credentials(self, client_id: str, client_secret: str = CLIENT_SECRET) -> None:
+        """Put a pair into the credentials secret."""
+        self.put(CREDENTIALS, json.dumps({"client_id": client_id, "client_secret": client_secret}))
 
     def add_foreign_labels(self, count: int) -> None:
         """Give the current version labels that are not the job's."""
         for number in range(count):
-            self.secretsmanager.update_secret_version_stage(
-                SecretId=TOKEN, VersionStage=f"foreign-{number}", MoveToVersionId=str(self.secret.current)
-            )
+            self.move_label(f"foreign-{number}", to=str(self.secret.current))
 
     # The promises
 
@@ -370,21 +364,15 @@ class World:
     def check(self) -> None:
         """Check what must hold at every moment."""
         self.look()
-        forgotten = {
-            token
-            for token in self.published - self.excused - self.tracked() - {self.current}
-            if self.telenor.is_live(token)
-        }
+        live = set(self.telenor.live())
+        forgotten = live & self.published - self.excused - self.tracked() - {self.current}
         if forgotten and len(forgotten) > self.abandoned():
             raise BrokenPromiseError(f"P2: {sorted(forgotten)} published, alive, and neither current nor in the ledger")
-        stray = set(self.telenor.live()) - self.published - self.lost - self.excused
+        stray = live - self.published - self.lost - self.excused
         for run in self.runs if stray else ():
             if not run.pending and len(own := stray & run.obtained) > run.report.revocations_abandoned:
-                raise BrokenPromiseError(
-                    f"P2: {sorted(own)} obtained, alive, and neither published, revoked nor counted"
-                )
-        told = "\n".join([*self.log.lines, *self.secret.labels])
-        if "CANARY" in told:
+                raise BrokenPromiseError(f"P2: {sorted(own)} obtained, alive, and neither published nor revoked")
+        if "CANARY" in "\n".join([*self.log.lines, *self.secret.labels]):
             raise BrokenPromiseError("P4: a secret in the log or in a label")
         self.log.lines.clear()
 
@@ -413,37 +401,30 @@ class World:
         """Count what a full ledger has given up because it could not be revoked. The job counts and logs it."""
         return sum(run.report.revocations_abandoned for run in self.runs)
 
-    def _age(self, token: str) -> timedelta:
-        return self.clock.now() - self.last_read_at.get(token, BEGIN)
-
     def _intercept(self, operation: str) -> str | None:
-        run = _running()
-        return run.intercept(operation) if run else None
+        return Run.active.intercept(operation)
 
-    def _obtained(self, token: str) -> None:
-        if run := _running():
-            run.obtained.add(token)
-
-    def _lose(self, token: str) -> None:
-        self.lost.add(token)
-
-    def _answered(self, answer: object) -> None:
-        if run := _running():
-            run.seen.append(answer)
+    def _answered(self, status: int, body: str, is_lost: bool) -> None:
+        Run.active.seen.append((status, body))
+        if "access_token" in body:
+            token = json.loads(body)["access_token"]
+            Run.active.obtained.add(token)
+            # The job counts a token whose answer it has seen, whatever it could read of it.
+            self.lost |= {token} if is_lost else set()
 
     def _check_logout(self, token: str) -> None:
-        run = _running()
-        assert run is not None
         if token == self.current:
             raise BrokenPromiseError(f"P3: {token} is current and is logged out")
+        run = Run.active
         if run.action is Action.ROTATE_AND_REVOKE_NOW or run.may_abandon or not self.telenor.is_live(token):
             return
         # Where a person took its label, nothing says any more that it was published: Telenor may hand it out again, as
         # a new one that a refused write then ends.
         if token in self.excused and token not in self.tracked():
             return
-        if token in self.last_read_at and self._age(token) < self.policy.grace:
-            raise BrokenPromiseError(f"P1: {token} was read {self._age(token)} ago and is logged out")
+        age = self.clock.now() - self.last_read_at.get(token, BEGIN)
+        if token in self.last_read_at and age < self.policy.grace:
+            raise BrokenPromiseError(f"P1: {token} was read {age} ago and is logged out")
 
 
 @functools.lru_cache(maxsize=1000)
@@ -463,39 +444,15 @@ def _document(content: str | bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-class _ToTelenor(BaseAdapter):
-    """Leads each request to the Telenor of the run that sends it."""
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        run = _running()
-        assert run is not None
-        try:
-            return run.world.telenor.send(request)
-        except requests.ReadTimeout:
-            is_token_request = request.path_url in {"/oauth/v2/token", "/token"}
-            run.world.clock.sleep(TOKEN_REQUEST_SECONDS if is_token_request else EXCHANGE_SECONDS)
-            raise
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
 class ModelSession(requests.Session):
     """Looks for no proxies of this machine and has no cookies, which would take half of the simulation's time."""
 
-    def __init__(self, adapter: BaseAdapter) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.trust_env = False
-        self.mount("https://", adapter)
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         return request.prepare()
 
 
-_SESSION = ModelSession(_ToTelenor())
-
-
-def _running() -> Run | None:
-    """Return the run that is making a call, or None where a person makes it."""
-    process = getcurrent()
-    return process.owner if isinstance(process, _Process) else None
+_SESSION = ModelSession()

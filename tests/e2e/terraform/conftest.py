@@ -87,9 +87,8 @@ def new_clients(
     artifact.make(directory / "artifact")
     (directory / "artifact.zip").write_bytes(artifact.zipped(directory / "artifact"))
     value = json.dumps({"client_id": EXISTING, "client_secret": apps[EXISTING].secret})
-    existing = emulator.client("secretsmanager").create_secret(Name="of-an-owner/credentials", SecretString=value)[
-        "ARN"
-    ]
+    secrets_manager = emulator.client("secretsmanager")
+    existing = secrets_manager.create_secret(Name="of-an-owner/credentials", SecretString=value)["ARN"]
     iam.create_role(emulator, DEPLOYMENT_ROLE_ARN, "*")
     keys = iam.assume(emulator, DEPLOYMENT_ROLE_ARN, "terraform")
     # An apply goes by Terraform's state, which a plan compares with what there is.
