@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from handler import app
+from handler.errors import RotationError
 from handler.secrets_manager import SecretsManager
-from infra.local.secrets_manager import value_of
+from infra.local.secrets_manager import CallFault, value_of
 from tests.conftest import CANARY
 
 if TYPE_CHECKING:
@@ -23,9 +27,19 @@ OTHER: dict[str, Any] = {
 }
 
 
+HTTPS = {"TELENOR_BASE_URL": "https://api.telenor.no"}
+
+
 @pytest.mark.parametrize(
     ("event", "environment", "code"),
-    [(OTHER, {}, "invalid-event"), ({}, {"GRACE_SECONDS": CANARY}, "invalid-setting")],
+    [
+        (OTHER, {}, "invalid-event"),
+        ({}, {"GRACE_SECONDS": CANARY}, "invalid-setting"),
+        # The SDK reads these as well, and would fail first without naming one.
+        ({}, HTTPS | {"REQUESTS_CA_BUNDLE": f"/{CANARY}"}, "invalid-setting"),
+        ({}, HTTPS | {"REQUESTS_CA_BUNDLE": " "}, "invalid-setting"),
+        ({}, HTTPS | {"HTTPS_PROXY": f"http://user:{CANARY}#@proxy:3128"}, "invalid-setting"),
+    ],
 )
 def test_bad_input_makes_no_call_and_is_told_by_its_code(
     world: World, monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], environment: dict[str, str], code: str
@@ -94,6 +108,34 @@ def test_a_defect_is_told_by_its_place_and_never_by_its_text(world: World, monke
     assert world.seen.codes() == ["unexpected", "unexpected"]
     assert world.seen.log()[0]["place"][-1].startswith("fail in ")
     assert world.seen.metrics()["RotationFailed"] == 1
+
+
+def test_an_error_carries_nothing_of_what_caused_it(world: World) -> None:
+    """AWS quotes a secret's id, which may be a secret that was put there by mistake, and botocore a proxy's URL."""
+    world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
+    with pytest.raises(RotationError) as failure:
+        world.run()
+    assert (failure.value.__cause__, failure.value.__context__) == (None, None)
+
+
+def in_a_new_process(code: str, **environment: str) -> str:
+    done = subprocess.run(  # noqa: S603  our own code
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("value", ["", "maybe"])
+def test_a_variable_that_powertools_cannot_read_counts_as_unset(value: str) -> None:
+    names = ("DEBUG", "DEV", "LOGGER_SAMPLE_RATE", "LOG_DEDUPLICATION_DISABLED", "LOG_LEVEL", "METRICS_DISABLED")
+    code = "from handler import app; app.logger.info('one'); app.metrics.flush_metrics()"
+    assert '"message":"one"' in in_a_new_process(code, **{f"POWERTOOLS_{name}": value for name in names})
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_service_without_a_name_keeps_the_dimension(name: str) -> None:
+    code = "from handler import app; print(app.metrics.service, app.logger.service)"
+    assert in_a_new_process(code, POWERTOOLS_SERVICE_NAME=name).split() == ["telenor-token", "telenor-token"]
 
 
 def test_one_client_serves_a_warm_process(world: World) -> None:

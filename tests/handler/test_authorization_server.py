@@ -275,6 +275,13 @@ def test_a_200_without_a_token_is_tried_again(ask: Asking, what: str) -> None:
         ('{"accessToken": "CANARY-1", "expires_in": 3599}', ["CANARY-1"]),
         ('[{"access_token": "CANARY-1"}, {"access_token": "CANARY-2"}]', ["CANARY-1", "CANARY-2"]),
         ("<OAuth><access_token>CANARY-1</access_token></OAuth>", ["CANARY-1"]),
+        ("<access_token> CANARY-1&#61;\n</access_token>", ["CANARY-1="]),
+        ("<access_token><![CDATA[CANARY-1]]></access_token>", ["CANARY-1"]),
+        ('<token access_token="CANARY-1"/>', ["CANARY-1"]),
+        ("access_token=Bearer+CANARY-1&expires_in=3599", ["CANARY-1"]),
+        ("access_token=Bearer%20CANARY-1", ["CANARY-1"]),
+        ("access_token=CANARY-1; expires_in=3599", ["CANARY-1"]),
+        ('access_token = "CANARY-1",expires_in=3599', ["CANARY-1"]),
         ('<html>{"access_token": "CANARY-1"}</html>', ["CANARY-1"]),
         ('{"access_token": "CANARY-1", "expires_in": ' + "9" * 5000 + "}", ["CANARY-1"]),
     ],
@@ -546,6 +553,41 @@ def test_an_answer_that_does_not_say_so_leaves_the_token_alive_for_all_one_knows
 def test_a_logout_that_succeeds_in_any_words_is_revoked(ask: Asking, body: str) -> None:
     ask.telenor.fault(operation="logout", status=200, body=body, content_type="text/html")
     assert ask.logout() is True
+
+
+BR = b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"
+NOT_WHOLE = {
+    "an encoding that it was not asked for": BR,
+    "a compressed body without the header": BR.replace(b"Content-Encoding: br\r\n", b"").replace(b"{}", b"\0{"),
+    "cut short": BR.replace(b"Content-Encoding: br\r\n", b"").replace(b"Length: 2", b"Length: 3"),
+    "a gzip that is cut short": BR.replace(b": br", b": gzip").replace(b"{}", b"\x1f\x8b"),
+    "longer than what is read": b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 65_536 + b"<html>",
+}
+
+
+@pytest.mark.parametrize("what", NOT_WHOLE)
+def test_a_logout_whose_answer_is_not_read_to_its_end_is_not_known_to_have_revoked(
+    telenor: TelenorSandbox, clock: FakeClock, what: str
+) -> None:
+    with SlowServer(lambda _path: NOT_WHOLE[what]) as server, pytest.raises(ServerUnavailableError) as failure:
+        Asking(telenor, clock, server.url).logout()
+    assert failure.value.error_code == "answer-unreadable"
+    assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize("fragment", ["<h1>Log in</h1>", "<p>Sorry", "<a href=/login>here</a>", "<iframe src=x>"])
+def test_a_logout_that_is_answered_by_a_part_of_a_page_has_not_revoked(ask: Asking, fragment: str) -> None:
+    ask.telenor.fault(operation="logout", body=fragment, content_type="text/html; charset=utf-8")
+    with pytest.raises(ServerRefusedError):
+        ask.logout()
+
+
+def test_a_form_that_was_cut_in_its_token_is_not_read(telenor: TelenorSandbox, clock: FakeClock) -> None:
+    ask = Asking(telenor, clock, "")
+    form = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nexpires_in=3599&access_token=CANARY"
+    with SlowServer(lambda _path: form) as server, pytest.raises(ServerUnavailableError):
+        Asking(telenor, clock, server.url, ask.unusable).token()
+    assert ask.unusable == [None] * 5
 
 
 @pytest.mark.parametrize(("once", "retry_after"), [(True, None), (False, 500)])

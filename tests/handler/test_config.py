@@ -220,20 +220,25 @@ def test_a_deployment_for_one_client_takes_an_action_alone(
 
 
 def test_two_names_of_one_secret_are_refused() -> None:
-    with pytest.raises(InvalidInputError, match="same secret"):
-        settings_from(SERVES_CLIENTS, OTHER | {"token_secret_id": OTHER["credentials_secret_id"]})
+    refusal = refusal_of(SERVES_CLIENTS, OTHER | {"token_secret_id": OTHER["credentials_secret_id"]})
+    assert (refusal.error_code, "event" in str(refusal)) == ("invalid-event", True)
+    refusal = refusal_of(dict.fromkeys(ENVIRONMENT, "one"), {})
+    assert (refusal.error_code, "event" in str(refusal)) == ("invalid-setting", False)
 
 
 # Another authorization server
 
 
 def test_another_server_is_taken_from_the_environment() -> None:
-    environment = {"CLIENT_AUTHENTICATION": "client_secret_post", "TOKEN_PARAMETERS": "resource=a&resource=b%26c"}
+    environment = {
+        "CLIENT_AUTHENTICATION": "client_secret_post",
+        "TOKEN_PARAMETERS": "resource=a&resource=b%26c&empty=",
+    }
     assert settings_from(OAUTH | environment, {}).server == OAuthServer(
         "https://id.example.com/token",
         "https://id.example.com/revoke",
         ClientAuthentication.POST,
-        (("resource", "a"), ("resource", "b&c")),
+        (("resource", "a"), ("resource", "b&c"), ("empty", "")),
     )
 
 

@@ -61,7 +61,28 @@ def test_other_content_is_refused_with_what_to_put_there_and_not_repeated(conten
 @pytest.mark.parametrize("index", [0, 3, 6])
 @pytest.mark.parametrize(
     "character",
-    [*map(chr, (0, 0xA, 0xA0, 0xAD, 0x200B, 0x200D, 0x2066, 0x2800, 0x3164, 0xD800, 0xFE0F, 0xFEFF, 0xE0041))],
+    [
+        *map(
+            chr,
+            (
+                0,
+                0xA,
+                0xA0,
+                0xAD,
+                0x200B,
+                0x200D,
+                0x2066,
+                0x2800,
+                0x3164,
+                0xD800,
+                0x180B,
+                0xFE0F,
+                0xFEFF,
+                0xE0041,
+                0xE0100,
+            ),
+        )
+    ],
     ids=ascii,
 )
 def test_a_character_that_nobody_sees_is_named_by_its_code_point_and_place(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.error_responses import OAUTH_ERROR_KINDS
-from handler.errors import ErrorCode, InvalidInputError, RotationError, ServerRefusedError
+from handler.errors import (
+    ErrorCode,
+    InvalidInputError,
+    RotationError,
+    SecretsManagerRefusedError,
+    ServerError,
+    ServerRefusedError,
+)
 from handler.model import ClientAuthentication, Credentials
 from handler.model import OAuthServer as OAuthSettings
 from handler.operations import OAuthOperations, TelenorOperations
@@ -144,6 +151,18 @@ def test_credentials_that_nobody_can_read_are_no_replaced_client(job: World) -> 
     job.clock.advance(**GRACE)
     assert job.run()["pending_revocations"] == 1
     assert {line.get("cause") for line in job.seen.log()} >= {ErrorCode.CREDENTIALS_UNUSABLE}
+
+
+def test_a_secret_without_a_previous_pair_is_no_credentials_that_nobody_can_read() -> None:
+    def missing() -> Credentials:
+        raise SecretsManagerRefusedError("no version")
+
+    pair = Credentials("x", f"{CANARY}-secret")
+    settings = OAuthSettings("https://id.example/token", "https://id.example/revoke", ClientAuthentication.BASIC)
+    for read, code in (([lambda: pair, missing], "client-replaced"), ([missing, missing], "secrets-manager-refused")):
+        with pytest.raises(ServerError) as failure:
+            next(OAuthOperations(settings, read).revocations(f"{CANARY}-token", "another", ()))
+        assert failure.value.error_code == code
 
 
 @pytest.mark.parametrize("word", ["unauthorized_client", "access_denied", ""])

@@ -360,6 +360,36 @@ def test_a_revocation_that_secrets_manager_holds_up_is_tried_again(
     assert world.live() == len(world.tracked()) == 1
 
 
+def expire_three(world: World) -> None:
+    for _ in range(4):
+        world.run("rotate-now")
+    world.clock.advance(hours=2)
+    world.telenor.fault(operation="token", status=503)
+
+
+def test_the_first_label_whose_removal_gets_no_answer_is_the_last_that_a_run_tries(world: World) -> None:
+    """Each takes three attempts of five seconds, and Lambda ends a run at its timeout."""
+    expire_three(world)
+    world.aws.fault(CallFault(operation="UpdateSecretVersionStage", when="before"), times=9)
+    before = world.aws.calls()
+    world.failure()
+    assert (world.aws.calls() - before)["UpdateSecretVersionStage"] == 3
+    assert world.seen.codes().count("label-not-removed") == 1
+
+
+def test_a_run_without_time_removes_one_label_and_sends_no_logout(world: World) -> None:
+    expire_three(world)
+    before = world.aws.calls()
+    world.failure(seconds=0)
+    assert (world.aws.calls() - before)["UpdateSecretVersionStage"] == 1
+    world.telenor.clear_faults()
+    world.run("rotate-now")
+    world.clock.advance(seconds=601)
+    assert world.run(seconds=0)["revoked"] == []
+    assert "logout" not in world.operations()
+    assert world.seen.metrics()["RevocationFailed"] == 0
+
+
 # Tokens that were not published
 
 

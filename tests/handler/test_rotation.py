@@ -423,6 +423,8 @@ def test_a_refused_token_replaces_one_that_does_not_last(verified: World, second
     verified.clock.advance(seconds=seconds)
     assert verified.failure() == "token-not-accepted"
     assert (list(verified.labels()) == [first]) is not is_published
+    # What VERIFY_URL refuses counts as no life, also if a new token was tried and not the published one.
+    assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
     assert verified.seen.metrics()["RotationFailed"] == 1
     if is_published:
         assert verified.is_current_live()

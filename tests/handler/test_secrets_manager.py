@@ -90,7 +90,7 @@ def secrets_of(client: FakeClient) -> SecretsManager:
 
 def test_a_publication_leaves_nothing_behind_at_the_client() -> None:
     """Lambda keeps the client for hours, and every run publishes with it."""
-    client = FakeClient({"VersionStages": [LABEL]})
+    client = FakeClient({"VersionId": ID, "VersionStages": [LABEL]})
     assert secrets_of(client).publish(token(), ENTRY) == set()
     assert client.handlers == []
 
@@ -218,7 +218,17 @@ def test_a_write_of_whose_attempts_the_sdk_does_not_tell_is_not_known_to_have_be
 @pytest.mark.parametrize("told", [{"VersionStages": ["AWSCURRENT"]}, {}])
 def test_a_label_that_the_answer_lacks_is_named(told: dict[str, list[str]]) -> None:
     """MiniStack drops the labels of a Put beside AWSCURRENT, so this is what a handler on it sees."""
-    assert secrets_of(FakeClient(told)).publish(token(), ENTRY) == {LABEL}
+    assert secrets_of(FakeClient({"VersionId": ID} | told)).publish(token(), ENTRY) == {LABEL}
+
+
+@pytest.mark.parametrize("answer", [{}, {"VersionId": "another"}, [], None])
+def test_an_answer_that_is_not_secrets_managers_says_nothing(answer: Any) -> None:
+    """A proxy in between may answer 200 with something else."""
+    secrets = secrets_of(FakeClient(answer))
+    with pytest.raises(WriteUnknownError):
+        secrets.publish(token(), ENTRY)
+    with pytest.raises(SecretsManagerUnavailableError):
+        secrets.describe(T0)
 
 
 # The ledger

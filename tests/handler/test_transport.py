@@ -268,6 +268,19 @@ def test_a_loopback_host_is_never_asked_through_a_proxy(
         assert proxy.paths == []
 
 
+def test_what_limits_a_connect_does_not_limit_the_handshake(
+    transport: Transport, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LateServer(TlsServer):
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            threading.Event().wait(0.2)
+            super().finish_request(request, client_address)
+
+    monkeypatch.setattr("handler.transport._CONNECT_SECONDS", 0.1)
+    with LateServer(lambda _path: whole({}), tls) as server:
+        assert get(transport, server.url).status == 200
+
+
 # What is wrong on this side, which no retry mends
 
 
