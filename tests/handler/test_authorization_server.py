@@ -260,6 +260,7 @@ def test_a_200_without_a_token_is_tried_again(ask: Asking, what: str) -> None:
     ask.telenor.fault(operation="token", times=2, **(UNREADABLE | CONTRADICTING)[what])
     assert ask.telenor.is_live(ask.token().access_token)
     assert ask.count() == 3
+    assert ask.clock.slept[0] < 1
     # One that cannot be read may have issued a token that nobody knows.
     assert ask.unusable == ([None, None] if what in UNREADABLE else [])
 
