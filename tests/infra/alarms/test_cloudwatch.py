@@ -52,10 +52,6 @@ def test_each_row_of_aws_own_tables(
     assert after == (before if state == RETAINED else state)
 
 
-def test_both_tables_are_here_whole() -> None:
-    assert len(rows()) == 2 * 5 * 4
-
-
 # The same page, "Avoiding premature transitions to alarm state".
 @pytest.mark.parametrize("points", ["- - - - X", "- - - X -"])
 def test_an_alarm_is_not_premature(points: str) -> None:

@@ -111,7 +111,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 def test_every_refusal_names_its_client_and_what_is_wrong(tmp_path: Path) -> None:
     good = {"nothing": {}, "everything": {"scope": "one two", "grace_seconds": 0, "replica_regions": []}}
-    said = refusals(tmp_path, good | {name: value for name, (value, _) in REFUSED.items()})
+    clients = good | {name: value for name, (value, _) in REFUSED.items()}
+    said: dict[str, str] = {}
+    for line in refused(tmp_path, {"clients": clients}).splitlines():
+        _, _, sentence = line.partition("clients: ")
+        name, _, what = sentence.partition(": ")
+        if what:
+            said[name] = said.get(name, "") + what
     for name, (_, word) in REFUSED.items():
         assert word in said[name]
     assert said.keys() == REFUSED.keys()
@@ -145,14 +151,3 @@ def refused(directory: Path, variables: dict[str, Any]) -> str:
     with pytest.raises(ValueError, match="precondition failed") as error:
         module.tested(copy, "refused")
     return str(error.value)
-
-
-def refusals(directory: Path, clients: dict[str, Any]) -> dict[str, str]:
-    """Plan these clients, and return what is said of each that is refused."""
-    said: dict[str, str] = {}
-    for line in refused(directory, {"clients": clients}).splitlines():
-        _, _, sentence = line.partition("clients: ")
-        name, _, what = sentence.partition(": ")
-        if what:
-            said[name] = said.get(name, "") + what
-    return said
