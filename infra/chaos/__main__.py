@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from infra.chaos.broken_variants import BROKEN_VARIANTS
-from infra.chaos.event_log import render_events
-from infra.chaos.experiment import LIFETIME_SECONDS, Experiment
+from infra.chaos.experiment import LIFETIME_SECONDS, Experiment, render_events
 from infra.promises.checker import Violation, is_slow, violations
 from infra.promises.recorded_job import LocalStack
 

@@ -42,6 +42,7 @@ _MIN_SECONDS = 30
 _FRAME_SECONDS = 0.2
 _FIRST_TOKEN_SECONDS = 30.0
 _RUN_SECONDS = 6.0
+_WORKERS = 4  # for the schedule, two runs at once, and the one that is killed
 _INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -90,13 +91,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) -> int:
     stack.telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
     history = History(settings.GRACE_SECONDS, settings.TOLERANCES)
-    axis = Axis(stack.clock.time(), arguments.seconds * settings.SPEED)
     environ = {"AWS_SDK_UA_APP_ID": "consumer", "TELENOR_BASE_URL": stack.telenor.url}
     with (
-        RecordedJob(stack, "telenor", history, settings.JOB_ENVIRON, run_seconds=_RUN_SECONDS) as job,
+        RecordedJob(stack, "telenor", history, settings.JOB_ENVIRON, run_seconds=_RUN_SECONDS, warm=_WORKERS) as job,
         Consumers(environ | {"TOKEN_SECRET_ID": job.secret_id}, stack.logs / "consumers.log") as consumers,
     ):
-        faults = Faults(job)
+        axis, faults = Axis(stack.clock.time(), arguments.seconds * settings.SPEED), Faults(job)
         with live_view(console, axis, stack.logs if arguments.verbose else None) as show:
             is_whole = _play(job, consumers, faults, axis, show)
         history.ended_at = stack.clock.time()

@@ -8,13 +8,8 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
+from infra.demo import settings
 from infra.demo.checks import FaultRecord
-from infra.demo.settings import (
-    LIFETIME_SECONDS,
-    OUTAGE_TOLERANCE_SECONDS,
-    RENEWED_AFTER_SECONDS,
-    SCHEDULE_SECONDS,
-)
 from infra.demo.view import Phase, look
 from infra.local.telenor_sandbox import short_id
 
@@ -27,7 +22,7 @@ if TYPE_CHECKING:
 
 # All times are simulated, except for timeouts.
 
-OUTAGE_SECONDS = OUTAGE_TOLERANCE_SECONDS / 2
+OUTAGE_SECONDS = settings.OUTAGE_TOLERANCE_SECONDS / 2
 """How long the token endpoint stays out after the first request that it fails."""
 
 RUNS_WITHOUT_LOGOUT = 2
@@ -91,7 +86,7 @@ class Faults:
     def break_logout(self, record: FaultRecord) -> None:
         """Let the next logouts fail, each so that its run gives up and leaves the token to the next one."""
         before = self._failed("logout")
-        self._telenor.fault(operation="logout", status=503, retry_after=int(LIFETIME_SECONDS))
+        self._telenor.fault(operation="logout", status=503, retry_after=int(settings.LIFETIME_SECONDS))
         if not self._until(lambda _: self._failed("logout") > before):
             return
         record.began_at = self._clock.time()
@@ -168,8 +163,8 @@ class Faults:
 def _is_almost_due(view: View) -> bool:
     if view.current is None:
         return False
-    due_in_seconds = view.current.issued_at + RENEWED_AFTER_SECONDS - view.at
-    return 0 < due_in_seconds <= SCHEDULE_SECONDS / 2
+    due_in_seconds = view.current.issued_at + settings.RENEWED_AFTER_SECONDS - view.at
+    return 0 < due_in_seconds <= settings.SCHEDULE_SECONDS / 2
 
 
 # The killed run early, so that its token has expired when the demo ends.

@@ -88,6 +88,8 @@ def look(job: RecordedJob) -> View:
             published_at.setdefault(names[version], state.at)
             if version != state.current:
                 superseded_at.setdefault(names[version], state.at)
+    if states and states[-1].current:
+        superseded_at.pop(names[states[-1].current], None)  # somebody may have rolled back to it
     # Telenor second, so that no token can be seen as published before it is seen as issued.
     state_of_telenor = job.stack.telenor.state()
     tokens = {

@@ -78,8 +78,10 @@ class RecordedJob:
         environ: Mapping[str, str],
         *,
         run_seconds: float,
+        warm: int = 0,
         patch_handler: Callable[[], None] | None = None,
     ) -> None:
+        """Create the secrets; `warm` workers start before the first run, and others when they are needed."""
         self.stack, self.name, self.history = stack, name, history
         self.secret_id = f"{name}/token"
         self.environ = {
@@ -89,7 +91,7 @@ class RecordedJob:
             **environ,
         }
         self._run_seconds = run_seconds
-        self._patch_handler = patch_handler
+        self._warm, self._patch_handler = warm, patch_handler
         self._numbers = itertools.count(1)
         self._workers: dict[str, LambdaWorker] = {}
         self._idle: list[LambdaWorker] = []
@@ -99,6 +101,7 @@ class RecordedJob:
         stack.histories[self.secret_id] = history
 
     def __enter__(self) -> Self:
+        self._idle += [self._start() for _ in range(self._warm)]
         return self
 
     def __exit__(self, *_: object) -> None:

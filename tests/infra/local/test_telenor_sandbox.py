@@ -16,7 +16,6 @@ from infra.local.telenor_sandbox import (
     DEMO_CLIENT_SECRET,
     OPERATIONS,
     Client,
-    ErrorKind,
     TelenorSandbox,
     short_id,
 )
@@ -101,31 +100,6 @@ def test_a_request_is_refused_as_the_reference_says(
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
-@pytest.mark.parametrize(
-    ("error_format", "expected"),
-    [
-        ("reference", '"code": 2,'),
-        ("gateway", '"code": 40105,'),
-        ("apigee", '{"errorcode": "keymanagement.service.invalid_access_token"}'),
-        ("rfc6749", 'Bearer realm="telenor", error="invalid_token", error_description='),
-    ],
-)
-def test_an_error_has_its_words_in_each_format(visitor: Visitor, error_format: str, expected: str) -> None:
-    visitor.sandbox.knobs(error_format=error_format, variations=False)
-    response = visitor.logout("made-up")
-    assert response.status_code == 401
-    assert expected in response.text + response.headers.get("WWW-Authenticate", "")
-
-
-@pytest.mark.parametrize("error_format", ["reference", "gateway", "apigee", "rfc6749"])
-def test_each_kind_of_error_is_one_in_each_format(visitor: Visitor, error_format: str) -> None:
-    visitor.sandbox.knobs(error_format=error_format)
-    for kind in ErrorKind:
-        visitor.sandbox.fault(operation="token", kind=kind, times=1)
-        assert visitor.ask().status_code >= 400
-    assert visitor.sandbox.state()["tokens"] == {}
-
-
 def test_a_token_is_accepted_until_it_expires_or_is_revoked(visitor: Visitor) -> None:
     first, second = visitor.token(), visitor.token()
     assert visitor.logout(first).text == "OK!"
@@ -166,14 +140,6 @@ def test_a_dropped_connection_takes_effect_or_not(visitor: Visitor, when: str, i
         visitor.logout(token)
     assert visitor.sandbox.is_live(token) is is_live
     assert visitor.delays == [11]
-
-
-def test_faults_come_in_their_order_and_are_used_up(visitor: Visitor) -> None:
-    visitor.sandbox.fault(operation="logout", status=599)
-    visitor.sandbox.fault(operation="token", status=503, times=2)
-    visitor.sandbox.fault(operation="token", status=429, times=1)
-    assert [visitor.ask().status_code for _ in range(4)] == [503, 503, 429, 200]
-    assert [visitor.logout("x").status_code for _ in range(2)] == [599, 599]
 
 
 def test_faults_and_state_are_reached_over_http(visitor: Visitor) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.chaos.event_log import render_events
+from infra.chaos.experiment import render_events
 from infra.promises.checker import violations
 from infra.promises.history import EMERGENCY, History, Logout, RunRecord, State
 
