@@ -79,13 +79,16 @@ def test_without_a_grace_a_token_that_was_published_again_keeps_its_life(
     assert world.is_current_live()
 
 
-def test_an_expired_token_is_forgotten_without_a_logout(world: World) -> None:
-    world.supersede()
-    world.clock.advance(hours=1)
+def test_an_expired_token_is_forgotten_without_a_logout_beside_one_that_is_revoked(world: World) -> None:
+    world.telenor.knobs(lifetime_seconds=600)
+    world.run()
+    world.telenor.knobs(lifetime_seconds=3599)
+    second, third = world.supersede()
+    world.clock.advance(minutes=10)
     result = world.run()
-    assert (result["revoked"], result["pending_revocations"]) == ([], 0)
-    assert world.tracked() == {result["version_id"]}
-    assert world.operations() == ["token"] * 3
+    assert (result["revoked"], result["pending_revocations"]) == ([second], 0)
+    assert world.tracked() == {third}
+    assert world.operations() == ["token"] * 3 + ["logout"]
 
 
 def test_a_dead_token_whose_label_sticks_is_neither_logged_out_nor_counted(world: World) -> None:

@@ -537,6 +537,8 @@ def test_a_secret_that_was_rolled_back_keeps_its_current_token(world: World) -> 
     result = world.run()
     assert (result["outcome"], result["version_id"], result["revoked"]) == ("not-due", first, [])
     assert sum(label.startswith("LIVE_") for label in world.labels()[first]) == 2
+    # The roll back itself, and the new label.
+    assert world.aws.calls()["UpdateSecretVersionStage"] == 2
     world.clock.advance(seconds=599)
     assert world.run()["revoked"] == []
     world.clock.advance(seconds=1)
