@@ -35,11 +35,13 @@ class Process:
     def __init__(self, artifact: Path, python: Path, settings: Mapping[str, str]) -> None:
         self.user_agent = ""
         """How the runtime client names itself."""
+        self.output: list[str] = []
+        """The lines that it has printed, once it has ended."""
         self.posted: list[str] = []
         """What it has sent, headers included."""
         self._invocations: queue.SimpleQueue[tuple[object, float, str]] = queue.SimpleQueue()
         self._reports: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-        self._output = TemporaryFile()  # noqa: SIM115  open until it has been read
+        self._output = TemporaryFile()  # noqa: SIM115  open until the process has ended
         self._server = LoopbackServer(self._interface()).__enter__()
         self._process = subprocess.Popen(
             [python, "-m", "awslambdaric", "handler.app.lambda_handler"],
@@ -83,12 +85,6 @@ class Process:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    @property
-    def output(self) -> list[str]:
-        """The lines that it has printed, once it has ended."""
-        self._output.seek(0)
-        return self._output.read().decode(errors="replace").splitlines()
-
     def invoke(self, event: object, timeout_seconds: float, request_id: str) -> Ending:
         """Run once. As in Lambda, a process outlives an error, and is killed at its timeout. An init does not count."""
         self._invocations.put((event, timeout_seconds, request_id))
@@ -108,6 +104,10 @@ class Process:
         self._process.kill()
         self._process.wait()
         self._server.__exit__()
+        if not self._output.closed:
+            self._output.seek(0)
+            self.output = self._output.read().decode(errors="replace").splitlines()
+            self._output.close()
 
 
 def environment(artifact: Path, settings: Mapping[str, str]) -> dict[str, str]:
