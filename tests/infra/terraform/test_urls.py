@@ -8,7 +8,7 @@ import pytest
 
 from handler.config import settings_from
 from handler.errors import InvalidInputError
-from infra.template import load, parameters
+from infra.template import TEMPLATE, load, parameters
 from tests.infra.terraform.module import url_patterns
 
 # How the module, the template and the job call each.
@@ -96,6 +96,11 @@ def test_a_url_that_all_refuse(variable: str, url: str) -> None:
 @pytest.mark.parametrize("url", WITH_QUERY)
 def test_a_query_is_taken_but_for_the_base(variable: str, url: str) -> None:
     assert set(takers(variable, url).values()) == {variable not in WITHOUT_QUERY}
+
+
+def test_the_consumers_template_takes_the_same_base() -> None:
+    consumer = parameters(load(TEMPLATE.parent / "infra" / "consumer" / "template.yaml"))["TelenorBaseUrl"]
+    assert consumer.definition["AllowedPattern"] == PARAMETERS["TelenorBaseUrl"].definition["AllowedPattern"]
 
 
 def test_a_server_may_have_no_revocation() -> None:
