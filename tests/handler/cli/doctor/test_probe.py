@@ -37,7 +37,7 @@ def told(document: dict[str, Any]) -> dict[str, bool | None]:
 
 
 def verdicts(document: dict[str, Any]) -> str:
-    """Return the verdicts of P1 to P6, one sign each: + holds, ? holds if, ! at risk."""
+    """Return the verdicts of P1 to P7, one sign each: + holds, ? holds if, ! at risk."""
     signs = {"holds": "+", "holds-if": "?", "at-risk": "!"}
     return "".join(signs[promise["verdict"]] for promise in document["promises"])
 
@@ -56,15 +56,15 @@ SAME = {"new": False, "longer": False, "lives": None, "ends": None, "others": No
 NOTHING = {"new": True, "longer": None, "lives": None, "ends": None, "others": None, "harmed": None}
 
 MODES: list[tuple[dict[str, Any], dict[str, bool | None], str]] = [
-    ({"issue": "new"}, NEW, "++++++"),
-    ({"issue": "same"}, SAME, "!?++++"),
-    ({"issue": "same-extended"}, SAME | {"longer": True}, "+?++++"),
-    ({"issue": "new-kills-old"}, NEW | {"lives": False, "others": None, "harmed": True}, "!++++!"),
-    ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!+++"),
+    ({"issue": "new"}, NEW, "+++++++"),
+    ({"issue": "same"}, SAME, "!?+++++"),
+    ({"issue": "same-extended"}, SAME | {"longer": True}, "+?+++++"),
+    ({"issue": "new-kills-old"}, NEW | {"lives": False, "others": None, "harmed": True}, "!++++!+"),
+    ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!++++"),
     (
         {"issue": "new-kills-old", "logout_ends": "client"},
         NEW | {"lives": False, "others": None, "harmed": True},
-        "!++++!",
+        "!++++!+",
     ),
 ]
 
@@ -97,7 +97,7 @@ def test_each_way_of_issuing_and_logging_out_is_found_out(
     assert len(world.labels()) == (2 if answers["harmed"] else 1)
 
 
-@pytest.mark.parametrize(("issue", "signs"), [("new", "++++++"), ("same", "!+++++"), ("same-extended", "++++++")])
+@pytest.mark.parametrize(("issue", "signs"), [("new", "+++++++"), ("same", "!++++++"), ("same-extended", "+++++++")])
 def test_without_a_published_token_it_harms_nobody_and_leaves_nothing(
     world: World, terminal: Terminal, issue: str, signs: str
 ) -> None:
@@ -118,7 +118,7 @@ def test_a_logout_that_ends_nothing_is_found_out_where_the_token_is_used(
     world.telenor.knobs(logout_ends="nothing")
     ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == NEW | {"ends": False}
-    assert verdicts(ran.json) == "+!++++"
+    assert verdicts(ran.json) == "+!+++++"
     assert ran.json["tokens_left"] == 2
     assert world.live() == 3
 
@@ -128,7 +128,7 @@ def test_what_logout_does_not_tell_is_said_to_be_unknown(world: World, terminal:
     world.telenor.knobs(logout_ends="nothing")
     ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == NOTHING
-    assert verdicts(ran.json) == "???++?"
+    assert verdicts(ran.json) == "???++?+"
     assert ran.json["tokens_left"] is None
     assert "VERIFY_URL would tell" in ran.json["answers"]["the old token"]
     # Whether the published token lives is unknown, so that --yes has rotated.
@@ -146,7 +146,7 @@ def test_a_logout_that_fails_is_told_and_tried_again_at_the_end(
     ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == NOTHING
     assert "logout answered 503" in ran.json["answers"]["logout"]
-    assert verdicts(ran.json) == "?!?++?"
+    assert verdicts(ran.json) == "?!?++?+"
     assert ran.json["tokens_left"] == (2 if times is None else 0)
 
 
@@ -156,7 +156,7 @@ def test_a_logout_that_refuses_every_token_is_told(world: World, terminal: Termi
     ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert told(ran.json) == NOTHING
     assert "refuses tokens that were just issued" in ran.json["answers"]["logout"]
-    assert verdicts(ran.json) == "?!?++?"
+    assert verdicts(ran.json) == "?!?++?+"
     assert ran.json["tokens_left"] == 2
 
 
@@ -240,7 +240,7 @@ def test_the_life_is_held_against_the_grace_and_the_schedule(
 ) -> None:
     world.telenor.knobs(lifetime_seconds=seconds)
     ran = terminal.run("--local", "doctor", "--json", "--yes")
-    assert verdicts(ran.json) == f"{verdict}+++++"
+    assert verdicts(ran.json) == f"{verdict}+++++{verdict}"
     assert says in because(ran.json, "P1")
     assert ran.json["life_seconds"] == seconds
 
@@ -274,7 +274,7 @@ def test_the_clock_is_held_against_telenors(world: World, terminal: Terminal, ah
     ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert abs(ran.json["clock_ahead_seconds"] + ahead_seconds) <= 0.5
     assert ran.json["answers"]["the clock"].startswith(says[:30])
-    assert verdicts(ran.json) == ("++++++" if abs(ahead_seconds) < 5 else "?+++++")
+    assert verdicts(ran.json) == ("+++++++" if abs(ahead_seconds) < 5 else "?++++++")
 
 
 def test_a_clock_that_is_not_told_is_no_finding(world: World, terminal: Terminal) -> None:
@@ -305,7 +305,7 @@ def test_a_verify_url_that_refuses_every_token_puts_publication_at_risk(
     ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert ran.json["verify_url"] == "refuses-a-new-token"
     assert told(ran.json) == NEW
-    assert verdicts(ran.json) == "+++++!"
+    assert verdicts(ran.json) == "+++++!+"
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}])
@@ -324,7 +324,7 @@ def test_a_published_token_that_is_dead_already_is_told(world: World, terminal: 
     world.run()
     world.telenor.reset()
     ran = terminal.run("--local", "doctor", "--json", "--yes")
-    assert verdicts(ran.json) == "!+++++"
+    assert verdicts(ran.json) == "!++++++"
     assert "VERIFY_URL refuses the published token" in because(ran.json, "P1")
     assert told(ran.json)["harmed"] is False
 
@@ -337,7 +337,7 @@ def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> No
     world.put_credentials('{"client_id": "client-ø", "client_secret": "CANARY-wrong"}')
     ran = terminal.run("--local", "doctor", "--json", "--yes")
     assert "Connect ID and Min Bedrift" in because(ran.json, "P1")
-    assert verdicts(ran.json) == "!??++?"
+    assert verdicts(ran.json) == "!??++??"
     assert told(ran.json)["harmed"] is False
     assert ran.status == 4
     assert world.is_current_live()
@@ -519,7 +519,7 @@ def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, te
     world.run()
     world.clock.advance(minutes=45)
     ran = terminal.run("--local", "doctor", "--json", "--yes")
-    assert verdicts(ran.json) == "++++!+"
+    assert verdicts(ran.json) == "++++!++"
 
 
 # In whose words Telenor speaks
@@ -564,7 +564,7 @@ def test_a_lag_of_revocation_is_measured_and_is_no_failure(
     world.run()
     world.telenor.knobs(revocation_lags_seconds=lag_seconds)
     ran = terminal.run("--local", "doctor", "--json", "--yes")
-    assert (told(ran.json)["ends"], verdicts(ran.json)) == (True, "++++++")
+    assert (told(ran.json)["ends"], verdicts(ran.json)) == (True, "+++++++")
     assert lag_seconds <= ran.json["revocation_lag_seconds"] <= lag_seconds + 5
     assert ("tried again every few seconds" in " ".join(ran.err.split())) is (lag_seconds > 0)
     assert world.live() == 1
