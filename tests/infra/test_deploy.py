@@ -124,7 +124,7 @@ def test_every_parameter_is_asked_for_once() -> None:
     ("name", "before", "answers", "value", "said"),
     [
         ("GraceSeconds", "900", [""], "900", "GraceSeconds [900]: "),
-        ("GraceSeconds", "600", ["1800", "1200"], "1200", "GraceSeconds=1800 is not accepted: it is a number from 0"),
+        ("GraceSeconds", "600", ["1800", "1200"], "1200", "GraceSeconds=1800 is not accepted: it is a whole number"),
         ("TelenorScope", "read", ["-"], "", "A hyphen empties it"),
         ("RunbookUrl", "https://a/b", ["https://a/it's", ""], "https://a/b", "SAM drops quotes and backslashes"),
     ],
@@ -157,7 +157,7 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"GraceSeconds": "1800"}, "GraceSeconds=1800 is not accepted: it is a number from 0 to 1200"),
+        ({"GraceSeconds": "1800"}, "GraceSeconds=1800 is not accepted: it is a whole number from 0 to 1200"),
         ({"ScheduleMinutes": "15"}, "ScheduleMinutes=15 is not accepted: it is one of 1, 2, 5"),
         ({"SubnetIds": "subnet-0a"}, "SubnetIds needs SecurityGroupIds"),
         (READER | {"ReaderAccountIds": "888888888888"}, "name 999999999999 in ReaderAccountIds"),
@@ -192,6 +192,9 @@ def test_an_arn_of_another_region_is_refused_by_both_regions(name: str) -> None:
         ("GraceSeconds=1800", "GraceSeconds=1800"),
         ("TelenorScope='read", "SET"),
         ('RunbookUrl="https://a/it\'s"', "SAM drops quotes"),
+        (f"PreviousKmsKeyArns={KEY},", "PreviousKmsKeyArns"),
+        ("SubnetIds=subnet-1, SecurityGroupIds=sg-1", "SubnetIds"),
+        ("TelenorScope=' a'", "TelenorScope"),
     ],
 )
 def test_a_bad_set_is_refused_before_aws_is_asked(
@@ -271,6 +274,10 @@ def test_outputs_and_a_redeployment_need_a_stack(
         ({}, "no region is set"),
         ({"AWS_PROFILE": "nope"}, "nope"),
         ({"AWS_PROFILE": "nope", "AWS_REGION": "eu-north-1"}, "nope"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "no region is set"),
+        ({"AWS_REGION": "eu-north-1", "AWS_ENDPOINT_URL": "notaurl"}, "notaurl"),
+        ({"AWS_REGION": "eu-north-1", "AWS_MAX_ATTEMPTS": "abc"}, "abc"),
+        ({"AWS_REGION": "eu-north-1", "AWS_EC2_METADATA_DISABLED": "true"}, "Log in, or name a profile"),
     ],
 )
 def test_an_environment_that_cannot_be_used_is_one_sentence(
@@ -292,7 +299,8 @@ def test_an_aws_that_does_not_answer_is_one_sentence(
 
     monkeypatch.setattr(cloudformation, "describe_stacks", describe_stacks)
     assert deploy.main(["outputs"]) == 2
-    assert capfd.readouterr().err.count("\n") == 1
+    printed = capfd.readouterr().err
+    assert (printed.count("\n"), "Log in" in printed) == (1, False)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ BROKEN: dict[str, Callable[[dict[str, Any]], Any]] = {
         lambda body: properties(body, "TokenFunction").update(EphemeralStorage={"Size": 1024})
     ),
     "TokenFunction.Environment.Variables.GRACE_SECONDS": (
-        lambda body: body["Parameters"]["GraceSeconds"].update(Default=601)
+        lambda body: body["Parameters"]["GraceSeconds"].update(Default="601")
     ),
     "TokenExpiryAlarm.Metrics.spare.Expression": lambda body: body["Mappings"]["Page"]["5"].update(LeadSeconds=1),
     "ThrottledAlarm.AlarmActions": lambda body: properties(body, "ThrottledAlarm").update(AlarmActions=[]),

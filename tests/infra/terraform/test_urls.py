@@ -1,4 +1,4 @@
-"""URLs: what a plan or a stack accepts the job accepts, and what the job refuses both refuse."""
+"""URLs and numbers: what a plan or a stack accepts the job accepts, and what the job refuses both refuse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from handler.config import settings_from
 from handler.errors import InvalidInputError
-from infra.template import load, parameters
+from infra.template import TEMPLATE, load, parameters
 from infra.terraform_cli import MODULE
 
 # How the module, the template and the job call each.
@@ -106,6 +106,11 @@ def test_a_query_is_taken_but_for_the_base(variable: str, url: str) -> None:
     assert set(takers(variable, url).values()) == {variable not in WITHOUT_QUERY}
 
 
+def test_the_consumers_template_takes_the_same_base() -> None:
+    consumer = parameters(load(TEMPLATE.parent / "infra" / "consumer" / "template.yaml"))["TelenorBaseUrl"]
+    assert consumer.definition["AllowedPattern"] == PARAMETERS["TelenorBaseUrl"].definition["AllowedPattern"]
+
+
 def test_a_server_may_have_no_revocation() -> None:
     assert set(takers("revocation_url", "none").values()) == {True}
     assert set(takers("token_url", "none").values()) == {False}
@@ -129,3 +134,20 @@ def test_a_server_may_have_no_revocation() -> None:
 def test_fields_that_the_job_refuses_are_refused_before(fields: str, is_taken: bool) -> None:
     assert PARAMETERS["TokenParameters"].accepts(fields) is is_taken
     assert is_taken_by_the_job("TOKEN_PARAMETERS", fields) is is_taken
+
+
+@pytest.mark.parametrize(
+    ("parameter", "setting", "value", "is_taken"),
+    [
+        *[("GraceSeconds", "GRACE_SECONDS", value, True) for value in ("0", "600", "1000", "1199", "1200")],
+        *[("GraceSeconds", "GRACE_SECONDS", value, False) for value in ("600.5", "-1", "1e2000")],
+        *[("RenewAtFraction", "RENEW_AT_FRACTION", value, True) for value in ("0.33", ".5", "0.000001", "0.999999")],
+        *[("RenewAtFraction", "RENEW_AT_FRACTION", value, False) for value in ("0.0", "1.0", f"0.{'9' * 20}")],
+        ("RenewAtFraction", "RENEW_AT_FRACTION", f".{'0' * 400}1", False),
+    ],
+)
+def test_numbers_that_the_job_refuses_are_refused_before(
+    parameter: str, setting: str, value: str, is_taken: bool
+) -> None:
+    assert PARAMETERS[parameter].accepts(value) is is_taken
+    assert is_taken_by_the_job(setting, value) is is_taken
