@@ -29,8 +29,8 @@ _ANY_TIME = datetime(2000, 1, 1)  # noqa: DTZ001  only differences count
 _ERROR_FORMATS = {
     ErrorFormat.REFERENCE: "the codes of the API reference",
     ErrorFormat.GATEWAY: "the gateway's own codes, of five digits and more",
-    ErrorFormat.APIGEE: "Apigee's own words, which no policy of Telenor's has reworded",
-    ErrorFormat.OAUTH: "the words of RFC 6749 and RFC 6750",
+    ErrorFormat.APIGEE: "Apigee's default names",
+    ErrorFormat.OAUTH: "the codes of RFC 6749 and RFC 6750",
 }
 
 
@@ -229,10 +229,10 @@ def _left(found: Findings) -> int | None:
 
 def _dialect(found: Findings, _policy: Policy) -> str:
     if found.heard.error_format is not None:
-        return f"its errors speak {_ERROR_FORMATS[found.heard.error_format]}"
+        return f"its errors use {_ERROR_FORMATS[found.heard.error_format]}"
     if found.heard.error_shape is None:
         return "no error was seen, not even for a made-up token"
-    return "its errors look like none that this job knows: check that the URL leads to the server itself"
+    return "its errors are in no format that this job knows: check that the URL leads to the server itself"
 
 
 def _second_request(found: Findings, _policy: Policy) -> str:
@@ -243,9 +243,9 @@ def _second_request(found: Findings, _policy: Policy) -> str:
     if asked.is_new:
         return f"gives a new token{'; the first one was the published token' if which else ''}"
     lifetime = {
-        True: "with a longer life",
-        False: "with no longer life",
-        None: "and whether its life got longer is unknown",
+        True: "with a longer lifetime",
+        False: "with no longer lifetime",
+        None: "and whether its lifetime got longer is unknown",
     }
     return f"gives the same token{which}, {lifetime[asked.prolongs]}"
 
@@ -253,7 +253,7 @@ def _second_request(found: Findings, _policy: Policy) -> str:
 def _old_token(found: Findings, _policy: Policy) -> str:
     if found.asked.is_new is False:
         return "there is only one at a time"
-    answers = {True: "lives on beside the new one", False: "is dead as soon as there is a new one"}
+    answers = {True: "stays active beside the new one", False: "is inactive as soon as there is a new one"}
     lives = old_lives_on(found)
     return _why_unknown(found) if lives is None else answers[lives]
 
@@ -265,8 +265,8 @@ def _logout(found: Findings, _policy: Policy) -> str:
     if ends is None:
         return _why_unknown(found)
     if ends:
-        return "ends the token"
-    return f"says that it ended the token, but VERIFY_URL still accepts it {duration(WATCH)} later"
+        return "revokes the token"
+    return f"reports that it revoked the token, but VERIFY_URL still accepts it {duration(WATCH)} later"
 
 
 def _lag(found: Findings, _policy: Policy) -> str:
@@ -276,7 +276,7 @@ def _lag(found: Findings, _policy: Policy) -> str:
     parts = [f"a token in use is refused {in_use}"] if in_use else []
     parts += [f"one that was never used {fresh}"] if fresh and in_use else []
     parts += [f"a token is refused {fresh}"] if fresh and not in_use else []
-    again = "; A TOKEN WAS ACCEPTED AGAIN AFTER IT WAS DEAD" if accepted_again(found) else ""
+    again = "; A TOKEN WAS ACCEPTED AGAIN AFTER IT WAS REFUSED" if accepted_again(found) else ""
     return f"{', '.join(parts)}{again}"
 
 
@@ -288,8 +288,8 @@ def _lag_of(trial: Trial) -> str | None:
 
 def _others(found: Findings, _policy: Policy) -> str:
     if old_lives_on(found) is False or found.asked.is_new is False:
-        return "there is no other token that it could end"
-    answers = {True: "logout ends every token of the client", False: "logout leaves them alone"}
+        return "there is no other token that it could revoke"
+    answers = {True: "logout revokes every token of the client", False: "logout revokes none of them"}
     others = logout_ends_others(found)
     return _why_unknown(found) if others is None else answers[others]
 
@@ -317,7 +317,7 @@ def _life(found: Findings, policy: Policy) -> str:
         return _why_unknown(found)
     told = "" if found.asked.is_life_told else " is assumed, as the server sends no expires_in"
     tolerance = decisions.outage_tolerance(lifetime, policy)
-    return f"{duration(lifetime)}{told}; an outage of up to {_minutes(tolerance)} hurts nobody"
+    return f"{duration(lifetime)}{told}; an outage of up to {_minutes(tolerance)} harms no consumer"
 
 
 def _clock(found: Findings, _policy: Policy) -> str:
@@ -333,8 +333,8 @@ def _clock(found: Findings, _policy: Policy) -> str:
 
 def _verify_url(found: Findings, _policy: Policy) -> str:
     return {
-        VerifyUrl.NOT_SET: "is not set; what follows from logout's answers alone is told",
-        VerifyUrl.TELLS: "tells a live token from a dead one",
+        VerifyUrl.NOT_SET: "is not set; the findings rest on the responses of logout alone",
+        VerifyUrl.TELLS: "tells an active token from an inactive one",
         VerifyUrl.ACCEPTS_ANYTHING: "accepts a made-up token, so it proves nothing: choose one that needs a token",
         VerifyUrl.REFUSES_FRESH: "refuses a token that was just issued: check that the app has access to that API",
         VerifyUrl.SILENT: "gave no clear answer to a made-up token: check that it works",
@@ -345,13 +345,13 @@ def _published(found: Findings, _policy: Policy) -> str:
     if not found.look.access.reads_both_secrets:
         return "unknown: its value may not be read"
     if found.look.published is None:
-        return "there is none that is alive"
+        return "there is no active one"
     if _was_published_refused(found):
         return "was refused by VERIFY_URL before anything was asked: run `rotate`"
     answers = {
-        True: "was ended by this probe, so the job was run to rotate",
+        True: "was revoked by this probe, so the job was run to rotate",
         False: "was left as it was",
-        None: "whether it is still alive is unknown, so the job was run to rotate",
+        None: "whether it is still active is unknown, so the job was run to rotate",
     }
     return answers[published_ended(found)]
 
@@ -360,9 +360,9 @@ def _tokens(found: Findings, _policy: Policy) -> str:
     left, spared, obtained = _left(found), found.left.spared, found.asked.obtained
     parts = [f"{obtained} obtained"]
     if left is None:
-        parts.append("logged out, and whether that ended them is unknown")
+        parts.append("logged out, and whether that revoked them is unknown")
     elif rest := obtained - left - spared:
-        parts.append(f"{rest} ended again")
+        parts.append(f"{rest} revoked again")
     if spared:
         parts.append(f"{spared} left alone, being published or tracked")
     if left:
@@ -382,7 +382,7 @@ def _why_unknown(found: Findings) -> str:
         why = "logout refuses every token"
     if found.logout_failure:
         why = found.logout_failure
-    return f"unknown: {why}{'' if found.verify_url is VerifyUrl.TELLS else '; VERIFY_URL would tell'}"
+    return f"unknown: {why}{'' if found.verify_url is VerifyUrl.TELLS else '; VERIFY_URL would show it'}"
 
 
 _ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
@@ -409,11 +409,12 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
     asked, lives, others = found.asked, old_lives_on(found), logout_ends_others(found)
     risks = {
         f"no token can be had: {asked.failure}": asked.failure is not None,
-        "VERIFY_URL refuses the published token: run `rotate`, and find out what ended it": (
+        "VERIFY_URL refuses the published token: run `rotate`, and find out what revoked it": (
             _was_published_refused(found)
         ),
-        "each renewal ends the token that consumers hold, and they are refused until they read again": lives is False,
-        "revoking a superseded token ends the current one too": others is True,
+        "each renewal revokes the token that consumers hold, and they are refused until they read again": lives
+        is False,
+        "revoking a superseded token revokes the current one too": others is True,
         "the token cannot be renewed before it expires, so that near its end a reader has less than the grace": (
             asked.is_new is False and asked.prolongs is False
         ),
@@ -421,15 +422,15 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
     }
     ahead = found.heard.clock_ahead
     conditions = {
-        "a new token leaves the old one alive": _is_open(found) and lives is None,
-        "logout leaves other tokens alone": _is_open(found) and lives is not False and others is None,
-        "the same token gets a longer life": asked.is_new is False and asked.prolongs is None,
+        "a new token leaves the old one active": _is_open(found) and lives is None,
+        "logout revokes no other token": _is_open(found) and lives is not False and others is None,
+        "the same token gets a longer lifetime": asked.is_new is False and asked.prolongs is None,
         "the clock of the machine that runs the job is better than this one's": (
             ahead is not None and abs(ahead) > _CLOCK_TOLERANCE
         ),
     }
     holds = (
-        f"an outage of up to {_minutes(decisions.outage_tolerance(asked.lifetime, policy))} hurts nobody"
+        f"an outage of up to {_minutes(decisions.outage_tolerance(asked.lifetime, policy))} harms no consumer"
         if asked.lifetime
         else ""
     )
@@ -445,8 +446,8 @@ def _renewal_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool
     if lifetime is None:
         return {}
     return {
-        f"a life of {duration(lifetime)} is too short for GRACE_SECONDS and SCHEDULE_MINUTES: it is not renewed by the "
-        "time that a reader's grace needs": (
+        f"a lifetime of {duration(lifetime)} is too short for GRACE_SECONDS and SCHEDULE_MINUTES: it is not renewed "
+        "in time for a reader's grace": (
             not decisions.renewal_times(_ANY_TIME, _ANY_TIME + lifetime, policy).are_in_order
         ),
     }
@@ -457,7 +458,7 @@ def _life_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
         return {}
     return {
         **_renewal_risks(lifetime, policy),
-        f"a life of {duration(lifetime)} makes the job write more often than Secrets Manager can keep": (
+        f"a lifetime of {duration(lifetime)} makes the job write more often than Secrets Manager can keep": (
             decisions.writes_too_often(lifetime)
         ),
     }
@@ -467,16 +468,21 @@ def _nothing_forgotten(found: Findings) -> Promise:
     ends, is_deaf, lag = logout_ends(found), _is_logout_deaf(found), longest_lag(found)
     risks = {
         "a token that was logged out is accepted until it expires": ends is False,
-        "a token that was dead after its logout was accepted again: ask whoever runs the server": accepted_again(found)
+        "a token that was refused after its logout was accepted again: ask whoever runs the server": accepted_again(
+            found
+        )
         is True,
-        "logout refuses every token, so that each lives until it expires": is_deaf,
-        f"a superseded token lives until it expires: {found.logout_failure}": (
+        "logout refuses every token, so that each stays active until it expires": is_deaf,
+        f"a superseded token stays active until it expires: {found.logout_failure}": (
             ends is None and not is_deaf and found.logout_failure is not None
         ),
     }
     later = f", {duration(lag)} later at the most" if lag and lag >= timedelta(seconds=1) else ""
     return _promise(
-        "P2 nothing forgotten", risks, {"logout ends a token": ends is None}, f"logout ends what is superseded{later}"
+        "P2 nothing forgotten",
+        risks,
+        {"logout revokes a token": ends is None},
+        f"logout revokes superseded tokens{later}",
     )
 
 
@@ -485,9 +491,12 @@ def _never_the_current(found: Findings) -> Promise:
     can_coexist = _is_open(found) and old_lives_on(found) is not False
     return _promise(
         "P3 never the current",
-        {"the logout of a superseded token ends the current one as well: ask whoever runs the server": others is True},
-        {"logout leaves other tokens alone": others is None and can_coexist},
-        "a logout ends nothing but its own token",
+        {
+            "the logout of a superseded token revokes the current one as well: ask whoever runs the server": others
+            is True
+        },
+        {"logout revokes no other token": others is None and can_coexist},
+        "a logout revokes its own token alone",
     )
 
 
@@ -509,10 +518,10 @@ def _availability(found: Findings) -> Promise:
             "VERIFY_URL refuses new tokens, so that none is published: correct it, or leave it out": (
                 found.verify_url is VerifyUrl.REFUSES_FRESH
             ),
-            "a token request whose answer is lost has ended the published token": lives is False,
+            "a token request whose response is lost has revoked the published token": lives is False,
         },
-        {"a new token leaves the old one alive": lives is None and _is_open(found)},
-        "a failing request leaves what is published alone",
+        {"a new token leaves the old one active": lives is None and _is_open(found)},
+        "a failing request leaves the published token active",
     )
 
 

@@ -200,7 +200,7 @@ def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> No
     world.put_client(CLIENT_ID, "CANARY-wrong")
     ran = terminal.doctor()
     assert "Connect ID and Min Bedrift" in because(ran.json, "P1")
-    assert verdicts(ran.json) == "!??++?+"
+    assert verdicts(ran.json) == "!??++??"
     assert told(ran.json)["harmed"] is False
     assert ran.status == 4
     assert world.is_current_live()
