@@ -175,7 +175,7 @@ def _doctor(arguments: argparse.Namespace, log: LogOutput) -> Exit:
         output.show_diagnosis(findings, found)
     if found.is_at_risk:
         return Exit.AT_RISK
-    return Exit.DONE if findings.look.access.may_ask else Exit.FAILED
+    return Exit.DONE if findings.survey.access.may_obtain else Exit.FAILED
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from handler.cli.doctor.diagnosis import Diagnosis
-    from handler.cli.doctor.findings import Look
+    from handler.cli.doctor.findings import Survey
     from handler.cli.job import Job
 
 
@@ -39,37 +39,37 @@ def examine(
     access = check.access()
     for sentence in access.cannot:
         explain(f"With this identity doctor cannot {sentence}.")
-    probe = Probe(job.settings, token_secret, server, app.clock, check.credentials, _told_once(on_wait))
+    probe = Probe(job.settings, token_secret, server, app.clock, check.credentials, _notify_once(on_wait))
     try:
-        look = probe.look(access, check.ledger)
+        survey = probe.survey(access, check.ledger)
     except ServerError as error:
         raise ServerError(
             f"the authorization server is not reached from here, so nothing was asked: {error}"
         ) from error
-    findings = Findings(look=look, heard=probe.heard)
-    if access.may_ask:
-        explain(_consequences(look))
+    findings = Findings(survey=survey, server_format=probe.server_format)
+    if access.may_obtain:
+        explain(_consequences(survey))
         if not is_confirmed("Ask the authorization server for two tokens now?", yes=yes):
             raise DeclinedError("No token was asked for.")
-        findings = _asked(job, probe, look)
+        findings = _test(job, probe, survey)
     seen = status.status_of(check.ledger, job.settings.policy, app.clock.now(), runs=check.past_runs)
     return findings, diagnosis.diagnosis(findings, seen)
 
 
-def _asked(job: Job, probe: Probe, look: Look) -> Findings:
+def _test(job: Job, probe: Probe, survey: Survey) -> Findings:
     """Ask, clean up in any case, and have the job replace a published token that this has ended, or may have."""
     # Ctrl-C may come at any time, so this stays unknown until the end.
     ended: bool | None = None
     try:
         try:
-            asked = probe.ask(look)
+            token_test = probe.obtain(survey)
         finally:
-            left = probe.clean_up()
-        findings = Findings(look, probe.heard, asked, left)
+            cleanup = probe.clean_up()
+        findings = Findings(survey, probe.server_format, token_test, cleanup)
         ended = diagnosis.published_ended(findings)
         return findings
     finally:
-        if look.published is not None and probe.has_asked and ended is not False:
+        if survey.published is not None and probe.has_requested and ended is not False:
             _repair(job, is_known=ended is True)
 
 
@@ -84,13 +84,13 @@ def _repair(job: Job, *, is_known: bool) -> None:
     say(f"Published version {version_id}.")
 
 
-def _told_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], object]:
-    is_told = False
+def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], object]:
+    is_notified = False
 
     def wait(waited: timedelta) -> None:
-        nonlocal is_told
-        if not is_told:
-            is_told = True
+        nonlocal is_notified
+        if not is_notified:
+            is_notified = True
             explain(
                 "A token is still accepted after its logout. It is tried again every few seconds, for up to "
                 f"{status.duration(WATCH)}: the time that gateways are known to keep one in their caches."
@@ -100,16 +100,16 @@ def _told_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], 
     return wait
 
 
-def _consequences(look: Look) -> str:
-    if look.published is None:
+def _consequences(survey: Survey) -> str:
+    if survey.published is None:
         return "This obtains two tokens, tries them, and logs them out again. No published token is alive."
-    superseded = (look.published.superseded_id or "")[:8]
+    superseded = (survey.published.superseded_id or "")[:8]
     hint = {
         True: f" VERIFY_URL still accepts superseded {superseded}, so a new token does not seem to end the old one.",
         False: f" VERIFY_URL refuses superseded {superseded}, which nobody has revoked: a new token seems to end the "
         "old one here, and then this ends the published one.",
         None: "",
-    }[look.published.superseded_accepted]
+    }[survey.published.superseded_accepted]
     return (
         "This obtains two tokens, tries them, and logs them out again. A token is published and active. If the server "
         "keeps one token at a time for a client, or if a logout ends all of them, then this ends it: the job is run "

@@ -90,12 +90,12 @@ def diagnosis(findings: Findings, status: Status) -> Diagnosis:
 
 def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
     """Return the stable fields for scripts; null means unknown."""
-    heard, asked = findings.heard, findings.asked
-    lifetime, ahead, lag = asked.lifetime, heard.clock_ahead, longest_lag(findings)
+    server_format, token_test = findings.server_format, findings.token_test
+    lifetime, ahead, lag = token_test.lifetime, server_format.clock_ahead, longest_lag(findings)
     return {
         "dialect": dialect(findings),
-        "second_request_gives_new_token": asked.is_new,
-        "same_token_gets_longer_life": asked.prolongs,
+        "second_request_gives_new_token": token_test.is_new,
+        "same_token_gets_longer_life": token_test.prolongs,
         "old_token_lives_on": old_lives_on(findings),
         "logout_ends_token": logout_ends(findings),
         "revocation_lag_seconds": None if lag is None else round(lag.total_seconds(), 1),
@@ -103,13 +103,13 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
         "logout_ends_other_tokens": logout_ends_others(findings),
         "published_token_ended": published_ended(findings),
         "verify_url": findings.verify_url,
-        "error": _shape_json(heard.error_shape),
-        "token_answer": _shape_json(asked.token_shape),
+        "error": _shape_json(server_format.error_shape),
+        "token_answer": _shape_json(token_test.token_shape),
         "life_seconds": lifetime and int(lifetime.total_seconds()),
         "clock_ahead_seconds": None if ahead is None else round(ahead.total_seconds(), 1),
-        "tokens_obtained": asked.obtained,
-        "tokens_left": _left(findings),
-        "cannot": list(findings.look.access.cannot),
+        "tokens_obtained": token_test.obtained,
+        "tokens_left": _still_active(findings),
+        "cannot": list(findings.survey.access.cannot),
         "answers": {answer.about: answer.words for answer in found.answers},
         "promises": [
             {"name": promise.name, "verdict": promise.judgement, "because": promise.because}
@@ -123,15 +123,15 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
 
 def dialect(found: Findings) -> str | None:
     """Name the dialect of the errors; None where no error was seen."""
-    if found.heard.error_format is not None:
-        return str(found.heard.error_format)
-    return None if found.heard.error_shape is None else "none-known"
+    if found.server_format.error_format is not None:
+        return str(found.server_format.error_format)
+    return None if found.server_format.error_shape is None else "none-known"
 
 
 def old_lives_on(found: Findings) -> bool | None:
     """Return whether a token stays active after the next one is issued."""
-    old, new = found.asked.old, found.asked.new
-    if not found.asked.is_new:
+    old, new = found.token_test.old, found.token_test.new
+    if not found.token_test.is_new:
         return None
     if old.accepted is not None:
         return old.accepted
@@ -146,7 +146,7 @@ def old_lives_on(found: Findings) -> bool | None:
 
 def logout_ends(found: Findings) -> bool | None:
     """Return whether a token is inactive some time after its logout."""
-    ended = [trial.is_ended_by_logout for trial in (found.asked.old, found.asked.new)]
+    ended = [trial.is_ended_by_logout for trial in (found.token_test.old, found.token_test.new)]
     if False in ended:
         return False
     return True if True in ended else None
@@ -154,13 +154,13 @@ def logout_ends(found: Findings) -> bool | None:
 
 def longest_lag(found: Findings) -> timedelta | None:
     """Return how long a token was still accepted after its logout; None if none became inactive."""
-    watches = (trial.watch for trial in (found.asked.old, found.asked.new))
+    watches = (trial.watch for trial in (found.token_test.old, found.token_test.new))
     return max((watch.lag for watch in watches if watch is not None and watch.lag is not None), default=None)
 
 
 def accepted_again(found: Findings) -> bool | None:
     """Return whether a token was accepted again after it had been refused; None where none was refused."""
-    watches = [trial.watch for trial in (found.asked.old, found.asked.new)]
+    watches = [trial.watch for trial in (found.token_test.old, found.token_test.new)]
     seen = [watch.accepted_again for watch in watches if watch is not None and watch.lag is not None]
     return any(seen) if seen else None
 
@@ -170,7 +170,7 @@ def logout_ends_others(found: Findings) -> bool | None:
 
     Logout's own answers count for more than VERIFY_URL, where a cache may speak.
     """
-    old, new = found.asked.old, found.asked.new
+    old, new = found.token_test.old, found.token_test.new
     if not old_lives_on(found) or not old.logout:
         return None
     if old.logout_again is False and new.logout is not None:
@@ -185,15 +185,15 @@ def logout_ends_others(found: Findings) -> bool | None:
 
 def published_ended(found: Findings) -> bool | None:
     """Return whether the probe has ended the published token."""
-    asked = found.asked
-    if found.look.published is None or _was_published_refused(found):
+    token_test = found.token_test
+    if found.survey.published is None or _was_published_refused(found):
         return False
-    if asked.published_accepted is False:
+    if token_test.published_accepted is False:
         return True
-    if not asked.obtained:
+    if not token_test.obtained:
         # A request that was refused has done nothing; one whose answer was lost may have.
-        return False if asked.is_refused or not asked.failure else None
-    if asked.is_new is False and found.left.spared:
+        return False if token_test.is_refused or not token_test.failure else None
+    if token_test.is_new is False and found.cleanup.spared:
         # No token was issued, and none was logged out.
         return False
     lives, others = old_lives_on(found), logout_ends_others(found)
@@ -205,53 +205,57 @@ def published_ended(found: Findings) -> bool | None:
 
 def _was_published_refused(found: Findings) -> bool:
     """Return whether the published token was inactive before the probe."""
-    published = found.look.published
-    return published is not None and published.accepted is False and found.verify_url is VerifyUrl.TELLS
+    published = found.survey.published
+    return published is not None and published.accepted is False and found.verify_url is VerifyUrl.CONCLUSIVE
 
 
 def _is_logout_deaf(found: Findings) -> bool:
     """Return whether logout refuses tokens that must be active."""
-    return found.asked.new.logout is False and found.asked.new.accepted is not False and not found.asked.old.logout
+    return (
+        found.token_test.new.logout is False
+        and found.token_test.new.accepted is not False
+        and not found.token_test.old.logout
+    )
 
 
-def _left(found: Findings) -> int | None:
+def _still_active(found: Findings) -> int | None:
     """Count the obtained tokens that stay active until they expire; None if unknown."""
-    asked, ends = found.asked, logout_ends(found)
+    token_test, ends = found.token_test, logout_ends(found)
     if ends is False or _is_logout_deaf(found):
-        return asked.obtained - found.left.spared
-    if ends is None and (asked.old.logout_again or asked.new.logout_again):
+        return token_test.obtained - found.cleanup.spared
+    if ends is None and (token_test.old.logout_again or token_test.new.logout_again):
         return None
-    return found.left.failed
+    return found.cleanup.failed
 
 
 # The answers in words
 
 
 def _dialect(found: Findings, _policy: Policy) -> str:
-    if found.heard.error_format is not None:
-        return f"its errors use {_ERROR_FORMATS[found.heard.error_format]}"
-    if found.heard.error_shape is None:
+    if found.server_format.error_format is not None:
+        return f"its errors use {_ERROR_FORMATS[found.server_format.error_format]}"
+    if found.server_format.error_shape is None:
         return "no error was seen, not even for a made-up token"
     return "its errors are in no format that this job knows: check that the URL leads to the server itself"
 
 
 def _second_request(found: Findings, _policy: Policy) -> str:
-    asked = found.asked
-    if asked.is_new is None:
+    token_test = found.token_test
+    if token_test.is_new is None:
         return _why_unknown(found)
-    which = ", which is the published one" if asked.is_published_handed_out else ""
-    if asked.is_new:
+    which = ", which is the published one" if token_test.is_published_handed_out else ""
+    if token_test.is_new:
         return f"gives a new token{'; the first one was the published token' if which else ''}"
     lifetime = {
         True: "with a longer lifetime",
         False: "with no longer lifetime",
         None: "and whether its lifetime got longer is unknown",
     }
-    return f"gives the same token{which}, {lifetime[asked.prolongs]}"
+    return f"gives the same token{which}, {lifetime[token_test.prolongs]}"
 
 
 def _old_token(found: Findings, _policy: Policy) -> str:
-    if found.asked.is_new is False:
+    if found.token_test.is_new is False:
         return "there is only one at a time"
     answers = {True: "stays active beside the new one", False: "is inactive as soon as there is a new one"}
     lives = old_lives_on(found)
@@ -270,7 +274,7 @@ def _logout(found: Findings, _policy: Policy) -> str:
 
 
 def _lag(found: Findings, _policy: Policy) -> str:
-    in_use, fresh = (_lag_of(trial) for trial in (found.asked.old, found.asked.new))
+    in_use, fresh = (_lag_of(trial) for trial in (found.token_test.old, found.token_test.new))
     if in_use is None and fresh is None:
         return "unknown: only VERIFY_URL shows how long a token is accepted after its logout"
     parts = [f"a token in use is refused {in_use}"] if in_use else []
@@ -287,7 +291,7 @@ def _lag_of(trial: Trial) -> str | None:
 
 
 def _others(found: Findings, _policy: Policy) -> str:
-    if old_lives_on(found) is False or found.asked.is_new is False:
+    if old_lives_on(found) is False or found.token_test.is_new is False:
         return "there is no other token that it could revoke"
     answers = {True: "logout revokes every token of the client", False: "logout revokes none of them"}
     others = logout_ends_others(found)
@@ -295,7 +299,7 @@ def _others(found: Findings, _policy: Policy) -> str:
 
 
 def _error(found: Findings, _policy: Policy) -> str:
-    shape = found.heard.error_shape
+    shape = found.server_format.error_shape
     if shape is None:
         return "no error was seen, not even for a made-up token"
     where = {
@@ -308,20 +312,20 @@ def _error(found: Findings, _policy: Policy) -> str:
 
 
 def _token_answer(found: Findings, _policy: Policy) -> str:
-    return _described(found.asked.token_shape) if found.asked.token_shape else _why_unknown(found)
+    return _described(found.token_test.token_shape) if found.token_test.token_shape else _why_unknown(found)
 
 
 def _life(found: Findings, policy: Policy) -> str:
-    lifetime = found.asked.lifetime
+    lifetime = found.token_test.lifetime
     if lifetime is None:
         return _why_unknown(found)
-    told = "" if found.asked.is_life_told else " is assumed, as the server sends no expires_in"
+    told = "" if found.token_test.has_expires_in else " is assumed, as the server sends no expires_in"
     tolerance = decisions.outage_tolerance(lifetime, policy)
     return f"{duration(lifetime)}{told}; an outage of up to {_minutes(tolerance)} harms no consumer"
 
 
 def _clock(found: Findings, _policy: Policy) -> str:
-    ahead = found.heard.clock_ahead
+    ahead = found.server_format.clock_ahead
     if ahead is None:
         return "unknown: the server sends no Date"
     if abs(ahead) <= _CLOCK_TOLERANCE:
@@ -334,7 +338,7 @@ def _clock(found: Findings, _policy: Policy) -> str:
 def _verify_url(found: Findings, _policy: Policy) -> str:
     return {
         VerifyUrl.NOT_SET: "is not set; the findings rest on the responses of logout alone",
-        VerifyUrl.TELLS: "tells an active token from an inactive one",
+        VerifyUrl.CONCLUSIVE: "tells an active token from an inactive one",
         VerifyUrl.ACCEPTS_ANYTHING: "accepts a made-up token, so it proves nothing: choose one that needs a token",
         VerifyUrl.REFUSES_FRESH: "refuses a token that was just issued: check that the app has access to that API",
         VerifyUrl.SILENT: "gave no clear answer to a made-up token: check that it works",
@@ -342,9 +346,9 @@ def _verify_url(found: Findings, _policy: Policy) -> str:
 
 
 def _published(found: Findings, _policy: Policy) -> str:
-    if not found.look.access.reads_both_secrets:
+    if not found.survey.access.reads_both_secrets:
         return "unknown: its value may not be read"
-    if found.look.published is None:
+    if found.survey.published is None:
         return "there is no active one"
     if _was_published_refused(found):
         return "was refused by VERIFY_URL before anything was asked: run `rotate`"
@@ -357,32 +361,32 @@ def _published(found: Findings, _policy: Policy) -> str:
 
 
 def _tokens(found: Findings, _policy: Policy) -> str:
-    left, spared, obtained = _left(found), found.left.spared, found.asked.obtained
+    active, spared, obtained = _still_active(found), found.cleanup.spared, found.token_test.obtained
     parts = [f"{obtained} obtained"]
-    if left is None:
+    if active is None:
         parts.append("logged out, and whether that revoked them is unknown")
-    elif rest := obtained - left - spared:
+    elif rest := obtained - active - spared:
         parts.append(f"{rest} revoked again")
     if spared:
         parts.append(f"{spared} left alone, being published or tracked")
-    if left:
-        parts.append(f"{left} left to expire, as logout did not work or no answer showed them")
+    if active:
+        parts.append(f"{active} left to expire, as logout did not work or no answer showed them")
     return ", ".join(parts)
 
 
 def _why_unknown(found: Findings) -> str:
-    if not found.look.access.may_ask:
+    if not found.survey.access.may_obtain:
         return "unknown: no token was asked for, as this identity may not read what that needs"
-    if found.asked.failure:
-        return f"unknown: {found.asked.failure}"
-    if found.left.spared:
+    if found.token_test.failure:
+        return f"unknown: {found.token_test.failure}"
+    if found.cleanup.spared:
         return "unknown: the server issued a published or tracked token, and doctor does not test published tokens"
     why = "logout accepts the same token twice"
     if _is_logout_deaf(found):
         why = "logout refuses every token"
     if found.logout_failure:
         why = found.logout_failure
-    return f"unknown: {why}{'' if found.verify_url is VerifyUrl.TELLS else '; VERIFY_URL would show it'}"
+    return f"unknown: {why}{'' if found.verify_url is VerifyUrl.CONCLUSIVE else '; VERIFY_URL would show it'}"
 
 
 _ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
@@ -406,9 +410,9 @@ _ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
 
 
 def _overlap(found: Findings, policy: Policy) -> Promise:
-    asked, lives, others = found.asked, old_lives_on(found), logout_ends_others(found)
+    token_test, lives, others = found.token_test, old_lives_on(found), logout_ends_others(found)
     risks = {
-        f"no token can be had: {asked.failure}": asked.failure is not None,
+        f"no token can be had: {token_test.failure}": token_test.failure is not None,
         "VERIFY_URL refuses the published token: run `rotate`, and find out what revoked it": (
             _was_published_refused(found)
         ),
@@ -416,22 +420,22 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
         is False,
         "revoking a superseded token revokes the current one too": others is True,
         "the token cannot be renewed before it expires, so that near its end a reader has less than the grace": (
-            asked.is_new is False and asked.prolongs is False
+            token_test.is_new is False and token_test.prolongs is False
         ),
-        **_life_risks(asked.lifetime, policy),
+        **_life_risks(token_test.lifetime, policy),
     }
-    ahead = found.heard.clock_ahead
+    ahead = found.server_format.clock_ahead
     conditions = {
         "a new token leaves the old one active": _is_open(found) and lives is None,
         "logout revokes no other token": _is_open(found) and lives is not False and others is None,
-        "the same token gets a longer lifetime": asked.is_new is False and asked.prolongs is None,
+        "the same token gets a longer lifetime": token_test.is_new is False and token_test.prolongs is None,
         "the clock of the machine that runs the job is better than this one's": (
             ahead is not None and abs(ahead) > _CLOCK_TOLERANCE
         ),
     }
     holds = (
-        f"an outage of up to {_minutes(decisions.outage_tolerance(asked.lifetime, policy))} harms no consumer"
-        if asked.lifetime
+        f"an outage of up to {_minutes(decisions.outage_tolerance(token_test.lifetime, policy))} harms no consumer"
+        if token_test.lifetime
         else ""
     )
     return _promise("P1 overlap", risks, conditions, holds)
@@ -439,7 +443,7 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
 
 def _is_open(found: Findings) -> bool:
     """Return whether two tokens of one client may exist, as far as was seen."""
-    return found.asked.is_new is not False
+    return found.token_test.is_new is not False
 
 
 def _renewal_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
@@ -528,8 +532,8 @@ def _availability(found: Findings) -> Promise:
 def _paged_in_time(found: Findings, policy: Policy) -> Promise:
     return _promise(
         "P7 paged in time",
-        _renewal_risks(found.asked.lifetime, policy),
-        {"a token lives long enough for GRACE_SECONDS and SCHEDULE_MINUTES": found.asked.lifetime is None},
+        _renewal_risks(found.token_test.lifetime, policy),
+        {"a token lives long enough for GRACE_SECONDS and SCHEDULE_MINUTES": found.token_test.lifetime is None},
         "a token is renewed early enough for TokenExpiryAlarm; `make smoke` checks who gets it",
     )
 

@@ -19,7 +19,7 @@ class VerifyUrl(StrEnum):
     """Whether VERIFY_URL tells active tokens from inactive ones."""
 
     NOT_SET = "not-set"
-    TELLS = "tells-live-from-dead"
+    CONCLUSIVE = "tells-live-from-dead"
     ACCEPTS_ANYTHING = "accepts-a-made-up-token"
     REFUSES_FRESH = "refuses-a-new-token"
     SILENT = "no-clear-answer"
@@ -34,7 +34,7 @@ class Permissions:
     starts_the_job: bool = True
 
     @property
-    def may_ask(self) -> bool:
+    def may_obtain(self) -> bool:
         """Whether tokens may be asked for.
 
         Only where they can be told from what is published, and where the job can be started to replace what asking has
@@ -44,7 +44,7 @@ class Permissions:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ServerFormat:
     """The format of the server's responses."""
 
     error_format: ErrorFormat | None = None
@@ -63,7 +63,7 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Survey:
     """The findings without a token of doctor's own. `published` is None if no published token is active."""
 
     access: Permissions = Permissions()
@@ -104,7 +104,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TokenTest:
     """The findings of two token requests. `old` was issued before `new`, and logged out before it.
 
     Where the second request gave the same token, there is `new` alone.
@@ -117,7 +117,7 @@ class Asked:
     logout_failure: str | None = None
     token_shape: ResponseShape | None = None
     lifetime: timedelta | None = None
-    is_life_told: bool = True
+    has_expires_in: bool = True
     is_new: bool | None = None
     """Whether a second request gave another token than the first."""
     prolongs: bool | None = None
@@ -130,7 +130,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Cleanup:
     """The tokens at the end: `spared` ones are published or tracked, `failed` ones not logged out."""
 
     spared: int = 0
@@ -142,17 +142,17 @@ class Left:
 class Findings:
     """All of it. `asked` is empty where no token was asked for."""
 
-    look: Look = Look()
-    heard: Heard = Heard()
-    asked: Asked = field(default_factory=Asked)
-    left: Left = Left()
+    survey: Survey = Survey()
+    server_format: ServerFormat = ServerFormat()
+    token_test: TokenTest = field(default_factory=TokenTest)
+    cleanup: Cleanup = Cleanup()
 
     @property
     def verify_url(self) -> VerifyUrl:
         """Whether VERIFY_URL is useful, by all findings."""
-        return self.asked.verify_url if self.asked.obtained else self.look.verify_url
+        return self.token_test.verify_url if self.token_test.obtained else self.survey.verify_url
 
     @property
     def logout_failure(self) -> str | None:
         """Why a logout failed, the latest first."""
-        return self.left.failure or self.asked.logout_failure or self.look.logout_failure
+        return self.cleanup.failure or self.token_test.logout_failure or self.survey.logout_failure

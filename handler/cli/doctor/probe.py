@@ -1,6 +1,6 @@
 """Probes the authorization server and returns the findings; `diagnosis.py` draws the conclusions.
 
-It looks first, which harms nobody. Then it asks for two tokens and logs them out again, which ends the published token
+It surveys first, which harms nobody. Then it obtains two tokens and logs them out again, which ends the published token
 too where the server keeps one token at a time for a client, or where logout ends all of them.
 """
 
@@ -12,7 +12,17 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 from handler import decisions
-from handler.cli.doctor.findings import WATCH, Asked, Heard, Left, Look, Published, Trial, VerifyUrl, Watch
+from handler.cli.doctor.findings import (
+    WATCH,
+    Cleanup,
+    Published,
+    ServerFormat,
+    Survey,
+    TokenTest,
+    Trial,
+    VerifyUrl,
+    Watch,
+)
 from handler.cli.doctor.response_shape import response_shape_of
 from handler.cli.fetch_status import is_accepted
 from handler.errors import RotationError, SecretsManagerError, ServerError, ServerRefusedError, TokenRejectedError
@@ -50,7 +60,7 @@ class Probe:
     clock: Clock
     credentials: Credentials | None = field(repr=False)
     on_wait: Callable[[timedelta], object] = field(default=lambda _: None)
-    heard: Heard = field(init=False, default=Heard())
+    server_format: ServerFormat = field(init=False, default=ServerFormat())
 
     _published: str | None = field(init=False, default=None, repr=False)
     _obtained: list[str] = field(init=False, default_factory=list, repr=False)
@@ -59,7 +69,7 @@ class Probe:
     _logout_failure: str | None = field(init=False, default=None)
     _accepts_anything: bool = field(init=False, default=False)
 
-    def look(self, access: Permissions, ledger: Ledger) -> Look:
+    def survey(self, access: Permissions, ledger: Ledger) -> Survey:
         """Probe without obtaining a token. Raises ServerError if there is no response.
 
         Logout and VERIFY_URL are tried with a token that was made up, so that what they say to a dead one is known.
@@ -75,57 +85,62 @@ class Probe:
             failure = str(error)
         verify_url = VerifyUrl.NOT_SET
         if self.settings.verify_url:
-            answers = {True: VerifyUrl.ACCEPTS_ANYTHING, False: VerifyUrl.TELLS, None: VerifyUrl.SILENT}
+            answers = {True: VerifyUrl.ACCEPTS_ANYTHING, False: VerifyUrl.CONCLUSIVE, None: VerifyUrl.SILENT}
             verify_url = answers[self._try(made_up)]
-        is_telling = verify_url is VerifyUrl.TELLS
-        published = self._look_at_published(ledger, is_telling=is_telling) if access.reads_both_secrets else None
-        return Look(access, verify_url, published, failure)
+        is_conclusive = verify_url is VerifyUrl.CONCLUSIVE
+        published = self._survey_published(ledger, is_conclusive=is_conclusive) if access.reads_both_secrets else None
+        return Survey(access, verify_url, published, failure)
 
-    def ask(self, look: Look) -> Asked:
+    def obtain(self, survey: Survey) -> TokenTest:
         """Ask for two tokens, and log them out; what goes wrong is a finding."""
-        first, asked = self._request(Asked(verify_url=look.verify_url))
+        first, token_test = self._request(TokenTest(verify_url=survey.verify_url))
         if first is None:
-            return asked
-        asked = replace(asked, is_published_handed_out=first.access_token == self._published)
-        second, asked = self._request_again(first, asked)
-        if asked.is_published_handed_out and asked.prolongs is False and look.published and look.published.lifetime:
+            return token_test
+        token_test = replace(token_test, is_published_handed_out=first.access_token == self._published)
+        second, token_test = self._request_again(first, token_test)
+        if (
+            token_test.is_published_handed_out
+            and token_test.prolongs is False
+            and survey.published
+            and survey.published.lifetime
+        ):
             # The response has only the remaining lifetime.
-            asked = replace(asked, lifetime=look.published.lifetime)
+            token_test = replace(token_test, lifetime=survey.published.lifetime)
         if second is not None:
-            asked = self._end(look, first.access_token, second.access_token, asked)
+            token_test = self._end(survey, first.access_token, second.access_token, token_test)
         published = None
-        if self._published is not None and look.published and look.published.accepted:
+        if self._published is not None and survey.published and survey.published.accepted:
             published = self._try(self._published)
         return replace(
-            asked,
+            token_test,
             obtained=self._count,
             published_accepted=published,
             logout_failure=self._logout_failure,
         )
 
-    def clean_up(self) -> Left:
+    def clean_up(self) -> Cleanup:
         """Log out every obtained token that is still active, but none that is published or tracked."""
-        left = Left(
+        cleanup = Cleanup(
             failed=self._lost, failure="no token can be read in an answer that has succeeded" if self._lost else None
         )
         for access_token in self._obtained:
             try:
                 if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
-                    left = replace(left, spared=left.spared + 1)
+                    cleanup = replace(cleanup, spared=cleanup.spared + 1)
                 elif access_token not in self._settled:
                     self.server.revoke(access_token, self.clock.now() + _PATIENCE)
             except RotationError as error:
-                left = replace(left, failed=left.failed + 1, failure=str(error))
-        return left
+                cleanup = replace(cleanup, failed=cleanup.failed + 1, failure=str(error))
+        return cleanup
 
     @property
-    def has_asked(self) -> bool:
+    def has_requested(self) -> bool:
         """Whether a token was obtained, or may have been: an answer can be lost."""
         return self.server.token_attempts > 0
 
     # Looking
 
-    def _look_at_published(self, ledger: Ledger, *, is_telling: bool) -> Published | None:
+    def _survey_published(self, ledger: Ledger, *, is_conclusive: bool) -> Published | None:
         now, current = self.clock.now(), self.token_secret.read_current()
         if current is None or current.access_token is None:
             return None
@@ -134,7 +149,7 @@ class Probe:
         self._published = current.access_token
         has_times = current.issued_at is not None and current.expires_at is not None
         published = Published(lifetime=current.expires_at - current.issued_at if has_times else None)  # type: ignore[operator]
-        if not is_telling:
+        if not is_conclusive:
             return published
         published = replace(published, accepted=self._try(current.access_token))
         return self._try_superseded(ledger, published) if published.accepted else published
@@ -156,68 +171,68 @@ class Probe:
 
     # Asking
 
-    def _request(self, asked: Asked) -> tuple[Token | None, Asked]:
+    def _request(self, token_test: TokenTest) -> tuple[Token | None, TokenTest]:
         if self.credentials is None:
             raise ValueError("without credentials nothing can be asked")
         deadline = self.clock.now() + _PATIENCE
         try:
             token = self.server.request_token(self.credentials, self.settings.scope, deadline, self._obtain)
         except ServerError as error:
-            self._hear(is_error=True)
+            self._record_format(is_error=True)
             is_refused = isinstance(error, ServerRefusedError)
-            return None, replace(asked, failure=str(error), is_refused=is_refused, obtained=self._count)
+            return None, replace(token_test, failure=str(error), is_refused=is_refused, obtained=self._count)
         self._obtain(token.access_token)
-        self._hear(is_error=False)
+        self._record_format(is_error=False)
         shape = response_shape_of(self.server.last_response) if self.server.last_response else None
         return token, replace(
-            asked,
+            token_test,
             obtained=self._count,
             token_shape=shape,
-            is_life_told=shape is not None and "expires_in" in shape.fields,
-            lifetime=max(asked.lifetime or token.lifetime, token.lifetime),
+            has_expires_in=shape is not None and "expires_in" in shape.fields,
+            lifetime=max(token_test.lifetime or token.lifetime, token.lifetime),
         )
 
-    def _request_again(self, first: Token, asked: Asked) -> tuple[Token | None, Asked]:
+    def _request_again(self, first: Token, token_test: TokenTest) -> tuple[Token | None, TokenTest]:
         """Ask again; where that gives the same token, once more after a pause that shows what became of its life."""
-        second, asked = self._request(asked)
+        second, token_test = self._request(token_test)
         if second is not None and second.access_token == first.access_token:
-            asked = replace(asked, is_new=False)
+            token_test = replace(token_test, is_new=False)
             self.clock.sleep(_PAUSE_SECONDS)
-            second, asked = self._request(asked)
-            if second is not None and second.access_token == first.access_token and asked.is_life_told:
-                asked = replace(asked, prolongs=decisions.outlives(second, first.expires_at))
+            second, token_test = self._request(token_test)
+            if second is not None and second.access_token == first.access_token and token_test.has_expires_in:
+                token_test = replace(token_test, prolongs=decisions.outlives(second, first.expires_at))
         if second is not None:
-            asked = replace(asked, is_new=second.access_token != first.access_token)
-        return second, asked
+            token_test = replace(token_test, is_new=second.access_token != first.access_token)
+        return second, token_test
 
-    def _end(self, look: Look, first: str, second: str, asked: Asked) -> Asked:
+    def _end(self, survey: Survey, first: str, second: str, token_test: TokenTest) -> TokenTest:
         """Log both out, the older one first, and see what that does to each."""
-        is_telling = look.verify_url is VerifyUrl.TELLS
+        is_conclusive = survey.verify_url is VerifyUrl.CONCLUSIVE
         # Whether the old one lives on beside the new one shows here alone. From then on a gateway may have it in its
         # cache, as it has any token in use; so the new one is not tried before its logout, and tells lag from failure.
-        old = Trial(accepted=self._try_fresh(first)) if asked.is_new and is_telling else Trial()
+        old = Trial(accepted=self._try_fresh(first)) if token_test.is_new and is_conclusive else Trial()
         new = Trial()
-        if is_telling and not (old.accepted or (look.published and look.published.accepted)):
+        if is_conclusive and not (old.accepted or (survey.published and survey.published.accepted)):
             # Nothing has shown yet that VERIFY_URL accepts a living token.
             new = Trial(accepted=self._try_fresh(second))
-            is_telling = new.accepted is not False
-            asked = asked if is_telling else replace(asked, verify_url=VerifyUrl.REFUSES_FRESH)
-            if not is_telling:
+            is_conclusive = new.accepted is not False
+            token_test = token_test if is_conclusive else replace(token_test, verify_url=VerifyUrl.REFUSES_FRESH)
+            if not is_conclusive:
                 old = Trial()
         ended_at: dict[str, datetime] = {}
-        if asked.is_new:
+        if token_test.is_new:
             old = replace(old, logout=self._logout(first, ended_at))
-            if is_telling and self._accepts_anything:
+            if is_conclusive and self._accepts_anything:
                 # Only here VERIFY_URL shows more than logout, which reports no inactive token.
                 new = replace(new, accepted_after_other=self._try(second))
         new = replace(new, logout=self._logout(second, ended_at))
         # A token that was inactive before its logout shows nothing about logout.
         alive = {first: old.accepted is not False and old.logout, second: new.logout}
-        watches = self._watch({token: at for token, at in ended_at.items() if alive[token]}) if is_telling else {}
-        if asked.is_new:
+        watches = self._watch({token: at for token, at in ended_at.items() if alive[token]}) if is_conclusive else {}
+        if token_test.is_new:
             old = replace(old, logout_again=self._logout(first, {}), watch=watches.get(first))
         new = replace(new, logout_again=self._logout(second, {}), watch=watches.get(second))
-        return replace(asked, old=old, new=new)
+        return replace(token_test, old=old, new=new)
 
     def _watch(self, ended_at: Mapping[str, datetime]) -> dict[str, Watch]:
         """Try tokens until each was refused, or for as long as any cache is known to accept a revoked one."""
@@ -238,9 +253,9 @@ class Probe:
                 break
             self.on_wait(waited)
             self.clock.sleep(_WATCH_EVERY_SECONDS)
-        return {token: Watch() for token, accepted in answers_now.items() if accepted} | self._looked_at_again(watches)
+        return {token: Watch() for token, accepted in answers_now.items() if accepted} | self._tried_again(watches)
 
-    def _looked_at_again(self, watches: Mapping[str, Watch]) -> dict[str, Watch]:
+    def _tried_again(self, watches: Mapping[str, Watch]) -> dict[str, Watch]:
         """Try what was refused once more after a pause: gateways do not all learn of a revocation at once."""
         if not watches:
             return {}
@@ -297,17 +312,17 @@ class Probe:
             client_id = self.credentials.client_id if self.credentials else None
             was_alive = self.server.revoke(access_token, self.clock.now() + _PATIENCE, client_id=client_id, once=once)
         finally:
-            self._hear(is_error=not was_alive)
+            self._record_format(is_error=not was_alive)
         return was_alive
 
-    def _hear(self, *, is_error: bool) -> None:
+    def _record_format(self, *, is_error: bool) -> None:
         """Record the format of the response, the error format and the difference of the clocks."""
         last_response = self.server.last_response
         if last_response is None:
             return
         shape = response_shape_of(last_response)
-        self.heard = replace(self.heard, clock_ahead=shape.clock_ahead)
+        self.server_format = replace(self.server_format, clock_ahead=shape.clock_ahead)
         if is_error:
-            error_shape = self.heard.error_shape or shape
-            error_format = self.heard.error_format or shape.error_format
-            self.heard = replace(self.heard, error_shape=error_shape, error_format=error_format)
+            error_shape = self.server_format.error_shape or shape
+            error_format = self.server_format.error_format or shape.error_format
+            self.server_format = replace(self.server_format, error_shape=error_shape, error_format=error_format)

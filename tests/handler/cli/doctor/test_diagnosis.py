@@ -17,7 +17,7 @@ from handler.cli.doctor.diagnosis import (
     old_lives_on,
     published_ended,
 )
-from handler.cli.doctor.findings import Asked, Findings, Heard, Look, Published, Trial, VerifyUrl, Watch
+from handler.cli.doctor.findings import Findings, Published, ServerFormat, Survey, TokenTest, Trial, VerifyUrl, Watch
 from handler.cli.status import status_of
 from handler.ledger import Ledger
 from tests.handler.cli.test_status import POLICY, T0
@@ -29,15 +29,17 @@ ALIVE = Watch()
 DEAD = Watch(timedelta(seconds=3))
 
 
-def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **asked: Any) -> Findings:
+def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **token_test: Any) -> Findings:
     """Return what was seen of two different tokens, while one was published."""
     given: dict[str, Any] = {
         "is_new": True,
         "obtained": 2,
         "lifetime": timedelta(hours=1),
-        "verify_url": VerifyUrl.TELLS,
-    } | asked
-    return Findings(Look(published=Published(), verify_url=VerifyUrl.TELLS), asked=Asked(old=old, new=new, **given))
+        "verify_url": VerifyUrl.CONCLUSIVE,
+    } | token_test
+    return Findings(
+        Survey(published=Published(), verify_url=VerifyUrl.CONCLUSIVE), token_test=TokenTest(old=old, new=new, **given)
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,8 +105,11 @@ ALL_ENDED = Trial(logout=True, logout_again=False), Trial(logout=False)
 @pytest.mark.parametrize(
     ("found", "ended"),
     [
-        (replace(seen(*KILLED), look=Look()), False),
-        (replace(seen(*KILLED), look=Look(published=Published(accepted=False), verify_url=VerifyUrl.TELLS)), False),
+        (replace(seen(*KILLED), survey=Survey()), False),
+        (
+            replace(seen(*KILLED), survey=Survey(published=Published(accepted=False), verify_url=VerifyUrl.CONCLUSIVE)),
+            False,
+        ),
         (seen(published_accepted=False), True),
         # A gateway's cache may accept what is dead.
         (seen(*KILLED, published_accepted=True), True),
@@ -145,8 +150,8 @@ def test_the_life_is_held_against_the_grace_and_the_schedule(seconds: int, judge
     ],
 )
 def test_a_clock_that_is_off_is_told_and_is_a_condition(ahead_seconds: int, judgement: Judgement, says: str) -> None:
-    heard = Heard(clock_ahead=timedelta(seconds=ahead_seconds))
-    found = diagnosis(replace(seen(*SEPARATE), heard=heard), STATUS)
+    server_format = ServerFormat(clock_ahead=timedelta(seconds=ahead_seconds))
+    found = diagnosis(replace(seen(*SEPARATE), server_format=server_format), STATUS)
     assert {answer.about: answer.words for answer in found.answers}["the clock"] == says
     assert found.promises[0].judgement is judgement
 

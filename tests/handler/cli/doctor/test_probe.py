@@ -124,9 +124,9 @@ def test_what_the_server_does_is_found_out(
     # Also where asking has ended the published token, or nothing tells: --yes has rotated then.
     assert world.is_current_live()
     assert len(world.labels()) == (1 if answers["harmed"] is False else 2)
-    left = world.live() - sum(map(world.is_live, world.tracked()))
+    cleanup = world.live() - sum(map(world.is_live, world.tracked()))
     verify_url = "tells-live-from-dead" if is_verified else "not-set"
-    expected = {"tokens_left": left, "verify_url": verify_url} | fields
+    expected = {"tokens_left": cleanup, "verify_url": verify_url} | fields
     assert {name: ran.json[name] for name in expected} == expected
 
 
@@ -375,10 +375,10 @@ def test_the_newer_token_is_not_tried_before_its_logout(world: World, terminal: 
     world.run()
     before = len(world.telenor.requests)
     terminal.doctor()
-    asked = [request.operation for request in world.telenor.requests[before:]]
-    first_logout = asked.index("logout", asked.index("token"))
+    token_test = [request.operation for request in world.telenor.requests[before:]]
+    first_logout = token_test.index("logout", token_test.index("token"))
     # The made-up token, the published one, and the older of the two that were asked for.
-    assert asked[:first_logout].count("incidents") == 3
+    assert token_test[:first_logout].count("incidents") == 3
 
 
 # What this identity may do
