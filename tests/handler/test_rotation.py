@@ -97,6 +97,7 @@ def spent(world: World) -> World:
 def test_forced_rotations_are_refused_before_they_take_the_writes_of_renewals(spent: World) -> None:
     assert spent.aws.calls()["PutSecretValue"] == 3
     assert spent.seen.codes()[-1] == "write-budget-spent"
+    assert spent.seen.log()[-1]["reason"] == "forced"
     # When it works again is when the first of them is a day old.
     assert f"{spent.clock.now() + timedelta(days=1):%Y-%m-%dT%H:%M}" in spent.seen.messages()
     assert spent.seen.metrics()["RotationFailed"] == 1
