@@ -121,9 +121,13 @@ class RandomHistory(RuleBasedStateMachine):
         self._finish(run)
         self._finish(other)
 
-    @rule(operation=st.sampled_from(["token", "logout"]), calls=st.integers(1, 20))
-    def telenor_fails(self, operation: str, calls: int) -> None:
-        self.outages[operation] = calls
+    @rule(calls=st.integers(1, 20))
+    def token_endpoint_fails(self, calls: int) -> None:
+        self.outages["token"] = calls
+
+    @rule(calls=st.integers(1, 20))
+    def logouts_fail(self, calls: int) -> None:
+        self.outages["logout"] = calls
 
     @rule(faults=st.lists(st.integers(0, _FAULTS), min_size=1, max_size=6))
     def secrets_manager_fails(self, faults: list[int]) -> None:
