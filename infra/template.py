@@ -38,14 +38,9 @@ class Parameter:
         definition = self.definition
         is_list = definition["Type"] == "CommaDelimitedList"
         items = [item.strip() for item in value.split(",")] if is_list else [value]
-        pattern = (
-            r"-?[0-9]+(\.[0-9]+)?" if definition["Type"] == "Number" else definition.get("AllowedPattern", "(?s).*")
-        )
-        if not all(re.fullmatch(pattern, item) for item in items):
+        if not all(re.fullmatch(definition.get("AllowedPattern", "(?s).*"), item) for item in items):
             return False
-        if "AllowedValues" in definition and value not in map(str, definition["AllowedValues"]):
-            return False
-        return "MinValue" not in definition or definition["MinValue"] <= float(value) <= definition["MaxValue"]
+        return "AllowedValues" not in definition or value in map(str, definition["AllowedValues"])
 
     @property
     def accepted(self) -> str:
@@ -55,8 +50,6 @@ class Parameter:
             return str(definition["ConstraintDescription"])
         if "AllowedValues" in definition:
             return "one of " + ", ".join(map(str, definition["AllowedValues"]))
-        if "MinValue" in definition:
-            return f"a number from {definition['MinValue']} to {definition['MaxValue']}"
         return "any text"
 
 

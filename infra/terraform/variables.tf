@@ -159,8 +159,9 @@ variable "renew_at_fraction" {
   nullable    = false
 
   validation {
-    condition     = var.renew_at_fraction > 0 && var.renew_at_fraction < 1
-    error_message = "renew_at_fraction is not a number above 0 and below 1, such as 0.33."
+    # A number closer to 0 or to 1 could be rounded to it, which the job refuses.
+    condition     = var.renew_at_fraction >= 0.000001 && var.renew_at_fraction <= 0.999999
+    error_message = "renew_at_fraction is not a number from 0.000001 to 0.999999, such as 0.33."
   }
 }
 

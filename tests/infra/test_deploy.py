@@ -124,7 +124,7 @@ def test_every_parameter_is_asked_for_once() -> None:
     ("name", "before", "answers", "value", "said"),
     [
         ("GraceSeconds", "900", [""], "900", "GraceSeconds [900]: "),
-        ("GraceSeconds", "600", ["1800", "1200"], "1200", "GraceSeconds=1800 is not accepted: it is a number from 0"),
+        ("GraceSeconds", "600", ["1800", "1200"], "1200", "GraceSeconds=1800 is not accepted: it is a whole number"),
         ("TelenorScope", "read", ["-"], "", "A hyphen empties it"),
         ("RunbookUrl", "https://a/b", ["https://a/it's", ""], "https://a/b", "SAM drops quotes and backslashes"),
     ],
@@ -157,7 +157,7 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"GraceSeconds": "1800"}, "GraceSeconds=1800 is not accepted: it is a number from 0 to 1200"),
+        ({"GraceSeconds": "1800"}, "GraceSeconds=1800 is not accepted: it is a whole number from 0 to 1200"),
         ({"ScheduleMinutes": "15"}, "ScheduleMinutes=15 is not accepted: it is one of 1, 2, 5"),
         ({"SubnetIds": "subnet-0a"}, "SubnetIds needs SecurityGroupIds"),
         (READER | {"ReaderAccountIds": "888888888888"}, "name 999999999999 in ReaderAccountIds"),

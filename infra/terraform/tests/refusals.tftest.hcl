@@ -128,12 +128,13 @@ run "parts_of_a_second_subnets_alone_and_a_token_url_alone" {
   command = plan
 
   variables {
-    grace_seconds = 0.5
-    subnet_ids    = ["subnet-0a1b2c3d"]
-    token_url     = "https://login.example.com/token"
+    grace_seconds     = 0.5
+    renew_at_fraction = 0.99999999999999999999 # 1 as a float
+    subnet_ids        = ["subnet-0a1b2c3d"]
+    token_url         = "https://login.example.com/token"
   }
 
-  expect_failures = [var.grace_seconds, var.subnet_ids, var.token_url]
+  expect_failures = [var.grace_seconds, var.renew_at_fraction, var.subnet_ids, var.token_url]
 }
 
 run "security_groups_alone_and_a_revocation_url_alone" {

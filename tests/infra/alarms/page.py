@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.template import TEMPLATE
+from infra.template import TEMPLATE, Parameter
 from tests.infra.alarms.cloudwatch import EVALUATED_EVERY, Alarm, CloudWatch, State
 from tests.infra.alarms.job import LATEST_START, Fate, Job, Run, Settings
 from tests.infra.alarms.template import Template
@@ -52,10 +52,9 @@ class Margin:
 
 
 def graces(template: Template) -> list[int]:
-    """Return graces that the template accepts, its least and its most among them; none above an hour's third."""
-    accepted = template.parameter("GraceSeconds")
-    least, most = int(accepted["MinValue"]), min(int(accepted["MaxValue"]), max(_GRACES))
-    return sorted({least, most, *(grace for grace in _GRACES if least < grace < most)})
+    """Return graces that the template accepts; none above an hour's third."""
+    parameter = Parameter("GraceSeconds", template.parameter("GraceSeconds"))
+    return [grace for grace in _GRACES if parameter.accepts(str(grace))]
 
 
 def schedules(template: Template) -> list[int]:

@@ -133,7 +133,7 @@ def test_the_evaluator_would_notice_a_page_without_metric_math() -> None:
             "Period": 300,
             "EvaluationPeriods": 2,
             "DatapointsToAlarm": 2,
-            "Threshold": stack.values["GraceSeconds"],
+            "Threshold": int(stack.values["GraceSeconds"]),
             "ComparisonOperator": "LessThanOrEqualToThreshold",
             "TreatMissingData": "breaching",
         }

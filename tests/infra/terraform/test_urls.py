@@ -1,4 +1,4 @@
-"""URLs: what a plan or a stack accepts the job accepts, and what the job refuses both refuse."""
+"""URLs and numbers: what a plan or a stack accepts the job accepts, and what the job refuses both refuse."""
 
 from __future__ import annotations
 
@@ -121,3 +121,20 @@ def test_a_server_may_have_no_revocation() -> None:
 def test_fields_that_the_job_refuses_are_refused_before(fields: str, is_taken: bool) -> None:
     assert PARAMETERS["TokenParameters"].accepts(fields) is is_taken
     assert is_taken_by_the_job("TOKEN_PARAMETERS", fields) is is_taken
+
+
+@pytest.mark.parametrize(
+    ("parameter", "setting", "value", "is_taken"),
+    [
+        *[("GraceSeconds", "GRACE_SECONDS", value, True) for value in ("0", "600", "1000", "1199", "1200")],
+        *[("GraceSeconds", "GRACE_SECONDS", value, False) for value in ("600.5", "-1", "1e2000")],
+        *[("RenewAtFraction", "RENEW_AT_FRACTION", value, True) for value in ("0.33", ".5", "0.000001", "0.999999")],
+        *[("RenewAtFraction", "RENEW_AT_FRACTION", value, False) for value in ("0.0", "1.0", f"0.{'9' * 20}")],
+        ("RenewAtFraction", "RENEW_AT_FRACTION", f".{'0' * 400}1", False),
+    ],
+)
+def test_numbers_that_the_job_refuses_are_refused_before(
+    parameter: str, setting: str, value: str, is_taken: bool
+) -> None:
+    assert PARAMETERS[parameter].accepts(value) is is_taken
+    assert is_taken_by_the_job(setting, value) is is_taken
