@@ -38,6 +38,9 @@ class Parameter:
         definition = self.definition
         is_list = definition["Type"] == "CommaDelimitedList"
         items = [item.strip() for item in value.split(",")] if is_list else [value]
+        # The pattern of a list that may be empty takes an empty item too.
+        if len(items) > 1 and "" in items:
+            return False
         if not all(re.fullmatch(definition.get("AllowedPattern", "(?s).*"), item) for item in items):
             return False
         return "AllowedValues" not in definition or value in map(str, definition["AllowedValues"])

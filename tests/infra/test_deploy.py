@@ -192,6 +192,9 @@ def test_an_arn_of_another_region_is_refused_by_both_regions(name: str) -> None:
         ("GraceSeconds=1800", "GraceSeconds=1800"),
         ("TelenorScope='read", "SET"),
         ('RunbookUrl="https://a/it\'s"', "SAM drops quotes"),
+        (f"PreviousKmsKeyArns={KEY},", "PreviousKmsKeyArns"),
+        ("SubnetIds=subnet-1, SecurityGroupIds=sg-1", "SubnetIds"),
+        ("TelenorScope=' a'", "TelenorScope"),
     ],
 )
 def test_a_bad_set_is_refused_before_aws_is_asked(
