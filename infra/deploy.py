@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
 
 from infra.template import TEMPLATE, Parameter, broken_rules, load, parameters
 
@@ -28,6 +36,14 @@ _STACK = "telenor-token"
 
 # Both are read: the first by most SDKs and the AWS CLI, the second by boto3 and SAM.
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    SSOError,
+    TokenRetrievalError,
+)
 
 # SAM takes these out of parameter values, without a word.
 _LOST_BY_SAM = "\"'\\"
@@ -63,7 +79,7 @@ def the_region() -> str:
     except BotoCoreError as error:
         raise RefusalError(f"your AWS configuration cannot be used: {error}") from None
     region = next((value for name in _REGION_VARIABLES if (value := os.environ.get(name))), region)
-    if region is None:
+    if not region:
         raise RefusalError("no region is set: export AWS_REGION, or choose a profile that has one")
     return region
 
@@ -77,9 +93,10 @@ def describe(stack: str, region: str) -> Deployed | None:
         if "does not exist" in str(error):
             return None
         raise RefusalError(f"CloudFormation in {region} refused: {error}") from None
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:
+        advice = ". Log in, or name a profile" if isinstance(error, _NO_CREDENTIALS) else ""
         said = str(error).rstrip(".")
-        raise RefusalError(f"CloudFormation in {region} was not reached: {said}. Log in, or name a profile") from None
+        raise RefusalError(f"CloudFormation in {region} was not reached: {said}{advice}") from None
     if described["StackStatus"] == "REVIEW_IN_PROGRESS":
         return None
     return Deployed(
