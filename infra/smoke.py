@@ -114,8 +114,11 @@ class Stack:
 
 
 def look(name: str, region: str, say: Callable[[str], None]) -> Stack:
-    """Read what the stack is. Raises RefusalError where there is none."""
+    """Read what the stack is. Raises RefusalError where there is none, or another one."""
     stack = Stack(name, region, existing(name, region).outputs, say)
+    for output in ("FunctionName", "TokenSecretArn"):
+        if output not in stack.outputs:
+            raise RefusalError(f"stack {name} in {region} is not this job's: it has no output {output}")
     configuration = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs["FunctionName"])
     stack.settings = configuration["Environment"]["Variables"]
     stack.function_arn = configuration["FunctionArn"]

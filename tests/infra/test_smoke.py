@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infra import smoke
+from infra.deploy import Deployed, RefusalError
 from infra.smoke import FAILS, HOLDS, NOT_SHOWN, Stack, judge
 
 TOPIC = "arn:aws:sns:eu-north-1:000000000000:telenor-token-alarms"
@@ -96,6 +97,15 @@ def test_a_claim_that_aws_does_not_answer_is_not_shown() -> None:
         raise EndpointConnectionError(endpoint_url="https://sns")
 
     assert judge(unreachable, FakeStack([], {}))[1] == NOT_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("outputs", "missing"), [({}, "FunctionName"), ({"FunctionName": "consumer"}, "TokenSecretArn")]
+)
+def test_another_stack_is_refused(monkeypatch: pytest.MonkeyPatch, outputs: dict[str, str], missing: str) -> None:
+    monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, outputs))
+    with pytest.raises(RefusalError, match=f"no output {missing}"):
+        smoke.look("telenor-consumer", "eu-north-1", print)
 
 
 def test_an_end_of_stdin_sends_nothing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
