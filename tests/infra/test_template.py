@@ -394,6 +394,7 @@ def test_a_consumer_in_another_account_may_read_this_secret_and_use_this_key() -
     assert in_this_account == {"Ref": "ConsumerPolicyArn"}
     read, decrypt = elsewhere["Statement"]
     assert read["Resource"] == {"Ref": "TokenSecretArn"}
+    assert read["Action"] == statements(properties("ConsumerPolicy")["PolicyDocument"])["ReadTheToken"]["Action"]
     assert decrypt["Action"] == "kms:Decrypt"
     assert decrypt["Resource"] == {"Ref": "KmsKeyArn"}
 
