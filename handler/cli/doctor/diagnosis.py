@@ -83,6 +83,7 @@ def diagnosis(findings: Findings, status: Status) -> Diagnosis:
             Promise("P4 no leaks", Judgement.HOLDS, "does not depend on the server; the tests check it"),
             _self_healing(status),
             _availability(findings),
+            _paged_in_time(findings, status.policy),
         ),
     )
 
@@ -440,7 +441,7 @@ def _is_open(found: Findings) -> bool:
     return found.asked.is_new is not False
 
 
-def _life_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
+def _renewal_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
     if lifetime is None:
         return {}
     return {
@@ -448,6 +449,14 @@ def _life_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
         "time that a reader's grace needs": (
             not decisions.renewal_times(_ANY_TIME, _ANY_TIME + lifetime, policy).are_in_order
         ),
+    }
+
+
+def _life_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
+    if lifetime is None:
+        return {}
+    return {
+        **_renewal_risks(lifetime, policy),
         f"a life of {duration(lifetime)} makes the job write more often than Secrets Manager can keep": (
             decisions.writes_too_often(lifetime)
         ),
@@ -504,6 +513,15 @@ def _availability(found: Findings) -> Promise:
         },
         {"a new token leaves the old one alive": lives is None and _is_open(found)},
         "a failing request leaves what is published alone",
+    )
+
+
+def _paged_in_time(found: Findings, policy: Policy) -> Promise:
+    return _promise(
+        "P7 paged in time",
+        _renewal_risks(found.asked.lifetime, policy),
+        {"a token lives long enough for GRACE_SECONDS and SCHEDULE_MINUTES": found.asked.lifetime is None},
+        "a token is renewed early enough for TokenExpiryAlarm; `make smoke` checks who gets it",
     )
 
 

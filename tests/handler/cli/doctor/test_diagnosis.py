@@ -127,14 +127,16 @@ def test_whether_the_published_token_was_ended(found: Findings, ended: bool | No
 def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing_is_known() -> None:
     found = diagnosis(Findings(), STATUS)
     assert all(answer.words for answer in found.answers)
-    assert [promise.name[:2] for promise in found.promises] == ["P1", "P2", "P3", "P4", "P5", "P6"]
+    assert [promise.name[:2] for promise in found.promises] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
+    assert found.promises[-1].judgement is Judgement.HOLDS_IF
+    assert diagnosis(seen(*SEPARATE), STATUS).promises[-1].judgement is Judgement.HOLDS
     assert all(promise.because for promise in found.promises)
     assert as_json(Findings(), found)["old_token_lives_on"] is None
 
 
 def test_several_risks_are_all_told() -> None:
     found = seen(*KILLED, lifetime=timedelta(seconds=1500), verify_url=VerifyUrl.REFUSES_FRESH)
-    p1, *_, p6 = diagnosis(found, STATUS).promises
-    assert (p1.judgement, p6.judgement) == (Judgement.AT_RISK, Judgement.AT_RISK)
+    p1, *_, p6, p7 = diagnosis(found, STATUS).promises
+    assert {p1.judgement, p6.judgement, p7.judgement} == {Judgement.AT_RISK}
     assert p1.because.count(";") == 1
     assert p6.because.count(";") == 1
