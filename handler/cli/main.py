@@ -78,7 +78,7 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
             "name the job: --stack NAME or --function NAME for a deployed one, or --local to run it here with the "
             "environment's settings"
         )
-    jobs: list[Job] = []
+    found: dict[tuple[str, str], Job] = {}
     errors: list[RotationError] = []
     named = [(name, deployed_job.find_stack) for name in stacks]
     named += [(name, deployed_job.find_function) for name in functions]
@@ -89,9 +89,12 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
                 raise UsageError(
                     f"function {function.name} serves several clients: name one with --client; `status` lists them"
                 )
-            jobs += deployed_job.find_jobs(name, function, log, clients)
+            for job in deployed_job.find_jobs(name, function, log, clients):
+                # A job that is named twice is one.
+                found.setdefault((function.arn, job.settings.client), job)
         except RotationError as error:
             errors.append(error)
+    jobs = list(found.values())
     served = {job.settings.client for job in jobs}
     missing = sorted({deployed_job.client_name(client) for client in clients} - served)
     # What could not be found may serve it.

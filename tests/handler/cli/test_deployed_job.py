@@ -356,6 +356,15 @@ def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
     assert [each["job"] for each in printed] == ["acme", "zeta"]
 
 
+def test_a_job_that_is_named_twice_is_shown_once(
+    deployed: DeployedAws, terminal: Terminal, clients: dict[str, dict[str, str]]
+) -> None:
+    deployed.run(clients["acme"])
+    for jobs in (["--stack", STACK, "--function", FUNCTION], ["--function", arn(), "--client", "acme"] * 2):
+        ran = terminal.run("status", "--json", *jobs, "--client", "acme")
+        assert (ran.status, ran.json["client"]) == (0, "acme")
+
+
 @pytest.mark.parametrize("minutes", [1, 40])
 def test_credentials_that_have_fallen_back_need_a_person_although_the_token_is_fresh(
     deployed: DeployedAws, world: World, terminal: Terminal, minutes: float
