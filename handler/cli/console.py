@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -35,7 +36,11 @@ def explain(text: str) -> None:
 
 def show(document: Mapping[str, object]) -> None:
     """Print a result to stdout, as one line of JSON."""
-    print(printable(json.dumps(document)), flush=True)  # noqa: T201  this is what stdout is for
+    try:
+        print(printable(json.dumps(document)), flush=True)  # noqa: T201  this is what stdout is for
+    except BrokenPipeError:
+        # The reader has closed the pipe, and the interpreter flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_confirmed(question: str, *, yes: bool) -> bool:

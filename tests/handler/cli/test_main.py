@@ -35,6 +35,21 @@ pytestmark = pytest.mark.usefixtures("local")
 # Runs
 
 
+def test_a_reader_that_closes_the_pipe_is_no_error_of_the_command(world: World) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "handler", "--local", "status", "--json"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    world.seen.streams += [done.stderr]
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 def test_the_result_is_on_stdout_and_the_log_is_not(world: World, terminal: Terminal) -> None:
     ran = terminal.run("--local", "renew")
     assert ran.status == 0
