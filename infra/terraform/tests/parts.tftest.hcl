@@ -34,7 +34,7 @@ run "by_default_nothing_optional_is_there" {
     error_message = "the event has other fields"
   }
   assert {
-    condition     = toset(keys(aws_lambda_function.token.environment[0].variables)) == toset(["SERVES_CLIENTS", "TELENOR_BASE_URL", "VERIFY_URL", "GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "POWERTOOLS_SERVICE_NAME"])
+    condition     = toset(keys(aws_lambda_function.token.environment[0].variables)) == toset(["SERVES_CLIENTS", "TELENOR_BASE_URL", "VERIFY_URL", "GRACE_SECONDS", "RENEW_AT_FRACTION", "SCHEDULE_MINUTES", "ROUTINE_METRICS", "POWERTOOLS_SERVICE_NAME"])
     error_message = "the environment has other variables"
   }
   assert {
