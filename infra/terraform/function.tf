@@ -87,6 +87,11 @@ resource "aws_cloudwatch_log_group" "function" {
       error_message = join("\n", local.refusals)
     }
     precondition {
+      # No validation of the variable, which would need the artifact for `terraform validate`.
+      condition     = fileexists(var.artifact_path)
+      error_message = "artifact_path names no file: run make build, and name build/telenor-token.zip."
+    }
+    precondition {
       condition     = length(local.refusals_of_region) == 0
       error_message = join("\n", local.refusals_of_region)
     }

@@ -388,6 +388,11 @@ def consumer() -> dict[str, Any]:
     return function
 
 
+def test_a_consumer_takes_the_base_urls_that_the_job_takes() -> None:
+    job, consumer = (template(name)["Parameters"]["TelenorBaseUrl"] for name in (SAM, CONSUMER))
+    assert consumer["AllowedPattern"] == job["AllowedPattern"]
+
+
 def test_a_consumer_in_another_account_may_read_this_secret_and_use_this_key() -> None:
     policies = consumer()["Policies"]
     in_this_account, elsewhere = chain.from_iterable(map(branches, policies))

@@ -68,12 +68,21 @@ run "what_is_in_another_region" {
   expect_failures = [aws_cloudwatch_log_group.function]
 }
 
+run "an_artifact_that_is_not_there" {
+  command = plan
+
+  variables {
+    artifact_path = "build/no-such.zip"
+  }
+
+  expect_failures = [aws_cloudwatch_log_group.function]
+}
+
 run "words_of_another_shape" {
   command = plan
 
   variables {
-    name                     = "1token" # begins with a digit
-    artifact_path            = "build/no-such.zip"
+    name                     = "1token"                # begins with a digit
     telenor_base_url         = "http://api.telenor.no" # without TLS
     verify_url               = "http://api.telenor.no/me"
     revocation_url           = "None"
@@ -95,8 +104,7 @@ run "words_of_another_shape" {
   }
 
   expect_failures = [
-    var.name, var.artifact_path, var.telenor_base_url, var.verify_url, var.revocation_url, var.schedule_minutes,
-    var.grace_seconds,
+    var.name, var.telenor_base_url, var.verify_url, var.revocation_url, var.schedule_minutes, var.grace_seconds,
     var.renew_at_fraction, var.kms_key_arn, var.previous_kms_key_arns, var.runbook_url, var.permissions_boundary_arn,
     var.deployment_role_arn,
     var.security_group_ids, var.pager_email, var.pager_topic_arn, var.alarm_email, var.alarm_topic_arn,

@@ -160,6 +160,8 @@ def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing
     found = diagnosis(Findings(), STATUS)
     assert all(answer.words for answer in found.answers)
     assert [promise.name[:2] for promise in found.promises] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
+    assert found.promises[-1].judgement is Judgement.HOLDS_IF
+    assert diagnosis(seen(*SEPARATE), STATUS).promises[-1].judgement is Judgement.HOLDS
     assert all(promise.because for promise in found.promises)
     assert as_json(Findings(), found)["old_token_lives_on"] is None
 

@@ -39,7 +39,7 @@ def told(document: dict[str, Any]) -> dict[str, bool | None]:
 def verdicts(document: dict[str, Any]) -> str:
     """Return the verdicts of P1 to P6, one sign each: + holds, ? holds if, ! at risk."""
     signs = {"holds": "+", "holds-if": "?", "at-risk": "!"}
-    return "".join(signs[promise["verdict"]] for promise in document["promises"])
+    return "".join(signs[promise["verdict"]] for promise in document["promises"][:6])
 
 
 def because(document: dict[str, Any], name: str) -> str:
