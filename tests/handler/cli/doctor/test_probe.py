@@ -62,39 +62,39 @@ KILLS = NEW | {"lives": False, "others": None, "harmed": True}
 # A fault or knobs of the sandbox, the answers, the verdicts, and other fields. First what is found in either way.
 Case = tuple[dict[str, Any], dict[str, bool | None], str, dict[str, Any]]
 ALWAYS: list[Case] = [
-    ({"issue": "new"}, NEW, "+++++++", {}),
-    ({"issue": "same"}, SAME, "!?+++++", {}),
-    ({"issue": "same-extended"}, SAME | {"longer": True}, "+?+++++", {}),
-    ({"issue": "new-kills-old"}, KILLS, "!++++!+", {}),
-    ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!++++", {}),
-    ({"issue": "new-kills-old", "logout_ends": "client"}, KILLS, "!++++!+", {}),
+    ({"issue": "new"}, NEW, "++++++", {}),
+    ({"issue": "same"}, SAME, "!?++++", {}),
+    ({"issue": "same-extended"}, SAME | {"longer": True}, "+?++++", {}),
+    ({"issue": "new-kills-old"}, KILLS, "!++++!", {}),
+    ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!+++", {}),
+    ({"issue": "new-kills-old", "logout_ends": "client"}, KILLS, "!++++!", {}),
     # Of the made-up token.
-    ({"operation": "logout", "status": 200, "body": "OK!", "times": 1}, NEW, "+++++++", {}),
+    ({"operation": "logout", "status": 200, "body": "OK!", "times": 1}, NEW, "++++++", {}),
 ]
 WITHOUT_VERIFY_URL: list[Case] = [
-    ({"logout_ends": "nothing"}, NOTHING, "???++?+", {"tokens_left": None}),
-    ({"operation": "logout", "status": 503}, NOTHING, "?!?++?+", {"tokens_left": 2}),
+    ({"logout_ends": "nothing"}, NOTHING, "???++?", {"tokens_left": None}),
+    ({"operation": "logout", "status": 503}, NOTHING, "?!?++?", {"tokens_left": 2}),
     # Five attempts with the made-up token, one for each of the four probes; not those at the end.
-    ({"operation": "logout", "status": 503, "times": 9}, NOTHING, "?!?++?+", {"tokens_left": 0}),
-    ({"operation": "logout", "status": 401, "body": '{"code": 2}'}, NOTHING, "?!?++?+", {"tokens_left": 2}),
-    ({"error_format": "gateway"}, NEW, "+++++++", {"dialect": "gateway"}),
-    ({"error_format": "apigee"}, NEW, "+++++++", {"dialect": "apigee"}),
-    ({"error_format": "rfc6749"}, NEW, "+++++++", {"dialect": "oauth"}),
-    ({"error_shape": "text"}, NEW, "+++++++", {"dialect": "reference"}),
-    ({"error_shape": "none"}, NOTHING, "?!?++?+", {"dialect": "none-known"}),
-    ({"clock_ahead_seconds": 90}, NEW, "?++++++", {"clock_ahead_seconds": pytest.approx(-90, abs=0.5)}),
+    ({"operation": "logout", "status": 503, "times": 9}, NOTHING, "?!?++?", {"tokens_left": 0}),
+    ({"operation": "logout", "status": 401, "body": '{"code": 2}'}, NOTHING, "?!?++?", {"tokens_left": 2}),
+    ({"error_format": "gateway"}, NEW, "++++++", {"dialect": "gateway"}),
+    ({"error_format": "apigee"}, NEW, "++++++", {"dialect": "apigee"}),
+    ({"error_format": "rfc6749"}, NEW, "++++++", {"dialect": "oauth"}),
+    ({"error_shape": "text"}, NEW, "++++++", {"dialect": "reference"}),
+    ({"error_shape": "none"}, NOTHING, "?!?++?", {"dialect": "none-known"}),
+    ({"clock_ahead_seconds": 90}, NEW, "?+++++", {"clock_ahead_seconds": pytest.approx(-90, abs=0.5)}),
 ]
 AGAIN = NEW | {"others": None, "harmed": None}
 WITH_VERIFY_URL: list[Case] = [
-    ({"logout_ends": "nothing"}, NEW | {"ends": False}, "+!+++++", {"revocation_lag_seconds": None, "tokens_left": 2}),
-    ({"revocation_lags_seconds": 0}, NEW, "+++++++", {"revocation_lag_seconds": pytest.approx(2.5, abs=2.5)}),
-    ({"revocation_lags_seconds": 180}, NEW, "+++++++", {"revocation_lag_seconds": pytest.approx(182.5, abs=2.5)}),
-    ({"approved_again_after_seconds": 4}, AGAIN, "?!?++++", {"accepted_again_after_logout": True}),
+    ({"logout_ends": "nothing"}, NEW | {"ends": False}, "+!++++", {"revocation_lag_seconds": None, "tokens_left": 2}),
+    ({"revocation_lags_seconds": 0}, NEW, "++++++", {"revocation_lag_seconds": pytest.approx(2.5, abs=2.5)}),
+    ({"revocation_lags_seconds": 180}, NEW, "++++++", {"revocation_lag_seconds": pytest.approx(182.5, abs=2.5)}),
+    ({"approved_again_after_seconds": 4}, AGAIN, "?!?+++", {"accepted_again_after_logout": True}),
     # A gateway that learns late of a new token does not make it dead.
-    ({"new_token_lags_seconds": 3}, NEW, "+++++++", {}),
-    ({"operation": "incidents", "status": 403}, NEW, "+++++!+", {"verify_url": "refuses-a-new-token"}),
-    ({"operation": "incidents", "status": 500}, NEW, "+++++++", {"verify_url": "no-clear-answer"}),
-    ({"operation": "incidents", "drop": True}, NEW, "+++++++", {"verify_url": "no-clear-answer"}),
+    ({"new_token_lags_seconds": 3}, NEW, "++++++", {}),
+    ({"operation": "incidents", "status": 403}, NEW, "+++++!", {"verify_url": "refuses-a-new-token"}),
+    ({"operation": "incidents", "status": 500}, NEW, "++++++", {"verify_url": "no-clear-answer"}),
+    ({"operation": "incidents", "drop": True}, NEW, "++++++", {"verify_url": "no-clear-answer"}),
 ]
 
 
@@ -130,7 +130,7 @@ def test_what_the_server_does_is_found_out(
     assert {name: ran.json[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize(("issue", "signs"), [("new", "+++++++"), ("same", "!++++++"), ("same-extended", "+++++++")])
+@pytest.mark.parametrize(("issue", "signs"), [("new", "++++++"), ("same", "!+++++"), ("same-extended", "++++++")])
 def test_without_a_published_token_it_harms_nobody_and_leaves_nothing(
     world: World, terminal: Terminal, issue: str, signs: str
 ) -> None:
@@ -187,7 +187,7 @@ def test_a_published_token_that_is_dead_already_is_told(world: World, terminal: 
     world.run()
     world.telenor.reset()
     ran = terminal.doctor()
-    assert verdicts(ran.json) == "!++++++"
+    assert verdicts(ran.json) == "!+++++"
     assert "VERIFY_URL refuses the published token" in because(ran.json, "P1")
     assert told(ran.json)["harmed"] is False
 
@@ -200,7 +200,7 @@ def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> No
     world.put_client(CLIENT_ID, "CANARY-wrong")
     ran = terminal.doctor()
     assert "Connect ID and Min Bedrift" in because(ran.json, "P1")
-    assert verdicts(ran.json) == "!??++??"
+    assert verdicts(ran.json) == "!??++?"
     assert told(ran.json)["harmed"] is False
     assert ran.status == 4
     assert world.is_current_live()
@@ -354,7 +354,7 @@ def test_ctrl_c_has_the_job_replace_what_may_have_been_ended(
 def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, terminal: Terminal) -> None:
     world.run()
     world.clock.advance(minutes=45)
-    assert verdicts(terminal.doctor().json) == "++++!++"
+    assert verdicts(terminal.doctor().json) == "++++!+"
 
 
 # Revocation that lags
