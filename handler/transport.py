@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -427,8 +428,8 @@ class _Response(HTTPResponse):
 def check_environment(url: str) -> None:
     """Raise ConnectionSetupError if a variable of the environment makes every request to the URL fail."""
     host, scheme = urlsplit(url).hostname or "", urlsplit(url).scheme
-    if scheme == "https" and (bundle := _ca_bundle()) and not _is_readable_bundle(os.environ[bundle]):
-        raise ConnectionSetupError(f"{bundle} names no file with usable certificates: correct or remove it")
+    if scheme == "https" and (bundle := _ca_bundle()) and not _holds_certificates(Path(os.environ[bundle])):
+        raise _unusable_bundle(bundle)
     proxy = None if is_loopback(host) else select_proxy(url, get_environ_proxies(url))
     if proxy is not None and not _is_proxy_url(proxy):
         raise ConnectionSetupError(
@@ -468,6 +469,8 @@ def _failure_of(request: Request, error: Exception | None) -> ServerError:
                 "of a proxy that inspects TLS in REQUESTS_CA_BUNDLE",
                 error_code=ErrorCode.CERTIFICATE_NOT_ACCEPTED,
             )
+        if isinstance(cause, ssl.SSLError) and (bundle := _ca_bundle()) and not _is_readable_bundle(os.environ[bundle]):
+            return _unusable_bundle(bundle)
         if found := re.match(r"Tunnel connection failed: ([0-9]{3})", str(cause)):
             status = int(found[1])
             kind = ServerUnavailableError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ConnectionSetupError
@@ -482,12 +485,25 @@ def _failure_of(request: Request, error: Exception | None) -> ServerError:
     )
 
 
-def _is_readable_bundle(path: str) -> bool:
+def _unusable_bundle(variable: str) -> ConnectionSetupError:
+    return ConnectionSetupError(f"{variable} names no file with usable certificates: correct or remove it")
+
+
+def _holds_certificates(bundle: Path) -> bool:
+    """Return whether a file has certificates, without the time that OpenSSL takes to read them."""
     try:
-        # A directory holds a file for each certificate, which OpenSSL reads when it needs one.
-        return os.path.isdir(path) or bool(ssl.create_default_context(cafile=path))  # noqa: PTH112  as requests does
+        # OpenSSL reads a directory when it needs a certificate of it.
+        return bundle.is_dir() or b"CERTIFICATE-----" in bundle.read_bytes()
     except OSError:
         return False
+
+
+def _is_readable_bundle(path: str) -> bool:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:
+        return Path(path).is_dir()
+    return True
 
 
 def _capped(headers: Mapping[str, str]) -> Mapping[str, str]:
