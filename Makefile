@@ -221,6 +221,6 @@ define install
 	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@$(1) -m venv --clear $(@D)
 	@echo "Installing the $$(grep -c '^[a-z].*==' $<) locked packages of $< into $(@D), once: half a minute or so ..." >&2
-	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	@$(@D)/bin/python -m pip install -qq --no-compile --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 endef
