@@ -16,7 +16,7 @@ from aws_lambda_powertools import Logger, Metrics
 from handler.authorization_server import AuthorizationServer
 from handler.config import client_of, settings_from
 from handler.context import Context
-from handler.errors import RotationError
+from handler.errors import InvalidInputError, RotationError, SecretsManagerUnavailableError
 from handler.operations import OAuthOperations, TelenorOperations
 from handler.report import Report
 from handler.rotation import rotate
@@ -120,8 +120,17 @@ def run(event: object, request_id: str, time_left: timedelta, report: Report) ->
 
 def _rotate(event: object, request_id: str, started_at: datetime, time_left: timedelta, report: Report) -> None:
     settings = settings_from(os.environ, event)
-    # The SDK reads the same variables for proxies and CAs, and would fail first without naming one.
-    check_environment(settings.server.token_url if settings.server else settings.base_url)
+    try:
+        _rotate_with(settings, request_id, started_at, time_left, report)
+    except (InvalidInputError, SecretsManagerUnavailableError):
+        # The SDK reads the same variables for proxies and CAs, and fails first without naming one.
+        check_environment(settings.server.token_url if settings.server else settings.base_url)
+        raise
+
+
+def _rotate_with(
+    settings: Settings, request_id: str, started_at: datetime, time_left: timedelta, report: Report
+) -> None:
     secrets = SecretsManager(
         _client(os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER")),
         settings.credentials_secret_id,

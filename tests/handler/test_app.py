@@ -27,18 +27,11 @@ OTHER: dict[str, Any] = {
 }
 
 
-HTTPS = {"TELENOR_BASE_URL": "https://api.telenor.no"}
-
-
 @pytest.mark.parametrize(
     ("event", "environment", "code"),
     [
         (OTHER, {}, "invalid-event"),
         ({}, {"GRACE_SECONDS": CANARY}, "invalid-setting"),
-        # The SDK reads these as well, and would fail first without naming one.
-        ({}, HTTPS | {"REQUESTS_CA_BUNDLE": f"/{CANARY}"}, "invalid-setting"),
-        ({}, HTTPS | {"REQUESTS_CA_BUNDLE": " "}, "invalid-setting"),
-        ({}, HTTPS | {"HTTPS_PROXY": f"http://user:{CANARY}#@proxy:3128"}, "invalid-setting"),
     ],
 )
 def test_bad_input_makes_no_call_and_is_told_by_its_code(
@@ -108,6 +101,21 @@ def test_a_defect_is_told_by_its_place_and_never_by_its_text(world: World, monke
     assert world.seen.codes() == ["unexpected", "unexpected"]
     assert world.seen.log()[0]["place"][-1].startswith("fail in ")
     assert world.seen.metrics()["RotationFailed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("REQUESTS_CA_BUNDLE", f"/{CANARY}"), ("HTTPS_PROXY", f"http://user:{CANARY}#@proxy:3128")],
+)
+def test_a_variable_that_fails_the_sdk_first_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("TELENOR_BASE_URL", "https://api.telenor.no")
+    monkeypatch.setenv(variable, value)
+    world.aws.fault(CallFault(operation="DescribeSecret", when="before"), times=3)
+    with pytest.raises(RotationError, match=variable) as failure:
+        world.run()
+    assert failure.value.error_code == "invalid-setting"
 
 
 def test_an_error_carries_nothing_of_what_caused_it(world: World) -> None:
