@@ -75,11 +75,13 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
     credentials_secret_id = _secret_id(environ, event, "CREDENTIALS_SECRET_ID", "credentials_secret_id")
     token_secret_id = _secret_id(environ, event, "TOKEN_SECRET_ID", "token_secret_id")
     if credentials_secret_id == token_secret_id:
-        where = "the event's " if "client" in event else ""
+        where = "CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID"
+        if "client" in event:
+            where = "the event's credentials_secret_id and token_secret_id"
         raise _setting_error(
             where,
-            f"{where}CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID name the same secret, and publishing would overwrite "
-            "the credentials: give the token a secret of its own",
+            f"{where} name the same secret, and publishing would overwrite the credentials: give the token a secret of "
+            "its own",
         )
     return Settings(
         client=_client(environ, event),
