@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from handler.decisions import is_piling_up
+from handler.model import Policy
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.job import Fate, Job, Run, Settings
 from tests.infra.alarms.page import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
@@ -205,6 +208,16 @@ def test_what_waits_for_its_grace_is_no_pile(minutes: int, grace: int) -> None:
         values = pending(Job(settings), runs_of(settings, DAY // 2, lost_every=17))
         assert max(values.values()) <= 1 + -(-(grace + 2 * settings.period) // 900)
         assert changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY // 2) == []
+
+
+@pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
+def test_the_job_knows_from_how_many_on_it_rings(minutes: int, grace: int) -> None:
+    """Without routine metrics the job sends no other number."""
+    policy = Policy(timedelta(seconds=grace), 0.33, timedelta(minutes=minutes))
+    for count in range(1, 8):
+        values = dict.fromkeys(range(0, 6 * HOUR, 60), float(count))
+        rings = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, 6 * HOUR) != []
+        assert rings is is_piling_up(count, policy)
 
 
 @pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
