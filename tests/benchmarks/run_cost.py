@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -11,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from infra.local.secrets_manager import LocalSecretsManager, create_secret
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
-from infra.local.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -79,14 +80,25 @@ def measure(rounds: int) -> list[Kind]:
     rotated = Kind("rotated", 3, 1, "state, credentials, write; token")
     revoked = Kind("not due, one revoked", 3, 1, "state, superseded token, label; logout")
     both = Kind("rotated, one revoked", 5, 2, "state, credentials, write, superseded token, label; token, logout")
-    with servers() as (environ, calls):
-        worker = WorkerProcess("tests.benchmarks.worker", environ, sys.stderr.buffer)
+    with (
+        servers() as (environ, calls),
+        subprocess.Popen(  # noqa: S603  our own words
+            [sys.executable, *(f"-W{option}" for option in sys.warnoptions), "-m", "tests.benchmarks.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environ,
+        ) as worker,
+    ):
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        questions, answers = worker.stdin, worker.stdout
 
         def ask(do: str, **arguments: object) -> Any:
-            worker.send({"do": do, **arguments})
-            if (answer := worker.receive()) is None:
+            print(json.dumps({"do": do, **arguments}), file=questions, flush=True)
+            if not (answer := answers.readline()):
                 raise RuntimeError("the worker has ended: see above")
-            return answer
+            return json.loads(answer)
 
         def run(kind: Kind, client: str, minutes: int) -> None:
             bare, (aws, http) = ask("describe", client=client), calls()
@@ -96,21 +108,18 @@ def measure(rounds: int) -> list[Kind]:
             if kind is not not_due:
                 kind.add(bare, run)
 
-        try:
-            for client in (f"client-{number}" for number in range(rounds)):
-                create_client_secrets(client)
-                # GRACE_SECONDS is the default, 600.
-                run(first, client, minutes=0)
-                run(not_due, client, minutes=5)
-                for bare, told, repeated in ask("in_turn", client=client, minutes=5, times=_REPEATED):
-                    not_due.add(bare, repeated)
-                    not_due.told_ratios.append(told["own"] / bare["own"])
-                run(rotated, client, minutes=30)
-                run(revoked, client, minutes=41)
-                ask("invoke", client=client, minutes=41, action="rotate-now")
-                run(both, client, minutes=71)
-        finally:
-            worker.stop()
+        for client in (f"client-{number}" for number in range(rounds)):
+            create_client_secrets(client)
+            # GRACE_SECONDS is the default, 600.
+            run(first, client, minutes=0)
+            run(not_due, client, minutes=5)
+            for bare, told, repeated in ask("in_turn", client=client, minutes=5, times=_REPEATED):
+                not_due.add(bare, repeated)
+                not_due.told_ratios.append(told["own"] / bare["own"])
+            run(rotated, client, minutes=30)
+            run(revoked, client, minutes=41)
+            ask("invoke", client=client, minutes=41, action="rotate-now")
+            run(both, client, minutes=71)
     return [first, not_due, rotated, revoked, both]
 
 
