@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from handler.errors import ErrorCode, InvalidInputError
@@ -49,8 +48,7 @@ DEFAULT_CLIENT = "default"
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings of one run."""
 
     client: str
@@ -197,7 +195,7 @@ def _server(environ: Mapping[str, str], event: dict[str, Any]) -> OAuthServer | 
     token_url = _url(environ, "TOKEN_URL", "", with_query=True)
     parameters_at, parameters = _either(environ, event, "TOKEN_PARAMETERS", "token_parameters")
     if not token_url:
-        for name in ("REVOCATION_URL", "CLIENT_AUTHENTICATION", "TOKEN_PARAMETERS"):
+        for name in ("REVOCATION_URL", "CLIENT_AUTHENTICATION"):
             if environ.get(name):
                 raise InvalidInputError(f"{name} is set without TOKEN_URL: set TOKEN_URL too, or leave {name} out")
         if parameters:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from handler.errors import ErrorCode
 
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from handler.token_secret import TokenSecret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(NamedTuple):
     """The parts of one run over one token secret.
 
     The run publishes under `version_id`. It requests a token until `publish_by`, which leaves the time to store it, and

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from handler.model import Action, Reason
 
@@ -53,8 +52,7 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 # Renewal
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalTimes:
+class RenewalTimes(NamedTuple):
     """The times of a renewal: the earliest, the latest that keeps P1 and P7 (docs/guarantees.md), and the planned one.
 
     The job renews in the last run before `due_at`. `safe_until` may lie before `not_before`: the job then warns.

@@ -7,9 +7,8 @@ A LIVE label names when a version was published, when its token expires, and the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from handler.model import is_plausible, is_too_far_ahead
 
@@ -30,8 +29,7 @@ _INSTANT = "%Y%m%dT%H%M%SZ"
 _LIVE_LABEL = re.compile(r"LIVE_([0-9]{8}T[0-9]{6}Z)_([0-9]{8}T[0-9]{6}Z)_.+")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One version of the token secret in the ledger.
 
     The times are None where no label can be read. A version that became current again has a label for each time:
@@ -52,8 +50,7 @@ class Entry:
         return bool(self.labels)
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(NamedTuple):
     """Which version is current, and which superseded ones are still tracked, the oldest first.
 
     `other_labels` counts the labels that are neither LIVE nor Secrets Manager's own.
@@ -98,22 +95,22 @@ class Ledger:
 
     def without(self, entry: Entry) -> Ledger:
         """Return the ledger after the token of an entry has been settled."""
-        return replace(self, superseded=tuple(kept for kept in self.superseded if kept.version_id != entry.version_id))
+        return self._replace(superseded=tuple(kept for kept in self.superseded if kept.version_id != entry.version_id))
 
     def updated(self, entry: Entry) -> Ledger:
         """Return the ledger after the labels of a version have changed."""
         if self.current is not None and self.current.version_id == entry.version_id:
-            return replace(self, current=entry)
+            return self._replace(current=entry)
         others = (kept for kept in self.superseded if kept.version_id != entry.version_id)
-        return replace(self, superseded=_by_age([*others, entry]))
+        return self._replace(superseded=_by_age([*others, entry]))
 
     def superseded_by(self, entry: Entry) -> Ledger:
         """Return the ledger after a new version has become current."""
-        others = [replace(other, was_current_last=False) for other in self.superseded]
+        others = [other._replace(was_current_last=False) for other in self.superseded]
         if self.current is not None and self.current.is_tracked:
-            others.append(replace(self.current, was_current_last=True))
+            others.append(self.current._replace(was_current_last=True))
         kept = (other for other in others if other.version_id != entry.version_id)
-        return replace(self, current=entry, superseded=_by_age(kept))
+        return self._replace(current=entry, superseded=_by_age(kept))
 
 
 def ledger_from(stages_by_version: Mapping[str, Iterable[str]], now: datetime) -> Ledger:
@@ -144,7 +141,7 @@ def with_label(entry: Entry, published_at: datetime, expires_at: datetime) -> En
     """Return the entry of a version with one more label."""
     again = new_entry(entry.version_id, published_at, expires_at)
     first_published_at = entry.first_published_at or again.published_at
-    return replace(again, labels=(*entry.labels, *again.labels), first_published_at=first_published_at)
+    return again._replace(labels=(*entry.labels, *again.labels), first_published_at=first_published_at)
 
 
 def is_live_label(label: str) -> bool:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +83,7 @@ class ClientAuthentication(StrEnum):
     POST = "client_secret_post"
 
 
-@dataclass(frozen=True, slots=True)
-class OAuthServer:
+class OAuthServer(NamedTuple):
     """An authorization server other than Telenor's. Without a `revocation_url` it cannot revoke access tokens."""
 
     token_url: str
@@ -93,8 +92,7 @@ class OAuthServer:
     token_parameters: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """When a token is renewed and when a superseded one may be revoked."""
 
     grace: timedelta

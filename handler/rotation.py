@@ -51,14 +51,15 @@ class Renewal(NamedTuple):
 def rotate(context: Context) -> None:
     """Renew the token if it is due, then revoke superseded tokens. Raises RotationError."""
     ledger = _load(context)
-    context.report.record(ledger, context.settings.policy)
-    renewal = _renew_if_due(context, ledger)
-    context.report.record(renewal.ledger, context.settings.policy)
-    if isinstance(renewal.failure, WriteUnknownError):
-        # It is unknown which token is current, so a revocation could end the current one.
-        raise renewal.failure
-    ledger = revoke_superseded(context, renewal.ledger, is_emergency=_is_emergency(context, renewal.ledger))
-    context.report.record(ledger, context.settings.policy)
+    try:
+        renewal = _renew_if_due(context, ledger)
+        ledger = renewal.ledger
+        if isinstance(renewal.failure, WriteUnknownError):
+            # It is unknown which token is current, so a revocation could end the current one.
+            raise renewal.failure
+        ledger = revoke_superseded(context, ledger, is_emergency=_is_emergency(context, ledger))
+    finally:
+        context.report.record(ledger, context.settings.policy)
     if renewal.failure is not None:
         # Raised late, so that it does not delay revocations.
         raise renewal.failure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ def entry(
     name: str, published_at: datetime = T0, life_seconds: float = 3600, *, first: datetime | None = None
 ) -> Entry:
     new = new_entry(name, published_at, (first or published_at) + timedelta(seconds=life_seconds))
-    return replace(new, first_published_at=first or published_at)
+    return new._replace(first_published_at=first or published_at)
 
 
 DEFAULTS = policy()
@@ -287,7 +286,7 @@ def test_a_token_handed_out_again_is_published_only_for_a_really_longer_life(
 
 OLD, MIDDLE, NEW = entry("old"), entry("middle", at(minutes=10)), entry("new", at(minutes=20))
 AGAIN, LAST = entry("old", at(minutes=20), first=T0), entry("last", at(minutes=30))
-PREVIOUS = replace(OLD, was_current_last=True)
+PREVIOUS = OLD._replace(was_current_last=True)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -64,7 +64,7 @@ class RandomHistory(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         # The job's grace; the model checks a shorter one, since what the clocks are apart comes out of it.
-        self.world = World(policy=replace(POLICY, grace=POLICY.grace - 2 * SKEW))
+        self.world = World(policy=POLICY._replace(grace=POLICY.grace - 2 * SKEW))
         self.outages = {"token": 0, "logout": 0}
         self.secrets_faults: list[int] = []
         # The oldest version that a person has made current since the job published last.

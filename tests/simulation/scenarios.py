@@ -6,7 +6,6 @@ It returns what the run is then asked to do; without that, the run is a schedule
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from inspect import isfunction
@@ -133,7 +132,7 @@ def label_lost_at_supersession(world: World) -> None:
 def killed_token(world: World) -> None:
     world.verify_url = _VERIFY_URL
     # Otherwise a killed token would be due at the next run in any case.
-    world.policy = replace(world.policy, renew_at_fraction=0.7)
+    world.policy = world.policy._replace(renew_at_fraction=0.7)
     world.run_and_wait(minutes=15)
     world.kill_current()
 
@@ -187,7 +186,7 @@ def rolled_back_and_then_renewed(world: World) -> None:
 
 
 def rolled_back_while_fresh(world: World) -> None:
-    world.policy = replace(world.policy, renew_at_fraction=0.7)
+    world.policy = world.policy._replace(renew_at_fraction=0.7)
     world.telenor.life = timedelta(hours=2)
     world.run_and_wait(minutes=12)
     world.run_and_wait(Action.ROTATE_NOW, minutes=1)
@@ -221,7 +220,7 @@ def an_sdk_that_emits_nothing(world: World) -> None:
 
 def short_lives(world: World) -> None:
     # The worst that is accepted: half a day of it would be more versions than Secrets Manager keeps.
-    world.policy = replace(world.policy, grace=timedelta(seconds=1200))
+    world.policy = world.policy._replace(grace=timedelta(seconds=1200))
     world.telenor.life = timedelta(seconds=900)
     world.run()
     world.tick(150)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -52,10 +51,10 @@ def test_fault_bursts_within_the_slack_hurt_no_consumer(seed: int) -> None:
 
 POLICIES = {
     "default": POLICY,
-    "a-minute-more-grace": replace(POLICY, grace=timedelta(seconds=660)),
-    "late": replace(POLICY, renew_at_fraction=0.7, grace=timedelta(seconds=120)),
-    "often": replace(POLICY, schedule=timedelta(minutes=1)),
-    "as-much-grace-as-fits": replace(POLICY, grace=timedelta(minutes=20), schedule=timedelta(minutes=2)),
+    "a-minute-more-grace": POLICY._replace(grace=timedelta(seconds=660)),
+    "late": POLICY._replace(renew_at_fraction=0.7, grace=timedelta(seconds=120)),
+    "often": POLICY._replace(schedule=timedelta(minutes=1)),
+    "as-much-grace-as-fits": POLICY._replace(grace=timedelta(minutes=20), schedule=timedelta(minutes=2)),
 }
 STEPS = 1
 SECOND = timedelta(seconds=1)
