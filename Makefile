@@ -39,8 +39,8 @@ demo: $(VENV)/.installed ## Watch tokens rotate under faults (SECONDS=60)
 	@mkdir -p build
 	@$(PY) -m infra.demo --seconds $(SECONDS) --svg build/demo.svg
 
-sandbox: $(VENV)/.installed ## Keep servers and the job up for a consumer (PORT=8720)
-	@$(PY) -m infra.demo.sandbox $(if $(PORT),--port $(PORT))
+sandbox: $(VENV)/.installed ## Keep servers and the job up (PORT=8720, OAUTH=1)
+	@$(PY) -m infra.demo.sandbox $(if $(PORT),--port $(PORT)) $(if $(OAUTH),--oauth)
 
 ##@ Change it
 

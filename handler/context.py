@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from handler.errors import ErrorCode
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from handler.token_secret import TokenSecret
 
 
-class Context(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
     """The parts of one run over one token secret.
 
     The run publishes under `version_id`. It requests a token until `publish_by`, which leaves the time to store it, and

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from infra.demo import settings
 from infra.demo.view import View, events, look
+from infra.local.telenor_sandbox import OPERATIONS, REVOCATION_PATH
 from infra.promises.history import History
-from infra.promises.recorded_job import LocalStack, RecordedJob
+from infra.promises.recorded_job import URLS, LocalStack, RecordedJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _RUN_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 _PORT = 8720
+
+# The job as a client of any OAuth 2 server (docs/configuration.md), which is Telenor's sandbox again.
+_OAUTH_ENVIRON = {"TOKEN_URL": OPERATIONS["token"][1], "REVOCATION_URL": REVOCATION_PATH}
 
 # What can be typed, and the action that the job gets for it.
 _ORDERS = {"run": None, "rotate": "rotate-now", "emergency": "rotate-and-revoke-now"}
@@ -61,23 +65,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path("build"), help="where the variables' files go (%(default)s)"
     )
+    parser.add_argument(
+        "--oauth", action="store_true", help="let the job use TOKEN_URL and REVOCATION_URL in place of Telenor's logout"
+    )
     options = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        _run(options.port, options.folder)
+        _run(options.port, options.folder, is_oauth=options.oauth)
     return 0
 
 
-def _run(port: int, folder: Path) -> None:
+def _run(port: int, folder: Path, *, is_oauth: bool) -> None:
     _tell("Starting Secrets Manager, Telenor's sandbox and the job ...")
     history = History(settings.GRACE_SECONDS)
+    environ = settings.JOB_ENVIRON | (_OAUTH_ENVIRON if is_oauth else {})
     with (
         LocalStack(port=port) as stack,
-        RecordedJob(stack, "telenor", history, settings.JOB_ENVIRON, run_seconds=_RUN_SECONDS) as job,
+        RecordedJob(stack, "telenor", history, environ, run_seconds=_RUN_SECONDS) as job,
         _files(folder, stack, job) as (consumer_file, operator_file),
     ):
-        stack.telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
+        stack.telenor.knobs(
+            lifetime_seconds=settings.LIFETIME_SECONDS, error_format="rfc6749" if is_oauth else "reference"
+        )
         _tell(
             _BANNER.format(
                 consumer=consumer_file,
@@ -104,7 +114,8 @@ def _run(port: int, folder: Path) -> None:
 def _files(folder: Path, stack: LocalStack, job: RecordedJob) -> Iterator[list[Path]]:
     """Keep variables of consumers and of the job in two files, as a shell and Docker's --env-file read them."""
     consumer = {**stack.aws.environment, "TELENOR_BASE_URL": stack.telenor.url, "TOKEN_SECRET_ID": job.secret_id}
-    operator = {name: value for name, value in job.environ.items() if name not in consumer}
+    urls = {name: stack.telenor.url + job.environ[name] for name in URLS if name in job.environ}
+    operator = {name: value for name, value in (job.environ | urls).items() if name not in consumer}
     paths = [folder / "sandbox.env", folder / "sandbox-operator.env"]
     folder.mkdir(parents=True, exist_ok=True)
     for path, variables in zip(paths, (consumer, operator), strict=True):

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from typing import Self
 
 # Variables that send the SDKs and the handler to other servers.
-_REDIRECTING_VARIABLES = ("AWS_", "POWERTOOLS_", "TELENOR_", "VERIFY_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_REDIRECTING_VARIABLES = (
+    *("AWS_", "POWERTOOLS_", "TELENOR_", "TOKEN_", "REVOCATION_", "CLIENT_", "VERIFY_", "SERVES_", "ROUTINE_"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+)
+# Settings that are given as a path at Telenor's sandbox, which each worker reaches by a path of its own.
+URLS = ("VERIFY_URL", "TOKEN_URL", "REVOCATION_URL")
 _MAX_CONNECTIONS = 50
 _BASIC = base64.b64encode(f"{DEMO_CLIENT_ID}:{DEMO_CLIENT_SECRET}".encode()).decode()
 
@@ -175,8 +180,9 @@ class RecordedJob:
             **self.environ,
             "TELENOR_BASE_URL": f"{self.stack.telenor.url}/{name}",
         }
-        if verify_path := environ.get("VERIFY_URL"):
-            environ["VERIFY_URL"] = environ["TELENOR_BASE_URL"] + verify_path
+        for variable in URLS:
+            if path := environ.get(variable):
+                environ[variable] = environ["TELENOR_BASE_URL"] + path
         log = self.stack.logs / f"{name}.log"
         worker = self._workers[name] = LambdaWorker(name, environ, log, self.stack.clock, self._patch_handler)
         return worker

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import Flask, Response, g
 
 from infra.local.secrets_manager import LocalSecretsManager, Meanwhile, stages_of
-from infra.local.telenor_sandbox import OPERATIONS, TelenorSandbox
+from infra.local.telenor_sandbox import TelenorSandbox
 from infra.promises.history import History, Logout, RunRecord, State
 
 if TYPE_CHECKING:
@@ -115,9 +114,7 @@ class RecordingTelenor(TelenorSandbox):
 
     def _flask(self) -> Flask:
         app = super()._flask()
-        for operation, (method, path) in OPERATIONS.items():
-            serve = partial(self._serve_run, operation)
-            app.add_url_rule(f"/<worker>{path}", f"{operation} of a run", serve, methods=[method])
+        self._route(app, "/<worker>", self._serve_run)
         return app
 
     def _serve_run(self, operation: str, worker: str) -> Response:

@@ -20,7 +20,7 @@ from infra.local.telenor_sandbox.authorization_server import (
 )
 from infra.local.telenor_sandbox.error_formats import ERROR_SHAPES
 from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
-from infra.local.telenor_sandbox.server import OPERATIONS, TelenorSandbox
+from infra.local.telenor_sandbox.server import OPERATIONS, REVOCATION_PATH, TelenorSandbox
 from infra.local.telenor_sandbox.settings import Fault
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "DEMO_CLIENT_SECRET",
     "ERROR_SHAPES",
     "OPERATIONS",
+    "REVOCATION_PATH",
     "SEEDED_CLIENTS",
     "ApiError",
     "Client",

@@ -140,14 +140,26 @@ class AuthorizationServer:
 
     def logout(self, authorization: Authorization | None) -> IssuedToken:
         """Revoke a token. Raises RefusalError."""
-        now = self._clock()
         token = self._bearer(authorization)
-        _check_status(token.status(now))
+        _check_status(token.status(self._clock()))
+        self._end(token)
+        return token
+
+    def revoke(self, authorization: Authorization | None, form: Mapping[str, str]) -> IssuedToken | None:
+        """Revoke a token of the client, if it has such a token (RFC 7009, section 2). Raises RefusalError."""
+        client_id, _ = self._authenticated(authorization)
+        token = self.tokens.get(form.get("token", ""))
+        if token is None or token not in self._live(client_id):
+            return None
+        self._end(token)
+        return token
+
+    def _end(self, token: IssuedToken) -> None:
+        now = self._clock()
         ended: Mapping[str, Sequence[IssuedToken]] = {"token": [token], "client": self._live(token.client_id)}
         again = self.knobs.approved_again_after_seconds
         for each in ended.get(self.knobs.logout_ends, ()):
             each.end(now, "revoked", math.inf if again is None else now + again)
-        return token
 
     def open(self, authorization: Authorization | None) -> None:
         """Let a token into the protected resource. Raises RefusalError."""

@@ -179,7 +179,7 @@ class ErrorFormats:
         headers = _NO_STORE if knobs.error_format == "rfc6749" else {}  # section 5.1
         return replace(self.json(200, document), headers=headers, token=token)
 
-    def logged_out(self, token: IssuedToken) -> ApiResponse:
+    def logged_out(self, token: IssuedToken | None) -> ApiResponse:
         """Say that a token is revoked; the standard's response has no content."""
         return replace(ApiResponse.plain("" if self._knobs.error_format == "rfc6749" else "OK!"), token=token)
 

@@ -38,6 +38,9 @@ OPERATIONS: Mapping[str, tuple[str, str]] = {
     "incidents": ("GET", "/service-tickets/v2/incidents"),
 }
 
+REVOCATION_PATH = "/oauth/v2/revoke"
+"""RFC 7009's revocation, for a job that has `TOKEN_URL`: another request for the operation "logout"."""
+
 INCIDENTS = (
     {"id": "INC-1001", "status": "open", "title": "No signal at Fornebu"},
     {"id": "INC-1002", "status": "resolved", "title": "Slow line in Bodø"},
@@ -135,13 +138,18 @@ class TelenorSandbox(LoopbackServer):
 
     def _flask(self) -> Flask:
         app = Flask("telenor-sandbox", static_folder=None)
-        for operation, (method, path) in OPERATIONS.items():
-            app.add_url_rule(path, operation, partial(self._serve, operation), methods=[method])
+        self._route(app, "", self._serve)
         app.get("/_sandbox/state")(self.state)
         app.post("/_sandbox/faults")(self._add_fault)
         app.delete("/_sandbox/faults")(self._delete_faults)
         app.register_error_handler(404, self._not_found)
         return app
+
+    def _route(self, app: Flask, prefix: str, serve: Callable[..., Response]) -> None:
+        for operation, (method, path) in OPERATIONS.items():
+            app.add_url_rule(prefix + path, prefix + path, partial(serve, operation), methods=[method])
+        path = prefix + REVOCATION_PATH
+        app.add_url_rule(path, path, partial(serve, "logout"), methods=["POST"])
 
     def _add_fault(self) -> tuple[dict[str, Any], int]:
         # Forced, because curl -d calls everything a form.
@@ -217,7 +225,12 @@ class TelenorSandbox(LoopbackServer):
             if operation == "token":
                 return formats.issued(self._issuer.create_token(authorization, request.form), self._clock())
             if operation == "logout":
-                return formats.logged_out(self._issuer.logout(authorization))
+                is_revocation = request.method == "POST"
+                return formats.logged_out(
+                    self._issuer.revoke(authorization, request.form)
+                    if is_revocation
+                    else self._issuer.logout(authorization)
+                )
             self._issuer.open(authorization)
         except RefusalError as refusal:
             self._protected["refused"] += operation == "incidents"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
+import pytest
 import requests
 
 if TYPE_CHECKING:
@@ -33,11 +34,17 @@ def wait_for(lines: Iterator[str], pattern: str) -> str:
     return next(line for line in lines if re.search(pattern, line))
 
 
-def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emergency(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--oauth",)])
+def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emergency(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     # Below the ports that the system gives to connections, whose neighbour may be taken.
     port = 20_000 + os.getpid() % 6_000 * 2
     with subprocess.Popen(  # noqa: S603  this project's own program
-        [sys.executable, "-W", "error", "-m", "infra.demo.sandbox", "--port", str(port), "--folder", str(tmp_path)],
+        [
+            *(sys.executable, "-W", "error", "-m", "infra.demo.sandbox", *options),
+            *("--port", str(port), "--folder", str(tmp_path)),
+        ],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -48,7 +55,7 @@ def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emerg
         watchdog = threading.Timer(PATIENCE_SECONDS, process.kill)
         watchdog.start()
         try:
-            use_as_a_consumer(process, tmp_path, port)
+            use_as_a_consumer(process, tmp_path, port, is_oauth=bool(options))
         finally:
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate()
@@ -57,7 +64,7 @@ def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emerg
     assert list(tmp_path.iterdir()) == []
 
 
-def use_as_a_consumer(process: subprocess.Popen[str], folder: Path, port: int) -> None:
+def use_as_a_consumer(process: subprocess.Popen[str], folder: Path, port: int, *, is_oauth: bool) -> None:
     assert process.stdout
     assert process.stdin
     banner = ""
@@ -66,6 +73,9 @@ def use_as_a_consumer(process: subprocess.Popen[str], folder: Path, port: int) -
     consumer, operator = variables(folder / "sandbox.env"), variables(folder / "sandbox-operator.env")
     assert {name for name in consumer if not name.startswith("AWS_")} == CONSUMERS_NEED
     assert {"CREDENTIALS_SECRET_ID", "GRACE_SECONDS", "SCHEDULE_MINUTES"} <= operator.keys() - consumer.keys()
+    telenor = consumer["TELENOR_BASE_URL"]
+    oauth = {"TOKEN_URL": f"{telenor}/oauth/v2/token", "REVOCATION_URL": f"{telenor}/oauth/v2/revoke"}
+    assert {name: url for name, url in operator.items() if name in oauth} == (oauth if is_oauth else {})
     assert set(re.findall(r"\$\{?([A-Z_]+)", banner)) <= consumer.keys()
     assert consumer["TELENOR_BASE_URL"] == f"http://127.0.0.1:{port}"
     assert consumer["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{port + 1}"

@@ -15,6 +15,7 @@ from infra.local.telenor_sandbox import (
     DEMO_CLIENT_ID,
     DEMO_CLIENT_SECRET,
     OPERATIONS,
+    REVOCATION_PATH,
     Client,
     TelenorSandbox,
     short_id,
@@ -69,6 +70,17 @@ def visitor() -> Iterator[Visitor]:
     visitor = Visitor()
     with visitor.sandbox:
         yield visitor
+
+
+def test_a_client_revokes_its_own_tokens_alone(visitor: Visitor) -> None:
+    mine, other, url = visitor.token(), visitor.ask("demo-portal").json()["access_token"], visitor.sandbox.url
+    pair = (DEMO_CLIENT_ID, DEMO_CLIENT_SECRET)
+    statuses = [
+        requests.post(url + REVOCATION_PATH, auth=auth, data={"token": token}, timeout=5).status_code
+        for auth, token in [(pair, mine), (pair, other), (pair, "unknown"), ((DEMO_CLIENT_ID, "wrong"), other)]
+    ]
+    assert statuses == [200, 200, 200, 401]
+    assert [visitor.sandbox.is_live(token) for token in (mine, other)] == [False, True]
 
 
 @pytest.mark.parametrize(
