@@ -16,8 +16,8 @@ from aws_lambda_powertools import Logger, Metrics
 from handler.authorization_server import AuthorizationServer
 from handler.config import client_of, settings_from
 from handler.context import Context
+from handler.endpoints import OAuthEndpoints, TelenorEndpoints
 from handler.errors import InvalidInputError, RotationError, SecretsManagerUnavailableError
-from handler.operations import OAuthOperations, TelenorOperations
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager, create_client
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
     from handler.config import Settings
+    from handler.endpoints import Endpoints
     from handler.model import Clock
-    from handler.operations import Operations
 
 # Time reserved at the end of a run; a short run reserves half. Publishing survives two lost answers of Secrets Manager;
 # after the last logout one call may take all of its three attempts; then come the metrics and the summary line.
@@ -138,7 +138,7 @@ def _rotate_with(
         logger.append_keys,
     )
     server = create_server(settings, secrets)
-    report.can_revoke = server.operations.can_revoke
+    report.can_revoke = server.endpoints.can_revoke
     report.has_routine_metrics = settings.has_routine_metrics
     publish_by, end_by = deadlines(started_at, time_left)
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
@@ -160,14 +160,14 @@ def _rotate_with(
 
 def create_server(settings: Settings, secrets: SecretsManager) -> AuthorizationServer:
     """Return the authorization server of the settings."""
-    return AuthorizationServer(operations_of(settings, secrets), clock, logger)
+    return AuthorizationServer(endpoints_of(settings, secrets), clock, logger)
 
 
-def operations_of(settings: Settings, secrets: SecretsManager) -> Operations:
-    """Return the operations of the authorization server: Telenor's, unless the settings name another one."""
+def endpoints_of(settings: Settings, secrets: SecretsManager) -> Endpoints:
+    """Return the endpoints of the authorization server: Telenor's, unless the settings name another one."""
     if settings.server is None:
-        return TelenorOperations(settings.base_url)
-    return OAuthOperations(settings.server, (secrets.read_credentials, secrets.read_previous_credentials))
+        return TelenorEndpoints(settings.base_url)
+    return OAuthEndpoints(settings.server, (secrets.read_credentials, secrets.read_previous_credentials))
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:

@@ -60,7 +60,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     to_keep = [entry for entry in ledger.superseded if entry not in to_revoke]
     expired = decisions.expired(ledger, context.clock.now())
     ledger = remove_labels(context, ledger, expired)
-    if not context.server.operations.can_revoke:
+    if not context.server.endpoints.can_revoke:
         return ledger
     trigger = Trigger.EMERGENCY if is_emergency else Trigger.GRACE_PASSED
     for entry in to_revoke:
@@ -81,7 +81,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
 def check_leaked_tokens(context: Context, ledger: Ledger) -> None:
     """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
     is_emergency = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
-    if is_emergency and ledger.superseded and not context.server.operations.can_revoke:
+    if is_emergency and ledger.superseded and not context.server.endpoints.can_revoke:
         raise ServerRefusedError(
             "a new token is published, but the authorization server cannot revoke access tokens (REVOCATION_URL is "
             "none), so the leaked one stays active until it expires: revoke it at the server, or disable the client "

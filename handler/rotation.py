@@ -342,12 +342,12 @@ def _report_reissued(context: Context) -> TokenReissuedError | None:
     if context.report.reason is Reason.LEAKED:
         return TokenReissuedError(
             "the leaked token was issued again, so it is still the current one: change the client secret, or have "
-            f"{context.server.operations.operator} revoke the token"
+            f"{context.server.endpoints.operator} revoke the token"
         )
     if context.report.reason is Reason.NOT_ACCEPTED:
         return TokenReissuedError(
             "the published token was issued again, and VERIFY_URL refuses it: correct VERIFY_URL, or ask "
-            f"{context.server.operations.operator}"
+            f"{context.server.endpoints.operator}"
         )
     context.log_warning(
         ErrorCode.TOKEN_REISSUED,

@@ -18,8 +18,8 @@ HANDLER = Path(__file__).parent.parent / "handler"
     [
         ("'AWSCURRENT'", {"ledger"}),
         ("'LIVE_", {"ledger"}),
-        ("/oauth/", {"operations"}),
-        ("HTTPStatus", {"error_responses", "secrets_manager", "authorization_server", "operations", "transport"}),
+        ("/oauth/", {"endpoints"}),
+        ("HTTPStatus", {"error_responses", "secrets_manager", "authorization_server", "endpoints", "transport"}),
     ],
 )
 def test_a_line_is_in_its_room(word: str, rooms: set[str]) -> None:

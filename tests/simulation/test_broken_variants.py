@@ -15,10 +15,10 @@ import pytest
 from handler import decisions, publication, revocation, rotation, secrets_manager
 from handler.authorization_server import AuthorizationServer
 from handler.decisions import RenewalTimes
+from handler.endpoints import OAuthEndpoints
 from handler.errors import ServerError, ServerRefusedError, ServerUnavailableError, WriteRefusedError
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, SecretVersion, Token
-from handler.operations import OAuthOperations
 from handler.publication import DuplicateDelivery, Published, WriteRefused, WriteUnknown
 from handler.revocation import Logout
 from handler.secrets_manager import SecretsManager
@@ -357,12 +357,12 @@ def any_200_of_logout_means_revoked(real: Real, *args: Any, **kwargs: Any) -> An
 # Another authorization server
 
 
-@breaks("P2", "client_replaced", replaces=(OAuthOperations, "revocations"))
-def a_token_is_revoked_with_whichever_pair_is_current(real: Real, self: OAuthOperations, token: str, *_: Any) -> Any:
+@breaks("P2", "client_replaced", replaces=(OAuthEndpoints, "revocation_requests"))
+def a_token_is_revoked_with_whichever_pair_is_current(real: Real, self: OAuthEndpoints, token: str, *_: Any) -> Any:
     return real(self, token, self._read_pairs()[0].client_id, ())
 
 
-@breaks("P2", "client_replaced_twice", replaces=(OAuthOperations, "revocations"))
+@breaks("P2", "client_replaced_twice", replaces=(OAuthEndpoints, "revocation_requests"))
 def any_200_of_a_revocation_endpoint_is_trusted_although_the_pair_is_another(real: Real, *args: Any) -> Any:
     self, token, client_id, accepted = args
     pairs = self._read_pairs()
@@ -370,7 +370,7 @@ def any_200_of_a_revocation_endpoint_is_trusted_although_the_pair_is_another(rea
     return real(self, token, client_id if is_known else pairs[-1].client_id, accepted)
 
 
-@breaks("P6", "credentials_unusable", replaces=(OAuthOperations, "_read_pairs"))
+@breaks("P6", "credentials_unusable", replaces=(OAuthEndpoints, "_read_pairs"))
 def an_unusable_credentials_secret_fails_a_run_that_only_had_to_revoke(_real: Real, self: Any) -> Any:
     return [read() for read in self._read_credentials]
 

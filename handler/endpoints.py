@@ -1,4 +1,4 @@
-"""The token and revocation operations of an authorization server: Telenor's, or those of RFC 6749 and RFC 7009.
+"""The token and revocation endpoints of an authorization server: Telenor's, or those of RFC 6749 and RFC 7009.
 
 Both classes build the requests and read the responses. Messages use `name`, `operator` and `url_variable`. With
 `names_client`, a token document carries the client_id, with which the token is revoked.
@@ -41,7 +41,7 @@ TOKEN_REQUEST_SECONDS = 25.0
 _INACTIVE_STATUSES = {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
 
 
-class TelenorOperations:
+class TelenorEndpoints:
     """Token and logout (the Telenor Stores API reference, "Client credentials Grant Type" and "oauth")."""
 
     name = operator = "Telenor"
@@ -71,7 +71,7 @@ class TelenorOperations:
             TOKEN_REQUEST_SECONDS,
         )
 
-    def revocations(
+    def revocation_requests(
         self, access_token: str, _client_id: str | None, _accepted: Sequence[Credentials]
     ) -> Iterator[Request]:
         """Yield the logout, which the token itself authenticates."""
@@ -90,7 +90,7 @@ class TelenorOperations:
         return False if says_inactive else None
 
 
-class OAuthOperations:
+class OAuthEndpoints:
     """The client credentials grant (RFC 6749, section 4.4) and token revocation (RFC 7009).
 
     A server may answer 200 to another client and revoke nothing, so a token is revoked with the pair that it was issued
@@ -122,7 +122,7 @@ class OAuthOperations:
             TOKEN_REQUEST_SECONDS,
         )
 
-    def revocations(
+    def revocation_requests(
         self, access_token: str, client_id: str | None, accepted: Sequence[Credentials]
     ) -> Iterator[Request]:
         """Yield a revocation for each known pair with the client_id of the token, until one of them is accepted.
@@ -191,4 +191,4 @@ def _grant(scope: str | None) -> tuple[tuple[str, str], ...]:
     return (("grant_type", "client_credentials"), *((("scope", scope),) if scope else ()))
 
 
-Operations = TelenorOperations | OAuthOperations
+Endpoints = TelenorEndpoints | OAuthEndpoints

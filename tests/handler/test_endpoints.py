@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handler.endpoints import OAuthEndpoints, TelenorEndpoints
 from handler.error_responses import OAUTH_ERROR_KINDS
 from handler.errors import (
     ErrorCode,
@@ -19,7 +20,6 @@ from handler.errors import (
 )
 from handler.model import ClientAuthentication, Credentials
 from handler.model import OAuthServer as OAuthSettings
-from handler.operations import OAuthOperations, TelenorOperations
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def test_a_secret_without_a_previous_pair_is_no_credentials_that_nobody_can_read
     settings = OAuthSettings("https://id.example/token", "https://id.example/revoke", ClientAuthentication.BASIC)
     for read, code in (([lambda: pair, missing], "client-replaced"), ([missing, missing], "secrets-manager-refused")):
         with pytest.raises(ServerError) as failure:
-            next(OAuthOperations(settings, read).revocations(f"{CANARY}-token", "another", ()))
+            next(OAuthEndpoints(settings, read).revocation_requests(f"{CANARY}-token", "another", ()))
         assert failure.value.error_code == code
 
 
@@ -248,13 +248,13 @@ def test_messages_do_not_name_telenor_where_it_is_not_the_server(job: World, ser
 def test_a_request_shows_no_secret(server: OAuthServer) -> None:
     settings = OAuthSettings(server.token_url, server.revocation_url, ClientAuthentication.POST)
     pair = Credentials("x", f"{CANARY}-secret")
-    operations = OAuthOperations(settings, [lambda: pair])
-    requests = [operations.token_request(pair, None), *operations.revocations(f"{CANARY}-token", "x", ())]
+    endpoints = OAuthEndpoints(settings, [lambda: pair])
+    requests = [endpoints.token_request(pair, None), *endpoints.revocation_requests(f"{CANARY}-token", "x", ())]
     assert [CANARY in str(request.form) for request in requests] == [True, True]
     assert CANARY not in repr(requests)
 
 
 def test_a_client_id_with_a_colon_is_refused_for_telenor_alone() -> None:
     with pytest.raises(InvalidInputError) as failure:
-        TelenorOperations("https://api.telenor.no").token_request(Credentials("x:y", CANARY), None)
+        TelenorEndpoints("https://api.telenor.no").token_request(Credentials("x:y", CANARY), None)
     assert failure.value.error_code == ErrorCode.CREDENTIALS_UNUSABLE
