@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from handler.model import Clock
 
 # Time reserved at the end of a run; a short run reserves half. Publishing survives two lost answers of Secrets Manager;
-# after the last logout one call may take all of its three attempts; then come the metrics and the summary line.
+# after the last revocation one call may take all of its three attempts; then come the metrics and the summary line.
 _PUBLISHING_NEEDS = timedelta(seconds=45)
 _CLEANUP_NEEDS = timedelta(seconds=20)
 _REPORTING_NEEDS = timedelta(seconds=5)
@@ -171,7 +171,7 @@ def endpoints_of(settings: Settings, secrets: SecretsManager) -> Endpoints:
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:
-    """Return until when a run requests tokens, and until when it sends logouts."""
+    """Return the deadlines for token requests and for revocations."""
     ends_at = started_at + time_left
     return (
         ends_at - min(_PUBLISHING_NEEDS, time_left / 2),
@@ -181,7 +181,7 @@ def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, dat
 
 @functools.lru_cache(maxsize=1)
 def _client(*_endpoints: str | None) -> SecretsManagerClient:
-    """Return one client for all runs of a warm process, as long as the endpoints stay what they were."""
+    """Return one client for all runs of a warm process, cached by the endpoint variables."""
     return create_client()
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # With less time than this a token is more likely to be lost than stored.
 _MIN_TIME_FOR_A_TOKEN = timedelta(seconds=2)
 
-# The lifetime of a token whose response does not say: a quarter of what Telenor's API reference shows.
+# The assumed lifetime of a token without expires_in: a quarter of what Telenor's API reference shows.
 _ASSUMED_LIFETIME_SECONDS = 900
 
 # Beyond this an expires_in is a mistake, most likely milliseconds.
@@ -42,15 +42,15 @@ _MAX_LIFETIME_SECONDS = 31 * 86_400
 # RFC 6749, section 5.1, and Apigee's default; the case does not matter.
 _BEARER_TYPES = {"bearer", "bearertoken"}
 
-# Where a token stands in an answer that is not the document that it should be: JSON that was cut short, a form, XML.
-_TOKEN_IN_JSON = r'(?is)"access_?token"\s{0,64}:\s{0,64}("(?:[^"\\]|\\.)*")'  # noqa: S105  where one stands
+# Patterns for a token in a malformed response: truncated JSON, a form, XML.
+_TOKEN_IN_JSON = r'(?is)"access_?token"\s{0,64}:\s{0,64}("(?:[^"\\]|\\.)*")'  # noqa: S105  a pattern
 _TOKEN_IN_FORM = r"""(?i)\baccess_?token\s{0,64}=\s{0,64}["']?([^&<\s"',;]+)"""  # noqa: S105  likewise
 _TOKEN_IN_XML = r"(?i)\baccess_?token\b[^<>]{0,64}>\s{0,64}(?:<!\[CDATA\[)?\s{0,64}([^<\s\]]+)"  # noqa: S105  likewise
 
 # A gateway may learn of a new token late, so the job tries a rejected one again after these waits.
-_LEARNING_TIME = timedelta(seconds=8)
-_LEARNING_WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0)
-_REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_PROPAGATION_TIME = timedelta(seconds=8)
+_PROPAGATION_WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0)
+_REJECTIONS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 class AuthorizationServer:
@@ -72,7 +72,7 @@ class AuthorizationServer:
 
     @property
     def last_response(self) -> Response | None:
-        """The answer to the last request that was sent, or None where none came."""
+        """The response to the last request that was sent, or None if there was none."""
         return self._transport.last_response
 
     def request_token(
@@ -121,7 +121,7 @@ class AuthorizationServer:
     ) -> bool:
         """Revoke an access token, and return whether it was active, as far as the server says. An inactive one is fine.
 
-        `client_id` is the client that a token of an earlier run was issued to, where its document names one. Raises
+        `client_id` is the client that a token of an earlier run was issued to, if its document names one. Raises
         ServerUnavailableError or ServerRefusedError; the token may still be active then.
         """
         refusal: InvalidClientError | None = None
@@ -137,9 +137,9 @@ class AuthorizationServer:
         def attempt() -> bool:
             response = self._transport.send(request, deadline)
             if not response.is_whole:
-                # What is missing may say that it failed.
+                # The missing part may be an error.
                 raise ServerUnavailableError(
-                    f"{request.what} answered {response.status} with a body that cannot be read to its end",
+                    f"{request.what} answered {response.status} with a body that cannot be read completely",
                     error_code=ErrorCode.ANSWER_UNREADABLE,
                     status=response.status,
                 )
@@ -153,7 +153,7 @@ class AuthorizationServer:
         def attempts() -> int:
             return 1 if once or self.is_unreachable else ATTEMPTS
 
-        return self._transport.retry("a logout", attempt, begin_by=deadline, attempts=attempts)
+        return self._transport.retry("a revocation", attempt, begin_by=deadline, attempts=attempts)
 
     def verify(self, url: str, access_token: str, deadline: datetime) -> bool:
         """Try a new token where consumers will use it. Return whether the response is conclusive.
@@ -161,34 +161,35 @@ class AuthorizationServer:
         A rejection is tried again for some seconds. Raises TokenRejectedError if it stays, ServerUnavailableError if
         there is no response.
         """
-        give_up_at = min(deadline, self._clock.now() + _LEARNING_TIME)
-        waits = iter(_LEARNING_WAITS_SECONDS)
-        refusal: Response | None = None
+        give_up_at = min(deadline, self._clock.now() + _PROPAGATION_TIME)
+        waits = iter(_PROPAGATION_WAITS_SECONDS)
+        rejection: Response | None = None
         while True:
             try:
-                response = self._transport.send(_trial(url, access_token), deadline)
+                response = self._transport.send(_verify_request(url, access_token), deadline)
             except ServerUnavailableError:
-                # After a refusal, no answer takes nothing back.
-                if refusal is None:
+                # A missing response does not revoke an earlier rejection.
+                if rejection is None:
                     raise
             else:
-                if response.status not in _REFUSALS:
-                    return not error_responses.is_passing(response.status)
-                refusal = response
+                if response.status not in _REJECTIONS:
+                    return not error_responses.is_transient(response.status)
+                rejection = response
             wait_seconds = next(waits, math.inf)
             if wait_seconds >= (give_up_at - self._clock.now()).total_seconds():
                 break
             self._clock.sleep(wait_seconds)
+        answered = _status_and_code(rejection, error_responses.parse_error(rejection))
         raise TokenRejectedError(
-            f"VERIFY_URL answered {_described(refusal, error_responses.parse_error(refusal))} to the new token: check "
-            "that the app has access to that API and that no gateway refuses this job, or correct VERIFY_URL",
-            status=refusal.status,
+            f"VERIFY_URL answered {answered} to the new token: check "
+            "that the app has access to that API and that no gateway rejects this job, or correct VERIFY_URL",
+            status=rejection.status,
         )
 
     def is_rejected(self, url: str, access_token: str, deadline: datetime) -> bool:
         """Return whether a published token is rejected where consumers use it. A missing response is only logged."""
         try:
-            return self._transport.send(_trial(url, access_token), deadline).status in _REFUSALS
+            return self._transport.send(_verify_request(url, access_token), deadline).status in _REJECTIONS
         except ServerError as error:
             self._log.warning(
                 f"the published token could not be tried: {error}", extra={"error_code": error.error_code}
@@ -230,13 +231,13 @@ class AuthorizationServer:
         parsed = self.endpoints.parse_error(response)
         # The last word of a response that was cut short may lack its end.
         end = len(response.text) if response.is_whole else max(map(response.text.rfind, "&<\"',; \t\r\n")) + 1
-        tokens = _recognised(response.text[:end])
+        tokens = _find_tokens(response.text[:end])
         for access_token in tokens:
             on_unusable(access_token)
-        contradicts = error_responses.contradicts(response, parsed)
-        if not tokens and not contradicts:
+        reports_error = error_responses.reports_error(response, parsed)
+        if not tokens and not reports_error:
             on_unusable(None)
-        if contradicts and parsed.kind.code != ErrorCode.ANSWER_UNKNOWN:
+        if reports_error and parsed.kind.code != ErrorCode.ANSWER_UNKNOWN:
             return _failure(request, response, parsed)
         return ServerUnavailableError(
             f"the token request answered {response.status} without a readable access_token: check that "
@@ -281,16 +282,16 @@ class AuthorizationServer:
         )
 
 
-def _trial(url: str, access_token: str) -> Request:
+def _verify_request(url: str, access_token: str) -> Request:
     return Request("VERIFY_URL", ErrorCode.VERIFY_URL_OUT, "GET", url, Bearer(access_token))
 
 
 def _failure(request: Request, response: Response, parsed: error_responses.ParsedError) -> ServerError:
     """Return the error for an unsuccessful response, or for a success that reports an error."""
     kind = parsed.kind
-    message = f"{request.what} answered {_described(response, parsed)}: {kind.advice}"
+    message = f"{request.what} answered {_status_and_code(response, parsed)}: {kind.advice}"
     if error_responses.is_retryable(response.status, kind):
-        # No run outlasts a quota, unless Retry-After says so.
+        # Without Retry-After, do not retry a quota within this run.
         by_default = BEYOND_ANY_RUN_SECONDS if kind.code == ErrorCode.RATE_QUOTA else 0.0
         asked = response.retry_after_seconds
         return ServerUnavailableError(
@@ -303,11 +304,11 @@ def _failure(request: Request, response: Response, parsed: error_responses.Parse
     return error(message, error_code=kind.code, status=response.status)
 
 
-def _described(response: Response, parsed: error_responses.ParsedError) -> str:
+def _status_and_code(response: Response, parsed: error_responses.ParsedError) -> str:
     return f"{response.status}" if parsed.matched is None else f"{response.status} code {parsed.matched}"
 
 
-def _recognised(text: str) -> tuple[str, ...]:
+def _find_tokens(text: str) -> tuple[str, ...]:
     """Return the tokens in a response that is not a token document."""
     strings = (json_value(string) for string in re.findall(_TOKEN_IN_JSON, text))
     # In a form, "+" is a blank.

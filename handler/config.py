@@ -105,13 +105,13 @@ def _check_fields(environ: Mapping[str, str], event: dict[str, Any]) -> None:
             if field in event:
                 raise _event_error(
                     f"the event has {field}, and this deployment has one client: send an action alone, or set "
-                    "SERVES_CLIENTS to true where events may name clients"
+                    "SERVES_CLIENTS to true if events may name clients"
                 )
     named = [field for field in _CLIENT_FIELDS if field in event]
     if named and len(named) < len(_CLIENT_FIELDS):
         raise _event_error(
-            f"the event names a client in part, by {' and '.join(named)}: name {', '.join(_CLIENT_FIELDS)}, or none of "
-            "them for the client of the environment"
+            f"the event has only {' and '.join(named)}: send all of {', '.join(_CLIENT_FIELDS)}, or none of them "
+            "for the client of the environment"
         )
     for field, variable in _FIELDS_OF_A_CLIENT.items():
         if field in event and not named:
@@ -121,7 +121,7 @@ def _check_fields(environ: Mapping[str, str], event: dict[str, Any]) -> None:
 
 
 def client_of(environ: Mapping[str, str], event: object) -> str:
-    """Return the client of a run, for its metrics, also if the settings are refused."""
+    """Return the client of a run, for its metrics, even if the settings are invalid."""
     named = event.get("client") if isinstance(event, dict) and environ.get("SERVES_CLIENTS") == "true" else None
     for name in (named, environ.get("CLIENT_NAME")):
         if isinstance(name, str) and _CLIENT_NAME.fullmatch(name):
@@ -132,7 +132,7 @@ def client_of(environ: Mapping[str, str], event: object) -> str:
 def _flag(environ: Mapping[str, str], name: str, default: str) -> bool:
     flag = environ.get(name) or default
     if flag not in {"true", "false"}:
-        raise InvalidInputError(f"{name} is neither true nor false: correct it, or leave it out for {default}")
+        raise InvalidInputError(f"{name} must be true or false: correct it, or leave it out for {default}")
     return flag == "true"
 
 
@@ -148,7 +148,7 @@ def _client(environ: Mapping[str, str], event: dict[str, Any]) -> str:
 
 
 def _either(environ: Mapping[str, str], event: dict[str, Any], variable: str, field: str) -> tuple[str, object]:
-    """Return a setting and where it stands: in the event if it is there, else in the environment."""
+    """Return the name and the value of a setting: the event's field if it is there, else the variable."""
     return (f"the event's {field}", event[field]) if field in event else (variable, environ.get(variable, ""))
 
 
@@ -186,7 +186,7 @@ def _scope(environ: Mapping[str, str], event: dict[str, Any]) -> str | None:
     if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
         raise _setting_error(
             where,
-            f"{where} is not a scope: it must be words of visible ASCII with one space between them, or empty for none",
+            f"{where} is not a scope: it must be printable ASCII words separated by one space, or empty for none",
         )
     return scope
 
@@ -228,7 +228,7 @@ def _token_parameters(where: str, text: object) -> tuple[tuple[str, str], ...]:
             parameters = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict") if text else []
     if parameters is None:
         raise _setting_error(
-            where, f"{where} are not form fields: write name=value, with & between two and special characters encoded"
+            where, f"{where} are not form fields: write name=value pairs joined by &, with special characters encoded"
         )
     for name, _ in parameters:
         if name in OWN_PARAMETERS:

@@ -25,7 +25,7 @@ class Context:
     """The parts of one run over one token secret.
 
     The run publishes under `version_id`. It requests a token until `publish_by`, which leaves the time to store it, and
-    sends logouts until `end_by`.
+    sends revocations until `end_by`.
     """
 
     settings: Settings

@@ -1,14 +1,14 @@
-"""The credentials document, and what people put in its place."""
+"""Parses the credentials secret, and explains common mistakes."""
 
 from __future__ import annotations
 
 from handler.errors import ErrorCode, InvalidInputError
 from handler.model import Credentials, json_object
 
-_IN_THE_SECRET = "the credentials secret (CREDENTIALS_SECRET_ID)"  # noqa: S105  a place
+_DEFAULT_SOURCE = "the credentials secret (CREDENTIALS_SECRET_ID)"
 
-# Unicode counts these as printable, and a font shows nothing or a blank: fillers, joiners, selectors.
-_BLANK_THOUGH_PRINTABLE = {
+# Unicode counts these as printable, but a font shows nothing or a blank: fillers, joiners, selectors.
+_INVISIBLE = {
     *map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0)),
     *map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))),
 }
@@ -16,7 +16,7 @@ _BLANK_THOUGH_PRINTABLE = {
 _SHAPE = '{"client_id": "...", "client_secret": "..."}'
 
 
-def credentials_from(content: str, where: str = _IN_THE_SECRET) -> Credentials:
+def credentials_from(content: str, where: str = _DEFAULT_SOURCE) -> Credentials:
     """Read the client credentials from what the secret, or another place, holds. Raises InvalidInputError."""
     document = json_object(content)
     if document is None:
@@ -31,13 +31,13 @@ def credentials_from(content: str, where: str = _IN_THE_SECRET) -> Credentials:
         if not isinstance(value, str) or not value:
             raise _unusable(f"{where} has no usable {name}: it must be text that is not empty")
         for index, character in enumerate(value):
-            if not character.isprintable() or character in _BLANK_THOUGH_PRINTABLE:
+            if not character.isprintable() or character in _INVISIBLE:
                 raise _unusable(
-                    f"{where} has a character in {name} that nobody sees, U+{ord(character):04X} at index {index} "
+                    f"{where} has an invisible character in {name}, U+{ord(character):04X} at index {index} "
                     "(the first character has index 0): put the value there without it"
                 )
         if value != value.strip():
-            raise _unusable(f"{where} has a {name} with blanks around it: put the value there without them")
+            raise _unusable(f"{where} has leading or trailing white space in {name}: put the value there without it")
     client_id, client_secret = str(document["client_id"]), str(document["client_secret"])
     return Credentials(client_id, client_secret)
 

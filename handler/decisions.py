@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from handler.ledger import Entry, Ledger
     from handler.model import Policy, Token
 
-# Secrets Manager keeps every version of the last 24 hours, and refuses a write where that makes too many: a hundred are
+# Secrets Manager keeps every version of the last 24 hours, and refuses a write if that makes too many: a hundred are
 # safe on any reading of its quotas (AWS, "AWS Secrets Manager quotas" and "PutSecretValue"). This makes 96 a day.
 _MIN_RENEWAL_INTERVAL = timedelta(minutes=15)
 
-# A token of a short life is renewed after this share of it at the earliest.
+# A short-lived token is renewed after this share of its lifetime at the earliest.
 _MIN_SHARE_OF_LIFETIME = 2 / 3
 
 # Secrets Manager asks for no more than a write every ten minutes, which are 144 a day, and keeps the versions of that
@@ -31,8 +31,8 @@ _MIN_WRITE_INTERVAL = timedelta(minutes=10)
 # EventBridge Scheduler runs within a minute of the time (AWS, "Schedule types in EventBridge Scheduler").
 _MAX_SCHEDULER_DELAY = timedelta(minutes=1)
 
-# The page needs this time before a reader has less than the grace: one run may be missed, one may fail unnoticed, and
-# one comes at the wrong moment. The datapoints of the alarm, of a minute each, are late (AWS, "Evaluating an alarm").
+# The margin of the expiry alarm, before a reader has less than the grace: one missed run, one unnoticed failure, one
+# badly timed run, and CloudWatch's delay (AWS, "Evaluating an alarm").
 _SPARE_RUNS = 3
 _ALARM_DELAY = timedelta(minutes=4)
 
@@ -64,7 +64,7 @@ class RenewalTimes(NamedTuple):
     reason: Reason
 
     @property
-    def are_in_order(self) -> bool:
+    def is_in_time(self) -> bool:
         """Whether the token is renewed in time for P1 and P7, with a minute of tolerance."""
         return self.due_at <= self.safe_until + _HOUR_TOLERANCE
 
@@ -154,8 +154,8 @@ def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
     return now > times.due_at + schedule_jitter(policy) or now > current.expires_at - policy.grace
 
 
-def can_be_forced_at(written: Iterable[datetime], now: datetime) -> datetime:
-    """Return when a rotation that is not due leaves the coming day's renewals their writes: `now` if it does.
+def earliest_forced_rotation(written: Iterable[datetime], now: datetime) -> datetime:
+    """Return the earliest time of a forced rotation that leaves enough writes for the next day's renewals.
 
     `written` has the times of the last 24 hours' writes. Counting these alone would let a burst take the writes of the
     renewals after it.
@@ -203,7 +203,7 @@ def superseded_at(ledger: Ledger, entry: Entry) -> datetime | None:
     """Return when a token was superseded; None if that is unknown.
 
     That is when the next later version was published. The version under AWSPREVIOUS was current until AWSCURRENT moved,
-    also where somebody had rolled back to it.
+    also if somebody had rolled back to it.
     """
     current = ledger.current
     if current is None or current.published_at is None:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
-from handler.error_responses import contradicts, parse_error, parse_oauth_error
+from handler.error_responses import parse_error, parse_oauth_error, reports_error
 from handler.errors import (
     ErrorCode,
     InvalidInputError,
@@ -84,7 +84,7 @@ class TelenorEndpoints:
 
     def was_active(self, response: Response, parsed: ParsedError) -> bool | None:
         """Return whether logout has ended an active token; None if it failed. Any other error is a failure."""
-        if response.status == HTTPStatus.OK and not contradicts(response, parsed):
+        if response.status == HTTPStatus.OK and not reports_error(response, parsed):
             return True
         says_inactive = response.status in _INACTIVE_STATUSES and parsed.kind.code == ErrorCode.TOKEN_DEAD
         return False if says_inactive else None
@@ -165,7 +165,7 @@ class OAuthEndpoints:
 
     def was_active(self, response: Response, parsed: ParsedError) -> bool | None:
         """Return True for 200, which does not say whether the token was active (RFC 7009, section 2.2), else None."""
-        return True if response.status == HTTPStatus.OK and not contradicts(response, parsed) else None
+        return True if response.status == HTTPStatus.OK and not reports_error(response, parsed) else None
 
     def _authentication(self, pair: Credentials) -> tuple[AuthBase, tuple[tuple[str, str], ...]]:
         """Return the header and the form fields of client authentication (RFC 6749, section 2.3.1)."""

@@ -155,28 +155,28 @@ ERROR_KINDS = (
     ),
     ErrorKind(
         ErrorCode.REQUEST_FOREIGN,
-        "Telenor speaks of an authorization code, a refresh token, a redirect URI or a response type; this job sends "
+        "the error is about an authorization code, a refresh token, a redirect URI or a response type; this job sends "
         "none, so check that TELENOR_BASE_URL leads to Telenor and that no gateway rewrites requests",
         reference=((401, 4), (401, 7), (403, 12), (403, 15)),
         oauth=("invalid_grant", "unsupported_response_type"),
     ),
     ErrorKind(
         ErrorCode.RATE_QUOTA,
-        "the app's quota of requests is used up: wait until it starts anew, and ask Telenor for a larger one",
+        "the app's quota of requests is used up: wait until it resets, and ask Telenor for a larger one",
         is_retryable=True,
         gateway=(42901,),
         apigee=("policies.ratelimit.QuotaViolation",),
     ),
     ErrorKind(
         ErrorCode.RATE_SPIKE,
-        "there were too many requests at once: wait, since it should pass by itself",
+        "there were too many requests at once: wait, since this is transient",
         is_retryable=True,
         gateway=(42902,),
         apigee=("policies.ratelimit.SpikeArrestViolation",),
     ),
     ErrorKind(
         ErrorCode.TELENOR_INTERNAL,
-        "an internal error of Telenor's: wait, since it should pass by itself; if it stays, ask Telenor",
+        "an internal error of Telenor's: wait, since this is transient; if it persists, ask Telenor",
         is_retryable=True,
         reference=((500, 2),),
         gateway=(50001, 50002, 50003, 500100),
@@ -184,15 +184,15 @@ ERROR_KINDS = (
     ),
 )
 
-_SERVER_OUT = ErrorKind(
+_OAUTH_TRANSIENT = ErrorKind(
     ErrorCode.TELENOR_OUT,
-    "wait: it should pass by itself; if it stays, ask whoever runs the authorization server",
+    "wait, since this is transient; if it persists, ask whoever runs the authorization server",
     is_retryable=True,
     oauth=("server_error", "temporarily_unavailable"),
 )
-_SERVER_UNKNOWN = ErrorKind(
+_OAUTH_UNKNOWN = ErrorKind(
     ErrorCode.ANSWER_UNKNOWN,
-    "this job does not know that answer: check that TOKEN_URL and REVOCATION_URL are the server's own",
+    "the response has no known error code: check that TOKEN_URL and REVOCATION_URL are the server's own",
 )
 
 # An authorization server other than Telenor's. Sources: RFC 6749, sections 4.1.2.1 and 5.2; RFC 6750, section 3.1;
@@ -232,16 +232,16 @@ OAUTH_ERROR_KINDS = (
         "the access token is invalid, has expired or was revoked",
         oauth=("invalid_token",),
     ),
-    _SERVER_OUT,
+    _OAUTH_TRANSIENT,
 )
 
 # For a response in no known format, the status alone decides.
-_OUT = ErrorKind(
-    ErrorCode.TELENOR_OUT, "wait, since it should pass by itself; if it stays, ask Telenor", is_retryable=True
+_TRANSIENT = ErrorKind(
+    ErrorCode.TELENOR_OUT, "wait, since this is transient; if it persists, ask Telenor", is_retryable=True
 )
 _UNKNOWN = ErrorKind(
     ErrorCode.ANSWER_UNKNOWN,
-    "this job does not know that answer: check that TELENOR_BASE_URL leads to Telenor itself",
+    "the response has no known error code: check that TELENOR_BASE_URL leads to Telenor itself",
 )
 _PERMANENT_STATUSES = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _TRANSIENT_STATUSES = {
@@ -274,7 +274,7 @@ def parse_error(response: Response) -> ParsedError:
     If a response has several formats, the most specific one counts, even if its code is not in the table: Apigee puts
     `invalid_token` into WWW-Authenticate for every error, and only Apigee's own code names the error.
     """
-    for error_format, matched, kind in _found(response):
+    for error_format, matched, kind in _matches(response):
         return ParsedError(kind or _by_status(response.status), error_format, matched)
     return ParsedError(_by_status(response.status))
 
@@ -292,22 +292,22 @@ def parse_oauth_error(response: Response) -> ParsedError:
     elif word is not None:
         kind = _OAUTH_SERVER[word]
     else:
-        kind = _SERVER_OUT if is_passing(response.status) else _SERVER_UNKNOWN
+        kind = _OAUTH_TRANSIENT if is_transient(response.status) else _OAUTH_UNKNOWN
     return ParsedError(kind, ErrorFormat.OAUTH if word else None, word)
 
 
-def contradicts(response: Response, parsed: ParsedError) -> bool:
+def reports_error(response: Response, parsed: ParsedError) -> bool:
     """Return whether a successful response contains an error, in a known format or in the shape of one, or HTML."""
-    return parsed.format is not None or is_page(response) or _has_shape_of_error(response.text)
+    return parsed.format is not None or is_html(response) or _has_shape_of_error(response.text)
 
 
-def is_page(response: Response) -> bool:
+def is_html(response: Response) -> bool:
     """Return whether a body is HTML, such as a login page. Some servers send text without a tag as text/html."""
     is_html = "html" in response.headers.get("Content-Type", "").lower()
     return bool(re.search(_HTML, response.text) or (is_html and re.search(_HTML_FRAGMENT, response.text)))
 
 
-def is_passing(status: int) -> bool:
+def is_transient(status: int) -> bool:
     """Return whether a retry may help, by the status alone."""
     is_5xx = HTTPStatus.INTERNAL_SERVER_ERROR <= status < 600  # noqa: PLR2004  RFC 9110, section 15
     return status in _TRANSIENT_STATUSES or (is_5xx and status not in _PERMANENT_5XX)
@@ -319,7 +319,7 @@ def is_retryable(status: int, kind: ErrorKind) -> bool:
 
 
 def _by_status(status: int) -> ErrorKind:
-    return _OUT if is_passing(status) else _UNKNOWN
+    return _TRANSIENT if is_transient(status) else _UNKNOWN
 
 
 # How a code is found: it may stand in JSON at any depth, in XML, in a form, in a sentence, or in a header. The
@@ -333,7 +333,7 @@ _APIGEE_NAME = (
 )
 
 # "code", "errorCode", "error_code", "ErrorCode" or "Error code" with a number or a word, and "error" with a word. A
-# blank alone joins no number to "code": a sentence may speak of a zip code.
+# space is no separator before a number: text may contain "zip code 1234".
 _NUMBER = r"""(?i)\b(?:error[\s_-]?code\b|code\b\s{0,64}["'\\:=>#])[\s"'\\:=>#]{0,64}([0-9]{1,7})\b(?!\.[0-9])"""
 _WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,64}([a-z]{1,32}(?:_[a-z]{1,32}){1,8})\b"""
 
@@ -360,7 +360,7 @@ _OAUTH_SERVER = {word: kind for kind in OAUTH_ERROR_KINDS for word in kind.oauth
 _OAUTH = {word: kind for kind in ERROR_KINDS for word in kind.oauth}
 
 
-def _found(response: Response) -> Iterator[tuple[ErrorFormat, str | None, ErrorKind | None]]:
+def _matches(response: Response) -> Iterator[tuple[ErrorFormat, str | None, ErrorKind | None]]:
     """Yield each match, the most specific format first; the kind is None if the table has no such code."""
     header = response.headers.get("WWW-Authenticate", "")[:_HEADER_LIMIT]
     names = re.findall(_APIGEE_NAME, f"{response.text}\n{header}")
@@ -375,7 +375,7 @@ def _found(response: Response) -> Iterator[tuple[ErrorFormat, str | None, ErrorK
             yield ErrorFormat.GATEWAY, str(number), _GATEWAY.get(number)
     for number in numbers:
         kind = _reference_kind(number, response)
-        # Beside a success any other number contradicts it.
+        # Beside a success any other number reports_error it.
         if kind or response.is_success:
             yield ErrorFormat.REFERENCE, str(number), kind
     # An unknown code in the body is more specific than the header, which is the same for every error.

@@ -4,9 +4,9 @@
     ├── InvalidInputError            a setting, an event field or the credentials secret is unusable
     ├── WriteBudgetSpentError        the renewals of the day need the writes that are left
     ├── ServerError
-    │   ├── ServerUnavailableError  a transient fault outlasted the retries or the deadline
+    │   ├── ServerUnavailableError   a transient fault outlasted the retries or the deadline
     │   ├── ConnectionSetupError     a setting, a certificate or a proxy prevents the connection
-    │   ├── ServerRefusedError      a permanent refusal
+    │   ├── ServerRefusedError       a permanent refusal
     │   │   └── InvalidClientError   of this client_id with this client_secret
     │   ├── TokenRejectedError       VERIFY_URL rejects the new token
     │   └── TokenReissuedError       the token to be replaced was issued again
@@ -115,18 +115,18 @@ class RotationError(Exception):
 
 
 class InvalidInputError(RotationError):
-    """A setting, an event field or the credentials secret is unusable. Nothing has been minted."""
+    """A setting, an event field or the credentials secret is unusable. No token was requested."""
 
     default_code = ErrorCode.INVALID_SETTING
 
 
 class WriteBudgetSpentError(RotationError):
-    """A rotation that is not due would take the writes that the day's renewals need. Nothing has been minted."""
+    """A rotation that is not due would take the writes that the day's renewals need. No token was requested."""
 
     default_code = ErrorCode.WRITE_BUDGET_SPENT
 
 
-# Telenor
+# The authorization server
 
 
 class ServerError(RotationError):

@@ -32,7 +32,7 @@ _LIVE_LABEL = re.compile(r"LIVE_([0-9]{8}T[0-9]{6}Z)_([0-9]{8}T[0-9]{6}Z)_.+")
 class Entry(NamedTuple):
     """One version of the token secret in the ledger.
 
-    The times are None where no label can be read. A version that became current again has a label for each time:
+    The times are None if no label can be read. A version that became current again has a label for each time:
     `published_at` is the last one, and `first_published_at` is when its token was new. `was_current_last` is true for
     the version under AWSPREVIOUS.
     """
@@ -67,7 +67,7 @@ class Ledger(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many labels the secret carries, AWSCURRENT and AWSPREVIOUS apart."""
+        """The number of labels on the secret, without AWSCURRENT and AWSPREVIOUS."""
         return self.other_labels + sum(len(entry.labels) for entry in self.entries)
 
     @property
@@ -130,7 +130,7 @@ def ledger_from(stages_by_version: Mapping[str, Iterable[str]], now: datetime) -
 
 
 def new_entry(version_id: str, published_at: datetime, expires_at: datetime) -> Entry:
-    """Return the entry of a version with the label that it is to get, which is in whole seconds."""
+    """Return the entry of a version with its future label, which is in whole seconds."""
     # Rounded down, so that the label promises no longer lifetime than the real one.
     published_at, expires_at = published_at.replace(microsecond=0), expires_at.replace(microsecond=0)
     label = f"{_PREFIX}{published_at:{_INSTANT}}_{expires_at:{_INSTANT}}_{version_id}"
@@ -152,8 +152,8 @@ def is_live_label(label: str) -> bool:
 def _entry_from(version_id: str, stages: set[str], now: datetime) -> Entry:
     """Read the LIVE labels of a version. Of two, the later publication counts.
 
-    Where somebody has added one with another expiry, the careful reading counts: a current token is renewed by the
-    shorter life, and a superseded one tracked for the longer.
+    If somebody has added one with another expiry, use the safer value: the earlier expiry for the current version, and
+    the later one for a superseded version.
     """
     labels = tuple(sorted(filter(is_live_label, stages)))
     was_current_last = PREVIOUS_LABEL in stages

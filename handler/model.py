@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# RFC 6749, appendix A.12, less the space, which fits in no Bearer header (RFC 6750, section 2.1).
+# RFC 6749, appendix A.12, without the space, which a Bearer header cannot carry (RFC 6750, section 2.1).
 _ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")
 
-# Beyond these, adding a grace to a time could leave what a datetime can hold.
+# Beyond these, adding a grace to a time could overflow a datetime.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
-# The clocks of two machines differ by less.
-_CLOCKS_DIFFER = timedelta(minutes=1)
+# The maximum clock skew between two machines.
+_MAX_CLOCK_SKEW = timedelta(minutes=1)
 
 
 class Clock(Protocol):
-    """Says what time it is, and sleeps. Tests bring one whose hours pass in an instant."""
+    """The source of time. Tests use a fake clock."""
 
     def now(self) -> datetime:
         """Return the time in UTC."""
@@ -44,7 +44,7 @@ class Action(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a run ended that did not fail."""
+    """How a successful run ended."""
 
     NOT_DUE = "not-due"
     ROTATED = "rotated"
@@ -178,7 +178,7 @@ def is_access_token(value: object) -> TypeGuard[str]:
 
 
 def json_object(text: str) -> dict[str, object] | None:
-    """Return the JSON object in a text from outside, or None where there is none."""
+    """Return the JSON object in a text from outside, or None if there is none."""
     value = json_value(text)
     return value if isinstance(value, dict) else None
 
@@ -195,7 +195,7 @@ def is_loopback(host: str) -> bool:
 
 def is_too_far_ahead(instant: datetime, now: datetime) -> bool:
     """Return whether a time that should be in the past lies more than a minute ahead."""
-    return instant > now + _CLOCKS_DIFFER
+    return instant > now + _MAX_CLOCK_SKEW
 
 
 def is_plausible(instant: datetime) -> bool:
@@ -212,7 +212,7 @@ def _instant(value: object) -> datetime | None:
 
 
 def json_value(text: str) -> object:
-    """Return the JSON value in a text from outside, or None where there is none."""
+    """Return the JSON value in a text from outside, or None if there is none."""
     try:
         # Editors on Windows begin a file with a byte order mark, which RFC 8259, section 8.1, lets a reader ignore.
         return json.loads(text.removeprefix("\ufeff"))

@@ -47,7 +47,7 @@ Publication = Published | DuplicateDelivery | WriteRefused | WriteUnknown
 
 
 def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
-    """Make a token current and enter it in the ledger; return the outcome of the write. Raises nothing on purpose."""
+    """Make a token current and enter it in the ledger; return the outcome of the write. Raises no RotationError."""
     entry = new_entry(context.version_id, ledger.next_publication(context.clock.now()), token.expires_at)
     try:
         missing = context.secrets.publish(token, entry)

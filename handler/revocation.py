@@ -31,8 +31,8 @@ class Trigger(Enum):
     LABEL_QUOTA = "label quota"
 
 
-class Logout(Enum):
-    """The result of the logout of one superseded token."""
+class RevocationResult(Enum):
+    """The result of the revocation of one superseded token."""
 
     REVOKED = "revoked"
     NOTHING_TO_REVOKE = "the version holds no token"
@@ -44,7 +44,7 @@ class Logout(Enum):
     @property
     def ends_tracking(self) -> bool:
         """Whether the labels of the superseded version may be removed."""
-        return self in {Logout.REVOKED, Logout.NOTHING_TO_REVOKE, Logout.CURRENT}
+        return self in {RevocationResult.REVOKED, RevocationResult.NOTHING_TO_REVOKE, RevocationResult.CURRENT}
 
 
 def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -> Ledger:
@@ -69,16 +69,16 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
         if context.clock.now() >= context.end_by:
             context.log.info("the next run revokes the other tokens: no time is left")
             break
-        result = _log_out(context, entry, trigger, to_keep)
+        result = _revoke(context, entry, trigger, to_keep)
         if result.ends_tracking:
             ledger = remove_labels(context, ledger, [entry])
-        if result is Logout.FAILED and context.server.is_unreachable:
-            context.log.info("the next run revokes the other tokens: there was no answer")
+        if result is RevocationResult.FAILED and context.server.is_unreachable:
+            context.log.info("the next run revokes the other tokens: the server sent no response")
             break
     return ledger
 
 
-def check_leaked_tokens(context: Context, ledger: Ledger) -> None:
+def raise_if_leak_stays_active(context: Context, ledger: Ledger) -> None:
     """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
     is_emergency = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
     if is_emergency and ledger.superseded and not context.server.endpoints.can_revoke:
@@ -119,7 +119,7 @@ def revoke_unpublished(context: Context, ledger: Ledger, access_token: str) -> N
 def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) -> Ledger:
     """Remove the labels of inactive tokens; return the ledger without those that lost theirs.
 
-    It ends at the first call without an answer, which takes seconds, or where no time is left.
+    It stops at the first call without a response, which takes seconds, and when no time is left.
     """
     for entry in entries:
         try:
@@ -127,7 +127,7 @@ def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) ->
         except SecretsManagerError as error:
             context.log_warning(
                 ErrorCode.LABEL_NOT_REMOVED,
-                f"an inactive token stays in the ledger, and the next run tries again: {error}",
+                f"an inactive token stays in the ledger; the next run tries again: {error}",
                 superseded_version_id=entry.version_id,
             )
             if isinstance(error, SecretsManagerUnavailableError):
@@ -148,50 +148,50 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
         "passed: find out why revocations fail, or whose labels these are",
         **fields,
     )
-    result = _log_out(context, oldest, Trigger.LABEL_QUOTA)
+    result = _revoke(context, oldest, Trigger.LABEL_QUOTA)
     if result.ends_tracking:
         freed = remove_labels(context, ledger, [oldest])
         if freed != ledger:
             return freed
     if context.token_secret.was_read_as_current(oldest.version_id):
         return ledger
-    if result not in {Logout.REVOKED, Logout.NOTHING_TO_REVOKE}:
+    if result not in {RevocationResult.REVOKED, RevocationResult.NOTHING_TO_REVOKE}:
         # Counted before its label goes, since the response about that may be lost.
         context.report_abandoned("a superseded token is given up although it was not revoked", **fields)
     return remove_labels(context, ledger, [oldest])
 
 
-def _log_out(context: Context, entry: Entry, trigger: Trigger, to_keep: Sequence[Entry] = ()) -> Logout:
-    """Log out the token of a superseded version, unless it is in use."""
+def _revoke(context: Context, entry: Entry, trigger: Trigger, to_keep: Sequence[Entry] = ()) -> RevocationResult:
+    """Revoke the token of a superseded version, unless it is in use."""
     fields = {"superseded_version_id": entry.version_id}
     try:
         version = context.token_secret.read_version(entry.version_id)
         if version is None:
             context.log_warning(
-                ErrorCode.VERSION_NOT_FOUND, "a superseded version cannot be found, so the next run revokes", **fields
+                ErrorCode.VERSION_NOT_FOUND, "a superseded version cannot be found; the next run tries again", **fields
             )
-            return Logout.FAILED
+            return RevocationResult.FAILED
         if version.access_token is None:
-            return Logout.NOTHING_TO_REVOKE
-        return _log_out_unless_in_use(context, version, version.access_token, trigger, to_keep)
+            return RevocationResult.NOTHING_TO_REVOKE
+        return _revoke_unless_in_use(context, version, version.access_token, trigger, to_keep)
     except (SecretsManagerError, ServerError) as error:
         context.report.revocations_failed += 1
         context.log_warning(
             ErrorCode.REVOCATION_FAILED,
-            f"a superseded token could not be revoked, and is tried again by the next run: {error}",
+            f"a superseded token could not be revoked; the next run tries again: {error}",
             cause=error.error_code,
             **fields,
         )
-        return Logout.FAILED
+        return RevocationResult.FAILED
 
 
-def _log_out_unless_in_use(
+def _revoke_unless_in_use(
     context: Context, version: SecretVersion, access_token: str, trigger: Trigger, to_keep: Sequence[Entry]
-) -> Logout:
+) -> RevocationResult:
     """Revoke a superseded token, unless a kept or the current version holds it or the secret has changed."""
     if context.token_secret.is_held(access_token, to_keep):
-        return Logout.IN_USE
-    # Read right before each logout: the last moment to notice another run or an operator.
+        return RevocationResult.IN_USE
+    # Read right before each revocation: the last moment to notice another run or an operator.
     current = context.token_secret.read_current()
     if current is None:
         context.log_warning(
@@ -199,20 +199,20 @@ def _log_out_unless_in_use(
             "no version is current, so nothing is revoked",
             superseded_version_id=version.version_id,
         )
-        return Logout.POSTPONED
+        return RevocationResult.POSTPONED
     if not _is_still_superseded(context, version, current, trigger):
-        return Logout.POSTPONED
+        return RevocationResult.POSTPONED
     if access_token == context.token_secret.published_token:
         # If this is the version that the run published, no other label tracks its token.
-        return Logout.IN_USE if version.version_id == context.version_id else Logout.CURRENT
+        return RevocationResult.IN_USE if version.version_id == context.version_id else RevocationResult.CURRENT
     if current.contains_token(access_token):
         # If the current version has no label, this label alone tracks the active token.
-        return Logout.CURRENT if current.is_tracked else Logout.IN_USE
+        return RevocationResult.CURRENT if current.is_tracked else RevocationResult.IN_USE
     context.server.revoke(
         access_token, context.end_by, client_id=version.client_id, once=trigger is Trigger.LABEL_QUOTA
     )
     context.report.revoked.append(version.version_id)
-    return Logout.REVOKED
+    return RevocationResult.REVOKED
 
 
 def _is_still_superseded(context: Context, version: SecretVersion, current: SecretVersion, trigger: Trigger) -> bool:
@@ -221,13 +221,13 @@ def _is_still_superseded(context: Context, version: SecretVersion, current: Secr
     if version.is_current or current.version_id == version.version_id:
         context.log_warning(
             ErrorCode.READS_AS_CURRENT,
-            "a token that was to be revoked reads as the current one, so it is left alone: somebody rolled the secret "
-            "back a moment ago, or the read lags",
+            "a superseded version is current by the latest read, so its token is not revoked: somebody rolled back "
+            "a moment ago, or the read lags",
             **fields,
         )
         return False
     if trigger is Trigger.GRACE_PASSED and not context.token_secret.is_unchanged:
         # The other run may have superseded this version, or published this very token, a moment ago.
-        context.log.info("another run has published since, so the next one revokes", extra=fields)
+        context.log.info("another run has published since; the next run revokes", extra=fields)
         return False
     return True

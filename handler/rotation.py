@@ -29,7 +29,7 @@ from handler.publication import (
     publish,
     restore_lost_labels,
 )
-from handler.revocation import check_leaked_tokens, free_label_slots, revoke_superseded, revoke_unpublished
+from handler.revocation import free_label_slots, raise_if_leak_stays_active, revoke_superseded, revoke_unpublished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def rotate(context: Context) -> None:
     if renewal.failure is not None:
         # Raised late, so that it does not delay revocations.
         raise renewal.failure
-    check_leaked_tokens(context, ledger)
+    raise_if_leak_stays_active(context, ledger)
 
 
 # Load the ledger
@@ -126,24 +126,24 @@ def _is_due(context: Context, ledger: Ledger) -> bool:
         and not decisions.is_renewal_due(ledger, settings.policy, now, Action.RENEW_IF_DUE, context.version_id)[0]
     ):
         # No scheduled run would renew now.
-        obstacle = _obstacle(context, now)
-        if obstacle is not None:
-            is_due, reason = False, obstacle
+        postponed_for = _reason_to_postpone(context, now)
+        if postponed_for is not None:
+            is_due, reason = False, postponed_for
     if reason is Reason.FRESH and _is_rejected(context):
         reason = Reason.NOT_ACCEPTED
         is_due = decisions.may_replace_rejected(ledger, settings.policy, now)
         context.report.is_rejected = True
         context.log_error(
             ErrorCode.TOKEN_NOT_ACCEPTED,
-            "VERIFY_URL refuses the published token, "
+            "VERIFY_URL rejects the published token, "
             + ("so it is replaced" if is_due else "and it is not replaced yet, to limit the writes of the day"),
         )
     context.report.reason = reason
     return is_due
 
 
-def _obstacle(context: Context, now: datetime) -> Reason | None:
-    """Return why a rotation that no scheduled run would make now is left to the schedule, or None if it may go.
+def _reason_to_postpone(context: Context, now: datetime) -> Reason | None:
+    """Return why to postpone a rotation that is not due, or None to go ahead.
 
     Raises WriteBudgetSpentError if an operator waits for the result.
     """
@@ -151,15 +151,15 @@ def _obstacle(context: Context, now: datetime) -> Reason | None:
     if action is Action.CREDENTIALS_CHANGED and _are_credentials_unchanged(context):
         return Reason.CREDENTIALS_UNCHANGED
     try:
-        possible_at = decisions.can_be_forced_at(context.secrets.written_since(now - decisions.DAY), now)
+        possible_at = decisions.earliest_forced_rotation(context.secrets.written_since(now - decisions.DAY), now)
     except SecretsManagerError as error:
-        # Somebody needs another token for certain; a spent budget is only possible.
+        # Go ahead: the request is certain, a spent budget is only possible.
         context.log_warning(ErrorCode.WRITES_NOT_COUNTED, f"the writes of the day could not be counted: {error}")
         return None
     if possible_at <= now:
         return None
     spent = (
-        "the day's renewals need the writes that Secrets Manager still takes: find out who rotates so often. The next "
+        "the remaining writes of the day are reserved for scheduled renewals: find out who rotates so often. The next "
         f"rotation that is not due is possible at {possible_at:%Y-%m-%dT%H:%M:%SZ}"
     )
     if action is Action.ROTATE_NOW:
@@ -346,7 +346,7 @@ def _report_reissued(context: Context) -> TokenReissuedError | None:
         )
     if context.report.reason is Reason.NOT_ACCEPTED:
         return TokenReissuedError(
-            "the published token was issued again, and VERIFY_URL refuses it: correct VERIFY_URL, or ask "
+            "the published token was issued again, and VERIFY_URL rejects it: correct VERIFY_URL, or ask "
             f"{context.server.endpoints.operator}"
         )
     context.log_warning(
@@ -399,7 +399,7 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
             if _leaves_untracked(context, ledger.current, current, token):
                 context.report_abandoned("the replaced token has no label, and its document could not give it one")
             ledger = restore_lost_labels(context, ledger.superseded_by(entry))
-            _warn_of_settings(context, ledger, token)
+            _warn_about_settings(context, ledger, token)
             return Renewal(ledger)
         case DuplicateDelivery(version):
             # The other delivery of this event has published and counted its token, so ours is surplus.
@@ -433,7 +433,7 @@ def _leaves_untracked(context: Context, replaced: Entry | None, version: SecretV
     return not has_expired and version.access_token not in {None, token.access_token}
 
 
-def _warn_of_settings(context: Context, ledger: Ledger, token: Token) -> None:
+def _warn_about_settings(context: Context, ledger: Ledger, token: Token) -> None:
     """Log a warning if the settings cannot hold the promises for tokens of this lifetime."""
     policy = context.settings.policy
     times = decisions.times_of(ledger.find(context.version_id), policy)
@@ -442,7 +442,7 @@ def _warn_of_settings(context: Context, ledger: Ledger, token: Token) -> None:
         "grace_seconds": int(policy.grace.total_seconds()),
         "schedule_minutes": policy.schedule.total_seconds() / 60,
     }
-    if times is not None and not times.are_in_order:
+    if times is not None and not times.is_in_time:
         late = times.due_at - times.safe_until
         context.log_warning(
             ErrorCode.SETTINGS_CANNOT_HOLD,

@@ -1,4 +1,4 @@
-"""The only file that knows boto3."""
+"""The adapter for Secrets Manager."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from handler.ledger import Entry, Ledger
     from handler.model import Credentials, Token
 
-# An answer of Secrets Manager takes milliseconds; three attempts of these outlast one that was lost.
+# A response of Secrets Manager takes milliseconds; three attempts of these outlast one that was lost.
 _CONNECT_TIMEOUT_SECONDS = 3
 _READ_TIMEOUT_SECONDS = 5
 _ATTEMPTS = 3
@@ -49,15 +49,15 @@ _TOKEN_SECRET = "token secret (TOKEN_SECRET_ID)"  # noqa: S105  likewise
 
 _EVERY_ATTEMPT = "needs-retry.secrets-manager.PutSecretValue"
 
-_USE_THE_KEY = "allow the role to use the secret's KMS key, and see that the key is enabled"
+_USE_THE_KEY = "allow the role to use the secret's KMS key, and check that the key is enabled"
 _HINTS = {
     "ResourceNotFoundException": "create the secret, put a value into it, or correct the name",
     "AccessDeniedException": "allow the call in the policy of the role, of the secret and of its KMS key",
     "DecryptionFailure": _USE_THE_KEY,
     "EncryptionFailure": _USE_THE_KEY,
     "InvalidRequestException": (
-        "see whether the secret is marked for deletion, which RestoreSecret takes back, or is a replica, which cannot "
-        "be written: then run the job in the primary region"
+        "check whether the secret is marked for deletion, which RestoreSecret takes back, or is a replica, which "
+        "cannot be written: then run the job in the primary region"
     ),
     "LimitExceededException": (
         "remove staging labels that are not this job's from the secret; if there are few, it has too many versions of "
@@ -65,7 +65,7 @@ _HINTS = {
     ),
     "ThrottlingException": "find out who else calls Secrets Manager so often in this account",
 }
-# What reading the answer raises where a proxy in between has answered 200 with something else.
+# Errors from parsing a 200 response that is not Secrets Manager's.
 _NOT_AWS = (AttributeError, KeyError, TypeError, ValueError, ResponseParserError)
 
 _THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
@@ -78,21 +78,21 @@ def create_client() -> SecretsManagerClient:
         read_timeout=_READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
     )
-    # At DEBUG it logs every request and answer, and both secrets are in them. Lambda sets that level with one click.
+    # At DEBUG it logs every request and response, and both secrets are in them. Lambda sets that level with one click.
     logging.getLogger("botocore").setLevel(logging.INFO)
     try:
         # Lambda sets both; the SDK by itself reads AWS_DEFAULT_REGION alone.
         return boto3.client("secretsmanager", region_name=os.environ.get("AWS_REGION") or None, config=config)
     except (BotoCoreError, ValueError) as error:
         raise InvalidInputError(
-            f"the AWS SDK could not be set up ({type(error).__name__}): set AWS_REGION, and see that AWS_PROFILE and "
+            f"the AWS SDK could not be set up ({type(error).__name__}): set AWS_REGION, and check AWS_PROFILE and "
             "AWS_ENDPOINT_URL, where they are set, are right",
             error_code=ErrorCode.AWS_SETUP,
         ) from error
 
 
 class SecretsManager:
-    """The two secrets: the client credentials, and the token with its ledger of live tokens.
+    """The two secrets: the client credentials, and the token with its ledger of active tokens.
 
     Every method raises SecretsManagerRefusedError or SecretsManagerUnavailableError when the call fails.
     """
@@ -122,22 +122,22 @@ class SecretsManager:
         return self._credentials(PREVIOUS_LABEL)
 
     def _credentials(self, stage: str) -> Credentials:
-        with _explained("GetSecretValue", _CREDENTIALS_SECRET):
-            answer = self._client.get_secret_value(SecretId=self._credentials_secret_id, VersionStage=stage)
-            arn = answer["ARN"]
+        with _translated_errors("GetSecretValue", _CREDENTIALS_SECRET):
+            response = self._client.get_secret_value(SecretId=self._credentials_secret_id, VersionStage=stage)
+            arn = response["ARN"]
         self._on_found(credentials_secret_id=self._credentials_secret_id)
         if arn == self._token_secret_arn:
             raise InvalidInputError(
                 "CREDENTIALS_SECRET_ID and TOKEN_SECRET_ID name the same secret, and publishing would overwrite the "
                 "credentials: give the token a secret of its own"
             )
-        return credentials_from(_content(answer))
+        return credentials_from(_content(response))
 
     # The token
 
     def describe(self, now: datetime) -> Ledger:
         """Return the ledger of the token secret, which must be one that can be written."""
-        with _explained("DescribeSecret", _TOKEN_SECRET):
+        with _translated_errors("DescribeSecret", _TOKEN_SECRET):
             description = self._client.describe_secret(SecretId=self._token_secret_id)
             self._token_secret_arn = arn = description["ARN"]
         self._on_found(token_secret_id=self._token_secret_id)
@@ -156,19 +156,19 @@ class SecretsManager:
         return ledger_from(description.get("VersionIdsToStages", {}), now)
 
     def read_current(self) -> SecretVersion | None:
-        """Return what consumers read now, or None where there is no value."""
+        """Return what consumers read now, or None if there is no value."""
         return self._read(VersionStage=CURRENT_LABEL)
 
     def read_version(self, version_id: str) -> SecretVersion | None:
-        """Return what one version holds, or None where it is gone."""
+        """Return what one version holds, or None if it does not exist."""
         return self._read(VersionId=version_id)
 
     def written_since(self, instant: datetime) -> list[datetime]:
-        """Return when each version was written that is younger (AWS, "ListSecretVersionIds")."""
+        """Return the creation times of the versions newer than `instant` (AWS, "ListSecretVersionIds")."""
         # Those without a label count as well.
         versions = partial(self._client.list_secret_version_ids, SecretId=self._token_secret_id, IncludeDeprecated=True)
         written: list[datetime] = []
-        with _explained("ListSecretVersionIds", _TOKEN_SECRET):
+        with _translated_errors("ListSecretVersionIds", _TOKEN_SECRET):
             page = versions()
             while True:
                 written += [at for version in page["Versions"] if (at := version["CreatedDate"]) > instant]
@@ -179,25 +179,25 @@ class SecretsManager:
     def publish(self, token: Token, entry: Entry) -> set[str]:
         """Make a token current and enter it in the ledger, in one write (AWS, "PutSecretValue").
 
-        Return the labels that Secrets Manager's answer lacks. Raises WriteRefusedError, WriteUnknownError,
-        or VersionExistsError where the version holds another token.
+        Return the labels that Secrets Manager's response lacks. Raises WriteRefusedError, WriteUnknownError,
+        or VersionExistsError if the version holds another token.
         """
         attempts = _Attempts()
         self._client.meta.events.register(_EVERY_ATTEMPT, attempts.note)
         try:
-            answer = self._client.put_secret_value(
+            response = self._client.put_secret_value(
                 SecretId=self._token_secret_id,
                 ClientRequestToken=entry.version_id,
                 SecretString=token.document(),
                 VersionStages=[CURRENT_LABEL, *entry.labels],
             )
-            stages = answer.get("VersionStages", []) if answer["VersionId"] == entry.version_id else None
+            stages = response.get("VersionStages", []) if response["VersionId"] == entry.version_id else None
         # No cause is kept and no text of AWS's is quoted: either may repeat the parameters, and one is the token.
         except ClientError as error:
             raise _publication_error(error, attempts) from None
         except BotoCoreError as error:
             raise WriteUnknownError(
-                f"PutSecretValue on the {_TOKEN_SECRET} got no answer ({type(error).__name__}), and may be written: "
+                f"PutSecretValue on the {_TOKEN_SECRET} got no response ({type(error).__name__}), and may be written: "
                 "the next run goes on from what it finds"
             ) from None
         except _NOT_AWS:
@@ -206,15 +206,15 @@ class SecretsManager:
             self._client.meta.events.unregister(_EVERY_ATTEMPT, attempts.note)
         if stages is None:
             raise WriteUnknownError(
-                f"PutSecretValue on the {_TOKEN_SECRET} got an answer without the new version, and may be written: see "
-                "that nothing on the way changes answers"
+                f"PutSecretValue on the {_TOKEN_SECRET} got a response without the new version, and may be written: "
+                "check for a proxy that changes responses"
             )
         return set(entry.labels).difference(stages)
 
     def add_labels(self, version_id: str, labels: Iterable[str]) -> None:
         """Give a version labels that it lacks."""
         for label in labels:
-            with _explained("UpdateSecretVersionStage", _TOKEN_SECRET):
+            with _translated_errors("UpdateSecretVersionStage", _TOKEN_SECRET):
                 self._client.update_secret_version_stage(
                     SecretId=self._token_secret_id, VersionStage=label, MoveToVersionId=version_id
                 )
@@ -222,7 +222,7 @@ class SecretsManager:
     def remove_labels(self, entry: Entry) -> None:
         """Remove a version's labels from the ledger. One that has lost them already is no error."""
         for label in entry.labels:
-            with _explained("UpdateSecretVersionStage", _TOKEN_SECRET):
+            with _translated_errors("UpdateSecretVersionStage", _TOKEN_SECRET):
                 try:
                     self._client.update_secret_version_stage(
                         SecretId=self._token_secret_id, VersionStage=label, RemoveFromVersionId=entry.version_id
@@ -231,18 +231,18 @@ class SecretsManager:
                     continue
 
     def _read(self, **version: str) -> SecretVersion | None:
-        with _explained("GetSecretValue", _TOKEN_SECRET):
+        with _translated_errors("GetSecretValue", _TOKEN_SECRET):
             try:
-                answer = self._client.get_secret_value(SecretId=self._token_secret_id, **version)
+                response = self._client.get_secret_value(SecretId=self._token_secret_id, **version)
             except self._client.exceptions.ResourceNotFoundException:
                 return None
-            version_id = answer["VersionId"]
-        stages = answer.get("VersionStages", [])
+            version_id = response["VersionId"]
+        stages = response.get("VersionStages", [])
         return SecretVersion(
             version_id=version_id,
             is_current=CURRENT_LABEL in stages,
             is_tracked=any(map(is_live_label, stages)),
-            content=_content(answer),
+            content=_content(response),
         )
 
 
@@ -259,10 +259,10 @@ class _Attempts:
         """Take note of one attempt (botocore's event `needs-retry`, which every attempt emits, the last one too)."""
         self.statuses.append(None if response is None else response[0].status_code)
 
-    def exclude_an_effect(self, error: ClientError) -> bool:
-        """Return whether every attempt was seen and was answered, none with a failure that may follow the effect.
+    def are_all_refusals(self, error: ClientError) -> bool:
+        """Return whether every attempt was seen and had a response, none with a failure that may follow the effect.
 
-        The event is botocore's own affair: a version that does not emit it must not make a write look refused.
+        botocore does not document this event. If it is missing, the outcome of the write is unknown.
         """
         retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts")
         return retries is not None and len(self.statuses) == retries + 1 and self.were_all_answered
@@ -274,25 +274,25 @@ class _Attempts:
 
 
 @contextmanager
-def _explained(operation: str, secret: str) -> Iterator[None]:
+def _translated_errors(operation: str, secret: str) -> Iterator[None]:
     """Turn what the SDK raises into one sentence."""
     try:
         yield
     except ClientError as error:
         code = _code(error)
-        is_passing = code in _THROTTLED or _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
-        kind = SecretsManagerUnavailableError if is_passing else SecretsManagerRefusedError
+        is_transient = code in _THROTTLED or _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        kind = SecretsManagerUnavailableError if is_transient else SecretsManagerRefusedError
         msg = f"{operation} on the {secret} failed with {code}: {_hint(code)}"
         raise kind(msg) from error
     except BotoCoreError as error:
         raise SecretsManagerUnavailableError(
-            f"{operation} on the {secret} got no answer ({type(error).__name__}): see that the function can reach "
-            "Secrets Manager, and that the SDK has a region and credentials"
+            f"{operation} on the {secret} got no response ({type(error).__name__}): check the network path to Secrets "
+            "Manager, and that the SDK has a region and credentials"
         ) from error
     except _NOT_AWS as error:
         raise SecretsManagerUnavailableError(
-            f"{operation} on the {secret} got an answer that is not Secrets Manager's: see that nothing on the way "
-            "changes answers"
+            f"{operation} on the {secret} got a response that is not Secrets Manager's: check for a proxy that "
+            "changes responses"
         ) from error
 
 
@@ -300,7 +300,7 @@ def _publication_error(error: ClientError, attempts: _Attempts) -> SecretsManage
     code = _code(error)
     if code == "ResourceExistsException":
         return VersionExistsError(f"PutSecretValue on the {_TOKEN_SECRET} found this version with another token")
-    if attempts.exclude_an_effect(error):
+    if attempts.are_all_refusals(error):
         return WriteRefusedError(f"PutSecretValue on the {_TOKEN_SECRET} was refused with {code}: {_hint(code)}")
     return WriteUnknownError(
         f"PutSecretValue on the {_TOKEN_SECRET} failed with {code}, and not every attempt is known to have been "
@@ -320,6 +320,6 @@ def _hint(code: str) -> str:
     return _HINTS.get(code, "see the code in the API reference of Secrets Manager")
 
 
-def _content(answer: GetSecretValueResponseTypeDef) -> str:
+def _content(response: GetSecretValueResponseTypeDef) -> str:
     """Return a value as text. Bytes are decoded, and what cannot be decoded is replaced."""
-    return answer.get("SecretString") or answer.get("SecretBinary", b"").decode(errors="replace")
+    return response.get("SecretString") or response.get("SecretBinary", b"").decode(errors="replace")

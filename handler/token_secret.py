@@ -1,4 +1,4 @@
-"""Remembers what a run has read of the token secret, and guards tokens in use against logout (P3)."""
+"""Remembers what a run has read of the token secret, and guards tokens in use against revocation (P3)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TokenSecret:
         return version_id in self._read_as_current or (version is not None and version.is_current)
 
     def is_held(self, access_token: str, entries: Iterable[Entry]) -> bool:
-        """Return whether one of these versions holds a token, or one that another publisher made current.
+        """Return whether one of these versions, or one that another publisher made current, holds the token.
 
         The authorization server may issue the same token twice.
         """
@@ -94,10 +94,10 @@ class TokenSecret:
         return False
 
     def is_in_use(self, access_token: str, ledger: Ledger) -> bool:
-        """Return whether a token is published or tracked, and must not be logged out."""
+        """Return whether a token is published or tracked, and must not be revoked."""
         if access_token == self.published_token or self.is_held(access_token, ledger.entries):
             return True
-        # The last read before the logout, so that a publication has the least time to come in between.
+        # The last read before the revocation, to leave the least time for another publication in between.
         current = self.read_current()
         return current is not None and current.contains_token(access_token)
 

@@ -74,7 +74,7 @@ class Response:
     sent_at: datetime
     answered_at: datetime
     headers: Mapping[str, str] = field(repr=False)
-    """Their names in any case."""
+    """Case-insensitive."""
     text: str = field(repr=False)
     is_whole: bool = True
     """Whether the text is all of the response, and readable."""
@@ -186,7 +186,7 @@ class Transport:
         """Send one request and read its answer, until the deadline or for `limit_seconds`, whichever ends first.
 
         That time bounds everything: resolving, connecting, TLS, sending and reading. At most 64 KiB of a body are
-        read. Raises ServerUnavailableError, or ConnectionSetupError where a retry cannot help.
+        read. Raises ServerUnavailableError, or ConnectionSetupError if a retry cannot help.
         """
         self.last_response = None
         sent_at = self._clock.now()
@@ -198,7 +198,7 @@ class Transport:
         check_environment(request.url)
         exchange = _Exchange(request, self._new_session, seconds)
         self._run(exchange.run, seconds)
-        # Before the end of the connection, which a run that is left behind could take for the end of the response.
+        # Copy before close(): the abandoned thread would take the closed socket for the end of the body.
         status, body, has_all = exchange.status, bytes(exchange.body), exchange.is_whole
         exchange.close()
         if exchange.defect is not None:
@@ -258,7 +258,7 @@ class Transport:
 
 
 class _Exchange:
-    """One request and what has come of its response so far. `run` may be left behind in its thread after `close`."""
+    """One request and the response read so far. `run` may be abandoned in its thread after `close`."""
 
     def __init__(
         self,
@@ -307,11 +307,11 @@ class _Exchange:
         except (OSError, ValueError, HTTPError) as error:
             # Not kept: its traceback would keep the socket open.
             self.failure, self.cause = _failure_of(request, error), _cause(error)
-        except BaseException as error:  # noqa: BLE001  raised again where the exchange is waited for
+        except BaseException as error:  # noqa: BLE001  raised again by `send`
             self.defect = error
 
     def close(self) -> None:
-        """End the connection of an exchange that is still running: it may not go on reading for ever."""
+        """End the connection of an exchange that is still running: it must not keep reading."""
         with self._lock:
             self._is_closed = True
             for connected in self._sockets:
@@ -323,7 +323,7 @@ class _Exchange:
         with self._lock:
             if self._is_closed:
                 raise TimeoutError
-            # What limits the connect would limit the TLS handshake and a proxy's CONNECT too.
+            # The connect timeout is too short for a TLS handshake or a proxy's CONNECT.
             connected.settimeout(self._seconds)
             # A duplicate stays valid when TLS takes the socket over.
             self._sockets.append(connected.dup())
@@ -417,7 +417,7 @@ class _Response(HTTPResponse):
                 super().begin()
             self._limited.has_headers = True
         except BaseException:
-            # http.client leaves its file open where the connection has ended.
+            # http.client leaves its file open if the connection has ended.
             self.close()
             raise
 

@@ -60,7 +60,7 @@ def is_accepted(server: AuthorizationServer, url: str, access_token: str, deadli
     if server.is_rejected(url, access_token, deadline):
         return False
     last_response = server.last_response
-    return True if last_response is not None and not error_responses.is_passing(last_response.status) else None
+    return True if last_response is not None and not error_responses.is_transient(last_response.status) else None
 
 
 def _past_runs(job: Job, now: datetime) -> PastRuns | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def _refusal_is_certain() -> None:
     """Believe a refusal, even if an earlier attempt got no answer."""
     attempts = _handler("secrets_manager")._Attempts  # noqa: SLF001  what is wrong with it is inside
-    attempts.exclude_an_effect = lambda *_: True
+    attempts.are_all_refusals = lambda *_: True
 
 
 def _any_401_means_dead() -> None:

@@ -93,7 +93,7 @@ def overwrite(environment: Environment, _request_id: str, *, logs_out: bool = Fa
     telenor = _telenor(environment)
     previous = _read(environment, "AWSCURRENT") if logs_out else None
     environment.client.put_secret_value(SecretId=TOKEN, SecretString=_request(environment, telenor))
-    _log_out(environment, telenor, previous)
+    _revoke(environment, telenor, previous)
 
 
 def four_steps(environment: Environment, request_id: str) -> None:
@@ -146,7 +146,7 @@ def _finish_secret(environment: Environment, telenor: AuthorizationServer, versi
     environment.client.update_secret_version_stage(
         SecretId=TOKEN, VersionStage="AWSCURRENT", MoveToVersionId=version_id, RemoveFromVersionId=str(current)
     )
-    _log_out(environment, telenor, previous)
+    _revoke(environment, telenor, previous)
 
 
 def _telenor(environment: Environment) -> AuthorizationServer:
@@ -171,7 +171,7 @@ def _read(environment: Environment, stage: str) -> str | None:
     return str(json.loads(answer["SecretString"])["access_token"])
 
 
-def _log_out(environment: Environment, telenor: AuthorizationServer, access_token: str | None) -> None:
+def _revoke(environment: Environment, telenor: AuthorizationServer, access_token: str | None) -> None:
     """Log out a replaced token. The new one is published, so a failure changes nothing: nothing has kept this one."""
     if access_token is not None:
         with suppress(ServerError, RotationError):

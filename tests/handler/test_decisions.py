@@ -72,7 +72,7 @@ def test_a_token_is_renewed_in_the_last_run_before_a_time_that_the_settings_tell
 ) -> None:
     times = decisions.renewal_times(T0, at(seconds=lifetime), settings)
     assert times == decisions.RenewalTimes(at(seconds=not_before), at(seconds=safe_until), at(seconds=due_at), reason)
-    assert times.are_in_order is (due_at <= safe_until)
+    assert times.is_in_time is (due_at <= safe_until)
     ledger = Ledger(entry("current", life_seconds=lifetime))
     for now, due in (
         (at(seconds=last_fresh), (False, Reason.FRESH)),
@@ -253,7 +253,7 @@ def every(minutes: float, count: int) -> list[datetime]:
 def test_a_rotation_can_be_forced_while_the_renewals_of_every_day_keep_their_writes(
     written: list[datetime], possible_at: datetime
 ) -> None:
-    assert decisions.can_be_forced_at(written, T0) == possible_at
+    assert decisions.earliest_forced_rotation(written, T0) == possible_at
 
 
 @pytest.mark.parametrize("forced_every", [5, 20])
@@ -264,7 +264,7 @@ def test_whoever_forces_rotations_for_days_takes_no_write_of_a_renewal_or_of_an_
         now = at(minutes=minute)
         recent = [then for then in written[-144:] if then > now - decisions.DAY]
         is_renewed = not written or now - written[-1] >= timedelta(minutes=15)
-        is_forced = minute % forced_every == 0 and decisions.can_be_forced_at(recent, now) == now
+        is_forced = minute % forced_every == 0 and decisions.earliest_forced_rotation(recent, now) == now
         written += [now] if is_renewed or is_forced else []
     assert len(written) > 2 * 96
     assert all(last - first >= decisions.DAY for first, last in zip(written, written[128:], strict=False))

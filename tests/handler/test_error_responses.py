@@ -12,11 +12,11 @@ import pytest
 from handler.error_responses import (
     ERROR_KINDS,
     ErrorFormat,
-    contradicts,
-    is_page,
-    is_passing,
+    is_html,
     is_retryable,
+    is_transient,
     parse_error,
+    reports_error,
 )
 from handler.transport import Response
 from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
@@ -258,7 +258,7 @@ def test_what_no_format_says_is_unknown(status: int, body: object) -> None:
 )
 def test_an_unknown_answer_passes_if_its_status_does(status: int, is_retryable: bool) -> None:
     assert parse_error(response(status, "<html>Sorry</html>")).kind.is_retryable is is_retryable
-    assert is_passing(status) is is_retryable
+    assert is_transient(status) is is_retryable
 
 
 def test_nothing_that_is_not_in_the_table_is_shown() -> None:
@@ -302,7 +302,7 @@ def test_nothing_that_is_not_in_the_table_is_shown() -> None:
 def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, matched: str | None) -> None:
     contradicting = response(200, body)
     parsed = parse_error(contradicting)
-    assert contradicts(contradicting, parsed)
+    assert reports_error(contradicting, parsed)
     assert (parsed.kind.code, parsed.matched) == (code, matched)
 
 
@@ -324,8 +324,8 @@ def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, matc
 )
 def test_a_success_that_speaks_of_none_is_one(body: object) -> None:
     plain = response(200, body, Content_Type="text/html")
-    assert not contradicts(plain, parse_error(plain))
-    assert not is_page(plain)
+    assert not reports_error(plain, parse_error(plain))
+    assert not is_html(plain)
 
 
 # How much is looked at
@@ -343,4 +343,4 @@ def test_a_long_text_is_read_in_no_time_that_matters() -> None:
     for piece in pieces:
         for status in (200, 401):
             contradicting = response(status, piece * (65_536 // len(piece)), WWW_Authenticate=piece * 10_000)
-            contradicts(contradicting, parse_error(contradicting))
+            reports_error(contradicting, parse_error(contradicting))

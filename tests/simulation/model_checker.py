@@ -112,7 +112,7 @@ def crashes_and_faults(
             if state not in recovered:
                 _end(world)
                 recovered.add(state)
-            if not wrong and world.can_renew and world.telenor.issue is Issue.NEW and world.times().are_in_order:
+            if not wrong and world.can_renew and world.telenor.issue is Issue.NEW and world.times().is_in_time:
                 _check_overlap(world)
     return explored
 

@@ -20,7 +20,7 @@ from handler.errors import ServerError, ServerRefusedError, ServerUnavailableErr
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, SecretVersion, Token
 from handler.publication import DuplicateDelivery, Published, WriteRefused, WriteUnknown
-from handler.revocation import Logout
+from handler.revocation import RevocationResult
 from handler.secrets_manager import SecretsManager
 from handler.token_secret import TokenSecret
 from tests.simulation.model_checker import crashes_and_faults, orders, prepared
@@ -155,13 +155,13 @@ def a_version_that_exists_counts_as_the_own_publication(real: Real, context: Con
 
 @breaks("P3", "first_run", faults=2, begin_at="PutSecretValue")
 def a_refusal_is_certain_whatever_came_before_it(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, secrets_manager._Attempts, "exclude_an_effect", lambda *_: True)  # noqa: SLF001  what it asks
+    instead(patch, secrets_manager._Attempts, "are_all_refusals", lambda *_: True)  # noqa: SLF001  what it asks
 
 
 @breaks("P3", "an_sdk_that_emits_nothing", faults=2, begin_at="PutSecretValue")
 def a_lost_attempt_that_nobody_saw_counts_as_answered(patch: pytest.MonkeyPatch) -> None:
     attempts = secrets_manager._Attempts  # noqa: SLF001  what was seen of a write
-    instead(patch, attempts, "exclude_an_effect", lambda _real, seen, _error: seen.were_all_answered)
+    instead(patch, attempts, "are_all_refusals", lambda _real, seen, _error: seen.were_all_answered)
 
 
 @breaks("P3", "first_run", faults=3, begin_at="PutSecretValue", replaces=(rotation, "publish"))
@@ -195,10 +195,10 @@ def no_floor_under_renewals(real: Real, published_at: datetime, expires_at: date
 
 @breaks("P6", "rotations_in_a_burst")
 def forced_rotations_are_not_counted(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, decisions, "can_be_forced_at", lambda _real, _written, now: now)
+    instead(patch, decisions, "earliest_forced_rotation", lambda _real, _written, now: now)
 
 
-@breaks("P6", "rotations_in_a_burst", replaces=(decisions, "can_be_forced_at"))
+@breaks("P6", "rotations_in_a_burst", replaces=(decisions, "earliest_forced_rotation"))
 def forced_rotations_are_counted_without_the_renewals_to_come(_real: Real, written: Any, now: datetime) -> Any:
     return now if len(written) < 128 else min(written) + decisions.DAY
 
@@ -256,16 +256,16 @@ def a_roll_back_is_not_entered_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "is_in_order", property(lambda _: True))
 
 
-@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_log_out"))
+@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke"))
 def a_token_leaves_the_ledger_before_its_logout(real: Real, context: Context, entry: Entry, *args: Any) -> Any:
     context.secrets.remove_labels(entry)
     return real(context, entry, *args)
 
 
-@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_log_out"))
+@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke"))
 def a_token_leaves_the_ledger_although_its_logout_failed(real: Real, *args: Any) -> Any:
     real(*args)
-    return Logout.REVOKED
+    return RevocationResult.REVOKED
 
 
 # Revocation
@@ -303,10 +303,12 @@ def what_was_decided_is_done_although_another_run_has_published(patch: pytest.Mo
     patch.setattr(TokenSecret, "is_unchanged", property(lambda _: True))
 
 
-@breaks("P3", "same_token_in_two_versions", replaces=(revocation, "_log_out_unless_in_use"))
-def nothing_is_compared_with_the_current_token(_real: Real, context: Context, _: SecretVersion, *rest: Any) -> Logout:
+@breaks("P3", "same_token_in_two_versions", replaces=(revocation, "_revoke_unless_in_use"))
+def nothing_is_compared_with_the_current_token(
+    _real: Real, context: Context, _: SecretVersion, *rest: Any
+) -> RevocationResult:
     context.server.revoke(rest[0], context.end_by)
-    return Logout.REVOKED
+    return RevocationResult.REVOKED
 
 
 @breaks("P3", "grace_over", faults=1, replaces=(rotation, "revoke_superseded"))
@@ -320,13 +322,13 @@ def the_comparison_is_made_once_and_not_right_before_each_logout(real: Real, *ar
         return real(*args, **kwargs)
 
 
-@breaks("P3", "grace_over", faults=1, replaces=(revocation, "_log_out_unless_in_use"))
-def the_current_version_is_judged_from_the_description(_real: Real, context: Context, *rest: Any) -> Logout:
+@breaks("P3", "grace_over", faults=1, replaces=(revocation, "_revoke_unless_in_use"))
+def the_current_version_is_judged_from_the_description(_real: Real, context: Context, *rest: Any) -> RevocationResult:
     version, access_token, *_ = rest
     if not context.token_secret._expected_current - {version.version_id}:  # noqa: SLF001  as the description showed it
-        return Logout.POSTPONED
+        return RevocationResult.POSTPONED
     context.server.revoke(access_token, context.end_by)
-    return Logout.REVOKED
+    return RevocationResult.REVOKED
 
 
 @breaks("P3", "older_token_again", faults=1)

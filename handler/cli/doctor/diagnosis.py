@@ -452,7 +452,7 @@ def _renewal_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool
     return {
         f"a lifetime of {duration(lifetime)} is too short for GRACE_SECONDS and SCHEDULE_MINUTES: it is not renewed "
         "in time for a reader's grace": (
-            not decisions.renewal_times(_ANY_TIME, _ANY_TIME + lifetime, policy).are_in_order
+            not decisions.renewal_times(_ANY_TIME, _ANY_TIME + lifetime, policy).is_in_time
         ),
     }
 
