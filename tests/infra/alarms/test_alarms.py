@@ -13,8 +13,8 @@ import pytest
 from handler.decisions import is_piling_up
 from handler.model import Policy
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
-from tests.infra.alarms.job import Fate, Job, Run, Settings
-from tests.infra.alarms.page import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
+from tests.infra.alarms.job_model import Fate, Job, Run, Settings
+from tests.infra.alarms.paging_margins import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.dashboard.widgets import lines
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
-from tests.infra.alarms.job import Fate, Job, Run, Settings
-from tests.infra.alarms.page import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
+from tests.infra.alarms.job_model import Fate, Job, Run, Settings
+from tests.infra.alarms.paging_margins import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:

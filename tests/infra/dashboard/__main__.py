@@ -13,7 +13,7 @@ from typing import Any
 
 from infra.artifact import ROOT
 from tests.infra.alarms.template import Template
-from tests.infra.dashboard.day import simulate
+from tests.infra.dashboard.simulated_day import simulate
 
 _END = datetime(2026, 11, 24, 21, tzinfo=UTC)
 _BEGIN = _END - timedelta(hours=24)

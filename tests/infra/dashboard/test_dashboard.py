@@ -11,7 +11,7 @@ import pytest
 
 from tests.infra.alarms.cloudwatch import Metric
 from tests.infra.alarms.template import Template
-from tests.infra.dashboard.day import simulate
+from tests.infra.dashboard.simulated_day import simulate
 from tests.infra.dashboard.widgets import unknown_names
 from tests.test_metrics import DEFINED
 

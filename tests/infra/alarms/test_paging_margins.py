@@ -7,8 +7,8 @@ import random
 import pytest
 
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
-from tests.infra.alarms.job import Fate, Job, Run, Settings
-from tests.infra.alarms.page import (
+from tests.infra.alarms.job_model import Fate, Job, Run, Settings
+from tests.infra.alarms.paging_margins import (
     DAY,
     GRACES,
     LATEST_METRIC,

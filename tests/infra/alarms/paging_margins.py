@@ -1,6 +1,6 @@
 """P7 with numbers: when the page rings in trouble, and that it does not in a healthy month.
 
-`make alarms`, or `python -m tests.infra.alarms.page`, prints the least margin for each schedule and grace.
+`make alarms`, or `python -m tests.infra.alarms.paging_margins`, prints the least margin for each schedule and grace.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from infra.template import Parameter
 from tests.infra.alarms.cloudwatch import EVALUATED_EVERY, Alarm, CloudWatch, State
-from tests.infra.alarms.job import LATEST_START, Fate, Job, Run, Settings
+from tests.infra.alarms.job_model import LATEST_START, Fate, Job, Run, Settings
 from tests.infra.alarms.template import Template
 
 if TYPE_CHECKING:
