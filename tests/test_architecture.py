@@ -22,7 +22,7 @@ HANDLER = Path(__file__).parent.parent / "handler"
         ("HTTPStatus", {"error_responses", "secrets_manager", "authorization_server", "endpoints", "transport"}),
     ],
 )
-def test_a_line_is_in_its_room(word: str, rooms: set[str]) -> None:
+def test_only_the_allowed_modules_contain_a_word(word: str, rooms: set[str]) -> None:
     found = {path.stem for path in HANDLER.glob("*.py") if word in ast.unparse(ast.parse(path.read_text("utf-8")))}
     assert found == rooms
 
@@ -31,7 +31,7 @@ def test_a_line_is_in_its_room(word: str, rooms: set[str]) -> None:
     ("module", "absent"),
     [("handler.app", ("rich", "handler.cli", "argparse")), ("handler.cli.main", ("rich",))],
 )
-def test_what_a_start_does_not_load(module: str, absent: tuple[str, ...]) -> None:
+def test_a_start_does_not_load_unneeded_modules(module: str, absent: tuple[str, ...]) -> None:
     """A cold start of the Lambda loads nothing of the terminal, and rich is loaded for drawing alone."""
     code = f"import sys, {module}; print(*(name for name in sys.modules if name.startswith({absent})))"
     done = subprocess.run(  # noqa: S603  our own words

@@ -34,7 +34,7 @@ def test_the_artifact_needs_no_sam_cli() -> None:
     assert make("--dry-run", "build", "SAM=/nowhere/sam").returncode == 0
 
 
-def test_deploy_takes_what_is_set_from_the_command_line_as_it_stands() -> None:
+def test_deploy_passes_variables_from_the_command_line_unchanged() -> None:
     given = "VerifyUrl='https://example.com/?a=1&b=2;c' RenewAtFraction=0.25"
     print_words = "PY=printf '%s\\n'"
     done = make("-o", ".venv/.installed", "deploy", print_words, "SAM=/bin/true", "YES=1", "CLIENT=b2b", f"SET={given}")

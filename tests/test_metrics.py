@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.handler.test_report import COUNTERS, NO_LIFE
+from tests.handler.test_report import COUNTERS, EXPIRED
 
 ROOT = Path(__file__).parents[1]
-DEFINED = {*COUNTERS, *NO_LIFE}
+DEFINED = {*COUNTERS, *EXPIRED}
 
 # A dashboard has these from the log.
 SHOWN_FROM_THE_LOG = {"TokenRotated", "TokenRevoked"}
@@ -29,14 +29,14 @@ _LISTED = re.compile(r'\["(?:TelenorToken|\.)", "(\w+)"')
 
 
 @pytest.mark.parametrize("file", ["docs/configuration.md", *DASHBOARDS])
-def test_each_metric_is_named_where_all_are(file: str) -> None:
+def test_each_file_names_every_metric(file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
     named = DEFINED - SHOWN_FROM_THE_LOG if file in DASHBOARDS else DEFINED
     missing = {name for name in named if not re.search(rf"\b{name}\b", text)}
     assert not missing, f"{file} does not know {sorted(missing)} of handler/report.py"
 
 
-def test_the_deployment_watches_nothing_that_no_run_puts_out() -> None:
+def test_the_deployment_watches_only_metrics_that_runs_emit() -> None:
     text = (ROOT / "template.yaml").read_text(encoding="utf-8")
     watched = {name for pair in _ALARMS.findall(text) for name in pair if name}
     shown = {name for widget in _DASHBOARD.findall(text) for name in _LISTED.findall(widget)}

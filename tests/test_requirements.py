@@ -13,12 +13,12 @@ PACKAGE_LOCKS = [ROOT / "examples" / "node" / "package-lock.json", ROOT / "tests
 
 
 @pytest.mark.parametrize("path", LOCKED, ids=lambda path: path.name)
-def test_no_lock_file_names_a_registry(path: Path) -> None:
+def test_lock_files_contain_no_registry_url(path: Path) -> None:
     assert "://" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", PACKAGE_LOCKS, ids=lambda path: path.parent.name)
-def test_each_npm_package_has_a_hash_and_no_address(path: Path) -> None:
+def test_each_npm_package_has_a_hash_and_no_url(path: Path) -> None:
     packages = json.loads(path.read_text(encoding="utf-8"))["packages"]
     assert len(packages) > 1
     for name, package in packages.items():

@@ -173,7 +173,7 @@ class Environment:
         # Reads lag for a moment, not for minutes.
         self.aws.before = {}
         try:
-            with sdk.client(self._answer, self.clock.sleep) as self.client:
+            with sdk.client(self._respond, self.clock.sleep) as self.client:
                 strategy.run(self, request_id)
         except (RotationError, ClientError, BotoCoreError, CrashError):
             return False
@@ -196,7 +196,7 @@ class Environment:
         issued = self.telenor.tokens[token]
         return min(issued.ended_at or issued.expires_at, issued.expires_at)
 
-    def _answer(self, operation: str, parameters: dict[str, Any], _attempt: int) -> tuple[int, dict[str, Any]]:
+    def _respond(self, operation: str, parameters: dict[str, Any], _attempt: int) -> tuple[int, dict[str, Any]]:
         return self.aws.attempt(operation, parameters, self._intercept(operation))
 
     def _intercept(self, operation: str) -> str | None:
@@ -271,7 +271,7 @@ def _add_spare_tokens(environment: Environment, end: datetime) -> None:
     replaced_at = {token: after for (_, token), (after, _) in itertools.pairwise(environment.published)}
     _, current = environment.published[-1]
     for token in environment.telenor.tokens.keys() - {current}:
-        issued_at = environment.telenor.tokens[token].expires_at - environment.telenor.life
+        issued_at = environment.telenor.tokens[token].expires_at - environment.telenor.lifetime
         spare = min(environment.end_of(token), end) - replaced_at.get(token, issued_at)
         environment.months.spare_seconds.append(max(0.0, spare.total_seconds()))
         environment.months.spare_at_end += environment.end_of(token) > end

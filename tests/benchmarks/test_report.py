@@ -12,7 +12,7 @@ from tests.benchmarks.startup import Start, Took
 from tests.benchmarks.strategies import OVERWRITE_OFTEN, THIS_JOB
 
 
-def test_a_goal_that_is_missed_says_so() -> None:
+def test_a_missed_goal_is_reported() -> None:
     took = {"floor": 1, "handler": 1, "botocore": 1, "lambda-floor": 1, "deployed": 2, "stripped": 3}
     months = {strategy.name: simulate(strategy, FaultRates(), (1,), days=1) for strategy in (THIS_JOB, OVERWRITE_OFTEN)}
     text = document(

@@ -13,7 +13,7 @@ NAMED_OR_SHOWN = re.compile(
 MATCHES = [*NAMED_OR_SHOWN.finditer((ROOT / "docs" / "consumers.md").read_text("utf-8"))]
 
 
-def test_each_piece_of_code_is_in_the_file_that_is_named_before_it() -> None:
+def test_each_code_block_is_in_the_file_named_before_it() -> None:
     file = ""
     for match in MATCHES:
         file = match["file"] or file

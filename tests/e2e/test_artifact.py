@@ -94,13 +94,13 @@ def local_job(built: Path, sandbox: TelenorSandbox, tmp_path_factory: pytest.Tem
             process.end()
 
 
-def test_it_is_pure_python_within_its_limit_and_the_same_in_a_second_build(built: Path, tmp_path: Path) -> None:
+def test_the_artifact_is_pure_python_small_and_reproducible(built: Path, tmp_path: Path) -> None:
     assert artifact.faults(built) == []
     artifact.make(tmp_path / "again")
     assert artifact.zipped(tmp_path / "again") == artifact.zipped(built)
 
 
-def test_its_modules_come_from_it_and_of_the_runtime_the_sdk_alone(local_job: LocalJob, built: Path) -> None:
+def test_modules_come_from_the_artifact_and_only_the_sdk_from_the_runtime(local_job: LocalJob, built: Path) -> None:
     probe, variables = [str(tool("RUNTIME_PYTHON")), "-c", _PROBE], environment(built, local_job.settings)
     # The working directory is the first place where the runtime client looks too.
     printed = subprocess.check_output(probe, cwd=built, env=variables, timeout=INIT_SECONDS)
@@ -126,7 +126,7 @@ def test_a_run_that_is_not_due_makes_one_call_in_the_same_process(local_job: Loc
     assert not local_job.processes[0].has_ended
 
 
-def test_a_bad_event_is_an_error_and_the_process_goes_on(local_job: LocalJob) -> None:
+def test_an_invalid_event_is_an_error_and_the_process_continues(local_job: LocalJob) -> None:
     calls = local_job.aws.calls(_APP_ID)
     ending = local_job.run({"action": "nonsense"})
     assert (ending.error_type, "action" in ending.message) == (errors.InvalidInputError.__name__, True)
@@ -134,7 +134,7 @@ def test_a_bad_event_is_an_error_and_the_process_goes_on(local_job: LocalJob) ->
     assert local_job.run(_TICK).answer["outcome"] == "not-due"
 
 
-def test_a_slow_telenor_is_given_up_before_the_deadline(local_job: LocalJob) -> None:
+def test_a_slow_telenor_times_out_before_the_deadline(local_job: LocalJob) -> None:
     labels = local_job.labels()
     local_job.telenor.fault(operation="token", delay_seconds=2 * _SHORT_TIMEOUT_SECONDS, drop=True)
     ending = local_job.run(_ROTATE_NOW, seconds=_SHORT_TIMEOUT_SECONDS)
@@ -166,7 +166,7 @@ def test_after_a_timeout_between_obtaining_and_publishing_lambdas_retry_rotates(
     assert local_job.telenor.is_live(token)
 
 
-def test_every_run_that_ended_has_sent_its_metrics(local_job: LocalJob) -> None:
+def test_every_completed_run_has_sent_its_metrics(local_job: LocalJob) -> None:
     local_job.processes[-1].end()
     printed = [line for process in local_job.processes for line in process.output]
     lines = [json.loads(line) for line in printed if line.startswith("{")]
@@ -175,7 +175,7 @@ def test_every_run_that_ended_has_sent_its_metrics(local_job: LocalJob) -> None:
     assert failed == [[0], [0], [1], [0], [1], [0]]
 
 
-def test_nothing_secret_was_printed_or_sent(local_job: LocalJob, issued_tokens: list[str]) -> None:
+def test_no_secret_was_printed_or_sent(local_job: LocalJob, issued_tokens: list[str]) -> None:
     pair = base64.b64encode(f"{ARTIFACT_CLIENT_ID}:{local_job.client_secret}".encode()).decode()
     keys = [local_job.settings["AWS_SECRET_ACCESS_KEY"], local_job.settings["AWS_SESSION_TOKEN"]]
     text = "".join(line for process in local_job.processes for line in (*process.output, *process.posted))

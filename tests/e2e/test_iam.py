@@ -31,7 +31,7 @@ NOT_ENFORCED = {
 }
 
 
-def test_a_named_reader_reads_and_cannot_write_and_a_stranger_does_not_read(job: Job) -> None:
+def test_a_named_reader_only_reads_and_others_cannot_read(job: Job) -> None:
     stranger = job.client("secretsmanager", iam.user(job.emulator, "stranger"))
     assert is_denied(stranger.get_secret_value, SecretId=job.token_secret)
     # The policy names the reader's account, so a reader needs a policy of its own as well.
@@ -40,7 +40,7 @@ def test_a_named_reader_reads_and_cannot_write_and_a_stranger_does_not_read(job:
     assert is_denied(reader.put_secret_value, SecretId=job.token_secret, SecretString="x")
 
 
-def test_an_administrator_neither_writes_the_token_nor_reads_the_credentials(job: Job) -> None:
+def test_an_administrator_can_neither_write_the_token_nor_read_the_credentials(job: Job) -> None:
     admin = job.client("secretsmanager", iam.user(job.emulator, "admin", "secretsmanager:*"))
     token, current = job.token_secret, job.current_version()
     assert admin.describe_secret(SecretId=job.credentials_secret)["ARN"] == job.credentials_secret
@@ -57,7 +57,7 @@ def test_the_deployment_role_updates_the_token_secret(job: Job) -> None:
     deployment.update_secret(SecretId=job.token_secret, Description=description)
 
 
-def test_the_role_neither_writes_credentials_nor_reads_other_secrets_nor_moves_current(job: Job) -> None:
+def test_the_role_cannot_write_credentials_read_other_secrets_or_move_awscurrent(job: Job) -> None:
     # Lambda calls its sessions by the function's name.
     keys = iam.assume(job.emulator, job.outputs["FunctionRoleArn"], job.outputs["FunctionName"])
     role, current = job.client("secretsmanager", keys), job.current_version()
@@ -73,14 +73,14 @@ def test_the_role_neither_writes_credentials_nor_reads_other_secrets_nor_moves_c
         assert is_denied(role.update_secret_version_stage, **move)
 
 
-def test_the_role_serves_no_other_function(job: Job) -> None:
+def test_no_other_function_can_use_the_role(job: Job) -> None:
     keys = iam.assume(job.emulator, job.outputs["FunctionRoleArn"], "another-function")
     other_function = job.client("secretsmanager", keys)
     assert is_denied(other_function.describe_secret, SecretId=job.token_secret)
     assert is_denied(other_function.get_secret_value, SecretId=job.credentials_secret)
 
 
-def test_an_operator_makes_each_call_of_the_policy_and_no_other(job: Job) -> None:
+def test_an_operator_can_make_exactly_the_calls_of_the_policy(job: Job) -> None:
     outputs, keys = job.outputs, iam.user(job.emulator, "operator")
     statements = iam.managed_policy(job.emulator, outputs["OperatorPolicyArn"])
     log_group, schedule = {"logGroupName": outputs["LogGroupName"]}, _schedule_of(job)

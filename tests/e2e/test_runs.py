@@ -66,7 +66,7 @@ def test_alarms_and_dashboard_read_metrics_that_the_runs_send(job: Job) -> None:
     assert all(f'"{value}"' in body for value in dimensions.values())
 
 
-def test_each_run_sends_the_time_until_expiry_and_no_counter_that_is_zero(job: Job) -> None:
+def test_each_run_sends_the_time_until_expiry_and_only_nonzero_counters(job: Job) -> None:
     assert job.metrics()
     for metrics in job.metrics():
         assert {"SecondsUntilExpiry"} <= metrics.keys() <= DEFINED

@@ -232,7 +232,9 @@ def test_no_request_is_refused_while_tokens_rotate(example: Example, consumers_w
     assert consumer.reads >= 1 + 2
 
 
-def test_a_token_that_is_revoked_at_once_costs_one_401_and_no_call(example: Example, consumers_world: World) -> None:
+def test_a_token_revoked_without_a_grace_costs_one_401_and_no_failed_call(
+    example: Example, consumers_world: World
+) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         consumer.get_for(0)
         for refused in (1, 2, 3):
@@ -243,13 +245,13 @@ def test_a_token_that_is_revoked_at_once_costs_one_401_and_no_call(example: Exam
     assert consumer.requests == consumer.calls + 3
 
 
-def test_a_cache_longer_than_the_grace_is_seen_as_401s(example: Example, consumers_world: World) -> None:
+def test_a_cache_longer_than_the_grace_causes_401s(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         rotate_with_grace(consumer, 1)
     assert (consumer.failed, consumer.refused) == (0, 1)
 
 
-def test_a_401_for_the_token_that_is_still_current_is_final(example: Example, consumers_world: World) -> None:
+def test_a_401_for_the_current_token_is_not_retried(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         consumer.get()
         reads = consumer.reads
@@ -260,7 +262,7 @@ def test_a_401_for_the_token_that_is_still_current_is_final(example: Example, co
         assert consumer.get() == 200
 
 
-def test_an_outage_ends_with_the_first_call_after_the_publication(example: Example, consumers_world: World) -> None:
+def test_calls_succeed_again_after_the_first_publication(example: Example, consumers_world: World) -> None:
     # Published two hours ago, so that the token has expired by the machine's clock, though not yet by Telenor's.
     consumers_world.clock.advance(hours=-2)
     consumers_world.run("rotate-now")
@@ -293,7 +295,7 @@ def elsewhere(heard: list[str]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", [":{port}/x", ".evil.example/x", "@127.0.0.1:{port}/x", "x"])
-def test_a_path_cannot_lead_the_token_elsewhere(
+def test_a_path_cannot_send_the_token_to_another_host(
     example: Example, consumers_world: World, path: str, elsewhere: str, heard: list[str]
 ) -> None:
     if example.file == "infra/consumer/app.py":
@@ -355,7 +357,7 @@ def test_a_failed_read_ends_a_program(example: Example, consumers_world: World) 
     consumers_world.aws.clear_faults()
 
 
-def test_a_failed_read_does_not_prolong_the_cache(surviving: Example, consumers_world: World) -> None:
+def test_a_failed_read_does_not_extend_the_cache(surviving: Example, consumers_world: World) -> None:
     with running(surviving, consumers_world, surviving.short_seconds) as consumer:
         call_until_the_cache_lapses(consumer)
         requests = consumer.requests
@@ -366,7 +368,7 @@ def test_a_failed_read_does_not_prolong_the_cache(surviving: Example, consumers_
             pass
 
 
-def test_a_401_whose_read_fails_is_not_sent_again(surviving: Example, consumers_world: World) -> None:
+def test_a_401_is_not_retried_if_the_secret_cannot_be_read(surviving: Example, consumers_world: World) -> None:
     with running(surviving, consumers_world, LONG_SECONDS) as consumer:
         consumer.get()
         consumers_world.run("rotate-and-revoke-now")
@@ -378,7 +380,7 @@ def test_a_401_whose_read_fails_is_not_sent_again(surviving: Example, consumers_
             pass
 
 
-def test_the_last_line_may_lack_its_end(example: Example, consumers_world: World) -> None:
+def test_the_last_input_line_may_lack_a_newline(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         printed, _ = consumer.process.communicate(PATH)
     assert printed.split() == ["200"]
@@ -393,7 +395,7 @@ def shared_token(consumers_world: World, monkeypatch: pytest.MonkeyPatch) -> Any
     return namespace["SharedToken"](os.environ["TOKEN_SECRET_ID"], consumers_world.telenor.url)
 
 
-def test_threads_that_are_refused_at_once_share_one_read(consumers_world: World, shared_token: Any) -> None:
+def test_threads_that_get_401_together_share_one_read(consumers_world: World, shared_token: Any) -> None:
     url = consumers_world.telenor.url + PATH
     with httpx.Client(auth=shared_token) as client, ThreadPoolExecutor(8) as threads:
         assert client.get(url).status_code == 200
@@ -403,7 +405,7 @@ def test_threads_that_are_refused_at_once_share_one_read(consumers_world: World,
     assert consumers_world.aws.calls("example")["GetSecretValue"] == before + 1
 
 
-def test_asyncio_gets_the_token_too_and_meets_a_401(consumers_world: World, shared_token: Any) -> None:
+def test_the_auth_class_works_with_asyncio_and_handles_a_401(consumers_world: World, shared_token: Any) -> None:
     url = consumers_world.telenor.url + PATH
 
     async def gets() -> list[int]:
@@ -417,7 +419,7 @@ def test_asyncio_gets_the_token_too_and_meets_a_401(consumers_world: World, shar
     assert consumers_world.aws.calls("example")["GetSecretValue"] == before + 1
 
 
-def test_the_auth_class_sends_its_token_to_no_other_origin(consumers_world: World, shared_token: Any) -> None:
+def test_the_auth_class_sends_its_token_only_to_its_origin(consumers_world: World, shared_token: Any) -> None:
     other = consumers_world.telenor.url.replace("127.0.0.1", "localhost") + PATH
     before = len(consumers_world.telenor.requests)
     with httpx.Client(auth=shared_token) as client, pytest.raises(ValueError, match="goes elsewhere"):
@@ -425,7 +427,7 @@ def test_the_auth_class_sends_its_token_to_no_other_origin(consumers_world: Worl
     assert len(consumers_world.telenor.requests) == before
 
 
-def test_the_stand_in_for_the_extension_keeps_to_its_documentation(world: World) -> None:
+def test_the_extension_stand_in_behaves_as_documented(world: World) -> None:
     world.run()
     headers = {"X-Aws-Parameters-Secrets-Token": "session"}
     asked = {"secretId": os.environ["TOKEN_SECRET_ID"]}

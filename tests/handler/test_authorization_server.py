@@ -74,7 +74,7 @@ def ask(telenor: TelenorSandbox, clock: FakeClock) -> Asking:
 # What is sent
 
 
-def test_a_token_is_asked_for_as_the_reference_shows(ask: Asking) -> None:
+def test_a_token_is_requested_as_the_reference_shows(ask: Asking) -> None:
     token = ask.token()
     assert ask.telenor.is_live(token.access_token)
     (request,) = ask.telenor.requests
@@ -90,12 +90,12 @@ def test_credentials_beyond_latin_1_reach_telenor(ask: Asking) -> None:
         ask.token(CYRILLIC)
 
 
-def test_a_scope_is_asked_for_when_there_is_one(ask: Asking) -> None:
+def test_a_configured_scope_is_requested(ask: Asking) -> None:
     assert ask.token(scope="incidents.read").scope == "incidents.read"
     assert ask.telenor.requests[0].form["scope"] == "incidents.read"
 
 
-def test_consumers_are_told_the_scope_that_was_granted(ask: Asking) -> None:
+def test_the_granted_scope_is_published(ask: Asking) -> None:
     ask.telenor.fault(operation="token", body=json.dumps({"access_token": CANARY, "expires_in": 60, "scope": "less"}))
     assert ask.token(scope="much more").scope == "less"
     assert ask.token(scope=None).scope is None
@@ -120,7 +120,7 @@ def test_a_redirect_is_not_followed(ask: Asking, status: int) -> None:
 
 
 @pytest.mark.parametrize("location", [b"http://[", b"\xff\xfe", b"https://api..telenor.no/", b"/" * 5000])
-def test_where_a_redirect_leads_is_not_even_read(telenor: TelenorSandbox, clock: FakeClock, location: bytes) -> None:
+def test_the_location_of_a_redirect_is_not_parsed(telenor: TelenorSandbox, clock: FakeClock, location: bytes) -> None:
     found = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
     with SlowServer(lambda _path: found) as server:
         ask = Asking(telenor, clock, server.url)
@@ -133,7 +133,7 @@ def test_where_a_redirect_leads_is_not_even_read(telenor: TelenorSandbox, clock:
 # What is made of a good answer
 
 
-def test_times_are_counted_from_before_the_request(ask: Asking) -> None:
+def test_the_lifetime_counts_from_before_the_request(ask: Asking) -> None:
     ask.clock.advance(milliseconds=700)
     before = ask.clock.now().replace(microsecond=0)
     ask.telenor.fault(operation="token", delay_seconds=4)
@@ -145,12 +145,12 @@ def test_times_are_counted_from_before_the_request(ask: Asking) -> None:
     ("expires_in", "seconds"),
     [(3599, 3599), ("3600", 3600), (" 3600 ", 3600), (3599.9, 3599), (1, 1), (31 * 86_400, 31 * 86_400)],
 )
-def test_a_life_is_read_as_a_number_and_as_text(ask: Asking, expires_in: object, seconds: int) -> None:
+def test_expires_in_may_be_a_number_or_text(ask: Asking, expires_in: object, seconds: int) -> None:
     ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
     assert ask.token().lifetime == timedelta(seconds=seconds)
 
 
-def test_a_missing_life_is_taken_for_a_short_one_and_said(ask: Asking, seen: Seen) -> None:
+def test_a_missing_expires_in_defaults_to_900_seconds(ask: Asking, seen: Seen) -> None:
     ask.telenor.knobs(expires_in_as="missing")
     assert ask.token().lifetime == timedelta(seconds=900)
     ask.telenor.knobs(expires_in_as="raw", expires_in_raw=None)
@@ -159,7 +159,7 @@ def test_a_missing_life_is_taken_for_a_short_one_and_said(ask: Asking, seen: See
 
 
 @pytest.mark.parametrize("expires_in", [31 * 86_400 + 1, "3599000", 1e12, 10**400])
-def test_a_life_above_31_days_is_taken_for_a_short_one_and_said(ask: Asking, seen: Seen, expires_in: object) -> None:
+def test_an_expires_in_above_31_days_defaults_to_900_seconds(ask: Asking, seen: Seen, expires_in: object) -> None:
     """An hour in milliseconds, most likely."""
     ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
     assert ask.token().lifetime == timedelta(seconds=900)
@@ -167,7 +167,7 @@ def test_a_life_above_31_days_is_taken_for_a_short_one_and_said(ask: Asking, see
 
 
 @pytest.mark.parametrize("value", ["\r\n{0}", " {0} ", "bearer {0}\n", "BEARER  {0}", "\tBearer {0} "])
-def test_a_token_is_used_without_what_surrounds_it(ask: Asking, value: str) -> None:
+def test_whitespace_and_a_bearer_prefix_are_stripped_from_a_token(ask: Asking, value: str) -> None:
     text = value.format(f"{CANARY}-token")
     ask.telenor.fault(operation="token", body=json.dumps({"access_token": text, "expires_in": 3599}), times=1)
     assert ask.token().access_token == f"{CANARY}-token"
@@ -175,12 +175,12 @@ def test_a_token_is_used_without_what_surrounds_it(ask: Asking, value: str) -> N
 
 
 @pytest.mark.parametrize("token_type", [None, "Bearer", "bearer", "BEARER", "BearerToken", "BEARERTOKEN"])
-def test_a_bearer_token_is_taken_in_any_case(ask: Asking, token_type: str | None) -> None:
+def test_a_missing_token_type_or_bearer_in_any_case_is_accepted(ask: Asking, token_type: str | None) -> None:
     ask.telenor.knobs(token_type=token_type)
     assert ask.token().token_type == "Bearer"
 
 
-def test_apigees_whole_answer_is_taken_for_the_token_that_it_is(ask: Asking) -> None:
+def test_a_complete_apigee_token_response_is_accepted(ask: Asking) -> None:
     ask.telenor.knobs(error_format="apigee")
     token, now = ask.token(), int(ask.clock.now().timestamp())
     assert ask.telenor.is_live(token.access_token)
@@ -193,12 +193,12 @@ def test_apigees_whole_answer_is_taken_for_the_token_that_it_is(ask: Asking) -> 
     }
 
 
-def test_a_refresh_token_goes_nowhere(ask: Asking) -> None:
+def test_a_refresh_token_is_dropped(ask: Asking) -> None:
     ask.telenor.knobs(refresh_token=True)
     assert "refresh" not in ask.token().document()
 
 
-def test_a_token_shows_in_no_repr(ask: Asking) -> None:
+def test_a_tokens_repr_hides_its_value(ask: Asking) -> None:
     assert CANARY not in repr(ask.token()) + repr(CREDENTIALS)
 
 
@@ -208,7 +208,9 @@ def test_a_token_shows_in_no_repr(ask: Asking) -> None:
 @pytest.mark.parametrize(
     "expires_in", [0, -1, "-3600", 0.5, True, "soon", "", "nan", math.nan, [3600], {"s": 1}, "1 hour", False]
 )
-def test_a_life_that_is_none_is_not_believed_and_its_token_handed_over(ask: Asking, expires_in: object) -> None:
+def test_an_invalid_expires_in_is_refused_and_its_token_returned_for_revocation(
+    ask: Asking, expires_in: object
+) -> None:
     ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
     with pytest.raises(ServerUnavailableError) as refusal:
         ask.token()
@@ -217,7 +219,7 @@ def test_a_life_that_is_none_is_not_believed_and_its_token_handed_over(ask: Aski
 
 
 @pytest.mark.parametrize("token_type", ["mac", "", "Bearer Token", 5, ["Bearer"]])
-def test_a_token_of_another_type_is_refused_and_handed_over(ask: Asking, token_type: object) -> None:
+def test_a_token_of_another_type_is_refused_and_returned_for_revocation(ask: Asking, token_type: object) -> None:
     ask.telenor.knobs(token_type=token_type)
     with pytest.raises(ServerRefusedError) as refusal:
         ask.token()
@@ -226,7 +228,7 @@ def test_a_token_of_another_type_is_refused_and_handed_over(ask: Asking, token_t
     assert ask.count() == 1
 
 
-def test_a_token_that_died_on_the_way_is_not_taken(ask: Asking) -> None:
+def test_a_token_that_expired_during_the_request_is_refused(ask: Asking) -> None:
     ask.telenor.knobs(lifetime_seconds=3)
     ask.telenor.fault(operation="token", delay_seconds=3, when="after")
     with pytest.raises(ServerUnavailableError) as refusal:
@@ -256,7 +258,7 @@ CONTRADICTING: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE | CONTRADICTING)
-def test_a_200_without_a_token_is_tried_again(ask: Asking, what: str) -> None:
+def test_a_200_without_a_token_is_retried(ask: Asking, what: str) -> None:
     ask.telenor.fault(operation="token", times=2, **(UNREADABLE | CONTRADICTING)[what])
     assert ask.telenor.is_live(ask.token().access_token)
     assert ask.count() == 3
@@ -287,7 +289,7 @@ def test_a_200_without_a_token_is_tried_again(ask: Asking, what: str) -> None:
         ('{"access_token": "CANARY-1", "expires_in": ' + "9" * 5000 + "}", ["CANARY-1"]),
     ],
 )
-def test_a_token_in_an_answer_of_another_shape_is_handed_over_to_be_revoked(
+def test_a_token_in_an_unexpected_response_shape_is_returned_for_revocation(
     ask: Asking, body: str, tokens: list[str]
 ) -> None:
     ask.telenor.fault(operation="token", body=body)
@@ -310,7 +312,7 @@ def test_a_token_in_an_answer_of_another_shape_is_handed_over_to_be_revoked(
     ids=str,
 )
 @pytest.mark.parametrize("operation", ["token", "logout"])
-def test_a_passing_fault_is_tried_again_up_to_five_times(
+def test_a_transient_failure_is_retried_up_to_five_times(
     ask: Asking, operation: str, fault: dict[str, Any], code: str | None
 ) -> None:
     request: Callable[[], object] = ask.token if operation == "token" else ask.logout
@@ -325,7 +327,7 @@ def test_a_passing_fault_is_tried_again_up_to_five_times(
     assert (ask.count(operation) - before, len(ask.clock.slept)) == (10, 8)
 
 
-def test_waits_grow_and_are_drawn_by_chance(ask: Asking) -> None:
+def test_retry_waits_grow_with_random_jitter(ask: Asking) -> None:
     ask.telenor.fault(operation="token", status=503)
     for _ in range(20):
         with pytest.raises(ServerUnavailableError):
@@ -363,7 +365,7 @@ def apigees(name: str) -> str:
         (200, '{"code": 42901}', ServerUnavailableError, "rate-quota"),
     ],
 )
-def test_an_error_that_does_not_pass_has_its_kind_and_is_asked_once(
+def test_a_permanent_error_has_its_kind_and_is_not_retried(
     ask: Asking, status: int, body: str, kind: type[ServerError], code: str
 ) -> None:
     ask.telenor.fault(operation="token", status=status, body=body)
@@ -381,7 +383,7 @@ def test_an_error_that_does_not_pass_has_its_kind_and_is_asked_once(
         (WRONG, None, ApiError.CREDENTIALS),
     ],
 )
-def test_what_this_job_can_earn_itself_is_told(
+def test_an_error_of_our_own_request_is_explained(
     ask: Asking, credentials: Credentials, scope: str | None, error: ApiError
 ) -> None:
     with pytest.raises(ServerError, match=f"{error.status} code {error.code}: "):
@@ -399,7 +401,7 @@ def test_what_this_job_can_earn_itself_is_told(
     [{"status": 503}, {"status": 429, "body": '{"code": 42901}'}, {"status": 200, "body": "<html>back soon</html>"}],
     ids=str,
 )
-def test_retry_after_is_waited_for_within_the_deadline(
+def test_retry_after_is_honoured_within_the_deadline(
     ask: Asking,
     seen: Seen,
     fault: dict[str, Any],
@@ -416,14 +418,14 @@ def test_retry_after_is_waited_for_within_the_deadline(
     assert seen.codes() == ["retry"] * len(slept)
 
 
-def test_a_retry_after_that_says_nothing_is_passed_over(ask: Asking) -> None:
+def test_an_invalid_retry_after_is_ignored(ask: Asking) -> None:
     ask.telenor.fault(operation="token", status=503, retry_after="soon", times=1)
     ask.token()
     assert len(ask.clock.slept) == 1
     assert ask.clock.slept[0] <= 1
 
 
-def test_no_attempt_begins_after_the_deadline(ask: Asking) -> None:
+def test_no_attempt_starts_after_the_deadline(ask: Asking) -> None:
     deadline = ask.clock.now() + timedelta(seconds=10)
     ask.telenor.fault(operation="token", status=503, delay_seconds=4)
     with pytest.raises(ServerUnavailableError):
@@ -433,7 +435,7 @@ def test_no_attempt_begins_after_the_deadline(ask: Asking) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "requests"), [(0, 0), (0.25, 0), (1.9, 0), (2, 1)])
-def test_no_token_is_asked_for_with_less_than_two_seconds_left(ask: Asking, seconds: float, requests: int) -> None:
+def test_no_token_is_requested_with_less_than_two_seconds_left(ask: Asking, seconds: float, requests: int) -> None:
     ask.telenor.fault(operation="token", status=503)
     with pytest.raises(ServerUnavailableError) as refusal:
         ask.token(within=timedelta(seconds=seconds))
@@ -441,7 +443,7 @@ def test_no_token_is_asked_for_with_less_than_two_seconds_left(ask: Asking, seco
     assert (ask.count(), ask.server.token_attempts) == (requests, requests)
 
 
-def test_no_attempt_waits_for_an_answer_beyond_the_deadline(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_attempt_waits_for_a_response_beyond_the_deadline(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
     monkeypatch.setattr(ask.telenor, "_sleep", lambda _seconds: held.wait(10))
     ask.telenor.fault(operation="logout", delay_seconds=60)
@@ -451,7 +453,7 @@ def test_no_attempt_waits_for_an_answer_beyond_the_deadline(ask: Asking, monkeyp
     held.set()
 
 
-def test_a_status_counts_although_its_body_breaks_off(telenor: TelenorSandbox, clock: FakeClock) -> None:
+def test_a_status_counts_although_its_body_is_truncated(telenor: TelenorSandbox, clock: FakeClock) -> None:
     cut_short = b'HTTP/1.1 401 Unauthorized\r\nContent-Length: 500\r\n\r\n{"code": 22}'
     with SlowServer(lambda _path: cut_short) as server:
         ask = Asking(telenor, clock, server.url)
@@ -463,12 +465,12 @@ def test_a_status_counts_although_its_body_breaks_off(telenor: TelenorSandbox, c
 
 
 @pytest.mark.parametrize("url", ["https://api..telenor.no/x", f"https://{'x' * 64}.no", "https://a b/"])
-def test_a_url_that_no_request_can_be_sent_to_is_no_defect(ask: Asking, url: str) -> None:
+def test_an_unusable_url_counts_as_unavailable(ask: Asking, url: str) -> None:
     with pytest.raises(ServerUnavailableError, match="no answer"):
         ask.server.verify(url, CANARY, ask.clock.now() + timedelta(milliseconds=200))
 
 
-def test_nobody_at_home_is_told_by_the_kind_of_error(telenor: TelenorSandbox, clock: FakeClock) -> None:
+def test_a_refused_connection_is_reported_by_its_error_type(telenor: TelenorSandbox, clock: FakeClock) -> None:
     ask = Asking(telenor, clock, "http://127.0.0.1:1")
     with pytest.raises(ServerUnavailableError, match="ConnectionRefusedError") as refusal:
         ask.token()
@@ -476,7 +478,7 @@ def test_nobody_at_home_is_told_by_the_kind_of_error(telenor: TelenorSandbox, cl
     assert ask.server.token_attempts == 5
 
 
-def test_a_proxys_password_is_not_told(
+def test_a_proxy_password_is_never_logged(
     telenor: TelenorSandbox, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://user:{CANARY}@127.0.0.1:1")
@@ -489,7 +491,7 @@ def test_a_proxys_password_is_not_told(
 # Logout
 
 
-def test_logout_ends_that_token_alone(ask: Asking) -> None:
+def test_logout_revokes_only_that_token(ask: Asking) -> None:
     ended, kept = ask.token(), ask.token()
     assert ask.logout(ended.access_token) is True
     assert (ask.telenor.is_live(ended.access_token), ask.telenor.is_live(kept.access_token)) == (False, True)
@@ -511,9 +513,7 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="null",error="invalid_token",erro
     ids=str,
 )
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_token_that_telenor_says_is_dead_is_as_good_as_revoked(
-    ask: Asking, status: int, fault: dict[str, Any]
-) -> None:
+def test_an_inactive_token_counts_as_revoked(ask: Asking, status: int, fault: dict[str, Any]) -> None:
     ask.telenor.fault(operation="logout", status=status, **fault)
     assert ask.logout() is False
     assert ask.count("logout") == 1
@@ -540,9 +540,7 @@ NO_PRODUCT = apigees("keymanagement.service.InvalidAPICallAsNoApiProductMatchFou
     ],
     ids=str,
 )
-def test_an_answer_that_does_not_say_so_leaves_the_token_alive_for_all_one_knows(
-    ask: Asking, fault: dict[str, Any], code: str
-) -> None:
+def test_any_other_logout_response_does_not_count_as_revoked(ask: Asking, fault: dict[str, Any], code: str) -> None:
     ask.telenor.fault(operation="logout", **fault)
     with pytest.raises(ServerRefusedError) as refusal:
         ask.logout()
@@ -551,7 +549,7 @@ def test_an_answer_that_does_not_say_so_leaves_the_token_alive_for_all_one_knows
 
 
 @pytest.mark.parametrize("body", ["OK!", "", '{"code": 200}'])
-def test_a_logout_that_succeeds_in_any_words_is_revoked(ask: Asking, body: str) -> None:
+def test_a_successful_logout_counts_as_revoked_whatever_its_body(ask: Asking, body: str) -> None:
     ask.telenor.fault(operation="logout", status=200, body=body, content_type="text/html")
     assert ask.logout() is True
 
@@ -567,7 +565,7 @@ NOT_WHOLE = {
 
 
 @pytest.mark.parametrize("what", NOT_WHOLE)
-def test_a_logout_whose_answer_is_not_read_to_its_end_is_not_known_to_have_revoked(
+def test_a_truncated_logout_response_does_not_count_as_revoked(
     telenor: TelenorSandbox, clock: FakeClock, what: str
 ) -> None:
     with SlowServer(lambda _path: NOT_WHOLE[what]) as server, pytest.raises(ServerUnavailableError) as failure:
@@ -577,13 +575,13 @@ def test_a_logout_whose_answer_is_not_read_to_its_end_is_not_known_to_have_revok
 
 
 @pytest.mark.parametrize("fragment", ["<h1>Log in</h1>", "<p>Sorry", "<a href=/login>here</a>", "<iframe src=x>"])
-def test_a_logout_that_is_answered_by_a_part_of_a_page_has_not_revoked(ask: Asking, fragment: str) -> None:
+def test_a_fragment_of_an_html_page_does_not_count_as_revoked(ask: Asking, fragment: str) -> None:
     ask.telenor.fault(operation="logout", body=fragment, content_type="text/html; charset=utf-8")
     with pytest.raises(ServerRefusedError):
         ask.logout()
 
 
-def test_a_form_that_was_cut_in_its_token_is_not_read(telenor: TelenorSandbox, clock: FakeClock) -> None:
+def test_a_form_truncated_within_its_token_is_not_parsed(telenor: TelenorSandbox, clock: FakeClock) -> None:
     ask = Asking(telenor, clock, "")
     form = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nexpires_in=3599&access_token=CANARY"
     with SlowServer(lambda _path: form) as server, pytest.raises(ServerUnavailableError):
@@ -592,9 +590,7 @@ def test_a_form_that_was_cut_in_its_token_is_not_read(telenor: TelenorSandbox, c
 
 
 @pytest.mark.parametrize(("once", "retry_after"), [(True, None), (False, 500)])
-def test_a_logout_that_is_hurried_or_put_off_beyond_the_deadline_is_tried_once(
-    ask: Asking, *, once: bool, retry_after: int | None
-) -> None:
+def test_a_logout_without_time_for_a_retry_is_tried_once(ask: Asking, *, once: bool, retry_after: int | None) -> None:
     ask.telenor.fault(operation="logout", status=503, retry_after=retry_after)
     with pytest.raises(ServerUnavailableError):
         ask.logout(once=once)
@@ -605,7 +601,7 @@ def test_a_logout_that_is_hurried_or_put_off_beyond_the_deadline_is_tried_once(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_token_that_consumers_could_not_use_is_found_out(ask: Asking, status: int) -> None:
+def test_a_token_that_verify_url_rejects_is_detected(ask: Asking, status: int) -> None:
     ask.telenor.fault(operation="incidents", status=status)
     with pytest.raises(TokenRejectedError) as refusal:
         ask.verify()
@@ -615,13 +611,13 @@ def test_a_token_that_consumers_could_not_use_is_found_out(ask: Asking, status: 
 
 
 @pytest.mark.parametrize("times", [1, 4])
-def test_a_gateway_that_learns_of_a_token_late_is_asked_again(ask: Asking, times: int) -> None:
+def test_a_rejected_fresh_token_is_verified_again(ask: Asking, times: int) -> None:
     ask.telenor.fault(operation="incidents", status=401, times=times)
     assert ask.verify(ask.token().access_token) is True
     assert ask.count("incidents") == times + 1
 
 
-def test_a_refusal_stands_where_nobody_answers_after_it(ask: Asking) -> None:
+def test_a_timeout_after_a_rejection_does_not_cancel_it(ask: Asking) -> None:
     ask.telenor.fault(operation="incidents", status=401, times=1)
     ask.telenor.fault(operation="incidents", drop=True)
     with pytest.raises(TokenRejectedError) as refusal:
@@ -629,7 +625,7 @@ def test_a_refusal_stands_where_nobody_answers_after_it(ask: Asking) -> None:
     assert refusal.value.status == 401
 
 
-def test_a_slow_gateway_is_asked_again_by_the_clock(ask: Asking) -> None:
+def test_verification_retries_stop_by_elapsed_time(ask: Asking) -> None:
     ask.telenor.fault(operation="incidents", status=401, delay_seconds=4)
     began_at = ask.clock.now()
     with pytest.raises(TokenRejectedError):
@@ -638,7 +634,7 @@ def test_a_slow_gateway_is_asked_again_by_the_clock(ask: Asking) -> None:
     assert ask.clock.now() - began_at < timedelta(seconds=12)
 
 
-def test_a_refusal_is_not_asked_again_beyond_the_deadline(ask: Asking) -> None:
+def test_a_rejected_token_is_not_verified_again_beyond_the_deadline(ask: Asking) -> None:
     ask.telenor.fault(operation="incidents", status=401)
     deadline = ask.clock.now() + timedelta(seconds=2)
     with pytest.raises(TokenRejectedError):
@@ -649,7 +645,7 @@ def test_a_refusal_is_not_asked_again_beyond_the_deadline(ask: Asking) -> None:
 @pytest.mark.parametrize(
     ("status", "is_clear"), [(200, True), (204, True), (302, True), (404, True), (429, False), (500, False)]
 )
-def test_any_other_answer_is_no_reason_to_hold_a_token_back(ask: Asking, status: int, is_clear: bool) -> None:
+def test_any_other_verification_response_lets_the_token_be_published(ask: Asking, status: int, is_clear: bool) -> None:
     ask.telenor.fault(operation="incidents", status=status)
     assert ask.verify() is is_clear
     assert ask.count("incidents") == 1
@@ -658,13 +654,13 @@ def test_any_other_answer_is_no_reason_to_hold_a_token_back(ask: Asking, status:
 @pytest.mark.parametrize(
     ("status", "is_rejected"), [(401, True), (403, True), (200, False), (404, False), (503, False)]
 )
-def test_a_published_token_is_refused_by_401_and_403_alone(ask: Asking, status: int, *, is_rejected: bool) -> None:
+def test_only_401_and_403_reject_a_published_token(ask: Asking, status: int, *, is_rejected: bool) -> None:
     ask.telenor.fault(operation="incidents", status=status)
     assert ask.server.is_rejected(ask.resource, CANARY, ask.clock.now() + MINUTES) is is_rejected
     assert (ask.count("incidents"), ask.clock.slept) == (1, [])
 
 
-def test_no_answer_says_nothing_about_a_published_token_and_is_logged(ask: Asking, seen: Seen) -> None:
+def test_a_verification_timeout_does_not_reject_a_published_token_and_is_logged(ask: Asking, seen: Seen) -> None:
     ask.telenor.fault(operation="incidents", drop=True)
     assert ask.server.is_rejected(ask.resource, CANARY, ask.clock.now() + MINUTES) is False
     assert ask.server.is_rejected(ask.resource, CANARY, ask.clock.now()) is False
@@ -674,7 +670,7 @@ def test_no_answer_says_nothing_about_a_published_token_and_is_logged(ask: Askin
 # The last answer
 
 
-def test_the_last_answer_is_kept_until_the_next_request(ask: Asking) -> None:
+def test_the_last_response_is_kept_until_the_next_request(ask: Asking) -> None:
     assert ask.server.last_response is None
     token = ask.token()
     response = ask.server.last_response

@@ -61,7 +61,7 @@ SHARE, LITTLE = Reason.SHARE_OF_LIFE_USED, Reason.TOO_LITTLE_LIFE_LEFT
         pytest.param(900, DEFAULTS, 600, -840, 960, 600, LITTLE, id="a quarter of an hour"),
     ],
 )
-def test_a_token_is_renewed_in_the_last_run_before_a_time_that_the_settings_tell(
+def test_a_token_is_renewed_in_the_last_run_before_its_due_time(
     lifetime: float,
     settings: Policy,
     not_before: float,
@@ -100,17 +100,17 @@ ROLLED_BACK = Ledger(entry("current", at(minutes=18), first=T0))
         pytest.param(CURRENT, T0, Action.ROTATE_AND_REVOKE_NOW, Reason.LEAKED, id="a leak"),
     ],
 )
-def test_due_at_once_is(ledger: Ledger, now: datetime, action: Action, reason: Reason) -> None:
+def test_a_renewal_is_due_at_once(ledger: Ledger, now: datetime, action: Action, reason: Reason) -> None:
     assert decisions.is_renewal_due(ledger, DEFAULTS, now, action, "id") == (True, reason)
 
 
 @pytest.mark.parametrize("action", [Action.ROTATE_NOW, Action.ROTATE_AND_REVOKE_NOW])
 @pytest.mark.parametrize("ledger", [CURRENT, Ledger(entry("newer", at(minutes=1)), (entry("current"),))])
-def test_a_repeated_delivery_of_a_forced_rotation_mints_no_second_token(ledger: Ledger, action: Action) -> None:
+def test_a_duplicate_delivery_of_a_forced_rotation_requests_no_second_token(ledger: Ledger, action: Action) -> None:
     assert decisions.is_renewal_due(ledger, DEFAULTS, T0, action, "current") == (False, Reason.ALREADY_ROTATED)
 
 
-def test_a_repeated_delivery_long_after_still_renews_what_is_due() -> None:
+def test_a_late_duplicate_delivery_still_renews_a_due_token() -> None:
     assert decisions.is_renewal_due(CURRENT, DEFAULTS, at(hours=1), Action.RENEW_IF_DUE, "current")[0]
 
 
@@ -124,7 +124,7 @@ def test_a_repeated_delivery_long_after_still_renews_what_is_due() -> None:
         pytest.param(UNREADABLE, T0, True, id="where nothing says how old it is"),
     ],
 )
-def test_a_token_that_is_not_accepted_is_replaced(current: Entry, now: datetime, may_be: bool) -> None:
+def test_a_rejected_token_is_replaced_after_its_minimum_age(current: Entry, now: datetime, may_be: bool) -> None:
     assert decisions.may_replace_rejected(Ledger(current), DEFAULTS, now) is may_be
 
 
@@ -153,7 +153,7 @@ def test_a_renewal_is_overdue(current: Entry, now: datetime, is_overdue: bool) -
         pytest.param(900, DEFAULTS, -1020, id="none, and less, for a short life"),
     ],
 )
-def test_the_slack_is_the_life_left_at_renewal_less_the_grace_one_period_and_the_latitude(
+def test_the_tolerance_is_the_lifetime_left_at_renewal_less_grace_period_and_jitter(
     lifetime: float, settings: Policy, outage_tolerance: float
 ) -> None:
     assert decisions.outage_tolerance(timedelta(seconds=lifetime), settings) == timedelta(seconds=outage_tolerance)
@@ -203,7 +203,7 @@ def fewest_seconds_left(settings: Policy, lifetime: float, step: int) -> float:
 
 @pytest.mark.parametrize("minutes", [1, 2, 5])
 @pytest.mark.parametrize("lifetime", [900, 1800, 3599, 7200])
-def test_an_outage_a_second_shorter_than_the_slack_leaves_every_reader_the_grace(lifetime: int, minutes: int) -> None:
+def test_an_outage_shorter_than_the_tolerance_leaves_every_reader_the_grace(lifetime: int, minutes: int) -> None:
     for grace in (0, 1, 10, 350, 550, 570, 860, 1150, 1200):
         for fraction in (0.01, 0.25, 0.33, 0.5, 0.75, 0.99):
             settings = policy(grace=grace, fraction=fraction, minutes=minutes)
@@ -213,7 +213,7 @@ def test_an_outage_a_second_shorter_than_the_slack_leaves_every_reader_the_grace
 
 @pytest.mark.parametrize("minutes", [1, 2, 5])
 @pytest.mark.parametrize("lifetime", [900, 3599])
-def test_no_settings_write_more_often_in_a_day_than_secrets_manager_bears(lifetime: int, minutes: int) -> None:
+def test_no_settings_exceed_the_daily_write_quota(lifetime: int, minutes: int) -> None:
     late = decisions.schedule_jitter(policy(minutes=minutes)).total_seconds()
     for fraction, grace in ((0.01, 0), (0.99, 1200)):
         for lateness in ([0, late], [late, late / 2, 0]):
@@ -223,7 +223,7 @@ def test_no_settings_write_more_often_in_a_day_than_secrets_manager_bears(lifeti
 
 
 @pytest.mark.parametrize("phase", [1, 60, 299])
-def test_the_defaults_write_ninety_six_times_a_day(phase: int) -> None:
+def test_the_defaults_write_96_times_a_day(phase: int) -> None:
     written = days_writes(DEFAULTS, 3599, phase, [0, 30, 60, 15])
     assert sum(then < written[0] + timedelta(days=1) for then in written) == 96
 
@@ -250,14 +250,14 @@ def every(minutes: float, count: int) -> list[datetime]:
         pytest.param([at(seconds=3)] * 33, at(days=1), id="a clock of AWS's that is ahead"),
     ],
 )
-def test_a_rotation_can_be_forced_while_the_renewals_of_every_day_keep_their_writes(
+def test_a_forced_rotation_is_allowed_while_writes_remain_for_renewals(
     written: list[datetime], possible_at: datetime
 ) -> None:
     assert decisions.earliest_forced_rotation(written, T0) == possible_at
 
 
 @pytest.mark.parametrize("forced_every", [5, 20])
-def test_whoever_forces_rotations_for_days_takes_no_write_of_a_renewal_or_of_an_emergency(forced_every: int) -> None:
+def test_days_of_forced_rotations_leave_writes_for_renewals_and_emergencies(forced_every: int) -> None:
     """Of any 24 hours, sixteen writes of 144 are left for emergencies."""
     written: list[datetime] = []
     for minute in range(2 * 24 * 60):
@@ -274,7 +274,7 @@ def test_whoever_forces_rotations_for_days_takes_no_write_of_a_renewal_or_of_an_
     ("told", "lives_longer"),
     [(at(seconds=3600), False), (at(seconds=3598), False), (at(seconds=3597), True), (None, True)],
 )
-def test_a_token_handed_out_again_is_published_only_for_a_really_longer_life(
+def test_a_reissued_token_is_published_only_if_its_lifetime_is_longer(
     told: datetime | None, lives_longer: bool
 ) -> None:
     token = Token("CANARY", "Bearer", T0, at(seconds=3600))
@@ -308,7 +308,7 @@ PREVIOUS = OLD._replace(was_current_last=True)
         pytest.param(Ledger(None, (OLD, MIDDLE)), OLD, None, id="not known where nothing is current"),
     ],
 )
-def test_a_token_was_superseded(ledger: Ledger, superseded: Entry, when: datetime | None) -> None:
+def test_when_a_token_was_superseded(ledger: Ledger, superseded: Entry, when: datetime | None) -> None:
     assert decisions.superseded_at(ledger, superseded) == when
 
 
@@ -327,7 +327,7 @@ def test_a_superseded_token_may_be_revoked_when_its_own_grace_has_passed(
     assert decisions.revocable(Ledger(NEW, (OLD, MIDDLE)), now, timedelta(minutes=10)) == revocable
 
 
-def test_renewals_closer_than_the_grace_still_let_each_token_go_after_its_own() -> None:
+def test_with_renewals_closer_than_the_grace_each_token_keeps_its_own_grace() -> None:
     entries = tuple(entry(f"version-{n}", at(minutes=5 * n)) for n in range(7))
     ledger = Ledger(entries[-1], entries[:-1])
     assert decisions.revocable(ledger, at(minutes=30), timedelta(minutes=20)) == entries[:2]
@@ -341,7 +341,7 @@ def test_renewals_closer_than_the_grace_still_let_each_token_go_after_its_own() 
         pytest.param(CURRENT, at(days=9), (), id="never the current one"),
     ],
 )
-def test_without_a_grace_may_be_revoked(ledger: Ledger, now: datetime, revocable: tuple[Entry, ...]) -> None:
+def test_revocable_tokens_without_a_grace(ledger: Ledger, now: datetime, revocable: tuple[Entry, ...]) -> None:
     assert decisions.revocable(ledger, now, timedelta(0)) == revocable
 
 
@@ -352,7 +352,7 @@ def test_the_current_token_is_never_dropped_as_expired() -> None:
 @pytest.mark.parametrize(
     ("superseded", "seconds", "is_expired"), [(OLD, 3599, False), (OLD, 3600, True), (UNREADABLE, 86_400, False)]
 )
-def test_a_superseded_token_is_expired_from_the_second_on_that_its_label_names(
+def test_a_superseded_token_expires_at_the_second_in_its_label(
     superseded: Entry, seconds: int, is_expired: bool
 ) -> None:
     assert (superseded in decisions.expired(Ledger(NEW, (superseded,)), at(seconds=seconds))) is is_expired
@@ -362,7 +362,7 @@ def test_a_superseded_token_is_expired_from_the_second_on_that_its_label_names(
     ("grace", "pending", "is_piling_up"),
     [(300, 2, False), (300, 3, True), (301, 3, False), (600, 3, False), (600, 4, True), (1200, 4, True)],
 )
-def test_tokens_pile_up_from_where_the_alarm_does(grace: int, pending: int, is_piling_up: bool) -> None:
+def test_pending_revocations_pile_up_at_the_alarms_threshold(grace: int, pending: int, is_piling_up: bool) -> None:
     # 900 * (pending - 2) - (grace + 2 * 300) >= 0, as in template.yaml.
     policy = Policy(timedelta(seconds=grace), 0.33, timedelta(minutes=5))
     assert decisions.is_piling_up(pending, policy) is is_piling_up

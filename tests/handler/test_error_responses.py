@@ -93,24 +93,24 @@ def test_an_error_has_its_code_in_each_format(kind: Kind, error_format: Any, col
         ("telenor-internal", 503, {"error": "temporarily_unavailable"}),
     ],
 )
-def test_so_has_what_the_sandbox_does_not_say(code: str, status: int, body: object) -> None:
+def test_further_errors_have_their_codes(code: str, status: int, body: object) -> None:
     assert code_of(status, body) == code
 
 
 @pytest.mark.parametrize("error", ApiError)
 @pytest.mark.parametrize("shape", [shape for shape in ERROR_SHAPES if shape != "none"])
-def test_every_error_of_the_reference_is_read_in_whatever_shape_it_comes(error: ApiError, shape: str) -> None:
+def test_every_error_of_the_reference_is_parsed_in_any_shape(error: ApiError, shape: str) -> None:
     parsed = parse_error(response(error.status, ERROR_SHAPES[shape](error)))
     assert (parsed.format, parsed.matched) == (ErrorFormat.REFERENCE, str(error.code))
     assert (error.status, error.code) in parsed.kind.reference
 
 
-def test_the_table_has_the_whole_reference_and_no_more() -> None:
+def test_the_table_has_exactly_the_errors_of_the_reference() -> None:
     known = [row for kind in ERROR_KINDS for row in kind.reference]
     assert sorted(known) == sorted((error.status, error.code) for error in ApiError)
 
 
-def test_no_code_of_a_format_means_two_things() -> None:
+def test_each_code_of_a_format_has_one_meaning() -> None:
     for column in ("reference", "gateway", "apigee", "oauth"):
         matched = [code for kind in ERROR_KINDS for code in getattr(kind, column)]
         assert len(matched) == len(set(matched))
@@ -155,7 +155,7 @@ def test_a_code_is_found_in_json_xml_a_form_and_text(error_format: ErrorFormat, 
 
 
 @pytest.mark.parametrize("name", sorted(name for kind in ERROR_KINDS for name in kind.apigee))
-def test_each_name_of_apigees_counts_with_its_step_and_without_and_by_either_service(name: str) -> None:
+def test_each_apigee_code_counts_with_and_without_its_prefixes(name: str) -> None:
     expected = next(kind.code for kind in ERROR_KINDS if name in kind.apigee)
     other = name.replace("keymanagement.service.", "oauth.v2.")
     for matched in (name, f"steps.{name}", other, f"steps.{other}"):
@@ -192,11 +192,11 @@ def apigees(name: str) -> str:
         *((body, apigees(NEW), "answer-unknown") for body in ("", fault(NEW))),
     ],
 )
-def test_the_word_of_a_bearer_challenge_counts(body: object, challenge: str, code: str) -> None:
+def test_the_error_of_a_bearer_challenge_counts(body: object, challenge: str, code: str) -> None:
     assert code_of(401, body, WWW_Authenticate=challenge) == code
 
 
-def test_a_code_of_the_gateway_that_is_new_does_not_make_a_token_dead() -> None:
+def test_an_unknown_gateway_code_does_not_mean_that_a_token_is_inactive() -> None:
     parsed = parse_error(response(401, {"code": 40199, "error": "invalid_token"}))
     assert (parsed.kind.code, parsed.format, parsed.matched) == ("answer-unknown", ErrorFormat.GATEWAY, "40199")
 
@@ -216,7 +216,7 @@ def test_a_code_of_the_gateway_that_is_new_does_not_make_a_token_dead() -> None:
         pytest.param(418, {"error": "temporarily_unavailable"}, True, id="either way there"),
     ],
 )
-def test_the_status_says_whether_asking_again_may_help(status: int, body: object, *, is_asked_again: bool) -> None:
+def test_the_status_decides_whether_a_retry_may_help(status: int, body: object, *, is_asked_again: bool) -> None:
     assert is_retryable(status, parse_error(response(status, body)).kind) is is_asked_again
 
 
@@ -241,7 +241,7 @@ def test_the_status_says_whether_asking_again_may_help(status: int, body: object
         (302, ""),
     ],
 )
-def test_what_no_format_says_is_unknown(status: int, body: object) -> None:
+def test_an_error_in_no_known_format_is_unknown(status: int, body: object) -> None:
     parsed = parse_error(response(status, body))
     assert (parsed.kind.code, parsed.format, parsed.matched) == ("answer-unknown", None, None)
     assert not parsed.kind.is_retryable
@@ -256,12 +256,12 @@ def test_what_no_format_says_is_unknown(status: int, body: object) -> None:
         *((status, False) for status in (501, 505, 600, 999)),
     ],
 )
-def test_an_unknown_answer_passes_if_its_status_does(status: int, is_retryable: bool) -> None:
+def test_an_unknown_error_is_retryable_if_its_status_is(status: int, is_retryable: bool) -> None:
     assert parse_error(response(status, "<html>Sorry</html>")).kind.is_retryable is is_retryable
     assert is_transient(status) is is_retryable
 
 
-def test_nothing_that_is_not_in_the_table_is_shown() -> None:
+def test_only_codes_from_the_table_are_shown() -> None:
     parsed = parse_error(response(401, fault(f"oauth.v2.{CANARY}")))
     assert (parsed.format, parsed.matched) == (ErrorFormat.APIGEE, None)
     assert CANARY not in repr(parsed)
@@ -299,7 +299,7 @@ def test_nothing_that_is_not_in_the_table_is_shown() -> None:
         ('<form action="/login">', "answer-unknown", None),
     ],
 )
-def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, matched: str | None) -> None:
+def test_a_200_with_an_error_is_not_a_success(body: object, code: str, matched: str | None) -> None:
     contradicting = response(200, body)
     parsed = parse_error(contradicting)
     assert reports_error(contradicting, parsed)
@@ -322,7 +322,7 @@ def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, matc
         "null",
     ],
 )
-def test_a_success_that_speaks_of_none_is_one(body: object) -> None:
+def test_a_200_without_an_error_is_a_success(body: object) -> None:
     plain = response(200, body, Content_Type="text/html")
     assert not reports_error(plain, parse_error(plain))
     assert not is_html(plain)
@@ -332,11 +332,11 @@ def test_a_success_that_speaks_of_none_is_one(body: object) -> None:
 
 
 @pytest.mark.parametrize(("characters", "code"), [(8192, "token-dead"), (8193, "answer-unknown")])
-def test_eight_kilobytes_of_a_header_are_looked_at_and_no_more(characters: int, code: str) -> None:
+def test_at_most_8_kib_of_a_header_are_parsed(characters: int, code: str) -> None:
     assert code_of(401, "", WWW_Authenticate=" Bearer error=invalid_token".rjust(characters, "x")) == code
 
 
-def test_a_long_text_is_read_in_no_time_that_matters() -> None:
+def test_parsing_a_long_text_is_fast() -> None:
     """Each expression is run over what an enemy could send, 64 KiB of it; a slow one would hang here."""
     pieces = ["error ", "error_code=", "code=a_", "a_", "oauth.v2.", "oauth.v2.-", "Bearer ", "Bearer error="]
     pieces += ["code''''''''", "code ", "<", "<!doctype ", "<x:", '\\"', "code" + " " * 63]

@@ -35,12 +35,12 @@ def current_of(*labels: str, now: datetime = T0) -> Entry:
 
 
 @pytest.mark.parametrize("rounded_off", [timedelta(0), timedelta(milliseconds=999)])
-def test_a_label_names_the_times_rounded_down_and_the_whole_version(rounded_off: timedelta) -> None:
+def test_a_label_has_the_times_rounded_down_and_the_full_version_id(rounded_off: timedelta) -> None:
     """The expiry too, so that no life is promised that is not there."""
     assert new_entry(ID, T0 + rounded_off, DIES + rounded_off) == Entry(ID, T0, DIES, (LABEL,), T0)
 
 
-def test_what_a_label_says_is_read_back_also_one_of_the_first_version() -> None:
+def test_labels_of_both_formats_are_parsed() -> None:
     assert current_of(LABEL) == new_entry(ID, T0, DIES)
     assert current_of(SHORT) == Entry(ID, T0, DIES, (SHORT,), T0)
 
@@ -59,7 +59,7 @@ def test_what_a_label_says_is_read_back_also_one_of_the_first_version() -> None:
         "LIVE_\uff12\uff10261123T213000Z_20261123T222959Z_3fa85f64",
     ],
 )
-def test_a_label_that_nobody_can_read_is_tracked_without_times(label: str) -> None:
+def test_an_unreadable_label_is_tracked_without_times(label: str) -> None:
     entry = current_of(label)
     assert entry == Entry(ID, labels=(label,))
     assert entry.is_tracked
@@ -73,7 +73,7 @@ def test_a_label_that_nobody_can_read_is_tracked_without_times(label: str) -> No
         pytest.param(at(days=-400), False, id="so is another year"),
     ],
 )
-def test_a_label_from_the_future_is_unreadable_and_not_passed_on_to_the_next_publication(
+def test_a_label_from_the_future_is_unreadable_and_does_not_date_the_next_publication(
     now: datetime, is_readable: bool
 ) -> None:
     assert (current_of(LABEL, now=now).published_at == T0) is is_readable
@@ -82,20 +82,20 @@ def test_a_label_from_the_future_is_unreadable_and_not_passed_on_to_the_next_pub
 
 
 @pytest.mark.parametrize("labels", [(LABEL, LATER), (LATER, LABEL), (SHORT, LATER)])
-def test_of_two_labels_the_later_publication_counts_and_the_first_is_known(labels: tuple[str, ...]) -> None:
+def test_of_two_labels_the_later_publication_counts_and_the_first_is_kept(labels: tuple[str, ...]) -> None:
     entry = current_of(*labels, "LIVE_by_hand", now=at(minutes=10))
     assert (entry.published_at, entry.first_published_at) == (at(minutes=10), T0)
     assert entry.labels == tuple(sorted([*labels, "LIVE_by_hand"]))
 
 
-def test_of_two_expiries_the_careful_reading_counts() -> None:
+def test_of_two_expiries_the_earlier_one_counts() -> None:
     longer = f"LIVE_20261123T213000Z_20261123T230000Z_{ID}"
     assert current_of(LABEL, longer).expires_at == DIES
     (superseded,) = ledger_from({ID: ["AWSPREVIOUS", LABEL, longer]}, T0).superseded
     assert (superseded.expires_at, superseded.was_current_last) == (datetime(2026, 11, 23, 23, 0, tzinfo=UTC), True)
 
 
-def test_a_version_that_is_entered_again_has_a_label_for_each_time() -> None:
+def test_a_version_published_twice_has_a_label_for_each_publication() -> None:
     again = with_label(new_entry(ID, T0, DIES), at(minutes=10), DIES)
     assert again == Entry(ID, at(minutes=10), DIES, (LABEL, LATER), T0)
     assert again == current_of(*again.labels, now=at(minutes=10))
@@ -106,7 +106,7 @@ def test_a_version_that_is_entered_again_has_a_label_for_each_time() -> None:
 # What a description says
 
 
-def test_superseded_versions_are_those_with_a_label_the_oldest_first() -> None:
+def test_superseded_versions_are_the_labelled_ones_oldest_first() -> None:
     new, middle, old = live("new", at(minutes=2)), live("middle", at(minutes=1)), live("old")
     unreadable = Entry("unreadable", labels=("LIVE_",), was_current_last=True)
     ledger = ledger_from(
@@ -122,7 +122,7 @@ def test_superseded_versions_are_those_with_a_label_the_oldest_first() -> None:
     assert (ledger.current, ledger.superseded) == (new, (unreadable, old, middle))
 
 
-def test_labels_of_others_are_counted_wherever_they_are() -> None:
+def test_foreign_labels_are_counted_on_every_version() -> None:
     ledger = ledger_from(
         {ID: ["AWSCURRENT", LABEL, "theirs"], OTHER: ["AWSPREVIOUS", "a", "b"], "third": ["c"]},
         T0,
@@ -140,7 +140,7 @@ def test_labels_of_others_are_counted_wherever_they_are() -> None:
         (LABEL_QUOTA - 1, False, False),
     ],
 )
-def test_a_secret_has_room_for_twenty_labels(labels: int, has_current: bool, has_room: bool) -> None:
+def test_a_secret_has_room_for_20_labels(labels: int, has_current: bool, has_room: bool) -> None:
     current = live("current") if has_current else None
     assert Ledger(current, other_labels=labels - (1 if has_current else 0)).has_room is has_room
 
@@ -156,7 +156,7 @@ def test_a_secret_has_room_for_twenty_labels(labels: int, has_current: bool, has
         pytest.param(at(seconds=1, microseconds=-1), at(seconds=1), id="however little is missing"),
     ],
 )
-def test_a_publication_is_dated_by_the_second(now: datetime, published_at: datetime) -> None:
+def test_a_publication_time_has_whole_seconds(now: datetime, published_at: datetime) -> None:
     assert Ledger(None).next_publication(now) == published_at
 
 
@@ -169,7 +169,7 @@ def test_a_publication_is_dated_by_the_second(now: datetime, published_at: datet
     ],
 )
 @pytest.mark.parametrize("now", [T0, at(days=-1), at(milliseconds=300)])
-def test_the_next_publication_is_later_than_every_other_whatever_the_clock_says(ledger: Ledger, now: datetime) -> None:
+def test_the_next_publication_is_dated_after_all_others_whatever_the_clock_says(ledger: Ledger, now: datetime) -> None:
     assert ledger.next_publication(now) == at(seconds=1)
 
 
@@ -183,14 +183,16 @@ def test_the_next_publication_is_later_than_every_other_whatever_the_clock_says(
         (live("current", at(seconds=-1)), False),
     ],
 )
-def test_a_ledger_is_in_order_where_the_current_version_came_last(current: Entry | None, is_in_order: bool) -> None:
+def test_a_ledger_is_in_order_if_the_current_version_was_published_last(
+    current: Entry | None, is_in_order: bool
+) -> None:
     assert Ledger(current, (Entry("unreadable", labels=("LIVE_",)), live("other"))).is_in_order is is_in_order
 
 
 # What changes
 
 
-def test_a_superseded_version_stays_in_the_ledger_if_it_has_a_label() -> None:
+def test_a_superseded_version_stays_in_the_ledger_if_it_is_labelled() -> None:
     old, new = live("old"), live("new", at(minutes=1))
     (superseded,) = Ledger(old).superseded_by(new).superseded
     assert (superseded.version_id, superseded.labels, superseded.was_current_last) == ("old", old.labels, True)
@@ -198,26 +200,26 @@ def test_a_superseded_version_stays_in_the_ledger_if_it_has_a_label() -> None:
     assert Ledger(None).superseded_by(new) == Ledger(new)
 
 
-def test_only_the_version_that_was_current_last_is_the_previous_one() -> None:
+def test_only_the_last_current_version_is_the_previous_one() -> None:
     before = Ledger(None).superseded_by(live("first")).superseded_by(live("second", at(minutes=1)))
     after = before.superseded_by(live("third", at(minutes=2)))
     previous = [(entry.version_id, entry.was_current_last) for entry in after.superseded]
     assert previous == [("first", False), ("second", True)]
 
 
-def test_a_version_that_is_published_again_is_in_the_ledger_once() -> None:
+def test_a_republished_version_is_in_the_ledger_once() -> None:
     old, new = live("old"), live("new", at(minutes=1))
     ledger = Ledger(new, (old,)).superseded_by(old)
     assert (ledger.current, [entry.version_id for entry in ledger.superseded]) == (old, ["new"])
 
 
-def test_an_entry_is_found_by_its_version_and_is_out_when_it_is_settled() -> None:
+def test_an_entry_is_found_by_its_version_until_it_is_removed() -> None:
     ledger = Ledger(Entry("current"), (live("old"),))
     assert (ledger.find("old"), ledger.find("current"), ledger.find("other")) == (live("old"), Entry("current"), None)
     assert ledger.without(live("old")) == Ledger(Entry("current"))
 
 
-def test_a_label_is_updated_where_its_version_is_or_belongs() -> None:
+def test_updated_labels_are_stored_at_their_version() -> None:
     assert Ledger(Entry("old")).updated(live("old")) == Ledger(live("old"))
     assert Ledger(None, (Entry("old"),)).updated(live("old")) == Ledger(None, (live("old"),))
     ledger = Ledger(live("current", at(minutes=2)), (live("middle", at(minutes=1)),)).updated(live("old"))

@@ -20,7 +20,7 @@ def stored(content: str) -> SecretVersion:
 
 
 @pytest.mark.parametrize(("scope", "told"), [(None, {}), ("incidents.read", {"scope": "incidents.read"})])
-def test_the_document_is_a_standard_token_with_whole_seconds(scope: str | None, told: dict[str, str]) -> None:
+def test_the_document_is_an_oauth_token_response_with_whole_seconds(scope: str | None, told: dict[str, str]) -> None:
     token = Token(CANARY, "Bearer", T0, T0 + timedelta(seconds=3599), scope)
     assert json.loads(token.document()) == told | {
         "access_token": CANARY,
@@ -35,7 +35,7 @@ def test_the_document_is_a_standard_token_with_whole_seconds(scope: str | None, 
     "content",
     ["", "{}", "[]", "null", "no JSON", '{"access_token": ""}', '{"access_token": 5}', "[" * 50_000, '{"a": 1'],
 )
-def test_what_is_no_token_document_has_no_token(content: str) -> None:
+def test_invalid_token_documents_have_no_token(content: str) -> None:
     assert stored(content).access_token is None
 
 
@@ -60,7 +60,7 @@ def test_what_is_no_token_document_has_no_token(content: str) -> None:
         pytest.param(b"\x00\xffa/b\x80".decode("utf-8", errors="replace"), id="among bytes"),
     ],
 )
-def test_a_token_is_recognised_in_whatever_somebody_has_put_there(content: str) -> None:
+def test_a_token_is_recognised_in_any_content(content: str) -> None:
     assert stored(content).contains_token("a/b")
 
 
@@ -81,12 +81,12 @@ def test_another_token_is_not_recognised(content: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, "1795469400", -1, 10**15, float("nan"), float("inf"), 1, []])
-def test_a_time_that_is_none_is_no_time(value: object) -> None:
+def test_an_invalid_time_is_none(value: object) -> None:
     content = stored(json.dumps({"access_token": "x", "expires_at": value, "issued_at": value}))
     assert (content.expires_at, content.issued_at) == (None, None)
 
 
-def test_a_document_is_read_also_after_a_byte_order_mark() -> None:
+def test_a_byte_order_mark_before_the_document_is_ignored() -> None:
     document = json.dumps({"access_token": CANARY, "expires_at": 1795469400, "issued_at": 1795469400.5})
     value = stored(BYTE_ORDER_MARK + document)
     assert (value.access_token, value.expires_at, value.issued_at) == (CANARY, T0, T0 + timedelta(seconds=0.5))
@@ -95,9 +95,9 @@ def test_a_document_is_read_also_after_a_byte_order_mark() -> None:
 @pytest.mark.parametrize(
     ("value", "is_one"), [("abc.-_~+/=", True), ("", False), ("a b", False), ("a\n", False), (5, False)]
 )
-def test_a_token_is_what_fits_into_a_header(value: object, is_one: bool) -> None:
+def test_a_token_must_fit_into_a_header(value: object, is_one: bool) -> None:
     assert is_access_token(value) is is_one
 
 
-def test_nothing_secret_shows_in_a_repr() -> None:
+def test_a_repr_hides_secrets() -> None:
     assert CANARY not in repr([Token(CANARY, "Bearer", T0, T0), stored(CANARY), Credentials("id", CANARY)])

@@ -37,13 +37,13 @@ def test_the_first_run_publishes_a_token_and_tracks_it(world: World) -> None:
     assert result["renews_at"] - world.clock.now().timestamp() == 20 * 60
 
 
-def test_the_version_id_is_the_id_of_the_request_if_that_can_be_one(world: World) -> None:
+def test_the_version_id_is_the_request_id_if_it_is_long_enough(world: World) -> None:
     request_id = str(uuid.uuid4())
     assert world.run(request_id=request_id)["version_id"] == request_id
     assert uuid.UUID(world.run("rotate-now", request_id="short")["version_id"])
 
 
-def test_a_run_with_nothing_to_do_makes_one_call_and_reads_no_value(world: World) -> None:
+def test_a_run_that_is_not_due_makes_one_call_and_reads_no_value(world: World) -> None:
     first = world.run()
     before = world.aws.calls()
     requests = len(world.telenor.requests)
@@ -54,7 +54,7 @@ def test_a_run_with_nothing_to_do_makes_one_call_and_reads_no_value(world: World
     assert (result["outcome"], result["reason"], result["version_id"]) == ("not-due", "fresh", first["version_id"])
 
 
-def test_a_forced_rotation_makes_six_calls_and_one_request(world: World) -> None:
+def test_a_forced_rotation_makes_six_aws_calls_and_one_token_request(world: World) -> None:
     world.run()
     before = world.aws.calls()
     requests = len(world.telenor.requests)
@@ -70,7 +70,7 @@ def test_a_forced_rotation_makes_six_calls_and_one_request(world: World) -> None
     assert world.operations()[requests:] == ["token"]
 
 
-def test_hours_of_runs_leave_one_token_and_one_in_its_grace(world: World) -> None:
+def test_hours_of_runs_leave_the_current_token_and_one_in_its_grace(world: World) -> None:
     for _ in range(2 * 12):
         world.run()
         assert world.is_current_live()
@@ -94,7 +94,7 @@ def spent(world: World) -> World:
     return world
 
 
-def test_forced_rotations_are_refused_before_they_take_the_writes_of_renewals(spent: World) -> None:
+def test_forced_rotations_are_refused_before_they_use_up_the_writes_for_renewals(spent: World) -> None:
     assert spent.aws.calls()["PutSecretValue"] == 3
     assert spent.seen.codes()[-1] == "write-budget-spent"
     assert spent.seen.log()[-1]["reason"] == "forced"
@@ -110,14 +110,14 @@ def test_forced_rotations_are_refused_before_they_take_the_writes_of_renewals(sp
     assert spent.run("rotate-now")["outcome"] == "rotated"
 
 
-def test_a_rotation_that_is_refused_still_revokes_what_is_due(spent: World) -> None:
+def test_a_refused_rotation_still_revokes_due_tokens(spent: World) -> None:
     pending = len(spent.tracked())
     spent.clock.advance(minutes=11)
     assert spent.failure("rotate-now") == "write-budget-spent"
     assert len(spent.tracked()) == 1 < pending
 
 
-def test_an_emergency_goes_whatever_was_written_and_warns(spent: World) -> None:
+def test_an_emergency_ignores_the_write_budget_and_warns(spent: World) -> None:
     for _ in range(2):
         result = spent.run("rotate-and-revoke-now")
         assert (result["outcome"], result["reason"]) == ("rotated", "leaked")
@@ -127,7 +127,7 @@ def test_an_emergency_goes_whatever_was_written_and_warns(spent: World) -> None:
     assert spent.live() == 1
 
 
-def test_new_credentials_wait_for_the_next_renewal_where_the_budget_is_spent(spent: World) -> None:
+def test_without_write_budget_new_credentials_wait_for_the_next_renewal(spent: World) -> None:
     spent.put_credentials(WRONG)
     issued = spent.issued()
     result = spent.run("credentials-changed")
@@ -137,7 +137,7 @@ def test_new_credentials_wait_for_the_next_renewal_where_the_budget_is_spent(spe
 
 
 @pytest.mark.parametrize("action", ["rotate-now", "rotate-and-revoke-now", "credentials-changed"])
-def test_what_is_due_anyway_is_not_counted(world: World, action: str) -> None:
+def test_a_due_renewal_does_not_count_versions(world: World, action: str) -> None:
     world.run()
     world.clock.advance(minutes=15)
     assert world.run(action)["outcome"] == "rotated"
@@ -145,14 +145,14 @@ def test_what_is_due_anyway_is_not_counted(world: World, action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["rotate-now", "rotate-and-revoke-now", "credentials-changed"])
-def test_a_count_that_cannot_be_had_stops_nobody(world: World, action: str) -> None:
+def test_a_failed_version_count_does_not_block_a_rotation(world: World, action: str) -> None:
     world.run()
     world.aws.fault(CallFault(operation="ListSecretVersionIds", code="AccessDeniedException"))
     assert world.run(action)["outcome"] == "rotated"
     assert world.seen.codes() == ["writes-not-counted"]
 
 
-def test_the_versions_of_the_day_are_counted_on_every_page(world: World) -> None:
+def test_the_days_versions_are_counted_on_every_page(world: World) -> None:
     """Labelled or not: a hundred fit on a page, and what is on the next one counts as well."""
     world.run()
     world.fill_day(127)
@@ -165,7 +165,7 @@ def test_the_versions_of_the_day_are_counted_on_every_page(world: World) -> None
 
 
 @pytest.mark.parametrize("contents", [[json.dumps({"client_id": "demo-client", "client_secret": CLIENT_SECRET})], []])
-def test_credentials_are_tried_at_once_if_they_are_new_or_the_first(world: World, contents: list[str]) -> None:
+def test_new_or_first_credentials_are_tried_at_once(world: World, contents: list[str]) -> None:
     world.run()
     for content in contents:
         world.put_credentials(content)
@@ -173,7 +173,7 @@ def test_credentials_are_tried_at_once_if_they_are_new_or_the_first(world: World
     assert (result["outcome"], result["reason"]) == ("rotated", "forced")
 
 
-def test_the_same_credentials_cost_no_token_and_no_count(world: World) -> None:
+def test_unchanged_credentials_request_no_token_and_count_no_versions(world: World) -> None:
     world.run()
     world.put_credentials(SAME)
     before, requests = world.aws.calls(), len(world.telenor.requests)
@@ -190,9 +190,7 @@ def test_the_same_credentials_cost_no_token_and_no_count(world: World) -> None:
 
 
 @pytest.mark.parametrize("issue", ["same", "same-extended"])
-def test_a_leaked_token_that_is_handed_out_again_fails_the_run_and_is_not_published_as_new(
-    world: World, issue: str
-) -> None:
+def test_a_reissued_leaked_token_fails_the_run_and_is_not_published(world: World, issue: str) -> None:
     first = world.run()["version_id"]
     world.clock.advance(minutes=30)
     world.telenor.knobs(issue=issue)
@@ -204,7 +202,7 @@ def test_a_leaked_token_that_is_handed_out_again_fails_the_run_and_is_not_publis
     assert (metrics["TokenReissued"], metrics["RotationFailed"], metrics["TokenRotated"]) == (1, 1, 0)
 
 
-def test_a_token_that_is_handed_out_again_is_not_published_twice(world: World) -> None:
+def test_a_reissued_token_is_not_published_twice(world: World) -> None:
     first = world.run()
     world.telenor.knobs(issue="same")
     world.clock.advance(minutes=30)
@@ -216,7 +214,7 @@ def test_a_token_that_is_handed_out_again_is_not_published_twice(world: World) -
     assert world.is_current_live()
 
 
-def test_a_token_that_really_lives_longer_now_is_published_with_its_new_life(world: World) -> None:
+def test_a_reissued_token_with_a_longer_lifetime_is_published_again(world: World) -> None:
     first = world.run()
     world.telenor.knobs(issue="same-extended")
     world.clock.advance(minutes=30)
@@ -230,7 +228,7 @@ def test_a_token_that_really_lives_longer_now_is_published_with_its_new_life(wor
 
 
 @pytest.mark.parametrize("action", [None, "rotate-now", "rotate-and-revoke-now"])
-def test_a_token_that_kills_the_old_one_leaves_the_new_one_current(world: World, action: str | None) -> None:
+def test_if_a_new_token_revokes_the_old_one_the_new_one_is_current(world: World, action: str | None) -> None:
     world.run()
     world.telenor.knobs(issue="new-kills-old")
     world.clock.advance(minutes=30)
@@ -245,7 +243,7 @@ def test_a_token_that_kills_the_old_one_leaves_the_new_one_current(world: World,
 
 
 @pytest.mark.parametrize("fault", [{"drop": True}, {"html": True}, {"status": 401, "body": '{"code": 22}'}])
-def test_a_failed_token_request_touches_nothing_that_is_published(world: World, fault: dict[str, Any]) -> None:
+def test_a_failed_token_request_changes_nothing_published(world: World, fault: dict[str, Any]) -> None:
     world.run()
     labels, document = world.labels(), world.document()
     world.telenor.fault(operation="token", **fault)
@@ -264,7 +262,7 @@ def test_a_failed_token_request_touches_nothing_that_is_published(world: World, 
         pytest.param('{"access_token": "CANARY-c', 5, id="cut in the token"),
     ],
 )
-def test_no_token_of_an_answer_that_cannot_be_used_is_forgotten(world: World, body: str, abandoned: int) -> None:
+def test_each_token_in_an_unusable_response_is_revoked_or_counted(world: World, body: str, abandoned: int) -> None:
     """It is logged out if it can be recognised; if it cannot, it is counted."""
     world.telenor.fault(operation="token", body=body)
     world.failure()
@@ -274,7 +272,7 @@ def test_no_token_of_an_answer_that_cannot_be_used_is_forgotten(world: World, bo
     assert world.seen.codes().count("revocation-abandoned") == abandoned
 
 
-def test_a_failed_rotation_still_revokes_what_has_had_its_grace(world: World) -> None:
+def test_a_failed_rotation_still_revokes_tokens_past_their_grace(world: World) -> None:
     first, second = world.supersede()
     world.clock.advance(minutes=30)
     world.telenor.fault(operation="token", status=401, body='{"code": 22}')
@@ -283,14 +281,14 @@ def test_a_failed_rotation_still_revokes_what_has_had_its_grace(world: World) ->
     assert world.seen.metrics()["TokenRevoked"] == 1
 
 
-def test_a_leak_while_telenor_gives_no_token_ends_the_superseded_ones_and_fails(world: World) -> None:
+def test_an_emergency_without_a_new_token_revokes_superseded_ones_and_fails(world: World) -> None:
     first, second = world.supersede()
     world.telenor.fault(operation="token", drop=True)
     assert world.failure("rotate-and-revoke-now") == "token-endpoint-out"
     assert (world.is_live(first), world.is_live(second)) == (False, True)
 
 
-def test_a_defect_between_obtaining_and_publishing_leaves_no_token_alive(
+def test_an_unexpected_error_before_publishing_leaves_no_active_token(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: object) -> None:
@@ -303,14 +301,14 @@ def test_a_defect_between_obtaining_and_publishing_leaves_no_token_alive(
 
 
 @pytest.mark.parametrize(("operation", "after"), [("DescribeSecret", 0), ("GetSecretValue", 1)])
-def test_a_token_is_not_minted_that_could_not_be_stored(world: World, operation: str, after: int) -> None:
+def test_no_token_is_requested_that_could_not_be_stored(world: World, operation: str, after: int) -> None:
     """The second read is of the token secret: a key that cannot be used for that one cannot be used to write either."""
     world.aws.fault(CallFault(operation=operation, code="DecryptionFailure"), after=after)
     assert world.failure() == "secrets-manager-refused"
     assert world.telenor.requests == []
 
 
-def test_a_token_is_published_although_reading_the_current_one_got_no_answer(world: World) -> None:
+def test_a_timeout_reading_the_current_token_does_not_block_a_publication(world: World) -> None:
     world.run()
     world.aws.fault(CallFault(operation="GetSecretValue"), times=3, after=1)
     assert world.run("rotate-now")["outcome"] == "rotated"
@@ -322,7 +320,7 @@ def test_a_token_is_published_although_reading_the_current_one_got_no_answer(wor
 
 
 @pytest.mark.parametrize("action", ["rotate-now", "credentials-changed"])
-def test_bad_credentials_mint_nothing_and_lose_nothing(world: World, action: str) -> None:
+def test_unusable_credentials_request_no_token_and_change_nothing(world: World, action: str) -> None:
     world.run()
     labels = world.labels()
     world.put_credentials("{}")
@@ -330,7 +328,7 @@ def test_bad_credentials_mint_nothing_and_lose_nothing(world: World, action: str
     assert (world.operations(), world.labels()) == (["token"], labels)
 
 
-def test_new_credentials_that_do_not_work_leave_the_run_to_the_ones_before_them(world: World) -> None:
+def test_if_new_credentials_are_rejected_the_previous_ones_are_used(world: World) -> None:
     world.put_credentials(WRONG)
     assert world.run()["outcome"] == "rotated"
     assert world.is_current_live()
@@ -341,7 +339,9 @@ def test_new_credentials_that_do_not_work_leave_the_run_to_the_ones_before_them(
     assert world.seen.log()[-1]["attempts"] == 2
 
 
-def test_the_scope_is_asked_for_with_the_credentials_before_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scope_is_also_requested_with_the_previous_credentials(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TELENOR_SCOPE", "incidents.read")
     world.put_credentials(WRONG)
     world.run()
@@ -356,7 +356,7 @@ def test_the_scope_is_asked_for_with_the_credentials_before_too(world: World, mo
         pytest.param([WRONG, WRONG + " "], 1, ["credentials-refused"], id="they are the same pair"),
     ],
 )
-def test_a_client_that_is_refused_is_told_where_the_credentials_before_do_not_help(
+def test_if_the_previous_credentials_fail_too_the_rejected_client_is_reported(
     world: World, contents: list[str], requests: int, codes: list[str]
 ) -> None:
     for content in contents:
@@ -367,7 +367,7 @@ def test_a_client_that_is_refused_is_told_where_the_credentials_before_do_not_he
     assert world.seen.metrics()["CredentialsFallback"] == 0
 
 
-def test_a_client_that_is_refused_and_had_no_other_credentials_is_asked_once(world: World) -> None:
+def test_without_previous_credentials_a_rejected_client_is_tried_once(world: World) -> None:
     world.telenor.fault(operation="token", status=401, body='{"code": 22}')
     assert world.failure() == "credentials-refused"
     assert world.operations() == ["token"]
@@ -389,7 +389,7 @@ def log_out(world: World) -> None:
     assert not world.is_current_live()
 
 
-def test_a_token_that_consumers_could_not_use_is_logged_out_instead_of_published(verified: World) -> None:
+def test_a_rejected_new_token_is_logged_out_instead_of_published(verified: World) -> None:
     first = verified.run()
     verified.telenor.fault(operation="incidents", status=403)
     assert verified.failure("rotate-now") == "token-not-accepted"
@@ -398,7 +398,9 @@ def test_a_token_that_consumers_could_not_use_is_logged_out_instead_of_published
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_is_published_with_the_error_where_nothing_is_published(verified: World, status: int) -> None:
+def test_without_a_usable_published_token_a_rejected_one_is_published_with_the_error(
+    verified: World, status: int
+) -> None:
     """What refuses it may stand in front of VERIFY_URL alone, as a firewall for web applications does."""
     verified.telenor.fault(operation="incidents", status=status)
     assert verified.failure() == "token-not-accepted"
@@ -418,7 +420,7 @@ def test_a_refused_token_is_published_with_the_error_where_nothing_is_published(
         pytest.param(3599, True, id="expired"),
     ],
 )
-def test_a_refused_token_replaces_one_that_does_not_last(verified: World, seconds: int, *, is_published: bool) -> None:
+def test_a_rejected_token_replaces_one_that_expires_soon(verified: World, seconds: int, *, is_published: bool) -> None:
     first = verified.run()["version_id"]
     verified.telenor.fault(operation="incidents", status=403)
     verified.clock.advance(seconds=seconds)
@@ -431,14 +433,14 @@ def test_a_refused_token_replaces_one_that_does_not_last(verified: World, second
         assert verified.is_current_live()
 
 
-def test_a_refused_token_replaces_a_value_that_holds_none(verified: World) -> None:
+def test_a_rejected_token_replaces_a_value_without_a_token(verified: World) -> None:
     verified.put("by hand")
     verified.telenor.fault(operation="incidents", status=403)
     assert verified.failure() == "token-not-accepted"
     assert verified.is_current_live()
 
 
-def test_consumers_never_hold_an_expired_token_while_a_firewall_refuses_every_new_one(verified: World) -> None:
+def test_consumers_never_hold_an_expired_token_while_a_firewall_rejects_every_new_one(verified: World) -> None:
     verified.run()
     verified.telenor.fault(operation="incidents", status=403)
     for _ in range(13):
@@ -450,13 +452,13 @@ def test_consumers_never_hold_an_expired_token_while_a_firewall_refuses_every_ne
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}])
-def test_a_verification_that_says_neither_does_not_hold_a_token_back(verified: World, fault: dict[str, Any]) -> None:
+def test_an_inconclusive_verification_does_not_block_a_publication(verified: World, fault: dict[str, Any]) -> None:
     verified.telenor.fault(operation="incidents", **fault)
     assert verified.run()["outcome"] == "rotated"
     assert verified.operations()[:2] == ["token", "incidents"]
 
 
-def test_a_published_token_that_cannot_be_read_is_not_tried_and_not_replaced(verified: World) -> None:
+def test_an_unreadable_published_token_is_neither_verified_nor_replaced(verified: World) -> None:
     verified.run()
     verified.aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"))
     assert verified.run()["outcome"] == "not-due"
@@ -464,7 +466,7 @@ def test_a_published_token_that_cannot_be_read_is_not_tried_and_not_replaced(ver
 
 
 @pytest.mark.parametrize("content", ["by hand", None])
-def test_what_somebody_has_put_there_meanwhile_is_not_tried(verified: World, content: str | None) -> None:
+def test_a_value_put_by_an_operator_during_the_run_is_not_verified(verified: World, content: str | None) -> None:
     """The read returned another version than the description, so it says nothing about the fresh token."""
     verified.run()
     tried = verified.operations().count("incidents")
@@ -476,7 +478,7 @@ def test_what_somebody_has_put_there_meanwhile_is_not_tried(verified: World, con
     assert verified.operations().count("incidents") == tried
 
 
-def test_a_twins_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
+def test_a_duplicates_token_that_replaces_a_rejected_one_has_its_full_lifetime(
     verified: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
@@ -490,7 +492,7 @@ def test_a_twins_token_that_replaces_a_refused_one_has_its_whole_life_before_it(
     assert verified.seen.metrics()["SecondsUntilExpiry"] > 3500
 
 
-def test_a_rejected_token_beside_a_second_delivery_that_has_published_fails_no_run(verified: World) -> None:
+def test_a_rejected_token_does_not_fail_the_run_if_a_duplicate_delivery_has_published(verified: World) -> None:
     request_id = str(uuid.uuid4())
 
     def deliver_again() -> None:
@@ -507,7 +509,7 @@ def test_a_rejected_token_beside_a_second_delivery_that_has_published_fails_no_r
 # Twins, overlaps and what people do
 
 
-def test_a_repeated_delivery_does_nothing_twice(world: World) -> None:
+def test_a_duplicate_delivery_does_nothing_twice(world: World) -> None:
     request_id = str(uuid.uuid4())
     world.run("rotate-now", request_id=request_id)
     result = world.run("rotate-now", request_id=request_id)
@@ -515,7 +517,7 @@ def test_a_repeated_delivery_does_nothing_twice(world: World) -> None:
     assert world.issued() == 1
 
 
-def test_of_two_runs_at_once_both_tokens_are_tracked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_simultaneous_runs_leave_both_tokens_tracked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """They tie, so the next run dates the current one anew, and the other has its grace from then."""
     monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
     other: list[str] = []
@@ -531,7 +533,7 @@ def test_of_two_runs_at_once_both_tokens_are_tracked(world: World, monkeypatch: 
     assert world.is_current_live()
 
 
-def test_a_secret_that_was_rolled_back_keeps_its_current_token(world: World) -> None:
+def test_a_rolled_back_secret_keeps_its_current_token(world: World) -> None:
     first, second = world.supersede()
     world.roll_back_to(first)
     world.clock.advance(minutes=1)
@@ -551,7 +553,7 @@ def test_a_secret_that_was_rolled_back_keeps_its_current_token(world: World) -> 
     assert world.run()["revoked"] == [first]
 
 
-def test_a_roll_back_while_a_token_is_renewed_gives_the_rolled_back_one_its_grace(world: World) -> None:
+def test_a_roll_back_during_a_renewal_gives_the_rolled_back_token_its_grace(world: World) -> None:
     _, second = world.supersede()
     world.clock.advance(minutes=1)
     world.run("rotate-now")
@@ -562,7 +564,7 @@ def test_a_roll_back_while_a_token_is_renewed_gives_the_rolled_back_one_its_grac
     assert world.is_live(second)
 
 
-def test_a_current_version_that_lost_its_label_is_entered_again_by_its_document(world: World) -> None:
+def test_a_current_version_without_a_label_is_tracked_again_from_its_document(world: World) -> None:
     first = world.run()
     labels = world.labels()
     world.unlabel(first["version_id"])
@@ -572,7 +574,7 @@ def test_a_current_version_that_lost_its_label_is_entered_again_by_its_document(
     assert world.labels() == labels
 
 
-def test_a_document_that_is_older_than_what_it_replaced_is_entered_twice(world: World) -> None:
+def test_a_document_older_than_the_version_it_replaced_gets_two_labels(world: World) -> None:
     """Somebody has put an old value again: its token is as old as it says, and what it replaced is superseded now."""
     world.run()
     old = json.dumps(world.document())
@@ -588,7 +590,7 @@ def test_a_document_that_is_older_than_what_it_replaced_is_entered_twice(world: 
     assert world.is_current_live()
 
 
-def test_a_current_token_that_dies_at_this_moment_is_not_entered_again(world: World) -> None:
+def test_a_just_expired_current_token_is_not_tracked_again(world: World) -> None:
     first = world.run()["version_id"]
     world.unlabel(first)
     world.clock.advance(seconds=3599)
@@ -597,7 +599,7 @@ def test_a_current_token_that_dies_at_this_moment_is_not_entered_again(world: Wo
     assert (world.aws.calls() - before)["UpdateSecretVersionStage"] == 0
 
 
-def test_a_document_that_belongs_to_another_version_enters_nothing(world: World) -> None:
+def test_a_document_of_another_version_is_not_used_to_track_the_current_one(world: World) -> None:
     """The read of the value lags behind the description: what it says is about the version before."""
     world.run()
     world.put(json.dumps(world.document()))
@@ -605,7 +607,7 @@ def test_a_document_that_belongs_to_another_version_enters_nothing(world: World)
     assert world.run()["reason"] == "current-version-not-in-ledger"
 
 
-def test_a_document_that_does_not_say_when_it_was_issued_is_entered_from_now_on(world: World) -> None:
+def test_a_document_without_an_issue_time_is_tracked_from_now_on(world: World) -> None:
     world.run()
     world.clock.advance(minutes=1)
     by_hand = world.put(json.dumps(world.document() | {"issued_at": None}))
@@ -618,9 +620,7 @@ def test_a_document_that_does_not_say_when_it_was_issued_is_entered_from_now_on(
     ("code", "told"),
     [("AccessDeniedException", "current-unreadable"), pytest.param("ResourceNotFoundException", None, id="reads lag")],
 )
-def test_a_current_version_that_has_no_label_and_cannot_be_read_is_replaced(
-    world: World, code: str, told: str | None
-) -> None:
+def test_an_unlabelled_unreadable_current_version_is_replaced(world: World, code: str, told: str | None) -> None:
     world.unlabel(world.run()["version_id"])
     world.aws.fault(CallFault(operation="GetSecretValue", code=code))
     assert world.run()["reason"] == "current-version-not-in-ledger"
@@ -628,7 +628,7 @@ def test_a_current_version_that_has_no_label_and_cannot_be_read_is_replaced(
     assert [code for code in world.seen.codes() if code != "revocation-abandoned"] == ([told] if told else [])
 
 
-def test_a_replaced_token_that_nothing_tracks_is_counted(world: World) -> None:
+def test_a_replaced_untracked_token_is_counted(world: World) -> None:
     """It has lost its label, and nobody could read when it dies."""
     out = CallFault(operation="GetSecretValue", code="InternalServiceError", status=500)
     world.unlabel(world.run()["version_id"])
@@ -647,7 +647,7 @@ def test_a_replaced_token_that_nothing_tracks_is_counted(world: World) -> None:
         pytest.param({"access_token": None}, 0, id="it is no token"),
     ],
 )
-def test_a_document_that_cannot_be_entered_is_replaced_and_counted_where_its_token_may_live(
+def test_an_untrackable_document_is_replaced_and_counted_if_its_token_may_be_active(
     world: World, changes: dict[str, object], abandoned: int
 ) -> None:
     world.unlabel(world.run()["version_id"])
@@ -657,7 +657,7 @@ def test_a_document_that_cannot_be_entered_is_replaced_and_counted_where_its_tok
     assert world.seen.metrics()["RevocationAbandoned"] == abandoned
 
 
-def test_a_replaced_token_that_is_published_again_is_not_counted(world: World) -> None:
+def test_a_replaced_untracked_token_that_is_republished_is_not_counted(world: World) -> None:
     world.unlabel(world.run()["version_id"])
     world.put(json.dumps(world.document() | {"expires_at": None}))
     world.telenor.fault(operation="token", body=json.dumps({"access_token": world.token(), "expires_in": 3599}))
@@ -665,7 +665,7 @@ def test_a_replaced_token_that_is_published_again_is_not_counted(world: World) -
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
-def test_a_label_that_cannot_be_attached_is_said_and_tried_again(world: World) -> None:
+def test_a_label_that_cannot_be_added_is_logged_and_retried_in_the_next_run(world: World) -> None:
     first = world.run()["version_id"]
     world.unlabel(first)
     world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code="AccessDeniedException"))
@@ -676,7 +676,7 @@ def test_a_label_that_cannot_be_attached_is_said_and_tried_again(world: World) -
     assert world.tracked() == {first}
 
 
-def test_a_label_that_cannot_be_attached_before_a_publication_is_attached_after_it(world: World) -> None:
+def test_a_label_that_cannot_be_added_before_a_publication_is_added_after_it(world: World) -> None:
     first = world.run()["version_id"]
     world.unlabel(first)
     world.clock.advance(minutes=1)
@@ -687,7 +687,7 @@ def test_a_label_that_cannot_be_attached_before_a_publication_is_attached_after_
 
 
 @pytest.mark.parametrize("content", [" ", "by hand", '{"access_token": "CANARY-by-hand"}'])
-def test_a_value_that_somebody_put_there_is_replaced_and_nothing_is_lost(world: World, content: str) -> None:
+def test_a_value_put_by_an_operator_is_replaced_and_no_token_is_lost(world: World, content: str) -> None:
     first = world.run()["version_id"]
     world.clock.advance(minutes=1)
     world.put(content)
@@ -708,7 +708,7 @@ def test_a_value_that_somebody_put_there_is_replaced_and_nothing_is_lost(world: 
         pytest.param(899, ["settings-cannot-hold", "life-too-short"], id="and less is written too often"),
     ],
 )
-def test_a_life_too_short_for_the_promises_is_published_and_warned_of_every_time(
+def test_a_lifetime_too_short_for_the_guarantees_is_published_with_a_warning_each_time(
     world: World, lifetime_seconds: int, codes: list[str]
 ) -> None:
     world.telenor.knobs(lifetime_seconds=lifetime_seconds)
@@ -727,7 +727,7 @@ def renews_late(verified: World, monkeypatch: pytest.MonkeyPatch) -> World:
     return verified
 
 
-def test_a_killed_token_is_noticed_and_replaced_as_soon_as_a_quarter_of_an_hour_has_passed(renews_late: World) -> None:
+def test_an_externally_revoked_token_is_detected_and_replaced_after_15_minutes(renews_late: World) -> None:
     first = renews_late.run()["version_id"]
     log_out(renews_late)
     renews_late.clock.advance(minutes=5)
@@ -744,7 +744,7 @@ def test_a_killed_token_is_noticed_and_replaced_as_soon_as_a_quarter_of_an_hour_
     assert renews_late.seen.metrics()["SecondsUntilExpiry"] > 3500
 
 
-def test_a_dead_token_that_is_handed_out_again_fails_the_run(renews_late: World) -> None:
+def test_a_reissued_inactive_token_fails_the_run(renews_late: World) -> None:
     first = renews_late.run()["version_id"]
     renews_late.telenor.knobs(issue="same")
     renews_late.telenor.fault(operation="incidents", status=401, body='{"code": 2}')
@@ -755,7 +755,7 @@ def test_a_dead_token_that_is_handed_out_again_fails_the_run(renews_late: World)
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 429}, {"drop": True}])
-def test_an_answer_that_does_not_refuse_the_published_token_changes_nothing(
+def test_a_verification_response_that_does_not_reject_the_published_token_changes_nothing(
     renews_late: World, fault: dict[str, Any]
 ) -> None:
     renews_late.run()
@@ -765,7 +765,7 @@ def test_an_answer_that_does_not_refuse_the_published_token_changes_nothing(
     assert renews_late.seen.metrics()["SecondsUntilExpiry"] == 3599 - 960
 
 
-def test_a_run_that_is_not_due_tries_the_published_token_once(renews_late: World) -> None:
+def test_a_run_that_is_not_due_verifies_the_published_token_once(renews_late: World) -> None:
     renews_late.run()
     before = renews_late.operations()
     renews_late.run()
@@ -773,7 +773,7 @@ def test_a_run_that_is_not_due_tries_the_published_token_once(renews_late: World
 
 
 @pytest.mark.parametrize("fault", [{"status": 401, "body": '{"code": 5}'}, {"status": 401}, {"status": 403}])
-def test_a_refusal_of_something_else_than_the_client_is_asked_once(world: World, fault: dict[str, Any]) -> None:
+def test_a_refusal_unrelated_to_the_client_is_not_retried(world: World, fault: dict[str, Any]) -> None:
     world.put_credentials('{"client_id": "other", "client_secret": "other"}')
     world.telenor.fault(operation="token", **fault)
     world.failure()

@@ -108,20 +108,22 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("part", DRIPS)
-def test_whatever_part_of_an_answer_drips_nobody_waits_for_it(transport: Transport, part: str) -> None:
+def test_a_response_dripping_in_any_part_ends_at_the_deadline(transport: Transport, part: str) -> None:
     with SlowServer(lambda _path: DRIPS[part]) as server, suppress(ServerUnavailableError):
         assert get(transport, server.url, SHORT).status == 200
     assert (len(server.paths), server.outlasted) == (1, 0)
 
 
 @pytest.mark.parametrize("part", ["headers without end", "the body"])
-def test_over_tls_neither(transport: Transport, tls: ssl.SSLContext, part: str) -> None:
+def test_a_response_dripping_over_tls_ends_at_the_deadline(
+    transport: Transport, tls: ssl.SSLContext, part: str
+) -> None:
     with TlsServer(lambda _path: DRIPS[part], tls) as server, suppress(ServerUnavailableError):
         assert get(transport, server.url, SHORT).status == 200
     assert (len(server.paths), server.outlasted) == (1, 0)
 
 
-def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
+def test_a_dripping_tls_handshake_ends_at_the_deadline(transport: Transport) -> None:
     handshake = Drip(b"\x16\x03\x03\x40\x00", b"\x00")
     with SlowServer(lambda _path: handshake) as server, pytest.raises(ServerUnavailableError) as refusal:
         get(transport, server.url.replace("http://", "https://"), SHORT)
@@ -129,7 +131,9 @@ def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize("part", ["a header", "headers without end"])
-def test_a_proxy_that_drips_is_given_up(transport: Transport, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+def test_a_dripping_proxy_ends_at_the_deadline(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
     with SlowServer(lambda _path: DRIPS[part]) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(ServerUnavailableError) as refusal:
@@ -138,7 +142,7 @@ def test_a_proxy_that_drips_is_given_up(transport: Transport, monkeypatch: pytes
     assert (proxy.paths, proxy.outlasted) == (["telenor.invalid:443"], 0)
 
 
-def test_what_came_before_the_end_of_the_time_is_kept(transport: Transport, seen: Seen) -> None:
+def test_a_partial_response_at_the_deadline_is_kept(transport: Transport, seen: Seen) -> None:
     start = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n" + b'{"code": 22}' + b"\r\n"
     with SlowServer(lambda _path: Drip(start, b"0")) as server:
         answer = get(transport, server.url, SHORT)
@@ -146,7 +150,7 @@ def test_what_came_before_the_end_of_the_time_is_kept(transport: Transport, seen
     assert seen.codes() == ["answer-cut-short"]
 
 
-def test_nothing_is_sent_when_no_time_is_left(transport: Transport) -> None:
+def test_nothing_is_sent_without_time_left(transport: Transport) -> None:
     with SlowServer(lambda _path: whole({})) as server, pytest.raises(ServerUnavailableError) as refusal:
         get(transport, server.url, timedelta(0))
     assert (refusal.value.error_code, server.paths) == ("no-time-left", [])
@@ -155,12 +159,12 @@ def test_nothing_is_sent_when_no_time_is_left(transport: Transport) -> None:
 # No more is read than is needed
 
 
-def test_no_more_than_64_kib_are_read(transport: Transport) -> None:
+def test_at_most_64_kib_are_read(transport: Transport) -> None:
     with SlowServer(lambda _path: whole("x" * 1_000_000)) as server:
         assert 60_000 < len(get(transport, server.url).text) <= 65_536
 
 
-def test_a_gzip_bomb_is_not_unpacked(transport: Transport) -> None:
+def test_a_gzip_bomb_is_not_decompressed(transport: Transport) -> None:
     bomb = gzip.compress(b"x" * 20_000_000)
     assert len(bomb) < 65_536 - 1000
     head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
@@ -168,13 +172,13 @@ def test_a_gzip_bomb_is_not_unpacked(transport: Transport) -> None:
         assert len(get(transport, server.url).text) == 65_536
 
 
-def test_headers_count_as_well(transport: Transport) -> None:
+def test_headers_count_towards_the_size_limit(transport: Transport) -> None:
     head = OK + b"".join(b"X-%d: %b\r\n" % (number, b"x" * 60_000) for number in range(90))
     with SlowServer(lambda _path: head + b"\r\n{}") as server:
         assert sum(map(len, get(transport, server.url).headers.values())) <= 65_536
 
 
-def test_a_gzip_that_is_none_does_not_hide_the_status(transport: Transport, seen: Seen) -> None:
+def test_an_invalid_gzip_body_does_not_hide_the_status(transport: Transport, seen: Seen) -> None:
     head = b"HTTP/1.1 403 Forbidden\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n"
     with SlowServer(lambda _path: head + b"oops") as server:
         assert get(transport, server.url).status == 403
@@ -193,7 +197,7 @@ def test_a_gzip_that_is_none_does_not_hide_the_status(transport: Transport, seen
         b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 200 + b"\r\n",
     ],
 )
-def test_what_is_no_answer_is_said_to_be_none(transport: Transport, broken: bytes) -> None:
+def test_an_invalid_http_response_counts_as_no_response(transport: Transport, broken: bytes) -> None:
     with SlowServer(lambda _path: broken) as server, pytest.raises(ServerUnavailableError) as refusal:
         get(transport, server.url)
     assert refusal.value.error_code == ErrorCode.VERIFY_URL_OUT
@@ -219,15 +223,13 @@ def chunked(body: bytes) -> bytes:
         pytest.param(CHUNKED.replace(b"Tr", b"Content-Encoding: gzip\r\nTr") + chunked(gzip.compress(b'{"a": 1}'))),
     ],
 )
-def test_an_answer_is_read_whatever_comes_before_it_and_however_it_is_written(
-    transport: Transport, answer: bytes
-) -> None:
+def test_a_response_is_read_after_interim_responses_and_in_any_encoding(transport: Transport, answer: bytes) -> None:
     with SlowServer(lambda _path: answer) as server:
         response = get(transport, server.url)
     assert (response.status, response.text, "Link" in response.headers) == (200, '{"a": 1}', False)
 
 
-def test_tls_is_spoken_and_certificates_are_checked(
+def test_tls_works_and_certificates_are_verified(
     transport: Transport, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with TlsServer(lambda _path: whole({}), tls) as server:
@@ -249,7 +251,7 @@ def test_each_request_has_a_connection_of_its_own_and_no_cookie(transport: Trans
     assert not any(b"Cookie" in request for request in server.requests)
 
 
-def test_a_proxy_of_the_environment_is_asked(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_from_the_environment_is_used(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     with SlowServer(lambda _path: whole({})) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         assert get(transport, "http://telenor.invalid/path").status == 200
@@ -257,7 +259,7 @@ def test_a_proxy_of_the_environment_is_asked(transport: Transport, monkeypatch: 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.9.9.9"])
-def test_a_loopback_host_is_never_asked_through_a_proxy(
+def test_a_loopback_host_is_never_reached_through_a_proxy(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     with SlowServer(lambda _path: whole({})) as proxy, SlowServer(lambda _path: whole({"a": 1})) as server:
@@ -268,7 +270,7 @@ def test_a_loopback_host_is_never_asked_through_a_proxy(
         assert proxy.paths == []
 
 
-def test_what_limits_a_connect_does_not_limit_the_handshake(
+def test_the_connect_timeout_does_not_limit_the_tls_handshake(
     transport: Transport, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class LateServer(TlsServer):
@@ -294,7 +296,7 @@ def setup_error(transport: Transport, url: str = "https://telenor.invalid/") -> 
 @pytest.mark.parametrize(
     "content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
 )
-def test_a_ca_bundle_that_cannot_be_used_is_named(
+def test_an_unusable_ca_bundle_is_named(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, content: str | None
 ) -> None:
     path = tmp_path / "bundle.pem"
@@ -313,7 +315,7 @@ def test_a_ca_bundle_that_cannot_be_used_is_named(
     ["http://proxy host:3128", "http://user:pa#ss@proxy:3128", "socks5://proxy:1080", "http://proxy:port", "://"],
 )
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-def test_a_proxy_url_that_cannot_be_used_is_named(
+def test_an_unusable_proxy_url_is_named(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
     monkeypatch.setenv(variable, proxy)
@@ -325,7 +327,7 @@ def test_a_proxy_url_that_cannot_be_used_is_named(
 @pytest.mark.parametrize(
     ("status", "kind"), [(407, ConnectionSetupError), (403, ConnectionSetupError), (503, ServerUnavailableError)]
 )
-def test_a_proxy_that_refuses_is_told_with_its_status(
+def test_a_proxys_refusal_is_reported_with_its_status(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[ServerError]
 ) -> None:
     with SlowServer(lambda _path: b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % status) as proxy:
@@ -335,7 +337,7 @@ def test_a_proxy_that_refuses_is_told_with_its_status(
     assert (refusal.value.error_code, refusal.value.status) == ("proxy-refused", status)
 
 
-def test_a_certificate_for_another_host_is_told_with_what_openssl_says(
+def test_a_certificate_for_another_host_is_reported_with_openssls_reason(
     transport: Transport, tls: ssl.SSLContext
 ) -> None:
     with TlsServer(lambda _path: whole({}), tls) as server:
@@ -347,7 +349,7 @@ def test_a_certificate_for_another_host_is_told_with_what_openssl_says(
 # The whole exchange ends in its time
 
 
-def test_a_name_that_nobody_resolves_is_given_up_and_eight_are_left_behind_at_most(
+def test_a_hanging_name_lookup_times_out_and_leaves_at_most_eight_threads(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolved = threading.Event()
@@ -369,7 +371,7 @@ def test_a_name_that_nobody_resolves_is_given_up_and_eight_are_left_behind_at_mo
         resolved.set()
 
 
-def test_a_defect_in_an_exchange_is_raised_where_it_is_waited_for() -> None:
+def test_an_unexpected_error_in_an_exchange_is_raised_in_the_caller() -> None:
     def broken(_on_socket: object) -> requests.Session:
         raise ZeroDivisionError
 
@@ -388,7 +390,7 @@ def test_a_defect_in_an_exchange_is_raised_where_it_is_waited_for() -> None:
         pytest.param(b"CANARY\r\nContent-Length: 2\r\n\r\n{}", id="a line without a colon"),
     ],
 )
-def test_headers_that_cannot_be_parsed_reach_no_log(transport: Transport, headers: bytes) -> None:
+def test_unparsable_headers_are_never_logged(transport: Transport, headers: bytes) -> None:
     """The fixture `seen` looks for secrets in all that a handler on the root logger gets."""
     with SlowServer(lambda _path: OK + headers) as server, suppress(ServerUnavailableError):
         get(transport, f"{server.url}/?key={CANARY}")
@@ -401,7 +403,7 @@ PIECES = st.sampled_from([*NAMES, b"CANARY", b"12", *SEPARATORS])
 STATUS_LINES = st.sampled_from([b"", b"HTTP/1.1 200", b"HTTP/9 200 OK\r\n", OK])
 
 
-def test_no_raw_response_reaches_a_log(transport: Transport) -> None:
+def test_raw_responses_are_never_logged(transport: Transport) -> None:
     raw = b""
 
     @settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -416,7 +418,7 @@ def test_no_raw_response_reaches_a_log(transport: Transport) -> None:
         try_one()
 
 
-def test_no_more_than_8_kib_of_a_header_are_kept(transport: Transport) -> None:
+def test_at_most_8_kib_of_a_header_are_kept(transport: Transport) -> None:
     with SlowServer(lambda _path: OK + b"WWW-Authenticate: " + b"B" * 60_000 + b"\r\n\r\n") as server:
         assert len(get(transport, server.url).headers["www-authenticate"]) == 8192
 
@@ -445,7 +447,7 @@ def test_no_more_than_8_kib_of_a_header_are_kept(transport: Transport) -> None:
         ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
     ],
 )
-def test_retry_after_is_seconds_of_any_number_of_digits_or_a_date(value: str, seconds: float | None) -> None:
+def test_retry_after_may_be_seconds_or_a_date(value: str, seconds: float | None) -> None:
     assert Response(503, NOW, NOW, {"Retry-After": value}, "").retry_after_seconds == seconds
 
 
@@ -454,7 +456,7 @@ def test_retry_after_is_seconds_of_any_number_of_digits_or_a_date(value: str, se
 TOKEN = {"access_token": f"{CANARY}-raw", "token_type": "Bearer", "expires_in": 3599}
 
 
-def test_a_run_outlasts_responses_that_drip(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_survives_dripping_responses(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     send, seconds = Transport.send, SHORT.total_seconds()
     monkeypatch.setattr(
         Transport, "send", lambda self, request, until: send(self, replace(request, limit_seconds=seconds), until)

@@ -132,7 +132,7 @@ def test_every_parameter_is_asked_for_once() -> None:
         ("RunbookUrl", "https://a/b", ["https://a/it's", ""], "https://a/b", "SAM drops quotes and backslashes"),
     ],
 )
-def test_a_question_is_asked_until_its_answer_is_accepted(
+def test_a_question_is_repeated_until_its_answer_is_valid(
     name: str,
     before: str,
     answers: list[str],
@@ -167,7 +167,9 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
         (READER | {"ReaderAccountIds": "888888888888, 999999999999"}, None),
     ],
 )
-def test_what_cloudformation_would_refuse_is_refused_before(changed: dict[str, str], sentence: str | None) -> None:
+def test_values_that_cloudformation_would_refuse_are_refused_first(
+    changed: dict[str, str], sentence: str | None
+) -> None:
     if sentence is None:
         deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1")
         return
@@ -178,7 +180,7 @@ def test_what_cloudformation_would_refuse_is_refused_before(changed: dict[str, s
 @pytest.mark.parametrize(
     "name", [name for name in DEFAULTS if name.endswith(("Arn", "Arns")) and "Role" not in name and "Bound" not in name]
 )
-def test_an_arn_of_another_region_is_refused_by_both_regions(name: str) -> None:
+def test_an_arn_of_another_region_is_refused_and_both_regions_named(name: str) -> None:
     arn = TOPIC if "Topic" in name else KEY if "Kms" in name else SECRET
     values = DEFAULTS | {"CredentialsSecretArn": SECRET.replace("eu-west-1", "eu-north-1"), name: arn}
     with pytest.raises(deploy.RefusalError, match=f"{name} is in eu-west-1, and the stack is deployed in eu-north-1"):
@@ -200,7 +202,7 @@ def test_an_arn_of_another_region_is_refused_by_both_regions(name: str) -> None:
         ("TelenorScope=' a'", "TelenorScope"),
     ],
 )
-def test_a_bad_set_is_refused_before_aws_is_asked(
+def test_an_invalid_set_option_is_refused_before_any_call_to_aws(
     given: str, named: str, cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert deploy.main(["deploy", "--sam", str(sam), "--yes", "--set", given]) == 2
@@ -221,7 +223,7 @@ def test_a_bad_set_is_refused_before_aws_is_asked(
     ],
 )
 @pytest.mark.parametrize("subcommand", ["deploy", "redeploy"])
-def test_a_stack_that_takes_no_update_is_said_before_anything_is_built(
+def test_a_stack_that_cannot_be_updated_is_refused_before_the_build(
     subcommand: str,
     status: str,
     command: str,
@@ -242,13 +244,13 @@ def test_a_stack_that_takes_no_update_is_said_before_anything_is_built(
 @pytest.mark.parametrize(
     "status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"]
 )
-def test_any_other_stack_is_deployed(status: str, cloudformation: FakeCloudFormation, sam: Path) -> None:
+def test_a_stack_in_any_other_state_is_deployed(status: str, cloudformation: FakeCloudFormation, sam: Path) -> None:
     cloudformation.put(status=status)
     assert deploy.main(["deploy", "--sam", str(sam), "--yes"]) == 0
     assert "deploy" in called(sam)
 
 
-def test_outputs_and_a_redeployment_need_a_stack(
+def test_outputs_and_redeployment_require_a_stack(
     cloudformation: FakeCloudFormation, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for command in ("outputs", "redeploy"):
@@ -283,7 +285,7 @@ def test_outputs_and_a_redeployment_need_a_stack(
         ({"AWS_REGION": "eu-north-1", "AWS_EC2_METADATA_DISABLED": "true"}, "Log in, or name a profile"),
     ],
 )
-def test_an_environment_that_cannot_be_used_is_one_sentence(
+def test_an_unusable_environment_prints_one_sentence(
     variables: dict[str, str], said: str, command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     for name, value in variables.items():
@@ -294,7 +296,7 @@ def test_an_environment_that_cannot_be_used_is_one_sentence(
     assert printed.count("\n") == 1
 
 
-def test_an_aws_that_does_not_answer_is_one_sentence(
+def test_an_unreachable_aws_prints_one_sentence(
     cloudformation: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def describe_stacks(**_: object) -> None:
@@ -314,7 +316,7 @@ def test_an_aws_that_does_not_answer_is_one_sentence(
         {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-central-1"},
     ],
 )
-def test_one_region_is_for_aws_and_for_sam(
+def test_aws_calls_and_sam_use_the_same_region(
     regions: dict[str, str], cloudformation: FakeCloudFormation, sam: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_REGION")
@@ -340,7 +342,7 @@ def test_without_a_sam_cli_or_a_git_checkout_nothing_is_deployed(
 # What is deployed
 
 
-def test_without_questions_what_is_set_is_deployed_and_the_rest_kept(
+def test_without_questions_set_values_are_deployed_and_the_others_kept(
     cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     kept = {"GraceSeconds": "900", "AlarmEmail": "somebody@example.com", "RunbookUrl": "https://example.com/it's"}
@@ -358,7 +360,9 @@ def test_without_questions_what_is_set_is_deployed_and_the_rest_kept(
 
 
 @pytest.mark.parametrize("command", [["deploy", "--yes"], ["redeploy"]])
-def test_the_function_learns_the_commit(command: list[str], cloudformation: FakeCloudFormation, sam: Path) -> None:
+def test_the_function_gets_the_commit_as_its_version(
+    command: list[str], cloudformation: FakeCloudFormation, sam: Path
+) -> None:
     cloudformation.put(given={"Version": "v1.2.2-0-g0123"})
     git(sam.parent, "tag", "v1.2.3")
     commit = git(sam.parent, "rev-parse", "HEAD")
@@ -369,7 +373,7 @@ def test_the_function_learns_the_commit(command: list[str], cloudformation: Fake
     assert called(sam)[-1] == f'Version="v1.2.3-0-g{commit}-dirty"'
 
 
-def test_what_changes_is_shown_before_the_last_question_and_a_no_deploys_nothing(
+def test_changes_are_shown_before_confirmation_and_no_deploys_nothing(
     cloudformation: FakeCloudFormation,
     sam: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -65,7 +65,7 @@ def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(st
     ("stack", "result"),
     [(FakeStack([[]], {}, StateValue="ALARM"), FAILS), (FakeStack([], {}), FAILS), (FakeStack([[]], {}), HOLDS)],
 )
-def test_no_alarm_rings_among_some(stack: FakeStack, result: str) -> None:
+def test_no_alarm_is_active(stack: FakeStack, result: str) -> None:
     assert judge(smoke.no_alarm_rings, stack)[1] == result
 
 
@@ -91,7 +91,7 @@ def test_metrics_arrive_if_every_run_in_the_log_has_sent_one(
     assert judge(smoke.metrics_arrive, stack)[1] == result
 
 
-def test_a_claim_that_aws_does_not_answer_is_not_shown() -> None:
+def test_a_claim_that_aws_cannot_answer_is_not_shown() -> None:
     def unreachable(_: Stack) -> tuple[bool, str]:
         """Hold."""
         raise EndpointConnectionError(endpoint_url="https://sns")
@@ -118,7 +118,7 @@ def test_an_end_of_stdin_sends_nothing(monkeypatch: pytest.MonkeyPatch, capfd: p
     assert "YES=1" in capfd.readouterr().err
 
 
-def test_a_profile_that_is_not_there_is_one_sentence(
+def test_an_unknown_profile_prints_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["smoke"])

@@ -109,9 +109,7 @@ def server(process: Server, world: World, monkeypatch: pytest.MonkeyPatch) -> Se
     return process
 
 
-def test_ten_rotations_leave_no_token_active_but_the_current_one_and_those_in_grace(
-    server: Server, world: World
-) -> None:
+def test_after_ten_rotations_only_the_current_token_and_those_in_grace_are_active(server: Server, world: World) -> None:
     token_of: dict[str, str] = {}
     revoked: set[str] = set()
     while len(token_of) < 1 + ROTATIONS:
@@ -137,7 +135,7 @@ def test_an_emergency_revokes_every_other_token(server: Server, world: World) ->
     assert [server.is_active(token) for token in (*replaced, world.token())] == [False, False, True]
 
 
-def test_a_mistyped_secret_costs_nobody_a_token(server: Server, world: World) -> None:
+def test_a_mistyped_secret_revokes_no_token_in_use(server: Server, world: World) -> None:
     world.run()
     world.put_client("first", "CANARYmistyped")
     replaced = world.rotate()
@@ -148,7 +146,7 @@ def test_a_mistyped_secret_costs_nobody_a_token(server: Server, world: World) ->
 
 
 @pytest.mark.usefixtures("server")
-def test_a_client_that_the_server_refuses_is_asked_for_once(world: World) -> None:
+def test_a_rejected_client_is_tried_once(world: World) -> None:
     for mistyped in ("CANARYmistyped", "CANARYmistyped-too"):
         world.put_client("first", mistyped)
     with pytest.raises(InvalidClientError) as refusal:
@@ -157,7 +155,7 @@ def test_a_client_that_the_server_refuses_is_asked_for_once(world: World) -> Non
     assert world.seen.metrics()["RotationFailed"] == 1
 
 
-def test_a_replaced_clients_token_is_revoked_with_its_own_pair(server: Server, world: World) -> None:
+def test_a_replaced_clients_token_is_revoked_with_its_own_credentials(server: Server, world: World) -> None:
     world.run()
     world.put_client("second", CLIENTS["second"])
     replaced = world.rotate()
@@ -167,7 +165,7 @@ def test_a_replaced_clients_token_is_revoked_with_its_own_pair(server: Server, w
     assert server.is_active(world.token(), "second")
 
 
-def test_an_outage_of_the_token_endpoint_leaves_the_published_token_alone(
+def test_an_outage_of_the_token_endpoint_keeps_the_published_token(
     server: Server, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()

@@ -28,9 +28,7 @@ DENIED = CallFault(operation="DescribeSecret", code="AccessDeniedException")
 
 
 @pytest.mark.parametrize("command", [["status", "--json"], ["renew"], ["emergency", "--yes"], ["doctor", "--yes"]])
-def test_a_command_that_names_no_job_touches_nothing(
-    deployed: DeployedAws, terminal: Terminal, command: list[str]
-) -> None:
+def test_a_command_without_a_job_makes_no_call(deployed: DeployedAws, terminal: Terminal, command: list[str]) -> None:
     before = deployed.world.aws.calls()
     ran = terminal.run(*command)
     assert (ran.status, ran.out) == (2, "")
@@ -73,7 +71,7 @@ def test_an_arn_brings_its_region(deployed: DeployedAws, terminal: Terminal, mon
         (["rotate", "--stack", STACK, "--client", "other"], "serves client other"),
     ],
 )
-def test_what_is_not_there_or_not_one_job_is_refused(
+def test_a_missing_or_ambiguous_job_is_refused(
     deployed: DeployedAws, terminal: Terminal, command: list[str], says: str
 ) -> None:
     ran = terminal.run(*command)
@@ -89,7 +87,7 @@ def test_a_function_that_is_not_this_job_is_refused(deployed: DeployedAws, termi
     assert not deployed.events
 
 
-def test_a_stack_of_somebody_elses_is_refused(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_a_stack_without_this_job_is_refused(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.output = "BucketName"
     ran = terminal.on_stack("rotate")
     assert (ran.status, "no output FunctionName" in ran.err) == (2, True)
@@ -106,7 +104,7 @@ def clients(deployed: DeployedAws) -> Events:
     return {"acme": acme, "zeta": zeta}
 
 
-def test_a_client_is_named_and_its_event_is_read_from_its_schedule(
+def test_a_named_clients_event_is_read_from_its_schedule(
     deployed: DeployedAws, terminal: Terminal, clients: Events
 ) -> None:
     ran = terminal.on_function("rotate")
@@ -121,7 +119,7 @@ def test_a_client_is_named_and_its_event_is_read_from_its_schedule(
     assert (seen["job"], seen["client"], seen["last_run"]["outcome"]) == ("acme", "acme", "rotated")
 
 
-def test_a_client_is_named_by_its_event_where_the_schedule_may_not_be_read(
+def test_without_permission_to_read_schedules_the_event_names_the_client(
     deployed: DeployedAws, terminal: Terminal, clients: Events
 ) -> None:
     deployed.denied |= {"scheduler:GetSchedule", "scheduler:ListSchedules"}
@@ -131,7 +129,7 @@ def test_a_client_is_named_by_its_event_where_the_schedule_may_not_be_read(
 
 
 @pytest.mark.parametrize("name", ["nobody", "stranger", "liar"])
-def test_a_schedule_of_no_client_of_this_function_counts_for_nothing(
+def test_schedules_of_other_functions_and_unknown_clients_are_ignored(
     deployed: DeployedAws, terminal: Terminal, clients: Events, name: str
 ) -> None:
     deployed.add_schedule(f"{FUNCTION}-liar", clients["acme"])
@@ -149,13 +147,13 @@ def test_a_function_alone_lists_every_client(deployed: DeployedAws, terminal: Te
     assert ran.status == 3
 
 
-def test_a_function_without_any_client_is_told(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_a_function_without_clients_is_reported(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.serve()
     ran = terminal.on_function("status")
     assert (ran.status, ran.out, len(ran.err.splitlines())) == (2, "", 1)
 
 
-def test_a_client_is_no_second_name_of_a_stacks_own(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_a_stacks_own_client_is_listed_once(deployed: DeployedAws, terminal: Terminal) -> None:
     """As tried by an operator: two rows of one client, of which one was of nobody."""
     deployed.run({})
     ran = terminal.on_stack("status", "--json", "--client", "acme", "--client", "other")
@@ -165,7 +163,7 @@ def test_a_client_is_no_second_name_of_a_stacks_own(deployed: DeployedAws, termi
 
 
 @pytest.mark.parametrize("order", [(STACK, "nowhere"), ("nowhere", STACK)])
-def test_a_stack_that_is_not_there_hides_no_other(
+def test_a_missing_stack_does_not_hide_the_others(
     deployed: DeployedAws, terminal: Terminal, order: tuple[str, str]
 ) -> None:
     deployed.run({})
@@ -188,7 +186,7 @@ def test_a_stack_that_is_not_there_hides_no_other(
         (["emergency", "--yes"], "rotate-and-revoke-now"),
     ],
 )
-def test_what_writes_is_one_invocation(
+def test_each_writing_command_is_one_invocation(
     deployed: DeployedAws, terminal: Terminal, command: list[str], action: str
 ) -> None:
     before = deployed.world.aws.calls()
@@ -200,7 +198,7 @@ def test_what_writes_is_one_invocation(
     assert (deployed.world.aws.calls() - before)["PutSecretValue"] == 1
 
 
-def test_no_grace_but_the_stacks_own_counts(
+def test_the_stacks_grace_overrides_the_laptops(
     deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As tried by an operator: a laptop's grace of 600 s ended a token of a stack whose grace is 1200 s."""
@@ -214,9 +212,7 @@ def test_no_grace_but_the_stacks_own_counts(
     assert superseded["ends_at"] - deployed.world.clock.now().timestamp() == pytest.approx(9 * 60, abs=2)
 
 
-def test_a_run_that_fails_is_one_sentence_and_its_lines_come_with_verbose(
-    deployed: DeployedAws, terminal: Terminal
-) -> None:
+def test_a_failed_run_prints_one_sentence_and_its_log_with_verbose(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.world.telenor.fault(operation="token", status=401, body='{"code": 5}')
     ran = terminal.on_stack("rotate")
     assert (ran.status, ran.out) == (1, "")
@@ -230,12 +226,12 @@ def test_a_run_that_fails_is_one_sentence_and_its_lines_come_with_verbose(
     assert ran.err.splitlines()[-1] == sentence
 
 
-def test_credentials_that_are_unusable_end_with_2(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_unusable_credentials_exit_with_2(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.world.put_credentials('{"username": "CANARY", "password": "CANARY"}')
     assert (terminal.on_stack("rotate").status, len(deployed.events)) == (2, 1)
 
 
-def test_warnings_of_a_run_are_told(world: World, terminal: Terminal) -> None:
+def test_warnings_of_a_run_are_printed(world: World, terminal: Terminal) -> None:
     world.telenor.fault(operation="token", status=503, times=1)
     ran = terminal.on_stack("renew")
     assert ran.status == 0
@@ -245,7 +241,7 @@ def test_warnings_of_a_run_are_told(world: World, terminal: Terminal) -> None:
 # An emergency that fails
 
 
-def test_an_answer_that_is_lost_does_not_run_an_emergency_twice(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_a_lost_response_does_not_run_an_emergency_twice(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.loses_answers = True
     ran = terminal.on_stack("emergency", "--yes")
     assert (ran.status, ran.out) == (1, "")
@@ -255,13 +251,13 @@ def test_an_answer_that_is_lost_does_not_run_an_emergency_twice(deployed: Deploy
     assert (len(deployed.events), deployed.world.issued()) == (1, 1)
 
 
-def test_an_emergency_that_never_started_says_so(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_an_emergency_that_never_started_is_reported_as_such(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.denied.add("lambda:InvokeFunction")
     cause, done, _ = terminal.on_stack("emergency", "--yes").err.splitlines()[-3:]
     assert ("lambda:InvokeFunction" in cause, "was not started" in done) == (True, True)
 
 
-def test_an_emergency_that_fails_without_a_word_is_not_known_to_have_done_nothing(
+def test_an_emergency_that_fails_without_an_error_has_an_unknown_outcome(
     deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployed, "_run", lambda _event: (None, "", True))
@@ -277,7 +273,7 @@ def test_an_emergency_that_fails_without_a_word_is_not_known_to_have_done_nothin
         (True, "PutSecretValue", "write-unknown", "whether a new token is published is unknown"),
     ],
 )
-def test_an_emergency_that_fails_says_what_became_of_the_new_token(
+def test_a_failed_emergency_reports_the_outcome_of_the_new_token(
     deployed: DeployedAws, terminal: Terminal, is_published: bool, fails: str, code: str, says: str
 ) -> None:
     if is_published:
@@ -292,7 +288,7 @@ def test_an_emergency_that_fails_says_what_became_of_the_new_token(
 
 
 @pytest.mark.parametrize("command", ["emergency", "retire"])
-def test_labels_that_may_not_be_read_hold_up_no_revocation(
+def test_missing_permission_to_read_labels_does_not_stop_an_emergency(
     deployed: DeployedAws, terminal: Terminal, command: str
 ) -> None:
     leaked = deployed.run({})["version_id"]
@@ -305,7 +301,7 @@ def test_labels_that_may_not_be_read_hold_up_no_revocation(
 # What status tells
 
 
-def test_status_reads_labels_and_the_log_and_no_value(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_status_reads_labels_and_the_log_but_no_secret_value(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.run({})
     before, calls = deployed.world.aws.calls(), deployed.calls.copy()
     ran = terminal.on_stack("status")
@@ -321,7 +317,7 @@ def test_status_reads_labels_and_the_log_and_no_value(deployed: DeployedAws, ter
     assert "less than a reader's grace of 20 min" in ran.out
 
 
-def test_runs_that_fail_are_an_exit_status_and_a_sentence(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_failing_runs_set_the_exit_status_and_print_a_sentence(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.run({})
     deployed.world.put_credentials("CANARY is no JSON")
     for _ in range(2):
@@ -336,7 +332,7 @@ def test_runs_that_fail_are_an_exit_status_and_a_sentence(deployed: DeployedAws,
     assert found["last_run"]["error_code"] == "credentials-unusable"
 
 
-def test_a_log_that_may_not_be_read_leaves_the_labels(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_without_permission_to_read_the_log_status_shows_the_labels(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.run({})
     deployed.denied.add("logs:FilterLogEvents")
     ran = terminal.on_stack("status", "--json")
@@ -345,7 +341,7 @@ def test_a_log_that_may_not_be_read_leaves_the_labels(deployed: DeployedAws, ter
     assert "logs:FilterLogEvents" in ran.err
 
 
-def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
+def test_several_jobs_make_one_table_and_the_worst_sets_the_exit_status(
     deployed: DeployedAws, terminal: Terminal, clients: Events
 ) -> None:
     deployed.run(clients["acme"])
@@ -363,7 +359,7 @@ def test_several_jobs_are_one_table_and_the_worst_is_the_exit_status(
     assert [each["job"] for each in printed] == ["acme", "zeta"]
 
 
-def test_a_job_that_is_named_twice_is_shown_once(
+def test_a_job_named_twice_is_shown_once(
     deployed: DeployedAws, terminal: Terminal, clients: dict[str, dict[str, str]]
 ) -> None:
     deployed.run(clients["acme"])
@@ -373,7 +369,7 @@ def test_a_job_that_is_named_twice_is_shown_once(
 
 
 @pytest.mark.parametrize("minutes", [1, 40])
-def test_credentials_that_have_fallen_back_need_a_person_although_the_token_is_fresh(
+def test_a_credentials_fallback_needs_action_although_the_token_is_fresh(
     deployed: DeployedAws, terminal: Terminal, minutes: float
 ) -> None:
     """Also if the run that fell back is further back in the log than the last runs."""
@@ -390,7 +386,9 @@ def test_credentials_that_have_fallen_back_need_a_person_although_the_token_is_f
     assert (table.status, "[credentials-fallback]" in " ".join(table.out.split())) == (4, True)
 
 
-def test_a_fallback_is_over_with_the_next_token(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_a_fallback_ends_with_the_next_token_from_the_new_credentials(
+    deployed: DeployedAws, terminal: Terminal
+) -> None:
     good = deployed.world.client.get_secret_value(SecretId="telenor/credentials")["SecretString"]
     deployed.world.put_credentials('{"client_id": "mistyped", "client_secret": "CANARY"}')
     deployed.run({})
@@ -401,15 +399,13 @@ def test_a_fallback_is_over_with_the_next_token(deployed: DeployedAws, terminal:
     assert (ran.status, ran.json["credentials_fallback"]) == (0, False)
 
 
-def test_whether_credentials_have_fallen_back_is_not_known_of_a_version_without_a_label(
-    deployed: DeployedAws, terminal: Terminal
-) -> None:
+def test_a_fallback_is_unknown_for_a_version_without_a_label(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.world.unlabel(deployed.run({})["version_id"])
     ran = terminal.on_stack("status", "--json")
     assert (ran.status, ran.json["state"], ran.json["credentials_fallback"]) == (4, "not-in-ledger", None)
 
 
-def test_a_revocation_that_failed_is_told_and_needs_a_person(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_a_failed_revocation_is_reported_and_needs_action(deployed: DeployedAws, terminal: Terminal) -> None:
     first = deployed.run({})["version_id"]
     deployed.run({"action": "rotate-now"})
     deployed.world.clock.advance(minutes=21)
@@ -449,7 +445,7 @@ def test_no_control_character_of_a_log_reaches_the_terminal(deployed: DeployedAw
 # Retiring
 
 
-def test_retiring_stops_the_schedule_and_revokes_all_but_a_last_token(
+def test_retiring_disables_the_schedule_and_revokes_all_but_the_last_token(
     deployed: DeployedAws, terminal: Terminal
 ) -> None:
     deployed.run({})
@@ -478,26 +474,26 @@ def test_retiring_one_client_leaves_the_others_running(
     assert deployed.world.live() == 1
 
 
-def test_retiring_asks_first(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_retiring_asks_for_confirmation(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.run({})
     assert terminal.on_stack("retire", typed="no\n").status == 1
     assert terminal.on_stack("retire").status == 2
     assert (deployed.schedules[SCHEDULE]["State"], deployed.world.issued()) == ("ENABLED", 1)
 
 
-def test_retiring_what_has_no_active_token_only_stops_the_schedule(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_retiring_without_an_active_token_only_disables_the_schedule(deployed: DeployedAws, terminal: Terminal) -> None:
     assert terminal.on_stack("retire", "--yes").status == 0
     assert (deployed.schedules[SCHEDULE]["State"], deployed.world.issued()) == ("DISABLED", 0)
 
 
-def test_retiring_what_no_schedule_starts_is_refused(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_retiring_a_job_without_a_schedule_is_refused(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.run({})
     del deployed.schedules[SCHEDULE]
     assert terminal.on_stack("retire", "--yes").status == 2
     assert deployed.world.issued() == 1
 
 
-def test_retiring_that_leaves_a_token_ends_with_1(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_retiring_that_leaves_a_token_exits_with_1(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.run({})
     deployed.world.telenor.fault(operation="logout", status=503)
     ran = terminal.on_stack("retire", "--yes")
@@ -520,7 +516,7 @@ def test_retiring_that_leaves_a_token_ends_with_1(deployed: DeployedAws, termina
         ("scheduler:UpdateSchedule", ["retire", "--yes"]),
     ],
 )
-def test_a_permission_that_is_missing_is_named_with_whose_and_on_what(
+def test_a_missing_permission_is_named_with_its_identity_and_resource(
     deployed: DeployedAws, terminal: Terminal, action: str, command: list[str]
 ) -> None:
     deployed.denied.add(action)
@@ -531,14 +527,14 @@ def test_a_permission_that_is_missing_is_named_with_whose_and_on_what(
     assert (deployed.events, deployed.schedules[SCHEDULE]["State"]) == ([], "ENABLED")
 
 
-def test_expired_credentials_say_log_in_again(deployed: DeployedAws, terminal: Terminal) -> None:
+def test_expired_aws_credentials_ask_for_a_new_login(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.refuses_credentials = True
     ran = terminal.on_function("status")
     assert (ran.status, len(ran.err.splitlines())) == (1, 1)
     assert ran.err.rstrip().endswith("log in again")
 
 
-def test_no_credentials_at_all_say_log_in(
+def test_missing_aws_credentials_ask_for_a_login(
     deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -551,7 +547,7 @@ def test_no_credentials_at_all_say_log_in(
     assert not deployed.calls
 
 
-def test_no_network_is_one_sentence(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_failure_prints_one_sentence(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{nobody.getsockname()[1]}")

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("local")
 # Runs
 
 
-def test_a_reader_that_closes_the_pipe_is_no_error_of_the_command(world: World) -> None:
+def test_a_closed_pipe_is_not_an_error(world: World) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -48,7 +48,7 @@ def test_a_reader_that_closes_the_pipe_is_no_error_of_the_command(world: World) 
     assert (done.returncode, done.stderr) == (3, "")
 
 
-def test_the_result_is_on_stdout_and_the_log_is_not(world: World, terminal: Terminal) -> None:
+def test_the_result_goes_to_stdout_and_the_log_to_stderr(world: World, terminal: Terminal) -> None:
     ran = terminal.run("--local", "renew")
     assert ran.status == 0
     assert ran.json["outcome"] == "rotated"
@@ -66,7 +66,7 @@ def test_the_result_is_on_stdout_and_the_log_is_not(world: World, terminal: Term
         (["emergency", "--yes"], "rotated", Reason.LEAKED, 1),
     ],
 )
-def test_each_command_is_its_action(
+def test_each_command_runs_its_action(
     world: World, terminal: Terminal, arguments: list[str], outcome: str, reason: Reason, live: int
 ) -> None:
     world.run()
@@ -75,7 +75,7 @@ def test_each_command_is_its_action(
     assert world.live() == live
 
 
-def test_a_run_that_fails_ends_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
+def test_a_failed_run_exits_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
     world.telenor.fault(operation="token", status=401, body='{"code": 5}')
     ran = terminal.run("--local", "rotate")
     assert (ran.status, ran.out) == (1, "")
@@ -85,7 +85,7 @@ def test_a_run_that_fails_ends_with_1_and_a_sentence(world: World, terminal: Ter
 
 @pytest.mark.parametrize("command", ["renew", "status", "emergency", "doctor"])
 @pytest.mark.parametrize("missing", ["TOKEN_SECRET_ID", "GRACE_SECONDS", "SCHEDULE_MINUTES"])
-def test_a_setting_that_is_missing_is_named_and_not_assumed(
+def test_a_missing_setting_is_named_instead_of_defaulted(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str, missing: str
 ) -> None:
     before = world.aws.calls()
@@ -96,7 +96,7 @@ def test_a_setting_that_is_missing_is_named_and_not_assumed(
     assert world.aws.calls() == before
 
 
-def test_status_wants_no_setting_that_it_does_not_use(
+def test_status_requires_only_the_settings_that_it_uses(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
@@ -106,7 +106,7 @@ def test_status_wants_no_setting_that_it_does_not_use(
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_status_tells_whether_the_token_is_accepted(
+def test_status_shows_whether_the_token_is_accepted(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, refused: bool
 ) -> None:
     world.run()
@@ -124,7 +124,7 @@ def test_status_tells_whether_the_token_is_accepted(
 
 
 @pytest.mark.parametrize("command", ["renew", "doctor"])
-def test_an_unusable_credentials_secret_ends_with_2(world: World, terminal: Terminal, command: str) -> None:
+def test_an_unusable_credentials_secret_exits_with_2(world: World, terminal: Terminal, command: str) -> None:
     world.put_credentials('{"username": "CANARY", "password": "CANARY"}')
     ran = terminal.run("--local", command)
     assert ran.status == 2
@@ -134,7 +134,7 @@ def test_an_unusable_credentials_secret_ends_with_2(world: World, terminal: Term
 # Emergencies
 
 
-def test_an_emergency_says_what_it_ends_and_asks(world: World, terminal: Terminal) -> None:
+def test_an_emergency_lists_the_tokens_it_revokes_and_asks_for_confirmation(world: World, terminal: Terminal) -> None:
     world.run()
     world.run("rotate-now")
     ran = terminal.run("--local", "emergency", typed="yes\n")
@@ -145,7 +145,7 @@ def test_an_emergency_says_what_it_ends_and_asks(world: World, terminal: Termina
 
 
 @pytest.mark.parametrize("typed", ["no\n", "\n", "yes please\n", "\x04"])
-def test_an_emergency_takes_anything_but_yes_for_no(world: World, terminal: Terminal, typed: str) -> None:
+def test_an_emergency_accepts_only_yes(world: World, terminal: Terminal, typed: str) -> None:
     world.run()
     ran = terminal.run("--local", "emergency", typed=typed)
     assert (ran.status, ran.out) == (1, "")
@@ -153,7 +153,7 @@ def test_an_emergency_takes_anything_but_yes_for_no(world: World, terminal: Term
     assert world.issued() == 1
 
 
-def test_an_emergency_needs_a_yes_where_nobody_can_be_asked(world: World, terminal: Terminal) -> None:
+def test_without_a_terminal_an_emergency_requires_the_yes_option(world: World, terminal: Terminal) -> None:
     world.run()
     ran = terminal.run("--local", "emergency")
     assert ran.status == 2
@@ -161,7 +161,7 @@ def test_an_emergency_needs_a_yes_where_nobody_can_be_asked(world: World, termin
     assert world.issued() == 1
 
 
-def test_an_emergency_counts_only_what_lives(world: World, terminal: Terminal) -> None:
+def test_an_emergency_counts_only_active_tokens(world: World, terminal: Terminal) -> None:
     assert "No token is active" in terminal.run("--local", "emergency", typed="no\n").err
     world.run()
     assert "revokes the current token at once" in terminal.run("--local", "emergency", typed="no\n").err
@@ -169,7 +169,7 @@ def test_an_emergency_counts_only_what_lives(world: World, terminal: Terminal) -
     assert "No token is active" in terminal.run("--local", "emergency", typed="no\n").err
 
 
-def test_an_emergency_that_leaves_a_token_alive_ends_with_1(world: World, terminal: Terminal) -> None:
+def test_an_emergency_that_leaves_a_token_active_exits_with_1(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.fault(operation="logout", status=503)
     ran = terminal.run("--local", "emergency", "--yes")
@@ -182,7 +182,7 @@ def test_an_emergency_that_leaves_a_token_alive_ends_with_1(world: World, termin
     assert "`emergency`" in remedy
 
 
-def test_an_emergency_without_a_stdin_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_emergency_without_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(UsageError):
         is_confirmed("Revoke them now?", yes=False)
@@ -191,7 +191,7 @@ def test_an_emergency_without_a_stdin_at_all_is_refused(monkeypatch: pytest.Monk
 # Status
 
 
-def test_status_makes_one_call_and_reads_no_value(world: World, terminal: Terminal) -> None:
+def test_status_makes_one_call_and_reads_no_secret_value(world: World, terminal: Terminal) -> None:
     world.run()
     before = world.aws.calls()
     ran = terminal.run("--local", "status")
@@ -206,7 +206,7 @@ def test_status_makes_one_call_and_reads_no_value(world: World, terminal: Termin
 @pytest.mark.parametrize(
     ("minutes", "state", "status"), [(0, "fresh", 0), (16, "due", 0), (45, "overdue", 4), (61, "expired", 3)]
 )
-def test_the_exit_status_tells_scripts_how_things_stand(
+def test_the_exit_status_reflects_the_state(
     world: World, terminal: Terminal, minutes: int, state: str, status: int
 ) -> None:
     world.run()
@@ -216,7 +216,7 @@ def test_the_exit_status_tells_scripts_how_things_stand(
     assert terminal.run("--local", "status").status == status
 
 
-def test_no_value_and_no_label_have_an_exit_status_too(world: World, terminal: Terminal) -> None:
+def test_a_missing_value_and_a_missing_label_have_an_exit_status_too(world: World, terminal: Terminal) -> None:
     assert terminal.run("--local", "status").status == 3
     version_id = world.run()["version_id"]
     world.unlabel(version_id)
@@ -224,7 +224,7 @@ def test_no_value_and_no_label_have_an_exit_status_too(world: World, terminal: T
     assert (ran.status, "not in the ledger" in ran.out) == (4, True)
 
 
-def test_a_secret_that_is_marked_for_deletion_is_a_status(
+def test_a_secret_marked_for_deletion_has_an_exit_status(
     world: World, terminal: Terminal, client: SecretsManagerClient
 ) -> None:
     world.run()
@@ -233,7 +233,7 @@ def test_a_secret_that_is_marked_for_deletion_is_a_status(
     assert (ran.status, "marked for deletion" in ran.out) == (3, True)
 
 
-def test_a_status_that_cannot_be_read_ends_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
+def test_an_unreadable_status_exits_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
     ran = terminal.run("--local", "status", "--json")
     assert (ran.status, ran.out) == (1, "")
@@ -253,9 +253,7 @@ def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> PatientClock:
     return clock
 
 
-def test_watching_draws_again_and_again_until_ctrl_c(
-    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_watching_redraws_until_ctrl_c(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = watched(world, monkeypatch)
     ran = terminal.run("--local", "status", "--watch", "60")
     assert ran.status == 0
@@ -304,7 +302,7 @@ def outside(world: World, *arguments: str, cwd: Path | None = None, **environ: s
     return done
 
 
-def test_without_rich_a_sentence_says_what_to_do_and_json_works(world: World) -> None:
+def test_without_rich_status_explains_how_to_install_it_and_json_works(world: World) -> None:
     code = "import sys; sys.modules['rich'] = None; from handler.cli.main import main; sys.exit(main())"
     done = outside(world, "-c", code, "--local", "status")
     assert (done.returncode, done.stdout) == (2, "")
@@ -313,7 +311,7 @@ def test_without_rich_a_sentence_says_what_to_do_and_json_works(world: World) ->
     assert json.loads(outside(world, "-c", code, "--local", "status", "--json").stdout)["state"] == "no-value"
 
 
-def test_a_profile_counts_for_more_than_keys_in_the_environment(
+def test_a_profile_overrides_keys_in_the_environment(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "config").write_text("[profile there]\nregion = eu-west-1\n")
@@ -324,14 +322,14 @@ def test_a_profile_counts_for_more_than_keys_in_the_environment(
     assert (ran.status, ran.err.rstrip().endswith("log in again")) == (1, True)
 
 
-def test_a_profile_that_does_not_exist_ends_with_2(terminal: Terminal) -> None:
+def test_an_unknown_profile_exits_with_2(terminal: Terminal) -> None:
     ran = terminal.run("--local", "status", "--json", "--profile", "nowhere")
     assert (ran.status, len(ran.err.splitlines())) == (2, 1)
     assert "profile (nowhere) could not be found" in ran.err
 
 
 @pytest.mark.parametrize("arguments", [["--region", "eu-west-1", "status"], ["status", "--region", "eu-west-1"]])
-def test_the_region_counts_before_and_after_the_command(terminal: Terminal, arguments: list[str]) -> None:
+def test_the_region_option_may_precede_or_follow_the_command(terminal: Terminal, arguments: list[str]) -> None:
     # The secret is in another region, so that it is not found here.
     ran = terminal.run("--local", *arguments, "--json")
     assert ran.status == 2
@@ -344,7 +342,7 @@ def test_retiring_a_local_job_is_refused(world: World, terminal: Terminal) -> No
     assert (ran.status, world.issued()) == (2, 1)
 
 
-def test_the_script_runs_in_a_folder_that_has_a_handler_of_its_own(world: World, tmp_path: Path) -> None:
+def test_the_script_runs_in_a_folder_with_another_handler_module(world: World, tmp_path: Path) -> None:
     """As its wrapper does, whose own folder is the first of `sys.path`; `python -m handler` would run handler.py."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "handler.py").write_text("raise SystemExit('somebody else')\n")

@@ -1,4 +1,4 @@
-"""The job as its alarms see it: when it runs, when a token is due, and what a run sends.
+"""A model of the job for the alarms: when it runs, when a token is due, and which metrics a run sends.
 
 Written from docs/guarantees.md and docs/how-it-works.md, not from the handler. Times are seconds.
 """
@@ -17,52 +17,54 @@ LATEST_START = 60  # how late EventBridge Scheduler may start a run
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a stack was deployed with, and how long Telenor's tokens live."""
+    """A stack's parameters, and the lifetime of Telenor's tokens."""
 
     period: int
     grace: int
     fraction: float
-    life: float = 3600
+    lifetime: float = 3600
 
     def is_due(self, age: float) -> bool:
-        """Tell whether a run renews a token of this age."""
-        return age >= self._not_before and age + self.period + self._latitude > self.renewed_at()
+        """Return whether a run renews a token of this age."""
+        return age >= self._not_before and age + self.period + self._schedule_jitter > self.renewed_at()
 
     def renewed_at(self) -> float:
-        """Return the age before which a token is renewed, if all is well."""
-        safe_until = self.life - self.grace - (3 * self.period + 4 * 60)
-        return max(self._not_before + self.period + self._latitude, min(safe_until, self.fraction * self.life))
+        """Return the age by which a token is renewed if no run fails."""
+        safe_until = self.lifetime - self.grace - (3 * self.period + 4 * 60)
+        return max(
+            self._not_before + self.period + self._schedule_jitter, min(safe_until, self.fraction * self.lifetime)
+        )
 
     @property
-    def _latitude(self) -> float:
+    def _schedule_jitter(self) -> float:
         return min(60, self.period / 2)
 
     @property
     def _not_before(self) -> float:
-        floor = 15 * 60 - (self._latitude if 15 * 60 % self.period == 0 else 0)
-        return min(floor, self.life * 2 / 3)
+        floor = 15 * 60 - (self._schedule_jitter if 15 * 60 % self.period == 0 else 0)
+        return min(floor, self.lifetime * 2 / 3)
 
 
-class Fate(StrEnum):
-    """The fate of a run."""
+class RunOutcome(StrEnum):
+    """The outcome of a run."""
 
-    WELL = "does what is due"
-    FAILS = "fails, and says so"
-    TIMES_OUT = "fails after two minutes, and says so"
-    LOST = "never happens, or ends without a word"
+    SUCCEEDS = "does what is due"
+    FAILS = "fails and sends its metrics"
+    TIMES_OUT = "fails after two minutes and sends its metrics"
+    LOST = "never starts, or sends no metrics"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One tick of the schedule."""
+    """One scheduled run."""
 
     at: float
-    fate: Fate = Fate.WELL
+    outcome: RunOutcome = RunOutcome.SUCCEEDS
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a run has sent, and when."""
+class SentMetrics:
+    """The metrics that a run has sent, and when."""
 
     at: float
     seconds_until_expiry: float
@@ -72,27 +74,27 @@ class Told:
 
 @dataclass
 class Job:
-    """The token secret, and the runs that keep it."""
+    """The token secret, and the runs that renew its token."""
 
     settings: Settings
     revokes: bool = True
-    """Or else every label stays."""
+    """If False, every label stays."""
     published: list[float] = field(default_factory=list)
-    """When the tokens were published that are current or wait for their revocation, oldest first."""
+    """The publication times of the current token and of those to be revoked, oldest first."""
 
-    def live(self, runs: Iterable[Run]) -> Iterator[Told]:
-        """Run, and yield what the run sends."""
+    def simulate(self, runs: Iterable[Run]) -> Iterator[SentMetrics]:
+        """Simulate runs, and yield the metrics that they send."""
         for run in runs:
-            if run.fate is Fate.LOST:
+            if run.outcome is RunOutcome.LOST:
                 continue
-            at = run.at + (118 if run.fate is Fate.TIMES_OUT else 0)
+            at = run.at + (118 if run.outcome is RunOutcome.TIMES_OUT else 0)
             due = not self.published or self.settings.is_due(run.at - self.published[-1])
-            has_published = due and run.fate is Fate.WELL
-            # What is revoked was decided before the publication.
+            has_published = due and run.outcome is RunOutcome.SUCCEEDS
+            # A run decides what to revoke before it publishes.
             kept = self._kept(run.at)
             self.published = [*kept, run.at] if has_published else kept
-            left = self.published[-1] + self.settings.life - at if self.published else 0
-            yield Told(at, max(0, int(left)), has_published, max(0, len(self.published) - 1))
+            left = self.published[-1] + self.settings.lifetime - at if self.published else 0
+            yield SentMetrics(at, max(0, int(left)), has_published, max(0, len(self.published) - 1))
 
     def _kept(self, now: float) -> list[float]:
         if not self.revokes:

@@ -25,7 +25,7 @@ def _outage(hour: int, minute: int, minutes: int) -> tuple[datetime, datetime]:
     return begin, begin + timedelta(minutes=minutes)
 
 
-# The first outage is shorter than the tolerance, the second one goes on.
+# The first outage is shorter than the tolerance; the second one does not end.
 _OUTAGES = {"healthy": [], "outage": [_outage(7, 10, 20), _outage(19, 40, 120)]}
 
 

@@ -49,7 +49,7 @@ def simulate(
 
 
 class _Clock:
-    """A clock that moves only by `sleep` and from run to run."""
+    """A clock that moves only by `sleep` and between runs."""
 
     time = datetime.fromtimestamp(0, UTC)
 

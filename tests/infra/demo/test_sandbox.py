@@ -1,4 +1,4 @@
-"""`make sandbox` gives a consumer all that it needs, lets it see a rotation, and ends cleanly."""
+"""`make sandbox` gives a consumer all that it needs, lets it observe a rotation, and exits cleanly."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def wait_for(lines: Iterator[str], pattern: str) -> str:
 
 
 @pytest.mark.parametrize("options", [(), ("--oauth",)])
-def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emergency(
+def test_a_consumer_uses_the_token_through_a_rotation_and_an_emergency(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    # Below the ports that the system gives to connections, whose neighbour may be taken.
+    # Below the ephemeral ports, so that the next port is likely to be free too.
     port = 20_000 + os.getpid() % 6_000 * 2
     with subprocess.Popen(  # noqa: S603  this project's own program
         [

@@ -55,7 +55,7 @@ def policy_of_consumers(account: Account, client: str) -> dict[str, dict[str, An
     return statements(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
 
 
-def test_what_the_module_waits_for_may_change(configuration: Configuration) -> None:
+def test_resources_that_the_module_depends_on_may_change(configuration: Configuration) -> None:
     def beside(delay_seconds: int) -> dict[str, Any]:
         return {"aws_sns_topic": {"theirs": {"name": "theirs", "display_name": f"number {delay_seconds}"}}}
 
@@ -65,7 +65,9 @@ def test_what_the_module_waits_for_may_change(configuration: Configuration) -> N
     assert configuration.plan({}, resources=beside(1)) == []
 
 
-def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, configuration: Configuration) -> None:
+def test_removed_settings_take_effect_without_breaking_active_tokens(
+    account: Account, configuration: Configuration
+) -> None:
     secretsmanager = account.client("secretsmanager")
     given: dict[str, Any] = {
         "kms_key_arn": OLD_KEY,
@@ -116,7 +118,9 @@ def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, co
     assert configuration.plan(without) == []
 
 
-def test_a_client_keeps_its_token_until_it_is_told_to_leave(account: Account, configuration: Configuration) -> None:
+def test_a_clients_token_secret_survives_until_its_deletion_is_allowed(
+    account: Account, configuration: Configuration
+) -> None:
     secretsmanager = account.client("secretsmanager")
     configuration.apply({"clients": {"shop": {}, "support": {}}})
     before, outputs = configuration.state(), configuration.outputs["clients"]["shop"]

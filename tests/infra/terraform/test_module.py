@@ -44,7 +44,7 @@ def of_client(addresses: set[str], name: str) -> bool:
     return all(f'["{name}"]' in address or f'["{name}/' in address for address in addresses)
 
 
-def test_a_client_that_comes_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
+def test_adding_a_client_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
     plan = plans["one_comes"]
     assert set(plan) == {"create", "update", "no-op"}
     assert of_client(plan["create"], "aa")
@@ -53,7 +53,7 @@ def test_a_client_that_comes_changes_nothing_of_the_others(plans: dict[str, dict
     assert "aws_lambda_function.token" in plan["no-op"]
 
 
-def test_a_client_that_goes_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
+def test_removing_a_client_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
     plan = plans["one_goes"]
     assert set(plan) == {"delete", "update", "no-op"}
     assert of_client(plan["delete"], "a")
@@ -109,7 +109,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 }
 
 
-def test_every_refusal_names_its_client_and_what_is_wrong(tmp_path: Path) -> None:
+def test_every_refusal_names_its_client_and_the_fault(tmp_path: Path) -> None:
     good = {"nothing": {}, "everything": {"scope": "one two", "grace_seconds": 0, "replica_regions": []}}
     clients = good | {name: value for name, (value, _) in REFUSED.items()}
     said: dict[str, str] = {}
@@ -123,7 +123,7 @@ def test_every_refusal_names_its_client_and_what_is_wrong(tmp_path: Path) -> Non
     assert said.keys() == REFUSED.keys()
 
 
-def test_an_arn_of_another_region_is_refused_by_both_regions(tmp_path: Path) -> None:
+def test_an_arn_of_another_region_is_refused_and_both_regions_named(tmp_path: Path) -> None:
     elsewhere = KEY.replace("eu-north-1", "eu-west-1")
     topic = "arn:aws:sns:eu-west-1:123456789012:mine"
     variables = {

@@ -43,7 +43,7 @@ run "the_readme" {
 """
 
 
-def test_the_readme_s_module_block_can_be_planned_as_it_stands(tmp_path: Path) -> None:
+def test_the_readmes_module_block_can_be_planned_unchanged(tmp_path: Path) -> None:
     readme = (MODULE.parents[1] / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```hcl\n(.*?)```", readme, re.DOTALL)
     checkout = tmp_path / "telenor-token"

@@ -71,13 +71,13 @@ BROKEN: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_the_template_changes_or_adds_is_found_by_its_name(name: str, states: States) -> None:
+def test_a_change_of_the_template_is_found_by_name(name: str, states: States) -> None:
     body = copy.deepcopy(translated())
     BROKEN[name](body)
     assert name in {difference.name for difference in differences(states, body)}
 
 
-def test_what_the_module_changes_or_adds_is_found(tmp_path: Path, states: States) -> None:
+def test_a_change_of_the_module_is_found(tmp_path: Path, states: States) -> None:
     other = copied(MODULE, tmp_path / "module")
     iam, function = (other / "iam.tf").read_text(), (other / "function.tf").read_text()
     (other / "iam.tf").write_text(iam.replace('"LIVE_*"', '"*"'))

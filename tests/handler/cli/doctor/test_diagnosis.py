@@ -58,7 +58,7 @@ def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **token_test: Any) -> Findi
         (Trial(logout=False), Trial(logout=True), False),
     ],
 )
-def test_whether_the_old_token_lives_on(old: Trial, new: Trial, lives: bool | None) -> None:
+def test_whether_the_old_token_stays_active(old: Trial, new: Trial, lives: bool | None) -> None:
     assert old_lives_on(seen(old, new)) is lives
 
 
@@ -76,7 +76,7 @@ def test_whether_the_old_token_lives_on(old: Trial, new: Trial, lives: bool | No
         (Trial(logout=True, watch=DEAD), Trial(logout=True, watch=ALIVE), False),
     ],
 )
-def test_whether_logout_ends_a_token(old: Trial, new: Trial, ends: bool | None) -> None:
+def test_whether_logout_revokes_a_token(old: Trial, new: Trial, ends: bool | None) -> None:
     assert logout_ends(seen(old, new)) is ends
 
 
@@ -93,7 +93,7 @@ def test_whether_logout_ends_a_token(old: Trial, new: Trial, ends: bool | None) 
         (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=DEAD), None),
     ],
 )
-def test_whether_logout_ends_other_tokens(old: Trial, new: Trial, others: bool | None) -> None:
+def test_whether_logout_revokes_other_tokens(old: Trial, new: Trial, others: bool | None) -> None:
     assert logout_ends_others(seen(old, new)) is others
 
 
@@ -124,7 +124,7 @@ ALL_ENDED = Trial(logout=True, logout_again=False), Trial(logout=False)
         (seen(obtained=0), False),
     ],
 )
-def test_whether_the_published_token_was_ended(found: Findings, ended: bool | None) -> None:
+def test_whether_the_published_token_was_revoked(found: Findings, ended: bool | None) -> None:
     assert published_ended(found) is ended
 
 
@@ -136,7 +136,9 @@ def test_whether_the_published_token_was_ended(found: Findings, ended: bool | No
         (840, Judgement.AT_RISK, "14 min"),
     ],
 )
-def test_the_life_is_held_against_the_grace_and_the_schedule(seconds: int, judgement: Judgement, says: str) -> None:
+def test_the_lifetime_is_compared_with_the_grace_and_the_schedule(
+    seconds: int, judgement: Judgement, says: str
+) -> None:
     p1, *_ = diagnosis(seen(*SEPARATE, lifetime=timedelta(seconds=seconds)), STATUS).promises
     assert (p1.judgement, says in p1.because) == (judgement, True)
 
@@ -149,14 +151,16 @@ def test_the_life_is_held_against_the_grace_and_the_schedule(seconds: int, judge
         (-90, Judgement.HOLDS_IF, "this machine's is 1 min 30 s behind the server's"),
     ],
 )
-def test_a_clock_that_is_off_is_told_and_is_a_condition(ahead_seconds: int, judgement: Judgement, says: str) -> None:
+def test_a_clock_difference_is_reported_and_becomes_a_condition(
+    ahead_seconds: int, judgement: Judgement, says: str
+) -> None:
     server_format = ServerFormat(clock_ahead=timedelta(seconds=ahead_seconds))
     found = diagnosis(replace(seen(*SEPARATE), server_format=server_format), STATUS)
     assert {answer.about: answer.words for answer in found.answers}["the clock"] == says
     assert found.promises[0].judgement is judgement
 
 
-def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing_is_known() -> None:
+def test_without_any_findings_every_question_and_every_promise_still_has_a_result() -> None:
     found = diagnosis(Findings(), STATUS)
     assert all(answer.words for answer in found.answers)
     assert [promise.name[:2] for promise in found.promises] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
@@ -166,7 +170,7 @@ def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing
     assert as_json(Findings(), found)["old_token_lives_on"] is None
 
 
-def test_several_risks_are_all_told() -> None:
+def test_several_risks_are_all_reported() -> None:
     found = seen(*KILLED, lifetime=timedelta(seconds=1500), verify_url=VerifyUrl.REFUSES_FRESH)
     p1, *_, p6, p7 = diagnosis(found, STATUS).promises
     assert {p1.judgement, p6.judgement, p7.judgement} == {Judgement.AT_RISK}

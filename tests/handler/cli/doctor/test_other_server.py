@@ -32,7 +32,7 @@ UNKNOWN = NEW | {"lives": None, "ends": None, "others": None, "harmed": None}
         pytest.param({"revokes": "nothing"}, NEW | {"ends": False}, "+!++++", id="200 that revokes nothing"),
     ],
 )
-def test_with_a_verify_url_it_finds_out_what_the_server_does(
+def test_with_verify_url_doctor_detects_how_the_server_behaves(
     job: World,
     server: OAuthServer,
     terminal: Terminal,
@@ -53,7 +53,7 @@ def test_with_a_verify_url_it_finds_out_what_the_server_does(
     assert "Telenor" not in ran.out + ran.err
 
 
-def test_without_one_a_200_shows_nothing(job: World, terminal: Terminal) -> None:
+def test_without_verify_url_a_200_proves_nothing(job: World, terminal: Terminal) -> None:
     job.run()
     ran = terminal.doctor()
     assert told(ran.json) == UNKNOWN
@@ -61,7 +61,7 @@ def test_without_one_a_200_shows_nothing(job: World, terminal: Terminal) -> None
 
 
 @pytest.mark.parametrize("revocation", ["unsupported", "none"])
-def test_a_server_that_revokes_no_access_token_is_found_out(
+def test_a_server_that_revokes_no_access_tokens_is_detected(
     job: World, server: OAuthServer, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, revocation: str
 ) -> None:
     if revocation == "none":

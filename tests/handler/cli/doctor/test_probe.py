@@ -102,7 +102,7 @@ WITH_VERIFY_URL: list[Case] = [
     ("is_verified", "server_does", "answers", "signs", "fields"),
     [(False, *case) for case in ALWAYS + WITHOUT_VERIFY_URL] + [(True, *case) for case in ALWAYS + WITH_VERIFY_URL],
 )
-def test_what_the_server_does_is_found_out(
+def test_doctor_detects_how_the_server_behaves(
     world: World,
     terminal: Terminal,
     request: pytest.FixtureRequest,
@@ -131,7 +131,7 @@ def test_what_the_server_does_is_found_out(
 
 
 @pytest.mark.parametrize(("issue", "signs"), [("new", "++++++"), ("same", "!+++++"), ("same-extended", "++++++")])
-def test_without_a_published_token_it_harms_nobody_and_leaves_nothing(
+def test_without_a_published_token_doctor_leaves_no_token_behind(
     world: World, terminal: Terminal, issue: str, signs: str
 ) -> None:
     world.telenor.knobs(issue=issue)
@@ -146,22 +146,20 @@ def test_without_a_published_token_it_harms_nobody_and_leaves_nothing(
 # What a token's answer says
 
 
-def test_the_shape_of_a_tokens_answer_is_shown(world: World, terminal: Terminal) -> None:
+def test_the_shape_of_the_token_response_is_shown(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(refresh_token=True, variations=False)
     fields = dict.fromkeys(("access_token", "token_type", "refresh_token"), "string") | {"expires_in": "number"}
     assert terminal.doctor().json["token_answer"]["fields"] == fields
 
 
-def test_the_life_of_a_token_that_is_handed_out_again_is_counted_from_its_issue(
-    world: World, terminal: Terminal
-) -> None:
+def test_the_lifetime_of_a_reissued_token_counts_from_its_first_issue(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(issue="same")
     world.run()
     world.clock.advance(minutes=55)
     assert terminal.doctor().json["life_seconds"] == 3599
 
 
-def test_a_life_that_telenor_does_not_tell_is_said_to_be_assumed(world: World, terminal: Terminal) -> None:
+def test_an_assumed_lifetime_is_reported_as_assumed(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(expires_in_as="missing", issue="same-extended")
     ran = terminal.doctor()
     assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, as the server sends no expires_in")
@@ -171,7 +169,7 @@ def test_a_life_that_telenor_does_not_tell_is_said_to_be_assumed(world: World, t
 # VERIFY_URL
 
 
-def test_a_verify_url_that_accepts_anything_is_told_and_not_relied_on(
+def test_a_verify_url_that_accepts_anything_is_reported_and_not_relied_on(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/_sandbox/state")
@@ -183,7 +181,7 @@ def test_a_verify_url_that_accepts_anything_is_told_and_not_relied_on(
 
 
 @verifying
-def test_a_published_token_that_is_dead_already_is_told(world: World, terminal: Terminal) -> None:
+def test_an_inactive_published_token_is_reported(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.reset()
     ran = terminal.doctor()
@@ -210,7 +208,7 @@ def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> No
     "trouble",
     [{"expires_in_as": "raw", "expires_in_raw": "soon"}, {"token_type": "MAC"}, {"lifetime_seconds": 0.5}],
 )
-def test_tokens_that_nobody_can_use_are_ended_too(world: World, terminal: Terminal, trouble: dict[str, Any]) -> None:
+def test_unusable_tokens_are_revoked_too(world: World, terminal: Terminal, trouble: dict[str, Any]) -> None:
     world.run()
     world.telenor.knobs(**trouble)
     ran = terminal.doctor()
@@ -231,7 +229,7 @@ def test_an_outage_of_the_token_endpoint_is_a_finding(world: World, terminal: Te
 
 
 @pytest.mark.parametrize("requests", [1, 2])
-def test_an_outage_in_between_leaves_no_token_behind(world: World, terminal: Terminal, requests: int) -> None:
+def test_an_outage_between_two_requests_leaves_no_token_behind(world: World, terminal: Terminal, requests: int) -> None:
     world.telenor.knobs(issue="same")
     world.telenor.fault(operation="token", delay_seconds=0.001, times=requests)
     world.telenor.fault(operation="token", status=503)
@@ -245,9 +243,7 @@ def test_an_outage_in_between_leaves_no_token_behind(world: World, terminal: Ter
 
 
 @pytest.mark.parametrize("before", range(1, 8))
-def test_a_token_that_a_run_publishes_meanwhile_is_not_logged_out(
-    world: World, terminal: Terminal, before: int
-) -> None:
+def test_a_token_published_during_doctor_is_not_logged_out(world: World, terminal: Terminal, before: int) -> None:
     world.telenor.knobs(issue="same")
     world.aws.fault(Meanwhile(operation="DescribeSecret", happens=lambda: world.run("rotate-now")), after=before)
     assert terminal.doctor().status in {0, 4}
@@ -255,7 +251,7 @@ def test_a_token_that_a_run_publishes_meanwhile_is_not_logged_out(
         assert world.is_current_live()
 
 
-def test_a_superseded_token_that_is_handed_out_again_is_not_logged_out(world: World, terminal: Terminal) -> None:
+def test_a_reissued_superseded_token_is_not_logged_out(world: World, terminal: Terminal) -> None:
     first, second = world.supersede()
     world.telenor.knobs(issue="same")  # gives out the oldest that lives
     assert "1 left alone" in terminal.doctor().json["answers"]["tokens"]
@@ -264,7 +260,7 @@ def test_a_superseded_token_that_is_handed_out_again_is_not_logged_out(world: Wo
 
 
 @pytest.mark.parametrize(("operation", "good"), [("DescribeSecret", 1), ("GetSecretValue", 3)])
-def test_nothing_is_logged_out_that_cannot_be_compared(
+def test_a_token_that_cannot_be_compared_is_not_logged_out(
     world: World, terminal: Terminal, operation: str, good: int
 ) -> None:
     world.run()
@@ -274,7 +270,7 @@ def test_nothing_is_logged_out_that_cannot_be_compared(
     assert world.live() == 3
 
 
-def test_a_token_that_cannot_be_read_in_its_answer_is_counted(world: World, terminal: Terminal) -> None:
+def test_a_token_that_cannot_be_parsed_from_its_response_is_counted(world: World, terminal: Terminal) -> None:
     world.telenor.fault(operation="token", body="", when="after")
     assert (terminal.doctor().json["tokens_left"], world.live()) == (5, 5)
 
@@ -289,7 +285,7 @@ def test_ctrl_c_leaves_no_token_behind(world: World, terminal: Terminal, monkeyp
 # Asking first
 
 
-def test_it_does_not_ask_telenor_while_a_token_is_published_and_nobody_can_say_yes(
+def test_without_a_terminal_doctor_requests_nothing_while_a_token_is_published(
     world: World, terminal: Terminal
 ) -> None:
     world.run()
@@ -310,7 +306,7 @@ def test_it_does_not_ask_telenor_while_a_token_is_published_and_nobody_can_say_y
         ("new", 11, "What is published is never logged out. Ask"),
     ],
 )
-def test_it_says_before_it_asks_what_a_superseded_token_hints_at(
+def test_the_confirmation_mentions_what_a_superseded_token_suggests(
     world: World, terminal: Terminal, issue: str, minutes: int, says: str
 ) -> None:
     world.telenor.knobs(issue=issue)
@@ -321,7 +317,7 @@ def test_it_says_before_it_asks_what_a_superseded_token_hints_at(
     assert (ran.status, world.issued(), world.is_current_live()) == (1, 2, True)
 
 
-def test_it_has_the_job_replace_a_published_token_that_it_has_ended(world: World, terminal: Terminal) -> None:
+def test_the_job_replaces_a_published_token_that_doctor_revoked(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(issue="new-kills-old")
     ran = terminal.run("--local", "doctor", typed="yes\n")
@@ -330,7 +326,7 @@ def test_it_has_the_job_replace_a_published_token_that_it_has_ended(world: World
     assert world.is_current_live()
 
 
-def test_a_replacement_that_fails_is_said_loudly(world: World, terminal: Terminal) -> None:
+def test_a_failed_replacement_is_reported_as_an_error(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(issue="new-kills-old")
     world.aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
@@ -340,7 +336,7 @@ def test_a_replacement_that_fails_is_said_loudly(world: World, terminal: Termina
 
 
 @verifying
-def test_ctrl_c_has_the_job_replace_what_may_have_been_ended(
+def test_after_ctrl_c_the_job_replaces_a_possibly_revoked_token(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
@@ -361,7 +357,7 @@ def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, te
 
 
 @verifying
-def test_a_token_is_tried_after_its_logout_for_longer_than_any_cache_keeps_it(world: World, terminal: Terminal) -> None:
+def test_a_token_is_tried_after_logout_for_longer_than_a_gateway_caches_it(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(logout_ends="nothing")
     began_at = world.clock.now()
@@ -370,7 +366,7 @@ def test_a_token_is_tried_after_its_logout_for_longer_than_any_cache_keeps_it(wo
 
 
 @verifying
-def test_the_newer_token_is_not_tried_before_its_logout(world: World, terminal: Terminal) -> None:
+def test_the_newer_token_is_not_used_before_its_logout(world: World, terminal: Terminal) -> None:
     """A gateway that has seen a token keeps it in its cache, and would show a lag that the revocation has not."""
     world.run()
     before = len(world.telenor.requests)
@@ -384,7 +380,7 @@ def test_the_newer_token_is_not_tried_before_its_logout(world: World, terminal: 
 # What this identity may do
 
 
-def test_without_the_credentials_it_asks_for_nothing_unless_a_file_has_them(
+def test_without_credentials_doctor_requests_nothing_unless_a_file_has_them(
     world: World, terminal: Terminal, tmp_path: Path
 ) -> None:
     world.run()
@@ -401,7 +397,7 @@ def test_without_the_credentials_it_asks_for_nothing_unless_a_file_has_them(
 
 
 @pytest.mark.parametrize("content", [None, b"nonsense", b"\xff", b"{}"])
-def test_a_file_that_holds_no_credentials_is_refused_before_anything_is_asked(
+def test_a_file_without_credentials_is_refused_before_any_request(
     world: World, terminal: Terminal, tmp_path: Path, content: bytes | None
 ) -> None:
     file = tmp_path / "credentials.json"
@@ -412,7 +408,7 @@ def test_a_file_that_holds_no_credentials_is_refused_before_anything_is_asked(
     assert "the file of --credentials" in ran.err
 
 
-def test_where_the_job_may_not_be_started_nothing_is_asked_for(
+def test_without_permission_to_invoke_the_job_doctor_requests_nothing(
     deployed: DeployedAws, world: World, terminal: Terminal
 ) -> None:
     deployed.run({})
@@ -422,7 +418,7 @@ def test_where_the_job_may_not_be_started_nothing_is_asked_for(
     assert "lambda:InvokeFunction" in " ".join(ran.json["cannot"])
 
 
-def test_the_repair_goes_through_the_function(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+def test_the_repair_invokes_the_function(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
     deployed.run({})
     world.telenor.knobs(issue="new-kills-old")
     before = world.aws.calls()
@@ -432,7 +428,7 @@ def test_the_repair_goes_through_the_function(deployed: DeployedAws, world: Worl
     assert world.is_current_live()
 
 
-def test_where_telenor_is_not_reached_nothing_is_asked(
+def test_an_unreachable_telenor_ends_doctor_before_any_token_request(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
