@@ -1,4 +1,4 @@
-"""The entry point: what goes in, and what comes out of a run that went well or did not."""
+"""The entry point: its input, and the output of successful and failed runs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_failing_run_emits_its_metrics_and_raises(world: World) -> None:
     assert world.failure() == "token-endpoint-out"
     metrics = world.seen.metrics()
     assert (metrics["RotationFailed"], metrics["TokenRotated"]) == (1, 0)
-    # Forty minutes, and the seconds that the attempts took.
+    # Forty minutes and the duration of the attempts.
     assert 1100 < metrics["SecondsUntilExpiry"] <= 1199
 
 
@@ -119,7 +119,7 @@ def test_a_variable_that_fails_the_sdk_first_is_named(
 
 
 def test_an_error_carries_no_text_of_its_cause(world: World) -> None:
-    """AWS quotes a secret's id, which may be a secret that was put there by mistake, and botocore a proxy's URL."""
+    """AWS quotes a secret's id, where a secret may have been entered by mistake, and botocore quotes a proxy's URL."""
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
     with pytest.raises(RotationError) as failure:
         world.run()
@@ -148,7 +148,7 @@ def test_a_service_without_a_name_keeps_the_dimension(name: str) -> None:
 
 def test_a_warm_process_reuses_one_client(world: World) -> None:
     world.run()
-    client = app._client.cache_info()  # noqa: SLF001  whether it was made twice shows nowhere else
+    client = app._client.cache_info()  # noqa: SLF001  the cache alone shows whether it was created twice
     world.run()
     assert app._client.cache_info().misses == client.misses  # noqa: SLF001
 
@@ -161,14 +161,14 @@ def test_the_system_clock_returns_utc() -> None:
 
 
 def test_a_run_reserves_time_to_store_a_token(world: World) -> None:
-    """Half of these ten seconds: an answer after six comes too late to be asked for again."""
+    """Half of these ten seconds are reserved: after six seconds there is no time for a retry."""
     world.telenor.fault(operation="token", status=503, delay_seconds=2.4)
     started_at = world.clock.now()
     world.failure(seconds=10)
     assert (world.clock.now() - started_at).total_seconds() < 5 + 2.4
 
 
-# Whose run it is
+# The client of a run
 
 
 @pytest.mark.usefixtures("serves_clients")
@@ -182,8 +182,8 @@ def test_result_metrics_and_log_name_the_client_of_the_event(world: World) -> No
     assert world.failure(**OTHER | {"token_secret_id": ""}) == "invalid-event"
     world.run()
     assert world.seen.client() == "default"
-    told = [(line["client"], line.get("token_secret_id")) for line in world.seen.log()]
-    assert told == [("other", "other/token"), ("other", None), ("default", "telenor/token")]
+    logged = [(line["client"], line.get("token_secret_id")) for line in world.seen.log()]
+    assert logged == [("other", "other/token"), ("other", None), ("default", "telenor/token")]
 
 
 def test_client_name_sets_the_client_of_result_metrics_and_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

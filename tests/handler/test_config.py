@@ -1,4 +1,4 @@
-"""Settings: what is taken, and how each bad value is refused."""
+"""Settings: accepted values, and the refusal of each invalid one."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_event_fields_override_the_environment(environment: dict[str, str], seco
 
 @pytest.mark.parametrize("named", [*combinations(OTHER, 1), *combinations(OTHER, 2)])
 def test_an_event_with_only_some_client_fields_is_refused(named: tuple[str, ...]) -> None:
-    """One client's token would otherwise go into another's secret."""
+    """Otherwise one client's token could be stored in another client's secret."""
     refusal = refusal_of(SERVES_CLIENTS, {name: OTHER[name] for name in named})
     assert refusal.error_code == "invalid-event"
     assert all(name in str(refusal) for name in OTHER)
@@ -129,7 +129,7 @@ def test_plain_http_is_accepted_for_a_loopback_host(url: str) -> None:
 
 
 def refusal_of(environment: dict[str, str], event: object) -> InvalidInputError:
-    """Return how settings are refused, which repeats nothing of them."""
+    """Return the refusal of settings, after checking that it repeats no value."""
     with pytest.raises(InvalidInputError) as refusal:
         settings_from(environment, event)
     assert "CANARY" not in str(refusal.value)

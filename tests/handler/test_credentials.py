@@ -1,4 +1,4 @@
-"""The credentials document, and what people put in its place."""
+"""Valid credentials documents, and common mistakes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ GOOD = {"client_id": "client-ø", "client_secret": "CANARY-æ"}
     [
         json.dumps(GOOD),
         json.dumps(GOOD, ensure_ascii=False, indent=2),
-        pytest.param("\ufeff" + json.dumps(GOOD), id="after a byte order mark, as editors on Windows write it"),
-        pytest.param(json.dumps(GOOD | {"username": "kari", "note": 5}), id="beside something else"),
+        pytest.param("\ufeff" + json.dumps(GOOD), id="after a byte order mark, as Windows editors write"),
+        pytest.param(json.dumps(GOOD | {"username": "kari", "note": 5}), id="with another field"),
     ],
 )
 def test_valid_credentials_are_parsed(content: str) -> None:
@@ -53,7 +53,7 @@ def test_other_content_is_refused_with_the_expected_format_and_not_repeated(cont
         credentials_from(content)
     assert refusal.value.error_code == "credentials-unusable"
     assert "CANARY" not in str(refusal.value)
-    # Half of the credentials is not taken for a login.
+    # Incomplete credentials are not mistaken for a user name and password.
     assert ("Connect ID" in str(refusal.value)) is ("username" in content or "password" in content)
 
 

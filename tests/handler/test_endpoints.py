@@ -1,4 +1,4 @@
-"""A job on another authorization server than Telenor's: RFC 6749 and RFC 7009, over real sockets."""
+"""A job on an authorization server other than Telenor's: RFC 6749 and RFC 7009, over real sockets."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_after_a_mistyped_secret_the_previous_credentials_also_revoke(job: World
     replaced = job.rotate()
     assert job.seen.metrics()["CredentialsFallback"] == 1
     job.clock.advance(**GRACE)
-    # Not due: nothing in this run has shown which secret works.
+    # Not due, so nothing in this run has shown which secret is valid.
     assert job.run()["outcome"] == "not-due"
     assert not server.is_active(replaced)
 
@@ -141,7 +141,7 @@ def test_an_unusable_credentials_secret_does_not_fail_a_run_that_only_revokes(jo
     job.put_credentials("{}")
     job.clock.advance(**GRACE)
     assert job.run()["outcome"] == "not-due"
-    # The pair under AWSPREVIOUS has got the token.
+    # The token was requested with the credentials under AWSPREVIOUS.
     assert not server.is_active(replaced)
 
 
@@ -176,7 +176,7 @@ def test_any_401_of_the_token_endpoint_rejects_the_client(job: World, server: OA
     assert [path for path, _, _ in server.requests] == ["/token"]
 
 
-# What a server may not do
+# Failing or missing revocation
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What an answer means: each error in each format, wherever its code stands, and what says nothing at all."""
+"""Parsing of errors: each error in each format, in any position, and responses without a known error."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def code_of(status: int, body: object, **headers: str) -> str:
 
 
 def fault(name: str) -> object:
-    return {"fault": {"faultstring": "in words", "detail": {"errorcode": name}}}
+    return {"fault": {"faultstring": "some text", "detail": {"errorcode": name}}}
 
 
 # The same error has the same code in every format
 
-# The code of each error of the sandbox: of Telenor's numbers, in Apigee's names, and in RFC 6749's words. The sandbox
-# has its table from the same sources and knows nothing of this job's.
+# The code of each of the sandbox's errors: in Telenor's numbers, Apigee's names and RFC 6749's codes. The sandbox has
+# its table from the same sources, independent of the job's.
 CODES = {
     Kind.GRANT_TYPE: ("request-malformed", "grant-not-allowed", "request-malformed"),
     Kind.GRANT_NOT_ALLOWED: ("grant-not-allowed", "grant-not-allowed", "grant-not-allowed"),
@@ -55,7 +55,7 @@ CODES = {
     Kind.NOT_APPROVED: ("app-not-approved", "app-not-approved", "grant-not-allowed"),
     Kind.BASIC_NOT_ALLOWED: ("basic-not-allowed", "basic-not-allowed", "grant-not-allowed"),
     Kind.SCOPE: ("scope-refused", "scope-refused", "scope-refused"),
-    # Apigee says the same of a token that is dead.
+    # Apigee returns the same code for an inactive token.
     Kind.BEARER_HEADER: ("authorization-missing", "token-dead", "answer-unknown"),
     Kind.TOKEN_INVALID: ("token-dead", "token-dead", "token-dead"),
     Kind.TOKEN_EXPIRED: ("token-dead", "token-dead", "token-dead"),
@@ -116,7 +116,7 @@ def test_each_code_of_a_format_has_one_meaning() -> None:
         assert len(matched) == len(set(matched))
 
 
-# A code is found wherever it stands
+# The position of a code
 
 
 STANDING: dict[tuple[ErrorFormat, str], tuple[str, ...]] = {
@@ -162,14 +162,14 @@ def test_each_apigee_code_counts_with_and_without_its_prefixes(name: str) -> Non
         assert (code_of(403, fault(matched)), parse_error(response(403, fault(matched))).matched) == (expected, matched)
 
 
-# What speaks in two formats, and what says nothing
+# Responses in two formats, or in none
 
 BEARER = 'Bearer error="invalid_token"'
 NO_PRODUCT = "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound"
 NEW = "keymanagement.service.something_new"
 
 
-def apigees(name: str) -> str:
+def apigee_challenge(name: str) -> str:
     """Return the challenge that Apigee sends with every error."""
     return f'Bearer realm="null",error="invalid_token",error_description="{name}: in words"'
 
@@ -183,13 +183,13 @@ def apigees(name: str) -> str:
         ("", "Bearer", "answer-unknown"),
         ("", 'Basic realm="error=invalid_token"', "answer-unknown"),
         ("", 'Basic error="invalid_token"', "answer-unknown"),
-        # A code in the body counts for more, also where it is new.
+        # A code in the body takes precedence, even if it is unknown.
         ({"code": 99}, BEARER, "answer-unknown"),
         ({"code": 401}, BEARER, "token-dead"),
         ("<html>Unauthorized</html>", BEARER, "token-dead"),
-        # Apigee's own name counts for more.
-        *((body, apigees(NO_PRODUCT), "api-product-missing") for body in ("", fault(NO_PRODUCT))),
-        *((body, apigees(NEW), "answer-unknown") for body in ("", fault(NEW))),
+        # Apigee's own code takes precedence.
+        *((body, apigee_challenge(NO_PRODUCT), "api-product-missing") for body in ("", fault(NO_PRODUCT))),
+        *((body, apigee_challenge(NEW), "answer-unknown") for body in ("", fault(NEW))),
     ],
 )
 def test_the_error_of_a_bearer_challenge_counts(body: object, challenge: str, code: str) -> None:
@@ -204,16 +204,18 @@ def test_an_unknown_gateway_code_does_not_mean_that_a_token_is_inactive() -> Non
 @pytest.mark.parametrize(
     ("status", "body", "is_asked_again"),
     [
-        pytest.param(400, {"error": "server_error"}, False, id="400 is permanent, whatever its code says"),
-        pytest.param(401, {"code": 50001}, False, id="401 likewise"),
-        pytest.param(403, {"code": 42902}, False, id="403 likewise"),
-        pytest.param(429, {"code": 40108}, True, id="429 is transient, whatever its code says"),
-        pytest.param(499, {"error": "invalid_client"}, True, id="499 likewise"),
-        pytest.param(502, {"code": 40102}, False, id="of a 502 its code decides"),
-        pytest.param(501, {"error": "temporarily_unavailable"}, True, id="of a 501 too"),
-        pytest.param(500, {"code": 16}, False, id="of a 500 too"),
-        pytest.param(404, {"code": 40401}, False, id="of anything else too"),
-        pytest.param(418, {"error": "temporarily_unavailable"}, True, id="either way there"),
+        pytest.param(400, {"error": "server_error"}, False, id="400 is permanent with any code"),
+        pytest.param(401, {"code": 50001}, False, id="401 is permanent with any code"),
+        pytest.param(403, {"code": 42902}, False, id="403 is permanent with any code"),
+        pytest.param(429, {"code": 40108}, True, id="429 is transient with any code"),
+        pytest.param(499, {"error": "invalid_client"}, True, id="499 is transient with any code"),
+        pytest.param(502, {"code": 40102}, False, id="the code decides for a 502"),
+        pytest.param(501, {"error": "temporarily_unavailable"}, True, id="the code decides for a 501"),
+        pytest.param(500, {"code": 16}, False, id="the code decides for a 500"),
+        pytest.param(404, {"code": 40401}, False, id="the code decides for other statuses"),
+        pytest.param(
+            418, {"error": "temporarily_unavailable"}, True, id="the code decides for other statuses, transient"
+        ),
     ],
 )
 def test_the_status_decides_whether_a_retry_may_help(status: int, body: object, *, is_asked_again: bool) -> None:
@@ -268,7 +270,7 @@ def test_only_codes_from_the_table_are_shown() -> None:
     assert CANARY not in repr(response(401, CANARY, Set_Cookie=CANARY))
 
 
-# What a success says in contradiction to its status
+# A 200 with an error
 
 
 @pytest.mark.parametrize(
@@ -287,7 +289,7 @@ def test_only_codes_from_the_table_are_shown() -> None:
         ({"code": 40199}, "answer-unknown", "40199"),
         ({"code": 6}, "authorization-missing", "6"),
         ({"code": 22}, "credentials-refused", "22"),
-        pytest.param({"code": 2}, "answer-unknown", "2", id="a number that means three things with three statuses"),
+        pytest.param({"code": 2}, "answer-unknown", "2", id="a number with a meaning for each status"),
         ({"code": 99}, "answer-unknown", "99"),
         ({"status": 500, "code": 500}, "answer-unknown", "500"),
         ({"error": "denied"}, "answer-unknown", None),
@@ -328,7 +330,7 @@ def test_a_200_without_an_error_is_a_success(body: object) -> None:
     assert not is_html(plain)
 
 
-# How much is looked at
+# Limits of parsing
 
 
 @pytest.mark.parametrize(("characters", "code"), [(8192, "token-dead"), (8193, "answer-unknown")])
@@ -337,7 +339,7 @@ def test_at_most_8_kib_of_a_header_are_parsed(characters: int, code: str) -> Non
 
 
 def test_parsing_a_long_text_is_fast() -> None:
-    """Each expression is run over what an enemy could send, 64 KiB of it; a slow one would hang here."""
+    """Each regular expression gets 64 KiB of malicious input; a slow one would hang here."""
     pieces = ["error ", "error_code=", "code=a_", "a_", "oauth.v2.", "oauth.v2.-", "Bearer ", "Bearer error="]
     pieces += ["code''''''''", "code ", "<", "<!doctype ", "<x:", '\\"', "code" + " " * 63]
     for piece in pieces:

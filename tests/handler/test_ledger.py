@@ -1,4 +1,4 @@
-"""The ledger: labels to entries and back, and which of two versions came later."""
+"""The ledger: parsing and creating labels, and the order of versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from handler.ledger import LABEL_QUOTA, Entry, Ledger, ledger_from, new_entry, with_label
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
-DIES = datetime(2026, 11, 23, 22, 29, 59, tzinfo=UTC)
+EXPIRES = datetime(2026, 11, 23, 22, 29, 59, tzinfo=UTC)
 ID = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
 OTHER = "9b2d1c40-0000-4000-8000-000000000001"
 LABEL = f"LIVE_20261123T213000Z_20261123T222959Z_{ID}"
@@ -36,20 +36,20 @@ def current_of(*labels: str, now: datetime = T0) -> Entry:
 
 @pytest.mark.parametrize("rounded_off", [timedelta(0), timedelta(milliseconds=999)])
 def test_a_label_has_the_times_rounded_down_and_the_full_version_id(rounded_off: timedelta) -> None:
-    """The expiry too, so that no life is promised that is not there."""
-    assert new_entry(ID, T0 + rounded_off, DIES + rounded_off) == Entry(ID, T0, DIES, (LABEL,), T0)
+    """The expiry is rounded down too, so that no label states a time at which the token is inactive."""
+    assert new_entry(ID, T0 + rounded_off, EXPIRES + rounded_off) == Entry(ID, T0, EXPIRES, (LABEL,), T0)
 
 
 def test_labels_of_both_formats_are_parsed() -> None:
-    assert current_of(LABEL) == new_entry(ID, T0, DIES)
-    assert current_of(SHORT) == Entry(ID, T0, DIES, (SHORT,), T0)
+    assert current_of(LABEL) == new_entry(ID, T0, EXPIRES)
+    assert current_of(SHORT) == Entry(ID, T0, EXPIRES, (SHORT,), T0)
 
 
 @pytest.mark.parametrize(
     "label",
     [
         "LIVE_",
-        "LIVE_by_hand",
+        "LIVE_manual",
         "LIVE_20261123T213000Z_20261123T222959Z",
         "LIVE_20261123T213000Z_20261123T222959Z_",
         "LIVE_20261323T213000Z_20261123T222959Z_3fa85f64",
@@ -68,9 +68,9 @@ def test_an_unreadable_label_is_tracked_without_times(label: str) -> None:
 @pytest.mark.parametrize(
     ("now", "is_readable"),
     [
-        pytest.param(at(minutes=-1), True, id="a minute ahead is what two clocks may differ by"),
+        pytest.param(at(minutes=-1), True, id="a minute ahead is within the clock skew"),
         pytest.param(at(minutes=-1, microseconds=-1), False, id="more than a minute ahead is unreadable"),
-        pytest.param(at(days=-400), False, id="so is another year"),
+        pytest.param(at(days=-400), False, id="another year is unreadable"),
     ],
 )
 def test_a_label_from_the_future_is_unreadable_and_does_not_date_the_next_publication(
@@ -83,27 +83,27 @@ def test_a_label_from_the_future_is_unreadable_and_does_not_date_the_next_public
 
 @pytest.mark.parametrize("labels", [(LABEL, LATER), (LATER, LABEL), (SHORT, LATER)])
 def test_of_two_labels_the_later_publication_counts_and_the_first_is_kept(labels: tuple[str, ...]) -> None:
-    entry = current_of(*labels, "LIVE_by_hand", now=at(minutes=10))
+    entry = current_of(*labels, "LIVE_manual", now=at(minutes=10))
     assert (entry.published_at, entry.first_published_at) == (at(minutes=10), T0)
-    assert entry.labels == tuple(sorted([*labels, "LIVE_by_hand"]))
+    assert entry.labels == tuple(sorted([*labels, "LIVE_manual"]))
 
 
 def test_of_two_expiries_the_earlier_one_counts() -> None:
     longer = f"LIVE_20261123T213000Z_20261123T230000Z_{ID}"
-    assert current_of(LABEL, longer).expires_at == DIES
+    assert current_of(LABEL, longer).expires_at == EXPIRES
     (superseded,) = ledger_from({ID: ["AWSPREVIOUS", LABEL, longer]}, T0).superseded
     assert (superseded.expires_at, superseded.was_current_last) == (datetime(2026, 11, 23, 23, 0, tzinfo=UTC), True)
 
 
 def test_a_version_published_twice_has_a_label_for_each_publication() -> None:
-    again = with_label(new_entry(ID, T0, DIES), at(minutes=10), DIES)
-    assert again == Entry(ID, at(minutes=10), DIES, (LABEL, LATER), T0)
+    again = with_label(new_entry(ID, T0, EXPIRES), at(minutes=10), EXPIRES)
+    assert again == Entry(ID, at(minutes=10), EXPIRES, (LABEL, LATER), T0)
     assert again == current_of(*again.labels, now=at(minutes=10))
-    unreadable = Entry(ID, labels=("LIVE_by_hand",))
-    assert with_label(unreadable, T0, DIES) == Entry(ID, T0, DIES, ("LIVE_by_hand", LABEL), T0)
+    unreadable = Entry(ID, labels=("LIVE_manual",))
+    assert with_label(unreadable, T0, EXPIRES) == Entry(ID, T0, EXPIRES, ("LIVE_manual", LABEL), T0)
 
 
-# What a description says
+# Parsing a description
 
 
 def test_superseded_versions_are_the_labelled_ones_oldest_first() -> None:
@@ -133,7 +133,7 @@ def test_foreign_labels_are_counted_on_every_version() -> None:
 @pytest.mark.parametrize(
     ("labels", "has_current", "has_room"),
     [
-        # One for the new version, AWSCURRENT for it, and AWSPREVIOUS for the one before it.
+        # A label and AWSCURRENT for the new version, and AWSPREVIOUS for the previous one.
         (LABEL_QUOTA - 3, True, True),
         (LABEL_QUOTA - 2, True, False),
         (LABEL_QUOTA - 2, False, True),
@@ -151,9 +151,9 @@ def test_a_secret_has_room_for_20_labels(labels: int, has_current: bool, has_roo
 @pytest.mark.parametrize(
     ("now", "published_at"),
     [
-        pytest.param(T0, T0, id="a whole second is taken as it is"),
-        pytest.param(at(microseconds=1), at(seconds=1), id="rounded up, so that no grace is cut short"),
-        pytest.param(at(seconds=1, microseconds=-1), at(seconds=1), id="however little is missing"),
+        pytest.param(T0, T0, id="a whole second is kept"),
+        pytest.param(at(microseconds=1), at(seconds=1), id="rounded up, so that the grace is never shorter"),
+        pytest.param(at(seconds=1, microseconds=-1), at(seconds=1), id="even by a microsecond"),
     ],
 )
 def test_a_publication_time_has_whole_seconds(now: datetime, published_at: datetime) -> None:
@@ -165,7 +165,7 @@ def test_a_publication_time_has_whole_seconds(now: datetime, published_at: datet
     [
         pytest.param(Ledger(live("current")), id="the current one"),
         pytest.param(Ledger(live("current", at(hours=-1)), (live("newer"),)), id="a superseded one"),
-        pytest.param(Ledger(None, (live("newer"),)), id="where nothing is current"),
+        pytest.param(Ledger(None, (live("newer"),)), id="nothing is current"),
     ],
 )
 @pytest.mark.parametrize("now", [T0, at(days=-1), at(milliseconds=300)])
@@ -179,7 +179,7 @@ def test_the_next_publication_is_dated_after_all_others_whatever_the_clock_says(
         (None, True),
         (Entry("current"), True),
         (live("current", at(seconds=1)), True),
-        pytest.param(live("current"), False, id="a tie tells nothing"),
+        pytest.param(live("current"), False, id="the same time: unknown"),
         (live("current", at(seconds=-1)), False),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_ledger_is_in_order_if_the_current_version_was_published_last(
     assert Ledger(current, (Entry("unreadable", labels=("LIVE_",)), live("other"))).is_in_order is is_in_order
 
 
-# What changes
+# Changes
 
 
 def test_a_superseded_version_stays_in_the_ledger_if_it_is_labelled() -> None:

@@ -1,4 +1,4 @@
-"""`python -m handler`, as a process of its own."""
+"""`python -m handler` in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of a write, and whether a publication has cost a superseded version its label."""
+"""The outcome of a write, and labels lost at a publication."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_ATTACHED = CallFault(operation="UpdateSecretVersionStage", code=DENIED)
 LOST = CallFault(operation="PutSecretValue", when="after")
 
 
-# What became of a write
+# The outcome of a write
 
 
 def test_after_a_refused_write_the_new_token_is_logged_out(world: World) -> None:
@@ -41,7 +41,7 @@ def test_after_a_refused_write_the_new_token_is_logged_out(world: World) -> None
 
 @pytest.mark.parametrize("is_current", [True, False])
 def test_after_a_refused_write_a_reissued_published_token_is_not_logged_out(world: World, *, is_current: bool) -> None:
-    """Telenor may hand out again a token that consumers hold, also one that they still hold from the version before."""
+    """Telenor may reissue a token that consumers hold, even one of a superseded version in its grace."""
     first = world.run()["version_id"]
     again = json.dumps({"access_token": world.token(), "expires_in": 7200})
     if not is_current:
@@ -104,7 +104,7 @@ def test_a_write_that_never_arrived_has_an_unknown_outcome_and_revokes_nothing(w
 
 
 def test_a_duplicate_delivery_that_published_first_wins_and_the_surplus_token_is_logged_out(world: World) -> None:
-    """Both deliveries of one event see that nothing is there; the first one's write lands between."""
+    """Both deliveries of one event find no token; the first one writes before the second."""
     request_id = str(uuid.uuid4())
     world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: world.run(request_id=request_id)))
     result = world.run(request_id=request_id)
@@ -132,7 +132,7 @@ def test_a_duplicates_publication_is_distinguished_from_a_lost_write_of_our_own(
 
 @pytest.mark.parametrize("code", [DENIED, "ResourceNotFoundException"])
 def test_if_a_duplicates_version_is_unreadable_our_own_token_is_kept_and_counted(world: World, code: str) -> None:
-    """The twin's publication counts all the same, and the next run continues from it."""
+    """The duplicate's publication still counts, and the next run continues from it."""
     request_id = str(uuid.uuid4())
 
     def publish_first() -> None:
@@ -174,21 +174,21 @@ def test_an_unexpected_error_in_a_write_keeps_and_counts_the_token(
 
 @dataclass(frozen=True)
 class DropLabels:
-    """A Put that sets AWSCURRENT alone, as MiniStack 1.5.33 does."""
+    """A fault in which PutSecretValue sets only AWSCURRENT, as MiniStack 1.5.33 does."""
 
     world: World
     status: int = 200
     operation: str = "PutSecretValue"
 
     def answer(self, _environ: WSGIEnvironment, ask: Ask) -> Response:
-        told = json.loads(ask().get_data())
-        self.world.unlabel(told["VersionId"])
-        return Response(json.dumps(told | {"VersionStages": ["AWSCURRENT"]}), self.status)
+        body = json.loads(ask().get_data())
+        self.world.unlabel(body["VersionId"])
+        return Response(json.dumps(body | {"VersionStages": ["AWSCURRENT"]}), self.status)
 
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_label_missing_after_a_write_is_added(world: World, status: int) -> None:
-    """The answer lacks it, or there was no answer, and the version is found without it."""
+    """The response lacks the label, or there was none and the version is found without it."""
     world.aws.fault(DropLabels(world, status), times=3)
     result = world.run()
     assert world.tracked() == {result["version_id"]}
@@ -200,7 +200,7 @@ def test_a_label_missing_after_a_write_is_added(world: World, status: int) -> No
 def test_a_label_that_cannot_be_added_is_logged_and_no_token_is_lost(world: World, times: int) -> None:
     first = world.run()["version_id"]
     world.aws.fault(DropLabels(world))
-    # The first is the test's own; then the adapter's attempt, and that of the look afterwards.
+    # The first call is the test's own; then come the adapter's attempt, and the one after the description.
     world.aws.fault(NOT_ATTACHED, after=1, times=times)
     result = world.run("rotate-now")
     assert (result["outcome"], result["revoked"]) == ("rotated", [])
@@ -214,22 +214,24 @@ def test_a_label_that_cannot_be_added_is_logged_and_no_token_is_lost(world: Worl
     assert world.tracked() == {first, result["version_id"]}
 
 
-# What a publication has superseded
+# Labels lost at a publication
 
 
 def lose_label(world: World, version_id: str) -> Meanwhile:
-    """Take the label off a version that a write supersedes: nobody has recorded that AWS leaves it there."""
+    """Remove the label of the version that a write supersedes: that AWS keeps it is not verified."""
     return Meanwhile(operation="PutSecretValue", happens=lambda: world.unlabel(version_id), when="after")
 
 
 @pytest.mark.parametrize(
     ("fault", "after", "codes", "pending"),
     [
-        pytest.param(None, 0, ["label-lost"], 1, id="put back"),
-        # The first is the test's own.
-        pytest.param(NOT_ATTACHED, 1, ["label-lost", "revocation-abandoned"], 0, id="it cannot be put back"),
-        pytest.param(CallFault(operation="DescribeSecret", code=DENIED), 1, ["description-failed"], 1, id="no look"),
-        pytest.param(Lag(operation="DescribeSecret"), 1, [], 1, id="a look that lags takes nobody's label for lost"),
+        pytest.param(None, 0, ["label-lost"], 1, id="restored"),
+        # The first call is the test's own.
+        pytest.param(NOT_ATTACHED, 1, ["label-lost", "revocation-abandoned"], 0, id="cannot be restored"),
+        pytest.param(
+            CallFault(operation="DescribeSecret", code=DENIED), 1, ["description-failed"], 1, id="no description"
+        ),
+        pytest.param(Lag(operation="DescribeSecret"), 1, [], 1, id="a stale description shows no lost label"),
     ],
 )
 def test_a_label_lost_at_supersession(
@@ -254,7 +256,7 @@ def test_a_failed_restoration_does_not_stop_that_of_the_next_version(world: Worl
         world.unlabel(second)
 
     world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lose_both, when="after"))
-    # The first two are the test's own.
+    # The first two calls are the test's own.
     world.aws.fault(NOT_ATTACHED, after=2)
     assert world.run("rotate-now")["pending_revocations"] == 1
     assert world.seen.codes() == ["label-lost", "revocation-abandoned", "label-lost"]
@@ -267,11 +269,11 @@ def test_a_version_with_two_labels_survives_the_loss_of_one(world: World) -> Non
 
     def lose_one() -> None:
         world.unlabel(first)
-        world.label(first, "LIVE_by_hand")
+        world.label(first, "LIVE_manual")
 
-    world.label(first, "LIVE_by_hand")
+    world.label(first, "LIVE_manual")
     world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lose_one, when="after"))
-    # The first three are the test's own.
+    # The first three calls are the test's own.
     world.aws.fault(NOT_ATTACHED, after=3)
     assert world.run("rotate-now")["pending_revocations"] == 1
     assert world.seen.codes() == ["label-lost"]
@@ -286,11 +288,11 @@ def test_the_label_of_a_just_expired_token_is_not_restored(world: World) -> None
     assert world.seen.codes() == []
 
 
-# A write that landed although its answer was lost
+# A write that succeeded although its response was lost
 
 
 def then_reads_lag(world: World) -> Meanwhile:
-    """Lose the answer to a write, and let the reads after it answer as if it had not been."""
+    """Lose the response to a write, and let later reads return the state before it."""
 
     def lag() -> None:
         world.aws.fault(Lag(operation="GetSecretValue"), times=20, secret_id="telenor/token")
@@ -328,7 +330,7 @@ def test_a_token_written_by_a_lost_attempt_stays_active_despite_later_refusals_a
 
 
 def test_an_unusable_response_with_the_same_token_does_not_revoke_one_written_by_a_lost_attempt(world: World) -> None:
-    """Telenor hands out one token twice, first with a life that makes no sense, so that one is to be logged out."""
+    """Telenor issues one token twice, first with an invalid lifetime, so that the first response is to be revoked."""
     world.run()
     document = json.dumps({"access_token": f"{CANARY}-same", "expires_in": 0})
     world.telenor.fault(operation="token", body=document, times=1)

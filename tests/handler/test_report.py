@@ -1,4 +1,4 @@
-"""What a run tells: the answer, the summary and the metrics, also of one that failed half way."""
+"""The output of a run: the result, the summary and the metrics, even if it failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handler.report import Report
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 
-# What happens to a report, and how often each counter has counted it.
+# The fields of a report, and the value of each counter.
 COUNTERS: dict[str, tuple[dict[str, Any], int]] = {
     "TokenRotated": ({"has_published": True}, 1),
     "TokenReissued": ({"outcome": Outcome.REISSUED}, 1),
@@ -68,7 +68,7 @@ def test_each_event_has_its_metric(name: str) -> None:
 
 def test_exactly_the_events_of_a_run_are_counted() -> None:
     assert EVERYTHING.metrics(T0).keys() == COUNTERS.keys() | EXPIRED.keys()
-    # What a twin of this run has published is the twin's to count.
+    # A duplicate delivery counts its own publication.
     assert Report("default", Outcome.ROTATED).metrics(T0) == EXPIRED
 
 
@@ -84,8 +84,8 @@ def test_without_routine_metrics_a_run_emits_only_what_alarms_need(is_piling_up:
     [
         (T0 + timedelta(seconds=90.9), False, 90),
         (T0, False, 0),
-        pytest.param(T0 - timedelta(hours=1), False, 0, id="never less than none"),
-        pytest.param(T0 + timedelta(hours=1), True, 0, id="one that consumers cannot use counts as none"),
+        pytest.param(T0 - timedelta(hours=1), False, 0, id="never negative"),
+        pytest.param(T0 + timedelta(hours=1), True, 0, id="a rejected token counts as expired"),
     ],
 )
 def test_seconds_until_expiry_falls_to_zero(expires_at: datetime, is_rejected: bool, seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""Logging out what is over: after its grace, at once, to make room, and never what is in use."""
+"""Revocation: after the grace, at once in an emergency, to free label slots, and never of a token in use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DENIED = "AccessDeniedException"
 NOT_FOUND = "ResourceNotFoundException"
 
 
-def told(world: World) -> list[tuple[str, str | None]]:
+def logged(world: World) -> list[tuple[str, str | None]]:
     """Return the code of each warning and error, and the superseded version that it names."""
     return [(line["error_code"], line.get("superseded_version_id")) for line in world.seen.warnings]
 
@@ -66,7 +66,7 @@ def test_without_a_grace_the_previous_token_is_revoked_in_the_run_that_replaces_
 
 
 def test_without_a_grace_a_republished_token_is_not_revoked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The superseded version holds the very token that this run has published with its longer life."""
+    """The superseded version contains the same token that this run has published with its longer lifetime."""
     monkeypatch.setenv("GRACE_SECONDS", "0")
     world.run()
     world.telenor.knobs(issue="same-extended")
@@ -104,7 +104,7 @@ def test_an_expired_token_whose_label_cannot_be_removed_is_neither_logged_out_no
 def test_a_superseded_token_with_an_unreadable_label_is_revoked_after_the_grace(world: World) -> None:
     first, second = world.supersede()
     world.unlabel(first)
-    world.label(first, "LIVE_by_hand")
+    world.label(first, "LIVE_manual")
     assert world.run()["revoked"] == []
     world.clock.advance(minutes=10)
     assert world.run()["revoked"] == [first]
@@ -112,15 +112,15 @@ def test_a_superseded_token_with_an_unreadable_label_is_revoked_after_the_grace(
 
 
 def test_a_tracked_version_without_a_token_is_removed(world: World) -> None:
-    version_id = world.put("by hand")
-    world.label(version_id, "LIVE_by_hand")
+    version_id = world.put("manual")
+    world.label(version_id, "LIVE_manual")
     world.run()
     world.clock.advance(minutes=10)
     assert world.run()["pending_revocations"] == 0
     assert world.seen.metrics()["TokenRevoked"] == 0
 
 
-# At once
+# Emergencies
 
 
 def test_an_emergency_revokes_all_other_tokens_at_once_even_after_a_roll_back(world: World) -> None:
@@ -145,7 +145,7 @@ def test_a_duplicate_emergency_revokes_what_the_first_delivery_could_not(world: 
 
 @pytest.mark.parametrize("then", ["rotate-now", "rotate-and-revoke-now"])
 def test_a_duplicate_emergency_after_a_later_rotation_respects_the_grace(world: World, then: str) -> None:
-    """Also where the version of its first delivery is revoked already."""
+    """Even if the version of the first delivery is already revoked."""
     request_id = str(uuid.uuid4())
     world.run("rotate-and-revoke-now", request_id=request_id)
     world.clock.advance(seconds=5)
@@ -176,11 +176,11 @@ def test_an_emergency_that_gets_no_token_and_may_be_a_duplicate_respects_the_gra
     assert world.is_live(first)
 
 
-# What is in use
+# Tokens in use
 
 
 def test_a_token_that_another_version_still_holds_in_grace_is_not_logged_out(world: World) -> None:
-    """The first two versions hold one token. When the third comes, the first may be revoked, but not its token."""
+    """Two versions contain one token. After the third publication the first version is due, but its token is not."""
     first = world.run()["version_id"]
     world.telenor.knobs(issue="same-extended")
     world.clock.advance(minutes=30)
@@ -198,7 +198,7 @@ def test_a_token_that_another_version_still_holds_in_grace_is_not_logged_out(wor
 
 
 def test_a_token_of_an_untracked_current_version_keeps_its_label(world: World) -> None:
-    """The current version has no label of its own, so that this one is the only trace of a live token."""
+    """The current version has no label, so this label is the only record of an active token."""
     first, _ = world.supersede()
     world.telenor.fault(operation="token", status=401, body="{}")
     world.put(json.dumps({"access_token": world.token(first)}))
@@ -217,7 +217,7 @@ def test_a_current_token_in_another_format_is_never_logged_out(world: World) -> 
 
 
 def test_an_overtaken_run_revokes_no_token_in_its_grace(world: World) -> None:
-    """The first two versions hold one token, and another run publishes while this one wants to revoke the first."""
+    """The first two versions contain one token, and another run publishes while this one revokes the first."""
     world.run()
     world.telenor.knobs(issue="same-extended")
     world.clock.advance(minutes=30)
@@ -230,12 +230,12 @@ def test_an_overtaken_run_revokes_no_token_in_its_grace(world: World) -> None:
 
 
 def handed_out_again(world: World, expires_in: int = 3599) -> dict[str, Any]:
-    """Return the fault in which Telenor answers with the token that is current now."""
+    """Return a fault in which Telenor reissues the current token."""
     return {"operation": "token", "body": json.dumps({"access_token": world.token(), "expires_in": expires_in})}
 
 
 def test_a_token_once_read_as_current_is_not_logged_out_if_the_next_read_is_stale(world: World) -> None:
-    """Telenor hands out one token again and again, and the description of the run lags as well."""
+    """Telenor reissues one token repeatedly, and the run's description is stale too."""
     first, _ = world.supersede()
     again = handed_out_again(world)
     world.roll_back_to(first)
@@ -275,11 +275,11 @@ def test_a_roll_back_between_description_and_logout_is_noticed(world: World) -> 
     world.aws.fault(Meanwhile(operation="DescribeSecret", when="after", happens=lambda: world.roll_back_to(first)))
     assert world.run()["revoked"] == []
     assert world.is_current_live()
-    assert told(world) == [("reads-as-current", first)]
+    assert logged(world) == [("reads-as-current", first)]
 
 
 def test_a_roll_back_right_before_an_emergency_logout_keeps_the_current_token(world: World) -> None:
-    """The read of the version is older than the roll-back, the read of what is current is not."""
+    """The version was read before the roll-back, and the current version after it."""
     first, _ = world.supersede()
     world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.roll_back_to(first)), after=3)
     assert first not in world.run("rotate-and-revoke-now")["revoked"]
@@ -287,7 +287,7 @@ def test_a_roll_back_right_before_an_emergency_logout_keeps_the_current_token(wo
     assert first in world.tracked()
 
 
-# What fails
+# Failures
 
 
 def test_if_telenor_does_not_respond_a_run_tries_one_logout_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,10 +307,8 @@ def test_if_telenor_does_not_respond_a_run_tries_one_logout_once(world: World, m
     [
         {"status": 500},
         {"status": 200, "html": True},
-        pytest.param({"status": 302, "headers": {"Location": "http://["}}, id="a redirect that leads nowhere"),
-        pytest.param(
-            {"status": 503, "retry_after": "Fri, 31 Dec 9999 23:59:59 -1200"}, id="a Retry-After beyond all time"
-        ),
+        pytest.param({"status": 302, "headers": {"Location": "http://["}}, id="a redirect to an invalid URL"),
+        pytest.param({"status": 503, "retry_after": "Fri, 31 Dec 9999 23:59:59 -1200"}, id="a huge Retry-After"),
     ],
 )
 def test_a_failing_logout_does_not_block_a_publication_and_is_retried_in_the_next_run(
@@ -337,22 +335,22 @@ def test_a_logout_that_fails_once_is_retried_in_the_same_run(world: World) -> No
 
 
 @pytest.mark.parametrize(
-    ("operation", "answer", "after", "code"),
+    ("operation", "fault", "after", "code"),
     [
         ("GetSecretValue", DENIED, 0, "revocation-failed"),
         ("UpdateSecretVersionStage", DENIED, 0, "label-not-removed"),
-        pytest.param("GetSecretValue", NOT_FOUND, 0, "version-not-found", id="a read that lags"),
+        pytest.param("GetSecretValue", NOT_FOUND, 0, "version-not-found", id="a stale read"),
         pytest.param("GetSecretValue", NOT_FOUND, 1, "no-current-version", id="no version reads as current"),
     ],
 )
 def test_a_revocation_blocked_by_secrets_manager_is_retried_in_the_next_run(
-    world: World, operation: str, answer: str, after: int, code: str
+    world: World, operation: str, fault: str, after: int, code: str
 ) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=10)
-    world.aws.fault(CallFault(operation=operation, code=answer), after=after)
+    world.aws.fault(CallFault(operation=operation, code=fault), after=after)
     assert world.run()["pending_revocations"] == 1
-    assert told(world) == [(code, first)]
+    assert logged(world) == [(code, first)]
     assert first in world.tracked()
     assert world.is_live(first) is (code != "label-not-removed")
     assert world.run()["pending_revocations"] == 0
@@ -367,7 +365,7 @@ def expire_three(world: World) -> None:
 
 
 def test_after_a_label_removal_times_out_a_run_removes_no_further_labels(world: World) -> None:
-    """Each takes three attempts of five seconds, and Lambda ends a run at its timeout."""
+    """Each call takes three attempts of five seconds, and Lambda kills a run at its timeout."""
     expire_three(world)
     world.aws.fault(CallFault(operation="UpdateSecretVersionStage", when="before"), times=9)
     before = world.aws.calls()
@@ -389,7 +387,7 @@ def test_a_run_without_time_removes_one_label_and_sends_no_logout(world: World) 
     assert world.seen.metrics()["RevocationFailed"] == 0
 
 
-# Tokens that were not published
+# Unpublished tokens
 
 
 def test_unusable_token_responses_leave_no_active_token(world: World) -> None:
@@ -400,7 +398,7 @@ def test_unusable_token_responses_leave_no_active_token(world: World) -> None:
 
 
 def test_an_unusable_response_before_a_good_one_does_not_revoke_the_good_token(world: World) -> None:
-    """Telenor hands out one token twice, first with a life that makes no sense."""
+    """Telenor issues one token twice, first with an invalid lifetime."""
     document = json.dumps({"access_token": f"{CANARY}-same", "expires_in": 0})
     world.telenor.fault(operation="token", body=document, times=1)
     world.telenor.fault(operation="token", body=document.replace(" 0", " 3599"), times=1)
@@ -409,7 +407,7 @@ def test_an_unusable_response_before_a_good_one_does_not_revoke_the_good_token(w
 
 
 def test_a_rejected_token_that_another_publisher_has_published_is_not_logged_out(world: World) -> None:
-    """Telenor has handed out one token twice, and no description of this run names the version that holds it."""
+    """Telenor has issued one token twice, and no description of this run shows the version that contains it."""
     world.run()
     document = world.document() | {"access_token": f"{CANARY}-token-2"}
     refused = CallFault(operation="PutSecretValue", code=DENIED)
@@ -432,7 +430,7 @@ def test_a_token_that_can_be_neither_stored_nor_logged_out_is_logged_and_counted
 
 
 def test_a_token_is_kept_and_counted_if_the_current_version_cannot_be_found(world: World) -> None:
-    """No version reads as current, and the one that is cannot be found: the read lags, and tells nothing."""
+    """No version reads as current, and the current one is not found: the read is stale and proves nothing."""
     world.run()
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), times=2, after=1)
@@ -459,13 +457,13 @@ def test_a_full_ledger_cuts_short_the_grace_of_its_oldest_token(world: World) ->
     assert result["revoked"] == [versions[0]]
     assert world.tracked() == {*versions[1:], result["version_id"]}
     assert world.is_current_live()
-    assert told(world) == [("grace-cut-short", versions[0])]
+    assert logged(world) == [("grace-cut-short", versions[0])]
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
-@pytest.mark.parametrize("lags", [0, 2], ids=["a read says so", "the version says so"])
+@pytest.mark.parametrize("lags", [0, 2], ids=["by the current value", "by the version"])
 def test_a_full_ledger_never_removes_the_label_of_a_version_read_as_current(world: World, lags: int) -> None:
-    """Somebody rolled back to the oldest version, and the description lags behind that."""
+    """An operator rolled back to the oldest version, and the description is stale."""
     oldest, second, *_ = fill(world)
     world.roll_back_to(oldest)
     world.aws.fault(Lag(operation="DescribeSecret"))
@@ -490,7 +488,7 @@ def test_a_full_ledger_drops_expired_tokens_first(world: World) -> None:
 
 def test_a_full_ledger_abandons_what_it_cannot_revoke_and_publishes(world: World) -> None:
     versions = fill(world)
-    world.label(versions[5], "LIVE_by_hand")
+    world.label(versions[5], "LIVE_manual")
     world.telenor.fault(operation="logout", status=503)
     result = world.run("rotate-now")
     assert result["outcome"] == "rotated"
@@ -501,7 +499,7 @@ def test_a_full_ledger_abandons_what_it_cannot_revoke_and_publishes(world: World
 
 @pytest.mark.parametrize("read", [2, 3], ids=["the oldest version", "the current one"])
 def test_a_full_ledger_abandons_a_token_that_cannot_be_compared(world: World, read: int) -> None:
-    """The credentials and the current value are read first, then the oldest version, then the current value again."""
+    """The order of reads: the credentials, the current value, the oldest version, the current value again."""
     versions = fill(world)
     world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), after=read)
     result = world.run("rotate-now")
@@ -512,7 +510,7 @@ def test_a_full_ledger_abandons_a_token_that_cannot_be_compared(world: World, re
 
 def test_a_full_ledger_revokes_as_many_tokens_as_needed_each_once(world: World) -> None:
     versions = fill(world)
-    world.label(versions[5], "LIVE_by_hand")
+    world.label(versions[5], "LIVE_manual")
     world.clock.advance(seconds=1)
     result = world.run("rotate-now")
     assert result["revoked"] == versions[:2]
@@ -537,7 +535,7 @@ def test_a_full_ledger_frees_labels_despite_another_publication(world: World) ->
 
 @pytest.mark.parametrize("times", [1, 4])
 def test_a_full_ledger_with_labels_that_cannot_be_removed_cuts_short_only_one_grace(world: World, times: int) -> None:
-    """A label that sticks is tried once more."""
+    """A failed label removal is retried once."""
     versions = fill(world)
     world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code=DENIED), times=times)
     result = world.run("rotate-now")
@@ -569,7 +567,7 @@ def test_the_current_versions_label_is_never_removed(world: World) -> None:
     assert world.seen.codes() == ["labels-exhausted"]
 
 
-# Found in use: what was logged out once and must not be
+# Regressions: tokens that an earlier version logged out wrongly
 
 
 def test_a_roll_back_between_two_tokens_of_one_instant_is_recognised(world: World) -> None:
@@ -586,7 +584,7 @@ def test_a_roll_back_between_two_tokens_of_one_instant_is_recognised(world: Worl
 
 
 def test_the_grace_of_a_token_of_overlapping_runs_starts_when_it_was_superseded(world: World) -> None:
-    """The secret is rolled back and then renewed: readers of the first token have their grace from the renewal on."""
+    """The secret is rolled back and then renewed: the first token's grace starts with the renewal."""
     first = world.run()["version_id"]
     world.clock.advance(minutes=1)
     world.run("rotate-now")
@@ -620,7 +618,7 @@ def test_a_token_restored_by_an_operator_is_revoked_only_after_it_is_superseded(
 def test_an_overtaken_run_without_a_grace_still_tracks_its_own_token(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another run publishes before this one looks again, and cannot log out what it has superseded."""
+    """Another run publishes before this one reads again, and cannot revoke the token that it superseded."""
     monkeypatch.setenv("GRACE_SECONDS", "0")
     request_id = str(uuid.uuid4())
 

@@ -1,4 +1,4 @@
-"""Whole runs over Secrets Manager and Telenor: what they find, what they decide, and what they leave behind."""
+"""Complete runs over Secrets Manager and Telenor: their decisions and their results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WRONG = json.dumps({"client_id": CLIENT_ID, "client_secret": f"{CANARY}-wrong"})
 
 
-# The life of a token
+# Renewal and revocation
 
 
 def test_the_first_run_publishes_a_token_and_tracks_it(world: World) -> None:
@@ -33,7 +33,7 @@ def test_the_first_run_publishes_a_token_and_tracks_it(world: World) -> None:
     assert world.is_current_live()
     assert world.tracked() == {result["version_id"]}
     assert world.document()["expires_at"] == result["expires_at"]
-    # A quarter of an hour and a period.
+    # Fifteen minutes and a period.
     assert result["renews_at"] - world.clock.now().timestamp() == 20 * 60
 
 
@@ -60,7 +60,7 @@ def test_a_forced_rotation_makes_six_aws_calls_and_one_token_request(world: Worl
     requests = len(world.telenor.requests)
     result = world.run("rotate-now")
     assert (result["outcome"], result["reason"]) == ("rotated", "forced")
-    # The second look is at what it has superseded.
+    # The second description is of the superseded versions.
     assert world.aws.calls() - before == {
         "DescribeSecret": 2,
         "ListSecretVersionIds": 1,
@@ -86,7 +86,7 @@ SAME = json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
 
 @pytest.fixture
 def spent(world: World) -> World:
-    """Write as often as forced rotations may, the last times by one."""
+    """Use up the writes for forced rotations, the last ones by a forced rotation."""
     world.fill_day(30)
     for _ in range(3):
         world.run("rotate-now")
@@ -98,7 +98,7 @@ def test_forced_rotations_are_refused_before_they_use_up_the_writes_for_renewals
     assert spent.aws.calls()["PutSecretValue"] == 3
     assert spent.seen.codes()[-1] == "write-budget-spent"
     assert spent.seen.log()[-1]["reason"] == "forced"
-    # When it works again is when the first of them is a day old.
+    # It works again when the first write is a day old.
     assert f"{spent.clock.now() + timedelta(days=1):%Y-%m-%dT%H:%M}" in spent.seen.messages()
     assert spent.seen.metrics()["RotationFailed"] == 1
     for _ in range(4):
@@ -121,7 +121,7 @@ def test_an_emergency_ignores_the_write_budget_and_warns(spent: World) -> None:
     for _ in range(2):
         result = spent.run("rotate-and-revoke-now")
         assert (result["outcome"], result["reason"]) == ("rotated", "leaked")
-    # The refusal of the rotation before them, and a warning of each.
+    # One refusal before them, and a warning of each.
     assert spent.seen.codes() == ["write-budget-spent"] * 3
     assert spent.is_current_live()
     assert spent.live() == 1
@@ -153,7 +153,7 @@ def test_a_failed_version_count_does_not_block_a_rotation(world: World, action: 
 
 
 def test_the_days_versions_are_counted_on_every_page(world: World) -> None:
-    """Labelled or not: a hundred fit on a page, and what is on the next one counts as well."""
+    """Labelled or not: a page has a hundred versions, and those on the next page count too."""
     world.run()
     world.fill_day(127)
     before = world.aws.calls()
@@ -186,7 +186,7 @@ def test_unchanged_credentials_request_no_token_and_count_no_versions(world: Wor
     assert world.seen.codes() == []
 
 
-# The same token again
+# Reissued tokens
 
 
 @pytest.mark.parametrize("issue", ["same", "same-extended"])
@@ -239,7 +239,7 @@ def test_if_a_new_token_revokes_the_old_one_the_new_one_is_current(world: World,
     assert len(world.tracked()) == 1
 
 
-# What fails
+# Failures
 
 
 @pytest.mark.parametrize("fault", [{"drop": True}, {"html": True}, {"status": 401, "body": '{"code": 22}'}])
@@ -259,11 +259,11 @@ def test_a_failed_token_request_changes_nothing_published(world: World, fault: d
     ("body", "abandoned"),
     [
         pytest.param("access_token=CANARY-form&expires_in=3599", 0, id="a form"),
-        pytest.param('{"access_token": "CANARY-c', 5, id="cut in the token"),
+        pytest.param('{"access_token": "CANARY-c', 5, id="truncated in the token"),
     ],
 )
 def test_each_token_in_an_unusable_response_is_revoked_or_counted(world: World, body: str, abandoned: int) -> None:
-    """It is logged out if it can be recognised; if it cannot, it is counted."""
+    """A recognisable token is logged out; otherwise it is counted."""
     world.telenor.fault(operation="token", body=body)
     world.failure()
     requests_made = world.operations()
@@ -302,7 +302,7 @@ def test_an_unexpected_error_before_publishing_leaves_no_active_token(
 
 @pytest.mark.parametrize(("operation", "after"), [("DescribeSecret", 0), ("GetSecretValue", 1)])
 def test_no_token_is_requested_that_could_not_be_stored(world: World, operation: str, after: int) -> None:
-    """The second read is of the token secret: a key that cannot be used for that one cannot be used to write either."""
+    """The second read is of the token secret: a key that cannot decrypt there cannot encrypt either."""
     world.aws.fault(CallFault(operation=operation, code="DecryptionFailure"), after=after)
     assert world.failure() == "secrets-manager-refused"
     assert world.telenor.requests == []
@@ -351,9 +351,16 @@ def test_the_scope_is_also_requested_with_the_previous_credentials(
 @pytest.mark.parametrize(
     ("contents", "requests", "codes"),
     [
-        pytest.param([WRONG.replace("wrong", "older"), WRONG], 2, ["credentials-refused"] * 2, id="they are wrong too"),
-        pytest.param(["not JSON", WRONG], 1, ["credentials-refused"], id="they are no credentials"),
-        pytest.param([WRONG, WRONG + " "], 1, ["credentials-refused"], id="they are the same pair"),
+        pytest.param(
+            [WRONG.replace("wrong", "older"), WRONG],
+            2,
+            ["credentials-refused"] * 2,
+            id="the previous ones are wrong too",
+        ),
+        pytest.param(
+            ["not JSON", WRONG], 1, ["credentials-refused"], id="the previous value is no credentials document"
+        ),
+        pytest.param([WRONG, WRONG + " "], 1, ["credentials-refused"], id="the previous ones are the same"),
     ],
 )
 def test_if_the_previous_credentials_fail_too_the_rejected_client_is_reported(
@@ -383,7 +390,7 @@ def verified(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def log_out(world: World) -> None:
-    """End the current token, as another party with the same client may."""
+    """Revoke the current token, as another party with the same client may."""
     authorization = {"Authorization": f"Bearer {world.token()}"}
     requests.get(f"{world.telenor.url}/oauth/v2/logout", headers=authorization, timeout=5).raise_for_status()
     assert not world.is_current_live()
@@ -401,7 +408,7 @@ def test_a_rejected_new_token_is_logged_out_instead_of_published(verified: World
 def test_without_a_usable_published_token_a_rejected_one_is_published_with_the_error(
     verified: World, status: int
 ) -> None:
-    """What refuses it may stand in front of VERIFY_URL alone, as a firewall for web applications does."""
+    """The rejection may come from something in front of VERIFY_URL only, such as a web application firewall."""
     verified.telenor.fault(operation="incidents", status=status)
     assert verified.failure() == "token-not-accepted"
     assert verified.is_current_live()
@@ -415,8 +422,8 @@ def test_without_a_usable_published_token_a_rejected_one_is_published_with_the_e
 @pytest.mark.parametrize(
     ("seconds", "is_published"),
     [
-        pytest.param(3599 - 600 - 360 - 10, False, id="whoever reads before the next run has the grace"),
-        pytest.param(3599 - 600 - 360 + 1, True, id="whoever reads before the next run has less"),
+        pytest.param(3599 - 600 - 360 - 10, False, id="a reader before the next run has the grace"),
+        pytest.param(3599 - 600 - 360 + 1, True, id="a reader before the next run has less"),
         pytest.param(3599, True, id="expired"),
     ],
 )
@@ -426,7 +433,7 @@ def test_a_rejected_token_replaces_one_that_expires_soon(verified: World, second
     verified.clock.advance(seconds=seconds)
     assert verified.failure() == "token-not-accepted"
     assert (list(verified.labels()) == [first]) is not is_published
-    # What VERIFY_URL refuses counts as no life, also if a new token was tried and not the published one.
+    # A rejection counts as expired in the metric, even if the new token was rejected and not the published one.
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
     assert verified.seen.metrics()["RotationFailed"] == 1
     if is_published:
@@ -434,7 +441,7 @@ def test_a_rejected_token_replaces_one_that_expires_soon(verified: World, second
 
 
 def test_a_rejected_token_replaces_a_value_without_a_token(verified: World) -> None:
-    verified.put("by hand")
+    verified.put("manual")
     verified.telenor.fault(operation="incidents", status=403)
     assert verified.failure() == "token-not-accepted"
     assert verified.is_current_live()
@@ -465,9 +472,9 @@ def test_an_unreadable_published_token_is_neither_verified_nor_replaced(verified
     assert verified.seen.codes() == ["current-unreadable"]
 
 
-@pytest.mark.parametrize("content", ["by hand", None])
+@pytest.mark.parametrize("content", ["manual", None])
 def test_a_value_put_by_an_operator_during_the_run_is_not_verified(verified: World, content: str | None) -> None:
-    """The read returned another version than the description, so it says nothing about the fresh token."""
+    """The read returned another version than the description, so it says nothing about the current token."""
     verified.run()
     tried = verified.operations().count("incidents")
     put = verified.document() if content is None else content
@@ -506,7 +513,7 @@ def test_a_rejected_token_does_not_fail_the_run_if_a_duplicate_delivery_has_publ
     assert verified.is_current_live()
 
 
-# Twins, overlaps and what people do
+# Duplicate deliveries, overlapping runs and operator actions
 
 
 def test_a_duplicate_delivery_does_nothing_twice(world: World) -> None:
@@ -518,7 +525,7 @@ def test_a_duplicate_delivery_does_nothing_twice(world: World) -> None:
 
 
 def test_two_simultaneous_runs_leave_both_tokens_tracked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They tie, so the next run dates the current one anew, and the other has its grace from then."""
+    """Both have the same time, so the next run dates the current one again, and the other's grace starts then."""
     monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
     other: list[str] = []
     world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: other.append(world.run()["version_id"])))
@@ -540,7 +547,7 @@ def test_a_rolled_back_secret_keeps_its_current_token(world: World) -> None:
     result = world.run()
     assert (result["outcome"], result["version_id"], result["revoked"]) == ("not-due", first, [])
     assert sum(label.startswith("LIVE_") for label in world.labels()[first]) == 2
-    # The roll back itself, and the new label.
+    # The roll-back itself, and the new label.
     assert world.aws.calls()["UpdateSecretVersionStage"] == 2
     world.clock.advance(seconds=599)
     assert world.run()["revoked"] == []
@@ -575,16 +582,16 @@ def test_a_current_version_without_a_label_is_tracked_again_from_its_document(wo
 
 
 def test_a_document_older_than_the_version_it_replaced_gets_two_labels(world: World) -> None:
-    """Somebody has put an old value again: its token is as old as it says, and what it replaced is superseded now."""
+    """An operator has put an old value again: its token is as old as stated, and the replaced one is superseded now."""
     world.run()
     old = json.dumps(world.document())
     world.clock.advance(minutes=1)
     second = world.run("rotate-now")["version_id"]
     world.clock.advance(minutes=1)
-    by_hand = world.put(old)
+    restored = world.put(old)
     result = world.run()
-    assert (result["outcome"], result["version_id"], result["revoked"]) == ("not-due", by_hand, [])
-    assert sum(label.startswith("LIVE_") for label in world.labels()[by_hand]) == 2
+    assert (result["outcome"], result["version_id"], result["revoked"]) == ("not-due", restored, [])
+    assert sum(label.startswith("LIVE_") for label in world.labels()[restored]) == 2
     world.clock.advance(minutes=10)
     assert world.run()["revoked"] == [second]
     assert world.is_current_live()
@@ -600,7 +607,7 @@ def test_a_just_expired_current_token_is_not_tracked_again(world: World) -> None
 
 
 def test_a_document_of_another_version_is_not_used_to_track_the_current_one(world: World) -> None:
-    """The read of the value lags behind the description: what it says is about the version before."""
+    """The read of the value is staler than the description: it returns the previous version."""
     world.run()
     world.put(json.dumps(world.document()))
     world.aws.fault(Lag(operation="GetSecretValue"), secret_id="telenor/token")
@@ -610,26 +617,29 @@ def test_a_document_of_another_version_is_not_used_to_track_the_current_one(worl
 def test_a_document_without_an_issue_time_is_tracked_from_now_on(world: World) -> None:
     world.run()
     world.clock.advance(minutes=1)
-    by_hand = world.put(json.dumps(world.document() | {"issued_at": None}))
+    restored = world.put(json.dumps(world.document() | {"issued_at": None}))
     result = world.run()
-    assert (result["outcome"], result["version_id"]) == ("not-due", by_hand)
+    assert (result["outcome"], result["version_id"]) == ("not-due", restored)
     assert result["renews_at"] == world.clock.now().timestamp() + 20 * 60
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
-    [("AccessDeniedException", "current-unreadable"), pytest.param("ResourceNotFoundException", None, id="reads lag")],
+    ("code", "logged"),
+    [
+        ("AccessDeniedException", "current-unreadable"),
+        pytest.param("ResourceNotFoundException", None, id="a stale read"),
+    ],
 )
-def test_an_unlabelled_unreadable_current_version_is_replaced(world: World, code: str, told: str | None) -> None:
+def test_an_unlabelled_unreadable_current_version_is_replaced(world: World, code: str, logged: str | None) -> None:
     world.unlabel(world.run()["version_id"])
     world.aws.fault(CallFault(operation="GetSecretValue", code=code))
     assert world.run()["reason"] == "current-version-not-in-ledger"
     assert world.is_current_live()
-    assert [code for code in world.seen.codes() if code != "revocation-abandoned"] == ([told] if told else [])
+    assert [code for code in world.seen.codes() if code != "revocation-abandoned"] == ([logged] if logged else [])
 
 
 def test_a_replaced_untracked_token_is_counted(world: World) -> None:
-    """It has lost its label, and nobody could read when it dies."""
+    """The version has lost its label, and its token's expiry could not be read."""
     out = CallFault(operation="GetSecretValue", code="InternalServiceError", status=500)
     world.unlabel(world.run()["version_id"])
     world.aws.fault(out, times=6, secret_id="telenor/token")
@@ -641,10 +651,10 @@ def test_a_replaced_untracked_token_is_counted(world: World) -> None:
 @pytest.mark.parametrize(
     ("changes", "abandoned"),
     [
-        pytest.param({"issued_at": 1_795_469_400 + 61}, 1, id="it is from the future"),
-        pytest.param({"expires_at": None}, 1, id="nobody knows when it dies"),
-        pytest.param({"expires_at": 1_795_469_400}, 0, id="it dies at this moment"),
-        pytest.param({"access_token": None}, 0, id="it is no token"),
+        pytest.param({"issued_at": 1_795_469_400 + 61}, 1, id="from the future"),
+        pytest.param({"expires_at": None}, 1, id="unknown expiry"),
+        pytest.param({"expires_at": 1_795_469_400}, 0, id="it expires at this moment"),
+        pytest.param({"access_token": None}, 0, id="not a token"),
     ],
 )
 def test_an_untrackable_document_is_replaced_and_counted_if_its_token_may_be_active(
@@ -686,7 +696,7 @@ def test_a_label_that_cannot_be_added_before_a_publication_is_added_after_it(wor
     assert result["pending_revocations"] == 1
 
 
-@pytest.mark.parametrize("content", [" ", "by hand", '{"access_token": "CANARY-by-hand"}'])
+@pytest.mark.parametrize("content", [" ", "manual", '{"access_token": "CANARY-manual"}'])
 def test_a_value_put_by_an_operator_is_replaced_and_no_token_is_lost(world: World, content: str) -> None:
     first = world.run()["version_id"]
     world.clock.advance(minutes=1)
@@ -697,15 +707,15 @@ def test_a_value_put_by_an_operator_is_replaced_and_no_token_is_lost(world: Worl
     assert world.run()["revoked"] == [first]
 
 
-# Settings that cannot hold
+# Settings that cannot meet the guarantees
 
 
 @pytest.mark.parametrize(
     ("lifetime_seconds", "codes"),
     [
-        pytest.param(3600, [], id="an hour holds"),
-        pytest.param(900, ["settings-cannot-hold"], id="a quarter of an hour is less than a grace and a missed run"),
-        pytest.param(899, ["settings-cannot-hold", "life-too-short"], id="and less is written too often"),
+        pytest.param(3600, [], id="an hour is enough"),
+        pytest.param(900, ["settings-cannot-hold"], id="15 minutes are less than a grace and a missed run"),
+        pytest.param(899, ["settings-cannot-hold", "life-too-short"], id="below 900 s writes are too frequent"),
     ],
 )
 def test_a_lifetime_too_short_for_the_guarantees_is_published_with_a_warning_each_time(
@@ -722,7 +732,7 @@ def test_a_lifetime_too_short_for_the_guarantees_is_published_with_a_warning_eac
 
 @pytest.fixture
 def renews_late(verified: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Renew tokens late, so that a refused token is the only reason before that."""
+    """Renew tokens late, so that only a rejected token is replaced before that."""
     monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
     return verified
 

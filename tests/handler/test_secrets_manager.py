@@ -1,4 +1,4 @@
-"""The Secrets Manager adapter against moto: labels to ledger and back, and each way a call can fail."""
+"""The Secrets Manager adapter against moto: the ledger in labels, and each way in which a call can fail."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def stages() -> dict[str, set[str]]:
 
 @dataclass
 class FakeClient:
-    """The SDK's client, which answers each call alike."""
+    """A client of the SDK that returns the same response to each call."""
 
-    answer: dict[str, Any]
+    response: dict[str, Any]
     handlers: list[object] = field(default_factory=list)
     exceptions = SimpleNamespace(ResourceNotFoundException=LookupError)
 
@@ -76,7 +76,7 @@ class FakeClient:
         self.handlers.remove(handler)
 
     def describe_secret(self, **_: object) -> dict[str, Any]:
-        return self.answer
+        return self.response
 
     put_secret_value = get_secret_value = describe_secret
 
@@ -102,7 +102,7 @@ def test_a_publication_is_one_write_that_sets_awscurrent_and_the_live_label(
     assert not secrets.publish(token(), ENTRY)
     assert aws.calls() - before == {"PutSecretValue": 1}
     assert stages() == {ID: {"AWSCURRENT", LABEL}}
-    # Again, and its answer is lost.
+    # Again, with a lost response.
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
     assert not secrets.publish(token(), ENTRY)
     assert stages() == {ID: {"AWSCURRENT", LABEL}}
@@ -179,7 +179,7 @@ def test_a_write_has_certainly_failed_only_if_every_attempt_got_a_response(
     error: type[SecretsManagerError],
 ) -> None:
     for code, status in attempts:
-        # What is throttled or denied takes no effect; what got no answer may have.
+        # A throttled or denied attempt takes no effect; one without a response may have.
         lands: Literal["before", "after"] = when if status != THROTTLED[1] else "before"
         aws.fault(CallFault(operation="PutSecretValue", when=lands, code=code, status=status))
     with pytest.raises(error) as failure:
@@ -191,15 +191,15 @@ def test_a_write_has_certainly_failed_only_if_every_attempt_got_a_response(
 def test_a_write_with_unseen_attempts_has_an_unknown_outcome(
     aws: LocalSecretsManager, secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch, unseen: int
 ) -> None:
-    """The Lambda runtime's boto3 changes by itself, and its event with it: here some attempts do not emit it."""
-    note = secrets_manager._Attempts.note  # noqa: SLF001  what hears of each attempt
+    """AWS updates the Lambda runtime's boto3, which may change its events: here some attempts emit none."""
+    note = secrets_manager._Attempts.note  # noqa: SLF001  the handler of each attempt's event
     seen = iter([False] * unseen + [True] * 3)
 
-    def note_some(self: secrets_manager._Attempts, **event: Any) -> None:
+    def note_later_ones(self: secrets_manager._Attempts, **event: Any) -> None:
         if next(seen):
             note(self, **event)
 
-    monkeypatch.setattr(secrets_manager._Attempts, "note", note_some)  # noqa: SLF001  likewise
+    monkeypatch.setattr(secrets_manager._Attempts, "note", note_later_ones)  # noqa: SLF001  likewise
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
     aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
     with pytest.raises(WriteUnknownError):
@@ -207,24 +207,24 @@ def test_a_write_with_unseen_attempts_has_an_unknown_outcome(
 
 
 def test_a_write_without_attempt_events_has_an_unknown_outcome() -> None:
-    class UntoldClient(FakeClient):
+    class SilentClient(FakeClient):
         def put_secret_value(self, **_: object) -> dict[str, Any]:
             raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutSecretValue")
 
     with pytest.raises(WriteUnknownError):
-        secrets_of(UntoldClient({})).publish(token(), ENTRY)
+        secrets_of(SilentClient({})).publish(token(), ENTRY)
 
 
-@pytest.mark.parametrize("told", [{"VersionStages": ["AWSCURRENT"]}, {}])
-def test_a_label_missing_in_the_response_is_returned(told: dict[str, list[str]]) -> None:
-    """MiniStack drops the labels of a Put beside AWSCURRENT, so this is what a handler on it sees."""
-    assert secrets_of(FakeClient({"VersionId": ID} | told)).publish(token(), ENTRY) == {LABEL}
+@pytest.mark.parametrize("returned", [{"VersionStages": ["AWSCURRENT"]}, {}])
+def test_a_label_missing_in_the_response_is_returned(returned: dict[str, list[str]]) -> None:
+    """MiniStack drops the other labels of a PutSecretValue with AWSCURRENT, and responds like this."""
+    assert secrets_of(FakeClient({"VersionId": ID} | returned)).publish(token(), ENTRY) == {LABEL}
 
 
-@pytest.mark.parametrize("answer", [{}, {"VersionId": "another"}, [], None])
-def test_an_invalid_success_response_has_an_unknown_outcome(answer: Any) -> None:
-    """A proxy in between may answer 200 with something else."""
-    secrets = secrets_of(FakeClient(answer))
+@pytest.mark.parametrize("response", [{}, {"VersionId": "another"}, [], None])
+def test_an_invalid_success_response_has_an_unknown_outcome(response: Any) -> None:
+    """A proxy in between may return 200 with other content."""
+    secrets = secrets_of(FakeClient(response))
     with pytest.raises(WriteUnknownError):
         secrets.publish(token(), ENTRY)
     with pytest.raises(SecretsManagerUnavailableError):
@@ -235,10 +235,10 @@ def test_an_invalid_success_response_has_an_unknown_outcome(answer: Any) -> None
 
 
 def test_a_version_is_tracked_and_untracked(secrets: SecretsManager, client: SecretsManagerClient) -> None:
-    client.put_secret_value(SecretId="token", SecretString="by hand", ClientRequestToken=ID)
+    client.put_secret_value(SecretId="token", SecretString="manual", ClientRequestToken=ID)
     secrets.add_labels(ID, ENTRY.labels)
     assert stages() == {ID: {"AWSCURRENT", LABEL}}
-    # Forgetting what is forgotten is no error.
+    # Removing a removed label is no error.
     for _ in range(2):
         secrets.remove_labels(ENTRY)
         assert stages() == {ID: {"AWSCURRENT"}}
@@ -246,11 +246,11 @@ def test_a_version_is_tracked_and_untracked(secrets: SecretsManager, client: Sec
 
 def test_untracking_a_version_removes_each_of_its_labels(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     secrets.publish(token(), ENTRY)
-    secrets.add_labels(ID, ["LIVE_by_hand"])
+    secrets.add_labels(ID, ["LIVE_manual"])
     secrets.publish(token(f"{CANARY}-next"), new_entry(str(uuid.uuid4()), T0, T0))
     (superseded,) = secrets.describe(T0).superseded
-    assert superseded.labels == (LABEL, "LIVE_by_hand")
-    # One that somebody has taken meanwhile does not keep the other.
+    assert superseded.labels == (LABEL, "LIVE_manual")
+    # A label that was moved meanwhile does not prevent the removal of the other one.
     client.update_secret_version_stage(SecretId="token", VersionStage=LABEL, RemoveFromVersionId=ID)
     secrets.remove_labels(superseded)
     assert stages()[ID] == {"AWSPREVIOUS"}
@@ -270,7 +270,7 @@ def test_a_secret_without_a_value_has_an_empty_ledger(secrets: SecretsManager) -
 
 
 def test_a_binary_value_is_read_as_text(secrets: SecretsManager, client: SecretsManagerClient) -> None:
-    """Somebody may have put the token there as bytes, and it is current all the same."""
+    """An operator may have put the token as bytes; it is current nevertheless."""
     client.put_secret_value(SecretId="token", SecretBinary=b"\x00\xff" + CANARY.encode())
     current = secrets.read_current()
     assert current is not None
@@ -278,9 +278,9 @@ def test_a_binary_value_is_read_as_text(secrets: SecretsManager, client: Secrets
     assert current.contains_token(CANARY)
 
 
-@pytest.mark.parametrize(("told", "content"), [({"SecretString": "x"}, "x"), ({}, "")])
-def test_a_version_returned_without_labels_is_not_current(told: dict[str, str], content: str) -> None:
-    version = secrets_of(FakeClient({"ARN": "arn", "VersionId": ID} | told)).read_version(ID)
+@pytest.mark.parametrize(("returned", "content"), [({"SecretString": "x"}, "x"), ({}, "")])
+def test_a_version_returned_without_labels_is_not_current(returned: dict[str, str], content: str) -> None:
+    version = secrets_of(FakeClient({"ARN": "arn", "VersionId": ID} | returned)).read_version(ID)
     assert version == SecretVersion(ID, is_current=False, is_tracked=False, content=content)
 
 
@@ -342,7 +342,7 @@ def test_without_a_region_the_error_names_the_setting(
 
 
 def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest.LogCaptureFixture) -> None:
-    """Lambda's ApplicationLogLevel DEBUG sets the root logger, and botocore would print both secrets."""
+    """Lambda's ApplicationLogLevel DEBUG sets the root logger, and botocore would log both secrets."""
     logging.getLogger("botocore").setLevel(logging.NOTSET)
     with caplog.at_level(logging.DEBUG):
         create_client()
@@ -354,7 +354,7 @@ def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest
 
 def test_a_call_without_a_response_times_out_early_enough_for_the_rest_of_the_run(aws: LocalSecretsManager) -> None:
     assert aws.url
-    config: Any = create_client().meta.config  # the types know only what one may give it
+    config: Any = create_client().meta.config  # its type declares only the options that can be set
     assert (config.connect_timeout, config.read_timeout) == (3, 5)
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
 
@@ -362,7 +362,7 @@ def test_a_call_without_a_response_times_out_early_enough_for_the_rest_of_the_ru
 def test_missing_aws_credentials_are_named_in_the_error(
     aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # boto3.client's, which keeps the credentials that it found
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # boto3's default session caches the credentials
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")

@@ -1,4 +1,4 @@
-"""One exchange over real sockets: what it sends, how much it reads, and that it ends in its time."""
+"""One exchange over real sockets: its request, its size limits, and its deadline."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from tests.conftest import World
 
-# A TLS connection that was given up is closed by the garbage collector, which warns.
+# An abandoned TLS connection is closed by the garbage collector, which warns.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in.*SSLSocket:pytest.PytestUnraisableExceptionWarning"
 )
 
 NOW = FakeClock().now()
 
-# What an exchange is given, which a socket measures by the machine's clock.
+# Time limits of exchanges; sockets use the machine's clock.
 SHORT = timedelta(milliseconds=250)
 DEADLINE = timedelta(seconds=20)
 
@@ -48,10 +48,10 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 class TlsServer(SlowServer):
-    """The same over TLS, for the host localhost."""
+    """A slow server over TLS, for the host localhost."""
 
-    def __init__(self, answer: Callable[[str], bytes | Drip], context: ssl.SSLContext) -> None:
-        super().__init__(answer)
+    def __init__(self, respond: Callable[[str], bytes | Drip], context: ssl.SSLContext) -> None:
+        super().__init__(respond)
         self._context = context
         self.url = f"https://localhost:{self.server_address[1]}"
 
@@ -63,7 +63,7 @@ class TlsServer(SlowServer):
 @pytest.fixture
 def transport() -> Iterator[Transport]:
     yield Transport(FakeClock(), app.logger)
-    # What is left behind ends by itself, since its connection is closed.
+    # Abandoned threads end by themselves, since their connections are closed.
     for thread in threading.enumerate():
         if thread.name == "exchange":
             thread.join(LONG_SECONDS)
@@ -72,7 +72,7 @@ def transport() -> Iterator[Transport]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Make a certificate for localhost, and its key."""
+    """Create a certificate for localhost, and its key."""
     return make_ssl_devcert(str(tmp_path_factory.mktemp("tls") / "localhost"), cn="localhost")
 
 
@@ -89,9 +89,9 @@ def get(transport: Transport, url: str, within: timedelta = DEADLINE) -> Respons
     return transport.send(request, NOW + within)
 
 
-# An answer ends in its time
+# Deadlines of dripping responses
 
-# Each part of an answer that can drip.
+# Each part of a response that can drip.
 DRIPS = {
     "the status line": Drip(b"HTTP/1.1 200 O", b"K"),
     "a header": Drip(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
@@ -145,8 +145,8 @@ def test_a_dripping_proxy_ends_at_the_deadline(
 def test_a_partial_response_at_the_deadline_is_kept(transport: Transport, seen: Seen) -> None:
     start = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n" + b'{"code": 22}' + b"\r\n"
     with SlowServer(lambda _path: Drip(start, b"0")) as server:
-        answer = get(transport, server.url, SHORT)
-    assert (answer.status, answer.text) == (401, '{"code": 22}')
+        response = get(transport, server.url, SHORT)
+    assert (response.status, response.text) == (401, '{"code": 22}')
     assert seen.codes() == ["answer-cut-short"]
 
 
@@ -156,7 +156,7 @@ def test_nothing_is_sent_without_time_left(transport: Transport) -> None:
     assert (refusal.value.error_code, server.paths) == ("no-time-left", [])
 
 
-# No more is read than is needed
+# Size limits
 
 
 def test_at_most_64_kib_are_read(transport: Transport) -> None:
@@ -204,7 +204,7 @@ def test_an_invalid_http_response_counts_as_no_response(transport: Transport, br
     assert transport.last_response is None
 
 
-# What comes before, and how it is written
+# Interim responses and encodings
 
 
 def chunked(body: bytes) -> bytes:
@@ -213,7 +213,7 @@ def chunked(body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "sent",
     [
         whole({"a": 1}, before=b"HTTP/1.1 100 Continue\r\n\r\n"),
         whole({"a": 1}, before=b"HTTP/1.1 102 Processing\r\n\r\n"),
@@ -223,8 +223,8 @@ def chunked(body: bytes) -> bytes:
         pytest.param(CHUNKED.replace(b"Tr", b"Content-Encoding: gzip\r\nTr") + chunked(gzip.compress(b'{"a": 1}'))),
     ],
 )
-def test_a_response_is_read_after_interim_responses_and_in_any_encoding(transport: Transport, answer: bytes) -> None:
-    with SlowServer(lambda _path: answer) as server:
+def test_a_response_is_read_after_interim_responses_and_in_any_encoding(transport: Transport, sent: bytes) -> None:
+    with SlowServer(lambda _path: sent) as server:
         response = get(transport, server.url)
     assert (response.status, response.text, "Link" in response.headers) == (200, '{"a": 1}', False)
 
@@ -244,8 +244,8 @@ def test_tls_works_and_certificates_are_verified(
 
 
 def test_each_request_has_a_connection_of_its_own_and_no_cookie(transport: Transport) -> None:
-    answer = OK + b"Set-Cookie: session=1; Path=/\r\nContent-Length: 2\r\n\r\n{}"
-    with SlowServer(lambda _path: answer) as server:
+    response = OK + b"Set-Cookie: session=1; Path=/\r\nContent-Length: 2\r\n\r\n{}"
+    with SlowServer(lambda _path: response) as server:
         assert [get(transport, server.url).text for _ in range(2)] == ["{}", "{}"]
     assert all(b"Connection: close" in request for request in server.requests)
     assert not any(b"Cookie" in request for request in server.requests)
@@ -283,7 +283,7 @@ def test_the_connect_timeout_does_not_limit_the_tls_handshake(
         assert get(transport, server.url).status == 200
 
 
-# What is wrong on this side, which no retry mends
+# Local configuration errors, which no retry fixes
 
 
 def setup_error(transport: Transport, url: str = "https://telenor.invalid/") -> ConnectionSetupError:
@@ -346,7 +346,7 @@ def test_a_certificate_for_another_host_is_reported_with_openssls_reason(
     assert HOST in str(error)
 
 
-# The whole exchange ends in its time
+# The deadline of the whole exchange
 
 
 def test_a_hanging_name_lookup_times_out_and_leaves_at_most_eight_threads(
@@ -379,24 +379,24 @@ def test_an_unexpected_error_in_an_exchange_is_raised_in_the_caller() -> None:
         get(Transport(FakeClock(), app.logger, new_session=broken), "http://telenor.invalid/")
 
 
-# What is logged
+# Logs
 
 
 @pytest.mark.parametrize(
     "headers",
     [
-        pytest.param(b"X-A: 1\r\n \r\nAuthorization: Bearer CANARY\r\n\r\n", id="a header that ends in a blank"),
-        pytest.param(b"Expose : X-A\r\nX-Echo: CANARY\r\n\r\n", id="a blank before a colon"),
+        pytest.param(b"X-A: 1\r\n \r\nAuthorization: Bearer CANARY\r\n\r\n", id="a header that ends with a space"),
+        pytest.param(b"Expose : X-A\r\nX-Echo: CANARY\r\n\r\n", id="a space before the colon"),
         pytest.param(b"CANARY\r\nContent-Length: 2\r\n\r\n{}", id="a line without a colon"),
     ],
 )
 def test_unparsable_headers_are_never_logged(transport: Transport, headers: bytes) -> None:
-    """The fixture `seen` looks for secrets in all that a handler on the root logger gets."""
+    """The fixture `seen` searches all records of the root logger for secrets."""
     with SlowServer(lambda _path: OK + headers) as server, suppress(ServerUnavailableError):
         get(transport, f"{server.url}/?key={CANARY}")
 
 
-# What a broken server or gateway may make its headers of.
+# Pieces of headers that a broken server or gateway may send.
 NAMES = [b"X-A", b"Set-Cookie", b"Content-Length", b"Transfer-Encoding", b"WWW-Authenticate", b"HTTP/1.0 401 X"]
 SEPARATORS = [b": ", b":", b" ", b"\t", b"\x00", b"\xff", b"\r\n", b"\n", b"\r", b"\x0b\r\n", b"\x85\r\n", b"\x1c\r\n"]
 PIECES = st.sampled_from([*NAMES, b"CANARY", b"12", *SEPARATORS])
@@ -451,7 +451,7 @@ def test_retry_after_may_be_seconds_or_a_date(value: str, seconds: float | None)
     assert Response(503, NOW, NOW, {"Retry-After": value}, "").retry_after_seconds == seconds
 
 
-# A whole run over responses that drip
+# A complete run over dripping responses
 
 TOKEN = {"access_token": f"{CANARY}-raw", "token_type": "Bearer", "expires_in": 3599}
 
@@ -463,10 +463,10 @@ def test_a_run_survives_dripping_responses(world: World, monkeypatch: pytest.Mon
     )
     tokens: Iterator[bytes | Drip] = iter([DRIPS["the status line"], whole(TOKEN)])
 
-    def answer(path: str) -> bytes | Drip:
+    def respond(path: str) -> bytes | Drip:
         return next(tokens) if path.endswith("token") else DRIPS["trailers without end"]
 
-    with SlowServer(answer) as server:
+    with SlowServer(respond) as server:
         monkeypatch.setenv("TELENOR_BASE_URL", server.url)
         monkeypatch.setenv("VERIFY_URL", f"{server.url}/resource")
         assert world.run()["outcome"] == "rotated"

@@ -1,4 +1,4 @@
-"""The terminal before a deployed job: its settings, its labels, its log, and runs that it does itself."""
+"""The command line on a deployed job: its settings, labels and log, and runs as invocations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Events = dict[str, dict[str, str]]
 DENIED = CallFault(operation="DescribeSecret", code="AccessDeniedException")
 
 
-# Which job
+# Selecting a job
 
 
 @pytest.mark.parametrize("command", [["status", "--json"], ["renew"], ["emergency", "--yes"], ["doctor", "--yes"]])
@@ -96,7 +96,7 @@ def test_a_stack_without_this_job_is_refused(deployed: DeployedAws, terminal: Te
 
 @pytest.fixture
 def clients(deployed: DeployedAws) -> Events:
-    """Let the function serve two clients, and return their events by name."""
+    """Configure the function to serve two clients, and return their events by name."""
     ids = {field: deployed.variables[field.upper()] for field in ("credentials_secret_id", "token_secret_id")}
     deployed.world.client.create_secret(Name="other/token")
     acme, zeta = {"client": "acme"} | ids, {"client": "zeta"} | ids | {"token_secret_id": "other/token"}
@@ -154,7 +154,7 @@ def test_a_function_without_clients_is_reported(deployed: DeployedAws, terminal:
 
 
 def test_a_stacks_own_client_is_listed_once(deployed: DeployedAws, terminal: Terminal) -> None:
-    """As tried by an operator: two rows of one client, of which one was of nobody."""
+    """Found by an operator: status showed one client in two rows, one of them without a job."""
     deployed.run({})
     ran = terminal.on_stack("status", "--json", "--client", "acme", "--client", "other")
     assert [json.loads(line)["client"] for line in ran.out.splitlines()] == ["acme"]
@@ -194,14 +194,14 @@ def test_each_writing_command_is_one_invocation(
     assert (ran.status, ran.json["client"]) == (0, "acme")
     assert deployed.events == [{"action": action}]
     assert deployed.calls["lambda:InvokeFunction"] == 1
-    # The laptop itself has written nothing.
+    # The command line itself has written nothing.
     assert (deployed.world.aws.calls() - before)["PutSecretValue"] == 1
 
 
 def test_the_stacks_grace_overrides_the_laptops(
     deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As tried by an operator: a laptop's grace of 600 s ended a token of a stack whose grace is 1200 s."""
+    """Found by an operator: a laptop's grace of 600 s revoked a token of a stack whose grace is 1200 s."""
     monkeypatch.setenv("GRACE_SECONDS", "600")
     first = deployed.run({})["version_id"]
     deployed.run({"action": "rotate-now"})
@@ -238,11 +238,11 @@ def test_warnings_of_a_run_are_printed(world: World, terminal: Terminal) -> None
     assert [line.partition(":")[0] for line in ran.err.splitlines()] == ["warning"]
 
 
-# An emergency that fails
+# Failing emergencies
 
 
 def test_a_lost_response_does_not_run_an_emergency_twice(deployed: DeployedAws, terminal: Terminal) -> None:
-    deployed.loses_answers = True
+    deployed.loses_responses = True
     ran = terminal.on_stack("emergency", "--yes")
     assert (ran.status, ran.out) == (1, "")
     cause, done, remedy = ran.err.splitlines()[-3:]
@@ -298,7 +298,7 @@ def test_missing_permission_to_read_labels_does_not_stop_an_emergency(
     assert (ran.status, deployed.world.is_live(leaked)) == (0, False)
 
 
-# What status tells
+# Status
 
 
 def test_status_reads_labels_and_the_log_but_no_secret_value(deployed: DeployedAws, terminal: Terminal) -> None:
@@ -372,7 +372,7 @@ def test_a_job_named_twice_is_shown_once(
 def test_a_credentials_fallback_needs_action_although_the_token_is_fresh(
     deployed: DeployedAws, terminal: Terminal, minutes: float
 ) -> None:
-    """Also if the run that fell back is further back in the log than the last runs."""
+    """Even if the run that fell back is older than the last runs in the log."""
     deployed.world.put_credentials('{"client_id": "mistyped", "client_secret": "CANARY"}')
     deployed.world.telenor.knobs(lifetime_seconds=20_000)
     deployed.run({})
@@ -425,7 +425,7 @@ def test_a_failed_revocation_is_reported_and_needs_action(deployed: DeployedAws,
     assert terminal.on_stack("status", "--json").status == 0
 
 
-# Text from outside
+# Untrusted text
 
 CLEAR_SCREEN = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e"
 
@@ -458,7 +458,7 @@ def test_retiring_disables_the_schedule_and_revokes_all_but_the_last_token(
     assert (deployed.world.live(), deployed.world.is_current_live()) == (1, True)
     assert f"version {ran.json['version_id']}" in ran.words
     assert "expires at 2026-11-23 22:29:59 UTC" in ran.words
-    # Once more: the schedule is left as it is.
+    # A second time: the schedule is left unchanged.
     assert terminal.on_stack("retire", "--yes").status == 0
     assert deployed.calls["scheduler:UpdateSchedule"] == 1
 
@@ -503,7 +503,7 @@ def test_retiring_that_leaves_a_token_exits_with_1(deployed: DeployedAws, termin
     assert (done.startswith("Done: "), "`retire`" in remedy) == (True, True)
 
 
-# What fails on a laptop
+# Failures on the operator's machine
 
 
 @pytest.mark.parametrize(
@@ -548,9 +548,9 @@ def test_missing_aws_credentials_ask_for_a_login(
 
 
 def test_a_network_failure_prints_one_sentence(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{closed.getsockname()[1]}")
         ran = terminal.on_function("rotate")
     assert (ran.status, len(ran.err.splitlines())) == (1, 1)
     assert "AWS did not answer about function" in ran.err

@@ -18,7 +18,7 @@ from handler.cli.console import is_confirmed
 from handler.cli.errors import UsageError
 from handler.model import Reason
 from infra.local.secrets_manager import CallFault
-from tests.handler.cli.conftest import PatientClock
+from tests.handler.cli.conftest import InterruptingClock
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -244,10 +244,10 @@ def test_an_unreadable_status_exits_with_1_and_a_sentence(world: World, terminal
 # Watching
 
 
-def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> PatientClock:
-    """Publish a token, and let only the first look at its secret succeed; return the clock that the watch sleeps by."""
+def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> InterruptingClock:
+    """Publish a token, and let only the first description of its secret succeed; return the clock of the watch."""
     world.run()
-    clock = PatientClock(waits=2)
+    clock = InterruptingClock(waits=2)
     monkeypatch.setattr(app, "clock", clock)
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), after=1)
     return clock
@@ -274,7 +274,7 @@ def test_watching_as_json_prints_a_line_each_time(
 
 def test_a_watch_on_a_real_terminal_redraws_in_place(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(app, "clock", PatientClock(waits=2))
+    monkeypatch.setattr(app, "clock", InterruptingClock(waits=2))
     screen, stdout = os.openpty()
     with os.fdopen(stdout, "w") as shown:
         monkeypatch.setattr(sys, "stdout", shown)
@@ -285,11 +285,11 @@ def test_a_watch_on_a_real_terminal_redraws_in_place(terminal: Terminal, monkeyp
     assert b"\x1b[1A" in drawn
 
 
-# Surroundings
+# Environment
 
 
 def outside(world: World, *arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own."""
+    """Run Python in a separate process."""
     done = subprocess.run(  # noqa: S603  our own words
         [sys.executable, "-W", "error", *arguments],
         capture_output=True,
@@ -330,7 +330,7 @@ def test_an_unknown_profile_exits_with_2(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("arguments", [["--region", "eu-west-1", "status"], ["status", "--region", "eu-west-1"]])
 def test_the_region_option_may_precede_or_follow_the_command(terminal: Terminal, arguments: list[str]) -> None:
-    # The secret is in another region, so that it is not found here.
+    # The secret is in another region, so it is not found.
     ran = terminal.run("--local", *arguments, "--json")
     assert ran.status == 2
     assert "there is no token secret telenor/token in eu-west-1" in ran.err
@@ -343,9 +343,9 @@ def test_retiring_a_local_job_is_refused(world: World, terminal: Terminal) -> No
 
 
 def test_the_script_runs_in_a_folder_with_another_handler_module(world: World, tmp_path: Path) -> None:
-    """As its wrapper does, whose own folder is the first of `sys.path`; `python -m handler` would run handler.py."""
+    """The script's own folder is the first of `sys.path`; `python -m handler` would run the folder's handler.py."""
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "handler.py").write_text("raise SystemExit('somebody else')\n")
+    (tmp_path / "work" / "handler.py").write_text("raise SystemExit('another handler')\n")
     script = tmp_path / "telenor-token"
     target = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["scripts"]["telenor-token"]
     module, _, function = target.partition(":")

@@ -1,4 +1,4 @@
-"""The picture of status: to be understood in 80 columns, without colour, and where there is only ASCII."""
+"""The drawing of status: readable in 80 columns, without colour, and in ASCII."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What labels say at a time."""
+"""The status at a given time, computed from labels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ T0 = datetime(2026, 11, 23, 22, tzinfo=UTC)
 POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
 
 
-def entry(name: str, minutes: float = 0.0, life_minutes: float = 60.0) -> Entry:
+def entry(name: str, minutes: float = 0.0, lifetime_minutes: float = 60.0) -> Entry:
     published_at = T0 + timedelta(minutes=minutes)
     return Entry(
         f"{name}-0000-0000",
         published_at,
-        published_at + timedelta(minutes=life_minutes),
+        published_at + timedelta(minutes=lifetime_minutes),
         (f"label of {name}",),
         first_published_at=published_at,
     )
@@ -130,16 +130,16 @@ def test_the_json_has_the_fields_that_the_help_lists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ledger", "alive"),
+    ("ledger", "active"),
     [
         (None, 0),
         (Ledger(None), 0),
-        (Ledger(CURRENT, (entry("old", -30), entry("dead", -60), UNREADABLE)), 3),
-        (Ledger(entry("dead", -60), (entry("older", -90),)), 0),
+        (Ledger(CURRENT, (entry("old", -30), entry("expired", -60), UNREADABLE)), 3),
+        (Ledger(entry("expired", -60), (entry("older", -90),)), 0),
     ],
 )
-def test_possibly_active_tokens_are_counted(ledger: Ledger | None, alive: int) -> None:
-    assert live(status_of(ledger, POLICY, T0)) == alive
+def test_possibly_active_tokens_are_counted(ledger: Ledger | None, active: int) -> None:
+    assert live(status_of(ledger, POLICY, T0)) == active
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def ran(minutes: float, outcome: str) -> PastRun:
     [
         ([], "not-running", "no run has ended since 21:34:00: check that the schedule is enabled"),
         ([ran(0, "rotated")], "fresh", "the last run ended at 22:00:00: rotated"),
-        # Two periods of the schedule, and two minutes.
+        # Two schedule periods and two minutes.
         ([ran(-8, "not-due")], "fresh", "the last run ended at 21:52:00: not-due"),
         ([ran(-8.1, "not-due")], "not-running", "the last run ended at 21:51:54: check that the schedule is enabled"),
         ([ran(-5, "not-due"), ran(0, "failed")], "failing", "the last run failed, the last at 22:00:00: run ended"),

@@ -1,4 +1,4 @@
-"""What doctor finds on another authorization server, with VERIFY_URL and without."""
+"""The findings of doctor on another authorization server, with and without VERIFY_URL."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.handler.cli.doctor.test_probe import NEW, SAME, told, verdicts
+from tests.handler.cli.doctor.test_probe import NEW, SAME, answers_of, results_of
 
 if TYPE_CHECKING:
     from infra.local.oauth_server import OAuthServer
@@ -47,8 +47,8 @@ def test_with_verify_url_doctor_detects_how_the_server_behaves(
     for name, value in server_does.items():
         setattr(server, name, value)
     ran = terminal.doctor()
-    assert told(ran.json) == answers
-    assert verdicts(ran.json) == signs
+    assert answers_of(ran.json) == answers
+    assert results_of(ran.json) == signs
     assert server.is_active(job.token())
     assert "Telenor" not in ran.out + ran.err
 
@@ -56,7 +56,7 @@ def test_with_verify_url_doctor_detects_how_the_server_behaves(
 def test_without_verify_url_a_200_proves_nothing(job: World, terminal: Terminal) -> None:
     job.run()
     ran = terminal.doctor()
-    assert told(ran.json) == UNKNOWN
+    assert answers_of(ran.json) == UNKNOWN
     assert "VERIFY_URL" in ran.json["answers"]["logout"]
 
 

@@ -1,4 +1,4 @@
-"""What doctor finds, and what it leaves behind, in every mode of the sandbox."""
+"""The findings of doctor and the tokens that it leaves behind, in every mode of the sandbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from handler import app
 from infra.local.secrets_manager import CallFault, Meanwhile
 from tests.conftest import CLIENT_ID, CLIENT_SECRET
-from tests.handler.cli.conftest import PatientClock
+from tests.handler.cli.conftest import InterruptingClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("local")
 
 
-def told(document: dict[str, Any]) -> dict[str, bool | None]:
-    """Return the answers to the questions of yes and no, by short names."""
+def answers_of(document: dict[str, Any]) -> dict[str, bool | None]:
+    """Return the answers to doctor's yes/no questions, by short names."""
     return {
         "new": document["second_request_gives_new_token"],
         "longer": document["same_token_gets_longer_life"],
@@ -36,8 +36,8 @@ def told(document: dict[str, Any]) -> dict[str, bool | None]:
     }
 
 
-def verdicts(document: dict[str, Any]) -> str:
-    """Return the verdicts of P1 to P6, one sign each: + holds, ? holds if, ! at risk."""
+def results_of(document: dict[str, Any]) -> str:
+    """Return the results of P1 to P6 as signs: + holds, ? holds if, ! at risk."""
     signs = {"holds": "+", "holds-if": "?", "at-risk": "!"}
     return "".join(signs[promise["verdict"]] for promise in document["promises"][:6])
 
@@ -57,24 +57,24 @@ NEW = {"new": True, "longer": None, "lives": True, "ends": True, "others": False
 SAME = {"new": False, "longer": False, "lives": None, "ends": None, "others": None, "harmed": False}
 NOTHING = {"new": True, "longer": None, "lives": None, "ends": None, "others": None, "harmed": None}
 
-KILLS = NEW | {"lives": False, "others": None, "harmed": True}
+REVOKES_OLD = NEW | {"lives": False, "others": None, "harmed": True}
 
-# A fault or knobs of the sandbox, the answers, the verdicts, and other fields. First what is found in either way.
+# A fault or knobs of the sandbox, the answers, the results, and other fields. First those independent of VERIFY_URL.
 Case = tuple[dict[str, Any], dict[str, bool | None], str, dict[str, Any]]
 ALWAYS: list[Case] = [
     ({"issue": "new"}, NEW, "++++++", {}),
     ({"issue": "same"}, SAME, "!?++++", {}),
     ({"issue": "same-extended"}, SAME | {"longer": True}, "+?++++", {}),
-    ({"issue": "new-kills-old"}, KILLS, "!++++!", {}),
+    ({"issue": "new-kills-old"}, REVOKES_OLD, "!++++!", {}),
     ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!+++", {}),
-    ({"issue": "new-kills-old", "logout_ends": "client"}, KILLS, "!++++!", {}),
-    # Of the made-up token.
+    ({"issue": "new-kills-old", "logout_ends": "client"}, REVOKES_OLD, "!++++!", {}),
+    # The logout of doctor's made-up token.
     ({"operation": "logout", "status": 200, "body": "OK!", "times": 1}, NEW, "++++++", {}),
 ]
 WITHOUT_VERIFY_URL: list[Case] = [
     ({"logout_ends": "nothing"}, NOTHING, "???++?", {"tokens_left": None}),
     ({"operation": "logout", "status": 503}, NOTHING, "?!?++?", {"tokens_left": 2}),
-    # Five attempts with the made-up token, one for each of the four probes; not those at the end.
+    # Five attempts with the made-up token and one for each of the four probes; the logouts at the end succeed.
     ({"operation": "logout", "status": 503, "times": 9}, NOTHING, "?!?++?", {"tokens_left": 0}),
     ({"operation": "logout", "status": 401, "body": '{"code": 2}'}, NOTHING, "?!?++?", {"tokens_left": 2}),
     ({"error_format": "gateway"}, NEW, "++++++", {"dialect": "gateway"}),
@@ -90,7 +90,7 @@ WITH_VERIFY_URL: list[Case] = [
     ({"revocation_lags_seconds": 0}, NEW, "++++++", {"revocation_lag_seconds": pytest.approx(2.5, abs=2.5)}),
     ({"revocation_lags_seconds": 180}, NEW, "++++++", {"revocation_lag_seconds": pytest.approx(182.5, abs=2.5)}),
     ({"approved_again_after_seconds": 4}, AGAIN, "?!?+++", {"accepted_again_after_logout": True}),
-    # A gateway that learns late of a new token does not make it dead.
+    # A gateway that learns of a new token late does not make it inactive.
     ({"new_token_lags_seconds": 3}, NEW, "++++++", {}),
     ({"operation": "incidents", "status": 403}, NEW, "+++++!", {"verify_url": "refuses-a-new-token"}),
     ({"operation": "incidents", "status": 500}, NEW, "++++++", {"verify_url": "no-clear-answer"}),
@@ -118,10 +118,10 @@ def test_doctor_detects_how_the_server_behaves(
     world.clock.advance(minutes=10)
     (world.telenor.fault if "operation" in server_does else world.telenor.knobs)(**server_does)
     ran = terminal.doctor()
-    assert told(ran.json) == answers
-    assert verdicts(ran.json) == signs
+    assert answers_of(ran.json) == answers
+    assert results_of(ran.json) == signs
     assert ran.status == (4 if "!" in signs else 0)
-    # Also where asking has ended the published token, or nothing tells: --yes has rotated then.
+    # Even if doctor's requests have revoked the published token, or may have: --yes has rotated then.
     assert world.is_current_live()
     assert len(world.labels()) == (1 if answers["harmed"] is False else 2)
     cleanup = world.live() - sum(map(world.is_live, world.tracked()))
@@ -136,14 +136,14 @@ def test_without_a_published_token_doctor_leaves_no_token_behind(
 ) -> None:
     world.telenor.knobs(issue=issue)
     ran = terminal.doctor()
-    assert told(ran.json)["ends"] is True
-    assert verdicts(ran.json) == signs
+    assert answers_of(ran.json)["ends"] is True
+    assert results_of(ran.json) == signs
     assert "No published token is alive" in ran.words
     assert world.live() == 0
     assert world.labels() == {}
 
 
-# What a token's answer says
+# The token response
 
 
 def test_the_shape_of_the_token_response_is_shown(world: World, terminal: Terminal) -> None:
@@ -163,7 +163,7 @@ def test_an_assumed_lifetime_is_reported_as_assumed(world: World, terminal: Term
     world.telenor.knobs(expires_in_as="missing", issue="same-extended")
     ran = terminal.doctor()
     assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, as the server sends no expires_in")
-    assert told(ran.json)["longer"] is None
+    assert answers_of(ran.json)["longer"] is None
 
 
 # VERIFY_URL
@@ -177,7 +177,7 @@ def test_a_verify_url_that_accepts_anything_is_reported_and_not_relied_on(
     world.telenor.knobs(issue="new-kills-old")
     ran = terminal.doctor()
     assert ran.json["verify_url"] == "accepts-a-made-up-token"
-    assert told(ran.json)["harmed"] is True
+    assert answers_of(ran.json)["harmed"] is True
 
 
 @verifying
@@ -185,12 +185,12 @@ def test_an_inactive_published_token_is_reported(world: World, terminal: Termina
     world.run()
     world.telenor.reset()
     ran = terminal.doctor()
-    assert verdicts(ran.json) == "!+++++"
+    assert results_of(ran.json) == "!+++++"
     assert "VERIFY_URL refuses the published token" in because(ran.json, "P1")
-    assert told(ran.json)["harmed"] is False
+    assert answers_of(ran.json)["harmed"] is False
 
 
-# Where no token can be had
+# No token
 
 
 def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> None:
@@ -198,8 +198,8 @@ def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> No
     world.put_client(CLIENT_ID, "CANARY-wrong")
     ran = terminal.doctor()
     assert "Connect ID and Min Bedrift" in because(ran.json, "P1")
-    assert verdicts(ran.json) == "!??++?"
-    assert told(ran.json)["harmed"] is False
+    assert results_of(ran.json) == "!??++?"
+    assert answers_of(ran.json)["harmed"] is False
     assert ran.status == 4
     assert world.is_current_live()
 
@@ -223,7 +223,7 @@ def test_an_outage_of_the_token_endpoint_is_a_finding(world: World, terminal: Te
     world.run()
     world.telenor.fault(operation="token", drop=True)
     ran = terminal.doctor()
-    assert told(ran.json)["harmed"] is None
+    assert answers_of(ran.json)["harmed"] is None
     assert because(ran.json, "P1").startswith("no token can be had: no answer from 127.0.0.1")
     assert len(world.labels()) == 1, "a rotation would fail too"
 
@@ -234,12 +234,12 @@ def test_an_outage_between_two_requests_leaves_no_token_behind(world: World, ter
     world.telenor.fault(operation="token", delay_seconds=0.001, times=requests)
     world.telenor.fault(operation="token", status=503)
     ran = terminal.doctor()
-    assert told(ran.json)["new"] is (None if requests == 1 else False)
+    assert answers_of(ran.json)["new"] is (None if requests == 1 else False)
     assert ran.json["tokens_left"] == 0
     assert world.live() == 0
 
 
-# What must never happen
+# Tokens that must not be logged out
 
 
 @pytest.mark.parametrize("before", range(1, 8))
@@ -253,7 +253,7 @@ def test_a_token_published_during_doctor_is_not_logged_out(world: World, termina
 
 def test_a_reissued_superseded_token_is_not_logged_out(world: World, terminal: Terminal) -> None:
     first, second = world.supersede()
-    world.telenor.knobs(issue="same")  # gives out the oldest that lives
+    world.telenor.knobs(issue="same")  # issues the oldest active token again
     assert "1 left alone" in terminal.doctor().json["answers"]["tokens"]
     assert world.is_live(first)
     assert world.is_live(second)
@@ -277,12 +277,12 @@ def test_a_token_that_cannot_be_parsed_from_its_response_is_counted(world: World
 
 def test_ctrl_c_leaves_no_token_behind(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     world.telenor.knobs(issue="same")
-    monkeypatch.setattr(app, "clock", PatientClock())
+    monkeypatch.setattr(app, "clock", InterruptingClock())
     assert terminal.doctor().status == 130
     assert (world.issued(), world.live()) == (1, 0)
 
 
-# Asking first
+# Confirmation
 
 
 def test_without_a_terminal_doctor_requests_nothing_while_a_token_is_published(
@@ -302,7 +302,7 @@ def test_without_a_terminal_doctor_requests_nothing_while_a_token_is_published(
     [
         ("new", 1, "VERIFY_URL still accepts superseded"),
         ("new-kills-old", 1, "and then this ends the published one"),
-        # Its grace is over.
+        # The grace of the superseded token is over.
         ("new", 11, "What is published is never logged out. Ask"),
     ],
 )
@@ -341,7 +341,7 @@ def test_after_ctrl_c_the_job_replaces_a_possibly_revoked_token(
 ) -> None:
     world.run()
     world.telenor.knobs(issue="new-kills-old")
-    monkeypatch.setattr(app, "clock", PatientClock())
+    monkeypatch.setattr(app, "clock", InterruptingClock())
     ran = terminal.doctor()
     assert ran.status == 130
     assert "may have been ended, so the job rotates" in ran.err
@@ -350,10 +350,10 @@ def test_after_ctrl_c_the_job_replaces_a_possibly_revoked_token(
 def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, terminal: Terminal) -> None:
     world.run()
     world.clock.advance(minutes=45)
-    assert verdicts(terminal.doctor().json) == "++++!+"
+    assert results_of(terminal.doctor().json) == "++++!+"
 
 
-# Revocation that lags
+# Delayed revocation
 
 
 @verifying
@@ -367,17 +367,17 @@ def test_a_token_is_tried_after_logout_for_longer_than_a_gateway_caches_it(world
 
 @verifying
 def test_the_newer_token_is_not_used_before_its_logout(world: World, terminal: Terminal) -> None:
-    """A gateway that has seen a token keeps it in its cache, and would show a lag that the revocation has not."""
+    """A gateway caches a token that it has seen, which would show a delay that the revocation does not have."""
     world.run()
     before = len(world.telenor.requests)
     terminal.doctor()
     token_test = [request.operation for request in world.telenor.requests[before:]]
     first_logout = token_test.index("logout", token_test.index("token"))
-    # The made-up token, the published one, and the older of the two that were asked for.
+    # The made-up token, the published one, and the older of the two requested ones.
     assert token_test[:first_logout].count("incidents") == 3
 
 
-# What this identity may do
+# Permissions
 
 
 def test_without_credentials_doctor_requests_nothing_unless_a_file_has_them(
@@ -432,9 +432,9 @@ def test_an_unreachable_telenor_ends_doctor_before_any_token_request(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("TELENOR_BASE_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("TELENOR_BASE_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
         ran = terminal.doctor()
     assert (ran.status, ran.out, world.issued()) == (1, "", 1)
     assert "the authorization server is not reached from here, so nothing was asked" in ran.err

@@ -1,4 +1,4 @@
-"""What an answer looked like: names, types and the place of its code, and nothing that it held."""
+"""The shape of a response: field names, types and the place of its error code, but no values."""
 
 from __future__ import annotations
 
