@@ -1,4 +1,4 @@
-"""What may be in the artifact, and what may not."""
+"""The contents of the artifact."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a checkout with one tracked module of the job."""
+    """Create a checkout with one tracked module of the job."""
     root = tmp_path / "checkout"
     write(root / "handler" / "app.py", "")
     write(root / ".gitignore", "credentials.json\n")
@@ -160,7 +160,7 @@ def test_a_correct_artifact_is_packed_and_a_faulty_one_is_not(built: Path, monke
     assert not file.exists()
 
 
-# Bytecode. What Lambda's Python makes is tried where there is one; elsewhere a build says what it leaves out.
+# Bytecode. Tests that need Lambda's Python are skipped without it; there a build reports that it has no bytecode.
 
 PYTHON313, VERSION = artifact.lambdas_python()
 needs_python313 = pytest.mark.skipif(not VERSION, reason="needs a Python 3.13: make PYTHON313=...")

@@ -1,4 +1,4 @@
-"""What `make deploy` asks, refuses and prints, before anything is built."""
+"""The questions, refusals and output of `make deploy` before anything is built."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ASKED = [
     for name in group["Parameters"]
 ]
 
-# Writes down what it is told, and in which region.
+# Records its arguments and region.
 SAM = """\
 #!/bin/sh
 for word in "$AWS_REGION" "$AWS_DEFAULT_REGION" "$@"; do printf '%s\\n' "$word"; done >> called
@@ -33,7 +33,7 @@ for word in "$AWS_REGION" "$AWS_DEFAULT_REGION" "$@"; do printf '%s\\n' "$word";
 
 
 class FakeCloudFormation:
-    """An account with the stacks that were put there; it keeps the regions in which it was asked."""
+    """An account with some stacks; it records the regions of its clients."""
 
     def __init__(self) -> None:
         self.stacks: dict[str, dict[str, Any]] = {}
@@ -61,12 +61,12 @@ class FakeCloudFormation:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what this machine knows of AWS."""
+    """Remove this machine's AWS settings."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, os.devnull)
-    # boto3.client's, which keeps the credentials that it found.
+    # boto3's default session caches the credentials.
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
@@ -81,7 +81,7 @@ def cloudformation(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
 
 @pytest.fixture
 def sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write a SAM CLI that deploys nothing, in a checkout of its own."""
+    """Create a fake SAM CLI, in a checkout of its own."""
     program = tmp_path / "sam"
     program.write_text(SAM)
     program.chmod(0o755)
@@ -101,13 +101,13 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def called(sam: Path) -> list[str]:
-    """Return the words of every call of SAM, each after both regions of its environment."""
+    """Return the arguments of every call of SAM, each after the two regions of its environment."""
     written = sam.with_name("called")
     return written.read_text().splitlines() if written.exists() else []
 
 
 def overrides(sam: Path) -> list[str]:
-    """Return the parameters that SAM is to change, apart from Version."""
+    """Return the parameters that SAM changes, except Version."""
     words = called(sam)
     return [word for word in words[words.index("--parameter-overrides") + 1 :] if not word.startswith("Version=")]
 
@@ -124,7 +124,7 @@ def test_every_parameter_is_asked_for_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "before", "answers", "value", "said"),
+    ("name", "before", "answers", "value", "message"),
     [
         ("GraceSeconds", "900", [""], "900", "GraceSeconds [900]: "),
         ("GraceSeconds", "600", ["1800", "1200"], "1200", "GraceSeconds=1800 is not accepted: it is a whole number"),
@@ -137,7 +137,7 @@ def test_a_question_is_repeated_until_its_answer_is_valid(
     before: str,
     answers: list[str],
     value: str,
-    said: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -146,10 +146,10 @@ def test_a_question_is_repeated_until_its_answer_is_valid(
     assert deploy.ask(parameter, before) == value
     printed = capfd.readouterr().out
     assert f"Accepted: {parameter.accepted}." in printed
-    assert said in printed
+    assert message in printed
 
 
-# What is refused
+# Refusals
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mine-a1b2c3"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -274,7 +274,7 @@ def test_outputs_and_redeployment_require_a_stack(
 
 @pytest.mark.parametrize("command", [["outputs"], ["redeploy"], ["deploy", "--yes"]])
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({}, "no region is set"),
         ({"AWS_PROFILE": "nope"}, "nope"),
@@ -286,13 +286,13 @@ def test_outputs_and_redeployment_require_a_stack(
     ],
 )
 def test_an_unusable_environment_prints_one_sentence(
-    variables: dict[str, str], said: str, command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Any
+    variables: dict[str, str], message: str, command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert deploy.main(command) == 2
     printed = capfd.readouterr().err
-    assert said in printed
+    assert message in printed
     assert printed.count("\n") == 1
 
 
@@ -339,7 +339,7 @@ def test_without_a_sam_cli_or_a_git_checkout_nothing_is_deployed(
     assert not called(sam)
 
 
-# What is deployed
+# Deployments
 
 
 def test_without_questions_set_values_are_deployed_and_the_others_kept(

@@ -1,4 +1,4 @@
-"""What a release says of where it comes from, and how a user checks it."""
+"""The provenance of a release, and its verification by a user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(*command: object, stdin: bytes = b"") -> str:
 
 @pytest.fixture
 def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a checkout with a tagged version, and return its zip file."""
+    """Create a checkout with a tagged version, and return its zip file."""
     monkeypatch.chdir(tmp_path)
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "somebody")

@@ -1,4 +1,4 @@
-"""What `make smoke` finds out about the alarms, and how it ends where it cannot ask."""
+"""The checks of `make smoke` on alarms, and its exit if it cannot call AWS or ask."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from infra.smoke import FAILS, HOLDS, NOT_SHOWN, Stack, judge
 
 TOPIC = "arn:aws:sns:eu-north-1:000000000000:telenor-token-alarms"
 PAGER = "arn:aws:sns:eu-north-1:000000000000:telenor-token-pager"
-FUNCTION = "arn:aws:lambda:eu-north-1:000000000000:function:tell"
+FUNCTION = "arn:aws:lambda:eu-north-1:000000000000:function:token"
 CONFIRMED = f"{TOPIC}:0b5d3d5e-3a8c-4e0a-9b0c-0f8f7c5a2b1d"
 PENDING = "PendingConfirmation"
 
 
 class FakeStack(Stack):
-    """A stack of alarms with these actions. Nobody may list the subscriptions of other topics than these."""
+    """A stack of alarms with these actions. Listing the subscriptions of any other topic is denied."""
 
     def __init__(self, actions: list[list[str]], topics: dict[str, list[str]], **alarm: Any) -> None:
         super().__init__("telenor-token", "eu-north-1", {"FunctionName": "the-job"}, print)
@@ -48,7 +48,7 @@ class FakeStack(Stack):
         (FakeStack([[TOPIC]], {TOPIC: ["Deleted"]}), FAILS),
         (FakeStack([[TOPIC], [PAGER]], {TOPIC: [CONFIRMED], PAGER: []}), FAILS),
         (FakeStack([[TOPIC]], {}), NOT_SHOWN),
-        # What is no topic needs no subscription.
+        # An action that is not a topic needs no subscription.
         (FakeStack([[FUNCTION]], {}), HOLDS),
         (FakeStack([[FUNCTION]], {}, ActionsEnabled=False), FAILS),
         (FakeStack([[FUNCTION], []], {}), FAILS),
@@ -126,6 +126,6 @@ def test_an_unknown_profile_prints_one_sentence(
     monkeypatch.setenv("AWS_PROFILE", "nope")
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     assert smoke.main() == 2
-    said = capfd.readouterr().err
-    assert "nope" in said
-    assert said.count("\n") == 1
+    message = capfd.readouterr().err
+    assert "nope" in message
+    assert message.count("\n") == 1

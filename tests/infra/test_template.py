@@ -1,4 +1,4 @@
-"""What template.yaml says to the real AWS, read out of it. Each claim fails on a template that lacks it."""
+"""The settings of template.yaml that only the real AWS enforces. Each claim fails on a template that lacks it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OTHER_SERVER = {
     "TokenParameters": "audience=a",
 }
 
-# AWS, "Secret Label Updated event", its example, word for word
+# AWS, "Secret Label Updated event": its example, unchanged
 LABEL_UPDATED = """
 {
   "version": "0",
@@ -61,7 +61,7 @@ def properties(logical_id: str) -> dict[str, Any]:
 
 
 def branches(value: Any) -> Iterator[Any]:
-    """Yield a value, or each outcome of its `!If` that is not left out."""
+    """Yield a value, or each branch of its `!If` except AWS::NoValue."""
     if isinstance(value, dict) and "Fn::If" in value:
         for branch in value["Fn::If"][1:]:
             yield from branches(branch)
@@ -70,7 +70,7 @@ def branches(value: Any) -> Iterator[Any]:
 
 
 def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return a policy's statements by their Sid, those under a condition of the stack included."""
+    """Return a policy's statements by their Sid, including conditional ones."""
     found = chain.from_iterable(branches(statement) for statement in document["Statement"])
     return {statement["Sid"]: statement for statement in found}
 
@@ -178,7 +178,7 @@ def test_the_version_stage_condition_compares_a_list() -> None:
 
 
 def the_function() -> str:
-    """Return the function's ARN as the policies have to write it, since it does not exist before its role."""
+    """Return the function's ARN as written in policies, which cannot refer to it: it does not exist before its role."""
     name, variables = properties("TokenFunction")["FunctionName"]["Fn::Sub"]
     arn = f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}"
     return json.dumps({"Fn::Sub": [arn, variables]})
@@ -187,7 +187,7 @@ def the_function() -> str:
 def test_the_role_can_be_used_only_by_this_function() -> None:
     statement = of_the_role()["ForThisFunctionAlone"]
     assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "secretsmanager:*", "*")
-    # Not "…IfExists": whoever has the role without a function has no such key, and "not equals" refuses that too.
+    # Not "…IfExists": a session of the role outside of a function has no such key, and "not equals" refuses it too.
     (((key, arn),),) = (condition.items() for condition in [statement["Condition"]["ArnNotEquals"]])
     assert key == "lambda:SourceFunctionArn"
     assert json.dumps(arn) == the_function()
@@ -248,7 +248,7 @@ def test_every_role_can_have_a_permissions_boundary() -> None:
     boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]}
     roles = [name for name, each in template()["Resources"].items() if each["Type"] == "AWS::IAM::Role"]
     assert [properties(name)["PermissionsBoundary"] for name in roles] == [boundary] * 2
-    # SAM makes one more, for the schedule.
+    # SAM creates one more, for the schedule.
     assert consumer()["PermissionsBoundary"] == boundary
 
 
@@ -366,11 +366,11 @@ SAM, CONSUMER = "template.yaml", "infra/consumer/template.yaml"
 )
 def test_contradictory_parameters_are_refused(name: str, values: dict[str, str], sentence: str | None) -> None:
     defaults = {each.name: each.default for each in parameters(template(name)).values()}
-    said = list(broken_rules(template(name), defaults | values))
-    assert [line[: len(sentence or "")] for line in said] == ([sentence] if sentence else [])
+    messages = list(broken_rules(template(name), defaults | values))
+    assert [line[: len(sentence or "")] for line in messages] == ([sentence] if sentence else [])
 
 
-# The stack's beginning and its end
+# Creation and deletion of the stack
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_a_failed_deployment_leaves_nothing_and_an_attached_policy_stays(logical
     assert template()["Resources"][logical_id]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
-# The example of a consumer
+# The example of a consumer stack
 
 
 def consumer() -> dict[str, Any]:
@@ -395,9 +395,9 @@ def test_a_consumer_accepts_the_same_base_urls_as_the_job() -> None:
 
 def test_a_consumer_in_another_account_may_read_this_secret_and_use_this_key() -> None:
     policies = consumer()["Policies"]
-    in_this_account, elsewhere = chain.from_iterable(map(branches, policies))
+    in_this_account, in_another = chain.from_iterable(map(branches, policies))
     assert in_this_account == {"Ref": "ConsumerPolicyArn"}
-    read, decrypt = elsewhere["Statement"]
+    read, decrypt = in_another["Statement"]
     assert read["Resource"] == {"Ref": "TokenSecretArn"}
     assert read["Action"] == statements(properties("ConsumerPolicy")["PolicyDocument"])["ReadTheToken"]["Action"]
     assert decrypt["Action"] == "kms:Decrypt"

@@ -1,4 +1,4 @@
-"""Terraform finds nothing wrong with the module."""
+"""Terraform validates the module."""
 
 from __future__ import annotations
 

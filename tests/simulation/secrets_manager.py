@@ -137,7 +137,7 @@ class SecretsManagerModel:
         self._versions = 0
 
     def attempt(self, operation: str, parameters: dict[str, Any], fault: str | None) -> tuple[int, dict[str, Any]]:
-        """Answer one attempt of a call with status and document. Raises ReadTimeoutError where no response comes."""
+        """Return status and document of one attempt of a call. Raises ReadTimeoutError if there is no response."""
         if fault in _RESPONSES:
             return _RESPONSES[fault]
         if fault == "lost-before":

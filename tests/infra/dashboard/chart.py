@@ -39,7 +39,7 @@ def main() -> None:
     chart.suptitle(day["title"], fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     chart.savefig(path, metadata={"Date": None, "Creator": None})
-    # matplotlib ends lines with blanks.
+    # matplotlib writes trailing spaces.
     path.write_text("".join(f"{line.rstrip()}\n" for line in path.read_text(encoding="utf-8").splitlines()))
 
 

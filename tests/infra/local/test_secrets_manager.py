@@ -27,13 +27,13 @@ def store(request: pytest.FixtureRequest, aws: LocalSecretsManager, client: Secr
 
 
 def put(store: Any, content: str, *labels: str, version_id: str | None = None) -> str:
-    answer = store.put_secret_value(
+    response = store.put_secret_value(
         SecretId=SECRET,
         SecretString=content,
         VersionStages=["AWSCURRENT", *labels],
         ClientRequestToken=version_id or str(uuid.uuid4()),
     )
-    return str(answer["VersionId"])
+    return str(response["VersionId"])
 
 
 def labels(store: Any) -> dict[str, set[str]]:
@@ -56,8 +56,8 @@ def test_a_label_named_in_a_put_moves_from_its_version(store: Any) -> None:
 
 
 def test_a_put_returns_the_labels_that_were_set(store: Any) -> None:
-    answer = store.put_secret_value(SecretId=SECRET, SecretString="1", VersionStages=["AWSCURRENT", "LIVE_x"])
-    assert set(answer["VersionStages"]) == {"AWSCURRENT", "LIVE_x"}
+    response = store.put_secret_value(SecretId=SECRET, SecretString="1", VersionStages=["AWSCURRENT", "LIVE_x"])
+    assert set(response["VersionStages"]) == {"AWSCURRENT", "LIVE_x"}
 
 
 def test_after_a_roll_back_a_put_moves_awsprevious_to_the_current_version(
@@ -67,8 +67,8 @@ def test_after_a_roll_back_a_put_moves_awsprevious_to_the_current_version(
     store.update_secret_version_stage(
         SecretId=SECRET, VersionStage="AWSCURRENT", MoveToVersionId=first, RemoveFromVersionId=second
     )
-    answer = store.get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")
-    assert (answer["VersionId"], answer["SecretString"]) == (first, "1")
+    response = store.get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")
+    assert (response["VersionId"], response["SecretString"]) == (first, "1")
     third = put(store, "3", "LIVE_c")
     assert labels(store) == {
         first: {"LIVE_a", "AWSPREVIOUS"},
@@ -122,8 +122,8 @@ def test_a_superseded_version_is_read_by_its_id(store: Any) -> None:
     first = put(store, "first", "LIVE_a")
     put(store, "second", "LIVE_b")
     put(store, "third", "LIVE_c")
-    answer = store.get_secret_value(SecretId=SECRET, VersionId=first)
-    assert (answer["SecretString"], answer["VersionStages"]) == ("first", ["LIVE_a"])
+    response = store.get_secret_value(SecretId=SECRET, VersionId=first)
+    assert (response["SecretString"], response["VersionStages"]) == ("first", ["LIVE_a"])
 
 
 def test_a_secret_marked_for_deletion_is_reported_and_not_readable(client: SecretsManagerClient) -> None:

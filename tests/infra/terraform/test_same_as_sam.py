@@ -1,4 +1,4 @@
-"""The Terraform module deploys for one client what template.yaml deploys, but for what is listed with its reason."""
+"""For one client the Terraform module deploys the same as template.yaml, except for the listed differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The module's README says of inputs and outputs what their files say."""
+"""The inputs and outputs in the module's README match its files."""
 
 from __future__ import annotations
 

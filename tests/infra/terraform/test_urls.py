@@ -1,4 +1,4 @@
-"""URLs and numbers: what a plan or a stack accepts the job accepts, and what the job refuses both refuse."""
+"""URLs and numbers: the job accepts what a plan or a stack accepts, and both refuse what the job refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handler.errors import InvalidInputError
 from infra.template import TEMPLATE, load, parameters
 from infra.terraform_cli import MODULE
 
-# How the module, the template and the job call each.
+# The names of each setting in the module, the template and the job.
 URLS = {
     "telenor_base_url": ("TelenorBaseUrl", "TELENOR_BASE_URL"),
     "verify_url": ("VerifyUrl", "VERIFY_URL"),
@@ -57,7 +57,7 @@ REFUSED = [
 WITH_QUERY = ["https://api.telenor.no/hello?x=1", "https://api.telenor.no?x=a@b"]
 
 
-# What the patterns use means the same in Python.
+# The patterns use only syntax that means the same in Python.
 PATTERNS = {
     name.strip('"'): re.findall(r'regex\("(.*)", var', body["validation"][0]["condition"])[0].replace("\\\\", "\\")
     for block in hcl2.loads((MODULE / "variables.tf").read_text(encoding="utf-8"))["variable"]
@@ -68,7 +68,7 @@ PARAMETERS = parameters(load())
 
 
 def accepting(variable: str, url: str) -> dict[str, bool]:
-    """Return who takes a URL: the module, the template, the job."""
+    """Return which of module, template and job accept a URL."""
     parameter, setting = URLS[variable]
     return {
         "module": re.fullmatch(PATTERNS[variable], url, re.ASCII) is not None,
