@@ -1,4 +1,4 @@
-"""The command line, each command in a process of its own, with the operators' policy alone."""
+"""The command line, each command in a separate process, with only the operators' policy."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_user_without_permissions_is_denied(job: Job) -> None:
 
 
 def test_doctor_invokes_the_function_if_a_new_token_revokes_the_published_one(second_job: Job) -> None:
-    """At a Telenor where a new token ends the published one, as a promise at risk."""
+    """Against a Telenor that revokes the published token when it issues a new one, which puts promises at risk."""
     job, arn = second_job, second_job.outputs["OperatorPolicyArn"]
     keys = iam.user(job.emulator, "doctor", "secretsmanager:GetSecretValue", policy_arn=arn)
     before, versions, forced = job.token(), len(job.labels()), len(job.runs(reason="forced"))

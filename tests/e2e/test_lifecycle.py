@@ -1,4 +1,4 @@
-"""A stack from its deployment to its deletion: each test begins where the one before has ended."""
+"""A stack from its deployment to its deletion: each test continues from the previous one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators and consumers do with stacks: deploy, type the documents' commands, check, read."""
+"""Operators and consumers use stacks: they deploy, run the documented commands, check and read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from infra import deploy
 from tests.docs.documents import commands
 from tests.e2e import iam
-from tests.e2e.commands import BEFORE, ELSEWHERE, ROOT, SamError, Stack, beginning, run_module, tool, type_in
+from tests.e2e.commands import BEFORE, NOT_RUN_HERE, ROOT, SamError, Stack, beginning, run_module, tool, type_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.e2e.emulator import Emulator
     from tests.e2e.job import Job
 
-# What the runbook prints after `make outputs`.
+# The outputs that the runbook prints after `make outputs`.
 ECHOED = ("FunctionName", "LogGroupName", "UndeliveredQueueUrl", "TokenSecretArn", "CredentialsSecretArn")
 DOCUMENTS = ("README.md", "docs/deploy.md", "docs/cli.md", "docs/runbook.md", "docs/error-codes.md")
 
@@ -35,7 +35,7 @@ DOCUMENTS = ("README.md", "docs/deploy.md", "docs/cli.md", "docs/runbook.md", "d
 def test_cloudformation_refuses_an_invalid_parameter_by_name(
     emulator: Emulator, parameters: dict[str, str], name: str, wrong: str
 ) -> None:
-    with pytest.raises(SamError, match=rf"(?s)Error: .*{name}"):  # what it prints before has every parameter
+    with pytest.raises(SamError, match=rf"(?s)Error: .*{name}"):  # the output before it has every parameter
         Stack(emulator, "refused", parameters | {name: wrong}).deploy()
 
 
@@ -47,13 +47,13 @@ def test_the_consumer_stack_reads_the_token_under_the_consumer_policy(job: Job) 
         TokenSecretArn=job.token_secret,
         ConsumerPolicyArn=job.outputs["ConsumerPolicyArn"],
     )
-    answer = job.client("lambda").invoke(FunctionName=outputs["FunctionName"], Payload="{}")
-    assert json.loads(answer["Payload"].read())["status"] == 200
+    response = job.client("lambda").invoke(FunctionName=outputs["FunctionName"], Payload="{}")
+    assert json.loads(response["Payload"].read())["status"] == 200
 
 
 def test_each_exception_is_for_a_documented_command() -> None:
     typed = [command for name in DOCUMENTS for command in commands((ROOT / name).read_text("utf-8"))]
-    assert {beginning(command, ELSEWHERE | BEFORE) for command in typed} - {None} == {*ELSEWHERE, *BEFORE}
+    assert {beginning(command, NOT_RUN_HERE | BEFORE) for command in typed} - {None} == {*NOT_RUN_HERE, *BEFORE}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -61,12 +61,12 @@ def test_every_documented_command_succeeds(job: Job, document: str, tmp_path: Pa
     secrets = {"CREDENTIALS_SECRET": job.credentials_secret, "TOKEN_SECRET": job.token_secret}
     variables = {f"{name}_ID": arn for name, arn in secrets.items()} | {"TELENOR_BASE_URL": job.telenor.url}
     if document in {"README.md", "docs/deploy.md", "docs/error-codes.md"}:
-        # As `make outputs` prints them; the others set their own.
+        # As printed by `make outputs`; the other documents set their own.
         variables |= {f"{name}_ARN": arn for name, arn in secrets.items()}
         variables |= {"LOG_GROUP_NAME": job.outputs["LogGroupName"], "FUNCTION_NAME": job.outputs["FunctionName"]}
     credentials = {"client_id": job.client_id, "client_secret": job.client_secret}
     (tmp_path / "credentials.json").write_text(json.dumps(credentials))
-    tried = [each for each in commands((ROOT / document).read_text("utf-8")) if not beginning(each, ELSEWHERE)]
+    tried = [each for each in commands((ROOT / document).read_text("utf-8")) if not beginning(each, NOT_RUN_HERE)]
     for typed in type_in(tried, tmp_path, job.emulator.environment() | variables, tool("AWS_CLI")):
         with subtests.test(command=typed.args):
             assert typed.returncode == 0, typed.stdout[-500:]
@@ -116,7 +116,7 @@ def test_smoke_by_an_operator_reports_alarms_without_recipients_and_missing_perm
     smoke = run_module(second_job, "infra.smoke", "--stack", second_job.name, "--yes", keys=keys)
     assert smoke.returncode == 1
     failed = {line.split("│")[1].strip() for line in smoke.stdout.splitlines() if "DOES NOT HOLD" in line}
-    # An alarm may ring by now: other tests let runs of this stack fail.
+    # An alarm may be active: other tests let runs of this stack fail.
     assert failed - {"No alarm rings"} == {"Each alarm has somebody to tell"}
-    # It may see neither the token nor the role.
+    # An operator may read neither the token nor the role.
     assert smoke.stdout.count("not shown") == 2

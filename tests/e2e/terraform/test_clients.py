@@ -1,4 +1,4 @@
-"""What each client of the module has of its own, until all is destroyed: each test begins where the last has ended."""
+"""The module's clients and their isolation, until they are destroyed: each test continues from the previous one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.infra.terraform.configuration import Change
 
 
-# What lists the clients: no other resource may change when one joins or leaves.
+# The resources that list the clients: no other may change when a client is added or removed.
 _SHARED = {
     "aws_iam_policy.function",
     "aws_iam_role_policy.function",
@@ -35,7 +35,7 @@ _SHARED = {
     "aws_cloudwatch_dashboard.token",
 }
 
-# What lists the resources of an account, by service.
+# The calls that list the resources of an account, by service.
 _LISTS = {
     "cloudwatch": ["describe_alarms", "list_dashboards"],
     "events": ["list_rules"],
@@ -198,7 +198,7 @@ def test_a_client_under_deletion_protection_cannot_be_removed(clients: Clients) 
 
 def test_not_even_the_deployment_role_deletes_a_protected_token_secret(clients: Clients) -> None:
     job = clients.jobs[SCOPED]
-    deployment = job.client("secretsmanager", iam.assume(job.emulator, DEPLOYMENT_ROLE_ARN, "somebody"))
+    deployment = job.client("secretsmanager", iam.assume(job.emulator, DEPLOYMENT_ROLE_ARN, "session"))
     assert iam.is_denied(deployment.delete_secret, SecretId=job.token_secret, ForceDeleteWithoutRecovery=True)
     assert iam.is_denied(deployment.delete_resource_policy, SecretId=job.token_secret)
 
@@ -239,7 +239,7 @@ def test_destroying_keeps_the_log_restorable_credentials_and_the_existing_secret
     clients.module.destroy()
     assert not clients.module.state()
     listed = clients.emulator.client("secretsmanager").list_secrets(IncludePlannedDeletion=True)["SecretList"]
-    secrets = [each for each in listed if not each["Name"].startswith("somebody/else")]
+    secrets = [each for each in listed if not each["Name"].startswith("another-owner/")]
     assert {each["ARN"] for each in secrets if "DeletedDate" not in each} == {existing}
     assert {each["ARN"] for each in secrets if "DeletedDate" in each} >= made
     groups = clients.emulator.client("logs").describe_log_groups()["logGroups"]
@@ -258,14 +258,14 @@ def test_no_secret_is_in_any_log(
 
 
 def without_secrets(statements: list[dict[str, Any]], secrets: set[str]) -> list[dict[str, Any]]:
-    """Return statements less these secrets."""
+    """Return the statements without these secrets."""
     lists = [each for each in statements if isinstance(each["Resource"], list)]
     less = [each | {"Resource": [arn for arn in each["Resource"] if arn not in secrets]} for each in lists]
     return less + [each for each in statements if each not in lists]
 
 
 def others_than(client: str, action: str, changes: list[Change]) -> list[Change]:
-    """Return the changes beside this action on one client's resources and updates of what lists the clients."""
+    """Return the changes other than this action on one client's resources and updates of shared resources."""
     return [
         change
         for change in changes
