@@ -1,4 +1,4 @@
-"""The report says which goals were missed."""
+"""The report names missed goals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic, and what the strategies really do."""
+"""The benchmark's arithmetic, and the behaviour of the strategies."""
 
 from __future__ import annotations
 

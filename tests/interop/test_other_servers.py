@@ -1,7 +1,6 @@
-"""The job against OAuth 2 servers that are not ours, over real sockets: oidc-provider and django-oauth-toolkit.
+"""The job against third-party OAuth 2 servers over real sockets: oidc-provider and django-oauth-toolkit.
 
-The job's hours pass in an instant; the server's tokens live by the machine's clock, and a test is over long before the
-first of them would expire.
+The job's clock is simulated; the server's tokens expire by the machine's clock, long after the end of a test.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ class Server:
         """Ask the server about a token (RFC 7662)."""
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.post(
+            response = session.post(
                 self.introspection, {"token": access_token}, auth=(client_id, CLIENTS[client_id]), timeout=10
             )
-            return bool(answer.json()["active"])
+            return bool(response.json()["active"])
 
 
 @contextmanager
