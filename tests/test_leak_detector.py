@@ -1,4 +1,4 @@
-"""The eye on leaks sees what it should."""
+"""The leak detector finds secrets."""
 
 from __future__ import annotations
 

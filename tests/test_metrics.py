@@ -1,4 +1,4 @@
-"""One metric, one place: `handler/report.py` defines it, and whatever else must know of it fails here by its file."""
+"""Metrics are defined in `handler/report.py`; every other file that lists them is compared with it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.handler.test_report import COUNTERS, EXPIRED
 ROOT = Path(__file__).parents[1]
 DEFINED = {*COUNTERS, *EXPIRED}
 
-# A dashboard has these from the log.
+# A dashboard counts these from the log.
 SHOWN_FROM_THE_LOG = {"TokenRotated", "TokenRevoked"}
 DASHBOARDS = [
     "template.yaml",
     *(str(path.relative_to(ROOT)) for path in (ROOT / "infra/terraform").rglob("dashboard*")),
 ]
 
-# An alarm on a metric of this job's, in either order.
+# An alarm on one of this job's metrics, with the two properties in either order.
 _ALARMS = re.compile(
     r"Namespace: TelenorToken\n\s+MetricName: (\w+)|MetricName: (\w+)\n\s+Namespace: TelenorToken", re.MULTILINE
 )
-# On a dashboard: the namespace, and the names below it until another namespace comes.
+# On a dashboard: the namespace, and the names until the next namespace.
 _DASHBOARD = re.compile(r'\["TelenorToken", .*?\]\s*\]', re.DOTALL)
 _LISTED = re.compile(r'\["(?:TelenorToken|\.)", "(\w+)"')
 

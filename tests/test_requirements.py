@@ -1,4 +1,4 @@
-"""What is locked is locked by version and hash, and comes from the registry that the machine's own settings name."""
+"""Lock files pin versions and hashes; the registry comes from the machine's own settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_each_npm_package_has_a_hash_and_no_url(path: Path) -> None:
     packages = json.loads(path.read_text(encoding="utf-8"))["packages"]
     assert len(packages) > 1
     for name, package in packages.items():
-        package.pop("funding", None)  # where to thank its authors
+        package.pop("funding", None)  # contains URLs for donations
         assert name == "" or package["integrity"].startswith("sha512-")
         assert "resolved" not in package
         assert "://" not in json.dumps(package)

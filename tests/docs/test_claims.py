@@ -21,7 +21,7 @@ TEMPLATE = template.TEMPLATE.read_text("utf-8")
 
 
 def code_of(*pages: str) -> set[str]:
-    """Return what stands between backticks on pages of docs/."""
+    """Return the inline code of pages in docs/."""
     return {code for page in pages for code in inline_code((ROOT / "docs" / page).read_text("utf-8"))}
 
 
@@ -47,7 +47,7 @@ def test_each_parameter_of_the_template_is_explained() -> None:
 
 
 def policy_and_slack(lifetime: int, variables: dict[str, str]) -> tuple[Policy, timedelta]:
-    """Return the policy of some variables, and the slack of P1 for a token of so many seconds."""
+    """Return the policy of some variables, and its outage tolerance for a token lifetime in seconds."""
     policy = settings_from({"CREDENTIALS_SECRET_ID": "one", "TOKEN_SECRET_ID": "two", **variables}, {}).policy
     return policy, decisions.outage_tolerance(timedelta(seconds=lifetime), policy)
 

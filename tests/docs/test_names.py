@@ -35,7 +35,7 @@ def names_of_tests() -> set[str]:
 
 
 def unknown(document: Path, text: str) -> Iterator[str]:
-    """Yield each name of something that does not exist."""
+    """Yield each name that does not exist."""
     names = documents.inline_code(text)
     yield from (name for name in names if not exists(document, name))
     for command in [*names, *documents.commands(text)]:

@@ -131,7 +131,7 @@ _LEFT = "Terraform deletes it, and fails while another role still has it"
 _OPERATORS = "OperatorPolicy.PolicyDocument.Statement"
 
 # Every intended difference with its reason. A name includes everything below it.
-MEANT = {
+INTENDED = {
     "TokenFunction.Environment.Variables.SERVES_CLIENTS": "only an event of the module names its client",
     "TokenFunction.Tags": "SAM's own tags",
     "TokenFunctionEventInvokeConfig.Qualifier": "SAM names the default version explicitly",
@@ -179,9 +179,9 @@ class Difference:
     terraform: Any
 
     @property
-    def meant(self) -> str | None:
-        """The entry of MEANT that includes it."""
-        return next((name for name in MEANT if f"{self.name}.".startswith(f"{name}.")), None)
+    def intended(self) -> str | None:
+        """The entry of INTENDED that includes it."""
+        return next((name for name in INTENDED if f"{self.name}.".startswith(f"{name}.")), None)
 
 
 @cache
