@@ -114,7 +114,7 @@ class Seen:
         """Return the code of each warning and error."""
         return [line.get("error_code") for line in self.warnings]
 
-    def everything(self) -> str:
+    def all_output(self) -> str:
         """Return all of it as text, with the whole chain of each error."""
         texts = [*self.streams, *self.root_log, *self.capture.readouterr(), *map(repr, self.results)]
         for error in self.errors:
@@ -131,7 +131,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _sdk_reads_its_data_once() -> Iterator[None]:
+def _cache_sdk_data() -> Iterator[None]:
     """Parse the SDK's data once instead of for each client that a test creates."""
     load = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
     list_services = functools.cache(Loader().list_available_services)
@@ -178,7 +178,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return clock
 
 
-class _OfTheTest:
+class _CurrentTest:
     """The values of the current test that the session's sandbox uses."""
 
     clock = FakeClock()
@@ -191,16 +191,16 @@ def _telenor() -> Iterator[TelenorSandbox]:
     clients[CLIENT_ID] = Client(secret=CLIENT_SECRET, scopes=frozenset({"incidents.read"}))
     with TelenorSandbox(
         clients=clients,
-        clock=lambda: _OfTheTest.clock.now().timestamp(),
-        sleep=lambda seconds: _OfTheTest.clock.sleep(seconds),  # noqa: PLW0108  the clock of the current test
-        new_token=lambda: f"{CANARY}-token-{next(_OfTheTest.numbers)}",
+        clock=lambda: _CurrentTest.clock.now().timestamp(),
+        sleep=lambda seconds: _CurrentTest.clock.sleep(seconds),  # noqa: PLW0108  the clock of the current test
+        new_token=lambda: f"{CANARY}-token-{next(_CurrentTest.numbers)}",
     ) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def telenor(_telenor: TelenorSandbox, clock: FakeClock) -> TelenorSandbox:
-    _OfTheTest.clock, _OfTheTest.numbers = clock, itertools.count(1)
+    _CurrentTest.clock, _CurrentTest.numbers = clock, itertools.count(1)
     _telenor.reset()
     return _telenor
 
@@ -249,7 +249,7 @@ def seen(
     yield seen
     assert [line for line in seen.warnings if line.get("error_code") not in set(errors.ErrorCode)] == [], "no code"
     labels = labels_and_tags() if "aws" in request.fixturenames else ""
-    assert canaries_in(seen.everything() + labels) == [], "a secret has leaked"
+    assert canaries_in(seen.all_output() + labels) == [], "a secret has leaked"
 
 
 @dataclass

@@ -26,4 +26,4 @@ def test_a_secret_in_a_chained_error_is_detected(capfd: pytest.CaptureFixture[st
     error = RuntimeError("nothing to see")
     error.__context__ = ValueError("CANARY")
     seen.errors.append(error)
-    assert canaries_in(seen.everything())
+    assert canaries_in(seen.all_output())

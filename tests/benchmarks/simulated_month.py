@@ -104,7 +104,7 @@ class FaultSchedule:
             return "503" if operation in _TELENOR_CALLS else "failed-before"
         return fault
 
-    def comes_twice(self, key: str) -> bool:
+    def is_delivered_twice(self, key: str) -> bool:
         """Return whether an event is delivered twice."""
         return self._draw(f"{key} twice") < self._rates.twice
 
@@ -153,7 +153,7 @@ class Environment:
         self.aws = SecretsManagerModel(self.clock.now)
         self.client: SecretsManagerClient
         self.telenor = TelenorModel(self.clock.now, self._intercept)
-        self.aws.on_change = lambda _at: self._look()
+        self.aws.on_change = lambda _at: self._record_reads()
         self.months = months
         self.faults = faults
         self.published: list[tuple[datetime, str]] = []
@@ -214,7 +214,7 @@ class Environment:
             self.clock.sleep(_TELENOR_LOST_SECONDS if is_telenor else _AWS_LOST_SECONDS)
         return fault
 
-    def _look(self) -> None:
+    def _record_reads(self) -> None:
         secret = self.aws.secrets[TOKEN]
         if secret.current is None:
             return
@@ -249,7 +249,7 @@ def _deliver_events(environment: Environment, strategy: Strategy, end: datetime)
             heapq.heappush(events, (environment.clock.now() + _RETRY_AFTER[attempt], tick, attempt + 1))
         if attempt == 0:
             heapq.heappush(events, (BEGIN + (tick + 1) * strategy.every, tick + 1, 0))
-            if environment.faults.comes_twice(key):
+            if environment.faults.is_delivered_twice(key):
                 heapq.heappush(events, (at + timedelta(seconds=1), tick, len(_RETRY_AFTER)))
     environment.clock.time = max(environment.clock.time, end)
 

@@ -62,7 +62,7 @@ _ENVIRONMENT = {
 }
 
 
-class Took(NamedTuple):
+class StartCost(NamedTuple):
     """The cost of one start: CPU time, elapsed time, and peak memory."""
 
     own_seconds: float
@@ -70,7 +70,7 @@ class Took(NamedTuple):
     peak_kib: int
 
 
-def run(code: str, environ: Mapping[str, str], python: str = sys.executable) -> Took:
+def run(code: str, environ: Mapping[str, str], python: str = sys.executable) -> StartCost:
     """Run code in a fresh process."""
     done = subprocess.run(  # noqa: S603  our own words
         [python, "-c", _PROGRAM.format(code=code)],
@@ -81,7 +81,7 @@ def run(code: str, environ: Mapping[str, str], python: str = sys.executable) -> 
         text=True,
     )
     own, wall, peak = done.stdout.split()[-3:]
-    return Took(float(own), float(wall), int(peak))
+    return StartCost(float(own), float(wall), int(peak))
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Start:
     environ: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable
     against: str = "floor"
-    took: list[Took] = field(default_factory=list)
+    took: list[StartCost] = field(default_factory=list)
 
     def ratio(self, floor: Start, figure: str = "own_seconds") -> float:
         """Return the median ratio of a figure, by default CPU time, to that of `floor`."""

@@ -46,7 +46,7 @@ def test_each_parameter_of_the_template_is_explained() -> None:
 # The figures
 
 
-def policy_and_slack(lifetime: int, variables: dict[str, str]) -> tuple[Policy, timedelta]:
+def policy_and_tolerance(lifetime: int, variables: dict[str, str]) -> tuple[Policy, timedelta]:
     """Return the policy of some variables, and its outage tolerance for a token lifetime in seconds."""
     policy = settings_from({"CREDENTIALS_SECRET_ID": "one", "TOKEN_SECRET_ID": "two", **variables}, {}).policy
     return policy, decisions.outage_tolerance(timedelta(seconds=lifetime), policy)
@@ -63,7 +63,7 @@ def policy_and_slack(lifetime: int, variables: dict[str, str]) -> tuple[Policy, 
 def test_each_calculated_outage_tolerance_equals_the_jobs(
     lifetime: int, variables: dict[str, str], result: str
 ) -> None:
-    policy, outage_tolerance = policy_and_slack(lifetime, variables)
+    policy, outage_tolerance = policy_and_tolerance(lifetime, variables)
     number, unit = result.partition(" = ")[2].split()
     assert outage_tolerance // timedelta(**{{"s": "seconds"}.get(unit, unit): 1}) == int(number)
     parts = (policy.grace, policy.schedule, decisions.schedule_jitter(policy))
@@ -75,7 +75,7 @@ def test_each_calculated_outage_tolerance_equals_the_jobs(
 
 
 def test_the_outage_tolerance_is_the_same_in_all_documents() -> None:
-    _, outage_tolerance = policy_and_slack(3600, {})
+    _, outage_tolerance = policy_and_tolerance(3600, {})
     pages = "".join(path.read_text("utf-8") for path in files() if path.suffix == ".md")
     named = re.findall(r"\[(\d+)\sminutes\]\([^)]*#outage-tolerance\)", pages)
     assert len(named) >= 2

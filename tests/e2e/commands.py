@@ -31,7 +31,7 @@ NOT_RUN_HERE = {
 }
 
 # The command to run before a command, by prefix.
-BEFORE = {
+RUN_BEFORE = {
     'aws secretsmanager update-secret-version-stage --secret-id "$CREDENTIALS': (
         'aws secretsmanager put-secret-value --secret-id "$CREDENTIALS_SECRET_ARN" '
         """--secret-string '{"client_id": "mistyped", "client_secret": "mistyped"}' >/dev/null"""
@@ -82,14 +82,14 @@ def beginning(command: str, texts: Mapping[str, str]) -> str | None:
     return next((start for start in texts if command.startswith(start)), None)
 
 
-def type_in(
+def run_in_bash(
     commands: Sequence[str], directory: Path, environment: Mapping[str, str], aws: Path
 ) -> list[subprocess.CompletedProcess[str]]:
     """Run commands in one bash, so that variables stay set for later commands."""
     # Both streams are merged, as in a terminal. The mark and the exit code separate the commands.
     mark = secrets.token_hex(8)
     script = "\n".join(
-        f"{BEFORE.get(beginning(command, BEFORE) or '', ':')}\n{command}\nprintf '\\n{mark} %s\\n' $?"
+        f"{RUN_BEFORE.get(beginning(command, RUN_BEFORE) or '', ':')}\n{command}\nprintf '\\n{mark} %s\\n' $?"
         for command in commands
     )
     programs = directory / "bin"

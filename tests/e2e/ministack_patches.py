@@ -275,12 +275,12 @@ def let_minutes_pass_quickly(parse: Callable[[str], float | None], expression: s
     return None if seconds is None else seconds * _SECONDS_A_MINUTE / 60
 
 
-def end_with_the_parent() -> None:
+def exit_with_the_parent() -> None:
     """Exit with the parent process, even if that is killed: its end of the pipe closes then."""
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    threading.Thread(target=exit_with_the_parent, daemon=True).start()
     app.main()

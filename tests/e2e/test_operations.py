@@ -10,7 +10,7 @@ import pytest
 from infra import deploy
 from tests.docs.documents import commands
 from tests.e2e import iam
-from tests.e2e.commands import BEFORE, NOT_RUN_HERE, ROOT, SamError, Stack, beginning, run_module, tool, type_in
+from tests.e2e.commands import NOT_RUN_HERE, ROOT, RUN_BEFORE, SamError, Stack, beginning, run_in_bash, run_module, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def test_the_consumer_stack_reads_the_token_under_the_consumer_policy(job: Job) 
 
 def test_each_exception_is_for_a_documented_command() -> None:
     typed = [command for name in DOCUMENTS for command in commands((ROOT / name).read_text("utf-8"))]
-    assert {beginning(command, NOT_RUN_HERE | BEFORE) for command in typed} - {None} == {*NOT_RUN_HERE, *BEFORE}
+    assert {beginning(command, NOT_RUN_HERE | RUN_BEFORE) for command in typed} - {None} == {*NOT_RUN_HERE, *RUN_BEFORE}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -67,7 +67,7 @@ def test_every_documented_command_succeeds(job: Job, document: str, tmp_path: Pa
     credentials = {"client_id": job.client_id, "client_secret": job.client_secret}
     (tmp_path / "credentials.json").write_text(json.dumps(credentials))
     tried = [each for each in commands((ROOT / document).read_text("utf-8")) if not beginning(each, NOT_RUN_HERE)]
-    for typed in type_in(tried, tmp_path, job.emulator.environment() | variables, tool("AWS_CLI")):
+    for typed in run_in_bash(tried, tmp_path, job.emulator.environment() | variables, tool("AWS_CLI")):
         with subtests.test(command=typed.args):
             assert typed.returncode == 0, typed.stdout[-500:]
             assert "FunctionError" not in typed.stdout

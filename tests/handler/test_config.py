@@ -103,7 +103,7 @@ def test_an_event_with_only_some_client_fields_is_refused(named: tuple[str, ...]
         ({"CLIENT_NAME": "ours"}, None, "ours"),
     ],
 )
-def test_invalid_settings_are_counted_for_the_named_client_if_it_is_valid(
+def test_the_client_in_metrics_is_the_named_one_if_its_name_is_valid(
     environment: dict[str, str], event: object, name: str
 ) -> None:
     assert client_of(environment, event) == name

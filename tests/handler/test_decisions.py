@@ -164,7 +164,7 @@ def test_the_tolerance_is_the_lifetime_left_at_renewal_less_grace_period_and_jit
 # The outage tolerance and the writes of a day, searched over all settings
 
 
-def days_writes(settings: Policy, lifetime: float, phase: float, lateness: Sequence[float]) -> list[datetime]:
+def publications_of_a_day(settings: Policy, lifetime: float, phase: float, lateness: Sequence[float]) -> list[datetime]:
     """Return the publication times of 25 hours of runs. A publication comes five seconds after its run."""
     written: list[datetime] = []
     period, number = settings.schedule, 0
@@ -176,7 +176,7 @@ def days_writes(settings: Policy, lifetime: float, phase: float, lateness: Seque
     return written
 
 
-def fewest_seconds_left(settings: Policy, lifetime: float, step: int) -> float:
+def shortest_remaining_seconds(settings: Policy, lifetime: float, step: int) -> float:
     """Return the shortest remaining lifetime of the current token when the first run after an outage begins.
 
     The outage is a second shorter than the tolerance. It begins with the run that would have renewed the token: a later
@@ -210,7 +210,7 @@ def test_an_outage_shorter_than_the_tolerance_leaves_every_reader_the_grace(life
         for fraction in (0.01, 0.25, 0.33, 0.5, 0.75, 0.99):
             settings = policy(grace=grace, fraction=fraction, minutes=minutes)
             if decisions.outage_tolerance(timedelta(seconds=lifetime), settings) > timedelta(seconds=1):
-                assert fewest_seconds_left(settings, lifetime, step=29) >= grace
+                assert shortest_remaining_seconds(settings, lifetime, step=29) >= grace
 
 
 @pytest.mark.parametrize("minutes", [1, 2, 5])
@@ -219,14 +219,16 @@ def test_no_settings_exceed_the_daily_write_quota(lifetime: int, minutes: int) -
     late = decisions.schedule_jitter(policy(minutes=minutes)).total_seconds()
     for fraction, grace in ((0.01, 0), (0.99, 1200)):
         for lateness in ([0, late], [late, late / 2, 0]):
-            written = days_writes(policy(grace=grace, fraction=fraction, minutes=minutes), lifetime, 1, lateness)
+            written = publications_of_a_day(
+                policy(grace=grace, fraction=fraction, minutes=minutes), lifetime, 1, lateness
+            )
             for first, last in zip(written, written[144:], strict=False):
                 assert last - first >= timedelta(days=1)
 
 
 @pytest.mark.parametrize("phase", [1, 60, 299])
 def test_the_defaults_write_96_times_a_day(phase: int) -> None:
-    written = days_writes(DEFAULTS, 3599, phase, [0, 30, 60, 15])
+    written = publications_of_a_day(DEFAULTS, 3599, phase, [0, 30, 60, 15])
     assert sum(then < written[0] + timedelta(days=1) for then in written) == 96
 
 

@@ -291,7 +291,7 @@ def test_the_label_of_a_just_expired_token_is_not_restored(world: World) -> None
 # A write that succeeded although its response was lost
 
 
-def then_reads_lag(world: World) -> Meanwhile:
+def lose_response_then_read_stale(world: World) -> Meanwhile:
     """Lose the response to a write, and let later reads return the state before it."""
 
     def lag() -> None:
@@ -317,7 +317,7 @@ def test_a_token_written_by_a_lost_attempt_stays_active_despite_later_refusals_a
     if not is_first:
         world.run()
     request_id = str(uuid.uuid4())
-    world.aws.fault(then_reads_lag(world))
+    world.aws.fault(lose_response_then_read_stale(world))
     world.aws.fault(last, times=2)
     assert world.failure("rotate-now", request_id=request_id) == "write-unknown"
     world.aws.clear_faults()
@@ -335,7 +335,7 @@ def test_an_unusable_response_with_the_same_token_does_not_revoke_one_written_by
     document = json.dumps({"access_token": f"{CANARY}-same", "expires_in": 0})
     world.telenor.fault(operation="token", body=document, times=1)
     world.telenor.fault(operation="token", body=document.replace(" 0", " 3599"), times=1)
-    world.aws.fault(then_reads_lag(world))
+    world.aws.fault(lose_response_then_read_stale(world))
     world.aws.fault(REFUSED)
     assert world.failure("rotate-now") == "write-unknown"
     assert "logout" not in world.operations()

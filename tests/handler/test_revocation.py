@@ -229,7 +229,7 @@ def test_an_overtaken_run_revokes_no_token_in_its_grace(world: World) -> None:
     assert world.is_live(second)
 
 
-def handed_out_again(world: World, expires_in: int = 3599) -> dict[str, Any]:
+def reissue_fault(world: World, expires_in: int = 3599) -> dict[str, Any]:
     """Return a fault in which Telenor reissues the current token."""
     return {"operation": "token", "body": json.dumps({"access_token": world.token(), "expires_in": expires_in})}
 
@@ -237,7 +237,7 @@ def handed_out_again(world: World, expires_in: int = 3599) -> dict[str, Any]:
 def test_a_token_once_read_as_current_is_not_logged_out_if_the_next_read_is_stale(world: World) -> None:
     """Telenor reissues one token repeatedly, and the run's description is stale too."""
     first, _ = world.supersede()
-    again = handed_out_again(world)
+    again = reissue_fault(world)
     world.roll_back_to(first)
     world.telenor.fault(**again)
     world.run("rotate-now")
@@ -253,7 +253,7 @@ def test_a_rejected_token_once_read_as_current_is_not_logged_out_if_the_next_rea
     world: World,
 ) -> None:
     world.supersede()
-    world.telenor.fault(**handed_out_again(world, expires_in=7200))
+    world.telenor.fault(**reissue_fault(world, expires_in=7200))
     world.aws.fault(Lag(operation="DescribeSecret"))
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.aws.fault(Lag(operation="GetSecretValue"), after=2)

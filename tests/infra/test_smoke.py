@@ -65,7 +65,7 @@ def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(st
     ("stack", "result"),
     [(FakeStack([[]], {}, StateValue="ALARM"), FAILS), (FakeStack([], {}), FAILS), (FakeStack([[]], {}), HOLDS)],
 )
-def test_no_alarm_is_active(stack: FakeStack, result: str) -> None:
+def test_the_claim_that_no_alarm_is_active(stack: FakeStack, result: str) -> None:
     assert judge(smoke.no_alarm_rings, stack)[1] == result
 
 

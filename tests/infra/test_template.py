@@ -75,7 +75,7 @@ def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {statement["Sid"]: statement for statement in found}
 
 
-def of_the_role() -> dict[str, dict[str, Any]]:
+def role_statements() -> dict[str, dict[str, Any]]:
     (policy,) = properties("TokenFunctionRole")["Policies"]
     return statements(policy["PolicyDocument"])
 
@@ -173,11 +173,11 @@ def test_only_the_rule_may_send_to_the_dead_letter_queue() -> None:
 
 
 def test_the_version_stage_condition_compares_a_list() -> None:
-    condition = of_the_role()["KeepTheLedger"]["Condition"]
+    condition = role_statements()["KeepTheLedger"]["Condition"]
     assert condition == {"ForAnyValue:StringLike": {"secretsmanager:VersionStage": "LIVE_*"}}
 
 
-def the_function() -> str:
+def function_arn() -> str:
     """Return the function's ARN as written in policies, which cannot refer to it: it does not exist before its role."""
     name, variables = properties("TokenFunction")["FunctionName"]["Fn::Sub"]
     arn = f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}"
@@ -185,12 +185,12 @@ def the_function() -> str:
 
 
 def test_the_role_can_be_used_only_by_this_function() -> None:
-    statement = of_the_role()["ForThisFunctionAlone"]
+    statement = role_statements()["ForThisFunctionAlone"]
     assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "secretsmanager:*", "*")
     # Not "…IfExists": a session of the role outside of a function has no such key, and "not equals" refuses it too.
     (((key, arn),),) = (condition.items() for condition in [statement["Condition"]["ArnNotEquals"]])
     assert key == "lambda:SourceFunctionArn"
-    assert json.dumps(arn) == the_function()
+    assert json.dumps(arn) == function_arn()
 
 
 def test_the_schedules_role_can_be_used_only_by_schedules_of_this_account() -> None:
@@ -201,13 +201,13 @@ def test_the_schedules_role_can_be_used_only_by_schedules_of_this_account() -> N
 
 
 def test_the_functions_own_code_may_not_change_network_interfaces() -> None:
-    statement = of_the_role()["NotByTheFunctionItself"]
+    statement = role_statements()["NotByTheFunctionItself"]
     assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "ec2:*", "*")
-    assert json.dumps(statement["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]) == the_function()
+    assert json.dumps(statement["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]) == function_arn()
 
 
 def test_an_existing_credentials_secret_may_have_a_key_of_its_own() -> None:
-    statement = of_the_role()["UseTheKeyOfTheCredentials"]
+    statement = role_statements()["UseTheKeyOfTheCredentials"]
     assert statement["Action"] == "kms:Decrypt"
     assert statement["Resource"] == {"Ref": "CredentialsKmsKeyArn"}
     assert "kms:ViaService" in statement["Condition"]["StringEquals"]

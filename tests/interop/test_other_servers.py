@@ -134,7 +134,7 @@ def test_an_emergency_revokes_every_other_token(server: Server, world: World) ->
     assert [server.is_active(token) for token in (*replaced, world.token())] == [False, False, True]
 
 
-def test_a_mistyped_secret_revokes_no_token_in_use(server: Server, world: World) -> None:
+def test_a_mistyped_secret_falls_back_to_the_previous_credentials(server: Server, world: World) -> None:
     world.run()
     world.put_client("first", "CANARYmistyped")
     replaced = world.rotate()

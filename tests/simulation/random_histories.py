@@ -326,7 +326,7 @@ class Consumers:
         world.secretsmanager.on_change = self.read
 
     def read(self, at: datetime | None = None) -> None:
-        self.world.look(at)
+        self.world.record_reads(at)
         current, at = self.world.current, at or self.world.clock.now()
         # The grace does not cover reads during the retries of a write (docs/guarantees.md).
         self._held = deque((token, min(read_at, at) if token == current else read_at) for token, read_at in self._held)
@@ -360,7 +360,7 @@ class _FaultBursts:
     begins_at: datetime = BEGIN
     ends_at: datetime = BEGIN
 
-    def strikes(self, now: datetime, share: float) -> bool:
+    def is_faulty(self, now: datetime, share: float) -> bool:
         if now >= self.ends_at:
             # After each burst there is time for a renewal.
             self.begins_at = now + POLICY.schedule * self.chance.uniform(2, 40)
@@ -369,10 +369,10 @@ class _FaultBursts:
 
     def step(self, run: Run) -> None:
         now = run.world.clock.now()
-        if self.strikes(now, 0.05):
+        if self.is_faulty(now, 0.05):
             run.step(CRASH)
             self.explored.crash_points += 1
-        elif run.pending and self.strikes(now, 0.6):
+        elif run.pending and self.is_faulty(now, 0.6):
             run.step(self.chance.choice(FAULTS_BY_ATTEMPT[run.pending]))
             self.explored.faults += 1
         else:

@@ -209,7 +209,7 @@ def mistyped_credentials(world: World) -> None:
     world.clock.advance(minutes=30)
 
 
-def mistyped_credentials_that_a_200_refuses(world: World) -> None:
+def mistyped_credentials_refused_with_200(world: World) -> None:
     world.telenor.refuses_with = 200
     mistyped_credentials(world)
 

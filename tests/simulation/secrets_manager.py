@@ -103,7 +103,7 @@ class Secret:
         recent = {version: at for version, at in self.written_at.items() if at > now - _VERSIONS_ARE_KEPT_FOR}
         self.written_at = recent | {version_id: now}
 
-    def lacks_room(self, wanted: set[str], now: datetime) -> bool:
+    def exceeds_quota(self, wanted: set[str], now: datetime) -> bool:
         """Return whether one more version with these labels would exceed a quota."""
         labels = self.labels.keys() | wanted | ({"AWSPREVIOUS"} if self.current else set())
         recent = sum(at > now - _VERSIONS_ARE_KEPT_FOR for at in self.written_at.values())
@@ -221,7 +221,7 @@ class SecretsManagerModel:
                 refuse("ResourceExistsException")
             return {"VersionId": version_id, "VersionStages": secret.labels_of(version_id)}
         wanted = set(VersionStages or ["AWSCURRENT"]) | (set() if secret.content else {"AWSCURRENT"})
-        if secret.lacks_room(wanted, self.now()):
+        if secret.exceeds_quota(wanted, self.now()):
             refuse("LimitExceededException")
         with self._change(self._dated(version_id, wanted)):
             secret.write(version_id, content, self.now())

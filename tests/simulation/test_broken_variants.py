@@ -74,7 +74,7 @@ def breaks(promise: str, *scenarios: str, **options: Any) -> Callable[[Callable[
     return enter
 
 
-def instead(patch: pytest.MonkeyPatch, owner: object, name: str, wrongly: Callable[..., Any]) -> None:
+def replace_function(patch: pytest.MonkeyPatch, owner: object, name: str, wrongly: Callable[..., Any]) -> None:
     """Replace a real function by a wrong one, which gets the real one as its first argument."""
     real = getattr(owner, name)
     patch.setattr(owner, name, lambda *args, **kwargs: wrongly(real, *args, **kwargs))
@@ -88,7 +88,7 @@ def first_violation(name: str) -> str:
     try:
         with pytest.MonkeyPatch.context() as patch:
             if variant.replaces:
-                instead(patch, *variant.replaces, variant.change)
+                replace_function(patch, *variant.replaces, variant.change)
             else:
                 variant.change(patch)
             broken = (explored.violations for explored in variant.histories(until_broken=True))
@@ -98,7 +98,9 @@ def first_violation(name: str) -> str:
 
 
 def no_check_after_a_publication(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "restore_lost_labels", lambda _real, context, wanted: context.token_secret.expect(wanted))
+    replace_function(
+        patch, rotation, "restore_lost_labels", lambda _real, context, wanted: context.token_secret.expect(wanted)
+    )
 
 
 # Publication
@@ -113,7 +115,7 @@ def the_old_token_is_revoked_before_the_new_one_is_published(real: Real, context
 
 @breaks("P2", "first_run")
 def no_label_is_set(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, SecretsManager, "publish", _without_label)
+    replace_function(patch, SecretsManager, "publish", _without_label)
     lost_labels_are_neither_restored_nor_counted(patch)
     no_check_after_a_publication(patch)
 
@@ -144,7 +146,7 @@ def a_label_lost_on_supersession_is_not_noticed(patch: pytest.MonkeyPatch) -> No
 
 @breaks("P2", "verification_refused")
 def an_unpublished_token_is_not_revoked(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "revoke_unpublished", lambda *_: None)
+    replace_function(patch, rotation, "revoke_unpublished", lambda *_: None)
 
 
 @breaks("P2", pairs=(("first_run", DUPLICATE),), replaces=(rotation, "publish"))
@@ -155,13 +157,13 @@ def an_existing_version_counts_as_our_own_publication(real: Real, context: Conte
 
 @breaks("P3", "first_run", faults=2, begin_at="PutSecretValue")
 def a_refusal_counts_although_earlier_attempts_were_lost(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, secrets_manager._Attempts, "are_all_refusals", lambda *_: True)  # noqa: SLF001  what decides it
+    replace_function(patch, secrets_manager._Attempts, "are_all_refusals", lambda *_: True)  # noqa: SLF001  what decides it
 
 
 @breaks("P3", "an_sdk_that_emits_nothing", faults=2, begin_at="PutSecretValue")
 def an_unseen_lost_attempt_counts_as_answered(patch: pytest.MonkeyPatch) -> None:
     attempts = secrets_manager._Attempts  # noqa: SLF001  what was seen of a write
-    instead(patch, attempts, "are_all_refusals", lambda _real, seen, _error: seen.were_all_answered)
+    replace_function(patch, attempts, "are_all_refusals", lambda _real, seen, _error: seen.were_all_answered)
 
 
 @breaks("P3", "first_run", faults=3, begin_at="PutSecretValue", replaces=(rotation, "publish"))
@@ -191,7 +193,7 @@ def a_token_is_renewed_only_when_it_expires(_real: Real, _at: Any, expires_at: d
 
 
 @breaks("P6", "short_lifetimes", replaces=(decisions, "renewal_times"))
-def no_floor_under_renewals(real: Real, published_at: datetime, expires_at: datetime, policy: Policy) -> Any:
+def renewals_have_no_minimum_interval(real: Real, published_at: datetime, expires_at: datetime, policy: Policy) -> Any:
     times = real(published_at, expires_at, policy)
     wanted_at = min(times.safe_until, published_at + policy.renew_at_fraction * (expires_at - published_at))
     return times._replace(not_before=published_at, due_at=wanted_at)
@@ -199,7 +201,7 @@ def no_floor_under_renewals(real: Real, published_at: datetime, expires_at: date
 
 @breaks("P6", "rotations_in_a_burst")
 def forced_rotations_are_not_counted(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, decisions, "earliest_forced_rotation", lambda _real, _written, now: now)
+    replace_function(patch, decisions, "earliest_forced_rotation", lambda _real, _written, now: now)
 
 
 @breaks("P6", "rotations_in_a_burst", replaces=(decisions, "earliest_forced_rotation"))
@@ -216,7 +218,7 @@ def the_expiry_counts_from_the_response(real: Real, self: AuthorizationServer, *
 
 @breaks("P5", "externally_revoked_token")
 def a_published_token_is_never_verified(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, AuthorizationServer, "is_rejected", lambda *_: False)
+    replace_function(patch, AuthorizationServer, "is_rejected", lambda *_: False)
 
 
 @breaks("P6", "mistyped_credentials", replaces=(rotation, "_obtain"))
@@ -224,7 +226,7 @@ def rejected_new_credentials_fail_the_run(_real: Real, context: Context, pair: A
     return context.server.request_token(pair, None, context.publish_by, on_unusable)
 
 
-@breaks("P6", "mistyped_credentials_that_a_200_refuses", replaces=(AuthorizationServer, "request_token"))
+@breaks("P6", "mistyped_credentials_refused_with_200", replaces=(AuthorizationServer, "request_token"))
 def a_200_of_the_token_endpoint_never_counts_as_a_refusal(real: Real, *args: Any) -> Any:
     try:
         return real(*args)
@@ -241,8 +243,8 @@ def a_current_token_without_a_label_is_not_tracked_again(patch: pytest.MonkeyPat
         is_due, reason = real(*args)
         return (is_due, reason) if reason is not Reason.NOT_IN_LEDGER else (False, Reason.FRESH)
 
-    instead(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
-    instead(patch, decisions, "is_renewal_due", renewal)
+    replace_function(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
+    replace_function(patch, decisions, "is_renewal_due", renewal)
 
 
 @breaks("P2", "label_lost")
@@ -251,8 +253,8 @@ def a_current_token_that_lost_its_label_is_superseded_and_not_counted(patch: pyt
 
 
 def lost_labels_are_neither_restored_nor_counted(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
-    instead(patch, rotation, "_leaves_untracked", lambda *_: False)
+    replace_function(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
+    replace_function(patch, rotation, "_leaves_untracked", lambda *_: False)
 
 
 @breaks("P5", "rolled_back_while_fresh")
@@ -277,7 +279,7 @@ def a_token_leaves_the_ledger_although_its_logout_failed(real: Real, *args: Any)
 
 @breaks("P1", "renewal")
 def a_superseded_token_has_no_grace(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, decisions, "revocable", lambda _real, ledger, *_: ledger.superseded)
+    replace_function(patch, decisions, "revocable", lambda _real, ledger, *_: ledger.superseded)
 
 
 @breaks("P1", "renewal", replaces=(decisions, "superseded_at"))
@@ -299,7 +301,7 @@ def a_version_newer_than_the_current_one_is_revoked_after_a_rollback(_: Real, le
 
 @breaks("P1", "same_token_and_then_another")
 def a_token_is_logged_out_although_another_version_in_grace_holds_it(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, TokenSecret, "is_held", lambda *_: False)
+    replace_function(patch, TokenSecret, "is_held", lambda *_: False)
 
 
 @breaks("P1", pairs=(("same_token_in_two_versions", Action.ROTATE_NOW),))

@@ -267,7 +267,7 @@ class World:
         random.seed(0)  # the jitter of the backoff
         self.secretsmanager = SecretsManagerModel(self.clock.now)
         self.telenor = TelenorModel(self.clock.now, self._intercept, self.clock.sleep)
-        self.secretsmanager.on_change = self.look
+        self.secretsmanager.on_change = self.record_reads
         self.telenor.on_logout = self._check_logout
         self.telenor.on_response = self._on_response
         credentials = json.dumps({"client_id": "client", "client_secret": CLIENT_SECRET})
@@ -355,7 +355,7 @@ class World:
 
     # The promises
 
-    def look(self, at: datetime | None = None) -> None:
+    def record_reads(self, at: datetime | None = None) -> None:
         """Record what consumers can read now, or could read until the time that a write states."""
         if self.current:
             self.last_read_at[self.current] = at or self.clock.now()
@@ -363,7 +363,7 @@ class World:
 
     def check(self) -> None:
         """Check what must hold at every moment."""
-        self.look()
+        self.record_reads()
         live = set(self.telenor.live())
         untracked = live & self.published - self.excused - self.tracked() - {self.current}
         if untracked and len(untracked) > self.abandoned():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Ran:
+class CommandResult:
     """The exit status and output of a command."""
 
     status: int
@@ -48,7 +48,7 @@ class Terminal:
 
     seen: Seen
 
-    def run(self, *arguments: str, typed: str | None = None) -> Ran:
+    def run(self, *arguments: str, typed: str | None = None) -> CommandResult:
         keyboard, stdin = os.openpty() if typed is not None else (None, os.open(os.devnull, os.O_RDONLY))
         if keyboard is not None and typed is not None:
             os.write(keyboard, typed.encode())
@@ -68,15 +68,15 @@ class Terminal:
                 os.close(keyboard)
             out, err = self.seen.capture.readouterr()
             self.seen.streams += [out, err]
-        return Ran(status, out, err)
+        return CommandResult(status, out, err)
 
-    def on_stack(self, *arguments: str, typed: str | None = None) -> Ran:
+    def on_stack(self, *arguments: str, typed: str | None = None) -> CommandResult:
         return self.run(*arguments, "--stack", STACK, typed=typed)
 
-    def on_function(self, *arguments: str) -> Ran:
+    def on_function(self, *arguments: str) -> CommandResult:
         return self.run(*arguments, "--function", FUNCTION)
 
-    def doctor(self, *arguments: str, job: tuple[str, ...] = ("--local",)) -> Ran:
+    def doctor(self, *arguments: str, job: tuple[str, ...] = ("--local",)) -> CommandResult:
         return self.run(*job, "doctor", "--json", "--yes", *arguments)
 
 

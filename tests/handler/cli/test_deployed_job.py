@@ -129,7 +129,7 @@ def test_without_permission_to_read_schedules_the_event_names_the_client(
 
 
 @pytest.mark.parametrize("name", ["nobody", "stranger", "liar"])
-def test_schedules_of_other_functions_and_unknown_clients_are_ignored(
+def test_a_schedule_counts_only_for_its_own_function_and_client(
     deployed: DeployedAws, terminal: Terminal, clients: Events, name: str
 ) -> None:
     deployed.add_schedule(f"{FUNCTION}-liar", clients["acme"])

@@ -134,7 +134,7 @@ def test_an_unusable_credentials_secret_exits_with_2(world: World, terminal: Ter
 # Emergencies
 
 
-def test_an_emergency_lists_the_tokens_it_revokes_and_asks_for_confirmation(world: World, terminal: Terminal) -> None:
+def test_an_emergency_summarises_its_revocations_and_asks_for_confirmation(world: World, terminal: Terminal) -> None:
     world.run()
     world.run("rotate-now")
     ran = terminal.run("--local", "emergency", typed="yes\n")
@@ -288,7 +288,9 @@ def test_a_watch_on_a_real_terminal_redraws_in_place(terminal: Terminal, monkeyp
 # Environment
 
 
-def outside(world: World, *arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_python(
+    world: World, *arguments: str, cwd: Path | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run Python in a separate process."""
     done = subprocess.run(  # noqa: S603  our own words
         [sys.executable, "-W", "error", *arguments],
@@ -304,11 +306,11 @@ def outside(world: World, *arguments: str, cwd: Path | None = None, **environ: s
 
 def test_without_rich_status_explains_how_to_install_it_and_json_works(world: World) -> None:
     code = "import sys; sys.modules['rich'] = None; from handler.cli.main import main; sys.exit(main())"
-    done = outside(world, "-c", code, "--local", "status")
+    done = run_python(world, "-c", code, "--local", "status")
     assert (done.returncode, done.stdout) == (2, "")
     assert "make cli" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert json.loads(outside(world, "-c", code, "--local", "status", "--json").stdout)["state"] == "no-value"
+    assert json.loads(run_python(world, "-c", code, "--local", "status", "--json").stdout)["state"] == "no-value"
 
 
 def test_a_profile_overrides_keys_in_the_environment(
@@ -351,5 +353,5 @@ def test_the_script_runs_in_a_folder_with_another_handler_module(world: World, t
     module, _, function = target.partition(":")
     script.write_text(f"import sys; from {module} import {function}; sys.exit({function}())\n")
     arguments = str(script), "--local", "status", "--json"
-    done = outside(world, *arguments, cwd=tmp_path / "work", PYTHONPATH=str(Path.cwd()))
+    done = run_python(world, *arguments, cwd=tmp_path / "work", PYTHONPATH=str(Path.cwd()))
     assert json.loads(done.stdout)["state"] == "no-value"

@@ -67,7 +67,7 @@ PATTERNS = {
 PARAMETERS = parameters(load())
 
 
-def accepting(variable: str, url: str) -> dict[str, bool]:
+def accepted_by(variable: str, url: str) -> dict[str, bool]:
     """Return which of module, template and job accept a URL."""
     parameter, setting = URLS[variable]
     return {
@@ -91,19 +91,19 @@ def is_accepted_by_the_job(setting: str, value: str) -> bool:
 @pytest.mark.parametrize("variable", URLS)
 @pytest.mark.parametrize("url", TAKEN)
 def test_a_url_that_module_template_and_job_accept(variable: str, url: str) -> None:
-    assert set(accepting(variable, url).values()) == {True}
+    assert set(accepted_by(variable, url).values()) == {True}
 
 
 @pytest.mark.parametrize("variable", URLS)
 @pytest.mark.parametrize("url", REFUSED)
 def test_a_url_that_module_template_and_job_refuse(variable: str, url: str) -> None:
-    assert set(accepting(variable, url).values()) == {False}
+    assert set(accepted_by(variable, url).values()) == {False}
 
 
 @pytest.mark.parametrize("variable", URLS)
 @pytest.mark.parametrize("url", WITH_QUERY)
 def test_a_query_is_accepted_except_in_the_base_url(variable: str, url: str) -> None:
-    assert set(accepting(variable, url).values()) == {variable not in WITHOUT_QUERY}
+    assert set(accepted_by(variable, url).values()) == {variable not in WITHOUT_QUERY}
 
 
 def test_the_consumers_template_accepts_the_same_base_urls() -> None:
@@ -112,8 +112,8 @@ def test_the_consumers_template_accepts_the_same_base_urls() -> None:
 
 
 def test_the_revocation_url_is_optional() -> None:
-    assert set(accepting("revocation_url", "none").values()) == {True}
-    assert set(accepting("token_url", "none").values()) == {False}
+    assert set(accepted_by("revocation_url", "none").values()) == {True}
+    assert set(accepted_by("token_url", "none").values()) == {False}
 
 
 @pytest.mark.parametrize(
