@@ -474,7 +474,7 @@ def test_an_unreadable_published_token_is_neither_verified_nor_replaced(verified
 
 @pytest.mark.parametrize("content", ["manual", None])
 def test_a_value_put_by_an_operator_during_the_run_is_not_verified(verified: World, content: str | None) -> None:
-    """The read returned another version than the description, so it says nothing about the current token."""
+    """The read returned another version than the description, so it is not about the current token."""
     verified.run()
     tried = verified.operations().count("incidents")
     put = verified.document() if content is None else content

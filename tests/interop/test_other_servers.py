@@ -70,7 +70,7 @@ def running(command: Sequence[str]) -> Iterator[Server]:
             assert endpoints, _stream(process.stderr).read()
             yield Server(**json.loads(endpoints))
         finally:
-            _, errors = process.communicate()  # closes its stdin, which ends it
+            _, errors = process.communicate()  # closes its stdin, so that it exits
             watchdog.cancel()
     assert process.returncode == 0, errors
 

@@ -89,7 +89,7 @@ def _fuzz(name: str) -> Explored:
     before = explored.histories
     try:
         getattr(test_fuzz, name)()
-    except Exception as error:  # noqa: BLE001  whatever was not expected is what this looks for
+    except Exception as error:  # noqa: BLE001  any unexpected error is a finding
         return Explored(violations=[f"{name}: {type(error).__name__}: {error} {getattr(error, '__notes__', '')}"])
     return Explored(histories=explored.histories - before)
 

@@ -227,7 +227,7 @@ def short_lifetimes(world: World) -> None:
 
 
 def rotations_in_a_burst(world: World) -> None:
-    # An hour after the quota would be exceeded: an operator's burst of rotations, and six hours of renewals.
+    # An operator's burst of rotations, and six hours of renewals. Without a limit on the burst they exceed the quota.
     world.may_abandon = True
     for _ in range(144):
         world.run_and_wait(Action.ROTATE_NOW, seconds=1)

@@ -85,7 +85,7 @@ def test_each_claim_can_fail(changes: dict[str, Any], claims: list[str]) -> None
 
 def test_caches_end_before_the_grace_and_the_outage_before_the_tolerance() -> None:
     assert (max(settings.CACHE_SECONDS) + 1) * settings.SPEED <= settings.GRACE_SECONDS
-    assert 0 < OUTAGE_SECONDS < settings.OUTAGE_TOLERANCE_SECONDS == 24 * 60  # as P1 says
+    assert 0 < OUTAGE_SECONDS < settings.OUTAGE_TOLERANCE_SECONDS == 24 * 60  # as P1 states
 
 
 def test_events_are_ordered_by_server_time() -> None:

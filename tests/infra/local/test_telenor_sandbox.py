@@ -174,7 +174,7 @@ def test_faults_and_state_are_available_over_http(visitor: Visitor) -> None:
 def test_the_shown_state_contains_no_secret(visitor: Visitor) -> None:
     visitor.sandbox.knobs(refresh_token=True)
     document = visitor.ask(password="hidden").json()
-    visitor.call("logout", document["access_token"])  # a raw token where a scheme belongs
+    visitor.call("logout", document["access_token"])  # a raw token without a scheme
     shown = f"{visitor.sandbox.requests} {visitor.sandbox.state()} {Client(secret=DEMO_CLIENT_SECRET)}"
     for secret in (document["access_token"], document["refresh_token"], "hidden", DEMO_CLIENT_SECRET):
         assert secret not in shown
