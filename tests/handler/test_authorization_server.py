@@ -166,7 +166,7 @@ def test_a_life_above_31_days_is_taken_for_a_short_one_and_said(ask: Asking, see
     assert (seen.codes(), ask.unusable) == (["expires-in-too-long"], [])
 
 
-@pytest.mark.parametrize("value", ["\r\n{0}", " {0} ", "bearer {0}\n", "BEARER  {0}", "\tBearer {0} "])
+@pytest.mark.parametrize("value", ["\r\n{0}", " {0} ", "bearer {0}\n", "BEARER  {0}", "\tBearer {0} ", "Bearer\t{0}"])
 def test_a_token_is_used_without_what_surrounds_it(ask: Asking, value: str) -> None:
     text = value.format(f"{CANARY}-token")
     ask.telenor.fault(operation="token", body=json.dumps({"access_token": text, "expires_in": 3599}), times=1)
@@ -206,7 +206,11 @@ def test_a_token_shows_in_no_repr(ask: Asking) -> None:
 
 
 @pytest.mark.parametrize(
-    "expires_in", [0, -1, "-3600", 0.5, True, "soon", "", "nan", math.nan, [3600], {"s": 1}, "1 hour", False]
+    "expires_in",
+    [
+        *(0, -1, "-3600", 0.5, True, "soon", "", "nan", math.nan, [3600], {"s": 1}, "1 hour", False),
+        *(-(10**400), "3_600", "1e3", "Infinity"),
+    ],
 )
 def test_a_life_that_is_none_is_not_believed_and_its_token_handed_over(ask: Asking, expires_in: object) -> None:
     ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)

@@ -248,7 +248,7 @@ def a_current_token_that_lost_its_label_is_superseded_and_not_counted(patch: pyt
 
 def nobody_enters_or_counts_what_lost_its_label(patch: pytest.MonkeyPatch) -> None:
     instead(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
-    instead(patch, rotation, "_leaves_untracked", lambda *_: False)
+    instead(patch, rotation, "_track_replaced", lambda _real, _context, ledger, *_: ledger)
 
 
 @breaks("P5", "rolled_back_while_fresh")
