@@ -45,9 +45,9 @@ _SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "").strip() or "telenor-tok
 
 
 def _log_level() -> str:
-    """Return the log level of the environment; INFO if there is none or if logging does not know it."""
+    """Return the log level of the environment; INFO if there is none, or one with which logging would be silent."""
     level = (os.environ.get("POWERTOOLS_LOG_LEVEL") or os.environ.get("LOG_LEVEL") or "INFO").upper()
-    return level if level in logging.getLevelNamesMapping() else "INFO"
+    return level if logging.getLevelNamesMapping().get(level) else "INFO"
 
 
 # Lambda's filter by level reads only lines with an RFC 3339 timestamp. Powertools would try to parse each message as
@@ -146,7 +146,7 @@ def _rotate_with(
         Context(
             settings=settings,
             secrets=secrets,
-            token_secret=TokenSecret(secrets, clock, version_id),
+            token_secret=TokenSecret(secrets, clock, version_id, end_by),
             server=server,
             clock=clock,
             log=logger,

@@ -64,11 +64,12 @@ class AuthorizationServer:
         self.token_attempts = 0
         self._accepted_credentials: list[Credentials] = []
         self._client_id_by_token: dict[str, str] = {}
+        self._has_answered: bool | None = None
 
     @property
     def is_unreachable(self) -> bool:
         """Whether a request of this run was sent and none has got an answer."""
-        return self._transport.is_unreachable
+        return self._has_answered is False
 
     @property
     def last_response(self) -> Response | None:
@@ -104,7 +105,7 @@ class AuthorizationServer:
                     error_code=ErrorCode.NO_TIME_LEFT,
                 )
             self.token_attempts += 1
-            response = self._transport.send(request, deadline)
+            response = self._send(request, deadline)
             if not response.is_success:
                 raise _failure(request, response, self.endpoints.parse_error(response))
             # The token of an unusable response must be revoked with them.
@@ -115,6 +116,13 @@ class AuthorizationServer:
             return replace(token, client_id=credentials.client_id) if self.endpoints.names_client else token
 
         return self._transport.retry("a token request", attempt, begin_by=begin_by)
+
+    def _send(self, request: Request, deadline: datetime) -> Response:
+        """Send a request to the server itself: an answer of VERIFY_URL says nothing about its endpoints."""
+        self._has_answered = self._has_answered or False
+        response = self._transport.send(request, deadline)
+        self._has_answered = True
+        return response
 
     def revoke(
         self, access_token: str, deadline: datetime, *, client_id: str | None = None, once: bool = False
@@ -135,7 +143,7 @@ class AuthorizationServer:
 
     def _revoke(self, request: Request, deadline: datetime, *, once: bool) -> bool:
         def attempt() -> bool:
-            response = self._transport.send(request, deadline)
+            response = self._send(request, deadline)
             if not response.is_whole:
                 # The missing part may be an error.
                 raise ServerUnavailableError(
@@ -320,20 +328,19 @@ def _find_tokens(text: str) -> tuple[str, ...]:
 def _cleaned(value: object) -> str | None:
     """Return a token without white space around it and without the scheme before it; None if it cannot be sent."""
     text = value.strip() if isinstance(value, str) else ""
-    scheme, _, rest = text.partition(" ")
-    token = rest.strip() if scheme.lower() == "bearer" else text
+    scheme, *rest = text.split(maxsplit=1)[:2] or [""]
+    token = rest[0] if rest and scheme.lower() == "bearer" else text
     return token if is_access_token(token) else None
 
 
 def _number(value: object) -> float | None:
     """Return a number, or a text that is one; None if it is neither."""
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    if isinstance(value, str):
+        return float(value) if re.fullmatch(r"\s*-?[0-9]+(?:\.[0-9]+)?\s*", value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    except OverflowError:
-        return math.inf
-    return None if math.isnan(number) else number
+    # An int may be too large for a float, and of NaN this makes -1.
+    return float(max(-1, min(value, _MAX_LIFETIME_SECONDS + 1)))
 
 
 def _granted_scope(asked: str | None, granted: object) -> str | None:

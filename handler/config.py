@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from handler.errors import ErrorCode, InvalidInputError
-from handler.model import Action, ClientAuthentication, OAuthServer, Policy, is_loopback
+from handler.model import Action, ClientAuthentication, OAuthServer, Policy, is_hostname, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 _DAY_SECONDS = 86_400
 _DAY_MINUTES = 1_440
 _GRACE = f"a whole number of seconds from 0 to {_DAY_SECONDS}"
-
-# RFC 1035, section 2.3.4.
-_DNS_LABEL_LENGTH = 63
 
 # AWS, "CreateSecret": letters, digits and /_+=.@- ; an ARN adds colons.
 _SECRET_ID = re.compile(r"[A-Za-z0-9/_+=.@:-]{1,2048}")
@@ -302,6 +299,6 @@ def _is_safe_url(url: str, *, with_query: bool) -> bool:
         return False
     if not parts.hostname or port == 0 or "@" in parts.netloc or "#" in url or ("?" in url and not with_query):
         return False
-    if not all(0 < len(label) <= _DNS_LABEL_LENGTH for label in parts.hostname.split(".")):
+    if not is_hostname(parts.hostname):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))

@@ -36,9 +36,6 @@ _MAX_SCHEDULER_DELAY = timedelta(minutes=1)
 _SPARE_RUNS = 3
 _ALARM_DELAY = timedelta(minutes=4)
 
-# A token of an hour lives 3599 s, and is published some seconds after its issue.
-_HOUR_TOLERANCE = timedelta(minutes=1)
-
 # A secret can carry 20 labels in all. Sixteen leave room for AWSCURRENT, AWSPREVIOUS and the next version's.
 LEDGER_LIMIT = 16
 
@@ -65,8 +62,8 @@ class RenewalTimes(NamedTuple):
 
     @property
     def is_in_time(self) -> bool:
-        """Whether the token is renewed in time for P1 and P7, with a minute of tolerance."""
-        return self.due_at <= self.safe_until + _HOUR_TOLERANCE
+        """Whether the token is renewed in time for P1 and P7."""
+        return self.due_at <= self.safe_until
 
 
 def schedule_jitter(policy: Policy) -> timedelta:
@@ -136,14 +133,9 @@ def may_replace_rejected(ledger: Ledger, policy: Policy, now: datetime) -> bool:
     return times is None or now >= times.not_before
 
 
-def keeps_grace_until_next_run(current: Entry | None, policy: Policy, now: datetime) -> bool:
-    """Return whether a consumer that reads the token before the next scheduled run can use it for the grace period."""
-    if current is None:
-        return False
-    return (
-        current.expires_at is None
-        or now + policy.schedule + schedule_jitter(policy) + policy.grace <= current.expires_at
-    )
+def is_usable(current: Entry | None, now: datetime) -> bool:
+    """Return whether a version is current and has not expired, as far as its label says."""
+    return current is not None and (current.expires_at is None or now < current.expires_at)
 
 
 def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:

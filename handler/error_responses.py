@@ -10,9 +10,10 @@ import re
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qsl
 
 from handler.errors import ErrorCode
-from handler.model import json_object
+from handler.model import json_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -343,6 +344,7 @@ _CHALLENGE = r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*
 _HTML = r"(?i)<(?:!doctype\s{1,64}html|html|head|body|title|form|meta|script)\b"
 _HTML_FRAGMENT = r"(?i)<(?:h[1-6]|p|a|b|br|hr|i|img|div|span|center|font|pre|ul|ol|table|iframe|frameset)\b"
 _XML_ERROR = r"(?i)<(?:\w{1,32}:)?(?:fault|error)\b"
+_NO_ERROR: tuple[object, ...] = (None, False, "", "0", [], {})
 _ERROR_FIELDS = {"fault", "faultstring", "error", "errors", "errorcode", "error_code", "exception"}
 
 
@@ -375,7 +377,7 @@ def _matches(response: Response) -> Iterator[tuple[ErrorFormat, str | None, Erro
             yield ErrorFormat.GATEWAY, str(number), _GATEWAY.get(number)
     for number in numbers:
         kind = _reference_kind(number, response)
-        # Beside a success any other number reports_error it.
+        # In a success any other number is an error.
         if kind or response.is_success:
             yield ErrorFormat.REFERENCE, str(number), kind
     # An unknown code in the body is more specific than the header, which is the same for every error.
@@ -417,5 +419,5 @@ def _bearer_error(header: str) -> str:
 
 
 def _has_shape_of_error(text: str) -> bool:
-    fields = {name.lower() for name, value in (json_object(text) or {}).items() if value}
-    return bool(fields & _ERROR_FIELDS) or re.search(_XML_ERROR, text) is not None
+    names = {name.lower() for name, value in (*json_fields(text), *parse_qsl(text)) if value not in _NO_ERROR}
+    return bool(names & _ERROR_FIELDS) or re.search(_XML_ERROR, text) is not None

@@ -20,6 +20,9 @@ _ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
+# RFC 1035, section 2.3.4.
+_DNS_LABEL_LENGTH = 63
+
 # The maximum clock skew between two machines.
 _MAX_CLOCK_SKEW = timedelta(minutes=1)
 
@@ -169,7 +172,9 @@ class SecretVersion:
         if self.access_token is not None:
             return access_token == self.access_token
         # Escapes of JSON may hide it from a search of the text: "\\/" is "/".
-        return access_token in self.content or any(access_token in text for text in _texts(self.content))
+        return access_token in self.content or any(
+            isinstance(value, str) and access_token in value for value in _json_values(self.content)
+        )
 
 
 def is_access_token(value: object) -> TypeGuard[str]:
@@ -181,6 +186,11 @@ def json_object(text: str) -> dict[str, object] | None:
     """Return the JSON object in a text from outside, or None if there is none."""
     value = json_value(text)
     return value if isinstance(value, dict) else None
+
+
+def is_hostname(host: str) -> bool:
+    """Return whether a host can be looked up (RFC 1035, section 2.3.4), or is an address."""
+    return "*" not in host and all(0 < len(label) <= _DNS_LABEL_LENGTH for label in host.split("."))
 
 
 def is_loopback(host: str) -> bool:
@@ -220,14 +230,20 @@ def json_value(text: str) -> object:
         return None
 
 
-def _texts(content: str) -> Iterator[str]:
-    """Return every string in a JSON text, the names of its fields included."""
-    values = [json_value(content)]
+def json_fields(text: str) -> Iterator[tuple[str, object]]:
+    """Yield the name and the value of each field in a JSON text, at any depth."""
+    for value in _json_values(text):
+        if isinstance(value, dict):
+            yield from value.items()
+
+
+def _json_values(text: str) -> Iterator[object]:
+    """Yield every value in a JSON text, and the names of its fields."""
+    values = [json_value(text)]
     while values:
         value = values.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
+        yield value
+        if isinstance(value, dict):
             values += [*value, *value.values()]
         elif isinstance(value, list):
             values += value

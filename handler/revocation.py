@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from handler.context import Context
     from handler.ledger import Entry, Ledger
     from handler.model import SecretVersion
+
+
+# The token stays in the ledger until it expires.
+_IRREVOCABLE = {ErrorCode.CLIENT_REPLACED, ErrorCode.REVOCATION_UNSUPPORTED}
 
 
 class Trigger(Enum):
@@ -52,6 +57,9 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
 
     Return the ledger without those that are revoked or expired; the others wait for the next run.
     """
+    for entry in ledger.superseded:
+        if entry.expires_at is None:
+            ledger = ledger.updated(_with_documented_expiry(context, entry))
     if is_emergency:
         # If another run has just superseded this run's version, that version's grace has only started.
         to_revoke = tuple(entry for entry in ledger.superseded if entry.version_id != context.version_id)
@@ -78,6 +86,14 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     return ledger
 
 
+def _with_documented_expiry(context: Context, entry: Entry) -> Entry:
+    """Return a version without a readable label with the expiry in its document, if that can be read."""
+    with suppress(SecretsManagerError):
+        version = context.token_secret.read_version(entry.version_id)
+        return entry if version is None else entry._replace(expires_at=version.expires_at)
+    return entry
+
+
 def raise_if_leak_stays_active(context: Context, ledger: Ledger) -> None:
     """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
     is_emergency = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
@@ -95,7 +111,7 @@ def free_label_slots(context: Context, ledger: Ledger) -> Ledger:
     if decisions.is_near_label_quota(ledger):
         ledger = remove_labels(context, ledger, decisions.expired(ledger, context.clock.now()))
     for oldest in ledger.superseded:
-        if not decisions.is_near_label_quota(ledger):
+        if not decisions.is_near_label_quota(ledger) or context.clock.now() >= context.publish_by:
             break
         freed = _free_slot(context, ledger, oldest)
         # The label of the current token stays, so go on with the next version.
@@ -148,7 +164,8 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
         "passed: find out why revocations fail, or whose labels these are",
         **fields,
     )
-    result = _revoke(context, oldest, Trigger.LABEL_QUOTA)
+    can_revoke = context.server.endpoints.can_revoke
+    result = _revoke(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.POSTPONED
     if result.ends_tracking:
         freed = remove_labels(context, ledger, [oldest])
         if freed != ledger:
@@ -177,8 +194,8 @@ def _revoke(context: Context, entry: Entry, trigger: Trigger, to_keep: Sequence[
     except (SecretsManagerError, ServerError) as error:
         context.report.revocations_failed += 1
         context.log_warning(
-            ErrorCode.REVOCATION_FAILED,
-            f"a superseded token could not be revoked; the next run tries again: {error}",
+            error.error_code if error.error_code in _IRREVOCABLE else ErrorCode.REVOCATION_FAILED,
+            f"a superseded token could not be revoked, and the next run finds it in the ledger: {error}",
             cause=error.error_code,
             **fields,
         )

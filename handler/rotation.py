@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from handler import decisions
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from handler.context import Context
     from handler.ledger import Entry, Ledger
     from handler.model import Credentials, SecretVersion, Token
+
+
+_SECOND = timedelta(seconds=1)
 
 
 class Renewal(NamedTuple):
@@ -129,7 +134,8 @@ def _is_due(context: Context, ledger: Ledger) -> bool:
         postponed_for = _reason_to_postpone(context, now)
         if postponed_for is not None:
             is_due, reason = False, postponed_for
-    if reason is Reason.FRESH and _is_rejected(context):
+    # An event that has rotated before must not do so again.
+    if not is_due and reason is not Reason.ALREADY_ROTATED and _is_rejected(context):
         reason = Reason.NOT_ACCEPTED
         is_due = decisions.may_replace_rejected(ledger, settings.policy, now)
         context.report.is_rejected = True
@@ -367,14 +373,13 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersi
     except TokenRejectedError as rejection:
         # A doubtful token beats an expired one: a firewall in front of VERIFY_URL alone may reject it.
         has_token = current is None or current.access_token is not None
-        policy, now = context.settings.policy, context.clock.now()
-        if has_token and decisions.keeps_grace_until_next_run(ledger.current, policy, now):
+        if has_token and decisions.is_usable(ledger.current, context.clock.now()):
             context.report.is_rejected = _is_rejected(context)
             raise
         context.log_error(
             rejection.error_code,
-            "VERIFY_URL rejects the new token, which is used all the same, since the published one expires too soon: "
-            "check whether consumers can use it",
+            "VERIFY_URL rejects the new token, which is used all the same, since no usable one is published: check "
+            "whether consumers can use it",
         )
         return rejection
     return None
@@ -396,8 +401,7 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
         case Published(entry):
             context.token_secret.published_token = token.access_token
             report.outcome, report.has_published, report.is_rejected = Outcome.ROTATED, True, False
-            if _leaves_untracked(context, ledger.current, current, token):
-                context.report_abandoned("the replaced token has no label, and its document could not give it one")
+            ledger = _track_replaced(context, ledger, entry, current, token)
             ledger = restore_lost_labels(context, ledger.superseded_by(entry))
             _warn_about_settings(context, ledger, token)
             return Renewal(ledger)
@@ -423,14 +427,35 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
             return Renewal(ledger, error)
 
 
-def _leaves_untracked(context: Context, replaced: Entry | None, version: SecretVersion | None, token: Token) -> bool:
-    """Return whether the replaced version has no label and may hold an active token other than the new one."""
+def _track_replaced(
+    context: Context, ledger: Ledger, new: Entry, version: SecretVersion | None, token: Token
+) -> Ledger:
+    """If the replaced version has no label, track its token in another way, or report that no run will revoke it.
+
+    A person may have published a superseded token again by its value. The label of its own version then gets a later
+    date: consumers have read that token until now, so its grace starts anew.
+    """
+    replaced = ledger.current
     if replaced is None or replaced.is_tracked:
-        return False
-    if version is None or version.version_id != replaced.version_id:
-        return True
-    has_expired = version.expires_at is not None and context.clock.now() >= version.expires_at
-    return not has_expired and version.access_token not in {None, token.access_token}
+        return ledger
+    if version is not None and version.version_id == replaced.version_id:
+        for entry in ledger.superseded:
+            if entry.expires_at is not None and new.published_at is not None and _is_copied(context, entry, version):
+                return _track(context, ledger, with_label(entry, new.published_at - _SECOND, entry.expires_at))
+        has_expired = version.expires_at is not None and context.clock.now() >= version.expires_at
+        if has_expired or version.access_token in {None, token.access_token}:
+            return ledger
+    context.report_abandoned("the replaced token has no label, and its document could not give it one")
+    return ledger
+
+
+def _is_copied(context: Context, entry: Entry, version: SecretVersion) -> bool:
+    """Return whether a version contains the token of a superseded one."""
+    with suppress(SecretsManagerError):
+        original = context.token_secret.read_version(entry.version_id)
+        access_token = None if original is None else original.access_token
+        return access_token is not None and version.contains_token(access_token)
+    return False
 
 
 def _warn_about_settings(context: Context, ledger: Ledger, token: Token) -> None:

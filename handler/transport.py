@@ -32,7 +32,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
 from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerUnavailableError
-from handler.model import is_loopback
+from handler.model import is_hostname, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -175,12 +175,6 @@ class Transport:
         self._new_session = new_session
         self._run = run
         self.last_response: Response | None = None
-        self._has_answered: bool | None = None
-
-    @property
-    def is_unreachable(self) -> bool:
-        """Whether requests were sent and none has got an answer."""
-        return self._has_answered is False
 
     def send(self, request: Request, deadline: datetime) -> Response:
         """Send one request and read its answer, until the deadline or for `limit_seconds`, whichever ends first.
@@ -203,7 +197,6 @@ class Transport:
         exchange.close()
         if exchange.defect is not None:
             raise exchange.defect
-        self._has_answered = self._has_answered or status is not None
         if status is None:
             raise exchange.failure or _failure_of(request, None)
         text, is_decoded = _decoded(body, exchange.headers.get("Content-Encoding", ""))
@@ -450,7 +443,7 @@ def _is_proxy_url(proxy: str) -> bool:
     except LocationParseError:
         return False
     # requests takes a proxy without a scheme for http.
-    return parts.host is not None and (parts.scheme in {"http", "https"} or "://" not in proxy)
+    return is_hostname(parts.host or "") and (parts.scheme in {"http", "https"} or "://" not in proxy)
 
 
 def _proxy_variable(proxy: str) -> str:

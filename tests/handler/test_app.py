@@ -140,6 +140,12 @@ def test_a_variable_that_powertools_cannot_read_counts_as_unset(value: str) -> N
     assert '"message":"one"' in in_a_new_process(code, **{f"POWERTOOLS_{name}": value for name in names})
 
 
+@pytest.mark.parametrize("level", ["notset", "0", "silent"])
+def test_a_log_level_that_would_silence_the_job_counts_as_unset(level: str) -> None:
+    code = "from handler import app; app.logger.info('one')"
+    assert '"message":"one"' in in_a_new_process(code, POWERTOOLS_LOG_LEVEL=level)
+
+
 @pytest.mark.parametrize("name", ["", " "])
 def test_a_service_without_a_name_keeps_the_dimension(name: str) -> None:
     code = "from handler import app; print(app.metrics.service, app.logger.service)"

@@ -170,7 +170,7 @@ def test_an_expires_in_above_31_days_defaults_to_900_seconds(adapter: Adapter, s
     assert (seen.codes(), adapter.unusable) == (["expires-in-too-long"], [])
 
 
-@pytest.mark.parametrize("value", ["\r\n{0}", " {0} ", "bearer {0}\n", "BEARER  {0}", "\tBearer {0} "])
+@pytest.mark.parametrize("value", ["\r\n{0}", " {0} ", "bearer {0}\n", "BEARER  {0}", "\tBearer {0} ", "Bearer\t{0}"])
 def test_whitespace_and_a_bearer_prefix_are_stripped_from_a_token(adapter: Adapter, value: str) -> None:
     text = value.format(f"{CANARY}-token")
     adapter.telenor.fault(operation="token", body=json.dumps({"access_token": text, "expires_in": 3599}), times=1)
@@ -210,7 +210,11 @@ def test_a_tokens_repr_hides_its_value(adapter: Adapter) -> None:
 
 
 @pytest.mark.parametrize(
-    "expires_in", [0, -1, "-3600", 0.5, True, "soon", "", "nan", math.nan, [3600], {"s": 1}, "1 hour", False]
+    "expires_in",
+    [
+        *(0, -1, "-3600", 0.5, True, "soon", "", "nan", math.nan, [3600], {"s": 1}, "1 hour", False),
+        *(-(10**400), "3_600", "1e3", "Infinity"),
+    ],
 )
 def test_an_invalid_expires_in_is_refused_and_its_token_returned_for_revocation(
     adapter: Adapter, expires_in: object

@@ -157,6 +157,7 @@ BAD_SETTINGS: dict[str, list[str]] = {
         "https://[v1.telenor.no]",
         "file:///etc/passwd",
         "https://api..telenor.no",
+        "https://*.telenor.no",
         f"https://{'x' * 64}.telenor.no",
     ],
     "TELENOR_SCOPE": ["two  spaces", 'a "quoted" CANARY', " incidents.read"],

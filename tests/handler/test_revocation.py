@@ -111,6 +111,51 @@ def test_a_superseded_token_with_an_unreadable_label_is_revoked_after_the_grace(
     assert world.tracked() == {second}
 
 
+def test_a_superseded_token_with_an_unreadable_label_is_removed_when_it_expires(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renewals are closer than this grace, so it never ends for a token without a known time."""
+    monkeypatch.setenv("GRACE_SECONDS", "1200")
+    first, _ = world.supersede()
+    world.unlabel(first)
+    world.label(first, "LIVE_manual")
+    for _ in range(12):
+        assert first in world.tracked()
+        world.clock.advance(minutes=5)
+        world.run()
+    assert first not in world.tracked()
+
+
+@pytest.mark.parametrize("content", ["{0}", '{{"access_token": "{0}"}}', '{{"token": "{0}"}}'])
+def test_a_superseded_token_republished_by_an_operator_gets_a_new_grace(world: World, content: str) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=9)
+    token = world.token(first)
+    world.put(content.format(token))
+    world.clock.advance(minutes=2)
+    result = world.run()
+    assert (result["outcome"], result["revoked"]) == ("rotated", [])
+    assert first in world.tracked()
+    world.clock.advance(minutes=9, seconds=58)
+    assert first not in world.run()["revoked"]
+    world.clock.advance(seconds=3)
+    assert first in world.run()["revoked"]
+    assert world.seen.metrics()["RevocationAbandoned"] == 0
+
+
+def test_a_response_of_verify_url_does_not_cause_retries_of_logouts_at_an_unreachable_server(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/service-tickets/v2/incidents")
+    for _ in range(4):
+        world.run("rotate-now")
+    world.clock.advance(minutes=11)
+    for operation in ("token", "logout"):
+        world.telenor.fault(operation=operation, drop=True)
+    assert world.run()["outcome"] == "not-due"
+    assert world.operations()[-2:] == ["incidents", "logout"]
+
+
 def test_a_tracked_version_without_a_token_is_removed(world: World) -> None:
     version_id = world.put("manual")
     world.label(version_id, "LIVE_manual")

@@ -312,7 +312,10 @@ def test_an_unusable_ca_bundle_is_named(
 
 @pytest.mark.parametrize(
     "proxy",
-    ["http://proxy host:3128", "http://user:pa#ss@proxy:3128", "socks5://proxy:1080", "http://proxy:port", "://"],
+    [
+        *("http://proxy host:3128", "http://user:pa#ss@proxy:3128", "socks5://proxy:1080", "http://proxy:port", "://"),
+        *("http://user:password@", "http://:3128", "http://@", "http://a..b:3128", f"http://{'a' * 64}:3128"),
+    ],
 )
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_an_unusable_proxy_url_is_named(
