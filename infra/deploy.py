@@ -264,7 +264,7 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
             values |= {name: ask(known[name], values[name]) for name in group["Parameters"] if name not in given}
     check(template, values, region)
     if not any(values[name] for name in ("AlarmEmail", "AlarmTopicArn", "PagerEmail", "PagerTopicArn")):
-        print("WARNING: no alarm reaches anybody. Set AlarmEmail or AlarmTopicArn.")
+        print("WARNING: no alarm has a recipient. Set AlarmEmail or AlarmTopicArn.")
     changed = {name: value for name, value in values.items() if value != deployed[name]}
     print(f"Other than the {'deployed values' if before else 'defaults'}:{'' if changed else ' nothing'}")
     for name, value in changed.items():

@@ -381,7 +381,7 @@ def test_what_changes_is_shown_before_the_last_question_and_a_no_deploys_nothing
     answer(monkeypatch, *(answers.get(name, "") for name in ASKED if name not in {"ClientName", "Version"}), "n")
     assert deploy.main(["deploy", "--sam", str(sam), "--client", "b2b"]) == 2
     printed = capfd.readouterr()
-    assert "WARNING: no alarm reaches anybody" in printed.out
+    assert "WARNING: no alarm has a recipient" in printed.out
     assert printed.out.index("GraceSeconds: 600 → 900") < printed.out.index("[y/N]")
     assert "TelenorScope: read → (empty)" in printed.out
     assert printed.out.count("→") == 2

@@ -114,7 +114,7 @@ def test_the_page_has_its_own_address_where_there_is_one(
     outputs = TEMPLATE.deployed(**given).outputs()
     assert ("UntoldAlarms" in outputs) == (not others)
     if not others:
-        assert ("not even the page" in outputs["UntoldAlarms"]) == (not page)
+        assert ("not even TokenExpiryAlarm" in outputs["UntoldAlarms"]) == (not page)
     topics = TEMPLATE.deployed(**given).resources("AWS::SNS::Topic")
     addressed = {topic["Subscription"][0]["Endpoint"] for topic in topics.values()}
     assert addressed == {value for name, value in given.items() if name.endswith("Email")}

@@ -122,7 +122,7 @@ def test_a_client_keeps_its_token_until_it_is_told_to_leave(account: Account, co
     before, outputs = configuration.state(), configuration.outputs["clients"]["shop"]
 
     # Mistyped, or renamed.
-    with pytest.raises(RefusedError, match="clients: shop: it is no longer named, and its token secret is protected"):
+    with pytest.raises(RefusedError, match="clients: shop: it is missing, and its token secret is protected"):
         configuration.apply({"clients": {"shpo": {}, "support": {}}})
     # What a plan cannot refuse, AWS does, and the job goes on.
     with pytest.raises(RefusedError, match="AccessDenied"):
