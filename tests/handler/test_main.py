@@ -52,4 +52,4 @@ def test_nothing_is_drawn_in_colours_that_goes_into_a_pipe(world: World) -> None
     world.seen.streams += [done.stdout, done.stderr]
     assert (done.returncode, done.stderr) == (3, "")
     assert "\x1b" not in done.stdout
-    assert "no value: nothing has been published yet" in done.stdout
+    assert "no value: no token has been published yet" in done.stdout

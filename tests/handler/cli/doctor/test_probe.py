@@ -138,7 +138,7 @@ def test_without_a_published_token_it_harms_nobody_and_leaves_nothing(
     ran = terminal.doctor()
     assert told(ran.json)["ends"] is True
     assert verdicts(ran.json) == signs
-    assert "No published token is alive" in ran.words
+    assert "No published token is active" in ran.words
     assert world.live() == 0
     assert world.labels() == {}
 
@@ -164,7 +164,7 @@ def test_the_life_of_a_token_that_is_handed_out_again_is_counted_from_its_issue(
 def test_a_life_that_telenor_does_not_tell_is_said_to_be_assumed(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(expires_in_as="missing", issue="same-extended")
     ran = terminal.doctor()
-    assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, as the server sends no expires_in")
+    assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, since the server sends no expires_in")
     assert told(ran.json)["longer"] is None
 
 
@@ -188,11 +188,11 @@ def test_a_published_token_that_is_dead_already_is_told(world: World, terminal: 
     world.telenor.reset()
     ran = terminal.doctor()
     assert verdicts(ran.json) == "!+++++"
-    assert "VERIFY_URL refuses the published token" in because(ran.json, "P1")
+    assert "VERIFY_URL rejects the published token" in because(ran.json, "P1")
     assert told(ran.json)["harmed"] is False
 
 
-# Where no token can be had
+# Where no usable token
 
 
 def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> None:
@@ -215,7 +215,7 @@ def test_tokens_that_nobody_can_use_are_ended_too(world: World, terminal: Termin
     world.telenor.knobs(**trouble)
     ran = terminal.doctor()
     assert ran.status == 4
-    assert "no token can be had" in because(ran.json, "P1")
+    assert "no usable token" in because(ran.json, "P1")
     assert ran.json["tokens_obtained"] >= 1
     assert world.live() == 1
     assert world.is_current_live()
@@ -226,7 +226,7 @@ def test_an_outage_of_the_token_endpoint_is_a_finding(world: World, terminal: Te
     world.telenor.fault(operation="token", drop=True)
     ran = terminal.doctor()
     assert told(ran.json)["harmed"] is None
-    assert because(ran.json, "P1").startswith("no token can be had: no answer from 127.0.0.1")
+    assert because(ran.json, "P1").startswith("no usable token: no answer from 127.0.0.1")
     assert len(world.labels()) == 1, "a rotation would fail too"
 
 
@@ -258,7 +258,7 @@ def test_a_token_that_a_run_publishes_meanwhile_is_not_logged_out(
 def test_a_superseded_token_that_is_handed_out_again_is_not_logged_out(world: World, terminal: Terminal) -> None:
     first, second = world.supersede()
     world.telenor.knobs(issue="same")  # gives out the oldest that lives
-    assert "1 left alone" in terminal.doctor().json["answers"]["tokens"]
+    assert "1 left active" in terminal.doctor().json["answers"]["tokens"]
     assert world.is_live(first)
     assert world.is_live(second)
 
@@ -305,9 +305,9 @@ def test_it_does_not_ask_telenor_while_a_token_is_published_and_nobody_can_say_y
     ("issue", "minutes", "says"),
     [
         ("new", 1, "VERIFY_URL still accepts superseded"),
-        ("new-kills-old", 1, "and then this ends the published one"),
+        ("new-kills-old", 1, "this would revoke the published one"),
         # Its grace is over.
-        ("new", 11, "What is published is never logged out. Ask"),
+        ("new", 11, "doctor never logs out a published token. Request"),
     ],
 )
 def test_it_says_before_it_asks_what_a_superseded_token_hints_at(
@@ -326,7 +326,7 @@ def test_it_has_the_job_replace_a_published_token_that_it_has_ended(world: World
     world.telenor.knobs(issue="new-kills-old")
     ran = terminal.run("--local", "doctor", typed="yes\n")
     assert ran.status == 4
-    assert "The published token was ended, so the job rotates." in ran.err
+    assert "The published token was revoked, so the job rotates." in ran.err
     assert world.is_current_live()
 
 
@@ -336,7 +336,7 @@ def test_a_replacement_that_fails_is_said_loudly(world: World, terminal: Termina
     world.aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
     ran = terminal.doctor()
     assert ran.status == 4
-    assert "THE PUBLISHED TOKEN WAS ENDED AND IS NOT REPLACED: run `rotate` until it ends with 0." in ran.err
+    assert "THE PUBLISHED TOKEN WAS REVOKED AND IS NOT REPLACED: run `rotate` until it ends with 0." in ran.err
 
 
 @verifying
@@ -348,7 +348,7 @@ def test_ctrl_c_has_the_job_replace_what_may_have_been_ended(
     monkeypatch.setattr(app, "clock", PatientClock())
     ran = terminal.doctor()
     assert ran.status == 130
-    assert "may have been ended, so the job rotates" in ran.err
+    assert "may have been revoked, so the job rotates" in ran.err
 
 
 def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, terminal: Terminal) -> None:
@@ -365,7 +365,7 @@ def test_a_token_is_tried_after_its_logout_for_longer_than_any_cache_keeps_it(wo
     world.run()
     world.telenor.knobs(logout_ends="nothing")
     began_at = world.clock.now()
-    assert "tried again every few seconds" in terminal.doctor().words
+    assert "tries it again every few seconds" in terminal.doctor().words
     assert 200 <= (world.clock.now() - began_at).total_seconds() < 230
 
 
@@ -392,7 +392,7 @@ def test_without_the_credentials_it_asks_for_nothing_unless_a_file_has_them(
     world.aws.fault(denied, secret_id="telenor/credentials")
     ran = terminal.doctor()
     assert (ran.status, world.issued()) == (1, 1)
-    assert "doctor cannot ask for tokens, for want of the client credentials" in ran.words
+    assert "doctor cannot request tokens, because it cannot read the client credentials" in ran.words
     assert (len(ran.json["cannot"]), ran.json["dialect"]) == (1, "reference")
     file = tmp_path / "credentials.json"
     file.write_text(json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}), encoding="utf-8")
@@ -441,4 +441,4 @@ def test_where_telenor_is_not_reached_nothing_is_asked(
         monkeypatch.setenv("TELENOR_BASE_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
         ran = terminal.doctor()
     assert (ran.status, ran.out, world.issued()) == (1, "", 1)
-    assert "the authorization server is not reached from here, so nothing was asked" in ran.err
+    assert "the authorization server cannot be reached from here, so no token was requested" in ran.err
