@@ -40,5 +40,5 @@ def test_terraform_finds_nothing_wrong(module: Path, directory: str, command: st
 
 def test_a_machine_without_terraform_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingError, match="Terraform is not on this machine: install"):
+    with pytest.raises(MissingError, match="Terraform is not installed: install"):
         find.__wrapped__()
