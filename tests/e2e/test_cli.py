@@ -69,7 +69,7 @@ def test_doctor_has_the_function_publish_another_token_where_a_new_one_ends_it(s
     job, arn = second_job, second_job.outputs["OperatorPolicyArn"]
     keys = iam.user(job.emulator, "doctor", "secretsmanager:GetSecretValue", policy_arn=arn)
     before, versions, forced = job.token(), len(job.labels()), len(job.runs(reason="forced"))
-    job.telenor.knobs(issue="new-kills-old")
+    job.telenor.knobs(issue="new-revokes-old")
     try:
         examined = telenor_token(job, keys, "doctor", "--stack", job.name, "--yes")
     finally:

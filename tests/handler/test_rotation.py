@@ -241,7 +241,7 @@ def test_a_token_that_really_lives_longer_now_is_published_with_its_new_life(wor
 @pytest.mark.parametrize("action", [None, "rotate-now", "rotate-and-revoke-now"])
 def test_a_token_that_kills_the_old_one_leaves_the_new_one_current(world: World, action: str | None) -> None:
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     world.clock.advance(minutes=30)
     assert world.run(action)["outcome"] == "rotated"
     world.clock.advance(minutes=10)

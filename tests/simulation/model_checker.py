@@ -140,7 +140,7 @@ def _check_availability(world: World, run: Run, before: tuple[str | None, set[st
         raise BrokenPromiseError("P6: nothing but revocation went wrong, and no token was published")
     if not faulty and run.report.outcome is Outcome.NOT_DUE and run.report.has_failed:
         raise BrokenPromiseError("P6: a run that had only to revoke has failed")
-    if faulty == {"token"} and not has_ended and world.telenor.issue is not Issue.NEW_KILLS_OLD:
+    if faulty == {"token"} and not has_ended and world.telenor.issue is not Issue.NEW_REVOKES_OLD:
         version_id, labels, is_live = _published(world)
         if (version_id, is_live) != (before[0], before[2]) or not before[1] <= labels:
             raise BrokenPromiseError("P6: a failing token request has touched what is published")
@@ -218,7 +218,7 @@ def orders(
 
 
 def _end_together(world: World) -> None:
-    if world.telenor.issue is Issue.NEW_KILLS_OLD and world.verify_url is None:
+    if world.telenor.issue is Issue.NEW_REVOKES_OLD and world.verify_url is None:
         # Nothing shows which of their tokens has killed the others before the next one is due (docs/guarantees.md).
         world.recovers_after = world.times().due_at - BEGIN
     if len(world.secret.labels) >= LABEL_QUOTA:

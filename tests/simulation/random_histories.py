@@ -80,7 +80,7 @@ class RandomHistory(RuleBasedStateMachine):
     @initialize(issue=st.sampled_from(Issue))
     def first_run(self, issue: Issue) -> None:
         self.world.telenor.issue = issue
-        self.kills_old |= issue is Issue.NEW_KILLS_OLD
+        self.kills_old |= issue is Issue.NEW_REVOKES_OLD
         self._finish(self._begin())
 
     @rule(times=st.integers(1, 8), skew=st.integers(-1, 1))
@@ -140,7 +140,7 @@ class RandomHistory(RuleBasedStateMachine):
     @rule(issue=st.sampled_from(Issue))
     def telenor_issues_otherwise(self, issue: Issue) -> None:
         self.world.telenor.issue = issue
-        self.kills_old |= issue is Issue.NEW_KILLS_OLD
+        self.kills_old |= issue is Issue.NEW_REVOKES_OLD
 
     @precondition(lambda self: not self.has_unseen_roll_back and bool(self._older()))
     @rule(data=st.data())

@@ -86,7 +86,7 @@ def reissued_with_a_longer_life(world: World) -> Action:
 
 
 def new_token_kills_the_old(world: World) -> None:
-    world.telenor.issue = Issue.NEW_KILLS_OLD
+    world.telenor.issue = Issue.NEW_REVOKES_OLD
     renewal(world)
 
 

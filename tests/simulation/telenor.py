@@ -38,7 +38,7 @@ class Issue(StrEnum):
     NEW = "new"
     SAME = "same"
     SAME_EXTENDED = "same-extended"
-    NEW_KILLS_OLD = "new-kills-old"
+    NEW_REVOKES_OLD = "new-revokes-old"
 
 
 @dataclass
@@ -117,7 +117,7 @@ class TelenorModel(BaseAdapter):
             if self.issue is Issue.SAME_EXTENDED:
                 self.tokens[token].expires_at = now + self.life
         else:
-            if self.issue is Issue.NEW_KILLS_OLD:
+            if self.issue is Issue.NEW_REVOKES_OLD:
                 for old in live:
                     self.tokens[old].ended_at = now
             self._issued += 1

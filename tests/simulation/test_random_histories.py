@@ -30,7 +30,7 @@ TestRandomHistory = RandomHistory.TestCase
 
 def test_overlapping_runs_recover_by_verify_url_where_a_new_token_kills_the_old_one() -> None:
     world = World(verify_url="https://localhost/verify")
-    world.telenor.issue = Issue.NEW_KILLS_OLD
+    world.telenor.issue = Issue.NEW_REVOKES_OLD
     first, second = Run(world), Run(world)
     while first.pending != "PutSecretValue":
         first.step()

@@ -65,9 +65,9 @@ ALWAYS: list[Case] = [
     ({"issue": "new"}, NEW, "++++++", {}),
     ({"issue": "same"}, SAME, "!?++++", {}),
     ({"issue": "same-extended"}, SAME | {"longer": True}, "+?++++", {}),
-    ({"issue": "new-kills-old"}, KILLS, "!++++!", {}),
+    ({"issue": "new-revokes-old"}, KILLS, "!++++!", {}),
     ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!+++", {}),
-    ({"issue": "new-kills-old", "logout_ends": "client"}, KILLS, "!++++!", {}),
+    ({"issue": "new-revokes-old", "logout_ends": "client"}, KILLS, "!++++!", {}),
     # Of the made-up token.
     ({"operation": "logout", "status": 200, "body": "OK!", "times": 1}, NEW, "++++++", {}),
 ]
@@ -176,7 +176,7 @@ def test_a_verify_url_that_accepts_anything_is_told_and_not_relied_on(
 ) -> None:
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/_sandbox/state")
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     ran = terminal.doctor()
     assert ran.json["verify_url"] == "accepts-a-made-up-token"
     assert told(ran.json)["harmed"] is True
@@ -305,7 +305,7 @@ def test_it_does_not_ask_telenor_while_a_token_is_published_and_nobody_can_say_y
     ("issue", "minutes", "says"),
     [
         ("new", 1, "VERIFY_URL still accepts superseded"),
-        ("new-kills-old", 1, "this would revoke the published one"),
+        ("new-revokes-old", 1, "this would revoke the published one"),
         # Its grace is over.
         ("new", 11, "doctor never logs out a published token. Request"),
     ],
@@ -323,7 +323,7 @@ def test_it_says_before_it_asks_what_a_superseded_token_hints_at(
 
 def test_it_has_the_job_replace_a_published_token_that_it_has_ended(world: World, terminal: Terminal) -> None:
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     ran = terminal.run("--local", "doctor", typed="yes\n")
     assert ran.status == 4
     assert "The published token was revoked, so the job rotates." in ran.err
@@ -332,7 +332,7 @@ def test_it_has_the_job_replace_a_published_token_that_it_has_ended(world: World
 
 def test_a_replacement_that_fails_is_said_loudly(world: World, terminal: Terminal) -> None:
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     world.aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
     ran = terminal.doctor()
     assert ran.status == 4
@@ -344,7 +344,7 @@ def test_ctrl_c_has_the_job_replace_what_may_have_been_ended(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     monkeypatch.setattr(app, "clock", PatientClock())
     ran = terminal.doctor()
     assert ran.status == 130
@@ -424,7 +424,7 @@ def test_where_the_job_may_not_be_started_nothing_is_asked_for(
 
 def test_the_repair_goes_through_the_function(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
     deployed.run({})
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     before = world.aws.calls()
     assert terminal.doctor(job=("--stack", "telenor-token")).status == 4
     assert deployed.events[1:] == [{"action": "rotate-now"}]
