@@ -90,7 +90,7 @@ def invoke(client: str, minutes: int, action: str = "renew-if-due") -> Times:
 def in_turn(client: str, minutes: int, times: int) -> list[list[Times]]:
     """Make a bare call, one with a log line and a metric as of a run, and a run, close to each other."""
 
-    def describe_and_tell() -> None:
+    def describe_and_log() -> None:
         _describe(client)
         app.logger.info("run ended: not-due", extra=_SUMMARY)
         app.metrics.add_metric("One", MetricUnit.Count, 0)
@@ -98,7 +98,7 @@ def in_turn(client: str, minutes: int, times: int) -> list[list[Times]]:
 
     # With the address that is deployed: a loopback one takes a check that https does not. Nothing is sent there.
     loopback = os.environ.pop("TELENOR_BASE_URL")
-    took = [[describe(client), _timed(describe_and_tell), invoke(client, minutes)] for _ in range(times)]
+    took = [[describe(client), _timed(describe_and_log), invoke(client, minutes)] for _ in range(times)]
     os.environ["TELENOR_BASE_URL"] = loopback
     return took
 
