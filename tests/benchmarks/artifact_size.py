@@ -1,4 +1,4 @@
-"""How large the artifact is, and how much memory a run takes."""
+"""The size of the artifact, and the memory of a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def packages(zipped: bytes) -> list[tuple[str, int, int]]:
 
 
 def peak_of_a_rotation_kib(rounds: int) -> float:
-    """Return the most memory that a fresh process has that starts the handler and rotates once."""
+    """Return the peak memory of a new process that starts the handler and rotates once."""
     peaks = []
     with servers() as (environ, _calls):
         for number in range(rounds):

@@ -1,4 +1,4 @@
-"""What a month costs in USD, at AWS's list prices as others cited them up to November 2026; none was checked with AWS.
+"""The cost of a month in USD, at AWS's list prices as others cited them up to November 2026; not checked with AWS.
 
 Prices: the pricing pages of AWS Secrets Manager, AWS Lambda (arm64), Amazon EventBridge (Scheduler) and Amazon
 CloudWatch, us-east-1, without free tiers unless one is named.
@@ -43,21 +43,21 @@ def telenor_calls(months: Months) -> float:
 
 
 def run_seconds(months: Months) -> float:
-    """Return how long all runs take a month."""
+    """Return the seconds that all runs of a month take."""
     return (months.busy_seconds + months.invocations * OWN_SECONDS_A_RUN) / months.count
 
 
 def running_cost(months: Months) -> float:
-    """Return what a month's calls and runs cost."""
+    """Return the cost of a month's calls and runs."""
     runs = months.invocations / months.count
     return aws_calls(months) * AWS_CALL + runs * INVOCATION + run_seconds(months) * _GIB * GIB_SECOND
 
 
 def metrics_cost(months: Months) -> float:
-    """Return what the metrics cost a month: each for the hours in which it was sent."""
+    """Return the cost of the metrics a month: each for the hours in which it was sent."""
     return months.metric_hours.total() / months.count / (DAYS * 24) * METRIC_A_MONTH
 
 
 def consumer_cost(cache_seconds: int) -> float:
-    """Return what the reads of one consumer process cost a month, if it never rests."""
+    """Return the cost of the reads of one consumer process a month, if it calls without pause."""
     return DAYS * 86_400 / cache_seconds * AWS_CALL

@@ -1,4 +1,4 @@
-"""What one run calls, and what it takes, in units of one bare DescribeSecret by boto3 in the same process."""
+"""The calls and times of one run, relative to one bare DescribeSecret by boto3 in the same process."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class Kind:
     """The CPU time of the bare call with a log line and a metric, against the bare call's."""
 
     def add(self, bare: Mapping[str, float], run: Mapping[str, float]) -> None:
-        """Take a run and the bare call beside it into account."""
+        """Add a run and its bare call."""
         self.own_ratios.append(run["own"] / bare["own"])
         self.wall_ratios.append(run["wall"] / bare["wall"])
 
 
 @contextmanager
 def servers() -> Iterator[tuple[Mapping[str, str], Callable[[], tuple[Calls, Calls]]]]:
-    """Serve from this process; the environment of one that runs the handler, and what counts all calls so far."""
+    """Serve from this process; return the environment for the handler, and the counter of calls."""
     with LocalSecretsManager() as aws, TelenorSandbox() as sandbox:
 
         def calls() -> tuple[Calls, Calls]:
@@ -124,7 +124,7 @@ def measure(rounds: int) -> list[Kind]:
 
 
 def _check(kind: Kind, answer: Mapping[str, Any], aws: Calls, http: Calls) -> None:
-    """See that the run was of its kind, and called what the others of its kind have called."""
+    """Check that the run was of its kind, with the same calls as the others."""
     is_rotated = kind.name.startswith(("first", "rotated"))
     is_revoked = kind.name.endswith("revoked")
     if answer["outcome"] != ("rotated" if is_rotated else "not-due") or len(answer["revoked"]) != is_revoked:

@@ -34,7 +34,7 @@ CACHE_SECONDS = (0, 60, 300, 600)
 """Cache lifetimes of the consumers; two consumers have each."""
 
 REQUEST_EVERY_SECONDS = 10
-"""How far apart the requests of one consumer are."""
+"""The interval between the requests of one consumer."""
 
 # What a call takes, and what an attempt of it takes that gets no answer. Assumed, and the same for all.
 _AWS_SECONDS, _AWS_LOST_SECONDS = 0.02, 5.0
@@ -94,7 +94,7 @@ class FaultSchedule:
                 self._outages[operation].append((begin, begin + outage, chance.choice(["503", "lost-before"])))
 
     def fault(self, operation: str, now: datetime, key: str) -> str | None:
-        """Return the fault of a call: `key` names it, so that the same call has the same luck."""
+        """Return the fault of a call; the same `key` always has the same fault."""
         for begin, end, how in self._outages.get(operation, []):
             if begin <= now < end:
                 return how
@@ -105,7 +105,7 @@ class FaultSchedule:
         return fault
 
     def comes_twice(self, key: str) -> bool:
-        """Tell whether an event is delivered twice."""
+        """Return whether an event is delivered twice."""
         return self._draw(f"{key} twice") < self._rates.twice
 
     @property
@@ -118,7 +118,7 @@ class FaultSchedule:
 
 @dataclass
 class Months:
-    """What came of one or more months of one strategy."""
+    """The results of one or more months of one strategy."""
 
     strategy: str
     count: int = 0
@@ -133,20 +133,20 @@ class Months:
     no_token_seconds: float = 0.0
     """The longest time in which the secret held an inactive token."""
     metric_hours: Counter[str] = field(default_factory=Counter)
-    """In how many hours each metric was sent."""
+    """The number of hours in which each metric was sent."""
     surplus_at_end: int = 0
     """Tokens active at the end that are not the current one."""
     surplus_seconds: list[float] = field(default_factory=list)
-    """How long each token stayed active after it was replaced, or from its issue if it was never published."""
+    """The time that each token stayed active after its replacement, or its issue if it was never published."""
 
     @property
     def surplus_mean_count(self) -> float:
-        """How many tokens were active on average that nobody should need."""
+        """The mean number of surplus tokens."""
         return sum(self.surplus_seconds) / (self.count * DAYS * 86_400)
 
 
 class Environment:
-    """Both models and a clock, with faults. Records what is called, and what consumers could read when."""
+    """Both models and a clock, with faults. Records the calls and the published tokens."""
 
     def __init__(self, faults: FaultSchedule, months: Months) -> None:
         self.clock = Clock()
@@ -166,7 +166,7 @@ class Environment:
         self.aws.create_secret(Name=TOKEN)
 
     def run(self, strategy: Strategy, request_id: str, key: str) -> bool:
-        """Run once; tell whether it succeeded."""
+        """Run once; return whether it succeeded."""
         began_at, self._run_key, self._is_gone = self.clock.now(), key, False
         self._numbers.clear()
         self.months.invocations += 1
@@ -187,12 +187,12 @@ class Environment:
                 del secret.content[version_id]
 
     def send_metrics(self, names: Iterable[str]) -> None:
-        """Note the metrics of a run, by the hour."""
+        """Record the metrics of a run, by the hour."""
         hour = self.clock.now().replace(minute=0, second=0, microsecond=0)
         self.metrics_sent |= {(name, hour) for name in names}
 
     def end_of(self, token: str) -> datetime:
-        """Return when a token became inactive, or will."""
+        """Return the time at which a token becomes inactive."""
         issued = self.telenor.tokens[token]
         return min(issued.ended_at or issued.expires_at, issued.expires_at)
 

@@ -1,4 +1,4 @@
-"""What a cold start takes: new processes in turn, measured from the first import to the client that is there."""
+"""Measures cold starts: new processes in turn, from the first import to the client."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _ENVIRONMENT = {
 
 
 class Took(NamedTuple):
-    """What one start took: CPU time, time that passed, and memory at the peak."""
+    """The CPU time, elapsed time and peak memory of one start."""
 
     own_seconds: float
     wall_seconds: float
@@ -71,7 +71,7 @@ class Took(NamedTuple):
 
 
 def run(code: str, environ: Mapping[str, str], python: str = sys.executable) -> Took:
-    """Run code in a fresh process."""
+    """Run code in a new process."""
     done = subprocess.run(  # noqa: S603  our own words
         [python, "-c", _PROGRAM.format(code=code)],
         cwd="/",  # so that only PYTHONPATH says where the handler is
@@ -86,7 +86,7 @@ def run(code: str, environ: Mapping[str, str], python: str = sys.executable) -> 
 
 @dataclass
 class Start:
-    """One thing to start, what it is compared with, and what it took each time."""
+    """One program to start, its baseline, and its measurements."""
 
     name: str
     code: str
@@ -96,24 +96,24 @@ class Start:
     took: list[Took] = field(default_factory=list)
 
     def ratio(self, baseline: Start, figure: str = "own_seconds") -> float:
-        """Return a figure, CPU time if not said otherwise, against that of what was started beside it."""
+        """Return a figure, by default CPU time, relative to the baseline."""
         pairs = zip(self.took, baseline.took, strict=True)
         ratios: list[float] = [getattr(one, figure) / getattr(other, figure) for one, other in pairs]
         return median(ratios)
 
     @property
     def peak_kib(self) -> float:
-        """The memory at its peak."""
+        """The peak memory."""
         return median(took.peak_kib for took in self.took)
 
 
 def measure(zipped: bytes, scratch: Path, rounds: int, runtime: str) -> dict[str, Start]:
-    """Start everything in turn, as often as told. The runtime is a Python as in Lambda, with boto3 and none of ours."""
+    """Start each program `rounds` times, in turn. The runtime is a Python as in Lambda, with boto3 alone."""
     _unzip(zipped, scratch / "deployed", with_bytecode=True)
     _unzip(zipped, scratch / "stripped", with_bytecode=False)
 
     def deployed(name: str, code: str, folder: str = "deployed") -> Start:
-        # Root can write into any folder, so Python is told not to.
+        # Root can write into any folder, so tell Python not to.
         environ = {"PYTHONPATH": str(scratch / folder), "PYTHONDONTWRITEBYTECODE": "1"}
         return Start(name, code, environ, runtime, "lambda-baseline")
 
@@ -128,7 +128,7 @@ def measure(zipped: bytes, scratch: Path, rounds: int, runtime: str) -> dict[str
     order = list(starts.values())
     # The first round only warms the disk's cache and writes bytecode.
     for number in range(-1, rounds):
-        # In another order each time, so that nothing is always the first or after the same one.
+        # In another order each time, so that no program is always first or after the same one.
         for start in order[number % len(order) :] + order[: number % len(order)]:
             took = run(start.code, start.environ, start.python)
             if number >= 0:
@@ -137,7 +137,7 @@ def measure(zipped: bytes, scratch: Path, rounds: int, runtime: str) -> dict[str
 
 
 def _unzip(zipped: bytes, into: Path, *, with_bytecode: bool) -> None:
-    """Unpack the artifact as Lambda does, and let nobody write there."""
+    """Unpack the artifact as Lambda does, into a read-only folder."""
     with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
         archive.extractall(into, [name for name in archive.namelist() if with_bytecode or "__pycache__" not in name])
     for path in [into, *into.rglob("*")]:

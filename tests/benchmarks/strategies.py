@@ -42,17 +42,17 @@ _LOG = Logger(service="benchmarks", level="CRITICAL")
 
 @dataclass(frozen=True)
 class Strategy:
-    """What is run, and how often. A run raises what it fails with."""
+    """A run and its interval. A failing run raises its error."""
 
     name: str
     every: timedelta
     run: Callable[[Environment, str], None]
     retries: int = 2
-    """How often Lambda repeats a failed run: twice, unless the deployment says otherwise, as this job's does."""
+    """Lambda's retries of a failed run: twice by default; this job's deployment turns them off."""
 
 
 def this_job(environment: Environment, request_id: str, policy: Policy = POLICY) -> None:
-    """Run the handler's own code, from the first look to the last logout."""
+    """Run the handler's own code, from the first read to the last logout."""
     now = environment.clock.now()
     settings = Settings(
         client="default",
