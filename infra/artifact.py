@@ -1,10 +1,10 @@
-"""The artifact that is deployed: the modules of handler/ that git tracks, and the pure-Python wheels that they need.
+"""Builds the Lambda artifact: the modules of handler/ that git tracks, and the pure-Python wheels that they need.
 
-It has bytecode for Lambda's Python if the machine that builds it has that Python. Without bytecode the artifact works
-too, but every cold start compiles the sources, since Lambda's code folder cannot be written. Builds by the same Pythons
-are the same bytes.
+It has bytecode for Lambda's Python if the building machine has that Python. Without bytecode the artifact works too,
+but every cold start compiles the sources, since Lambda's code folder is read-only. Builds with the same Pythons have
+the same bytes.
 
-`python -m infra.artifact DIRECTORY` makes it, as SAM does through the Makefile, and `--zip FILE` packs it.
+`python -m infra.artifact DIRECTORY` builds it, as SAM does through the Makefile. `--zip FILE` packs it.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parent.parent
 
-# boto3 and what only boto3 needs come from Lambda's runtime.
+# Lambda's runtime has boto3 and its dependencies.
 FROM_THE_RUNTIME = {"boto3", "botocore", "python-dateutil", "s3transfer", "six"}
 
-# In handler/, what nothing of the job imports.
+# Parts of handler/ that the job does not import.
 OF_THE_CLI = ("cli", "__main__.py")
 
 ZIP_LIMIT_BYTES = 4_000_000
 
-# template.yaml: Runtime. The folder is where Lambda runs it: bytecode names its source, and this path is the same
-# wherever it is built.
+# template.yaml: Runtime. The folder is Lambda's: bytecode names its source, and this path does not depend on the
+# building machine.
 _PYTHON = "3.13"
 _BYTECODE_TAG = f"cpython-{_PYTHON.replace('.', '')}"
 _LAMBDA_FOLDER = "/var/task"
 
-# PEP 552: bytes 4 to 7 of bytecode that names its source by hash, and that is taken without a look at the source.
+# PEP 552: bytes 4 to 7 of bytecode that names its source by hash and is used without a check of the source.
 _UNCHECKED_HASH = (0b01).to_bytes(4, "little")
 
 # The earliest time that a zip file can hold, in UTC.
@@ -45,7 +45,7 @@ _TIMESTAMP = 315_532_800
 
 
 class ArtifactError(Exception):
-    """No artifact was made; the message says why."""
+    """No artifact was built; the message says why."""
 
 
 def bundled_requirements(locked: str) -> str:
@@ -64,21 +64,21 @@ def make(directory: Path) -> None:
             [
                 *(sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile"),
                 *("--no-deps", "--require-hashes", "--requirement", str(requirements), "--target", str(directory)),
-                # The wheels without compiled files, for any Python on any processor.
+                # Wheels without compiled files, for any Python on any processor.
                 *("--only-binary", ":all:", "--platform", "any", "--implementation", "py", "--abi", "none"),
                 *("--python-version", _PYTHON),
             ],
             check=True,
         )
-    # Scripts, and the lists that name them, hold the path of the Python that made them.
+    # Scripts, and the lists of them, contain the path of the installing Python.
     shutil.rmtree(directory / "bin", ignore_errors=True)
     for name in ("RECORD", "direct_url.json"):
         for listed in directory.glob(f"*.dist-info/{name}"):
             listed.unlink()
     if not add_bytecode(directory):
         print(
-            f"Left out: the bytecode for Python {_PYTHON}, which is not here, so every cold start will compile the "
-            f"sources. Install it, or name it: make PYTHON313=/path/to/python{_PYTHON} build",
+            f"Without bytecode, since Python {_PYTHON} is not installed: every cold start will compile the sources. "
+            f"Install it, or set its path: make PYTHON313=/path/to/python{_PYTHON} build",
             file=sys.stderr,
         )
     for path in [directory, *directory.rglob("*")]:
@@ -106,13 +106,13 @@ def _git_lists(*options: str) -> list[str]:
     command = ["/usr/bin/env", "git", "-C", str(ROOT), "ls-files", "-z", *options, "--", "handler"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own words
     if done.returncode:
-        said = done.stderr.partition("\n")[0]
-        raise ArtifactError(f"the artifact holds what git tracks, and git cannot list it in {ROOT}: {said}")
+        stderr_line = done.stderr.partition("\n")[0]
+        raise ArtifactError(f"git cannot list the files for the artifact in {ROOT}: {stderr_line}")
     return sorted(name for name in done.stdout.split("\0") if name and name.split("/")[1] not in OF_THE_CLI)
 
 
 def lambdas_python() -> tuple[str, str]:
-    """Return the Python that the Makefile has found, and its version, which is empty if Lambda runs another one."""
+    """Return the Python that the Makefile found, and its version; empty if Lambda runs another version."""
     python = os.environ.get("PYTHON313", sys.executable)
     command = [python, "-c", "import platform; print(platform.python_version())"]
     try:
@@ -123,9 +123,9 @@ def lambdas_python() -> tuple[str, str]:
 
 
 def add_bytecode(directory: Path) -> bool:
-    """Compile the sources for Lambda's Python; False if there is none here.
+    """Compile the sources for Lambda's Python; False if it is not installed.
 
-    The same sources become the same bytes: a fresh process compiles them in the same order, with the same hash seed.
+    Reproducible: a new process compiles the sources in the same order, with the same hash seed.
     """
     python, version = lambdas_python()
     if version:
@@ -141,7 +141,7 @@ def add_bytecode(directory: Path) -> bool:
 
 
 def zipped(directory: Path) -> bytes:
-    """Return the artifact as one zip file, the same for the same content."""
+    """Return the artifact as one reproducible zip file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in sorted(path for path in directory.rglob("*") if path.is_file()):
@@ -152,7 +152,7 @@ def zipped(directory: Path) -> bytes:
 
 
 def faults(directory: Path) -> list[str]:
-    """Return what must not be in an artifact, a sentence each."""
+    """Return the faults of an artifact, a sentence each."""
     files = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
     bytecode = {name: _bytecode_of(name) for name in sorted(files) if name.endswith(".py")}
     has_bytecode = any(name.endswith(".pyc") for name in files)
@@ -166,9 +166,9 @@ def faults(directory: Path) -> list[str]:
             found.append(f"{name} does not belong here")
         is_taken = name in bytecode.values() and (directory / name).read_bytes()[4:8] == _UNCHECKED_HASH
         if name.endswith(".pyc") and not is_taken:
-            found.append(f"{name} is bytecode that Lambda's Python would not take")
+            found.append(f"{name} is bytecode that Lambda's Python would not use")
         if has_bytecode and bytecode.get(name, name) not in files:
-            found.append(f"{bytecode[name]} is missing, so that its source would be compiled at each start")
+            found.append(f"{bytecode[name]} is missing, so each cold start would compile its source")
     size = len(zipped(directory))
     if size > ZIP_LIMIT_BYTES:
         found.append(f"{size:,} bytes zipped are more than {ZIP_LIMIT_BYTES:,}")
@@ -183,7 +183,7 @@ def _bytecode_of(source: str) -> str:
 
 
 def main() -> int:
-    """Make and pack an artifact; 1 if it cannot be made, or if something is in it that must not be."""
+    """Build and pack an artifact; 1 if that fails or the artifact has faults."""
     parser = argparse.ArgumentParser(prog="python -m infra.artifact", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--zip", type=Path, metavar="FILE", help="pack it into this file")

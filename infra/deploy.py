@@ -1,6 +1,6 @@
 """Deploys stacks: `python -m infra.deploy deploy | redeploy | outputs`. The Makefile's targets run it.
 
-Whatever is wrong is said before anything is built, with the parameter's name. Nothing is written but `.aws-sam/`.
+Errors are reported before the build, with the parameter's name. It only writes `.aws-sam/`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ROOT = TEMPLATE.parent
 _STACK = "telenor-token"
 
-# Both are read: the first by most SDKs and the AWS CLI, the second by boto3 and SAM.
+# Most SDKs and the AWS CLI read the first, boto3 and SAM the second.
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 _NO_CREDENTIALS = (
@@ -45,10 +45,10 @@ _NO_CREDENTIALS = (
     TokenRetrievalError,
 )
 
-# SAM takes these out of parameter values, without a word.
+# SAM silently removes these from parameter values.
 _LOST_BY_SAM = "\"'\\"
 
-# The command that mends a stack in a status in which it takes no update.
+# The command that repairs a stack whose status allows no update.
 _REMEDIES = {
     "ROLLBACK_COMPLETE": "delete-stack",
     "ROLLBACK_FAILED": "delete-stack",
@@ -60,12 +60,12 @@ _REMEDIES = {
 
 
 class RefusalError(Exception):
-    """Nothing was deployed, and why."""
+    """Nothing was deployed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A stack that is there. If CloudFormation would refuse to update it, `obstacle` says why and what to do."""
+    """An existing stack. If CloudFormation would refuse to update it, `obstacle` says why and what to do."""
 
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
@@ -77,15 +77,15 @@ def the_region() -> str:
     try:
         region: str | None = boto3.session.Session().region_name
     except BotoCoreError as error:
-        raise RefusalError(f"your AWS configuration cannot be used: {error}") from None
+        raise RefusalError(f"your AWS configuration is unusable: {error}") from None
     region = next((value for name in _REGION_VARIABLES if (value := os.environ.get(name))), region)
     if not region:
-        raise RefusalError("no region is set: export AWS_REGION, or choose a profile that has one")
+        raise RefusalError("no region is set: export AWS_REGION, or use a profile with a region")
     return region
 
 
 def describe(stack: str, region: str) -> Deployed | None:
-    """Look a stack up, or return None. Raises RefusalError where AWS cannot be asked."""
+    """Return a stack, or None if it does not exist. Raises RefusalError if AWS does not answer."""
     try:
         client = boto3.client("cloudformation", region_name=region)
         described: Any = client.describe_stacks(StackName=stack)["Stacks"][0]
@@ -94,9 +94,9 @@ def describe(stack: str, region: str) -> Deployed | None:
             return None
         raise RefusalError(f"CloudFormation in {region} refused: {error}") from None
     except (BotoCoreError, ValueError) as error:
-        advice = ". Log in, or name a profile" if isinstance(error, _NO_CREDENTIALS) else ""
-        said = str(error).rstrip(".")
-        raise RefusalError(f"CloudFormation in {region} was not reached: {said}{advice}") from None
+        advice = ". Log in, or set AWS_PROFILE" if isinstance(error, _NO_CREDENTIALS) else ""
+        reason = str(error).rstrip(".")
+        raise RefusalError(f"CloudFormation in {region} cannot be used: {reason}{advice}") from None
     if described["StackStatus"] == "REVIEW_IN_PROGRESS":
         return None
     return Deployed(
@@ -109,17 +109,17 @@ def describe(stack: str, region: str) -> Deployed | None:
 def _obstacle(status: str, stack: str, region: str) -> str | None:
     if re.fullmatch("(CREATE|(UPDATE|IMPORT)(_ROLLBACK)?)_COMPLETE", status):
         return None
-    said = f"stack {stack} in {region} has the status {status}, in which it cannot be updated"
+    message = f"stack {stack} in {region} has the status {status}, which allows no update"
     if status.endswith("_IN_PROGRESS"):
-        return f"{said}: wait until what is changing it has ended"
+        return f"{message}: wait until the running change has ended"
     where = f"--stack-name {stack} --region {region}"
-    said += f": `aws cloudformation describe-stack-events {where}` says why"
+    message += f": `aws cloudformation describe-stack-events {where}` shows why"
     remedy = _REMEDIES.get(status)
-    return f"{said}; then run `aws cloudformation {remedy} {where}`, and try again" if remedy else said
+    return f"{message}; then run `aws cloudformation {remedy} {where}`, and try again" if remedy else message
 
 
 def existing(stack: str, region: str) -> Deployed:
-    """Look up a stack that must be there, and have outputs. Raises RefusalError."""
+    """Return a stack with its outputs. Raises RefusalError if it does not exist."""
     found = describe(stack, region)
     if found is None:
         raise RefusalError(
@@ -131,7 +131,7 @@ def existing(stack: str, region: str) -> Deployed:
 
 
 def ask(parameter: Parameter, before: str) -> str:
-    """Ask for a parameter until its value is accepted; Enter takes the value in brackets."""
+    """Ask for a parameter until its value is accepted; Enter keeps the value in brackets."""
     may_be_empty = parameter.accepts("")
     print(f"  {parameter.definition['Description']}")
     print(f"  Accepted: {parameter.accepted}.{' A hyphen empties it.' if before and may_be_empty else ''}")
@@ -146,9 +146,9 @@ def ask(parameter: Parameter, before: str) -> str:
 
 
 def fault_of(parameter: Parameter, value: str, *, is_new: bool = False) -> str | None:
-    """Return what is wrong with a value, or None. SAM sees only new ones."""
+    """Return the fault of a value, or None. SAM gets only new values."""
     if not parameter.accepts(value):
-        return f"{parameter.name}={value} is not accepted: it is {parameter.accepted}"
+        return f"{parameter.name}={value} is not accepted: use {parameter.accepted}"
     if is_new and any(character in value for character in _LOST_BY_SAM):
         return f"{parameter.name}={value} is not accepted: SAM drops quotes and backslashes"
     return None
@@ -178,7 +178,7 @@ def given_values(template: Mapping[str, Any], text: str) -> dict[str, str]:
 
 
 def check(template: Mapping[str, Any], values: Mapping[str, str], region: str) -> None:
-    """Refuse what CloudFormation would refuse of all the values together, or every run. Raises RefusalError."""
+    """Check all values together, as CloudFormation and the job do. Raises RefusalError."""
     known = parameters(template)
     faults = [*filter(None, (fault_of(known[name], value) for name, value in values.items()))]
     if faults := faults or [*broken_rules(template, values), *misplaced(values, region)]:
@@ -186,15 +186,15 @@ def check(template: Mapping[str, Any], values: Mapping[str, str], region: str) -
 
 
 def misplaced(values: Mapping[str, str], region: str) -> Iterator[str]:
-    """Yield what is wrong with the region or the account of an ARN, which no rule of CloudFormation can see."""
+    """Yield the faults of regions and accounts in ARNs, which no rule of CloudFormation can check."""
     accounts = {each.strip() for each in values["ReaderAccountIds"].split(",")}
     for name, value in values.items():
         for arn in value.split(",") if value and name.endswith(("Arn", "Arns", "Principals")) else []:
             _, _, _, of_region, account, *_ = arn.split(":")
             if of_region not in {"", region}:
-                yield f"{name} is in {of_region}, and the stack is deployed in {region}: name one of {region}"
+                yield f"{name} is in {of_region}, and the stack is deployed in {region}: use one of {region}"
             if name == "ReaderPrincipals" and account not in accounts:
-                yield f"{name} has a role or user of account {account}: name {account} in ReaderAccountIds too"
+                yield f"{name} has a role or user of account {account}: add {account} to ReaderAccountIds too"
 
 
 def exports(outputs: Mapping[str, str], region: str) -> Iterator[str]:
@@ -212,14 +212,14 @@ def checked_out() -> str:
         ["/usr/bin/env", "git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RefusalError(f"git cannot tell what is checked out: {done.stderr.strip()}")
+        raise RefusalError(f"git cannot describe the checkout: {done.stderr.strip()}")
     return done.stdout.strip()
 
 
 def build_and_deploy(sam: str, stack: str, region: str, changed: Mapping[str, str]) -> None:
-    """Build the artifact and hand the stack to SAM. Parameters that are not named keep their values."""
+    """Build the artifact and deploy the stack with SAM. Other parameters keep their values."""
     _run([sam, "build"], region)
-    # Quoted, since SAM takes the argument apart itself.
+    # Quoted, since SAM parses the argument itself.
     overrides = [f'{name}="{value}"' for name, value in changed.items()]
     _run(
         [
@@ -238,13 +238,13 @@ def _run(command: Sequence[str], region: str) -> None:
     except OSError as error:
         raise RefusalError(f"{what} did not start: {error}") from None
     except KeyboardInterrupt:
-        raise RefusalError(f"{what} was interrupted: CloudFormation finishes what it has begun") from None
+        raise RefusalError(f"{what} was interrupted: CloudFormation finishes a change that has begun") from None
     if done.returncode:
-        raise RefusalError(f"{what} failed: what it says stands above")
+        raise RefusalError(f"{what} failed: see its output above")
 
 
 def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
-    """Ask for what is not given, and deploy it. A redeployment asks nothing, and needs a stack."""
+    """Ask for the parameters, and deploy. A redeployment does not ask, and needs a stack."""
     template = load()
     known = parameters(template)
     is_again = arguments.command == "redeploy"
@@ -256,7 +256,7 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
     deployed = {name: parameter.default for name, parameter in known.items()}
     deployed |= {name: value for name, value in (before.parameters if before else {}).items() if name in known}
     values = deployed | given
-    print(f"Stack {stack} in {region}: {'an update' if before else 'a new one'}.")
+    print(f"Stack {stack} in {region}: {'an update' if before else 'a new stack'}.")
     asks = not (arguments.yes or is_again)
     if asks:
         for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
@@ -264,9 +264,9 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
             values |= {name: ask(known[name], values[name]) for name in group["Parameters"] if name not in given}
     check(template, values, region)
     if not any(values[name] for name in ("AlarmEmail", "AlarmTopicArn", "PagerEmail", "PagerTopicArn")):
-        print("WARNING: no alarm reaches anybody. Set AlarmEmail or AlarmTopicArn.")
+        print("WARNING: no alarm has a recipient. Set AlarmEmail or AlarmTopicArn.")
     changed = {name: value for name, value in values.items() if value != deployed[name]}
-    print(f"Other than the {'deployed values' if before else 'defaults'}:{'' if changed else ' nothing'}")
+    print(f"Changes to the {'deployed values' if before else 'defaults'}:{'' if changed else ' none'}")
     for name, value in changed.items():
         print(f"  {name}: {deployed[name] or '(empty)'} → {value or '(empty)'}")
     if asks and input(f"Deploy {stack} in {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
@@ -279,10 +279,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit status 2: refused, and nothing was deployed."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("command", choices=("deploy", "redeploy", "outputs"))
-    parser.add_argument("--client", help="the client's name, which is also the end of the stack's")
+    parser.add_argument("--client", help="the client's name, also the end of the stack's name")
     parser.add_argument("--stack", help=f"{_STACK}, or {_STACK}-CLIENT")
-    parser.add_argument("--yes", action="store_true", help="ask nothing: what is given, was there, or is the default")
-    parser.add_argument("--set", default="", metavar="NAME=VALUE …", help="parameters that are not to be asked for")
+    parser.add_argument("--yes", action="store_true", help="do not ask: use given, deployed or default values")
+    parser.add_argument("--set", default="", metavar="NAME=VALUE …", help="set parameters without asking")
     parser.add_argument("--sam", default="sam", help="the SAM CLI")
     arguments = parser.parse_args(argv)
     try:
@@ -296,7 +296,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except EOFError:
-        print("\nnothing was deployed: stdin ended before the last question (YES=1 asks none)", file=sys.stderr)
+        print("\nnothing was deployed: stdin ended before the last question (YES=1 does not ask)", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nnothing was deployed", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Writes where a release comes from: `python -m infra.provenance VERSION FILE…`. `make release` runs it.
+"""Writes the provenance of a release: `python -m infra.provenance VERSION FILE…`. `make release` runs it.
 
 The file is an in-toto statement with SLSA provenance: the SHA-256 of each file, and the commit they were built from.
 With a key, OpenSSH signs it. docs/security.md says how to check both.
@@ -22,26 +22,26 @@ from infra import artifact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What `ssh-keygen -Y verify` has to be told too.
+# `ssh-keygen -Y verify` needs it too.
 NAMESPACE = "file"
 
 
 class ProvenanceError(Exception):
-    """Nothing true can be said about where the files come from."""
+    """The provenance of the files cannot be stated."""
 
 
 def released_commit(version: str) -> str:
-    """Return the commit of a version, if it is checked out without changes. Raises ProvenanceError."""
+    """Return the commit of a version that is checked out without changes. Raises ProvenanceError."""
     head = _git("rev-parse", "HEAD")
     if _git("rev-parse", f"refs/tags/v{version}^{{commit}}") != head:
-        raise ProvenanceError(f"the tag v{version} is not what is checked out")
+        raise ProvenanceError(f"the tag v{version} is not the checked-out commit")
     if changes := _git("status", "--porcelain"):
         raise ProvenanceError(f"git status is not empty, so no commit says what was built: {changes}")
     return head
 
 
 def source_uri(remote: str) -> str | None:
-    """Return the URI of a remote, without the credentials that it may hold; None for a path on this machine."""
+    """Return the URI of a remote without credentials; None for a local path."""
     found = re.fullmatch(r"(?:(?:https|ssh)://(?:[^@/]*@)?|[^@/:]+@)([A-Za-z0-9.-]+)(?::[0-9]+(?=/)|:)?/?(.+)", remote)
     return f"git+https://{found[1]}/{found[2]}" if found else None
 
@@ -61,7 +61,7 @@ def statement(version: str, commit: str, source: str | None, files: Sequence[Pat
             "buildDefinition": {
                 "buildType": "urn:telenor-token:make-release",
                 "externalParameters": {"version": version},
-                # Others make other bytes of the same sources.
+                # Other versions build other bytes from the same sources.
                 "internalParameters": {
                     "python": platform.python_version(),
                     "python313": artifact.lambdas_python()[1] or None,
@@ -75,7 +75,7 @@ def statement(version: str, commit: str, source: str | None, files: Sequence[Pat
 
 
 def sign(file: Path, key: Path) -> None:
-    """Write the signature of a file beside it, with `.sig` at the end of its name. Raises ProvenanceError."""
+    """Write the signature of a file to a file with the suffix `.sig`. Raises ProvenanceError."""
     signature = file.with_name(f"{file.name}.sig")
     signature.unlink(missing_ok=True)
     command = ["/usr/bin/env", "ssh-keygen", "-Y", "sign", "-q", "-n", NAMESPACE, "-f", str(key), str(file)]

@@ -1,7 +1,7 @@
 """Checks on a deployed stack what only a real account shows: `python -m infra.smoke --stack NAME`.
 
-It sends one rotate-now, says so first and asks. Everything else only reads, with the operator's own credentials; what
-these may not do, it reports as not shown.
+It sends one rotate-now, and asks first. All other checks only read, with the operator's own credentials. A check that
+these do not permit is reported as not shown.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ _NAMESPACE = "TelenorToken"
 _CURRENT = "AWSCURRENT"
 _LIVE = "LIVE_"
 
-# How services say that an identity may not call them; the second is SNS.
+# The error codes for a missing permission; the second is of SNS.
 _MAY_NOT = ("AccessDenied", "AuthorizationError")
 
-# CloudWatch takes metrics out of a log within a minute or two.
+# CloudWatch extracts metrics from a log within a minute or two.
 _METRICS_SECONDS = 300
 _ROTATION_SECONDS = 180
 _LOG_SECONDS = 60
 _POLL_SECONDS = 5.0
-# Scheduler keeps a rate to within a minute.
+# Scheduler starts a run up to a minute late.
 _LATE_SECONDS = 60
 
 
-# What becomes of a claim.
+# The result of a check.
 HOLDS, FAILS, NOT_SHOWN = "holds", "DOES NOT HOLD", "not shown"
 
 
 @dataclass
 class Stack:
-    """What the claims are about, as it is before the rotation and after it."""
+    """The stack under test, before and after the rotation."""
 
     name: str
     region: str
@@ -79,7 +79,7 @@ class Stack:
         return self.listed("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=own)
 
     def subscriptions(self, topic: str) -> list[str]:
-        """Return the ARNs of a topic's subscriptions, or what SNS says in place of one."""
+        """Return the ARNs of a topic's subscriptions, or SNS's word in place of an ARN."""
         listed = self.listed("sns", "list_subscriptions_by_topic", "Subscriptions", TopicArn=topic)
         return [subscription["SubscriptionArn"] for subscription in listed]
 
@@ -105,7 +105,7 @@ class Stack:
         return {record["error_code"] for record in lines() if "error_code" in record}
 
     def wait(self, what: str, seconds: float, holds: Callable[[], bool]) -> bool:
-        """Wait for something that AWS brings about in its own time, and say for what."""
+        """Wait for something that AWS does asynchronously, and print what."""
         self.say(f"waiting for {what}, {seconds:.0f} s at most")
         deadline = time.monotonic() + seconds
         while not (done := holds()) and time.monotonic() < deadline:
@@ -113,8 +113,8 @@ class Stack:
         return done
 
 
-def look(name: str, region: str, say: Callable[[str], None]) -> Stack:
-    """Read what the stack is. Raises RefusalError where there is none, or another one."""
+def read_stack(name: str, region: str, say: Callable[[str], None]) -> Stack:
+    """Read the stack. Raises RefusalError if it does not exist or is not this job's."""
     stack = Stack(name, region, existing(name, region).outputs, say)
     for output in ("FunctionName", "TokenSecretArn"):
         if output not in stack.outputs:
@@ -127,7 +127,7 @@ def look(name: str, region: str, say: Callable[[str], None]) -> Stack:
 
 
 def rotate(stack: Stack) -> None:
-    """Send the one rotate-now: once, since a second one would be a second rotation."""
+    """Send one rotate-now, without retries: a second one would rotate again."""
     config = Config(read_timeout=_ROTATION_SECONDS, retries={"total_max_attempts": 1})
     stack.rotated_at = datetime.now(UTC) - timedelta(seconds=1)
     answer = stack.client("lambda", config).invoke(
@@ -151,7 +151,7 @@ def the_new_version_is_labelled(stack: Stack) -> tuple[bool, str]:
 
 
 def the_superseded_version_keeps_its_label(stack: Stack) -> tuple[bool | None, str]:
-    """A superseded version keeps its label, and nothing had to put it back."""
+    """A superseded version keeps its label, and no run had to restore it."""
     version = next((version for version, labels in stack.before.items() if _CURRENT in labels), None)
     live = {label for label in stack.before.get(version or "", []) if label.startswith(_LIVE)}
     if not live:
@@ -163,7 +163,7 @@ def the_superseded_version_keeps_its_label(stack: Stack) -> tuple[bool | None, s
 
 
 def the_role_removes_its_own_labels_alone(stack: Stack) -> tuple[bool, str]:
-    """The role removes LIVE labels, may not move AWSCURRENT, and serves no other function."""
+    """The role may remove LIVE labels, may not move AWSCURRENT, and works in no other function."""
 
     def decision(label: str, function_arn: str) -> str:
         context = (
@@ -219,15 +219,15 @@ def metrics_arrive(stack: Stack) -> tuple[bool, str]:
     return arrived, f"SecondsUntilExpiry of {counted():.0f} runs, {logged} in the log, under {dimensions}"
 
 
-def no_alarm_rings(stack: Stack) -> tuple[bool, str]:
-    """No alarm rings."""
+def no_alarm_is_active(stack: Stack) -> tuple[bool, str]:
+    """No alarm is active."""
     alarms = stack.alarms()
-    ringing = [alarm["AlarmName"] for alarm in alarms if alarm["StateValue"] == "ALARM"]
-    return bool(alarms) and not ringing, f"{len(alarms)} alarms; ringing: {', '.join(ringing) or 'none'}"
+    active = [alarm["AlarmName"] for alarm in alarms if alarm["StateValue"] == "ALARM"]
+    return bool(alarms) and not active, f"{len(alarms)} alarms; active: {', '.join(active) or 'none'}"
 
 
-def each_alarm_has_somebody_to_tell(stack: Stack) -> tuple[bool, str]:
-    """Each alarm has somebody to tell."""
+def every_alarm_has_a_recipient(stack: Stack) -> tuple[bool, str]:
+    """Every alarm has a recipient."""
     alarms = stack.alarms()
     silent = [alarm["AlarmName"] for alarm in alarms if not (alarm["ActionsEnabled"] and alarm["AlarmActions"])]
     found = [f"{len(alarms)} alarms; without an action: {', '.join(silent) or 'none'}"]
@@ -238,7 +238,7 @@ def each_alarm_has_somebody_to_tell(stack: Stack) -> tuple[bool, str]:
         confirmed, pending = sum(arn.startswith("arn:") for arn in arns), arns.count("PendingConfirmation")
         holds = holds and confirmed > 0
         # SNS, "ConfirmSubscription".
-        deleted = f", {pending} pending, which SNS deletes 48 hours after they were made" if pending else ""
+        deleted = f", {pending} pending, which SNS deletes 48 hours after their creation" if pending else ""
         found.append(f"{topic.rpartition(':')[2]}: {confirmed} confirmed{deleted}")
     return holds, "; ".join(found)
 
@@ -268,16 +268,16 @@ CLAIMS: tuple[Callable[[Stack], tuple[bool | None, str]], ...] = (
     the_new_version_is_labelled,
     the_superseded_version_keeps_its_label,
     the_role_removes_its_own_labels_alone,
-    no_alarm_rings,
-    each_alarm_has_somebody_to_tell,
+    no_alarm_is_active,
+    every_alarm_has_a_recipient,
     no_token_is_in_the_log,
     metrics_arrive,
     the_schedule_runs,
 )
 
 
-def judge(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> tuple[str, str, str]:
-    """Return a claim, what became of it, and why. If the identity may not read what it takes, it is not shown."""
+def check(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> tuple[str, str, str]:
+    """Return a claim, its result and the evidence. Without the permission it is not shown."""
     name = str(claim.__doc__).rstrip(".")
     try:
         holds, evidence = claim(stack)
@@ -297,15 +297,15 @@ def main() -> int:
     arguments = parser.parse_args()
     console = Console(highlight=False, markup=False)
     try:
-        stack = look(arguments.stack, the_region(), console.print)
+        stack = read_stack(arguments.stack, the_region(), console.print)
         console.print(
-            f"This sends one rotate-now to {stack.outputs['FunctionName']}: consumers notice nothing, and the token "
-            "before keeps its grace. Everything else only reads."
+            f"This sends one rotate-now to {stack.outputs['FunctionName']}: consumers notice nothing, and the previous "
+            "token keeps its grace period. All other checks only read."
         )
-        if not arguments.yes and input("Go on? [y/N] ").strip().lower() not in {"y", "yes"}:
+        if not arguments.yes and input("Continue? [y/N] ").strip().lower() not in {"y", "yes"}:
             return 2
         rotate(stack)
-        rows = [judge(claim, stack) for claim in CLAIMS]
+        rows = [check(claim, stack) for claim in CLAIMS]
     except (RefusalError, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -313,7 +313,7 @@ def main() -> int:
         print("\nnothing was sent: stdin ended before the answer (YES=1 does not ask)", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted: a rotate-now that was sent goes on by itself", file=sys.stderr)
+        print("\ninterrupted: a rotate-now that was sent still runs", file=sys.stderr)
         return 2
     table = Table("claim", "", "evidence", title=f"{stack.name} in {stack.region}", expand=True)
     for row in rows:

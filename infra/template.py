@@ -1,4 +1,4 @@
-"""A template of CloudFormation as plain values, its functions in their long form: `!Ref x` is `{"Ref": "x"}`."""
+"""Reads a CloudFormation template as plain values, with functions in the long form: `!Ref x` is `{"Ref": "x"}`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Parameter:
 
     @property
     def default(self) -> str:
-        """What it is if nobody says anything."""
+        """The default value."""
         return str(self.definition.get("Default", ""))
 
     def accepts(self, value: str) -> bool:
-        """Tell whether CloudFormation takes a value. Lists are checked item by item."""
+        """Return whether CloudFormation accepts a value. Lists are checked item by item."""
         definition = self.definition
         is_list = definition["Type"] == "CommaDelimitedList"
         items = [item.strip() for item in value.split(",")] if is_list else [value]
-        # The pattern of a list that may be empty takes an empty item too.
+        # The pattern of a list that may be empty accepts an empty item too.
         if len(items) > 1 and "" in items:
             return False
         if not all(re.fullmatch(definition.get("AllowedPattern", "(?s).*"), item) for item in items):
@@ -47,7 +47,7 @@ class Parameter:
 
     @property
     def accepted(self) -> str:
-        """What it accepts, in words."""
+        """The accepted values, in words."""
         definition = self.definition
         if "ConstraintDescription" in definition:
             return str(definition["ConstraintDescription"])
@@ -62,7 +62,7 @@ def parameters(template: Mapping[str, Any]) -> dict[str, Parameter]:
 
 
 def broken_rules(template: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
-    """Yield what the template's Rules say against a set of values, as CloudFormation does before it begins."""
+    """Yield the messages of the broken rules, as CloudFormation checks them before it begins."""
     for rule in template.get("Rules", {}).values():
         if _holds(rule.get("RuleCondition", True), template, values):
             for assertion in rule["Assertions"]:

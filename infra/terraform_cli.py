@@ -25,7 +25,7 @@ _INIT_SECONDS = 300
 
 
 class MissingError(Exception):
-    """Terraform or the provider cannot be had here, and why."""
+    """Terraform or the provider is missing; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Terraform:
     mirror: Path | None
 
     def init(self, directory: Path) -> None:
-        """Make a configuration's directory ready. Raises CalledProcessError."""
+        """Initialise a configuration's directory. Raises CalledProcessError."""
         mirror = [f"-plugin-dir={self.mirror}"] if self.mirror else []
         self.run(directory, "init", "-input=false", "-no-color", *mirror, timeout=_INIT_SECONDS)
 
@@ -67,7 +67,7 @@ def find() -> Terraform:
     """Return a Terraform that has the module's provider. Raises MissingError."""
     program = shutil.which("terraform")
     if program is None:
-        raise MissingError("Terraform is not on this machine: install 1.9 or newer")
+        raise MissingError("Terraform is not installed: install 1.9 or newer")
     environment = dict(os.environ, CHECKPOINT_DISABLE="1", TF_IN_AUTOMATION="1")
     # Terraform warns about one that is not there, in the midst of its output.
     if not Path(environment.get("TF_CLI_CONFIG_FILE") or "/").is_file():

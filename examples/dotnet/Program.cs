@@ -1,6 +1,6 @@
 // Call Telenor's API with the shared token, read through AWS's Secrets Manager Agent.
 //
-// Reads paths from stdin, one a line, and prints the status of each answer: dotnet run
+// Reads paths from stdin, one per line, and prints the status of each response: dotnet run
 // Needs .NET 8 or newer, no other package, and the agent on this machine.
 
 using System.Net;
@@ -11,16 +11,16 @@ static string Env(string name, string otherwise) => Environment.GetEnvironmentVa
 var baseUrl = Env("TELENOR_BASE_URL", "https://api.telenor.no");
 var agentUrl = Env("AGENT_URL", "http://localhost:2773");
 var agentTokenFile = Env("AGENT_TOKEN_FILE", "/var/run/awssmatoken");
-// Less than the GRACE_SECONDS of the token job, by a minute at least.
+// At least a minute less than the GRACE_SECONDS of the token job.
 var cacheSeconds = int.Parse(Env("CACHE_SECONDS", "300"));
 
-// A redirect is not followed: the token stays at TELENOR_BASE_URL.
+// Follow no redirect: the token stays at TELENOR_BASE_URL.
 using var http = new HttpClient(new HttpClientHandler { AllowAutoRedirect = false }) { Timeout = TimeSpan.FromSeconds(10) };
 using var reading = new SemaphoreSlim(1);
 string? cached = null;
 long readAt = 0;
 
-// Return the shared token: from the cache, or read anew if that is too old or was refused.
+// Return the shared token: from the cache, or read again if that is too old or was rejected.
 async Task<string> Token(string? refused = null)
 {
     await reading.WaitAsync();
@@ -29,14 +29,14 @@ async Task<string> Token(string? refused = null)
         var now = Environment.TickCount64;
         if (cached is null || cached == refused || now - readAt >= cacheSeconds * 1000L)
         {
-            // Past the agent's own cache, whose age would be added to this one's.
+            // Bypass the agent's own cache, whose age would add to this one's.
             var query = "?refreshNow=true&secretId=" + Uri.EscapeDataString(Env("TOKEN_SECRET_ID", ""));
             var agentToken = (await File.ReadAllTextAsync(agentTokenFile)).Trim();
             using var answer = await Send($"{agentUrl}/secretsmanager/get{query}", "X-Aws-Parameters-Secrets-Token", agentToken);
             answer.EnsureSuccessStatusCode();
             using var secret = JsonDocument.Parse(await answer.Content.ReadAsStringAsync());
             using var document = JsonDocument.Parse(secret.RootElement.GetProperty("SecretString").GetString()!);
-            // Only now: a read that fails must not prolong the cache.
+            // Set only after the read: a failed read must not extend the cache.
             cached = document.RootElement.GetProperty("access_token").GetString()!;
             readAt = now;
         }
@@ -55,7 +55,7 @@ async Task<HttpResponseMessage> Send(string url, string header, string value)
     return await http.SendAsync(request);
 }
 
-// Send one request. The token goes nowhere else: not to another port, nor to another host.
+// Send one request. Send the token only to TELENOR_BASE_URL: to no other host or port.
 async Task<HttpStatusCode> Call(string path, string token)
 {
     if (!path.StartsWith('/') || new Uri(baseUrl + path).Authority != new Uri(baseUrl).Authority)
@@ -66,7 +66,7 @@ async Task<HttpStatusCode> Call(string path, string token)
     return answer.StatusCode;
 }
 
-// GET a path; a 401 is met with the token that is current now, if it is another one.
+// GET a path. On a 401 read the secret again, and repeat once if it has another token.
 async Task<HttpStatusCode> Get(string path)
 {
     var token = await Token();

@@ -1,6 +1,6 @@
 // Call Telenor's API with the shared token, read through AWS's Secrets Manager Agent.
 //
-// Reads paths from stdin, one a line, and prints the status of each answer: go run with_agent.go
+// Reads paths from stdin, one per line, and prints the status of each response: go run with_agent.go
 // Needs Go 1.21 or newer, no other module, and the agent on this machine.
 package main
 
@@ -24,7 +24,7 @@ var (
 	agentURL       = env("AGENT_URL", "http://localhost:2773")
 	agentTokenFile = env("AGENT_TOKEN_FILE", "/var/run/awssmatoken")
 
-	// A redirect is not followed: the token stays at TELENOR_BASE_URL.
+	// Follow no redirect: the token stays at TELENOR_BASE_URL.
 	client = &http.Client{
 		Timeout:       10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -42,11 +42,11 @@ func env(name, otherwise string) string {
 	return otherwise
 }
 
-// token returns the shared token: from the cache, or read anew if that is too old or was refused.
+// token returns the shared token: from the cache, or read again if that is too old or was rejected.
 func token(refused string) (string, error) {
 	lock.Lock()
 	defer lock.Unlock()
-	// Less than the GRACE_SECONDS of the token job, by a minute at least.
+	// At least a minute less than the GRACE_SECONDS of the token job.
 	seconds, err := strconv.Atoi(env("CACHE_SECONDS", "300"))
 	if err != nil {
 		return "", err
@@ -57,14 +57,14 @@ func token(refused string) (string, error) {
 	}
 	current, err := read()
 	if err != nil {
-		// The cache stays as old as it is: a read that fails must not prolong it.
+		// Keep the age of the cache: a failed read must not extend it.
 		return "", err
 	}
 	cached, readAt = current, now
 	return cached, nil
 }
 
-// read asks the agent, past its own cache, whose age would be added to ours.
+// read asks the agent, and bypasses its cache, whose age would add to ours.
 func read() (string, error) {
 	agentToken, err := os.ReadFile(agentTokenFile)
 	if err != nil {
@@ -100,7 +100,7 @@ func send(address, header, value string) (*http.Response, error) {
 	return client.Do(request)
 }
 
-// call sends one request. The token goes nowhere else: not to another port, nor to another host.
+// call sends one request. Send the token only to TELENOR_BASE_URL: to no other host or port.
 func call(path, token string) (int, error) {
 	base, err := url.Parse(baseURL)
 	if err != nil {
@@ -117,7 +117,7 @@ func call(path, token string) (int, error) {
 	return answer.StatusCode, answer.Body.Close()
 }
 
-// get meets a 401 with the token that is current now, if it is another one.
+// get sends a GET. On a 401 it reads the secret again, and repeats once if it has another token.
 func get(path string) (int, error) {
 	first, err := token("")
 	if err != nil {

@@ -1,6 +1,6 @@
 // Call Telenor's API with the shared token, read through AWS's Secrets Manager Agent.
 //
-// Reads paths from stdin, one a line, and prints the status of each answer: java WithAgent.java
+// Reads paths from stdin, one per line, and prints the status of each response: java WithAgent.java
 // Needs Java 17 or newer, no other package, and the agent on this machine.
 
 import java.io.BufferedReader;
@@ -22,12 +22,12 @@ public class WithAgent {
     static final String BASE_URL = env("TELENOR_BASE_URL", "https://api.telenor.no");
     static final String AGENT_URL = env("AGENT_URL", "http://localhost:2773");
     static final Path AGENT_TOKEN_FILE = Path.of(env("AGENT_TOKEN_FILE", "/var/run/awssmatoken"));
-    // Less than the GRACE_SECONDS of the token job, by a minute at least.
+    // At least a minute less than the GRACE_SECONDS of the token job.
     static final long CACHE_NANOS = Duration.ofSeconds(Long.parseLong(env("CACHE_SECONDS", "300"))).toNanos();
     // The document is text within the agent's JSON. A token has neither quotes nor backslashes (RFC 6750, section 2.1).
     static final Pattern TOKEN = Pattern.compile("\\\\\"access_token\\\\\": *\\\\\"([^\"\\\\]+)\\\\\"");
 
-    // A redirect is not followed: the token stays at TELENOR_BASE_URL.
+    // Follow no redirect: the token stays at TELENOR_BASE_URL.
     static final HttpClient http = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.NEVER).build();
     static String cached;
     static long readAt;
@@ -36,11 +36,11 @@ public class WithAgent {
         return System.getenv().getOrDefault(name, otherwise);
     }
 
-    /** Return the shared token: from the cache, or read anew if that is too old or was refused. */
+    /** Return the shared token: from the cache, or read again if that is too old or was rejected. */
     static synchronized String token(String refused) throws IOException, InterruptedException {
         long now = System.nanoTime();
         if (cached == null || cached.equals(refused) || now - readAt >= CACHE_NANOS) {
-            // Past the agent's own cache, whose age would be added to this one's.
+            // Bypass the agent's own cache, whose age would add to this one's.
             String query = "?refreshNow=true&secretId=" + URLEncoder.encode(System.getenv("TOKEN_SECRET_ID"), UTF_8);
             HttpResponse<String> answer = send(URI.create(AGENT_URL + "/secretsmanager/get" + query),
                     "X-Aws-Parameters-Secrets-Token", Files.readString(AGENT_TOKEN_FILE).strip());
@@ -48,7 +48,7 @@ public class WithAgent {
             if (answer.statusCode() != 200 || !found.find()) {
                 throw new IOException("the agent answered " + answer.statusCode());
             }
-            // Only now: a read that fails must not prolong the cache.
+            // Set only after the read: a failed read must not extend the cache.
             cached = found.group(1);
             readAt = now;
         }
@@ -60,7 +60,7 @@ public class WithAgent {
         return http.send(request, HttpResponse.BodyHandlers.ofString());
     }
 
-    /** Send one request. The token goes nowhere else: not to another port, nor to another host. */
+    /** Send one request. Send the token only to TELENOR_BASE_URL: to no other host or port. */
     static int call(String path, String token) throws IOException, InterruptedException {
         URI url = URI.create(path.startsWith("/") ? BASE_URL + path : "");
         if (!URI.create(BASE_URL).getAuthority().equals(url.getAuthority())) {
@@ -69,7 +69,7 @@ public class WithAgent {
         return send(url, "Authorization", "Bearer " + token).statusCode();
     }
 
-    /** GET a path; a 401 is met with the token that is current now, if it is another one. */
+    /** GET a path. On a 401 read the secret again, and repeat once if it has another token. */
     static int get(String path) throws IOException, InterruptedException {
         String token = token(null);
         int status = call(path, token);

@@ -1,6 +1,6 @@
 // Call Telenor's API with the shared token, read through the AWS SDK for JavaScript v3.
 //
-// Reads paths from stdin, one a line, and prints the status of each answer.
+// Reads paths from stdin, one per line, and prints the status of each response.
 // Needs Node.js 20 or newer and @aws-sdk/client-secrets-manager.
 
 import { createInterface } from "node:readline";
@@ -9,13 +9,13 @@ import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-sec
 
 const BASE_URL = process.env.TELENOR_BASE_URL ?? "https://api.telenor.no";
 
-// Less than the GRACE_SECONDS of the token job, by a minute at least.
+// At least a minute less than the GRACE_SECONDS of the token job.
 const CACHE_SECONDS = Number(process.env.CACHE_SECONDS ?? 300);
 
 const secrets = new SecretsManagerClient();
 let cached;
 
-/** Return the shared token: from the cache, or read anew if that is too old or `fresh` is asked for. */
+/** Return the shared token: from the cache, or read again if that is too old or `fresh` is set. */
 async function accessToken({ fresh = false } = {}) {
   const now = Date.now();
   const isYoung = cached !== undefined && now - cached.readAt < CACHE_SECONDS * 1000;
@@ -27,7 +27,7 @@ async function accessToken({ fresh = false } = {}) {
   return cached.token;
 }
 
-/** Return the URL of a path at Telenor. The token goes nowhere else: not to another port, nor to another host. */
+/** Return the URL of a path at Telenor. Send the token only to TELENOR_BASE_URL: to no other host or port. */
 function urlOf(path) {
   const url = new URL(BASE_URL + path);
   if (!path.startsWith("/") || url.origin !== new URL(BASE_URL).origin) {
@@ -36,13 +36,13 @@ function urlOf(path) {
   return url;
 }
 
-/** Send one request. A redirect is not followed: the token stays at TELENOR_BASE_URL. */
+/** Send one request. Follow no redirect: the token stays at TELENOR_BASE_URL. */
 function call(path, token) {
   const headers = { Authorization: `Bearer ${token}` };
   return fetch(urlOf(path), { headers, redirect: "manual", signal: AbortSignal.timeout(10_000) });
 }
 
-/** GET a path; a 401 is met with the token that is current now, if it is another one. */
+/** GET a path. On a 401 read the secret again, and repeat once if it has another token. */
 async function get(path) {
   const token = await accessToken();
   const response = await call(path, token);

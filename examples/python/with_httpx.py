@@ -1,6 +1,6 @@
-"""Call Telenor's API through httpx, whose `Auth` keeps every habit in one class: for threads, and for asyncio.
+"""Call Telenor's API through httpx, with every rule in one `Auth` class, for threads and for asyncio.
 
-Reads paths from stdin, one a line, and prints the status of each answer.
+Reads paths from stdin, one per line, and prints the status of each response.
 Needs httpx and boto3.
 """
 
@@ -18,12 +18,12 @@ import httpx
 
 BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
 
-# Less than the GRACE_SECONDS of the token job, by a minute at least.
+# At least a minute less than the GRACE_SECONDS of the token job.
 CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
 
 
 class SharedToken(httpx.Auth):
-    """The shared token, for requests to one origin. A 401 is met with the token that is current now."""
+    """The shared token, for requests to one origin. On a 401 it reads the secret again."""
 
     def __init__(self, secret_id: str, base_url: str) -> None:
         self._secret_id = secret_id
@@ -34,18 +34,18 @@ class SharedToken(httpx.Auth):
         self._read_at = 0.0
 
     def token(self, refused: str = "") -> str:
-        """Return the shared token: from the cache, or read anew if that is too old or was refused."""
-        # One read for all threads that are refused at once: the first reads, and the others find another token.
+        """Return the shared token: from the cache, or read again if that is too old or was rejected."""
+        # One read for all threads that get a 401 at once: the first reads, and the others find the new token.
         with self._lock:
             if self._token in {"", refused} or time.monotonic() - self._read_at >= CACHE_SECONDS:
                 read_at = time.monotonic()
                 value = self._secrets.get_secret_value(SecretId=self._secret_id)["SecretString"]
-                # Only now: a read that fails must not prolong the cache.
+                # Set only after the read: a failed read must not extend the cache.
                 self._token, self._read_at = str(json.loads(value)["access_token"]), read_at
             return self._token
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send one request with the token, and once more if that was refused and there is another one."""
+        """Send one request with the token. On a 401, repeat once if the secret has another token."""
         token = self.token()
         response = yield self._signed(request, token)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -54,7 +54,7 @@ class SharedToken(httpx.Auth):
                 yield self._signed(request, current)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Do likewise, and read the secret in a thread, so that the event loop goes on."""
+        """Do the same, but read the secret in a thread, so that the event loop continues."""
         token = await asyncio.to_thread(self.token)
         response = yield self._signed(request, token)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -70,11 +70,11 @@ class SharedToken(httpx.Auth):
 
 
 def origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Return what tells one server from another."""
+    """Return the scheme, host and port of a URL."""
     return url.scheme, url.host, url.port
 
 
-# A redirect is not followed, which is also the default of httpx.
+# Follow no redirect, which is also the default of httpx.
 client = httpx.Client(timeout=10, follow_redirects=False, auth=SharedToken(os.environ["TOKEN_SECRET_ID"], BASE_URL))
 
 

@@ -24,7 +24,7 @@ read_directly: dict[str, Any] = {"issued_at": 0}
 
 
 def from_extension() -> dict[str, Any]:
-    """Return the token document that the extension has, which is at most SECRETS_MANAGER_TTL old."""
+    """Return the token document from the extension, at most SECRETS_MANAGER_TTL old."""
     answer = http.request(
         "GET",
         f"http://localhost:{PORT}/secretsmanager/get?secretId={quote(SECRET_ID, safe='')}",
@@ -44,12 +44,12 @@ def access_token(*, fresh: bool = False) -> str:
         # You cannot tell the extension to read again.
         read_directly = json.loads(secrets.get_secret_value(SecretId=SECRET_ID)["SecretString"])
         return str(read_directly["access_token"])
-    # What was read directly is the newer one until the extension reads again.
+    # The token that was read directly is newer until the extension reads again.
     return str(max(read_directly, from_extension(), key=itemgetter("issued_at"))["access_token"])
 
 
 def call(path: str, token: str) -> urllib3.BaseHTTPResponse:
-    """Send one request. The token goes nowhere else: to no other host or port, and no redirect is followed."""
+    """Send one request, only to BASE_URL, and follow no redirect."""
     url = BASE_URL + path
     if not path.startswith("/") or urlsplit(url)[:2] != urlsplit(BASE_URL)[:2]:
         raise ValueError("a path must begin with / and stay at TELENOR_BASE_URL")
@@ -58,7 +58,7 @@ def call(path: str, token: str) -> urllib3.BaseHTTPResponse:
 
 
 def lambda_handler(event: dict[str, str], _context: object) -> dict[str, int]:
-    """GET a path; a 401 is met with the token that is current now, if it is another one."""
+    """GET a path. On a 401 read the secret again, and repeat once if it has another token."""
     token = access_token()
     response = call(event["path"], token)
     if response.status == HTTPStatus.UNAUTHORIZED:

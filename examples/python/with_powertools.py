@@ -1,6 +1,6 @@
 """Call Telenor's API with the shared token, read through Powertools for AWS Lambda.
 
-Reads paths from stdin, one a line, and prints the status of each answer.
+Reads paths from stdin, one per line, and prints the status of each response.
 Needs aws-lambda-powertools, boto3 and requests.
 """
 
@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.parameters import get_secret
 
 BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
 
-# Less than the GRACE_SECONDS of the token job, by a minute at least.
+# At least a minute less than the GRACE_SECONDS of the token job.
 CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
 
 
@@ -25,7 +25,7 @@ def access_token(*, fresh: bool = False) -> str:
 
 
 def call(path: str, token: str) -> requests.Response:
-    """Send one request. The token goes nowhere else: to no other host or port, and no redirect is followed."""
+    """Send one request, only to BASE_URL, and follow no redirect."""
     url = BASE_URL + path
     if not path.startswith("/") or urlsplit(url)[:2] != urlsplit(BASE_URL)[:2]:
         raise ValueError("a path must begin with / and stay at TELENOR_BASE_URL")
@@ -34,7 +34,7 @@ def call(path: str, token: str) -> requests.Response:
 
 
 def get(path: str) -> requests.Response:
-    """GET a path; a 401 is met with the token that is current now, if it is another one."""
+    """GET a path. On a 401 read the secret again, and repeat once if it has another token."""
     token = access_token()
     response = call(path, token)
     if response.status_code == HTTPStatus.UNAUTHORIZED:

@@ -1,6 +1,6 @@
-"""Call Telenor's API through requests-oauthlib, with the token document as `token=` just as it is in the secret.
+"""Call Telenor's API through requests-oauthlib, with the token document of the secret as `token=`.
 
-Reads paths from stdin, one a line, and prints the status of each answer.
+Reads paths from stdin, one per line, and prints the status of each response.
 Needs requests-oauthlib, aws-lambda-powertools (which reads the secret and caches it) and boto3.
 """
 
@@ -17,7 +17,7 @@ from requests_oauthlib import OAuth2Session
 
 BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
 
-# Less than the GRACE_SECONDS of the token job, by a minute at least.
+# At least a minute less than the GRACE_SECONDS of the token job.
 CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
 
 # At DEBUG the library logs the token itself.
@@ -33,19 +33,19 @@ session = OAuth2Session(token=token_document())
 
 
 def call(path: str) -> int:
-    """Send one request. The token goes nowhere else: to no other host or port, and no redirect is followed."""
+    """Send one request, only to BASE_URL, and follow no redirect."""
     url = BASE_URL + path
     if not path.startswith("/") or urlsplit(url)[:2] != urlsplit(BASE_URL)[:2]:
         raise ValueError("a path must begin with / and stay at TELENOR_BASE_URL")
     try:
         return int(session.get(url, timeout=10, allow_redirects=False).status_code)
     except TokenExpiredError:
-        # The library sends nothing when the document's expires_at has passed.
+        # The library sends no request after the document's expires_at.
         return HTTPStatus.UNAUTHORIZED
 
 
 def get(path: str) -> int:
-    """GET a path; a 401 is met with the token that is current now, if it is another one."""
+    """GET a path. On a 401 read the secret again, and repeat once if it has another token."""
     session.token = document = token_document()
     status = call(path)
     if status == HTTPStatus.UNAUTHORIZED:

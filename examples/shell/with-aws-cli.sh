@@ -1,40 +1,40 @@
 #!/usr/bin/env bash
 # Call Telenor's API with the shared token, read through the AWS CLI.
 #
-# Reads paths from stdin, one a line, and prints the status of each answer.
+# Reads paths from stdin, one per line, and prints the status of each response.
 # Needs bash, the AWS CLI (1 or 2), sed, and curl 7.55 or newer.
 set -euo pipefail
 
 base_url=${TELENOR_BASE_URL:-https://api.telenor.no}
 
-# Less than the GRACE_SECONDS of the token job, by a minute at least.
+# At least a minute less than the GRACE_SECONDS of the token job.
 cache_seconds=${CACHE_SECONDS:-300}
 
 token=''
 read_at=0
 
-# Read the shared token anew.
+# Read the shared token again.
 read_token() {
   local document now=$SECONDS
   document=$(aws secretsmanager get-secret-value --secret-id "$TOKEN_SECRET_ID" --query SecretString --output text)
   # No JSON tool is needed: a token has neither quotes nor backslashes (RFC 6750, section 2.1).
   token=$(printf '%s\n' "$document" | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p')
-  # Only now: a read that fails must not prolong the cache.
+  # Set only after the read: a failed read must not extend the cache.
   read_at=$now
 }
 
-# Return the URL of a path at Telenor. The token goes nowhere else: not to another port, nor to another host.
+# Return the URL of a path at Telenor. Send the token only to TELENOR_BASE_URL: to no other host or port.
 url_of() {
   if [[ $1 != /* ]]; then
     echo 'a path must begin with / and stay at TELENOR_BASE_URL' >&2
     return 1
   fi
-  # A slash ends the host, so that what follows cannot change it.
+  # The path begins with a slash, which ends the host.
   printf '%s%s' "$base_url" "$1"
 }
 
-# Send one request. The header comes through a pipe: arguments can be seen by everybody on the machine.
-# No redirect is followed, whatever ~/.curlrc says: the token stays at TELENOR_BASE_URL.
+# Send one request. The header comes through a pipe, since everybody on the machine can see arguments.
+# Follow no redirect, and ignore ~/.curlrc: the token stays at TELENOR_BASE_URL.
 call() {
   local url
   url=$(url_of "$1")
@@ -42,7 +42,7 @@ call() {
     curl --disable --silent --show-error --max-time 10 --header @- --output /dev/null --write-out '%{http_code}' "$url"
 }
 
-# GET a path; a 401 is met with the token that is current now, if it is another one.
+# GET a path. On a 401 read the secret again, and repeat once if it has another token.
 get() {
   local status refused
   if [[ -z $token ]] || ((SECONDS - read_at >= cache_seconds)); then
@@ -59,7 +59,7 @@ get() {
   echo "$status"
 }
 
-# The last line may lack its end.
+# The last line may have no newline.
 while read -r path || [[ -n $path ]]; do
   get "$path"
 done

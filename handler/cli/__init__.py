@@ -1,1 +1,1 @@
-"""The job from a terminal. Nothing here is in the Lambda's artifact, and nothing of the job imports it."""
+"""The command line. The Lambda artifact leaves it out, and no module of the job imports it."""

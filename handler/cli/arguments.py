@@ -1,4 +1,4 @@
-"""The command line, and what `--help` teaches."""
+"""The arguments of the command line, and the texts of `--help`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _DEFAULT_WATCH_SECONDS = 5.0
 _WATCH_SECONDS = (1.0, 3600.0)
 
-_DESCRIPTION = "Look after the job that keeps one Telenor access token fresh in a shared secret."
+_DESCRIPTION = "Run and inspect the job that keeps one Telenor token fresh in a shared secret."
 
 _EPILOG = """\
 examples:
@@ -37,29 +37,30 @@ examples:
 
 `python -m handler` in a checkout is the same command. `make cli` installs it.
 
-Name the job: --stack or --function for a deployed one, --local for none.
+Name the job: --stack or --function for a deployed job, --local without one.
 The settings of a deployed job are read from its function. Each command that
 writes or revokes invokes that function, once. You need the policy
 OperatorPolicyArn of the stack's outputs.
 
 --local runs the job in this process, with the variables of
 docs/configuration.md. GRACE_SECONDS and SCHEDULE_MINUTES must be set, so that
-no default revokes a token.
+no default decides when a token is revoked.
 
 The AWS SDK's variables also apply (AWS_PROFILE, AWS_REGION, ...), and COLUMNS
 and NO_COLOR for the drawing.
 
 exit status:
-  0    done; status: consumers are served; doctor: no promise is at risk
+  0    done; status: consumers are served; doctor: no guarantee is at risk;
+       Ctrl-C ended `status --watch`
   1    failed, declined or incomplete; see stderr
-  2    wrong arguments, settings or credentials secret: correct them first
+  2    wrong arguments, settings or credentials secret
   3    status: consumers have no usable token
-       (no-value, expired, not-accepted, marked-for-deletion)
-  4    status: a person should look
-       (overdue, not-in-ledger, failing, not-running, credentials that have
-       fallen back, a revocation that failed);
-       doctor: a promise is at risk
-  130  Ctrl-C; but `status --watch` ends with 0
+       (no-value, expired, not-accepted or marked-for-deletion)
+  4    status: the job needs attention
+       (overdue, not-in-ledger, failing, not-running, the previous credentials
+       are in use, or a revocation failed);
+       doctor: a guarantee is at risk
+  130  Ctrl-C
 
 renew, rotate, emergency and retire print the run's result as one line of JSON
 on stdout. stderr has the warnings and errors of its log, each with its code
@@ -68,20 +69,20 @@ line.
 """
 
 _RENEW = """\
-One run, as the schedule does it: renew the token if it is due, and revoke
-superseded ones whose grace is over.
+Run the job once, as the schedule does: renew the token if it is due, and
+revoke superseded tokens whose grace period is over.
 """
 
 _ROTATE = """\
-Always publish a new token. The previous one keeps its grace of GRACE_SECONDS,
-so consumers notice nothing.
+Always publish a new token. The previous one stays valid for GRACE_SECONDS, so
+consumers notice nothing.
 """
 
 _EMERGENCY = """\
 For a leaked token: publish a new one, and revoke every other active token at
-once, without grace. Consumers that hold one in a cache are refused until they
-read the secret again. Telenor's gateways may accept a token for some minutes
-after its logout; `doctor` measures how long.
+once, without a grace period. Consumers that cache one get 401 until they read
+the secret again. Gateways may accept a revoked token for some minutes;
+`doctor` measures how long.
 
 It asks first, and needs --yes if stdin is not a terminal. The exit status is 0
 only if every other token was revoked. Otherwise stderr says the cause, what was
@@ -90,38 +91,38 @@ done, and what to do.
 
 _RETIRE = """\
 Before you delete a stack or a client: disable its schedule, publish one last
-token, and revoke every other one, which are those that consumers have read.
+token, and revoke all others, which consumers may have read.
 
-The job never revokes the published token. So the last one remains until it
-expires; the command says which and when. Delete the token secret, so that
-nobody reads it. A change of the credentials secret still starts the job.
+The job never revokes the published token. So the last one stays active until
+it expires; the command prints its version and expiry. Delete the token secret,
+so that nobody reads it. A change of the credentials secret still starts the
+job.
 
 It asks first, and needs --yes if stdin is not a terminal. You also need
 scheduler:UpdateSchedule on the schedule and iam:PassRole on its role.
 """
 
 _STATUS = """\
-Draw the current token, its lifetime and when it is renewed, when superseded
-tokens expire, and how the last runs ended. It reads labels and the
-job's log; a secret's value only where VERIFY_URL is set, to see whether the
-token is accepted there.
+Show the current token with its lifetime and renewal time, when superseded
+tokens end, and how the last runs ended. It reads labels and the job's log. It
+reads the token only if VERIFY_URL is set, to try it there.
 
-Several --stack, --function or --client make one table, and so does a function
-that serves several clients: it lists them all. The exit status is that of the
-worst. What cannot be read is an error on stderr beside the others.
+Several --stack, --function or --client make one table, as does a function for
+several clients. The exit status is that of the worst job. A job that cannot be
+read is an error on stderr.
 
 --json prints one object for each job. Times are epoch seconds; null means
 unknown.
-  job, client   as you have named it; the client's name
+  job, client   the name that you gave; the client's name
   state         fresh, due, overdue, failing, not-running, expired,
                 not-accepted, not-in-ledger, no-value or marked-for-deletion
-  reason        what a run would renew by, as in a run's result
+  reason        why a run would renew or not, as in a run's result
   accepted      what VERIFY_URL says about the token
   credentials_fallback
                 whether the current token was obtained with the previous
-                credentials, since the new ones do not work
+                credentials, because the server rejects the new ones
   last_run      at, outcome, message, error_code
-  failed_runs   how many failed since the last one that did not
+  failed_runs   the number of failed runs since the last successful one
   checked_at, version_id, published_at, renews_at, expires_at
   superseded    a list of version_id, state (in-grace, revocation-due,
                 newer-than-current, expired or unknown), published_at,
@@ -130,28 +131,26 @@ unknown.
 """
 
 _DOCTOR = """\
-Ask the real endpoint what the API reference leaves open: does a second request
-give another token; does the old one live on; does logout end that token alone,
-and after how long; what does an error look like, and in whose words; how far is
-the clock off; is the life long enough for the grace and the schedule. The
-verdict on each promise follows from that.
+Test at the real server what the API reference leaves open: whether a second
+request returns another token, whether the first one stays active, whether
+logout revokes only that token and how soon, the error format, the difference
+of the clocks, and the lifetime. Then rate each guarantee.
 
-It needs the client credentials and to read the token secret's value. Nobody but
-the job may read a credentials secret that the stack created: give doctor the
-file that you have put there, by --credentials. It says first what it can and
-cannot do with your identity, and asks before it obtains two tokens; --yes says
-yes for scripts. It logs them out again, and never logs out what is published or
-tracked.
+doctor needs the client credentials, and must read the token secret's value.
+Only the job may read a credentials secret that the stack created: pass the
+file that you put there, with --credentials. doctor first lists what your
+identity may not do. It asks before it requests two tokens; --yes skips the
+question. It revokes them again, and never revokes a published or tracked
+token.
 
-With a Telenor that keeps one token at a time for a client, or whose logout ends
-all of them, asking is enough to end the published token. Then, and where
-nothing tells, doctor has the job rotate right afterwards; it does not ask
-Telenor where it may not start the job.
+If the server keeps one active token for a client, or if logout revokes all of
+them, the request itself revokes the published token. Then, and if the result
+is unclear, doctor has the job rotate right afterwards. Without permission to
+start the job, it requests no token.
 
-With VERIFY_URL the answers are seen at the API itself, and a token that is
-still accepted after its logout is tried again for up to 200 s. Without it they
-are concluded from what logout answers; what that does not tell is said to be
-unknown.
+With VERIFY_URL doctor tries tokens at the API itself. It tries a token that is
+still accepted after its logout again for up to 200 s. Without VERIFY_URL it
+concludes from the responses of logout, and reports the rest as unknown.
 
 --json prints one object; null means unknown.
   dialect                 reference, gateway, apigee, oauth or none-known
@@ -162,25 +161,25 @@ unknown.
   verify_url              not-set, tells-live-from-dead, no-clear-answer,
                           accepts-a-made-up-token or refuses-a-new-token
   error, token_answer     status, code, code_at, media_type, fields: the shape
-                          of an answer, never a value
+                          of a response, without its values
   life_seconds, clock_ahead_seconds, tokens_obtained, tokens_left
-  cannot                  what doctor cannot do with this identity
-  answers                 the same in words
+  cannot                  what this identity may not do
+  answers                 the findings in words
   promises                a list of name, verdict (holds, holds-if or at-risk)
                           and because
 """
 
-# Name, line, text.
+# Name, summary, description.
 _COMMANDS = (
-    ("status", "show the current token, active ones, and how runs end", _STATUS),
-    ("renew", "one run: renew the token if it is due", _RENEW),
-    ("rotate", "always publish a new token; the previous one keeps its grace", _ROTATE),
+    ("status", "show the current token, superseded tokens and the last runs", _STATUS),
+    ("renew", "run the job once: renew the token if it is due", _RENEW),
+    ("rotate", "always publish a new token; the previous one keeps its grace period", _ROTATE),
     ("emergency", "publish a new token and revoke all others now", _EMERGENCY),
     ("retire", "stop the schedule and revoke tokens, before a stack is deleted", _RETIRE),
-    ("doctor", "test the server and assess each guarantee", _DOCTOR),
+    ("doctor", "test the server and rate each guarantee", _DOCTOR),
 )
 
-# What may be given before the command and after it. argparse lets the later list win, and a job must not get lost.
+# Options that may come before and after the command. argparse keeps only the later list; `parse` joins both.
 _LISTS = ("stacks", "functions", "clients")
 
 
@@ -231,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
         "--credentials",
         type=Path,
         metavar="FILE",
-        help="the client credentials as JSON, where you may not read their secret",
+        help="a JSON file with the client credentials, if you may not read their secret",
     )
     commands["status"].add_argument(
         "--watch",
@@ -239,15 +238,15 @@ def _parser() -> argparse.ArgumentParser:
         const=_DEFAULT_WATCH_SECONDS,
         type=_watch_seconds,
         metavar="SECONDS",
-        help="look again every so many seconds (default: %(const)g), until Ctrl-C",
+        help="repeat every SECONDS seconds (default: %(const)g), until Ctrl-C",
     )
     return root
 
 
 def _add_job(command: argparse.ArgumentParser, prefix: str) -> None:
-    # No attribute where it is not given, so that it counts before and after the command.
-    def add(flag: str, **told: object) -> None:
-        job.add_argument(flag, default=argparse.SUPPRESS, **told)  # type: ignore[arg-type]
+    # Without a default, so that an option may come before or after the command.
+    def add(flag: str, **options: object) -> None:
+        job.add_argument(flag, default=argparse.SUPPRESS, **options)  # type: ignore[arg-type]
 
     job = command.add_argument_group("which job")
     add("--stack", action="append", dest=f"{prefix}stacks", metavar="NAME", help="a deployed stack, by name or ARN")
@@ -264,12 +263,12 @@ def _add_job(command: argparse.ArgumentParser, prefix: str) -> None:
         type=_client,
         dest=f"{prefix}clients",
         metavar="NAME",
-        help="a client of a function that serves several; the event of its schedule as JSON, if you may not read that",
+        help="a client of a function for several clients; its schedule's event as JSON, if you may not read schedules",
     )
     add("--local", action="store_true", help="run here, with settings from the environment")
     job = command.add_argument_group("how")
-    add("--profile", help="the AWS SDK's profile, as AWS_PROFILE")
-    add("--region", help="the AWS region, as AWS_REGION (an ARN already contains its region)")
+    add("--profile", help="the AWS SDK's profile, like AWS_PROFILE")
+    add("--region", help="the AWS region, like AWS_REGION (an ARN already contains its region)")
     add("--verbose", action="store_true", help="show full JSON log lines")
 
 
@@ -278,7 +277,7 @@ def _client(text: str) -> str | dict[str, object]:
         return text
     event = json_object(text)
     if event is None or "client" not in event:
-        raise argparse.ArgumentTypeError("it must be the name of a client, or the event of its schedule as JSON")
+        raise argparse.ArgumentTypeError("it must be a client's name, or its schedule's event as JSON")
     return event
 
 
@@ -291,7 +290,7 @@ class _Version(argparse.Action):
 class _Completion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, _namespace: object, shell: object, *_: object) -> None:
         try:
-            import shtab  # noqa: PLC0415  part of the extra, and needed here alone
+            import shtab  # noqa: PLC0415  part of the extra, and needed only here
         except ModuleNotFoundError:
             parser.error("completion needs shtab, which is not installed: run `make cli` in a checkout")
         parser.prog = _SCRIPT
@@ -308,11 +307,11 @@ def _version() -> str:
 
 
 def _watch_seconds(text: str) -> float:
-    least, most = _WATCH_SECONDS
+    minimum, maximum = _WATCH_SECONDS
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not least <= seconds <= most:
-        raise argparse.ArgumentTypeError(f"it must be a number of seconds from {least:g} to {most:g}")
+    if not minimum <= seconds <= maximum:
+        raise argparse.ArgumentTypeError(f"it must be a number of seconds from {minimum:g} to {maximum:g}")
     return seconds

@@ -1,4 +1,4 @@
-"""The operator's own access to AWS: clients of the SDK, and what their failures mean on a laptop."""
+"""The operator's own access to AWS: the SDK's clients, and their errors explained for an operator."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ATTEMPTS = 3
 # AWS, "ARN format": arn:partition:service:region:account:resource
 _ARN = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:([a-z0-9-]+):[0-9]{12}:.+")
 
-# As IAM says it: "User: arn:… is not authorized to perform: lambda:InvokeFunction on resource: arn:…"
+# IAM's message: "User: arn:… is not authorized to perform: lambda:InvokeFunction on resource: arn:…"
 _WHO = re.compile(r"\bUser: (\S+) is not authorized")
 _WHICH = re.compile(r"\bto perform: ([a-z0-9-]+:[A-Za-z]+)")
 
@@ -68,7 +68,7 @@ _STALE_CREDENTIALS = {
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 _THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
 
-# The actions of IAM that are not called as the operations are.
+# IAM's action for each operation.
 _ACTIONS = {
     "DescribeSecret": "secretsmanager:DescribeSecret",
     "GetSecretValue": "secretsmanager:GetSecretValue",
@@ -86,14 +86,14 @@ _ACTIONS = {
 
 
 def region_of(name: str) -> str | None:
-    """Return the region that an ARN names, or None where the name is none."""
+    """Return the region in an ARN, or None if the name is not an ARN."""
     match = _ARN.fullmatch(name)
     return match[1] if match else None
 
 
 def client(service: str, region: str | None, *, attempts: int = _ATTEMPTS, read_seconds: float | None = None) -> Any:  # noqa: ANN401  one type for each service
-    """Return a client of the SDK in a region, by default in that of the environment. Raises UsageError."""
-    # At DEBUG it logs every request and answer, and secrets may be in them.
+    """Return a client of the SDK in a region, by default the environment's. Raises UsageError."""
+    # At DEBUG it logs every request and response, which may contain secrets.
     logging.getLogger("botocore").setLevel(logging.INFO)
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_SECONDS,
@@ -102,20 +102,20 @@ def client(service: str, region: str | None, *, attempts: int = _ATTEMPTS, read_
         tcp_keepalive=True,
     )
     with explained(f"the client of {service}"):
-        # Lambda sets AWS_REGION; the SDK by itself reads AWS_DEFAULT_REGION alone.
+        # Lambda sets AWS_REGION; the SDK reads only AWS_DEFAULT_REGION.
         region_name = region or os.environ.get("AWS_REGION") or None
-        # A session of its own, and no default one that keeps credentials which have expired since.
+        # A new session: the default one keeps expired credentials.
         return boto3.Session().client(service, region_name=region_name, config=config)  # type: ignore[call-overload]
 
 
 def is_sent(error: Exception) -> bool:
-    """Return whether a call without an answer may have been received: it was not where no connection was made."""
+    """Return whether AWS may have received a call without a response: not if no connection was made."""
     return not isinstance(error, NoConnectionError)
 
 
 @contextmanager
 def explained(what: str, region: str | None = None) -> Iterator[None]:
-    """Turn what the SDK raises about something into one sentence. Raises AccessError or UsageError."""
+    """Turn an error of the SDK into one sentence. Raises AccessError or UsageError."""
     try:
         yield
     except (BotoCoreError, ClientError, ValueError) as error:
@@ -132,14 +132,14 @@ def _error(error: BotoCoreError | ClientError | ValueError, what: str, region: s
     if isinstance(error, ClientError):
         return _refusal(error, what, region)
     if isinstance(error, NoRegionError):
-        return UsageError("no AWS region is set: add --region, set AWS_REGION, or name the job by its ARN")
+        return UsageError("no AWS region is set: add --region, set AWS_REGION, or give the job's ARN")
     if isinstance(error, ProfileNotFound):
         return UsageError(f"{error}: see `aws configure list-profiles`, and correct --profile or AWS_PROFILE")
     if isinstance(error, _NOT_LOGGED_IN):
-        return AccessError(f"AWS has no usable credentials of yours ({type(error).__name__}): log in again")
+        return AccessError(f"your AWS credentials are missing or unusable ({type(error).__name__}): log in again")
     if isinstance(error, NO_ANSWER):
         return AccessError(
-            f"AWS did not answer about {what}{_in(region)} ({type(error).__name__}): check this machine's "
+            f"AWS did not respond about {what}{_in(region)} ({type(error).__name__}): check this machine's "
             "network, and its proxy or VPN if it needs one"
         )
     return UsageError(
@@ -148,23 +148,23 @@ def _error(error: BotoCoreError | ClientError | ValueError, what: str, region: s
 
 
 def _refusal(error: ClientError, what: str, region: str | None) -> CliError:
-    told = error.response.get("Error", {})
-    code, message = told.get("Code", "Unknown"), told.get("Message", "")
+    error_document = error.response.get("Error", {})
+    code, message = error_document.get("Code", "Unknown"), error_document.get("Message", "")
     action = _ACTIONS.get(error.operation_name, error.operation_name)
     if code in _STALE_CREDENTIALS:
-        return AccessError(f"AWS does not take your credentials any more ({code}): log in again")
+        return AccessError(f"AWS rejects your credentials ({code}): log in again")
     if code in _DENIED:
         who, which = _WHO.search(message), _WHICH.search(message)
         if "KMS" in message and not which:
             action = f"{action} (missing kms:Decrypt on its key)"
-        # The operators' policy reads no secret's value, and is for one region.
-        others = "may read it" if error.operation_name == "GetSecretValue" else "has the stack's OperatorPolicyArn"
+        # The operators' policy does not allow to read a secret's value, and is for one region.
+        holder = "may read it" if error.operation_name == "GetSecretValue" else "has the stack's OperatorPolicyArn"
         return NotAllowedError(
             f"{who[1] if who else 'this identity'} has no permission for {which[1] if which else action} on {what}"
-            f"{_in(region)}: take the right --region, or an identity that {others}"
+            f"{_in(region)}: use the right --region, or an identity that {holder}"
         )
     if code == "ResourceNotFoundException" or (code == "ValidationError" and "not exist" in message):
-        return UsageError(f"there is no {what}{_in(region)}: correct the name, or take another --region or --profile")
+        return UsageError(f"there is no {what}{_in(region)}: correct the name, or use another --region or --profile")
     if code in _THROTTLED:
         return AccessError(f"AWS throttles calls about {what} ({code}): try again in a minute")
     return AccessError(f"{action} on {what}{_in(region)} failed with {code}")

@@ -1,4 +1,4 @@
-"""Output to the operator and questions: sentences on stderr, results on stdout. No control character gets through."""
+"""Output and questions: sentences on stderr, results on stdout. Control characters are escaped."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ _COLUMNS = 79
 
 
 def printable(text: str) -> str:
-    """Return a text with every control and formatting character escaped: a terminal would obey them."""
+    """Return a text with every control and formatting character escaped, since a terminal would execute them."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 
-def say(sentence: str) -> None:
+def print_stderr(sentence: str) -> None:
     """Print one line to stderr."""
     print(printable(sentence), file=sys.stderr, flush=True)  # noqa: T201  the only place that writes to stderr
 
 
-def explain(text: str) -> None:
-    """Print some sentences to stderr, wrapped for reading."""
+def print_wrapped(text: str) -> None:
+    """Print sentences to stderr, wrapped at 79 columns."""
     for line in textwrap.wrap(text, _COLUMNS):
-        say(line)
+        print_stderr(line)
 
 
-def show(document: Mapping[str, object]) -> None:
+def print_json(document: Mapping[str, object]) -> None:
     """Print a result to stdout, as one line of JSON."""
     try:
-        print(printable(json.dumps(document)), flush=True)  # noqa: T201  this is what stdout is for
+        print(printable(json.dumps(document)), flush=True)  # noqa: T201  stdout is for results
     except BrokenPipeError:
-        # The reader has closed the pipe, and the interpreter flushes once more at its end.
+        # The reader closed the pipe. At its exit the interpreter flushes stdout again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_confirmed(question: str, *, yes: bool) -> bool:
-    """Ask, unless the answer was given beforehand. Raises UsageError if nobody can be asked."""
+    """Ask, unless --yes was given. Raises UsageError if stdin is not a terminal."""
     if yes:
         return True
-    # None if the process was started without one.
+    # None if the process has no stdin.
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError("confirmation required, but stdin is not a terminal: add --yes")
     print(f"{question} Type yes: ", end="", file=sys.stderr, flush=True)  # noqa: T201  not part of the result
     if sys.stdin.readline().strip().lower() == "yes":
         return True
-    say("Nothing was done.")
+    print_stderr("Nothing was done.")
     return False
 
 

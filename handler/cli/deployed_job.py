@@ -1,4 +1,4 @@
-"""A deployed job: found by stack or function, inspected with the operator's rights, run by invoking the function."""
+"""A deployed job: found by stack or function, read with the operator's permissions, run by invoking the function."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _FUNCTION_OUTPUT = "FunctionName"
 
 _FALLBACK = ErrorCode.CREDENTIALS_FALLBACK
 
-# A function without them would run by its own defaults, which this version does not know.
-_SIGNS_OF_THE_JOB = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
+# Variables that identify the job. Without them the function uses defaults that this version does not know.
+_IDENTIFYING_VARIABLES = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
 
-# Lambda ends the function at its timeout; the read timeout is longer by this.
-_ANSWER_NEEDS = timedelta(seconds=30)
+# The read timeout is longer than the function's by this.
+_RESPONSE_MARGIN = timedelta(seconds=30)
 
-# The clocks of Lambda and of the log may differ by less.
-_CLOCKS_DIFFER = timedelta(minutes=1)
+# The largest difference of the clocks of Lambda and of the log.
+_CLOCK_DIFFERENCE = timedelta(minutes=1)
 
-# How far back the log is read: long enough to see some runs, and short enough for one page.
+# How far back the command reads the log: some runs, in one page.
 _LOOK_BACK_PERIODS = 6
-_LOOK_BACK_AT_LEAST = timedelta(minutes=30)
+_MIN_LOOK_BACK = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Function:
 
     @property
     def serves_clients(self) -> bool:
-        """Whether each event names its client, since the function has no secrets of its own."""
+        """Whether each event names its client and secrets."""
         return not self.variables.get("TOKEN_SECRET_ID")
 
     @property
@@ -68,7 +68,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class DeployedJob:
-    """One client of a deployed function. `event` names the client where the function serves several."""
+    """One client of a deployed function. `event` names the client if the function serves several."""
 
     name: str
     function: Function
@@ -82,14 +82,14 @@ class DeployedJob:
         return self.function.region
 
     def secrets(self) -> SecretsManager:
-        """Return its secrets, in the region of the token secret where that is known."""
+        """Return its secrets, in the region of the token secret if that is known."""
         region = aws.region_of(self.settings.token_secret_id) or self.region
         client = aws.client("secretsmanager", region)
         return SecretsManager(client, self.settings.credentials_secret_id, self.settings.token_secret_id)
 
     def past_runs(self, now: datetime) -> PastRuns:
         """Read the function's log. The summary line of a run has an `outcome`."""
-        since = now - max(_LOOK_BACK_PERIODS * self.settings.policy.schedule, _LOOK_BACK_AT_LEAST)
+        since = now - max(_LOOK_BACK_PERIODS * self.settings.policy.schedule, _MIN_LOOK_BACK)
         ended: list[PastRun] = []
         failed_revocations: dict[str, str] = {}
         for at, record in self._records(since):
@@ -102,11 +102,11 @@ class DeployedJob:
         return PastRuns(since, tuple(sorted(ended, key=lambda run: run.at)), failed_revocations)
 
     def fell_back(self, version: Entry) -> bool | None:
-        """Look for the error of a fallback in the log of the run that published a version: its id is the request's."""
+        """Return whether the run that published a version logged a fallback. The version id is the run's request id."""
         if version.first_published_at is None:
             return None
-        since = version.first_published_at - self.function.timeout - _CLOCKS_DIFFER
-        until = version.first_published_at + _CLOCKS_DIFFER
+        since = version.first_published_at - self.function.timeout - _CLOCK_DIFFERENCE
+        until = version.first_published_at + _CLOCK_DIFFERENCE
         records = self._records(since, until=until, pattern=f'{{ $.error_code = "{_FALLBACK}" }}')
         return any(
             record.get("function_request_id") == version.version_id and record.get("error_code") == _FALLBACK
@@ -120,7 +120,7 @@ class DeployedJob:
         if not names:
             raise UsageError(
                 f"no schedule of EventBridge Scheduler starts function {self.function.name} for client "
-                f"{self.settings.client}: disable what starts it by hand"
+                f"{self.settings.client}: disable by hand whatever starts it"
             )
         return ", ".join(names)
 
@@ -132,7 +132,7 @@ class DeployedJob:
     def run(self, action: Action) -> Mapping[str, object]:
         """Invoke the function, once: a second attempt of the SDK would run an emergency twice."""
         event = json.dumps({**self.event, "action": action}).encode()
-        client = self._client(self.function.timeout + _ANSWER_NEEDS)
+        client = self._client(self.function.timeout + _RESPONSE_MARGIN)
         with self._explained():
             try:
                 answer = client.invoke(FunctionName=self.function.name, LogType="Tail", Payload=event)
@@ -141,10 +141,10 @@ class DeployedJob:
                 if not aws.is_sent(error):
                     raise
                 raise RunUnknownError(
-                    f"function {self.function.name} was invoked, but its answer did not arrive "
+                    f"function {self.function.name} was invoked, but its response did not arrive "
                     f"({type(error).__name__}): check `status` and the log before you repeat it"
                 ) from error
-        # The last 4 KB (AWS, "Invoke"); the first line may be cut.
+        # The last 4 KB (AWS, "Invoke"); the first line may be incomplete.
         self.log.write(base64.b64decode(answer.get("LogResult", "")).decode("utf-8", errors="replace"))
         document = json.loads(payload or b"null")
         if "FunctionError" in answer or not isinstance(document, dict):
@@ -155,11 +155,11 @@ class DeployedJob:
         self, since: datetime, *, until: datetime | None = None, pattern: str | None = None
     ) -> Iterator[tuple[datetime, Mapping[str, object]]]:
         """Yield the job's own lines about this token secret, with their times."""
-        asked: dict[str, Any] = {"logGroupName": self.function.log_group, "startTime": _milliseconds(since)}
-        asked |= {"endTime": _milliseconds(until)} if until else {}
-        asked |= {"filterPattern": pattern} if pattern else {}
+        query: dict[str, Any] = {"logGroupName": self.function.log_group, "startTime": _milliseconds(since)}
+        query |= {"endTime": _milliseconds(until)} if until else {}
+        query |= {"filterPattern": pattern} if pattern else {}
         with aws.explained(f"log group {self.function.log_group}", self.region):
-            pages = aws.client("logs", self.region).get_paginator("filter_log_events").paginate(**asked)
+            pages = aws.client("logs", self.region).get_paginator("filter_log_events").paginate(**query)
             for event in pages.search("events[]"):
                 record = log_output.parse_record(event["message"])
                 if record.get("token_secret_id") == self.settings.token_secret_id:
@@ -195,12 +195,12 @@ def find_function(name: str, region: str | None) -> Function:
     environment = configuration.get("Environment", {})
     if "Error" in environment:
         raise NotAllowedError(
-            f"the settings of function {name} cannot be decrypted: take an identity that may use its KMS key"
+            f"the settings of function {name} cannot be decrypted: use an identity that may use its KMS key"
         )
     variables = environment.get("Variables", {})
-    if missing := [sign for sign in _SIGNS_OF_THE_JOB if not variables.get(sign)]:
+    if missing := [name for name in _IDENTIFYING_VARIABLES if not variables.get(name)]:
         raise UsageError(
-            f"function {name} is not this job, or was deployed by other means: it has no {' and no '.join(missing)}"
+            f"function {name} is not this job, or was deployed otherwise: it has no {' and no '.join(missing)}"
         )
     own_name = configuration["FunctionName"]
     return Function(
@@ -216,9 +216,9 @@ def find_function(name: str, region: str | None) -> Function:
 def find_jobs(
     name: str, function: Function, log: LogOutput, clients: Sequence[str | Mapping[str, object]] = ()
 ) -> list[DeployedJob]:
-    """Return the jobs of a function: that of each client named here, or of each that it has. Raises RotationError.
+    """Return the jobs of a function, for the given clients or for all. Raises RotationError.
 
-    A client is named by its name, or by the event of its schedule. One that the function does not serve is left out.
+    A client is a name, or the event of its schedule. A client that the function does not serve is left out.
     """
     if not function.serves_clients:
         job = DeployedJob(name, function, settings_from(function.variables, {}), log)
@@ -236,7 +236,7 @@ def find_jobs(
 
 
 def client_name(client: str | Mapping[str, object]) -> str:
-    """Return the name of a client that is given by its name or by its event."""
+    """Return the name of a client, given as a name or an event."""
     return client if isinstance(client, str) else str(client["client"])
 
 
@@ -249,9 +249,9 @@ def _milliseconds(at: datetime) -> int:
 
 
 def _run_failed(document: object, summary: Mapping[str, object]) -> RunFailedError:
-    told = document if isinstance(document, dict) else {}
-    message = told.get("errorMessage")
+    payload = document if isinstance(document, dict) else {}
+    message = payload.get("errorMessage")
     if not isinstance(message, str):
         return RunFailedError("the function failed without an error message: see its log", summary=summary)
-    is_bad_input = told.get("errorType") == InvalidInputError.__name__
+    is_bad_input = payload.get("errorType") == InvalidInputError.__name__
     return RunFailedError(message, summary=summary, is_bad_input=is_bad_input)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from handler.cli import console, status
 from handler.cli.errors import CliError, RunFailedError, RunUnknownError, sentence
-from handler.cli.fetch_status import look_at_labels
+from handler.cli.fetch_status import fetch_labels
 from handler.errors import ErrorCode, RotationError
 from handler.model import Action, Outcome
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
-    console.explain(_consequences(_labels(job)))
+    console.print_wrapped(_consequences(_labels(job)))
     if not console.is_confirmed("Revoke them now?", yes=yes):
         return False
     _replace_and_revoke(job, log, "emergency")
@@ -33,23 +33,25 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
 
     Raises RotationError.
     """
-    console.explain(
+    console.print_wrapped(
         f"This disables the schedule of client {job.settings.client}, publishes one last token and revokes every other "
-        "one. From then on no token is renewed, consumers are refused, and the alarms ring until they are deleted."
+        "one. After that no token is renewed, consumers get 401, and the alarms stay active until you delete them."
     )
     if not console.is_confirmed("Retire it now?", yes=yes):
         return False
-    console.say(f"Schedule {job.disable_schedule()} is disabled. To undo that, enable it in EventBridge Scheduler.")
+    console.print_stderr(
+        f"Schedule {job.disable_schedule()} is disabled. To undo this, enable it in EventBridge Scheduler."
+    )
     seen = _labels(job)
     if not isinstance(seen, RotationError) and not status.live(seen):
-        console.say("No token is active.")
+        console.print_stderr("No token is active.")
         return True
     result = _replace_and_revoke(job, log, "retire")
-    console.explain(
-        f"One token remains: version {result.get('version_id')}, published just now, which expires at "
+    console.print_wrapped(
+        f"One token stays active: version {result.get('version_id')}, just published, which expires at "
         f"{_instant(result.get('expires_at'))}. The job never revokes the published token. Delete the stack or the "
-        "client now, and its token secret with it, so that nobody reads this token. To end it earlier, have it revoked "
-        "at the authorization server."
+        "client now, and its token secret with it, so that nobody reads this token. To end it earlier, have the "
+        "authorization server revoke it."
     )
     return True
 
@@ -66,12 +68,12 @@ def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, 
         raise _noted(error, _done({}), f"check `status`, then run `{command}` until it ends with 0") from None
     except CliError as error:
         raise _noted(error, "the job was not started", f"correct the cause, and run `{command}` again") from None
-    console.show(result)
+    console.print_json(result)
     if pending := result.get("pending_revocations"):
         failure = log.failed_revocation
         raise _noted(
             CliError(
-                f"{console.count(int(str(pending)), 'token')} left: {failure.get('message', 'see the log')}",
+                f"{console.count(int(str(pending)), 'token')} not revoked: {failure.get('message', 'see the log')}",
                 job_code=str(failure["error_code"]) if failure else None,
             ),
             _done(result),
@@ -109,9 +111,9 @@ def _instant(epoch: object) -> str:
 
 
 def _labels(job: Job) -> Status | RotationError:
-    """Read the labels, or return why they cannot be read: nothing that is only shown may stop an emergency."""
+    """Return the status, or the error if the labels cannot be read, which must not stop an emergency."""
     try:
-        return look_at_labels(job)
+        return fetch_labels(job)
     except RotationError as error:
         return error
 
@@ -127,7 +129,7 @@ def _consequences(seen: Status | RotationError) -> str:
     named = ["the current token"] * is_current_active + [console.count(others, "superseded token")] * (others > 0)
     return (
         f"This publishes a new token and revokes {' and '.join(named)} at once. A gateway's cache may accept them for "
-        "some minutes more. Consumers that hold one are refused (401) until they read the secret again: those that "
-        "read once more on a 401 hardly notice, the others wait for their cache to expire, which should take less "
-        f"than {status.duration(seen.policy.grace)} (GRACE_SECONDS)."
+        "some minutes more. Consumers that cache one get 401 until they read the secret again. Those that read again "
+        "on a 401 hardly notice; the others wait until their cache expires, which should take less than "
+        f" {status.duration(seen.policy.grace)} (GRACE_SECONDS)."
     )

@@ -1,4 +1,4 @@
-"""Reads the status of a job with the operator's own rights: labels, the last runs, and what VERIFY_URL answers."""
+"""Reads the status of a job with the operator's permissions: labels, the last runs, and the response of VERIFY_URL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from handler import app, error_responses
 from handler.cli import aws, status
-from handler.cli.console import say
+from handler.cli.console import print_stderr
 from handler.cli.errors import sentence
 from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _PATIENCE = timedelta(seconds=15)
 
 
-def look(job: Job) -> Status:
-    """Return the status of a job. What may not be read is reported and counts as unknown. Raises RotationError."""
+def fetch_status(job: Job) -> Status:
+    """Return the status of a job. Reports what it may not read, and counts it as unknown. Raises RotationError."""
     now, secrets = app.clock.now(), job.secrets()
     runs = _past_runs(job, now)
     try:
@@ -40,8 +40,8 @@ def look(job: Job) -> Status:
     return status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
 
 
-def look_at_labels(job: Job) -> Status:
-    """Return the status by the labels alone. Raises RotationError."""
+def fetch_labels(job: Job) -> Status:
+    """Return the status by the labels only. Raises RotationError."""
     now = app.clock.now()
     try:
         return status.status_of(job.secrets().describe(now), job.settings.policy, now)
@@ -50,7 +50,7 @@ def look_at_labels(job: Job) -> Status:
 
 
 def explained(error: SecretsManagerError, job: Job) -> RotationError:
-    """Say what went wrong with the token secret as a laptop needs it."""
+    """Explain an error of the token secret for an operator."""
     secret = job.settings.token_secret_id
     return aws.explained_error(error, f"token secret {secret}", aws.region_of(secret) or job.region)
 
@@ -67,7 +67,7 @@ def _past_runs(job: Job, now: datetime) -> PastRuns | None:
     try:
         return job.past_runs(now)
     except RotationError as error:
-        say(f"How the last runs ended is not known: {sentence(error)}")
+        print_stderr(f"How the last runs ended is unknown: {sentence(error)}")
         return None
 
 
@@ -75,7 +75,7 @@ def _is_accepted(job: Job, secrets: SecretsManager) -> bool | None:
     try:
         current = secrets.read_current()
     except SecretsManagerError as error:
-        say(f"Whether the token is accepted was not tried: {sentence(explained(error, job))}")
+        print_stderr(f"Whether the token is accepted was not tried: {sentence(explained(error, job))}")
         return None
     if current is None or current.access_token is None or job.settings.verify_url is None:
         return None

@@ -26,7 +26,7 @@ class PastRun:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it did."""
+        """Whether the run failed."""
         return self.outcome == "failed"
 
 
@@ -49,21 +49,21 @@ class Job(Protocol):
 
     @property
     def name(self) -> str:
-        """How the operator has named it."""
+        """The name that the operator gave."""
 
     @property
     def region(self) -> str | None:
-        """Where it is, or None for that of the environment."""
+        """The region of the job; None for the environment's."""
 
     @property
     def settings(self) -> Settings:
         """The settings of the job."""
 
     def secrets(self) -> SecretsManager:
-        """Return its secrets, seen with the operator's own rights."""
+        """Return its secrets, read with the operator's permissions."""
 
     def past_runs(self, now: datetime) -> PastRuns | None:
-        """Return how its last runs ended, or None where it keeps no log. Raises AccessError."""
+        """Return how its last runs ended, or None if it keeps no log. Raises AccessError."""
 
     def fell_back(self, version: Entry) -> bool | None:
         """Return whether a version was published with the previous credentials; None if that is unknown.
@@ -75,7 +75,7 @@ class Job(Protocol):
         """Stop its schedule, and return the schedule's name. Raises AccessError or UsageError."""
 
     def may_run(self) -> None:
-        """Find out whether the operator may start it, without doing so. Raises AccessError."""
+        """Check whether the operator may start it, without starting it. Raises AccessError."""
 
     def run(self, action: Action) -> Mapping[str, object]:
         """Run it once, and return its result. Raises RunFailedError, RunUnknownError or AccessError."""

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from handler.ledger import Entry
     from handler.model import Action
 
-# As long as the deployed function has.
+# The timeout of the deployed function.
 _TIME_LEFT = timedelta(seconds=120)
 
 # These decide when a superseded token is revoked. A default here could differ from the deployed job's.
-_TO_BE_NAMED = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
+_REQUIRED = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
 
-_LOOKED_AT = {"TOKEN_SECRET_ID", "CLIENT_NAME", "VERIFY_URL", "RENEW_AT_FRACTION", *_TO_BE_NAMED}
+_USED_BY_STATUS = {"TOKEN_SECRET_ID", "CLIENT_NAME", "VERIFY_URL", "RENEW_AT_FRACTION", *_REQUIRED}
 _UNUSED = {"CREDENTIALS_SECRET_ID": "not-used"}
 
 
 @dataclass(frozen=True, slots=True)
 class LocalJob:
-    """The job as the environment describes it."""
+    """The job with the environment's settings."""
 
     settings: Settings
     region: str | None
@@ -50,42 +50,43 @@ class LocalJob:
         return SecretsManager(client, self.settings.credentials_secret_id, self.settings.token_secret_id)
 
     def past_runs(self, _now: datetime) -> None:
-        """Return nothing: what runs here leaves its log to whoever starts it."""
+        """Return nothing: a local job keeps no log."""
 
     def fell_back(self, _version: Entry) -> None:
-        """Return nothing, for the same reason."""
+        """Return nothing: a local job keeps no log."""
 
     def disable_schedule(self) -> str:
-        """Refuse: nothing here knows what starts it."""
-        raise UsageError("--local has no schedule that this command knows: stop what starts the job, then `emergency`")
+        """Raise UsageError: the command does not know what starts a local job."""
+        raise UsageError("--local has no schedule: stop whatever starts the job, then run `emergency`")
 
     def may_run(self) -> None:
-        """Do nothing: no call shows beforehand whether a write would be allowed."""
+        """Do nothing: no call checks beforehand whether a write would be allowed."""
 
     def run(self, action: Action) -> Mapping[str, object]:
-        """Run as Lambda would."""
+        """Run the job as Lambda does."""
         try:
-            # Metrics are printed: they go where the log goes.
+            # Powertools prints the metrics to stdout; send them to the log.
             with contextlib.redirect_stdout(self.log):
                 return app.lambda_handler({"action": action}, _Context())
         except RotationError as error:
-            told = aws.explained_error(error, "the job's secrets", self.region)
-            raise RunFailedError(str(told), summary=self.log.summary, is_bad_input=is_bad_input(told)) from error
+            explained = aws.explained_error(error, "the job's secrets", self.region)
+            summary = self.log.summary
+            raise RunFailedError(str(explained), summary=summary, is_bad_input=is_bad_input(explained)) from error
 
 
-def find(environ: Mapping[str, str], region: str | None, log: LogOutput, *, to_look: bool = False) -> LocalJob:
-    """Return the job of the environment; `to_look` wants no setting that looking at it does not use.
+def find(environ: Mapping[str, str], region: str | None, log: LogOutput, *, is_status_only: bool = False) -> LocalJob:
+    """Return the job of the environment. `is_status_only` reads only the settings that `status` uses.
 
     Raises InvalidInputError.
     """
-    for name in _TO_BE_NAMED:
+    for name in _REQUIRED:
         if not environ.get(name):
             raise InvalidInputError(
                 f"{name} is not set: --local runs the job with the environment's settings, and this one decides when a "
-                "token is revoked; set it to the value that the consumers rely on"
+                "token is revoked; set it to the value that consumers rely on"
             )
-    if to_look:
-        environ = _UNUSED | {name: value for name, value in environ.items() if name in _LOOKED_AT}
+    if is_status_only:
+        environ = _UNUSED | {name: value for name, value in environ.items() if name in _USED_BY_STATUS}
     settings = settings_from(environ, {})
     if region is None and (region := aws.region_of(settings.token_secret_id)) and not environ.get("AWS_REGION"):
         os.environ["AWS_REGION"] = region
@@ -99,5 +100,5 @@ class _Context:
         self.aws_request_id = str(uuid.uuid4())
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return as much as the deployed function has."""
+        """Return the timeout of the deployed function."""
         return int(_TIME_LEFT.total_seconds() * 1000)

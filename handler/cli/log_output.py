@@ -1,4 +1,4 @@
-"""The job's log lines for a person: its sentences, or the lines as they are."""
+"""Prints the job's log lines: as sentences, or in full."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import json
 from typing import TYPE_CHECKING
 
-from handler.cli.console import say
+from handler.cli.console import print_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,11 +15,10 @@ _LEVELS = {"WARNING": "warning: ", "ERROR": "error: ", "CRITICAL": "error: "}
 
 
 class LogOutput(io.TextIOBase):
-    """A stream for the log of a run. It prints the lines to stderr as they come.
+    """A stream that prints the log of a run to stderr.
 
-    Metrics and Lambda's own lines are printed only if `is_verbose`; so is the summary of a run, since the result or
-    the error says the same. `summary` is the last one, and `failed_revocation` the last warning about a token that was
-    not revoked.
+    It prints metrics, Lambda's own lines and the summary of a run only if `is_verbose`. `summary` is the last summary,
+    `failed_revocation` the last warning about a failed revocation.
     """
 
     def __init__(self, *, is_verbose: bool) -> None:
@@ -29,7 +28,7 @@ class LogOutput(io.TextIOBase):
         self._rest = ""
 
     def write(self, text: str) -> int:
-        """Take a piece of the log."""
+        """Print the complete lines, and keep the rest."""
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._print(line, parse_record(line))
@@ -42,11 +41,11 @@ class LogOutput(io.TextIOBase):
             self.failed_revocation = record
         shown = line if self._is_verbose else _sentence(record)
         if shown.strip():
-            say(shown)
+            print_stderr(shown)
 
 
 def parse_record(line: str) -> Mapping[str, object]:
-    """Return a line of the job's own as an object; it is empty for every other line."""
+    """Return a line of the job as an object; empty for every other line."""
     try:
         document = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""`python -m handler`: arguments in, one command, an exit status out. Wires the parts together."""
+"""`python -m handler`: parses the arguments, runs one command, and returns its exit status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from handler.cli.doctor import command as doctor
 from handler.cli.doctor import diagnosis
 from handler.cli.emergency import emergency, retire
 from handler.cli.errors import UsageError, is_bad_input, sentence
-from handler.cli.fetch_status import look
+from handler.cli.fetch_status import fetch_status
 from handler.cli.log_output import LogOutput
 from handler.errors import RotationError
 from handler.model import Action
@@ -52,19 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             _choose_account(arguments.profile, arguments.region)
             return _COMMANDS[arguments.command](arguments, log)
     except RotationError as error:
-        console.say(sentence(error))
+        console.print_stderr(sentence(error))
         for note in getattr(error, "__notes__", ()):
-            console.say(note)
+            console.print_stderr(note)
         return _exit_of_error(error)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
 
 
-# Which job
+# Finding the job
 
 
 def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job], list[RotationError]]:
-    """Find the jobs that the arguments name, and return them with the errors of those that could not be found.
+    """Return the jobs that the arguments name, and the errors of those that were not found.
 
     Raises UsageError if the arguments name none.
     """
@@ -72,10 +72,10 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
     if arguments.local:
         if stacks or functions or clients:
             raise UsageError("--local cannot be combined with --stack, --function or --client")
-        return [local_job.find(os.environ, arguments.region, log, to_look=arguments.command == "status")], []
+        return [local_job.find(os.environ, arguments.region, log, is_status_only=arguments.command == "status")], []
     if not stacks and not functions:
         raise UsageError(
-            "name the job: --stack NAME or --function NAME for a deployed one, or --local to run it here with the "
+            "name the job: --stack NAME or --function NAME for a deployed job, or --local to run it here with the "
             "environment's settings"
         )
     found: dict[tuple[str, str], Job] = {}
@@ -90,23 +90,23 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
                     f"function {function.name} serves several clients: name one with --client; `status` lists them"
                 )
             for job in deployed_job.find_jobs(name, function, log, clients):
-                # A job that is named twice is one.
+                # A job that is named twice counts once.
                 found.setdefault((function.arn, job.settings.client), job)
         except RotationError as error:
             errors.append(error)
     jobs = list(found.values())
     served = {job.settings.client for job in jobs}
     missing = sorted({deployed_job.client_name(client) for client in clients} - served)
-    # What could not be found may serve it.
+    # A job that was not found may serve it.
     if missing and not errors:
-        errors += [UsageError(f"no job that is named serves client {name}") for name in missing]
+        errors += [UsageError(f"no job given here serves client {name}") for name in missing]
     if not jobs and not errors:
         errors.append(UsageError("no schedule starts this function with the event of a client"))
     return jobs, errors
 
 
 def _find(arguments: argparse.Namespace, log: LogOutput) -> Job:
-    # Counted before any is looked up.
+    # Count before any lookup.
     if len(arguments.stacks) + len(arguments.functions) > 1 or len(arguments.clients) > 1:
         raise UsageError(f"{arguments.command} accepts only one --stack or --function, and one --client")
     jobs, errors = _find_each(arguments, log)
@@ -120,12 +120,12 @@ def _find(arguments: argparse.Namespace, log: LogOutput) -> Job:
 
 
 def _renew(arguments: argparse.Namespace, log: LogOutput) -> Exit:
-    console.show(_find(arguments, log).run(Action.RENEW_IF_DUE))
+    console.print_json(_find(arguments, log).run(Action.RENEW_IF_DUE))
     return Exit.DONE
 
 
 def _rotate(arguments: argparse.Namespace, log: LogOutput) -> Exit:
-    console.show(_find(arguments, log).run(Action.ROTATE_NOW))
+    console.print_json(_find(arguments, log).run(Action.ROTATE_NOW))
     return Exit.DONE
 
 
@@ -142,22 +142,22 @@ def _status(arguments: argparse.Namespace, log: LogOutput) -> Exit:
         jobs, errors = _find_each(arguments, log)
         if arguments.watch is not None:
             return _watch(jobs, errors, output, arguments.watch)
-        seen, more_errors = _look_at_each(jobs)
+        seen, more_errors = _fetch_each(jobs)
         if seen:
             output.show_status(seen, [], app.clock.now())
     errors += more_errors
     for error in errors:
-        console.say(sentence(error))
+        console.print_stderr(sentence(error))
     ends = [_exit_of(each) for _, each in seen] + [_exit_of_error(error) for error in errors]
     return max(ends, key=_BEST_FIRST.index)
 
 
-def _look_at_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[RotationError]]:
+def _fetch_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[RotationError]]:
     seen: list[tuple[Job, Status]] = []
     errors: list[RotationError] = []
     for job in jobs:
         try:
-            seen.append((job, look(job)))
+            seen.append((job, fetch_status(job)))
         except RotationError as error:
             errors.append(error)
     return seen, errors
@@ -188,41 +188,41 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {
 }
 
 
-# Their parts
+# Output
 
 
 class Output(Protocol):
     """The output of status and doctor: `rendering.py` for people, or JSON for scripts."""
 
     def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> None:
-        """Show the status of jobs, and why that of others could not be read."""
+        """Show the status of jobs, and why others could not be read."""
 
     def show_wait(self, waited: timedelta) -> None:
-        """Show for how long doctor has been trying a token that was logged out."""
+        """Show for how long doctor has tried a revoked token."""
 
     def show_diagnosis(self, findings: Findings, found: Diagnosis) -> None:
-        """Show what was found out."""
+        """Show the findings of doctor."""
 
 
 class _Json:
     def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], _at: datetime) -> None:
         for job, each in seen:
-            console.show({"job": job.name, "client": job.settings.client, **status.as_json(each)})
+            console.print_json({"job": job.name, "client": job.settings.client, **status.as_json(each)})
         for failure in failures:
-            console.say(failure)
+            console.print_stderr(failure)
 
     def show_wait(self, waited: timedelta) -> None:
         pass
 
     def show_diagnosis(self, findings: Findings, found: Diagnosis) -> None:
-        console.show(diagnosis.as_json(findings, found))
+        console.print_json(diagnosis.as_json(findings, found))
 
 
 def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> AbstractContextManager[Output]:
     if arguments.json:
         return contextlib.nullcontext(_Json())
     try:
-        from handler.cli.rendering import Rendering  # noqa: PLC0415  rich is an extra, and --json goes without it
+        from handler.cli.rendering import Rendering  # noqa: PLC0415  rich is an extra, and --json does not need it
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
@@ -247,12 +247,12 @@ def _exit_of_error(error: RotationError) -> Exit:
 
 
 def _watch(jobs: Sequence[Job], not_found: Sequence[RotationError], output: Output, seconds: float) -> Exit:
-    """Look again and again. A failure is shown, and may pass. Raises RotationError if there is nothing to watch."""
+    """Repeat until Ctrl-C, and show failures. Raises RotationError if there is no job."""
     if not jobs:
         raise not_found[0]
     try:
         while True:
-            seen, errors = _look_at_each(jobs)
+            seen, errors = _fetch_each(jobs)
             output.show_status(seen, [sentence(error) for error in [*not_found, *errors]], app.clock.now())
             app.clock.sleep(seconds)
     except KeyboardInterrupt:
@@ -261,7 +261,7 @@ def _watch(jobs: Sequence[Job], not_found: Sequence[RotationError], output: Outp
 
 @contextlib.contextmanager
 def _logging_to(log: LogOutput) -> Iterator[None]:
-    """Lead what the job's own parts log here to the operator."""
+    """Send the log of the job's modules to the operator."""
     handler = app.logger.registered_handler
     if not isinstance(handler, logging.StreamHandler):
         yield
@@ -279,6 +279,6 @@ def _choose_account(profile: str | None, region: str | None) -> None:
         os.environ["AWS_REGION"] = region
     if profile:
         os.environ["AWS_PROFILE"] = profile
-        # As with the AWS CLI, a profile that is named counts for more than keys in the environment.
+        # As in the AWS CLI, a given profile takes precedence over keys in the environment.
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""Draws status and diagnosis for a person. The only file that knows rich; `main.py` imports it when it is needed."""
+"""Draws status and diagnosis. The only file that imports rich; `main.py` imports it on demand."""
 
 from __future__ import annotations
 
@@ -48,12 +48,11 @@ _SMALL_BAR = 16
 _INDENT = 2
 _NO_STYLE = ""
 
-_LIVED, _LEFT, _LAST = "lived", "left", "last"
+_ELAPSED, _LEFT, _LAST = "elapsed", "left", "last"
 
-# A colour to see it by, and a sign to tell it by where there are no colours; the second is for terminals that know
-# ASCII alone.
-_SIGNS = {_LIVED: ("█", "#"), _LEFT: ("─", "-"), _LAST: ("░", "~"), "mark": ("╵", "'"), "now": ("▲", "^")}
-_STYLES = {_LIVED: "green", _LEFT: "green", _LAST: "yellow"}
+# A sign for each part, for terminals without colours; the second is for ASCII terminals.
+_SIGNS = {_ELAPSED: ("█", "#"), _LEFT: ("─", "-"), _LAST: ("░", "~"), "mark": ("╵", "'"), "now": ("▲", "^")}
+_STYLES = {_ELAPSED: "green", _LEFT: "green", _LAST: "yellow"}
 _JUDGEMENTS = {Judgement.HOLDS: "green", Judgement.HOLDS_IF: "yellow", Judgement.AT_RISK: "bold red"}
 
 
@@ -73,7 +72,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Bar:
-    """A stretch of time from `begin` on, over the whole width; each mark has its label on a line where it fits."""
+    """A stretch of time from `begin` on, over the whole width. Each mark has a label below the bar."""
 
     begin: datetime
     stretches: Sequence[Stretch]
@@ -82,7 +81,7 @@ class Bar:
     now: datetime | None = None
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw it as wide as there is room."""
+        """Draw the bar over the available width."""
         columns, is_ascii = min(options.max_width, self.columns), options.ascii_only
         bar, begin = Text(), 0
         for stretch in self.stretches:
@@ -93,7 +92,7 @@ class Bar:
         yield from self._labels(columns, is_ascii=is_ascii)
 
     def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
-        """Say how wide it is."""
+        """Return the width."""
         return Measurement(1, min(options.max_width, self.columns))
 
     def _labels(self, columns: int, *, is_ascii: bool) -> list[Text]:
@@ -102,7 +101,7 @@ class Bar:
             column = min(self._column(mark.at, columns), columns - 1)
             sign = _SIGNS["now" if mark.name == "now" else "mark"][is_ascii]
             words = f"{mark.name} {instant(mark.at, self.now or mark.at)}"
-            # Right of its mark, or left of it where the line would end too soon.
+            # To the right of its mark, or to the left if the line is too short.
             fits = column + len(words) + 2 <= columns
             label = f"{sign} {words}" if fits else f"{words} {sign}"
             begin = column if fits else max(0, column + 1 - len(label))
@@ -119,9 +118,9 @@ class Bar:
 
 
 class Rendering:
-    """stdout, for as long as the `with` block lasts: 80 columns wide where it is no terminal and COLUMNS says nothing.
+    """Output to stdout. Without a terminal and without COLUMNS it is 80 columns wide.
 
-    `is_watch` redraws in place on a terminal, and draws one after the other elsewhere.
+    `is_watch` redraws in place on a terminal, and otherwise prints each status below the last.
     """
 
     def __init__(self, *, is_watch: bool = False) -> None:
@@ -132,19 +131,19 @@ class Rendering:
         self._wait: tuple[Progress, TaskID] | None = None
 
     def __enter__(self) -> Self:
-        """Begin to draw in place, if this is a watch on a terminal."""
+        """Start to redraw in place, for a watch on a terminal."""
         if self._live:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the last picture where it is."""
+        """Keep the last drawing."""
         self._end_wait()
         if self._live:
             self._live.stop()
 
     def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> None:
-        """Draw the status of a job, or a table of several, and what could not be read."""
+        """Draw the status of a job, or a table of several, and the failures."""
         parts: list[RenderableType] = []
         if len(seen) > 1:
             parts.append(draw_table(seen))
@@ -155,7 +154,7 @@ class Rendering:
         self._show(Group(*parts))
 
     def show_wait(self, waited: timedelta) -> None:
-        """Draw a bar on stderr, where that is a terminal."""
+        """Draw a progress bar on stderr, if that is a terminal."""
         if self._wait is None:
             console = Console(stderr=True)
             columns = TextColumn("tried again for"), BarColumn(), TextColumn("{task.completed:.0f} s")
@@ -166,7 +165,7 @@ class Rendering:
         bar.update(task, completed=waited.total_seconds())
 
     def show_diagnosis(self, _findings: Findings, found: Diagnosis) -> None:
-        """Draw what was found out."""
+        """Draw the findings of doctor."""
         self._end_wait()
         self._show(draw_diagnosis(found))
 
@@ -181,14 +180,14 @@ class Rendering:
             return
         with self._console.capture() as capture:
             self._console.print(drawn)
-        # rich fills up lines with blanks, which nobody wants in what is piped or pasted.
+        # rich pads lines with blanks.
         lines = [line.rstrip() for line in capture.get().splitlines()]
         self._console.file.write("\n".join([*lines, self._end]))
         self._console.file.flush()
 
 
 def draw_table(seen: Sequence[tuple[Job, Status]]) -> Group:
-    """Draw a line for each job, and below it what is wrong with some."""
+    """Draw a line for each job, and the problems below."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("job", "state", "renewed by", "expires in", "superseded", "last run"):
         table.add_column(name, overflow="fold")
@@ -205,8 +204,8 @@ def draw_table(seen: Sequence[tuple[Job, Status]]) -> Group:
             f"{instant(last.at, status.at)} {last.outcome}" if last else "",
         )
         if status.state in UNUSABLE or status.needs_attention:
-            told = [headline(status), *([words] if (words := runs_in_words(status)) else []), *warnings_of(status)]
-            trouble.append(Text(f"{job.name}: {'; '.join(told)}", style=_colour(status)))
+            lines = [headline(status), *([words] if (words := runs_in_words(status)) else []), *warnings_of(status)]
+            trouble.append(Text(f"{job.name}: {'; '.join(lines)}", style=_colour(status)))
     at = Text(f"{seen[0][1].at:%Y-%m-%d %H:%M:%S} UTC", style="dim", justify="right")
     return Group(at, table, *(["", *trouble] if trouble else []))
 
@@ -228,7 +227,7 @@ def draw_status(status: Status, job_name: str, client: str) -> Group:
         parts.append(Text(words, style="yellow" if is_trouble else "dim"))
     parts += [Text(warning, style="yellow") for warning in warnings_of(status)]
     if status.accepted is not None:
-        parts.append(Text(f"VERIFY_URL {'accepts' if status.accepted else 'refuses'} the current token", style="dim"))
+        parts.append(Text(f"VERIFY_URL {'accepts' if status.accepted else 'rejects'} the current token", style="dim"))
     if status.current is not None:
         parts += ["", *_current(status)]
     if status.superseded:
@@ -237,7 +236,7 @@ def draw_status(status: Status, job_name: str, client: str) -> Group:
 
 
 def draw_diagnosis(diagnosis: Diagnosis) -> Group:
-    """Draw what was found out, and the judgement of each promise."""
+    """Draw the findings, and the rating of each guarantee."""
     answers = Table.grid(padding=(0, 2))
     answers.add_column(style="dim", no_wrap=True)
     answers.add_column()
@@ -251,7 +250,7 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Group:
         judged = Text(promise.judgement.replace("-", " "), style=_JUDGEMENTS[promise.judgement])
         promises.add_row(Text(promise.name), judged, Text(printable(promise.because)))
     return Group(
-        _heading("what the server does"), _indented(answers), "", _heading("the promises"), _indented(promises)
+        _heading("behaviour of the server"), _indented(answers), "", _heading("guarantees"), _indented(promises)
     )
 
 
@@ -262,10 +261,10 @@ def _current(status: Status) -> list[RenderableType]:
     now, expires_at = status.at, current.expires_at
     left = f"expires in {duration(expires_at - now)}" if now < expires_at else "expired"
     full_grace_until = max(current.published_at, expires_at - status.policy.grace)
-    lived_until = min(max(now, current.published_at), expires_at)
+    elapsed_until = min(max(now, current.published_at), expires_at)
     stretches = [
-        Stretch(_LIVED, lived_until),
-        Stretch(_LEFT, max(lived_until, full_grace_until)),
+        Stretch(_ELAPSED, elapsed_until),
+        Stretch(_LEFT, max(elapsed_until, full_grace_until)),
         Stretch(_LAST, expires_at),
     ]
     marks = [
@@ -288,9 +287,9 @@ class _Legend:
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text.assemble(
-            *((_SIGNS[_LIVED][options.ascii_only], _STYLES[_LIVED]), " lived  "),
+            *((_SIGNS[_ELAPSED][options.ascii_only], _STYLES[_ELAPSED]), " elapsed  "),
             *((_SIGNS[_LEFT][options.ascii_only], _STYLES[_LEFT]), " left  "),
-            *((_SIGNS[_LAST][options.ascii_only], _STYLES[_LAST]), " left, but less than a reader's grace of "),
+            *((_SIGNS[_LAST][options.ascii_only], _STYLES[_LAST]), " left, but less than the grace period of "),
             duration(self.grace),
         )
 
@@ -307,14 +306,14 @@ def _superseded(superseded: Sequence[Superseded], status: Status) -> Padding:
 
 
 def _rest(superseded: Superseded, status: Status) -> RenderableType:
-    """Draw what is left of a superseded token until it ends, of the time since it was superseded or published."""
+    """Draw the time from when a token was superseded or published until it ends."""
     begin = superseded.entry.published_at
     if superseded.ending is Ending.IN_GRACE and status.current is not None:
         begin = status.current.published_at
     if begin is None or superseded.ends_at is None:
         return ""
     now = min(max(status.at, begin), superseded.ends_at)
-    return Bar(begin, [Stretch(_LIVED, now), Stretch(_LAST, superseded.ends_at)], columns=_SMALL_BAR)
+    return Bar(begin, [Stretch(_ELAPSED, now), Stretch(_LAST, superseded.ends_at)], columns=_SMALL_BAR)
 
 
 def _heading(text: str) -> Text:

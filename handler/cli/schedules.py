@@ -1,7 +1,7 @@
 """The schedules of a deployed function in EventBridge Scheduler: each has the event of one client.
 
-The Terraform module names a client's schedule `<function>-<client>`. CloudFormation names that of a stack, after the
-stack and not after the function, so it is found by its target.
+The Terraform module names a client's schedule `<function>-<client>`. CloudFormation names a stack's schedule after the
+stack, so this module finds it by its target.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from handler.model import json_object
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# UpdateSchedule takes whatever it is not given for unset (AWS, "UpdateSchedule").
+# UpdateSchedule unsets every field that the call leaves out (AWS, "UpdateSchedule").
 _KEPT = (
     *("Name", "GroupName", "Description", "StartDate", "EndDate", "FlexibleTimeWindow", "Target"),
     *("ScheduleExpression", "ScheduleExpressionTimezone", "ActionAfterCompletion", "KmsKeyArn"),
@@ -36,12 +36,12 @@ class Schedules:
         return event if event and event.get("client") == client else None
 
     def events(self) -> list[dict[str, object]]:
-        """Return the event of every client of a function that serves several, by the clients' names."""
+        """Return the events of all clients of a function, sorted by the clients' names."""
         events = [event for schedule in self._all() if (event := _event(schedule)) and "client" in event]
         return sorted(events, key=lambda event: str(event["client"]))
 
     def disable(self, client: str | None) -> list[str]:
-        """Disable a client's schedule, or without a client every one. Return their names."""
+        """Disable a client's schedule, or all without a client. Return their names."""
         schedules = list(self._all()) if client is None else [self._schedule_of(client)]
         names = []
         for schedule in filter(None, schedules):

@@ -22,13 +22,13 @@ _HOUR_SECONDS = 3600
 _DAY_SECONDS = 86_400
 
 _REASONS = {
-    Reason.SHARE_OF_LIFE_USED: "RENEW_AT_FRACTION of its life will be over before the run after it",
-    Reason.TOO_LITTLE_LIFE_LEFT: "its life gets as short as GRACE_SECONDS and the time to tell of an outage",
+    Reason.SHARE_OF_LIFE_USED: "RENEW_AT_FRACTION of its lifetime is almost used",
+    Reason.TOO_LITTLE_LIFE_LEFT: "its remaining lifetime nears GRACE_SECONDS plus the alarm margin",
 }
 
 
 class State(StrEnum):
-    """How the current token is."""
+    """The state of the current token."""
 
     FRESH = "fresh"
     DUE = "due"
@@ -46,12 +46,12 @@ class State(StrEnum):
 UNUSABLE = {State.EXPIRED, State.NOT_ACCEPTED, State.NO_VALUE, State.MARKED_FOR_DELETION}
 AT_RISK = {State.OVERDUE, State.NOT_IN_LEDGER, State.FAILING, State.NOT_RUNNING}
 
-# How late a run may be: the minute of the scheduler (AWS, "Schedule types"), and one until its line is in the log.
+# A run may be a minute late (AWS, "Schedule types"), and its line takes up to a minute to reach the log.
 _RUN_MAY_BE_LATE = timedelta(minutes=2)
 
 _SENTENCES = {
-    State.NO_VALUE: "no value: nothing has been published yet, the next run does it",
-    State.MARKED_FOR_DELETION: "marked for deletion: nobody can read the secret, RestoreSecret takes that back",
+    State.NO_VALUE: "no value: no token has been published yet; the next run publishes one",
+    State.MARKED_FOR_DELETION: "marked for deletion: nobody can read the secret; RestoreSecret restores it",
 }
 
 
@@ -78,7 +78,7 @@ class Superseded:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How things stand. `reason` is what a run would decide by."""
+    """The status of a job. `reason` is why a run would renew or not."""
 
     at: datetime
     policy: Policy
@@ -99,7 +99,7 @@ class Status:
 
     @property
     def failed_revocations(self) -> int:
-        """How many superseded tokens the job has tried to revoke, and could not."""
+        """The number of superseded tokens whose last revocation failed."""
         return sum(each.failed_with is not None for each in self.superseded)
 
     @property
@@ -114,7 +114,7 @@ class Status:
 
     @property
     def failed_runs(self) -> int:
-        """How many runs failed since the last one that did not."""
+        """The number of failed runs since the last successful one."""
         ended = self.runs.ended if self.runs else ()
         return next((n for n, run in enumerate(reversed(ended)) if not run.has_failed), len(ended))
 
@@ -127,7 +127,7 @@ def status_of(
     runs: PastRuns | None = None,
     accepted: bool | None = None,
 ) -> Status:
-    """Return the state of a job. The ledger is None where the secret is marked for deletion."""
+    """Return the state of a job. The ledger is None if the secret is marked for deletion."""
     if ledger is None:
         return Status(now, policy, State.MARKED_FOR_DELETION, None, None, None, (), runs=runs)
     _, reason = decisions.is_renewal_due(ledger, policy, now, Action.RENEW_IF_DUE, "")
@@ -152,23 +152,23 @@ def live(status: Status) -> int:
 
 
 def headline(status: Status) -> str:
-    """Say in one sentence how the current token is."""
+    """Return one sentence about the current token."""
     if status.state in _SENTENCES:
         return _SENTENCES[status.state]
     if status.current is None or status.renews_at is None or status.current.expires_at is None:
         cause = "its label cannot be read" if status.current and status.current.is_tracked else "it has no label"
-        return f"current version not in the ledger, as {cause}: the next run enters it again, or publishes another"
+        return f"current version not in the ledger, since {cause}: the next run restores it, or publishes another"
     since = f"since {instant(status.renews_at, status.at)}"
-    why = f", as {_REASONS[status.reason]}" if status.reason in _REASONS else ""
+    why = f", since {_REASONS[status.reason]}" if status.reason in _REASONS else ""
     return {
         State.FRESH: f"fresh: {_renews(status)}",
         State.DUE: f"due{why}: the next run renews it",
         State.OVERDUE: f"overdue {since}: runs fail or do not happen",
         State.FAILING: f"{_renews(status)}, but runs fail",
         State.NOT_RUNNING: f"{_renews(status)}, but the job does not run",
-        State.EXPIRED: f"expired {duration(status.at - status.current.expires_at)} ago: consumers are refused",
-        State.NOT_ACCEPTED: "refused by VERIFY_URL although it has not expired: somebody else has ended it; consumers "
-        "are refused",
+        State.EXPIRED: f"expired {duration(status.at - status.current.expires_at)} ago: consumers get 401",
+        State.NOT_ACCEPTED: "rejected by VERIFY_URL before its expiry: somebody may have revoked it, and consumers may "
+        "get 401",
     }[status.state]
 
 
@@ -194,8 +194,8 @@ def warnings_of(status: Status) -> list[str]:
     warnings = []
     if status.credentials_fallback:
         warnings.append(
-            "credentials have fallen back: the current token was obtained with the previous credentials, since the new "
-            "ones do not work [credentials-fallback]"
+            "previous credentials in use: the current token was obtained with them, since the server rejects the new "
+            "ones [credentials-fallback]"
         )
     if n := status.failed_revocations:
         codes = ", ".join(sorted({each.failed_with for each in status.superseded if each.failed_with}))
@@ -204,7 +204,7 @@ def warnings_of(status: Status) -> list[str]:
 
 
 def is_run_missing(status: Status) -> bool:
-    """Return whether the schedule should have brought another run by now."""
+    """Return whether a run is missing."""
     return _is_run_missing(status.runs, status.policy, status.at)
 
 
@@ -224,23 +224,23 @@ def _renews(status: Status) -> str:
 
 
 def ending_of(superseded: Superseded, at: datetime) -> str:
-    """Say in one sentence what becomes of a superseded token."""
+    """Return one phrase about how a superseded token ends."""
     left = duration(superseded.ends_at - at) if superseded.ends_at and superseded.ends_at > at else ""
     match superseded.ending:
         case Ending.IN_GRACE if superseded.ends_at == superseded.entry.expires_at:
-            text = f"in its grace, expires in {left}"
+            text = f"in its grace period, expires in {left}"
         case Ending.IN_GRACE:
-            text = f"in its grace, revoked in {left}"
+            text = f"in its grace period, revoked in {left}"
         case Ending.REVOCATION_DUE if superseded.failed_with:
-            text = "its grace is over, the last attempt to revoke it failed, the next run tries again"
+            text = "its grace period is over, its revocation failed, the next run tries again"
         case Ending.REVOCATION_DUE:
-            text = "its grace is over, revoked by the next run"
+            text = "its grace period is over, revoked by the next run"
         case Ending.NEWER_THAN_CURRENT:
-            text = f"newer than current (rolled back); grace starts with the next run; it expires in {left}"
+            text = f"newer than current (rolled back), grace period starts with the next run, expires in {left}"
         case Ending.EXPIRED:
-            text = "expired, dropped by the next run"
+            text = "expired, removed by the next run"
         case Ending.UNKNOWN:
-            text = "left alone until another token is published"
+            text = "stays until another token is published"
     text += f" [{superseded.failed_with}]" if superseded.failed_with else ""
     return text if superseded.entry.expires_at else f"{text} (label cannot be read)"
 
@@ -274,7 +274,7 @@ def as_json(status: Status) -> dict[str, object]:
 
 
 def duration(length: timedelta) -> str:
-    """Say a length of time in its two largest units."""
+    """Return a length of time in its two largest units."""
     seconds = max(0, int(length.total_seconds()))
     units = [(_DAY_SECONDS, "d"), (_HOUR_SECONDS, "h"), (_MINUTE_SECONDS, "min"), (1, "s")]
     largest = next((n for n, (size, _) in enumerate(units) if seconds >= size), len(units) - 1)
@@ -286,16 +286,16 @@ def duration(length: timedelta) -> str:
 
 
 def instant(at: datetime, now: datetime) -> str:
-    """Say a time in UTC, with its date where that is another than today's."""
+    """Return a time in UTC, with its date unless that is today."""
     return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M}"
 
 
 def short(entry: Entry) -> str:
-    """Return the start of a version id, as its label has it."""
+    """Return the first eight characters of a version id."""
     return entry.version_id[:8]
 
 
-def _state(  # noqa: PLR0911, PLR0913  one a state, the worst first, by all that is known
+def _state(  # noqa: PLR0911, PLR0913  one return for each state, the worst first
     current: Entry | None,
     reason: Reason,
     policy: Policy,
@@ -330,7 +330,7 @@ def _run_json(run: PastRun | None) -> dict[str, object] | None:
 def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, runs: PastRuns | None) -> Superseded:
     superseded = _ending(ledger, entry, policy, now)
     failed_with = runs.failed_revocations.get(entry.version_id) if runs else None
-    # The next run drops an expired one, however its revocation ended.
+    # The next run removes an expired one, even after a failed revocation.
     return superseded if superseded.ending is Ending.EXPIRED else replace(superseded, failed_with=failed_with)
 
 

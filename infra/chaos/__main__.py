@@ -34,7 +34,7 @@ _MAX_PRINTED = 20
 
 
 class Played(NamedTuple):
-    """An experiment that has ended."""
+    """A finished experiment."""
 
     seed: int
     history: History
@@ -66,7 +66,7 @@ def _counts(counter: Counter[str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run experiments until the time is up; 0 says that no promise was broken."""
+    """Run experiments until the time is up; return 0 if no guarantee was broken."""
     arguments = _arguments(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if violations or not played else 0
 
 
-def run(  # noqa: PLR0913  what `make chaos` can be told
+def run(  # noqa: PLR0913  the options of `make chaos`
     *,
     seed: int,
     seconds: float,
@@ -121,7 +121,7 @@ def run(  # noqa: PLR0913  what `make chaos` can be told
 def _keep(seed: int, text: str) -> None:
     kept = Path(tempfile.gettempdir()) / f"telenor-chaos-{seed}.txt"
     kept.write_text(text, encoding="utf-8")
-    print(f"What happened in the experiment of seed {seed} is in {kept}", file=sys.stderr)  # noqa: T201
+    print(f"The events of the experiment with seed {seed} are in {kept}", file=sys.stderr)  # noqa: T201
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -130,7 +130,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Run the handler over real sockets under faults of every kind, and check what both "
         "servers recorded against the promises. Nothing is kept, and nothing leaves this machine.",
     )
-    seed_help = "where to begin; the same seed draws the same events and faults, and the machine how they interleave"
+    seed_help = "the first seed; it draws the events and faults, but not how runs interleave"
     parser.add_argument("--seconds", type=float, default=120, help="for how long experiments begin (%(default)s)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help=seed_help)
     parser.add_argument("--experiments", type=int, help="how many at most (as many as there is time for)")

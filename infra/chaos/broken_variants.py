@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def _refusal_is_certain() -> None:
-    """Believe a refusal, even if an earlier attempt got no answer."""
-    attempts = _handler("secrets_manager")._Attempts  # noqa: SLF001  what is wrong with it is inside
+    """Treat a refusal as certain, even if an earlier attempt got no response."""
+    attempts = _handler("secrets_manager")._Attempts  # noqa: SLF001  the variant is inside
     attempts.are_all_refusals = lambda *_: True
 
 
-def _any_401_means_dead() -> None:
-    """Take any 401 of logout for a dead token."""
+def _any_401_means_inactive() -> None:
+    """Treat any 401 of logout as an inactive token."""
     server = _handler("authorization_server").AuthorizationServer
     original = server.revoke
 
@@ -38,7 +38,7 @@ def _any_401_means_dead() -> None:
 
 
 def _no_comparison() -> None:
-    """Log out what was to be revoked at the beginning of the run, without reading what is current now."""
+    """Revoke the tokens chosen at the start of the run, without reading the current one again."""
     revocation = _handler("revocation")
 
     def log_out(context: Any, version: Any, access_token: str, *_: object) -> object:  # noqa: ANN401  as the original
@@ -46,7 +46,7 @@ def _no_comparison() -> None:
         context.report.revoked.append(version.version_id)
         return revocation.Logout.REVOKED
 
-    revocation._log_out_unless_in_use = log_out  # noqa: SLF001  what is wrong with it is inside
+    revocation._log_out_unless_in_use = log_out  # noqa: SLF001  the variant is inside
 
 
 def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be replaced
@@ -55,7 +55,7 @@ def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be 
 
 BROKEN_VARIANTS: Mapping[str, tuple[str, Callable[[], None]]] = {
     "refusal-is-certain": ("P3", _refusal_is_certain),
-    "any-401-means-dead": ("P2", _any_401_means_dead),
+    "any-401-means-inactive": ("P2", _any_401_means_inactive),
     "no-comparison": ("P3", _no_comparison),
 }
 """Each breaks a promise."""

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from infra.promises.history import RunRecord
 
 LIFETIME_SECONDS = 18.0
-"""How long a token lives; it is renewed from two thirds of that on."""
+"""Lifetime of a token; it is renewed from two thirds of that on."""
 
 SCHEDULE_SECONDS = 1.0
-"""How far apart the scheduled runs are."""
+"""The schedule interval."""
 
 RUN_SECONDS = 8.0
-"""What a run has until it is killed as Lambda would. Half of it is kept back to store what it gets."""
+"""The timeout of a run. Half of it is reserved to store a token."""
 
 _CHAOS_SECONDS = 20.0
 # A renewal, the grace of what it supersedes, and the run that ends that.
@@ -40,7 +40,7 @@ _ACTIONS = (None, "rotate-now", "rotate-now", "rotate-now", EMERGENCY)
 
 
 class Experiment:
-    """Everything in it is drawn from its seed; only how its runs interleave is up to the machine."""
+    """Draws everything from its seed; only the interleaving of runs depends on the machine."""
 
     def __init__(self, stack: LocalStack, seed: int, variant: Callable[[], None] | None) -> None:
         self._rng = Random(seed)  # noqa: S311  what is wanted of it is that it repeats itself
@@ -77,13 +77,13 @@ class Experiment:
             run.result()
 
     def _next_invocations(self) -> list[tuple[str | None, str, FaultSchedule]]:
-        """Draw what happens next: a run, two that overlap, or one event delivered twice, at once or late."""
-        kind = self._rng.choice(("one", "one", "one", "two", "twins", "late twin"))
-        if kind == "late twin" and self._ids:
+        """Draw the next invocations: one run, two overlapping runs, or a duplicate event, at once or late."""
+        kind = self._rng.choice(("one", "one", "one", "two", "duplicate", "late duplicate"))
+        if kind == "late duplicate" and self._ids:
             return [(self._rng.choice(("rotate-now", EMERGENCY)), self._rng.choice(self._ids), self._fault_schedule())]
         action, request_id = self._rng.choice(_ACTIONS), self._new_id()
         first = (action, request_id, self._fault_schedule())
-        if kind == "twins":
+        if kind == "duplicate":
             return [first, (action, request_id, self._fault_schedule())]
         if kind == "two":
             return [first, (self._rng.choice(_ACTIONS), self._new_id(), self._fault_schedule())]
@@ -112,7 +112,7 @@ class Experiment:
         if last.current is None or not active:
             return
         client = self._stack.client
-        # Somebody else may have been faster, as with operators too.
+        # Another operator may have been faster.
         with suppress(client.exceptions.InvalidParameterException):
             client.update_secret_version_stage(
                 SecretId=self.job.secret_id,
@@ -130,7 +130,7 @@ class Experiment:
 
 
 def render_events(history: History) -> str:
-    """Render what the servers recorded. Tokens are named by their versions; it holds no secret."""
+    """Render the servers' records. Tokens are named by their versions, so it has no secret."""
     began_at = history.states[0].at if history.states else 0.0
     return "".join(f"{at - began_at:8.2f}  {what}\n" for at, what in sorted(_events(history)))
 

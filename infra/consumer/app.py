@@ -1,6 +1,6 @@
-"""A consumer of the shared token: reads it, keeps it for less than the grace, and calls Telenor's API.
+"""A consumer of the shared token: reads it, caches it for less than the grace period, and calls Telenor's API.
 
-Copy it, or take the caching client that you use already; this one needs nothing but what Lambda brings.
+Copy it, or use the caching client that you have; this one needs only Lambda's runtime.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import boto3
 # At least a minute less than the GRACE_SECONDS of the token job.
 CACHE_SECONDS = float(os.environ.get("CACHE_SECONDS", "300"))
 
-# An ARN names its region, which need not be this function's own.
+# The ARN's region may differ from this function's.
 _arn = os.environ["TOKEN_SECRET_ID"].split(":")
 _secrets = boto3.client("secretsmanager", region_name=_arn[3] if len(_arn) > 1 else None)
 _cached: tuple[str, float] | None = None
@@ -34,7 +34,7 @@ _http = urllib.request.build_opener(_NoRedirect)
 
 
 def access_token(*, fresh: bool = False) -> str:
-    """Return the shared access token, read again when the cached one is too old or was refused."""
+    """Return the shared access token; read it again if the cached one is too old or was rejected."""
     global _cached  # noqa: PLW0603  what a warm function keeps from one invocation to the next
     if fresh or _cached is None or time.monotonic() - _cached[1] > CACHE_SECONDS:
         read_at = time.monotonic()
@@ -55,7 +55,7 @@ def call(path: str, token: str) -> tuple[int, bytes]:
 
 
 def lambda_handler(event: dict[str, object], _context: object) -> dict[str, object]:
-    """List the incidents, as an example of a call, or drop the cache at the event that tells of a new token."""
+    """List the incidents, as an example of a call. At the event of a new token, read it again."""
     if event.get("detail-type") == "Secret Label Updated":
         access_token(fresh=True)
         return {"status": None, "incidents": 0}
@@ -63,7 +63,7 @@ def lambda_handler(event: dict[str, object], _context: object) -> dict[str, obje
     token = access_token()
     status, body = call(path, token)
     if status == HTTPStatus.UNAUTHORIZED:
-        # Once more with what is current now, if it is another one; not twice, and never with AWSPREVIOUS.
+        # Once more with the current token, if it is another one; not twice, and never with AWSPREVIOUS.
         current = access_token(fresh=True)
         if current != token:
             status, body = call(path, current)

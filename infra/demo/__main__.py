@@ -25,7 +25,7 @@ from infra.demo.consumers import Consumers
 from infra.demo.faults import PLAN, Faults
 from infra.demo.live_view import live_view, size_of
 from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
-from infra.demo.view import look
+from infra.demo.view import read_view
 from infra.local.fast_clock import FastClock
 from infra.promises.checker import violations
 from infra.promises.history import History
@@ -47,7 +47,7 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo; 0 says that every promise held."""
+    """Run the demo; return 0 if every guarantee held."""
     arguments = _arguments(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if status == 1:
                     kept = Path(tempfile.gettempdir()) / "telenor-demo.log"
                     kept.write_text(stack.log(), encoding="utf-8")
-                    Console(stderr=True).print(f"What the processes logged is in {kept}", highlight=False)
+                    Console(stderr=True).print(f"The log of the processes is in {kept}", highlight=False)
     except KeyboardInterrupt:
         return _INTERRUPTED
     return status
@@ -100,7 +100,7 @@ def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) ->
         with live_view(console, axis, stack.logs if arguments.verbose else None) as show:
             is_whole = _play(job, consumers, faults, axis, show)
         history.ended_at = stack.clock.time()
-        view, calls = look(job), stack.aws.calls(job.name)
+        view, calls = read_view(job), stack.aws.calls(job.name)
     results = Results(
         view=view,
         violations=violations(history),
@@ -110,7 +110,7 @@ def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) ->
         calls=calls,
         is_log_clean=not job.secrets_in(stack.log()),
     )
-    last = checks_table(results) if is_whole else Text("Interrupted, so that there is no result.", style="bold")
+    last = checks_table(results) if is_whole else Text("Interrupted: no result.", style="bold")
     below: list[RenderableType] = ["", summary_table(results), "", last]
     if console.is_terminal:
         console.print(timeline(view, results.counts, results.fault_records, axis, size_of(console)))
@@ -122,13 +122,13 @@ def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) ->
 
 
 def _play(job: RecordedJob, consumers: Consumers, faults: Faults, axis: Axis, show: Show) -> bool:
-    """Run until the time is up, and every token has expired that nobody can know of; False if Ctrl-C came before."""
+    """Run until the time is up and every lost token has expired; False after Ctrl-C."""
     with ThreadPoolExecutor() as background:
         try:
             tasks = [background.submit(job.keep_schedule, faults.stop, settings.SCHEDULE_SECONDS)]
             while True:
                 time.sleep(_FRAME_SECONDS)
-                view = look(job)
+                view = read_view(job)
                 show(view, consumers.counts, faults.fault_records)
                 for ended in (task for task in tasks if task.done()):
                     ended.result()  # raises what it has ended with

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 MIN_ROTATIONS = 2
 
 _PROMISES = {
-    "P1": "every superseded token kept its grace",
+    "P1": "every superseded token kept its grace period",
     "P2": "every published token always was current, in the ledger, revoked or expired",
-    "P3": "no current token was logged out",
-    "P5": "no run failed without a fault, and a live token is current at the end",
+    "P3": "no current token was revoked",
+    "P5": "no run failed without a fault, and an active token is current at the end",
     "P6": "no failed logout failed its run",
 }
 
@@ -35,12 +35,12 @@ class FaultRecord:
     evidence: str | None = None
     """None: it has not taken effect."""
     lost_token: str | None = None
-    """Short id of a token that nobody can know of any more, so that it dies by its expiry."""
+    """Short id of a token that was lost with the killed run; it expires by itself."""
 
 
 @dataclass
 class Count:
-    """What one consumer has seen itself."""
+    """The results of one consumer's calls."""
 
     cache: str
     cache_seconds: int
@@ -86,7 +86,7 @@ def checks(results: Results) -> list[Check]:
             len(results.counts) > 0 and all(each.served > 0 and each.failed == 0 for each in results.counts),
         ),
         Check(
-            "no live token is unpublished",
+            "no active token is unpublished",
             not any(token.phase is Phase.UNPUBLISHED for token in view.tokens.values()),
         ),
         *(Check(f"{promise}: {claim}", promise not in broken) for promise, claim in _PROMISES.items()),

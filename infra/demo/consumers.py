@@ -72,14 +72,14 @@ class Consumers:
 
     @property
     def counts(self) -> list[Count]:
-        """What each consumer has seen until now."""
+        """The results of each consumer until now."""
         return [Count(*consumer, *figures[:]) for consumer, figures in zip(_CONSUMERS, self._figures, strict=True)]
 
 
 def _consume_all(
     environ: Mapping[str, str], log: str, figures: list[SynchronizedArray[int]], begin: Event, end: Event
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     os.dup2(os.open(log, os.O_CREAT | os.O_WRONLY, 0o600), sys.stderr.fileno())
     os.environ.update(environ)
     reads = [CACHES[cache](seconds) for cache, seconds in _CONSUMERS]
@@ -100,7 +100,7 @@ def _consume(read: Callable[[str], str], figures: SynchronizedArray[int], end: E
                 token = json.loads(read(os.environ["TOKEN_SECRET_ID"]))["access_token"]
                 headers = {"Authorization": f"Bearer {token}"}
                 status = session.get(url, headers=headers, timeout=_TIMEOUT_SECONDS).status_code
-            except Exception:  # noqa: BLE001  a service that calls goes on, and its count tells
+            except Exception:  # noqa: BLE001  a consumer continues, and counts the failure
                 status = 0
             is_refused = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
             figures[_SERVED if status == HTTPStatus.OK else _REFUSED if is_refused else _FAILED] += 1

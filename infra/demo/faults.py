@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from infra.demo import settings
 from infra.demo.checks import FaultRecord
-from infra.demo.view import Phase, look
+from infra.demo.view import Phase, read_view
 from infra.local.telenor_sandbox import short_id
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ OUTAGE_SECONDS = settings.OUTAGE_TOLERANCE_SECONDS / 2
 """How long the token endpoint stays out after the first request that it fails."""
 
 RUNS_WITHOUT_LOGOUT = 2
-"""How many runs try in vain to log a token out."""
+"""The number of runs whose revocation fails."""
 
 RESPONSE_DELAY_SECONDS = 1.0
-"""How long, by the machine, two runs at once wait for their tokens: each has its own before the other can publish."""
+"""Real seconds that two runs at once wait for their tokens, so that each has one before the other publishes."""
 
 _WAIT_SECONDS = 30.0
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 class Planned(NamedTuple):
@@ -65,7 +65,7 @@ class Faults:
             record.ended_at = record.ended_at or self._clock.time()
 
     def waits_for_expiry(self, view: View) -> bool:
-        """Tell whether a token is live that nobody can know of any more."""
+        """Return whether a token that was lost with a killed run is still active."""
         return any(view.tokens[record.lost_token].is_live for record in self.fault_records if record.lost_token)
 
     def kill_a_run(self, record: FaultRecord) -> None:
@@ -80,11 +80,11 @@ class Faults:
         if self._until(lambda _: run.is_killed):
             record.lost_token = short_id(lost)
             record.evidence = f"SIGKILL ended a run that had obtained {short_id(lost)} and not published it"
-        # The next scheduled run puts it right.
+        # The next scheduled run recovers.
         self._until(lambda view: view.current is not None and view.current.issued_at > record.began_at)
 
     def break_logout(self, record: FaultRecord) -> None:
-        """Let the next logouts fail, each so that its run gives up and leaves the token to the next one."""
+        """Let the next logouts fail, so that each run leaves the token to the next one."""
         before = self._failed("logout")
         self._telenor.fault(operation="logout", status=503, retry_after=int(settings.LIFETIME_SECONDS))
         if not self._until(lambda _: self._failed("logout") > before):
@@ -92,15 +92,15 @@ class Faults:
         record.began_at = self._clock.time()
         if not self._until(lambda _: self._failed("logout") >= before + RUNS_WITHOUT_LOGOUT):
             return
-        waiting = [token.short_id for token in look(self._job).published if token.phase is Phase.IN_GRACE]
+        waiting = [token.short_id for token in read_view(self._job).published if token.phase is Phase.IN_GRACE]
         self._telenor.clear_faults()
         record.ended_at = self._clock.time()
         if waiting and self._until(lambda view: not view.tokens[waiting[0]].is_live):
-            failed, end = self._failed("logout") - before, look(self._job).tokens[waiting[0]].status
+            failed, end = self._failed("logout") - before, read_view(self._job).tokens[waiting[0]].status
             record.evidence = f"{failed} logouts failed; {waiting[0]} stayed in the ledger and was {end} afterwards"
 
     def cut_off_token_endpoint(self, record: FaultRecord) -> None:
-        """Cut connections first and answer 503 then, from just before a renewal is due, for less than the slack."""
+        """Cut connections, then answer 503, from just before a renewal is due, for less than the outage tolerance."""
         if not self._until(_is_almost_due):
             return
         before, published = self._failed("token"), len(self._history.values)
@@ -127,9 +127,11 @@ class Faults:
         request_id = str(uuid.uuid4())
         tokens = self._rotate_at_once(record, request_id, request_id)
         published = self._history.values.get(request_id)
-        spare = [token for token in tokens if token != published and not self._telenor.is_live(token)]
-        if published and published in tokens and spare:
-            record.evidence = f"{short_id(published)} was published, its twin's {short_id(spare[0])} revoked at once"
+        surplus = [token for token in tokens if token != published and not self._telenor.is_live(token)]
+        if published and published in tokens and surplus:
+            record.evidence = (
+                f"{short_id(published)} was published, the duplicate's token {short_id(surplus[0])} was revoked at once"
+            )
 
     def _rotate_at_once(self, record: FaultRecord, *request_ids: str) -> list[str]:
         """Run at the same instant, and return the tokens if each run had its own before any published."""
@@ -152,10 +154,10 @@ class Faults:
         self.stop.wait(max(0.0, seconds) / self._clock.speed)
 
     def _until(self, condition: Callable[[View], bool]) -> bool:
-        """Wait until the servers show something; tell whether they have."""
+        """Wait until a condition holds; return whether it did."""
         give_up_at = time.monotonic() + _WAIT_SECONDS
-        while not self.stop.wait(_LOOK_SECONDS) and time.monotonic() < give_up_at:
-            if condition(look(self._job)):
+        while not self.stop.wait(_POLL_SECONDS) and time.monotonic() < give_up_at:
+            if condition(read_view(self._job)):
                 return True
         return False
 

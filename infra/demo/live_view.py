@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def live_view(console: Console, axis: Axis, logs: Path | None = None) -> Iterator[Show]:
-    """Yield a function that shows how things are now, and what is new in a folder of logs if there is one to follow."""
+    """Yield a function that shows the present view, and new lines in a folder of logs, if given."""
     if console.is_terminal and not logs:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             yield lambda view, counts, faults: live.update(
@@ -54,5 +54,5 @@ def live_view(console: Console, axis: Axis, logs: Path | None = None) -> Iterato
 
 
 def size_of(console: Console) -> ConsoleDimensions:
-    """Return how much room there is."""
+    """Return the size of the output."""
     return console.size if console.is_terminal else PAGE

@@ -1,4 +1,4 @@
-"""Telenor, Secrets Manager and the scheduled job on this machine, for whoever writes a consumer: `make sandbox`.
+"""Telenor's sandbox, Secrets Manager and the scheduled job on this machine, to write a consumer: `make sandbox`.
 
 It runs by the machine's own clock until Ctrl-C, and writes the variables of consumers and of the job to two files.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.demo import settings
-from infra.demo.view import View, events, look
+from infra.demo.view import View, events, read_view
 from infra.local.telenor_sandbox import OPERATIONS, REVOCATION_PATH
 from infra.promises.history import History
 from infra.promises.recorded_job import URLS, LocalStack, RecordedJob
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from infra.promises.history import RunRecord
 
 _RUN_SECONDS = 60.0
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _PORT = 8720
 
 # The job as a client of any OAuth 2 server (docs/configuration.md), which is Telenor's sandbox again.
 _OAUTH_ENVIRON = {"TOKEN_URL": OPERATIONS["token"][1], "REVOCATION_URL": REVOCATION_PATH}
 
-# What can be typed, and the action that the job gets for it.
-_ORDERS = {"run": None, "rotate": "rotate-now", "emergency": "rotate-and-revoke-now"}
+# The commands to type, and the action of each.
+_COMMANDS = {"run": None, "rotate": "rotate-now", "emergency": "rotate-and-revoke-now"}
 
 _BANNER = """
 Consumers need the variables of {consumer}; the job needs those of {operator} too.
@@ -47,7 +47,7 @@ Let the API fail, then work again:
   curl -d '{{"operation": "incidents", "status": 503}}' {telenor}/_sandbox/faults
   curl -X DELETE {telenor}/_sandbox/faults
 
-The job runs every {schedule:.0f} minutes. A token is valid for {life:.0f} minutes, its grace is {grace:.0f} minutes.
+The job runs every {schedule:.0f} minutes. A token is valid for {life:.0f} minutes; its grace period is {grace:.0f}.
 Type rotate (publish a new token), emergency (and revoke the old ones at once) or run (as scheduled), and Enter.
 The job logs into {logs}
 Ctrl-C ends it, and nothing is kept.
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(port: int, folder: Path, *, is_oauth: bool) -> None:
-    _tell("Starting Secrets Manager, Telenor's sandbox and the job ...")
+    _print("Starting Secrets Manager, Telenor's sandbox and the job ...")
     history = History(settings.GRACE_SECONDS)
     environ = settings.JOB_ENVIRON | (_OAUTH_ENVIRON if is_oauth else {})
     with (
@@ -88,7 +88,7 @@ def _run(port: int, folder: Path, *, is_oauth: bool) -> None:
         stack.telenor.knobs(
             lifetime_seconds=settings.LIFETIME_SECONDS, error_format="rfc6749" if is_oauth else "reference"
         )
-        _tell(
+        _print(
             _BANNER.format(
                 consumer=consumer_file,
                 operator=operator_file,
@@ -100,9 +100,9 @@ def _run(port: int, folder: Path, *, is_oauth: bool) -> None:
             )
         )
         stop = threading.Event()
-        schedule = threading.Thread(target=job.keep_schedule, args=(stop, settings.SCHEDULE_SECONDS, _hear))
+        schedule = threading.Thread(target=job.keep_schedule, args=(stop, settings.SCHEDULE_SECONDS, _report_run))
         schedule.start()
-        threading.Thread(target=_obey, args=(job,), daemon=True).start()
+        threading.Thread(target=_run_commands, args=(job,), daemon=True).start()
         try:
             _watch(job)
         finally:
@@ -128,36 +128,36 @@ def _files(folder: Path, stack: LocalStack, job: RecordedJob) -> Iterator[list[P
 
 
 def _watch(job: RecordedJob) -> None:
-    """Print what happens to tokens, and when consumers can begin."""
+    """Print the events of tokens, and when consumers can begin."""
     last = View(at=0)
     while True:
-        view = look(job)
+        view = read_view(job)
         for at, line in events(last, view):
-            _tell(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {line}")
+            _print(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {line}")
         if view.current and not last.current:
-            _tell("Ready: consumers can read the token.")
+            _print("Ready: consumers can read the token.")
         last = view
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
-def _obey(job: RecordedJob) -> None:
-    """Run the job as it is typed."""
+def _run_commands(job: RecordedJob) -> None:
+    """Run the job for each command on stdin."""
     for line in sys.stdin:
-        order = line.strip()
-        if order in _ORDERS:
-            _hear(job.invoke(_ORDERS[order]))
+        command = line.strip()
+        if command in _COMMANDS:
+            _report_run(job.invoke(_COMMANDS[command]))
         else:
-            _tell(f"Type one of {', '.join(_ORDERS)}.")
+            _print(f"Type one of {', '.join(_COMMANDS)}.")
 
 
-def _hear(run: RunRecord) -> None:
+def _report_run(run: RunRecord) -> None:
     if run.is_killed:
-        _tell(f"{time.strftime('%H:%M:%S')}  a run ended with its process: the log says why")
+        _print(f"{time.strftime('%H:%M:%S')}  a run's process was killed: the log says why")
     elif run.failure:
-        _tell(f"{time.strftime('%H:%M:%S')}  a run failed: {run.failure}")
+        _print(f"{time.strftime('%H:%M:%S')}  a run failed: {run.failure}")
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - this is what a terminal is for
 
 

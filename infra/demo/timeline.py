@@ -27,7 +27,7 @@ PAGE = ConsoleDimensions(110, 120)
 
 _MAX_COLUMNS = 130
 _NAME_COLUMNS = 18
-_NOTE_COLUMNS = 14
+_NOTE_COLUMNS = 16
 _MIN_BAR_COLUMNS = 24
 _CACHE_COLUMNS = 28
 _TICKS = 6
@@ -36,7 +36,7 @@ _OTHER_ROWS = 4
 _FAULT = "fault"
 _LOST = "lost, run killed"
 
-# A colour to see it by, and a sign to tell it by where there are no colours.
+# A colour, and a sign for terminals without colours.
 _STYLES = {
     Phase.UNPUBLISHED: ("bright_black", "."),
     Phase.CURRENT: ("green", "█"),
@@ -47,7 +47,7 @@ _STYLES = {
 
 
 class Span(NamedTuple):
-    """A stretch of time, in epoch seconds, and what it was."""
+    """A stretch of time in epoch seconds, and its phase."""
 
     begin: float
     end: float
@@ -62,7 +62,7 @@ class Axis(NamedTuple):
 
 
 def _spans(token: SeenToken, now: float, *, is_lost: bool) -> list[Span]:
-    """Return what a token has been through."""
+    """Return the phases of a token."""
     end = now if token.ended_at is None else token.ended_at
     published_at = min(token.published_at or end, end)
     superseded_at = min(token.superseded_at or end, end)
@@ -77,7 +77,7 @@ def _spans(token: SeenToken, now: float, *, is_lost: bool) -> list[Span]:
 def timeline(
     view: View, counts: Sequence[Count], records: Sequence[FaultRecord], axis: Axis, space: ConsoleDimensions = PAGE
 ) -> Group:
-    """Draw everything that there is room for: of the tokens, the last."""
+    """Draw the timeline, with as many of the last tokens as fit."""
     columns = max(_MIN_BAR_COLUMNS, min(space.width, _MAX_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
     elapsed = hours(min(max(0.0, view.at - axis.begin), axis.seconds))
     title = Text.assemble(("One shared token, kept valid", "bold"), f"   {elapsed} of {hours(axis.seconds)} h")
@@ -150,14 +150,14 @@ def save_svg(path: Path, *parts: RenderableType) -> None:
 
 
 def scale_of_time() -> list[Text]:
-    """Say what a second stands for, in lines that fit on any terminal."""
+    """Return the scale of the simulated time, in lines that fit on any terminal."""
     life, grace, schedule = (
         f"{seconds / 60:.0f} min ({seconds / settings.SPEED:.2g} s)"
         for seconds in (settings.LIFETIME_SECONDS, settings.GRACE_SECONDS, settings.SCHEDULE_SECONDS)
     )
     lines = (
-        f"A second stands for {settings.SPEED / 60:.0f} minutes. A token is valid for {life}; once",
-        f"superseded, it has a grace of {grace}. The job runs every {schedule}.",
+        f"A second stands for {settings.SPEED / 60:.0f} minutes. The job runs every {schedule}. A token is",
+        f"valid for {life}; once superseded, its grace period is {grace}.",
     )
     return [Text(line, style="dim") for line in lines]
 
@@ -186,7 +186,7 @@ def _scale(axis: Axis, columns: int) -> Text:
 
 
 def _bar(spans: Sequence[Span], axis: Axis, columns: int) -> Text:
-    """Draw spans. One that is too short for a column of its own shows where nothing else does."""
+    """Draw spans. A span shorter than a column is drawn only in an empty column."""
     cells = [""] * columns
     for span in spans:
         begin, end = (round((at - axis.begin) / axis.seconds * columns) for at in (span.begin, span.end))
@@ -206,7 +206,7 @@ def _note(token: SeenToken, *, is_lost: bool) -> Text:
     if is_lost:
         return Text("lost" if token.is_live else f"lost, {phase}", style="red")
     if phase is Phase.REVOKED and token.published_at is None:
-        return Text(f"spare, {phase}", style="dim")
+        return Text(f"surplus, {phase}", style="dim")
     return Text(phase, style=_STYLES[phase][0] if phase in _STYLES else "dim")
 
 

@@ -1,4 +1,4 @@
-"""What both servers have recorded until now, token by token, without the tokens."""
+"""The records of both servers by token, without the tokens' values."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SeenToken:
 
     @property
     def phase(self) -> Phase:
-        """Where it is now."""
+        """The current phase."""
         if not self.is_live:
             return Phase(self.status)
         if self.published_at is None:
@@ -54,7 +54,7 @@ class SeenToken:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What both servers have recorded until a time."""
+    """The records of both servers until a time."""
 
     at: float
     tokens: Mapping[str, SeenToken] = field(default_factory=dict)
@@ -77,8 +77,8 @@ class View:
         return sum(token.status == status for token in self.tokens.values())
 
 
-def look(job: RecordedJob) -> View:
-    """Take a look now."""
+def read_view(job: RecordedJob) -> View:
+    """Return the present view."""
     with job.history.lock:
         states = list(job.history.states)
         names = {version: short_id(token) for version, token in job.history.values.items()}
@@ -108,7 +108,7 @@ def look(job: RecordedJob) -> View:
 
 
 def events(before: View, after: View) -> list[tuple[float, str]]:
-    """Return what happened to tokens between two looks, with its time, in order."""
+    """Return the events between two views with their times, in order."""
     found = []
     for name, token in after.tokens.items():
         was = before.tokens.get(name, SeenToken(short_id=name, issued_at=0))

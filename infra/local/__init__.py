@@ -1,1 +1,1 @@
-"""What the handler stands on when it runs on one machine."""
+"""Stand-ins for the servers and for Lambda, on this machine."""

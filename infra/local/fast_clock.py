@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True)
 class FastClock:
-    """A clock that begins at the machine's time and runs `speed` times as fast; what the handler takes for its clock.
+    """A clock that starts at the machine's time and runs `speed` times as fast.
 
-    What waits for a socket waits by the machine's own clock.
+    Sockets still use the machine's own clock.
     """
 
     speed: float = 1
@@ -26,5 +26,5 @@ class FastClock:
         return datetime.fromtimestamp(self.time(), UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Wait for so long by this clock."""
+        """Wait by this clock."""
         time.sleep(seconds / self.speed)

@@ -1,4 +1,4 @@
-"""Lambda on this machine: a warm process that runs the handler again and again."""
+"""Lambda on this machine: a warm process that runs the handler repeatedly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if os.environ.get("AWS_REGION"):
 
 
 class LambdaWorker:
-    """A worker, warm when it is made; all that it prints goes to `log`."""
+    """A warm worker; its output goes to `log`."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class LambdaWorker:
         self._pipe, theirs = _forked.Pipe()
         arguments = (theirs, {**environ, "AWS_SDK_UA_APP_ID": name}, str(log), clock, patch_handler)
         self._process = _forked.Process(target=_serve, args=arguments, daemon=True)
-        # One at a time: the server that forks is asked over one socket.
+        # One at a time: the fork server has one socket.
         with _starting:
             self._process.start()
         theirs.close()
@@ -68,18 +68,18 @@ class LambdaWorker:
         return result
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """Kill the process."""
         self._process.kill()
 
     def close(self) -> None:
-        """End it, and wait for that."""
+        """Kill the process, and wait for its end."""
         self.kill()
         self._process.join()
         self._pipe.close()
 
 
 class _Context:
-    """Lambda's context, as far as the handler uses it, by the handler's clock."""
+    """The part of Lambda's context that the handler uses, by the handler's clock."""
 
     def __init__(self, request_id: str, seconds: float, speed: float) -> None:
         self.aws_request_id = request_id
@@ -94,7 +94,7 @@ class _Context:
 def _serve(
     pipe: Connection, environ: Mapping[str, str], log: str, clock: FastClock, patch_handler: Callable[[], None] | None
 ) -> None:
-    """Run what comes through the pipe until it closes."""
+    """Run the events from the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this one
     os.environ.update(environ)
     output = os.open(log, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)

@@ -33,10 +33,10 @@ class Issued:
 class OAuthServer(LoopbackServer):
     """The server on a free port of this machine, for as long as the ``with`` block lasts.
 
-    A client revokes its own tokens alone: for a token of another one the server answers 200 and revokes nothing, as
-    django-oauth-toolkit does. `issues` is "new" tokens, the "same" one until it expires, or "one-at-a-time", which ends
-    the one before. It `revokes` tokens of "its-client" alone, "nothing" although it answers 200, or no access tokens at
-    all ("unsupported"). `resource_url` accepts active tokens.
+    A client revokes only its own tokens: for a token of another client the server returns 200 and revokes nothing, as
+    django-oauth-toolkit does. It `issues` "new" tokens, the "same" one until it expires, or "one-at-a-time", which
+    revokes the previous one. It `revokes` only tokens of "its-client", "nothing" although it returns 200, or no access
+    tokens at all ("unsupported"). `resource_url` accepts active tokens.
     """
 
     clients: dict[str, str]

@@ -4,8 +4,7 @@
         os.environ.update(aws.environment)
         boto3.client("secretsmanager").create_secret(Name="telenor/token")
 
-Calls are counted by operation and can be made to fail, or to lag. One at a time in a process, since moto keeps its
-secrets there.
+It counts calls by operation, and can make them fail or lag. Only one per process, since moto keeps its secrets there.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ if TYPE_CHECKING:
 REGION = "eu-north-1"
 
 LABELS = 20
-"""How many staging labels a secret carries on all its versions together (AWS, "Secrets Manager quotas")."""
+"""The maximum number of staging labels of a secret, over all versions (AWS, "Secrets Manager quotas")."""
 
 VERSIONS_A_DAY = 144
-"""How many versions a secret may get in 24 hours. AWS asks for one in ten minutes at most, keeps every version of the
-last 24 hours, and does not say at which number it refuses the next: between 100 and this."""
+"""The maximum number of versions in 24 hours. AWS recommends at most one in ten minutes, keeps every version of the
+last 24 hours, and does not document at which number it refuses the next: between 100 and this."""
 
 _DAY_SECONDS = 86_400
 
@@ -55,11 +54,11 @@ _WRITES = frozenset({"PutSecretValue", "UpdateSecret", "UpdateSecretVersionStage
 
 
 def _make_current(secret: FakeSecret, version: dict[str, Any], version_id: str) -> None:
-    """Put a version under the labels of its PutSecretValue, as AWS does.
+    """Set the labels of a PutSecretValue on a version, as AWS does.
 
-    moto 5.2.5 sets the labels of the version that loses AWSCURRENT to just ["AWSPREVIOUS"], and takes the version
-    that was last put for the current one. AWS leaves every label where it is that the call does not name, and moves
-    AWSPREVIOUS to the version that really had AWSCURRENT. The ledger of live tokens rests on that.
+    moto 5.2.5 replaces the labels of the version that loses AWSCURRENT by ["AWSPREVIOUS"], and treats the last version
+    as the current one. AWS keeps every label that the call does not name, and moves AWSPREVIOUS to the version that had
+    AWSCURRENT. The ledger depends on that.
     """
     for other in secret.versions.values():
         stages = other["version_stages"]
@@ -72,28 +71,28 @@ def _make_current(secret: FakeSecret, version: dict[str, Any], version_id: str) 
 
 
 class Ask(Protocol):
-    """Asks Secrets Manager itself."""
+    """Sends the call to Secrets Manager."""
 
     def __call__(self, *, writes_ago: int = 0, within_seconds: float = math.inf) -> Response:
-        """Return its answer, as things are or as they were before the last writes."""
+        """Return the response, by the present state or the state before the last writes."""
 
 
 class Fault(Protocol):
-    """What becomes of one call."""
+    """A fault of one call."""
 
     @property
     def operation(self) -> str:
-        """The operation that is called."""
+        """The operation of the call."""
 
     def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
-        """Answer, with or without asking Secrets Manager."""
+        """Return a response, with or without Secrets Manager."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallFault:
-    """A call that goes wrong: refused with an error code, or dropped without an answer where `code` is None.
+    """A failing call: refused with an error code, or dropped without a response if `code` is None.
 
-    `when` says whether it takes effect: "before" it could, or "after" it has.
+    With `when` "before" it has no effect; with "after" it takes effect first.
     """
 
     operation: str
@@ -103,11 +102,11 @@ class CallFault:
     message: str = "made to fail"
 
     def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
-        """Answer in place of Secrets Manager."""
+        """Return the fault's response."""
         if self.when == "after":
             ask()
         if self.code is None:
-            # Shut down, not closed: werkzeug looks at the socket once more, and closes it itself.
+            # Shut down, not closed: werkzeug uses the socket once more, and closes it itself.
             with suppress(OSError):
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         return _refusal(self.code, self.message, self.status)
@@ -123,7 +122,7 @@ class Meanwhile:
     fault: Fault | None = None
 
     def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
-        """Let it happen, and let the call happen."""
+        """Run the action before or after the call."""
         if self.when == "before":
             self.happens()
         answer = self.fault.answer(environ, ask) if self.fault else ask()
@@ -134,9 +133,9 @@ class Meanwhile:
 
 @dataclass(frozen=True, kw_only=True)
 class Lag:
-    """A read that lags: it is answered as things were before the last writes to that secret.
+    """A read that lags: it returns the state before the last writes to that secret.
 
-    Writes from before the last `within_seconds` are seen all the same.
+    It still sees writes older than `within_seconds`.
     """
 
     operation: str
@@ -144,12 +143,12 @@ class Lag:
     within_seconds: float = math.inf
 
     def answer(self, _environ: WSGIEnvironment, ask: Ask) -> Response:
-        """Answer with what was."""
+        """Return the earlier state."""
         return ask(writes_ago=self.writes, within_seconds=self.within_seconds)
 
 
 class _Past(NamedTuple):
-    """How a secret was before a write, until when."""
+    """The state of a secret before a write, and the time of the write."""
 
     until: float
     versions: dict[str, dict[str, Any]]
@@ -185,12 +184,12 @@ class LocalSecretsManager:
 
     @property
     def url(self) -> str:
-        """Where it is reached."""
+        """The base URL."""
         return self._server.url
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the SDK needs in the environment to come here; moto takes any credentials."""
+        """The environment that directs the SDK here; moto accepts any credentials."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": REGION,
@@ -200,30 +199,30 @@ class LocalSecretsManager:
         }
 
     def calls(self, app_id: str | None = None) -> Counter[str]:
-        """Count the calls by operation; those of one application where an AWS_SDK_UA_APP_ID is given."""
+        """Count the calls by operation, or only those with this AWS_SDK_UA_APP_ID."""
         with self._lock:
             return Counter(operation for operation, agent in self._calls if app_id is None or f"app/{app_id}" in agent)
 
     def fault(self, fault: Fault, times: int = 1, after: int = 0, *, secret_id: str | None = None) -> None:
-        """Let some calls of an operation have a fault: the next ones, or those `after` as many that go well.
+        """Add a fault for the next `times` calls of an operation, `after` as many successful ones.
 
-        With a `secret_id`, those that name this secret so.
+        With a `secret_id`, only for calls with this id.
         """
         with self._lock:
             self._faults[fault.operation, secret_id] += [*[None] * after, *[fault] * times]
 
     def clear_faults(self) -> None:
-        """Let all calls go well from now on."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def forget_past(self, secret_id: str) -> None:
-        """Let no read lag behind what has been written so far. For subclasses, between asking moto and answering."""
+        """Let no read lag behind the writes until now. For subclasses, between moto's response and their own."""
         if (secret := _secret({"SecretId": secret_id})) is not None:
             self._past[secret.arn].clear()
 
     def reset(self) -> None:
-        """Forget the secrets, the faults and the calls."""
+        """Remove the secrets, the faults and the calls."""
         with self._lock, self._one_at_a_time:
             moto.backends.get_backend("secretsmanager").reset()
             self._faults.clear()
@@ -234,7 +233,7 @@ class LocalSecretsManager:
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # The protocol of Secrets Manager names the operation here: "secretsmanager.GetSecretValue".
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
-        # Read even where the call is dropped, and kept for the next reader.
+        # Read the body even of a dropped call, and keep it for the next reader.
         environ["wsgi.input"] = io.BytesIO(Request(environ).get_data())
         parameters, agent = _parameters(environ), environ.get("HTTP_USER_AGENT", "")
         with self._lock:
@@ -242,7 +241,7 @@ class LocalSecretsManager:
         fault = self._next_fault(operation, parameters, agent)
 
         def ask(*, writes_ago: int = 0, within_seconds: float = math.inf) -> Response:
-            # One at a time: a write is atomic in Secrets Manager, and moto knows no locks.
+            # One at a time: a write is atomic in Secrets Manager, and moto has no locks.
             with self._one_at_a_time, self._as_of(_secret(parameters), writes_ago, within_seconds):
                 if operation in _WRITES and (refusal := self._over_quota(operation, parameters)):
                     return refusal
@@ -257,7 +256,7 @@ class LocalSecretsManager:
             return next((queue.popleft() for queue in queues if queue), None)
 
     def _asked(self, operation: str, environ: WSGIEnvironment, parameters: Mapping[str, Any]) -> Response:
-        """Let moto answer, and remember how things were before a write."""
+        """Call moto, and keep the state before a write."""
         if operation == "ListSecretVersionIds" and (listed := _secret(parameters)) is not None:
             return self._versions(listed, parameters)
         secret = _secret(parameters) if operation in _WRITES else None
@@ -273,7 +272,7 @@ class LocalSecretsManager:
 
     @staticmethod
     def _versions(secret: FakeSecret, parameters: Mapping[str, Any]) -> Response:
-        """List versions. moto dates them by the time of the call, knows no pages, and always lists all of them."""
+        """List versions. moto dates them by the time of the call, has no pages, and always lists all of them."""
         versions = [
             {"VersionId": version_id, "VersionStages": version["version_stages"], "CreatedDate": version["createdate"]}
             for version_id, version in secret.versions.items()
@@ -285,7 +284,7 @@ class LocalSecretsManager:
         return Response(json.dumps(answer), content_type="application/x-amz-json-1.1")
 
     def _over_quota(self, operation: str, parameters: Mapping[str, Any]) -> Response | None:
-        """Refuse what AWS refuses and moto does not."""
+        """Refuse calls that AWS refuses and moto does not."""
         secret = _secret(parameters)
         if secret is None:
             return None
@@ -305,7 +304,7 @@ class LocalSecretsManager:
 
     @contextmanager
     def _as_of(self, secret: FakeSecret | None, writes_ago: int, within_seconds: float) -> Iterator[None]:
-        """Put a secret back to how it was before the last writes; the caller holds the lock."""
+        """Restore a secret to its state before the last writes; the caller holds the lock."""
         past = None
         if secret is not None:
             recent = [past for past in self._past[secret.arn] if past.until > self.clock() - within_seconds]
@@ -341,13 +340,13 @@ def _backend() -> SecretsManagerBackend:
 
 
 def _secret(parameters: Mapping[str, Any]) -> FakeSecret | None:
-    """Return moto's own secret, if the call names one that exists."""
+    """Return moto's secret, if the call names an existing one."""
     secret = _backend().secrets.get(parameters.get("SecretId", ""))
     return secret if isinstance(secret, FakeSecret) else None
 
 
 def create_secret(name: str, value: str | None = None) -> None:
-    """Create a secret, with a value or without, without a call."""
+    """Create a secret with or without a value, without a call."""
     _backend().create_secret(name, value, None, None, None, None, None, [], force_overwrite=False)
 
 
@@ -358,14 +357,14 @@ def labels_and_tags() -> str:
 
 
 def stages_of(secret_id: str) -> dict[str, frozenset[str]]:
-    """Return the labels of each version as they are, without a call."""
+    """Return the present labels of each version, without a call."""
     secret = _secret({"SecretId": secret_id})
     versions = secret.versions if secret else {}
     return {version_id: frozenset(version["version_stages"]) for version_id, version in versions.items()}
 
 
 def value_of(secret_id: str, version_id: str | None = None) -> str:
-    """Return what a version holds, or the current one, without a call."""
+    """Return the value of a version, by default the current one, without a call."""
     versions = _backend().secrets[secret_id].versions
     current = (version_id for version_id, version in versions.items() if "AWSCURRENT" in version["version_stages"])
     return str(versions[version_id or next(current)]["secret_string"])

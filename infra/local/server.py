@@ -30,7 +30,7 @@ class _QuietHandler(WSGIRequestHandler):
         """Print no line for a request."""
 
     def send_response(self, code: int, message: str | None = None) -> None:
-        """Leave the Date to the application, whose clock may be another."""
+        """Leave the Date header to the application, which may have another clock."""
         self.send_response_only(code, message)
 
 
@@ -51,7 +51,7 @@ class LoopbackServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop listening; an answer that is still delayed is not waited for."""
+        """Stop listening, without waiting for delayed responses."""
         if self._running:
             server, thread = self._running
             server.shutdown()
@@ -60,7 +60,7 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
-        """Where it is reached, without a slash at the end."""
+        """The base URL, without a slash at the end."""
         if self._running is None:
             raise RuntimeError("The server is not running.")
         return f"http://{HOST}:{self._running[0].port}"

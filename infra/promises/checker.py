@@ -1,4 +1,4 @@
-"""Finds the promises that a history breaks. Pure: takes what the servers recorded."""
+"""Finds the guarantees that a history breaks. Pure: it takes the servers' records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEAR_LABEL_QUOTA = 16
 
 
 class Violation(NamedTuple):
-    """A promise that was broken, and how."""
+    """A broken guarantee, and how it was broken."""
 
     promise: str
     how: str
@@ -47,7 +47,7 @@ def _current_logged_out(history: History) -> Iterator[Violation]:
     for logout, period in _ended_by_runs(history):
         if period.since.at > logout.at or (period.until and period.until.at <= logout.at):
             continue
-        # If somebody rolled back to it after the run had looked for the last time, no run can see that.
+        # No run can see a roll-back after its last read.
         is_operators, compared_at = period.since.by is None, logout.compared_at
         if not is_operators or compared_at is None or period.since.at <= compared_at:
             seconds = logout.at - period.since.at
@@ -69,7 +69,7 @@ def _grace_cut_short(history: History) -> Iterator[Violation]:
 
 
 def _expiring_while_current(history: History) -> Iterator[Violation]:
-    """Find a token of the recovery phase that was still current when a reader had less than the grace left of it."""
+    """Find a token of the recovery phase that was still current with less lifetime than the grace period."""
     if history.recovery_from is None or history.ended_at is None:
         return
     for period in _current_periods(history):
@@ -131,7 +131,7 @@ def _not_recovered(history: History) -> Iterator[Violation]:
 
 
 def is_slow(run: RunRecord, history: History) -> bool:
-    """Tell whether a run without a fault took so long that the machine must have been busy with something else."""
+    """Return whether a run without a fault was slowed down by the machine."""
     return not run.faults and run.ended_at is not None and run.ended_at - run.began_at > history.tolerances.slow
 
 
@@ -152,13 +152,13 @@ def _current_periods(history: History) -> Iterator[CurrentPeriod]:
 
 
 def _is_reported(state: State) -> bool:
-    """Tell whether a run has reported what it left active, or was killed before it could where it had to make room."""
+    """Return whether a run reported its abandoned tokens, or was killed while it freed label slots."""
     run = state.by
     return run is not None and (run.abandoned > 0 or (run.is_killed and state.labels >= _NEAR_LABEL_QUOTA - 1))
 
 
 def _was_unobservable(history: History, period: CurrentPeriod) -> bool:
-    """Tell whether an operator's roll-back was over before a run without a fault had seen it from its beginning."""
+    """Return whether a roll-back ended before any run without a fault could see all of it."""
     if period.since.by is not None or period.until is None:
         return False
     until = period.until.at

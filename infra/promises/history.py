@@ -1,6 +1,6 @@
-"""What both servers recorded, run by run.
+"""The records of both servers, run by run.
 
-Of what the handler reports it has one number: how many tokens it has reported as abandoned.
+The handler itself adds one number: the tokens that it reported as abandoned.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Tolerances(NamedTuple):
     recording: float = 0.5
     """From the time in a label to the record of its write."""
     slow: float = 2.0
-    """A run without a fault that takes longer shows what the machine does, and not what the job does."""
+    """A run without a fault that takes longer was slowed down by the machine."""
 
 
 @dataclass(kw_only=True)
@@ -38,21 +38,21 @@ class RunRecord:
     ended_at: float | None = None
     is_killed: bool = False
     failure: str | None = None
-    """The error that it raised, for you to read."""
+    """The error that it raised."""
     is_recovery: bool = False
-    """Whether it was one of those at the end, when no fault is injected any more."""
+    """Whether it ran in the recovery phase, without faults."""
     abandoned: int = 0
-    """How many tokens it has reported as left active."""
+    """The number of tokens that it reported as abandoned."""
     faults: Counter[str] = field(default_factory=Counter)
     """By operation."""
     tokens: list[str] = field(default_factory=list)
-    """What Telenor has issued to it, and it has received."""
+    """The tokens that it received from Telenor."""
     read_current_at: float | None = None
     """When it last read AWSCURRENT."""
     put_at: float | None = None
-    """When its first attempt to publish came in."""
+    """When the server received its first attempt to publish."""
     left_active: int = 0
-    """How many of its tokens were neither published nor ended when it ended."""
+    """The number of its tokens that were active and unpublished at its end."""
     kill: Callable[[], object] = lambda: None
     """Ends its worker."""
 
@@ -83,13 +83,13 @@ class State:
 
     @property
     def labels(self) -> int:
-        """How many labels there are, AWSCURRENT and AWSPREVIOUS apart."""
+        """The number of labels without AWSCURRENT and AWSPREVIOUS."""
         return sum(len(labels - {"AWSCURRENT", "AWSPREVIOUS"}) for labels in self.stages.values())
 
 
 @dataclass(frozen=True)
 class Logout:
-    """A logout that has ended a token."""
+    """A logout that revoked a token."""
 
     at: float
     token: str
@@ -110,13 +110,13 @@ class History:
     values: dict[str, str] = field(default_factory=dict)
     """The token of each version."""
     documented_until: dict[str, float] = field(default_factory=dict)
-    """Until when each version's document says that its token lives."""
+    """The expiry in each version's document."""
     issued_at: dict[str, float] = field(default_factory=dict)
     expires_at: dict[str, float] = field(default_factory=dict)
     """Of each token that Telenor has issued, in their order."""
     logouts: list[Logout] = field(default_factory=list)
     schedule_delay: float = 0.0
-    """By how many seconds a scheduled run came too late at most: this machine has more to do than that."""
+    """The longest delay of a scheduled run, caused by this machine."""
     recovery_from: float | None = None
     ended_at: float | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)

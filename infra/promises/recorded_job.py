@@ -68,7 +68,7 @@ class LocalStack:
         self._opened.close()
 
     def log(self, job: str = "") -> str:
-        """Return what the workers of a job, or all processes, have logged."""
+        """Return the log of a job's workers, or of all processes."""
         return "".join(path.read_text(errors="replace") for path in sorted(self.logs.glob(f"{job}*.log")))
 
 
@@ -121,7 +121,7 @@ class RecordedJob:
         *,
         is_recovery: bool = False,
     ) -> RunRecord:
-        """Run once, in a worker that is free."""
+        """Run once, in a free worker."""
         try:
             worker = self._idle.pop()
         except IndexError:
@@ -157,7 +157,7 @@ class RecordedJob:
     def keep_schedule(
         self, stop: threading.Event, period_seconds: float, on_run: Callable[[RunRecord], object] = lambda _: None
     ) -> None:
-        """Start runs as EventBridge does, until stopped. A tick during a run is left out."""
+        """Start runs as EventBridge does, until stopped. Skip a tick during a run."""
         clock, period = self.stack.clock, period_seconds / self.stack.clock.speed
         began_at, before = time.monotonic(), None
         while not stop.is_set():
@@ -169,7 +169,7 @@ class RecordedJob:
             stop.wait(period - (time.monotonic() - began_at) % period)
 
     def secrets_in(self, log: str) -> bool:
-        """Tell whether a token or the client's secret is in a log."""
+        """Return whether a token or the client secret is in a log."""
         return any(secret in log for secret in (*self.history.issued_at, DEMO_CLIENT_SECRET, _BASIC))
 
     def _start(self) -> LambdaWorker:

@@ -1,4 +1,4 @@
-"""Both servers, which record what each run does there, and let the run meet its faults.
+"""Both servers, which record each run's calls and inject its faults.
 
 A worker is known by its name: to Secrets Manager by its AWS_SDK_UA_APP_ID, to Telenor by the path of its base URL.
 """
@@ -33,7 +33,7 @@ _READS = frozenset({"GetSecretValue", "DescribeSecret", "ListSecretVersionIds"})
 
 
 class ObservedRun(NamedTuple):
-    """A run under way, and the faults that it meets."""
+    """A running invocation and its faults."""
 
     history: History
     record: RunRecord
@@ -41,7 +41,7 @@ class ObservedRun(NamedTuple):
 
 
 Runs = dict[str, ObservedRun]
-"""What each worker runs. A killed run is in it no more, and what it still sends has no effect on Telenor."""
+"""The run of each worker. A killed run is removed, and its later requests have no effect on Telenor."""
 
 Histories = dict[str, History]
 """By the name of the token secret."""
@@ -99,14 +99,14 @@ class RecordingSecretsManager(LocalSecretsManager):
 
 
 class RecordingTelenor(TelenorSandbox):
-    """Records the tokens that runs get and log out."""
+    """Records the tokens that runs obtain and revoke."""
 
     def __init__(self, runs: Runs, clock: FastClock, port: int = 0) -> None:
         self._runs = runs
         super().__init__(port=port, clock=clock.time)
 
     def revoke_elsewhere(self, history: History, token: str) -> None:
-        """End a token as another party would."""
+        """Revoke a token as another party would."""
         with self._lock, history.lock:
             if self._issuer.is_live(token):
                 self._issuer.tokens[token].end(self._clock(), "revoked")

@@ -1,4 +1,4 @@
-# Two places that alarms go to: the page, and everything else.
+# Alarms have two recipients: one for the page, one for all others.
 
 resource "aws_sns_topic" "alarms" {
   count = var.alarm_email == "" ? 0 : 1
@@ -37,8 +37,8 @@ locals {
   has_pager     = var.pager_email != "" || var.pager_topic_arn != ""
   pager_actions = local.has_pager ? concat([for arn in [var.pager_topic_arn] : arn if arn != ""], aws_sns_topic.pager[*].arn) : local.alarm_actions
 
-  # TokenExpiryAlarm rings after so many minutes without a reading of more than the grace and lead_seconds. The minutes
-  # outlast a run that is lost and a reading that is late; the lead outlasts the minutes.
+  # TokenExpiryAlarm goes to ALARM after this many minutes without a reading above the grace period plus lead_seconds.
+  # minutes is long enough for one missed run and one late reading. lead_seconds is longer than minutes.
   page = {
     1 = { minutes = 5, lead_seconds = 480 }
     2 = { minutes = 7, lead_seconds = 660 }
@@ -46,12 +46,12 @@ locals {
   }[var.schedule_minutes]
 }
 
-# This one pages: consumers have less than they are promised some minutes after it has rung.
+# The only alarm that pages. It fires minutes before a reader's grace period is at risk.
 resource "aws_cloudwatch_metric_alarm" "token_expiry" {
   for_each = local.clients
 
   alarm_name        = "${var.name}-${each.key}-TokenExpiryAlarm"
-  alarm_description = "Client ${each.key} of job ${var.name}: the shared Telenor token runs out and is not renewed, or the job does not run at all. Consumers are refused when it has run out. See ${local.runbook}, \"TokenExpiryAlarm\"."
+  alarm_description = "Client ${each.key} of job ${var.name}: the shared Telenor token is about to expire and is not renewed, or the job does not run. Consumers get 401 after it expires. See ${local.runbook}, \"TokenExpiryAlarm\"."
 
   metric_query {
     id          = "left"
@@ -66,10 +66,10 @@ resource "aws_cloudwatch_metric_alarm" "token_expiry" {
     }
   }
 
-  # Silence is zero at once. As missing data, one good reading in CloudWatch's wider range would hide it.
+  # A missing reading counts as zero at once. As missing data, one good reading in CloudWatch's wider range would hide it.
   metric_query {
     id          = "spare"
-    label       = "Seconds to spare"
+    label       = "Seconds above the threshold"
     return_data = true
     expression  = "FILL(left, 0) - (${local.grace_seconds[each.key]} + ${local.page.lead_seconds})"
   }
@@ -78,7 +78,7 @@ resource "aws_cloudwatch_metric_alarm" "token_expiry" {
   datapoints_to_alarm = local.page.minutes
   threshold           = 0
   comparison_operator = "LessThanOrEqualToThreshold"
-  # Where the metric has not been put out for so long that there is nothing to fill.
+  # For a metric that has been missing for so long that FILL has no data.
   treat_missing_data = "breaching"
   alarm_actions      = local.pager_actions
   ok_actions         = local.pager_actions
@@ -89,7 +89,7 @@ resource "aws_cloudwatch_metric_alarm" "revocations_pending" {
   for_each = local.clients
 
   alarm_name        = "${var.name}-${each.key}-RevocationsPendingAlarm"
-  alarm_description = "Client ${each.key} of job ${var.name}: superseded tokens have piled up for two hours, more than wait for their grace. Consumers notice nothing. See ${local.runbook}, \"RevocationsPendingAlarm\"."
+  alarm_description = "Client ${each.key} of job ${var.name}: more superseded tokens than usual have waited two hours for their revocation. Consumers notice nothing. See ${local.runbook}, \"RevocationsPendingAlarm\"."
 
   metric_query {
     id          = "pending"
@@ -104,11 +104,11 @@ resource "aws_cloudwatch_metric_alarm" "revocations_pending" {
     }
   }
 
-  # More than 1 + ceil((grace + 2 periods) / 15 min): renewals are 15 minutes apart at least, and each leaves one that
-  # waits. For whole numbers that is the same as this, and metric math has no CEIL of a number.
+  # More than 1 + ceil((grace + 2 periods) / 15 min): renewals are at least 15 minutes apart, and each leaves one that
+  # waits. For whole numbers this expression is the same. Metric math has no CEIL of a number.
   metric_query {
     id          = "piled"
-    label       = "Beyond what waits for its grace"
+    label       = "More than wait for their grace period"
     return_data = true
     expression  = "900 * (FILL(pending, 0) - 2) - (${local.grace_seconds[each.key]} + 2 * ${local.schedule_seconds})"
   }
@@ -124,38 +124,38 @@ resource "aws_cloudwatch_metric_alarm" "revocations_pending" {
 }
 
 locals {
-  # The plain alarms of a client: a sum of one of the job's metrics.
+  # The alarms of a client that sum one of the job's metrics.
   client_alarms = {
-    # By the job's own metric, since Lambda counts the errors of all clients as one. A run that cannot even start puts
-    # none out: that is silence, and rings TokenExpiryAlarm.
+    # By the job's own metric, since Lambda counts the errors of all clients together. A run that cannot start sends no
+    # metric, and TokenExpiryAlarm counts that as zero.
     RunsFailing = {
       metric_name         = "RotationFailed"
       period              = local.schedule_seconds
       evaluation_periods  = 3
       datapoints_to_alarm = 2
-      description         = "the token job fails again and again. Consumers notice nothing until the current token runs out."
+      description         = "runs failed in at least 2 of the last 3 schedule periods. Consumers notice nothing until the current token expires."
     }
     RevocationFailed = {
       metric_name         = "RevocationFailed"
       period              = local.schedule_seconds
       evaluation_periods  = 3
       datapoints_to_alarm = 3
-      description         = "logging superseded tokens out fails again and again, so that they live longer than they need to. Consumers notice nothing."
+      description         = "revocations failed in 3 schedule periods in a row. Superseded tokens stay active until a retry succeeds or they expire. Consumers notice nothing."
     }
     RevocationAbandoned = {
       metric_name         = "RevocationAbandoned"
       period              = 3600
       evaluation_periods  = 1
       datapoints_to_alarm = 1
-      description         = "a token that nobody uses could not be logged out and is no longer tracked. It dies by its expiry."
+      description         = "a token may still be active, and no run will revoke it. It expires by itself. Consumers notice nothing."
     }
-    # By the hour: it is counted when a token is due, and less than an hour lies between two of those.
+    # Per hour: the job counts it when a token is due, which is more often than once an hour.
     CredentialsFallback = {
       metric_name         = "CredentialsFallback"
       period              = 3600
       evaluation_periods  = 1
       datapoints_to_alarm = 1
-      description         = "Telenor refuses the new credentials, and the job goes on with the previous ones. Consumers notice nothing."
+      description         = "the server rejects the new credentials. The job uses the previous pair. Consumers notice nothing."
     }
   }
 
@@ -170,7 +170,7 @@ locals {
       evaluation_periods  = 1
       datapoints_to_alarm = 1
       threshold           = 1
-      description         = "the token job could not be started; what could not be delivered is in the queue."
+      description         = "EventBridge could not start the job. The event is in the queue."
     }
     Throttled = {
       namespace           = "AWS/Lambda"
@@ -181,7 +181,7 @@ locals {
       evaluation_periods  = 3
       datapoints_to_alarm = 2
       threshold           = 1
-      description         = "Lambda has no room for the token job again and again, and drops what has waited for a minute."
+      description         = "Lambda throttled the job in at least 2 of the last 3 schedule periods. Lambda drops events older than a minute."
     }
     # Milliseconds. Not AsyncEventsDropped: without retries that counts every failing run.
     Waiting = {
@@ -193,7 +193,7 @@ locals {
       evaluation_periods  = 3
       datapoints_to_alarm = 2
       threshold           = 30000
-      description         = "events wait half a minute and longer for the token job again and again; after a minute they are dropped."
+      description         = "events waited 30 s or longer in at least 2 of the last 3 schedule periods. Lambda drops them after a minute."
     }
   }
 }
@@ -233,7 +233,7 @@ resource "aws_cloudwatch_metric_alarm" "client" {
   datapoints_to_alarm = each.value.datapoints_to_alarm
   threshold           = 1
   comparison_operator = "GreaterThanOrEqualToThreshold"
-  # Where the metric has not been sent for so long that there is nothing to fill.
+  # For a metric that has been missing for so long that FILL has no data.
   treat_missing_data = "notBreaching"
   alarm_actions      = local.alarm_actions
   ok_actions         = local.alarm_actions

@@ -1,11 +1,11 @@
-# What is refused before anything is changed. Each sentence names its client. The preconditions stand at the log group,
-# which nearly everything else waits for.
+# Errors that refuse a plan before anything changes. Each sentence names its client. The preconditions are at the log
+# group, since nearly everything else depends on it.
 
-# For checks alone: no name and no policy hangs on it (main.tf says why).
+# For checks only: no name and no policy depends on it (main.tf says why).
 data "aws_region" "current" {}
 
-# The token secrets of this module that deletion_protection keeps, also those whose clients are no longer named. A copy in
-# this region of a secret of another one has that region as the tag's value.
+# The token secrets of this module under deletion_protection, including those of removed clients. A replica from another
+# region has that region as the tag's value.
 data "aws_secretsmanager_secrets" "protected" {
   filter {
     name   = "name"
@@ -57,15 +57,15 @@ locals {
         {
           # The six characters that Secrets Manager has added: an ARN without them matches in no policy.
           is_wrong = !can(regex("^$|^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$", client.credentials_secret_arn))
-          sentence = "credentials_secret_arn is not the whole ARN of a secret, with its last six characters. Leave it out to have a secret made."
+          sentence = "credentials_secret_arn is not the whole ARN of a secret, with its last six characters. Leave it out, and the module creates one."
         },
         {
           is_wrong = !can(regex("^$|^${local.key_arn}$", client.credentials_kms_key_arn))
-          sentence = "credentials_kms_key_arn is not the whole ARN of a key. The ARN of an alias does not do."
+          sentence = "credentials_kms_key_arn is not the whole ARN of a key. The ARN of an alias does not work."
         },
         {
           is_wrong = client.credentials_kms_key_arn != "" && client.credentials_secret_arn == ""
-          sentence = "credentials_kms_key_arn is the key of the secret that credentials_secret_arn names. Name that secret too. One that the module makes uses kms_key_arn."
+          sentence = "credentials_kms_key_arn is the key of the secret that credentials_secret_arn names. Name that secret too. A secret that the module creates uses kms_key_arn."
         },
         {
           is_wrong = !can(regex("^$|^[!#-\\[\\]-~]+( [!#-\\[\\]-~]+)*$", client.scope))
@@ -76,7 +76,7 @@ locals {
           sentence = "token_parameters is not a string of form-encoded fields such as audience=a&resource=b."
         },
         {
-          # A name cannot be percent-encoded, so that no other spelling of these gets through.
+          # A name cannot be percent-encoded, so no other spelling of these is accepted.
           is_wrong = !alltrue([
             for field in split("&", client.token_parameters) :
             !contains(["grant_type", "scope", "client_id", "client_secret"], split("=", field)[0])
@@ -88,7 +88,7 @@ locals {
           sentence = "token_parameters needs token_url. A request to Telenor has no further fields."
         },
         {
-          # With tokens of an hour a longer one would end before the page could ring.
+          # With a longer one, a token of an hour would expire before the alarm can fire.
           is_wrong = (client.grace_seconds == null
             ? try(var.clients[name].grace_seconds, null) != null
             : client.grace_seconds < 0 || client.grace_seconds > 1200 || floor(client.grace_seconds) != client.grace_seconds
@@ -114,7 +114,7 @@ locals {
           is_wrong = (try(var.clients[name].replica_regions, null) != null && !can([for replica in var.clients[name].replica_regions : replica.region])) || !alltrue([
             for replica in client.replica_regions : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]+$", replica.region))
           ])
-          sentence = "replica_regions has a region that is none: it looks like { region = \"eu-west-1\" }."
+          sentence = "replica_regions has an invalid region. Write it as { region = \"eu-west-1\" }."
         },
         {
           is_wrong = !alltrue([
@@ -135,7 +135,7 @@ locals {
           sentence = "a replica's kms_key_arn is not the whole ARN of a key in the replica's region."
         },
       ] : refusal.sentence if refusal.is_wrong],
-      # Telenor can hand out the same token to both, and each job would log the other's out.
+      # Telenor can return the same token to both, and each job would revoke the other's.
       [for other, others in local.clients :
         "it has the same credentials_secret_arn as ${other}. Each client needs credentials of its own."
         if other != name && client.credentials_secret_arn != "" && others.credentials_secret_arn == client.credentials_secret_arn
@@ -144,7 +144,7 @@ locals {
   }
   refusals = flatten([for name, sentences in local.refusals_by_client : [for sentence in sentences : "clients: ${name}: ${sentence}"]])
 
-  # Whole ARNs by what they are called in a refusal.
+  # Whole ARNs by the name that a refusal uses.
   arns_of_this_region = merge(
     { for variable, arn in {
       kms_key_arn     = var.kms_key_arn
@@ -170,14 +170,14 @@ locals {
 
   refusals_to_delete = [
     for secret in data.aws_secretsmanager_secrets.protected.names :
-    "clients: ${split("/", secret)[1]}: it is no longer named, and its token secret is protected. Name it again. If it is to leave, apply once with { deletion_protection = false } as its value, and take it away then."
+    "clients: ${split("/", secret)[1]}: it is missing, and its token secret is protected. Add it again. To remove it, apply once with { deletion_protection = false } as its value, and then remove it."
     if can(regex("^${var.name}/[a-z0-9-]+/token$", secret)) && !contains(keys(local.clients), try(split("/", secret)[1], ""))
   ]
 
-  # Provider 5.100 takes no replicas at all for "as they are".
+  # Provider 5.100 changes nothing if no replica is left.
   replicas_left = [
     for name, secret in aws_secretsmanager_secret.token :
-    "clients: ${name}: the copies of its token in ${join(" and ", setsubtract(secret.replica[*].region, [for replica in local.clients[name].replica_regions : replica.region]))} are still there, though replica_regions is empty. Take them away: aws secretsmanager remove-regions-from-replication --region ${local.region} --secret-id ${secret.arn} --remove-replica-regions ${join(" ", setsubtract(secret.replica[*].region, [for replica in local.clients[name].replica_regions : replica.region]))}"
+    "clients: ${name}: the copies of its token in ${join(" and ", setsubtract(secret.replica[*].region, [for replica in local.clients[name].replica_regions : replica.region]))} still exist, though replica_regions is empty. Remove them: aws secretsmanager remove-regions-from-replication --region ${local.region} --secret-id ${secret.arn} --remove-replica-regions ${join(" ", setsubtract(secret.replica[*].region, [for replica in local.clients[name].replica_regions : replica.region]))}"
     if length(local.clients[name].replica_regions) == 0 && length(secret.replica) > 0
   ]
 }

@@ -38,7 +38,7 @@ resource "aws_lambda_function" "token" {
     }
   }
 
-  # No client stands here: each event names its own, so that adding one leaves the function as it is.
+  # No client is named here: each event names its own, so a new client does not change the function.
   environment {
     variables = merge(
       {
@@ -72,15 +72,15 @@ resource "aws_lambda_function_event_invoke_config" "token" {
   maximum_event_age_in_seconds = 60
 }
 
-# What has been logged is worth keeping when the job is gone: destroying leaves it, and it ends by its retention. The
-# prefix lets the next job of this name have a log of its own.
+# Keep the log when the job is destroyed; it expires by its retention. The prefix lets the next job of this name have a
+# log of its own.
 resource "aws_cloudwatch_log_group" "function" {
   name_prefix       = "/aws/lambda/${var.name}-"
   retention_in_days = var.log_retention_days
   skip_destroy      = true
   tags              = var.tags
 
-  # Here, since nearly everything waits for the log: what is refused is refused before anything is changed. checks.tf
+  # Here, since nearly everything depends on the log: a refusal comes before any change. checks.tf
   lifecycle {
     precondition {
       condition     = length(local.refusals) == 0

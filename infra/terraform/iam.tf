@@ -1,8 +1,8 @@
-# What the job may do, and nothing else.
+# The permissions of the job.
 
 locals {
-  # How long the lists of both kinds of secrets are in a policy, before there is any: Secrets Manager adds seven
-  # characters to a name, and the provider 26 to a prefix. Of the region alone, since nothing else is known by then.
+  # The length of the lists of both kinds of secrets in a policy, before any secret exists: Secrets Manager adds seven
+  # characters to a name, and the provider 26 to a prefix. By the region only, since nothing else is known at that time.
   longest_partition = one(regex("^(us-gov-|cn-)?", data.aws_region.current.name)) == null ? "aws" : "aws-us-gov"
   secret_arn_prefix = "arn:${local.longest_partition}:secretsmanager:${data.aws_region.current.name}:123456789012:secret:${var.name}"
   characters = {
@@ -21,7 +21,7 @@ locals {
 
 resource "aws_iam_role" "function" {
   name                 = "${var.name}-${local.region}-function"
-  description          = "What the Telenor token job may do, and nothing else."
+  description          = "The permissions of the Telenor token job, and no more."
   permissions_boundary = var.permissions_boundary_arn == "" ? null : var.permissions_boundary_arn
   tags                 = var.tags
 
@@ -36,7 +36,7 @@ resource "aws_iam_role" "function" {
 
   lifecycle {
     # AWS, "IAM and AWS STS quotas": 6,144 characters in a managed policy, and 10,240 in all of a role's own. What
-    # stands beside the lists has at most 1,100 in the one and 2,700 in the other.
+    # else is in them has at most 1,100 in the one and 2,700 in the other.
     precondition {
       condition     = local.characters.tokens <= 5000 && local.characters.credentials <= 7500
       error_message = "clients: the secrets of ${length(local.clients)} clients are more than IAM's policies hold (the tokens' ARNs ${local.characters.tokens} of 5000 characters, those of the credentials and of keys ${local.characters.credentials} of 7500). Use the module twice, under two names, with some of the clients each."
@@ -94,8 +94,8 @@ resource "aws_iam_role_policy" "function" {
         Action   = "secretsmanager:GetSecretValue"
         Resource = values(local.credentials_arns)
       },
-      # Who may pass roles to functions could else let another function, with other code, run as this one. AWS, "Using
-      # source function ARN to control function access behavior"
+      # Otherwise whoever may pass roles could run another function, with other code, in this role. AWS, "Using source
+      # function ARN to control function access behavior"
       {
         Sid       = "ForThisFunctionAlone"
         Effect    = "Deny"
@@ -122,8 +122,7 @@ resource "aws_iam_role_policy" "function" {
         Resource  = var.kms_key_arn
         Condition = { StringEquals = { "kms:ViaService" = local.secrets_manager } }
       },
-      # Versions that live on under a key that has been taken away: AWS encrypts the labelled ones of its own anew, and no
-      # others.
+      # For versions that remain under a removed key: AWS re-encrypts only versions with its own labels.
       length(var.previous_kms_key_arns) == 0 ? null : {
         Sid       = "DecryptWithPreviousKeys"
         Effect    = "Allow"
@@ -138,8 +137,8 @@ resource "aws_iam_role_policy" "function" {
         Resource  = local.credentials_key_arns
         Condition = { StringEquals = { "kms:ViaService" = local.secrets_manager } }
       },
-      # AWS, "Troubleshoot AWS Secrets Manager replication". It names no more than "you", so that whoever writes a value
-      # may do this too.
+      # AWS, "Troubleshoot AWS Secrets Manager replication". It says only "you", so whoever writes a value gets
+      # these permissions too.
       length(local.replicas_with_key) == 0 ? null : {
         Sid      = "UseTheKeysOfTheReplicas"
         Effect   = "Allow"
@@ -149,8 +148,8 @@ resource "aws_iam_role_policy" "function" {
           for replica in local.replicas_with_key : "secretsmanager.${replica.region}.${local.dns_suffix}"
         ]) } }
       },
-      # AWS, "Giving Lambda functions access to resources in an Amazon VPC". Also outside of one: Lambda detaches a function
-      # that has left its subnets with these rights, some minutes later.
+      # AWS, "Giving Lambda functions access to resources in an Amazon VPC". Also without subnets: Lambda uses these
+      # permissions to detach a function some minutes after it has left its subnets.
       {
         Sid    = "AttachToTheSubnets"
         Effect = "Allow"
@@ -164,7 +163,7 @@ resource "aws_iam_role_policy" "function" {
         ]
         Resource = "*"
       },
-      # Lambda attaches the function from outside of it, so its own code needs none of this. Same page.
+      # Lambda attaches the function from outside, so the function's own code needs none of this. Same page.
       {
         Sid       = "NotByTheFunctionItself"
         Effect    = "Deny"
@@ -176,7 +175,7 @@ resource "aws_iam_role_policy" "function" {
   })
 }
 
-# What the schedules may do.
+# The permissions of the schedules.
 
 resource "aws_iam_role" "schedules" {
   name                 = "${var.name}-${local.region}-schedules"
@@ -190,7 +189,7 @@ resource "aws_iam_role" "schedules" {
       Effect    = "Allow"
       Principal = { Service = "scheduler.amazonaws.com" }
       Action    = "sts:AssumeRole"
-      # Else Scheduler could be asked for it from any account.
+      # Otherwise schedules of any account could assume it.
       Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
     }]
   })
@@ -219,7 +218,7 @@ resource "aws_iam_role_policy" "schedules" {
   })
 }
 
-# What the people and services around the job may do: attach these.
+# Policies to attach to consumers and operators.
 
 resource "aws_iam_policy" "consumer" {
   for_each = local.clients
@@ -268,7 +267,7 @@ resource "aws_iam_policy" "consumer" {
 
 resource "aws_iam_policy" "operator" {
   name        = "${var.name}-${local.region}-operator"
-  description = "Run the Telenor token job and see how it does, without any secret's value."
+  description = "Invoke the Telenor token job and read its status, without access to secret values."
   tags        = var.tags
 
   policy = jsonencode({
@@ -280,15 +279,15 @@ resource "aws_iam_policy" "operator" {
         Action   = ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"]
         Resource = aws_lambda_function.token.arn
       },
-      # What each run of a client is told, to which an operator adds an action, and what `telenor-token retire` disables.
-      # By a pattern, as the labels below: a list of all would not fit.
+      # The event of a client's runs, to which an operator adds an action. `telenor-token retire` disables the schedule. By a
+      # pattern, as the labels below: a list of all would not fit.
       {
         Sid      = "ReadAndDisableTheSchedule"
         Effect   = "Allow"
         Action   = ["scheduler:GetSchedule", "scheduler:UpdateSchedule"]
         Resource = "arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name}-*"
       },
-      # Scheduler asks for the right to pass its role each time a schedule is changed.
+      # Scheduler requires iam:PassRole for each change of a schedule.
       {
         Sid       = "PassTheSchedulesRole"
         Effect    = "Allow"
@@ -314,7 +313,7 @@ resource "aws_iam_policy" "operator" {
         Action   = "cloudwatch:GetDashboard"
         Resource = "arn:${local.partition}:cloudwatch::${local.account_id}:dashboard/${var.name}-${local.region}"
       },
-      # AWS knows no narrower resource for these. The results of a query take its id.
+      # AWS supports only * for these. A query's results need its id.
       {
         Sid    = "ReadAlarmsMetricsAndResults"
         Effect = "Allow"

@@ -1,10 +1,10 @@
 output "function_name" {
-  description = "Invoke it by hand with a client's event and an action."
+  description = "Name of the function."
   value       = aws_lambda_function.token.function_name
 }
 
 output "function_role_arn" {
-  description = "What a customer-managed key's policy has to let use the key."
+  description = "ARN of the function's role. A customer-managed key's policy must allow it."
   value       = aws_iam_role.function.arn
 }
 
@@ -14,12 +14,12 @@ output "operator_policy_arn" {
 }
 
 output "log_group_name" {
-  description = "The function's log."
+  description = "Log group of the function."
   value       = aws_cloudwatch_log_group.function.name
 }
 
 output "undelivered_queue_url" {
-  description = "Deliveries of the schedules and of the rules that failed."
+  description = "Queue of the events that EventBridge could not deliver."
   value       = aws_sqs_queue.undelivered.url
 }
 
@@ -29,7 +29,7 @@ output "dashboard_name" {
 }
 
 output "clients" {
-  description = "For each client: `credentials_secret_arn`, where client_id and client_secret are put; `token_secret_arn`, which consumers read; `consumer_policy_arn`, which you attach to the roles of consumers; `alarm_names`; `event`, what each run of it is told, to which an operator adds an action."
+  description = "For each client: `credentials_secret_arn`, the secret for client_id and client_secret; `token_secret_arn`, which consumers read; `consumer_policy_arn`, which you attach to the roles of consumers; `alarm_names`; `event`, the JSON that starts its runs. To invoke the function by hand, add an action to it."
   value = {
     for name in keys(local.clients) : name => {
       credentials_secret_arn = local.credentials_arns[name]
@@ -42,10 +42,10 @@ output "clients" {
 }
 
 output "untold_alarms" {
-  description = "A warning where alarms reach nobody: name alarm_email or alarm_topic_arn. Otherwise null."
+  description = "A warning if alarms have no recipient: set alarm_email or alarm_topic_arn. Otherwise null."
   value = var.alarm_email != "" || var.alarm_topic_arn != "" ? null : (
     local.has_pager
-    ? "WARNING: only the page reaches somebody. No other alarm reaches anybody."
-    : "WARNING: no alarm reaches anybody, not even the page."
+    ? "WARNING: only TokenExpiryAlarm has a recipient. The other alarms have none."
+    : "WARNING: no alarm has a recipient, not even TokenExpiryAlarm."
   )
 }

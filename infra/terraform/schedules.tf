@@ -29,8 +29,8 @@ resource "aws_scheduler_schedule" "client" {
   depends_on = [aws_iam_role_policy.schedules, aws_lambda_function_event_invoke_config.token]
 }
 
-# New credentials are tried at once: a mistyped pair is told within seconds instead of at the next renewal. Secrets
-# Manager sends this event by itself, for each label of each secret.
+# The job tries new credentials at once, and reports a mistyped pair within seconds instead of at the next renewal.
+# Secrets Manager sends this event by itself, for each label of each secret.
 resource "aws_cloudwatch_event_rule" "new_credentials" {
   for_each = local.clients
 
@@ -72,7 +72,8 @@ resource "aws_lambda_permission" "new_credentials" {
   source_arn    = aws_cloudwatch_event_rule.new_credentials[each.key].arn
 }
 
-# What could not be delivered. Fourteen days, the longest there is: the queue is looked into when its alarm tells.
+# The events that EventBridge could not deliver. Fourteen days, the maximum: somebody reads the queue after
+# UndeliveredAlarm.
 resource "aws_sqs_queue" "undelivered" {
   name                      = "${var.name}-undelivered"
   sqs_managed_sse_enabled   = true

@@ -1,11 +1,11 @@
-# Goes with its client, once deletion_protection lets it: without the job its token is dead within the hour, and whoever
+# Deleted with its client, if deletion_protection is off: without the job its token expires within the hour, and whoever
 # reads it should notice.
 resource "aws_secretsmanager_secret" "token" {
   for_each = local.clients
 
   name        = "${var.name}/${each.key}/token"
   description = "The current Telenor access token, as an OAuth 2 token document. Written by the token job alone."
-  # By its name: for null the provider changes nothing, and a secret would stay under the key that it had.
+  # By its name: with null the provider changes nothing, and the secret keeps its previous key.
   kms_key_id              = var.kms_key_arn == "" ? "alias/aws/secretsmanager" : var.kms_key_arn
   recovery_window_in_days = 0
   # The tag is for checks.tf. The value tells a secret from the copies of it in other regions, which get its tags.
@@ -21,8 +21,8 @@ resource "aws_secretsmanager_secret" "token" {
   }
 }
 
-# You can restore it for thirty days after its client has gone: a person has put the credentials there, and Telenor may
-# not show them twice. In that time the prefix lets a client of the same name have a new secret. It has no value until a
+# You can restore it for thirty days after its client is removed: a person put the credentials there, and Telenor may not
+# show them again. In that time the prefix lets a client of the same name have a new secret. It has no value until a
 # person puts one: Terraform would keep a value from here in its state, and may not read the secret.
 resource "aws_secretsmanager_secret" "credentials" {
   for_each = local.created_credentials
@@ -48,7 +48,7 @@ resource "aws_secretsmanager_secret" "credentials" {
   })
 }
 
-# Before it was a part of the secret.
+# The policy was a resource of its own before it became a part of the secret.
 removed {
   from = aws_secretsmanager_secret_policy.credentials
 
@@ -58,8 +58,8 @@ removed {
 }
 
 locals {
-  # A whole account is a principal; a role or user of it is a condition. As a principal, one that is deleted there turns
-  # into an id that the provider cannot read, and every plan of every client fails.
+  # A whole account is a principal; its roles and users are a condition. IAM replaces a deleted role in a principal by an
+  # id that the provider cannot read, and then every plan of every client fails.
   accounts_that_read = {
     for name, client in local.clients : name => [for arn in client.reader_principals : arn if endswith(arn, ":root")]
   }
@@ -85,7 +85,7 @@ resource "aws_secretsmanager_secret_policy" "token" {
         Resource  = "*"
         Condition = { ArnNotEquals = { "aws:PrincipalArn" = aws_iam_role.function.arn } }
       },
-      # It writes a value as PutSecretValue does. Terraform calls it with the rights of whoever applies.
+      # UpdateSecret writes a value too. Terraform calls it with the permissions of whoever applies.
       var.deployment_role_arn == "" ? null : {
         Sid       = "NobodyButTheDeploymentUpdates"
         Effect    = "Deny"
@@ -120,8 +120,8 @@ resource "aws_secretsmanager_secret_policy" "token" {
     ] : statement if statement != null]
   })
 
-  # So that it is the first to be destroyed. While deletion_protection is on, AWS refuses that, and whatever stands here
-  # stays with all that it needs: the client's runs go on.
+  # Terraform destroys this policy first. While deletion_protection is on, AWS refuses that. Then everything listed here
+  # stays, with all that it depends on, and the client's runs continue.
   depends_on = [
     aws_cloudwatch_event_target.new_credentials,
     aws_cloudwatch_metric_alarm.client,

@@ -7,14 +7,14 @@ variable "name" {
   nullable    = false
 
   validation {
-    # With a client's 32 characters and what stands between them, a schedule's name has 64.
+    # A schedule's name has at most 64 characters: these, a hyphen, and a client's 32.
     condition     = can(regex("^[A-Za-z][A-Za-z0-9-]{0,30}$", var.name))
     error_message = "name is not 1 to 31 letters, digits and hyphens that begin with a letter."
   }
 }
 
 variable "artifact_path" {
-  description = "The zip file that `make build` makes: build/telenor-token.zip."
+  description = "The zip file that `make build` writes: build/telenor-token.zip."
   type        = string
   nullable    = false
 }
@@ -22,16 +22,16 @@ variable "artifact_path" {
 variable "clients" {
   description = <<-EOT
     The clients at Telenor, by name. `{}` as a client's value takes every default:
-    * `credentials_secret_arn`: whole ARN of an existing secret of this region with client_id and client_secret. Without it one is made for you to fill in.
+    * `credentials_secret_arn`: whole ARN of an existing secret of this region with client_id and client_secret. Without it the module creates one for you to fill in.
     * `credentials_kms_key_arn`: the customer-managed key of that existing secret.
-    * `scope`: the scope to ask for. Without it none is asked for.
+    * `scope`: the scope that the job requests. Without it the job requests none.
     * `token_parameters`: further form fields of a token request to `token_url`, such as `audience=a&resource=b`.
-    * `grace_seconds`: a grace of its own instead of the variable `grace_seconds`.
+    * `grace_seconds`: this client's value instead of the variable `grace_seconds`.
     * `reader_principals`: ARNs of roles, users or accounts elsewhere that may read the token; they need `kms_key_arn`. In this account attach the output `consumer_policy_arn`.
-    * `replica_regions`: a list of other regions that get a copy of the token, each `{ region = "eu-west-1" }`, with `kms_key_arn`, a customer-managed key of that region, if you like.
-    * `deletion_protection`: its own instead of the variable `deletion_protection`.
+    * `replica_regions`: a list of other regions that get a copy of the token, each `{ region = "eu-west-1" }` and optionally `kms_key_arn`, a customer-managed key of that region.
+    * `deletion_protection`: this client's value instead of the variable `deletion_protection`.
   EOT
-  # Not an object type: Terraform drops attributes that such a type does not know without a word. checks.tf looks at them.
+  # Not an object type: Terraform silently drops attributes that an object type does not have. checks.tf checks them.
   type = any
   default = {
     default = {}
@@ -45,7 +45,7 @@ variable "clients" {
 }
 
 variable "telenor_base_url" {
-  description = "Where Telenor's API is reached. Change it for a private path or a gateway of your own."
+  description = "Base URL of Telenor's API. Change it for a private path or a gateway of your own."
   type        = string
   default     = "https://api.telenor.no"
   nullable    = false
@@ -57,7 +57,7 @@ variable "telenor_base_url" {
 }
 
 variable "verify_url" {
-  description = "A token is tried here before it is published and in each run; 401 or 403 means dead. Empty tries nothing."
+  description = "The job tries each new token here, and in each run the published one. 401 or 403 means inactive. Empty tries none."
   type        = string
   default     = ""
   nullable    = false
@@ -122,33 +122,34 @@ variable "client_authentication" {
 # Rotation
 
 variable "schedule_minutes" {
-  description = "Minutes between two runs of a client: 1, 2 or 5. Most runs find nothing to do and make one call."
+  description = "Minutes between two runs of a client: 1, 2 or 5. Most runs only make one call."
   type        = number
   default     = 5
   nullable    = false
 
   validation {
-    # The page needs three readings before a consumer has less than the grace: a rarer schedule leaves no time for them.
+    # TokenExpiryAlarm needs three readings before a consumer has less than the grace period. A longer interval leaves no
+    # time for them.
     condition     = contains([1, 2, 5], var.schedule_minutes)
     error_message = "schedule_minutes is not 1, 2 or 5."
   }
 }
 
 variable "grace_seconds" {
-  description = "Seconds that a superseded token stays valid. A minute more than the longest cache of any consumer."
+  description = "Seconds that a superseded token stays valid. Use a minute more than the longest cache of any consumer."
   type        = number
   default     = 600
   nullable    = false
 
   validation {
-    # With tokens of an hour a longer one would end before the page could ring.
+    # With a longer one, a token of an hour would expire before the alarm can fire.
     condition     = var.grace_seconds >= 0 && var.grace_seconds <= 1200 && floor(var.grace_seconds) == var.grace_seconds
     error_message = "grace_seconds is not a whole number from 0 to 1200."
   }
 }
 
 variable "renew_at_fraction" {
-  description = "The share of its life by which a token is renewed."
+  description = "Renew a token after this fraction of its lifetime."
   type        = number
   default     = 0.33
   nullable    = false
@@ -160,34 +161,34 @@ variable "renew_at_fraction" {
   }
 }
 
-# Who may do what, and with which key
+# Permissions and keys
 
 variable "kms_key_arn" {
-  description = "A customer-managed key of this region for the secrets that the module makes. Empty uses the key aws/secretsmanager."
+  description = "A customer-managed key of this region for the secrets that the module creates. Empty uses the key aws/secretsmanager."
   type        = string
   default     = ""
   nullable    = false
 
   validation {
     condition     = can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}$", var.kms_key_arn))
-    error_message = "kms_key_arn is not the whole ARN of a key. The ARN of an alias does not do."
+    error_message = "kms_key_arn is not the whole ARN of a key. The ARN of an alias does not work."
   }
 }
 
 variable "previous_kms_key_arns" {
-  description = "Further keys with which the job and its consumers may decrypt: while a key is changed, both the old one and the new one."
+  description = "Further keys with which the job and its consumers may decrypt. During a change of the key: the old one and the new one."
   type        = list(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.previous_kms_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}$", arn))])
-    error_message = "previous_kms_key_arns are not whole ARNs of keys. The ARN of an alias does not do."
+    error_message = "previous_kms_key_arns are not whole ARNs of keys. The ARN of an alias does not work."
   }
 }
 
 variable "deletion_protection" {
-  description = "Refuse to delete token secrets: a client that leaves, or is renamed, first needs an apply with false here or in the client."
+  description = "Refuse to delete token secrets. Before you remove or rename a client, apply with false here or in the client."
   type        = bool
   default     = true
   nullable    = false
@@ -206,7 +207,7 @@ variable "permissions_boundary_arn" {
 }
 
 variable "deployment_role_arn" {
-  description = "The role that applies this configuration. If it is named, nobody else may call UpdateSecret on the token secrets."
+  description = "The role that applies this configuration. If it is set, nobody else may call UpdateSecret on the token secrets."
   type        = string
   default     = ""
   nullable    = false
@@ -220,7 +221,7 @@ variable "deployment_role_arn" {
 # Network
 
 variable "subnet_ids" {
-  description = "Subnets for the function, where Telenor must see a fixed address. Without them it is outside any VPC."
+  description = "Subnets for the function, if Telenor allow-lists its address. Without them it is outside any VPC."
   type        = list(string)
   default     = []
   nullable    = false
@@ -231,7 +232,7 @@ variable "subnet_ids" {
   }
   validation {
     condition     = length(var.subnet_ids) == 0 || length(var.security_group_ids) > 0
-    error_message = "subnet_ids needs security_group_ids. Name at least one that lets HTTPS out."
+    error_message = "subnet_ids needs security_group_ids. Name at least one that allows outbound HTTPS."
   }
   validation {
     # Here and not with security_group_ids, since two variables cannot look at each other.
@@ -241,7 +242,7 @@ variable "subnet_ids" {
 }
 
 variable "security_group_ids" {
-  description = "Security groups for the function, if it has subnets. They must let HTTPS out."
+  description = "Security groups for the function, if it has subnets. They must allow outbound HTTPS."
   type        = list(string)
   default     = []
   nullable    = false
@@ -255,7 +256,7 @@ variable "security_group_ids" {
 # Operation
 
 variable "pager_email" {
-  description = "Where the alarms TokenExpiryAlarm alone are mailed to, the ones that page. The address has to confirm once."
+  description = "E-mail address for TokenExpiryAlarm of each client, the only alarm that pages. Open the confirmation link once."
   type        = string
   default     = ""
   nullable    = false
@@ -267,7 +268,7 @@ variable "pager_email" {
 }
 
 variable "pager_topic_arn" {
-  description = "An existing SNS topic that pages. Without it and pager_email the page goes where the other alarms go."
+  description = "An existing SNS topic that pages. Without it and pager_email, TokenExpiryAlarm goes to the recipients of the other alarms."
   type        = string
   default     = ""
   nullable    = false
@@ -279,7 +280,7 @@ variable "pager_topic_arn" {
 }
 
 variable "alarm_email" {
-  description = "Where the other alarms are mailed to. The address has to confirm once."
+  description = "E-mail address for the other alarms. Open the confirmation link once."
   type        = string
   default     = ""
   nullable    = false
@@ -303,7 +304,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "runbook_url" {
-  description = "Where your runbook is. Every alarm and the dashboard name it. Empty names docs/runbook.md."
+  description = "URL of your runbook. Every alarm and the dashboard name it. Empty names docs/runbook.md."
   type        = string
   default     = ""
   nullable    = false
@@ -315,14 +316,14 @@ variable "runbook_url" {
 }
 
 variable "dashboard" {
-  description = "Whether there is a dashboard. It costs as much as everything else."
+  description = "Whether to create the dashboard. For one client it costs as much as everything else."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "routine_metrics" {
-  description = "Whether to send metrics that a healthy month has every hour and no alarm needs, for 0.90 USD a month and client."
+  description = "Whether to send the metrics that no alarm needs and that a healthy job sends every hour. They cost 0.90 USD a month for each client."
   type        = bool
   default     = true
   nullable    = false
@@ -335,9 +336,9 @@ variable "log_retention_days" {
   nullable    = false
 
   validation {
-    # All that CloudWatch Logs knows.
+    # The values that CloudWatch Logs accepts.
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days is not a number of days that CloudWatch Logs knows, such as 30, 90 or 365."
+    error_message = "log_retention_days is not a number of days that CloudWatch Logs accepts, such as 30, 90 or 365."
   }
 }
 
@@ -354,7 +355,7 @@ variable "architecture" {
 }
 
 variable "tags" {
-  description = "Tags for everything that can have some. No secret is in them."
+  description = "Tags for every resource that can have tags. Put no secret into them."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -37,8 +37,8 @@ class Kind:
     """One kind of run, with the minimum number of calls that any job needs for it."""
 
     name: str
-    least_aws: int
-    least_http: int
+    minimum_aws: int
+    minimum_http: int
     why: str
     aws: Calls = field(default_factory=Counter)
     http: Calls = field(default_factory=Counter)
@@ -46,7 +46,7 @@ class Kind:
     """The CPU time of this process, against the bare call's."""
     wall_ratios: list[float] = field(default_factory=list)
     """The time that passed, servers included, against the bare call's."""
-    told_ratios: list[float] = field(default_factory=list)
+    logged_ratios: list[float] = field(default_factory=list)
     """The CPU time of the bare call with a log line and a metric, against the bare call's."""
 
     def add(self, bare: Mapping[str, float], run: Mapping[str, float]) -> None:
@@ -115,7 +115,7 @@ def measure(rounds: int) -> list[Kind]:
             run(not_due, client, minutes=5)
             for bare, logged, repeated in ask("in_turn", client=client, minutes=5, times=_REPEATED):
                 not_due.add(bare, repeated)
-                not_due.told_ratios.append(logged["own"] / bare["own"])
+                not_due.logged_ratios.append(logged["own"] / bare["own"])
             run(rotated, client, minutes=30)
             run(revoked, client, minutes=41)
             ask("invoke", client=client, minutes=41, action="rotate-now")

@@ -34,7 +34,7 @@ CACHE_SECONDS = (0, 60, 300, 600)
 """Cache lifetimes of the consumers; two consumers have each."""
 
 REQUEST_EVERY_SECONDS = 10
-"""How far apart the requests of one consumer are."""
+"""The interval between the requests of one consumer."""
 
 # The duration of a call, and of an attempt without a response. Assumed, and the same for all strategies.
 _AWS_SECONDS, _AWS_LOST_SECONDS = 0.02, 5.0
@@ -133,16 +133,16 @@ class Months:
     no_token_seconds: float = 0.0
     """The longest time in which the secret held an inactive token."""
     metric_hours: Counter[str] = field(default_factory=Counter)
-    """In how many hours each metric was sent."""
-    spare_at_end: int = 0
+    """The number of hours in which each metric was sent."""
+    surplus_at_end: int = 0
     """Tokens active at the end that are not the current one."""
-    spare_seconds: list[float] = field(default_factory=list)
-    """How long each token stayed active after it was replaced, or from its issue if it was never published."""
+    surplus_seconds: list[float] = field(default_factory=list)
+    """The time that each token stayed active after its replacement, or its issue if it was never published."""
 
     @property
-    def spare_mean_count(self) -> float:
+    def surplus_mean_count(self) -> float:
         """The average number of active tokens that no consumer should need."""
-        return sum(self.spare_seconds) / (self.count * DAYS * 86_400)
+        return sum(self.surplus_seconds) / (self.count * DAYS * 86_400)
 
 
 class Environment:
@@ -233,7 +233,7 @@ def simulate(strategy: Strategy, rates: FaultRates, seeds: Iterable[int], days: 
         months.count += 1
         months.metric_hours.update(name for name, _hour in environment.metrics_sent)
         _add_consumers(environment, seed, end)
-        _add_spare_tokens(environment, end)
+        _add_surplus_tokens(environment, end)
     return months
 
 
@@ -267,14 +267,14 @@ def _add_consumers(environment: Environment, seed: int, end: datetime) -> None:
         months.no_token_seconds = max(months.no_token_seconds, (next_at - ended_at).total_seconds())
 
 
-def _add_spare_tokens(environment: Environment, end: datetime) -> None:
+def _add_surplus_tokens(environment: Environment, end: datetime) -> None:
     replaced_at = {token: after for (_, token), (after, _) in itertools.pairwise(environment.published)}
     _, current = environment.published[-1]
     for token in environment.telenor.tokens.keys() - {current}:
         issued_at = environment.telenor.tokens[token].expires_at - environment.telenor.lifetime
-        spare = min(environment.end_of(token), end) - replaced_at.get(token, issued_at)
-        environment.months.spare_seconds.append(max(0.0, spare.total_seconds()))
-        environment.months.spare_at_end += environment.end_of(token) > end
+        surplus = min(environment.end_of(token), end) - replaced_at.get(token, issued_at)
+        environment.months.surplus_seconds.append(max(0.0, surplus.total_seconds()))
+        environment.months.surplus_at_end += environment.end_of(token) > end
 
 
 def consume(

@@ -92,12 +92,12 @@ class Start:
     code: str
     environ: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable
-    against: str = "floor"
+    against: str = "baseline"
     took: list[StartCost] = field(default_factory=list)
 
-    def ratio(self, floor: Start, figure: str = "own_seconds") -> float:
-        """Return the median ratio of a figure, by default CPU time, to that of `floor`."""
-        pairs = zip(self.took, floor.took, strict=True)
+    def ratio(self, baseline: Start, figure: str = "own_seconds") -> float:
+        """Return the median ratio of a figure, by default CPU time, to that of `baseline`."""
+        pairs = zip(self.took, baseline.took, strict=True)
         ratios: list[float] = [getattr(one, figure) / getattr(other, figure) for one, other in pairs]
         return median(ratios)
 
@@ -115,16 +115,14 @@ def measure(zipped: bytes, scratch: Path, rounds: int, runtime: str) -> dict[str
     def deployed(name: str, code: str, folder: str = "deployed") -> Start:
         # Root can write into any folder, so writing bytecode is disabled.
         environ = {"PYTHONPATH": str(scratch / folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        return Start(name, code, environ, runtime, "lambda-floor")
+        return Start(name, code, environ, runtime, "lambda-baseline")
 
     starts = {
-        "floor": Start("the floor: boto3 and its client, requests, tenacity, Powertools", _LIBRARIES),
+        "baseline": Start("the baseline: boto3 and its client, requests, tenacity, Powertools", _LIBRARIES),
         "handler": Start("**the handler and its client**", _HANDLER),
-        "botocore": Start("the floor with botocore's session in place of boto3", _BOTOCORE + _OTHER_LIBRARIES),
-        "lambda-floor": deployed("the floor on Lambda's Python, with its bytecode, from the artifact", _LIBRARIES),
-        "deployed": deployed(
-            "**the artifact as it is deployed**: from the zip, in a folder that cannot be written", _HANDLER
-        ),
+        "botocore": Start("the baseline with botocore's session in place of boto3", _BOTOCORE + _OTHER_LIBRARIES),
+        "lambda-baseline": deployed("the baseline on Lambda's Python, with bytecode, from the artifact", _LIBRARIES),
+        "deployed": deployed("**the artifact as deployed**: from the zip, in a read-only folder", _HANDLER),
         "stripped": deployed("the same without its bytecode", _HANDLER, "stripped"),
     }
     order = list(starts.values())

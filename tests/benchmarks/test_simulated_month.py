@@ -28,15 +28,15 @@ def test_without_faults_only_this_job_keeps_cached_tokens_and_revokes_replaced_o
         assert result.refused[0] == result.no_token_seconds == 0
         if strategy == THIS_JOB.name:
             assert result.refused[600] == 0
-            assert 660 <= max(result.spare_seconds) <= 660 + 301
+            assert 660 <= max(result.surplus_seconds) <= 660 + 301
             often = {name for name, hours in result.metric_hours.items() if hours >= 24}
             assert often == {"SecondsUntilExpiry", "TokenRotated", "TokenRevoked", "RevocationsPending"}
         elif strategy.startswith("overwrite") and "log out" not in strategy:
             assert result.refused[600] == 0
-            assert max(result.spare_seconds) > 1790
+            assert max(result.surplus_seconds) > 1790
         else:
             assert result.refused[600] > 0
-            assert max(result.spare_seconds) < 2
+            assert max(result.surplus_seconds) < 2
 
 
 def test_the_cost_of_a_month_includes_calls_runs_and_time() -> None:

@@ -106,7 +106,7 @@ def second_job(job: Job) -> Job:
     deploy = ("infra.deploy", "deploy", "--sam", str(tool("SAM")), "--client", "second", "--yes", "--set")
     deployed = run_module(job, *deploy, " ".join([*values, f"CredentialsSecretArn={secret}"]))
     assert deployed.returncode == 0
-    assert "WARNING: no alarm reaches anybody" in deployed.stdout + deployed.stderr
+    assert "WARNING: no alarm has a recipient" in deployed.stdout + deployed.stderr
     stack = Stack(job.emulator, "telenor-token-second")
     second = replace(job, name=stack.name, outputs=stack.outputs(), client_name="second", client_id=SECOND_CLIENT_ID)
     second.grace_seconds = 25

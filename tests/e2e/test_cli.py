@@ -69,7 +69,7 @@ def test_doctor_invokes_the_function_if_a_new_token_revokes_the_published_one(se
     job, arn = second_job, second_job.outputs["OperatorPolicyArn"]
     keys = iam.user(job.emulator, "doctor", "secretsmanager:GetSecretValue", policy_arn=arn)
     before, versions, forced = job.token(), len(job.labels()), len(job.runs(reason="forced"))
-    job.telenor.knobs(issue="new-kills-old")
+    job.telenor.knobs(issue="new-revokes-old")
     try:
         examined = telenor_token(job, keys, "doctor", "--stack", job.name, "--yes")
     finally:

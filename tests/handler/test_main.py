@@ -52,4 +52,4 @@ def test_output_into_a_pipe_has_no_colours(world: World) -> None:
     world.seen.streams += [done.stdout, done.stderr]
     assert (done.returncode, done.stderr) == (3, "")
     assert "\x1b" not in done.stdout
-    assert "no value: nothing has been published yet" in done.stdout
+    assert "no value: no token has been published yet" in done.stdout

@@ -239,7 +239,7 @@ def test_a_reissued_token_with_a_longer_lifetime_is_published_again(world: World
 @pytest.mark.parametrize("action", [None, "rotate-now", "rotate-and-revoke-now"])
 def test_if_a_new_token_revokes_the_old_one_the_new_one_is_current(world: World, action: str | None) -> None:
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     world.clock.advance(minutes=30)
     assert world.run(action)["outcome"] == "rotated"
     world.clock.advance(minutes=10)

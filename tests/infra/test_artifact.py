@@ -61,9 +61,9 @@ def test_the_lock_file_installs_what_the_handler_imports() -> None:
     ("name", "says"),
     [
         ("charset_normalizer/md.cpython-313-x86_64-linux-gnu.so", "is compiled"),
-        ("handler/__pycache__/app.cpython-313.pyc", "is bytecode that Lambda's Python would not take"),  # no hash in it
-        ("handler/__pycache__/app.cpython-312.pyc", "is bytecode that Lambda's Python would not take"),
-        ("handler/app.pyc", "is bytecode that Lambda's Python would not take"),
+        ("handler/__pycache__/app.cpython-313.pyc", "is bytecode that Lambda's Python would not use"),  # no hash in it
+        ("handler/__pycache__/app.cpython-312.pyc", "is bytecode that Lambda's Python would not use"),
+        ("handler/app.pyc", "is bytecode that Lambda's Python would not use"),
         ("boto3/session.py", "does not belong here"),
         ("tests/test_app.py", "does not belong here"),
         ("rich/console.py", "does not belong here"),
@@ -176,7 +176,7 @@ def test_bytecode_is_the_same_in_any_directory(built: Path, tmp_path: Path) -> N
     assert artifact.faults(built) == []
     write(built / "handler" / "config.py", "")
     assert artifact.faults(built) == [
-        "handler/__pycache__/config.cpython-313.pyc is missing, so that its source would be compiled at each start"
+        "handler/__pycache__/config.cpython-313.pyc is missing, so each cold start would compile its source"
     ]
 
 

@@ -127,7 +127,7 @@ def test_every_parameter_is_asked_for_once() -> None:
     ("name", "before", "answers", "value", "message"),
     [
         ("GraceSeconds", "900", [""], "900", "GraceSeconds [900]: "),
-        ("GraceSeconds", "600", ["1800", "1200"], "1200", "GraceSeconds=1800 is not accepted: it is a whole number"),
+        ("GraceSeconds", "600", ["1800", "1200"], "1200", "GraceSeconds=1800 is not accepted: use a whole number"),
         ("TelenorScope", "read", ["-"], "", "A hyphen empties it"),
         ("RunbookUrl", "https://a/b", ["https://a/it's", ""], "https://a/b", "SAM drops quotes and backslashes"),
     ],
@@ -160,10 +160,10 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"GraceSeconds": "1800"}, "GraceSeconds=1800 is not accepted: it is a whole number from 0 to 1200"),
-        ({"ScheduleMinutes": "15"}, "ScheduleMinutes=15 is not accepted: it is one of 1, 2, 5"),
+        ({"GraceSeconds": "1800"}, "GraceSeconds=1800 is not accepted: use a whole number from 0 to 1200"),
+        ({"ScheduleMinutes": "15"}, "ScheduleMinutes=15 is not accepted: use one of 1, 2, 5"),
         ({"SubnetIds": "subnet-0a"}, "SubnetIds needs SecurityGroupIds"),
-        (READER | {"ReaderAccountIds": "888888888888"}, "name 999999999999 in ReaderAccountIds"),
+        (READER | {"ReaderAccountIds": "888888888888"}, "add 999999999999 to ReaderAccountIds"),
         (READER | {"ReaderAccountIds": "888888888888, 999999999999"}, None),
     ],
 )
@@ -282,7 +282,7 @@ def test_outputs_and_redeployment_require_a_stack(
         ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "no region is set"),
         ({"AWS_REGION": "eu-north-1", "AWS_ENDPOINT_URL": "notaurl"}, "notaurl"),
         ({"AWS_REGION": "eu-north-1", "AWS_MAX_ATTEMPTS": "abc"}, "abc"),
-        ({"AWS_REGION": "eu-north-1", "AWS_EC2_METADATA_DISABLED": "true"}, "Log in, or name a profile"),
+        ({"AWS_REGION": "eu-north-1", "AWS_EC2_METADATA_DISABLED": "true"}, "Log in, or set AWS_PROFILE"),
     ],
 )
 def test_an_unusable_environment_prints_one_sentence(
@@ -385,7 +385,7 @@ def test_changes_are_shown_before_confirmation_and_no_deploys_nothing(
     answer(monkeypatch, *(answers.get(name, "") for name in ASKED if name not in {"ClientName", "Version"}), "n")
     assert deploy.main(["deploy", "--sam", str(sam), "--client", "b2b"]) == 2
     printed = capfd.readouterr()
-    assert "WARNING: no alarm reaches anybody" in printed.out
+    assert "WARNING: no alarm has a recipient" in printed.out
     assert printed.out.index("GraceSeconds: 600 → 900") < printed.out.index("[y/N]")
     assert "TelenorScope: read → (empty)" in printed.out
     assert printed.out.count("→") == 2

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infra import smoke
 from infra.deploy import Deployed, RefusalError
-from infra.smoke import FAILS, HOLDS, NOT_SHOWN, Stack, judge
+from infra.smoke import FAILS, HOLDS, NOT_SHOWN, Stack, check
 
 TOPIC = "arn:aws:sns:eu-north-1:000000000000:telenor-token-alarms"
 PAGER = "arn:aws:sns:eu-north-1:000000000000:telenor-token-pager"
@@ -56,7 +56,7 @@ class FakeStack(Stack):
     ],
 )
 def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(stack: FakeStack, result: str) -> None:
-    _, found, evidence = judge(smoke.each_alarm_has_somebody_to_tell, stack)
+    _, found, evidence = check(smoke.every_alarm_has_a_recipient, stack)
     assert found == result
     assert ("48 hours" in evidence) == any(PENDING in arns for arns in stack.topics.values())
 
@@ -66,7 +66,7 @@ def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(st
     [(FakeStack([[]], {}, StateValue="ALARM"), FAILS), (FakeStack([], {}), FAILS), (FakeStack([[]], {}), HOLDS)],
 )
 def test_the_claim_that_no_alarm_is_active(stack: FakeStack, result: str) -> None:
-    assert judge(smoke.no_alarm_rings, stack)[1] == result
+    assert check(smoke.no_alarm_is_active, stack)[1] == result
 
 
 @pytest.mark.parametrize(("sent", "result"), [(2.0, HOLDS), (1.0, FAILS)])
@@ -88,7 +88,7 @@ def test_metrics_arrive_if_every_run_in_the_log_has_sent_one(
     monkeypatch.setattr(stack, "records_since", lambda _when: records)
     monkeypatch.setattr(smoke, "_METRICS_SECONDS", 0)
     monkeypatch.setattr(smoke, "_POLL_SECONDS", 0)
-    assert judge(smoke.metrics_arrive, stack)[1] == result
+    assert check(smoke.metrics_arrive, stack)[1] == result
 
 
 def test_a_claim_that_aws_cannot_answer_is_not_shown() -> None:
@@ -96,7 +96,7 @@ def test_a_claim_that_aws_cannot_answer_is_not_shown() -> None:
         """Hold."""
         raise EndpointConnectionError(endpoint_url="https://sns")
 
-    assert judge(unreachable, FakeStack([], {}))[1] == NOT_SHOWN
+    assert check(unreachable, FakeStack([], {}))[1] == NOT_SHOWN
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_a_claim_that_aws_cannot_answer_is_not_shown() -> None:
 def test_another_stack_is_refused(monkeypatch: pytest.MonkeyPatch, outputs: dict[str, str], missing: str) -> None:
     monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, outputs))
     with pytest.raises(RefusalError, match=f"no output {missing}"):
-        smoke.look("telenor-consumer", "eu-north-1", print)
+        smoke.read_stack("telenor-consumer", "eu-north-1", print)
 
 
 def test_an_end_of_stdin_sends_nothing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(smoke, "look", lambda *_: FakeStack([], {}))
+    monkeypatch.setattr(smoke, "read_stack", lambda *_: FakeStack([], {}))
     monkeypatch.setattr(smoke, "rotate", lambda *_: pytest.fail("something was sent"))
     monkeypatch.setattr("sys.argv", ["smoke"])
     monkeypatch.setattr("sys.stdin", io.StringIO())

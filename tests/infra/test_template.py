@@ -359,7 +359,7 @@ SAM, CONSUMER = "template.yaml", "infra/consumer/template.yaml"
         (SAM, {"CredentialsSecretArn": SECRET, "CredentialsKmsKeyArn": KEY}, None),
         (SAM, {}, None),
         # A consumer in another account needs the key instead of the policy.
-        (CONSUMER, {}, "Name ConsumerPolicyArn"),
+        (CONSUMER, {}, "Set ConsumerPolicyArn"),
         (CONSUMER, {"KmsKeyArn": KEY}, None),
         (CONSUMER, {"ConsumerPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/read"}, None),
     ],

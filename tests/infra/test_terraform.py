@@ -40,5 +40,5 @@ def test_terraform_validates_the_module(module: Path, directory: str, command: s
 
 def test_without_terraform_an_error_explains_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingError, match="Terraform is not on this machine: install"):
+    with pytest.raises(MissingError, match="Terraform is not installed: install"):
         find.__wrapped__()

@@ -1,4 +1,4 @@
-"""Runs doctor: shows its permissions, asks for confirmation, and replaces a published token that it has ended."""
+"""Runs doctor: checks permissions, asks for confirmation, and replaces a published token that it has revoked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from handler import app
 from handler.cli import status
-from handler.cli.console import explain, is_confirmed, say
+from handler.cli.console import is_confirmed, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
 from handler.cli.doctor.findings import WATCH, Findings
 from handler.cli.doctor.permissions import PermissionCheck
@@ -32,32 +32,32 @@ class DeclinedError(RotationError):
 def examine(
     job: Job, on_wait: Callable[[timedelta], object], *, yes: bool, credentials_file: Path | None = None
 ) -> tuple[Findings, Diagnosis]:
-    """Examine what a job talks to. Raises RotationError, or DeclinedError where it may not ask for tokens."""
+    """Test the server of a job. Raises RotationError, or DeclinedError if the operator declined."""
     server = app.create_server(job.settings, job.secrets())
     token_secret = TokenSecret(job.secrets(), app.clock)
     check = PermissionCheck(job, token_secret, credentials_file)
     access = check.access()
     for sentence in access.cannot:
-        explain(f"With this identity doctor cannot {sentence}.")
+        print_wrapped(f"With this identity doctor cannot {sentence}.")
     probe = Probe(job.settings, token_secret, server, app.clock, check.credentials, _notify_once(on_wait))
     try:
         survey = probe.survey(access, check.ledger)
     except ServerError as error:
         raise ServerError(
-            f"the authorization server is not reached from here, so nothing was asked: {error}"
+            f"the authorization server cannot be reached from here, so no token was requested: {error}"
         ) from error
     findings = Findings(survey=survey, server_format=probe.server_format)
     if access.may_obtain:
-        explain(_consequences(survey))
-        if not is_confirmed("Ask the authorization server for two tokens now?", yes=yes):
-            raise DeclinedError("No token was asked for.")
+        print_wrapped(_consequences(survey))
+        if not is_confirmed("Request two tokens from the authorization server now?", yes=yes):
+            raise DeclinedError("No token was requested.")
         findings = _test(job, probe, survey)
     seen = status.status_of(check.ledger, job.settings.policy, app.clock.now(), runs=check.past_runs)
     return findings, diagnosis.diagnosis(findings, seen)
 
 
 def _test(job: Job, probe: Probe, survey: Survey) -> Findings:
-    """Ask, clean up in any case, and have the job replace a published token that this has ended, or may have."""
+    """Request tokens, clean up in any case, and replace a published token that this has, or may have, revoked."""
     # Ctrl-C may come at any time, so this stays unknown until the end.
     ended: bool | None = None
     try:
@@ -74,14 +74,16 @@ def _test(job: Job, probe: Probe, survey: Survey) -> Findings:
 
 
 def _repair(job: Job, *, is_known: bool) -> None:
-    what = "was ended" if is_known else "may have been ended"
-    say(f"The published token {what}, so the job rotates.")
+    what = "was revoked" if is_known else "may have been revoked"
+    print_stderr(f"The published token {what}, so the job rotates.")
     try:
         version_id = job.run(Action.ROTATE_NOW).get("version_id")
     except RotationError as error:
-        say(f"THE PUBLISHED TOKEN {what.upper()} AND IS NOT REPLACED: run `rotate` until it ends with 0. {error}")
+        print_stderr(
+            f"THE PUBLISHED TOKEN {what.upper()} AND IS NOT REPLACED: run `rotate` until it ends with 0. {error}"
+        )
         return
-    say(f"Published version {version_id}.")
+    print_stderr(f"Published version {version_id}.")
 
 
 def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], object]:
@@ -91,9 +93,9 @@ def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta]
         nonlocal is_notified
         if not is_notified:
             is_notified = True
-            explain(
-                "A token is still accepted after its logout. It is tried again every few seconds, for up to "
-                f"{status.duration(WATCH)}: the time that gateways are known to keep one in their caches."
+            print_wrapped(
+                "A token is still accepted after its logout. doctor tries it again every few seconds, for up to "
+                f"{status.duration(WATCH)}: the longest known time that a gateway caches a token."
             )
         on_wait(waited)
 
@@ -102,17 +104,17 @@ def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta]
 
 def _consequences(survey: Survey) -> str:
     if survey.published is None:
-        return "This obtains two tokens, tries them, and logs them out again. No published token is alive."
+        return "This obtains two tokens, tries them, and revokes them again. No published token is active."
     superseded = (survey.published.superseded_id or "")[:8]
     hint = {
-        True: f" VERIFY_URL still accepts superseded {superseded}, so a new token does not seem to end the old one.",
-        False: f" VERIFY_URL refuses superseded {superseded}, which nobody has revoked: a new token seems to end the "
-        "old one here, and then this ends the published one.",
+        True: f" VERIFY_URL still accepts superseded {superseded}, so a new token does not seem to revoke the old one.",
+        False: f" VERIFY_URL rejects superseded {superseded}, which the job has not revoked. So a new token seems to "
+        "revoke the old one, and this would revoke the published one.",
         None: "",
     }[survey.published.superseded_accepted]
     return (
-        "This obtains two tokens, tries them, and logs them out again. A token is published and active. If the server "
-        "keeps one token at a time for a client, or if a logout ends all of them, then this ends it: the job is run "
-        "to rotate right afterwards, and consumers are refused until they read again. What is published is never "
-        f"logged out.{hint}"
+        "This obtains two tokens, tries them, and revokes them again. A token is published and active. If the server "
+        "keeps one active token for a client, or if logout revokes all of them, then this revokes it: the job rotates "
+        "right afterwards, and consumers get 401 until they read again. doctor never logs out a published token."
+        f"{hint}"
     )

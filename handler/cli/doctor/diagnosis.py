@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # A Date header has whole seconds, and a response takes a moment.
 _CLOCK_TOLERANCE = timedelta(seconds=5)
 
-# What renewal times are counted from where only the life of a token is known.
+# An arbitrary publication time, if only the lifetime of a token is known.
 _ANY_TIME = datetime(2000, 1, 1)  # noqa: DTZ001  only differences count
 
 _ERROR_FORMATS = {
@@ -35,7 +35,7 @@ _ERROR_FORMATS = {
 
 
 class Judgement(StrEnum):
-    """How a promise stands."""
+    """The rating of a guarantee."""
 
     HOLDS = "holds"
     HOLDS_IF = "holds-if"
@@ -52,7 +52,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A promise, its judgement and the reason."""
+    """A guarantee, its rating and the reason."""
 
     name: str
     judgement: Judgement
@@ -61,14 +61,14 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All answers and all judgements."""
+    """All answers and all ratings."""
 
     answers: tuple[Answered, ...]
     promises: tuple[Promise, ...]
 
     @property
     def is_at_risk(self) -> bool:
-        """Whether any promise is."""
+        """Whether any guarantee is at risk."""
         return any(promise.judgement is Judgement.AT_RISK for promise in self.promises)
 
 
@@ -96,7 +96,7 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
         "dialect": dialect(findings),
         "second_request_gives_new_token": token_test.is_new,
         "same_token_gets_longer_life": token_test.prolongs,
-        "old_token_lives_on": old_lives_on(findings),
+        "old_token_lives_on": old_stays_active(findings),
         "logout_ends_token": logout_ends(findings),
         "revocation_lag_seconds": None if lag is None else round(lag.total_seconds(), 1),
         "accepted_again_after_logout": accepted_again(findings),
@@ -118,27 +118,27 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
     }
 
 
-# What follows from what
+# Conclusions
 
 
 def dialect(found: Findings) -> str | None:
-    """Name the dialect of the errors; None where no error was seen."""
+    """Return the error format; None if no error was seen."""
     if found.server_format.error_format is not None:
         return str(found.server_format.error_format)
     return None if found.server_format.error_shape is None else "none-known"
 
 
-def old_lives_on(found: Findings) -> bool | None:
+def old_stays_active(found: Findings) -> bool | None:
     """Return whether a token stays active after the next one is issued."""
     old, new = found.token_test.old, found.token_test.new
     if not found.token_test.is_new:
         return None
     if old.accepted is not None:
         return old.accepted
-    # The second logout reports an inactive token, so the first one ended an active token.
+    # The second logout reports an inactive token, so the first one revoked an active token.
     if old.logout and old.logout_again is False:
         return True
-    # Logout ends an active token of this client, so its refusal means that this one was inactive.
+    # Logout revokes an active token of this client, so its rejection means that this one was inactive.
     if old.logout is False and new.logout:
         return False
     return None
@@ -159,19 +159,19 @@ def longest_lag(found: Findings) -> timedelta | None:
 
 
 def accepted_again(found: Findings) -> bool | None:
-    """Return whether a token was accepted again after it had been refused; None where none was refused."""
+    """Return whether a token was accepted again after a rejection; None if none was rejected."""
     watches = [trial.watch for trial in (found.token_test.old, found.token_test.new)]
     seen = [watch.accepted_again for watch in watches if watch is not None and watch.lag is not None]
     return any(seen) if seen else None
 
 
 def logout_ends_others(found: Findings) -> bool | None:
-    """Return whether the logout of one token ends another one of the same client.
+    """Return whether the logout of one token revokes another one of the same client.
 
-    Logout's own answers count for more than VERIFY_URL, where a cache may speak.
+    Logout's own responses take precedence over VERIFY_URL, where a cache may answer instead.
     """
     old, new = found.token_test.old, found.token_test.new
-    if not old_lives_on(found) or not old.logout:
+    if not old_stays_active(found) or not old.logout:
         return None
     if old.logout_again is False and new.logout is not None:
         return not new.logout
@@ -184,22 +184,22 @@ def logout_ends_others(found: Findings) -> bool | None:
 
 
 def published_ended(found: Findings) -> bool | None:
-    """Return whether the probe has ended the published token."""
+    """Return whether the probe has revoked the published token."""
     token_test = found.token_test
     if found.survey.published is None or _was_published_refused(found):
         return False
     if token_test.published_accepted is False:
         return True
     if not token_test.obtained:
-        # A request that was refused has done nothing; one whose answer was lost may have.
+        # A rejected request changed nothing; a request whose response was lost may have.
         return False if token_test.is_refused or not token_test.failure else None
     if token_test.is_new is False and found.cleanup.spared:
-        # No token was issued, and none was logged out.
+        # No token was issued, and none was revoked.
         return False
-    lives, others = old_lives_on(found), logout_ends_others(found)
+    lives, others = old_stays_active(found), logout_ends_others(found)
     if lives is False or others:
         return True
-    # That it is still accepted proves nothing by itself: a gateway may have it in its cache.
+    # A token that is still accepted proves nothing by itself: a gateway may cache it.
     return False if lives and others is False else None
 
 
@@ -209,8 +209,8 @@ def _was_published_refused(found: Findings) -> bool:
     return published is not None and published.accepted is False and found.verify_url is VerifyUrl.CONCLUSIVE
 
 
-def _is_logout_deaf(found: Findings) -> bool:
-    """Return whether logout refuses tokens that must be active."""
+def _logout_refuses_all(found: Findings) -> bool:
+    """Return whether logout rejects tokens that must be active."""
     return (
         found.token_test.new.logout is False
         and found.token_test.new.accepted is not False
@@ -221,7 +221,7 @@ def _is_logout_deaf(found: Findings) -> bool:
 def _still_active(found: Findings) -> int | None:
     """Count the obtained tokens that stay active until they expire; None if unknown."""
     token_test, ends = found.token_test, logout_ends(found)
-    if ends is False or _is_logout_deaf(found):
+    if ends is False or _logout_refuses_all(found):
         return token_test.obtained - found.cleanup.spared
     if ends is None and (token_test.old.logout_again or token_test.new.logout_again):
         return None
@@ -236,35 +236,35 @@ def _dialect(found: Findings, _policy: Policy) -> str:
         return f"its errors use {_ERROR_FORMATS[found.server_format.error_format]}"
     if found.server_format.error_shape is None:
         return "no error was seen, not even for a made-up token"
-    return "its errors are in no format that this job knows: check that the URL leads to the server itself"
+    return "its errors are in an unknown format: check that the URL leads to the server itself"
 
 
 def _second_request(found: Findings, _policy: Policy) -> str:
     token_test = found.token_test
     if token_test.is_new is None:
         return _why_unknown(found)
-    which = ", which is the published one" if token_test.is_published_handed_out else ""
+    which = ", which is the published one" if token_test.is_published_reissued else ""
     if token_test.is_new:
-        return f"gives a new token{'; the first one was the published token' if which else ''}"
+        return f"returns a new token{'; the first one was the published token' if which else ''}"
     lifetime = {
-        True: "with a longer lifetime",
-        False: "with no longer lifetime",
-        None: "and whether its lifetime got longer is unknown",
+        True: "with a later expiry",
+        False: "with the same expiry",
+        None: "and whether its expiry is later is unknown",
     }
-    return f"gives the same token{which}, {lifetime[token_test.prolongs]}"
+    return f"returns the same token{which}, {lifetime[token_test.prolongs]}"
 
 
 def _old_token(found: Findings, _policy: Policy) -> str:
     if found.token_test.is_new is False:
-        return "there is only one at a time"
+        return "the server keeps one at a time"
     answers = {True: "stays active beside the new one", False: "is inactive as soon as there is a new one"}
-    lives = old_lives_on(found)
+    lives = old_stays_active(found)
     return _why_unknown(found) if lives is None else answers[lives]
 
 
 def _logout(found: Findings, _policy: Policy) -> str:
-    if _is_logout_deaf(found):
-        return "refuses tokens that were just issued: check that it takes tokens of this grant"
+    if _logout_refuses_all(found):
+        return "rejects tokens that were just issued: check that it accepts tokens of this grant"
     ends = logout_ends(found)
     if ends is None:
         return _why_unknown(found)
@@ -277,10 +277,10 @@ def _lag(found: Findings, _policy: Policy) -> str:
     in_use, fresh = (_lag_of(trial) for trial in (found.token_test.old, found.token_test.new))
     if in_use is None and fresh is None:
         return "unknown: only VERIFY_URL shows how long a token is accepted after its logout"
-    parts = [f"a token in use is refused {in_use}"] if in_use else []
-    parts += [f"one that was never used {fresh}"] if fresh and in_use else []
-    parts += [f"a token is refused {fresh}"] if fresh and not in_use else []
-    again = "; A TOKEN WAS ACCEPTED AGAIN AFTER IT WAS REFUSED" if accepted_again(found) else ""
+    parts = [f"a used token is rejected {in_use}"] if in_use else []
+    parts += [f"an unused one {fresh}"] if fresh and in_use else []
+    parts += [f"a token is rejected {fresh}"] if fresh and not in_use else []
+    again = "; A TOKEN WAS ACCEPTED AGAIN AFTER A REJECTION" if accepted_again(found) else ""
     return f"{', '.join(parts)}{again}"
 
 
@@ -291,7 +291,7 @@ def _lag_of(trial: Trial) -> str | None:
 
 
 def _others(found: Findings, _policy: Policy) -> str:
-    if old_lives_on(found) is False or found.token_test.is_new is False:
+    if old_stays_active(found) is False or found.token_test.is_new is False:
         return "there is no other token that it could revoke"
     answers = {True: "logout revokes every token of the client", False: "logout revokes none of them"}
     others = logout_ends_others(found)
@@ -319,9 +319,9 @@ def _life(found: Findings, policy: Policy) -> str:
     lifetime = found.token_test.lifetime
     if lifetime is None:
         return _why_unknown(found)
-    told = "" if found.token_test.has_expires_in else " is assumed, as the server sends no expires_in"
+    assumed = "" if found.token_test.has_expires_in else " is assumed, since the server sends no expires_in"
     tolerance = decisions.outage_tolerance(lifetime, policy)
-    return f"{duration(lifetime)}{told}; an outage of up to {_minutes(tolerance)} harms no consumer"
+    return f"{duration(lifetime)}{assumed}; consumers notice no outage of up to {_minutes(tolerance)}"
 
 
 def _clock(found: Findings, _policy: Policy) -> str:
@@ -340,22 +340,22 @@ def _verify_url(found: Findings, _policy: Policy) -> str:
         VerifyUrl.NOT_SET: "is not set; the findings rest on the responses of logout alone",
         VerifyUrl.CONCLUSIVE: "tells an active token from an inactive one",
         VerifyUrl.ACCEPTS_ANYTHING: "accepts a made-up token, so it proves nothing: choose one that needs a token",
-        VerifyUrl.REFUSES_FRESH: "refuses a token that was just issued: check that the app has access to that API",
+        VerifyUrl.REFUSES_FRESH: "rejects a token that was just issued: check that the app has access to that API",
         VerifyUrl.SILENT: "gave no clear answer to a made-up token: check that it works",
     }[found.verify_url]
 
 
 def _published(found: Findings, _policy: Policy) -> str:
     if not found.survey.access.reads_both_secrets:
-        return "unknown: its value may not be read"
+        return "unknown: this identity may not read its value"
     if found.survey.published is None:
         return "there is no active one"
     if _was_published_refused(found):
-        return "was refused by VERIFY_URL before anything was asked: run `rotate`"
+        return "was rejected by VERIFY_URL before this probe: run `rotate`"
     answers = {
-        True: "was revoked by this probe, so the job was run to rotate",
-        False: "was left as it was",
-        None: "whether it is still active is unknown, so the job was run to rotate",
+        True: "was revoked by this probe, so the job rotated",
+        False: "is unchanged",
+        None: "may have been revoked by this probe, so the job rotated",
     }
     return answers[published_ended(found)]
 
@@ -364,26 +364,26 @@ def _tokens(found: Findings, _policy: Policy) -> str:
     active, spared, obtained = _still_active(found), found.cleanup.spared, found.token_test.obtained
     parts = [f"{obtained} obtained"]
     if active is None:
-        parts.append("logged out, and whether that revoked them is unknown")
+        parts.append("logged out; whether that revoked them is unknown")
     elif rest := obtained - active - spared:
         parts.append(f"{rest} revoked again")
     if spared:
-        parts.append(f"{spared} left alone, being published or tracked")
+        parts.append(f"{spared} left active, since they are published or tracked")
     if active:
-        parts.append(f"{active} left to expire, as logout did not work or no answer showed them")
+        parts.append(f"{active} left to expire, since logout did not work or their response was unreadable")
     return ", ".join(parts)
 
 
 def _why_unknown(found: Findings) -> str:
     if not found.survey.access.may_obtain:
-        return "unknown: no token was asked for, as this identity may not read what that needs"
+        return "unknown: no token was requested, since this identity lacks permissions"
     if found.token_test.failure:
         return f"unknown: {found.token_test.failure}"
     if found.cleanup.spared:
         return "unknown: the server issued a published or tracked token, and doctor does not test published tokens"
     why = "logout accepts the same token twice"
-    if _is_logout_deaf(found):
-        why = "logout refuses every token"
+    if _logout_refuses_all(found):
+        why = "logout rejects every token"
     if found.logout_failure:
         why = found.logout_failure
     return f"unknown: {why}{'' if found.verify_url is VerifyUrl.CONCLUSIVE else '; VERIFY_URL would show it'}"
@@ -406,20 +406,19 @@ _ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
 }
 
 
-# The promises
+# The guarantees
 
 
 def _overlap(found: Findings, policy: Policy) -> Promise:
-    token_test, lives, others = found.token_test, old_lives_on(found), logout_ends_others(found)
+    token_test, lives, others = found.token_test, old_stays_active(found), logout_ends_others(found)
     risks = {
-        f"no token can be had: {token_test.failure}": token_test.failure is not None,
-        "VERIFY_URL refuses the published token: run `rotate`, and find out what revoked it": (
+        f"no usable token: {token_test.failure}": token_test.failure is not None,
+        "VERIFY_URL rejects the published token: run `rotate`, and find out who revoked it": (
             _was_published_refused(found)
         ),
-        "each renewal revokes the token that consumers hold, and they are refused until they read again": lives
-        is False,
+        "each renewal revokes the token that consumers cache, and they get 401 until they read again": lives is False,
         "revoking a superseded token revokes the current one too": others is True,
-        "the token cannot be renewed before it expires, so that near its end a reader has less than the grace": (
+        "the token cannot be renewed before it expires, so near its end a reader has less than the grace period": (
             token_test.is_new is False and token_test.prolongs is False
         ),
         **_life_risks(token_test.lifetime, policy),
@@ -428,13 +427,13 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
     conditions = {
         "a new token leaves the old one active": _is_open(found) and lives is None,
         "logout revokes no other token": _is_open(found) and lives is not False and others is None,
-        "the same token gets a longer lifetime": token_test.is_new is False and token_test.prolongs is None,
+        "the same token gets a later expiry": token_test.is_new is False and token_test.prolongs is None,
         "the clock of the machine that runs the job is better than this one's": (
             ahead is not None and abs(ahead) > _CLOCK_TOLERANCE
         ),
     }
     holds = (
-        f"an outage of up to {_minutes(decisions.outage_tolerance(token_test.lifetime, policy))} harms no consumer"
+        f"consumers notice no outage of up to {_minutes(decisions.outage_tolerance(token_test.lifetime, policy))}"
         if token_test.lifetime
         else ""
     )
@@ -442,7 +441,7 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
 
 
 def _is_open(found: Findings) -> bool:
-    """Return whether two tokens of one client may exist, as far as was seen."""
+    """Return whether a client may have two tokens, by the findings."""
     return found.token_test.is_new is not False
 
 
@@ -450,8 +449,8 @@ def _renewal_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool
     if lifetime is None:
         return {}
     return {
-        f"a lifetime of {duration(lifetime)} is too short for GRACE_SECONDS and SCHEDULE_MINUTES: it is not renewed "
-        "in time for a reader's grace": (
+        f"a lifetime of {duration(lifetime)} is too short for GRACE_SECONDS and SCHEDULE_MINUTES: near its end a "
+        "reader has less than the grace period": (
             not decisions.renewal_times(_ANY_TIME, _ANY_TIME + lifetime, policy).is_in_time
         ),
     }
@@ -469,21 +468,18 @@ def _life_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
 
 
 def _nothing_forgotten(found: Findings) -> Promise:
-    ends, is_deaf, lag = logout_ends(found), _is_logout_deaf(found), longest_lag(found)
+    ends, refuses_all, lag = logout_ends(found), _logout_refuses_all(found), longest_lag(found)
     risks = {
-        "a token that was logged out is accepted until it expires": ends is False,
-        "a token that was refused after its logout was accepted again: ask whoever runs the server": accepted_again(
-            found
-        )
-        is True,
-        "logout refuses every token, so that each stays active until it expires": is_deaf,
+        "a revoked token is accepted until it expires": ends is False,
+        "a token was accepted again after a rejection: ask whoever runs the server": accepted_again(found) is True,
+        "logout rejects every token, so each stays active until it expires": refuses_all,
         f"a superseded token stays active until it expires: {found.logout_failure}": (
-            ends is None and not is_deaf and found.logout_failure is not None
+            ends is None and not refuses_all and found.logout_failure is not None
         ),
     }
     later = f", {duration(lag)} later at the most" if lag and lag >= timedelta(seconds=1) else ""
     return _promise(
-        "P2 nothing forgotten",
+        "P2 every token tracked",
         risks,
         {"logout revokes a token": ends is None},
         f"logout revokes superseded tokens{later}",
@@ -492,7 +488,7 @@ def _nothing_forgotten(found: Findings) -> Promise:
 
 def _never_the_current(found: Findings) -> Promise:
     others = logout_ends_others(found)
-    can_coexist = _is_open(found) and old_lives_on(found) is not False
+    can_coexist = _is_open(found) and old_stays_active(found) is not False
     return _promise(
         "P3 never the current",
         {
@@ -515,11 +511,11 @@ def _self_healing(status: Status) -> Promise:
 
 
 def _availability(found: Findings) -> Promise:
-    lives = old_lives_on(found)
+    lives = old_stays_active(found)
     return _promise(
         "P6 availability",
         {
-            "VERIFY_URL refuses new tokens, so that none is published: correct it, or leave it out": (
+            "VERIFY_URL rejects new tokens, so none is published: correct it, or leave it out": (
                 found.verify_url is VerifyUrl.REFUSES_FRESH
             ),
             "a token request whose response is lost has revoked the published token": lives is False,
@@ -533,8 +529,8 @@ def _paged_in_time(found: Findings, policy: Policy) -> Promise:
     return _promise(
         "P7 paged in time",
         _renewal_risks(found.token_test.lifetime, policy),
-        {"a token lives long enough for GRACE_SECONDS and SCHEDULE_MINUTES": found.token_test.lifetime is None},
-        "a token is renewed early enough for TokenExpiryAlarm; `make smoke` checks who gets it",
+        {"the lifetime is long enough for GRACE_SECONDS and SCHEDULE_MINUTES": found.token_test.lifetime is None},
+        "renewals are early enough for TokenExpiryAlarm; `make smoke` checks its recipients",
     )
 
 
@@ -548,7 +544,7 @@ def _promise(name: str, risks: dict[str, bool], conditions: dict[str, bool], hol
 
 
 def _described(shape: ResponseShape) -> str:
-    fields = ", ".join(f"{name} ({kind})" for name, kind in shape.fields.items()) or "no fields of JSON"
+    fields = ", ".join(f"{name} ({kind})" for name, kind in shape.fields.items()) or "no JSON fields"
     return f"{shape.status}, {shape.media_type or 'no media type'}, {fields}"
 
 

@@ -35,11 +35,7 @@ class Permissions:
 
     @property
     def may_obtain(self) -> bool:
-        """Whether tokens may be asked for.
-
-        Only where they can be told from what is published, and where the job can be started to replace what asking has
-        ended.
-        """
+        """Whether doctor may request tokens: only if it can compare them with the published one and start the job."""
         return self.reads_both_secrets and self.starts_the_job
 
 
@@ -77,9 +73,9 @@ class Watch:
     """How VERIFY_URL treated a token after its logout."""
 
     lag: timedelta | None = None
-    """From the logout to the first refusal; None where it was accepted to the end of the watch."""
+    """From the logout to the first rejection; None if the token was accepted to the end of the watch."""
     accepted_again: bool = False
-    """Whether it was accepted once more after a refusal."""
+    """Whether it was accepted again after a rejection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +83,11 @@ class Trial:
     """The findings about one token that doctor obtained."""
 
     accepted: bool | None = None
-    """Whether VERIFY_URL accepted it before its logout. A token that was never tried is in no gateway's cache."""
+    """Whether VERIFY_URL accepted it before its logout. No gateway caches a token that was never tried."""
     accepted_after_other: bool | None = None
     """Whether VERIFY_URL accepted it after the logout of the other token."""
     logout: bool | None = None
-    """Whether logout reported that it ended an active token."""
+    """Whether logout reported that it revoked an active token."""
     logout_again: bool | None = None
     watch: Watch | None = None
 
@@ -105,9 +101,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TokenTest:
-    """The findings of two token requests. `old` was issued before `new`, and logged out before it.
+    """The findings of two token requests. `old` was issued and revoked before `new`.
 
-    Where the second request gave the same token, there is `new` alone.
+    If the second request returned the same token, only `new` is set.
     """
 
     verify_url: VerifyUrl = VerifyUrl.NOT_SET
@@ -119,10 +115,11 @@ class TokenTest:
     lifetime: timedelta | None = None
     has_expires_in: bool = True
     is_new: bool | None = None
-    """Whether a second request gave another token than the first."""
+    """Whether a second request returned another token than the first."""
     prolongs: bool | None = None
-    """Whether the same token was handed out with a longer life."""
-    is_published_handed_out: bool = False
+    """Whether the same token was reissued with a later expiry."""
+    is_published_reissued: bool = False
+    """Whether the server returned the published token."""
     old: Trial = Trial()
     new: Trial = Trial()
     published_accepted: bool | None = None
@@ -131,7 +128,7 @@ class TokenTest:
 
 @dataclass(frozen=True, slots=True)
 class Cleanup:
-    """The tokens at the end: `spared` ones are published or tracked, `failed` ones not logged out."""
+    """The tokens at the end: `spared` ones are published or tracked, `failed` ones were not revoked."""
 
     spared: int = 0
     failed: int = 0
@@ -140,7 +137,7 @@ class Cleanup:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All of it. `asked` is empty where no token was asked for."""
+    """All findings of one doctor run."""
 
     survey: Survey = Survey()
     server_format: ServerFormat = ServerFormat()
@@ -149,10 +146,10 @@ class Findings:
 
     @property
     def verify_url(self) -> VerifyUrl:
-        """Whether VERIFY_URL is useful, by all findings."""
+        """Whether VERIFY_URL is conclusive, by all findings."""
         return self.token_test.verify_url if self.token_test.obtained else self.survey.verify_url
 
     @property
     def logout_failure(self) -> str | None:
-        """Why a logout failed, the latest first."""
+        """Why the last failed logout failed."""
         return self.cleanup.failure or self.token_test.logout_failure or self.survey.logout_failure

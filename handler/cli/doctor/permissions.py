@@ -37,17 +37,21 @@ class PermissionCheck:
 
     def access(self) -> Permissions:
         """Try what doctor needs. Raises RotationError."""
-        with self._allowed("see what is published", "the token secret"):
+        with self._allowed("see the labels", "the token secret"):
             self.ledger = self.token_secret.describe()
         with self._allowed("see how the last runs ended", "the job's log"):
             self.past_runs = self.job.past_runs(app.clock.now())
         can_compare = can_start = False
-        with self._allowed("ask for tokens, as it could not tell them from the published one", "the token secret"):
+        with self._allowed(
+            "request tokens, because it could not compare them with the published one", "the token secret"
+        ):
             self.token_secret.read_current()
             can_compare = True
-        with self._allowed("ask for tokens, for want of the client credentials", "the credentials secret"):
+        with self._allowed("request tokens, because it cannot read the client credentials", "the credentials secret"):
             self.credentials = self._credentials()
-        with self._allowed("ask for tokens, as the job could not replace one that this ends", "the function"):
+        with self._allowed(
+            "request tokens, because the job could not replace a published token that this revokes", "the function"
+        ):
             self.job.may_run()
             can_start = True
         reads_both = can_compare and self.credentials is not None
@@ -60,7 +64,7 @@ class PermissionCheck:
             content = self.credentials_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInputError(
-                f"the file of --credentials cannot be read ({type(error).__name__}): name a text file that is there",
+                f"the file of --credentials cannot be read ({type(error).__name__}): name an existing text file",
                 error_code=ErrorCode.CREDENTIALS_UNUSABLE,
             ) from error
         return credentials_from(content, "the file of --credentials")
@@ -70,7 +74,7 @@ class PermissionCheck:
         try:
             yield
         except RotationError as error:
-            told = aws.explained_error(error, about, self.job.region)
-            if not isinstance(told, NotAllowedError):
-                raise told from error.__cause__
-            self.cannot.append(f"{what}: {told}")
+            explained = aws.explained_error(error, about, self.job.region)
+            if not isinstance(explained, NotAllowedError):
+                raise explained from error.__cause__
+            self.cannot.append(f"{what}: {explained}")

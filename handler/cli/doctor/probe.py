@@ -1,7 +1,7 @@
 """Probes the authorization server and returns the findings; `diagnosis.py` draws the conclusions.
 
-It surveys first, which harms nobody. Then it obtains two tokens and logs them out again, which ends the published token
-too where the server keeps one token at a time for a client, or where logout ends all of them.
+It first surveys, which changes nothing. Then it obtains two tokens and revokes them again. That also revokes the
+published token if the server keeps one active token for a client, or if logout revokes all of them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # For one request with its retries.
 _PATIENCE = timedelta(seconds=60)
 
-# Longer than the rounding of an expiry: a token that is handed out again after it shows whether its life got longer.
+# Longer than the rounding of an expiry: a token that is reissued after it shows whether its expiry is later.
 _PAUSE_SECONDS = 5.0
 
 _WATCH_EVERY_SECONDS = 5.0
@@ -49,9 +49,9 @@ _WATCH_EVERY_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Probe:
-    """One probe. `credentials` are None where they may not be read; then nothing is asked for.
+    """One probe. `credentials` are None if this identity may not read them; then it requests no token.
 
-    `on_wait` hears how long a watch has lasted.
+    `on_wait` receives the duration of a watch.
     """
 
     settings: Settings
@@ -72,14 +72,14 @@ class Probe:
     def survey(self, access: Permissions, ledger: Ledger) -> Survey:
         """Probe without obtaining a token. Raises ServerError if there is no response.
 
-        Logout and VERIFY_URL are tried with a token that was made up, so that what they say to a dead one is known.
+        It sends a made-up token to logout and VERIFY_URL, to learn the response for an inactive token.
         """
         made_up = f"made-up-by-doctor-{token_urlsafe(16)}"
         failure = None
         try:
             self._accepts_anything = self._logged_out(made_up)
         except ServerError as error:
-            # Where no request could revoke it, none was sent.
+            # Without a revocation endpoint no request was sent.
             if self.server.last_response is None and not isinstance(error, ServerRefusedError):
                 raise
             failure = str(error)
@@ -92,14 +92,14 @@ class Probe:
         return Survey(access, verify_url, published, failure)
 
     def obtain(self, survey: Survey) -> TokenTest:
-        """Ask for two tokens, and log them out; what goes wrong is a finding."""
+        """Request two tokens, and revoke them; a failure is a finding."""
         first, token_test = self._request(TokenTest(verify_url=survey.verify_url))
         if first is None:
             return token_test
-        token_test = replace(token_test, is_published_handed_out=first.access_token == self._published)
+        token_test = replace(token_test, is_published_reissued=first.access_token == self._published)
         second, token_test = self._request_again(first, token_test)
         if (
-            token_test.is_published_handed_out
+            token_test.is_published_reissued
             and token_test.prolongs is False
             and survey.published
             and survey.published.lifetime
@@ -119,9 +119,9 @@ class Probe:
         )
 
     def clean_up(self) -> Cleanup:
-        """Log out every obtained token that is still active, but none that is published or tracked."""
+        """Revoke every obtained token that is still active, except published or tracked ones."""
         cleanup = Cleanup(
-            failed=self._lost, failure="no token can be read in an answer that has succeeded" if self._lost else None
+            failed=self._lost, failure="a successful response had no readable token" if self._lost else None
         )
         for access_token in self._obtained:
             try:
@@ -135,10 +135,10 @@ class Probe:
 
     @property
     def has_requested(self) -> bool:
-        """Whether a token was obtained, or may have been: an answer can be lost."""
+        """Whether a token was obtained, or may have been: a response can be lost."""
         return self.server.token_attempts > 0
 
-    # Looking
+    # Surveying
 
     def _survey_published(self, ledger: Ledger, *, is_conclusive: bool) -> Published | None:
         now, current = self.clock.now(), self.token_secret.read_current()
@@ -166,14 +166,14 @@ class Probe:
     def _is_in_grace(self, ledger: Ledger, entry: Entry) -> bool:
         now = self.clock.now()
         superseded_at = decisions.superseded_at(ledger, entry)
-        is_alive = entry.expires_at is not None and now < entry.expires_at
-        return is_alive and superseded_at is not None and now < superseded_at + self.settings.policy.grace
+        is_active = entry.expires_at is not None and now < entry.expires_at
+        return is_active and superseded_at is not None and now < superseded_at + self.settings.policy.grace
 
-    # Asking
+    # Requesting
 
     def _request(self, token_test: TokenTest) -> tuple[Token | None, TokenTest]:
         if self.credentials is None:
-            raise ValueError("without credentials nothing can be asked")
+            raise ValueError("a token request needs credentials")
         deadline = self.clock.now() + _PATIENCE
         try:
             token = self.server.request_token(self.credentials, self.settings.scope, deadline, self._obtain)
@@ -193,7 +193,7 @@ class Probe:
         )
 
     def _request_again(self, first: Token, token_test: TokenTest) -> tuple[Token | None, TokenTest]:
-        """Ask again; where that gives the same token, once more after a pause that shows what became of its life."""
+        """Request again; if that returns the same token, once more after a pause, to compare the expiry."""
         second, token_test = self._request(token_test)
         if second is not None and second.access_token == first.access_token:
             token_test = replace(token_test, is_new=False)
@@ -206,14 +206,14 @@ class Probe:
         return second, token_test
 
     def _end(self, survey: Survey, first: str, second: str, token_test: TokenTest) -> TokenTest:
-        """Log both out, the older one first, and see what that does to each."""
+        """Revoke both, the older one first, and record the effect on each."""
         is_conclusive = survey.verify_url is VerifyUrl.CONCLUSIVE
-        # Whether the old one lives on beside the new one shows here alone. From then on a gateway may have it in its
-        # cache, as it has any token in use; so the new one is not tried before its logout, and tells lag from failure.
+        # Only this shows whether the old token stays active beside the new one. From now on a gateway may cache it. So
+        # the new one is not tried before its logout, and shows whether a late rejection comes from a cache.
         old = Trial(accepted=self._try_fresh(first)) if token_test.is_new and is_conclusive else Trial()
         new = Trial()
         if is_conclusive and not (old.accepted or (survey.published and survey.published.accepted)):
-            # Nothing has shown yet that VERIFY_URL accepts a living token.
+            # Nothing has shown yet that VERIFY_URL accepts an active token.
             new = Trial(accepted=self._try_fresh(second))
             is_conclusive = new.accepted is not False
             token_test = token_test if is_conclusive else replace(token_test, verify_url=VerifyUrl.REFUSES_FRESH)
@@ -223,19 +223,19 @@ class Probe:
         if token_test.is_new:
             old = replace(old, logout=self._logout(first, ended_at))
             if is_conclusive and self._accepts_anything:
-                # Only here VERIFY_URL shows more than logout, which reports no inactive token.
+                # This logout reports no inactive token, so only VERIFY_URL shows the effect.
                 new = replace(new, accepted_after_other=self._try(second))
         new = replace(new, logout=self._logout(second, ended_at))
         # A token that was inactive before its logout shows nothing about logout.
-        alive = {first: old.accepted is not False and old.logout, second: new.logout}
-        watches = self._watch({token: at for token, at in ended_at.items() if alive[token]}) if is_conclusive else {}
+        active = {first: old.accepted is not False and old.logout, second: new.logout}
+        watches = self._watch({token: at for token, at in ended_at.items() if active[token]}) if is_conclusive else {}
         if token_test.is_new:
             old = replace(old, logout_again=self._logout(first, {}), watch=watches.get(first))
         new = replace(new, logout_again=self._logout(second, {}), watch=watches.get(second))
         return replace(token_test, old=old, new=new)
 
     def _watch(self, ended_at: Mapping[str, datetime]) -> dict[str, Watch]:
-        """Try tokens until each was refused, or for as long as any cache is known to accept a revoked one."""
+        """Try tokens until each is rejected, or until the longest known cache has expired."""
         if not ended_at:
             return {}
         watches: dict[str, Watch] = {}
@@ -256,7 +256,7 @@ class Probe:
         return {token: Watch() for token, accepted in answers_now.items() if accepted} | self._tried_again(watches)
 
     def _tried_again(self, watches: Mapping[str, Watch]) -> dict[str, Watch]:
-        """Try what was refused once more after a pause: gateways do not all learn of a revocation at once."""
+        """Try rejected tokens once more after a pause: gateways learn of a revocation at different times."""
         if not watches:
             return {}
         self.clock.sleep(_WATCH_EVERY_SECONDS)
@@ -267,7 +267,7 @@ class Probe:
 
     @property
     def _count(self) -> int:
-        """How many tokens were obtained, also those that could not be read in their answers."""
+        """The number of obtained tokens, including those in unreadable responses."""
         return len(self._obtained) + self._lost
 
     def _obtain(self, access_token: str | None) -> None:
@@ -282,7 +282,7 @@ class Probe:
         return None if url is None else is_accepted(self.server, url, access_token, self.clock.now() + _PATIENCE)
 
     def _try_fresh(self, access_token: str) -> bool | None:
-        """Return whether VERIFY_URL accepts a token that is new to it."""
+        """Return whether VERIFY_URL accepts a new token; retry a rejection, since gateways learn of new tokens late."""
         if self.settings.verify_url is None:
             return None
         try:
@@ -294,26 +294,26 @@ class Probe:
         return True if is_clear else None
 
     def _logout(self, access_token: str, ended_at: dict[str, datetime]) -> bool | None:
-        """Log a token out in one attempt, since a second one would hide the result of the first."""
+        """Revoke a token in one attempt, since a second one would hide the result of the first."""
         try:
             if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
                 return None
-            was_alive = self._logged_out(access_token, once=True)
+            was_active = self._logged_out(access_token, once=True)
         except (SecretsManagerError, ServerError) as error:
             self._logout_failure = str(error)
             return None
         ended_at[access_token] = self.clock.now()
         self._settled.add(access_token)
-        return was_alive
+        return was_active
 
     def _logged_out(self, access_token: str, *, once: bool = False) -> bool:
-        was_alive = None
+        was_active = None
         try:
             client_id = self.credentials.client_id if self.credentials else None
-            was_alive = self.server.revoke(access_token, self.clock.now() + _PATIENCE, client_id=client_id, once=once)
+            was_active = self.server.revoke(access_token, self.clock.now() + _PATIENCE, client_id=client_id, once=once)
         finally:
-            self._record_format(is_error=not was_alive)
-        return was_alive
+            self._record_format(is_error=not was_active)
+        return was_active
 
     def _record_format(self, *, is_error: bool) -> None:
         """Record the format of the response, the error format and the difference of the clocks."""

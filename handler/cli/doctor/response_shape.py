@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from handler.transport import Response
 
-# What a media type and a field of JSON may be called to be shown: nothing that a token could pass for.
+# The media types and JSON field names that doctor shows. No token matches.
 _MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,40}", re.IGNORECASE)
 _FIELD_NAME = re.compile(r"[a-z][a-z_-]{0,30}", re.IGNORECASE)
 _CODE_FIELD = re.compile(r"(?:error[\s_-]?)?code|error", re.IGNORECASE)
-_MOST_FIELDS = 20
-_DEEPEST_FIELD = 5
+_MAX_FIELDS = 20
+_MAX_DEPTH = 5
 
-# A Date header is cut to the second (RFC 9110, section 5.6.7), so that it is half a second late on average.
-_DATE_LAGS = timedelta(seconds=0.5)
+# A Date header has whole seconds (RFC 9110, section 5.6.7), so it is half a second late on average.
+_DATE_LAG = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ResponseShape:
     """The part of a response that may be shown.
 
     `fields` are the types of its JSON by dotted name. `code_at` is the one that holds the error code, "header" or
-    "text". `clock_ahead` is by how much this machine's clock is ahead of the one that answered, to within a second.
+    "text". `clock_ahead` is how far this machine's clock is ahead of the server's, to within a second.
     """
 
     status: int
@@ -45,7 +45,7 @@ class ResponseShape:
 
 
 def response_shape_of(response: Response) -> ResponseShape:
-    """Return what may be shown of an answer."""
+    """Return the shape of a response."""
     values = dict(_values(json_object(response.text) or {}))
     parsed = error_responses.parse_error(response)
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
@@ -60,15 +60,15 @@ def response_shape_of(response: Response) -> ResponseShape:
     )
 
 
-def _code_at(response: Response, values: Mapping[str, object], said: str | None) -> str | None:
-    if said is None:
+def _code_at(response: Response, values: Mapping[str, object], code: str | None) -> str | None:
+    if code is None:
         return None
     for name, value in values.items():
-        if _CODE_FIELD.fullmatch(name.rpartition(".")[2]) and str(value) == said:
+        if _CODE_FIELD.fullmatch(name.rpartition(".")[2]) and str(value) == code:
             return name
-    if said not in response.text:
+    if code not in response.text:
         return "header"
-    # A text is what is neither JSON nor, for example, a page in HTML that a gateway has sent.
+    # Text is any body without JSON fields, for example an HTML page of a gateway.
     return None if values else "text"
 
 
@@ -76,17 +76,17 @@ def _clock_ahead(date: str, sent_at: datetime, answered_at: datetime) -> timedel
     """Compare this machine's clock, halfway through the exchange, with a Date header (RFC 9110, section 6.6.1)."""
     try:
         at = parsedate_to_datetime(date)
-        return sent_at + (answered_at - sent_at) / 2 - at.replace(tzinfo=at.tzinfo or UTC) - _DATE_LAGS
+        return sent_at + (answered_at - sent_at) / 2 - at.replace(tzinfo=at.tzinfo or UTC) - _DATE_LAG
     except (ValueError, OverflowError):
         return None
 
 
 def _values(document: Mapping[str, object], prefix: str = "", depth: int = 1) -> Iterator[tuple[str, object]]:
-    """Return what a JSON object holds by dotted name, but for names that are none."""
-    for name, value in list(document.items())[:_MOST_FIELDS]:
+    """Yield the values of a JSON object by dotted name, without unusual names."""
+    for name, value in list(document.items())[:_MAX_FIELDS]:
         if not _FIELD_NAME.fullmatch(name):
             continue
-        if isinstance(value, dict) and depth < _DEEPEST_FIELD:
+        if isinstance(value, dict) and depth < _MAX_DEPTH:
             yield from _values(value, f"{prefix}{name}.", depth + 1)
         else:
             yield prefix + name, value

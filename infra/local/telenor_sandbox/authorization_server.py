@@ -1,4 +1,4 @@
-"""The authorization server: who gets a token, and for how long, independent of the error format."""
+"""The authorization server: clients, tokens and lifetimes, independent of the error format."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def short_id(access_token: str) -> str:
 
 @dataclass(kw_only=True)
 class IssuedToken:
-    """An access token and what became of it; times are epoch seconds."""
+    """An access token and its end; times are epoch seconds."""
 
     value: str = field(repr=False)
     client_id: str
@@ -57,25 +57,25 @@ class IssuedToken:
     approved_again_at: float = math.inf
 
     def status(self, now: float) -> str:
-        """Say whether it is live, and if not, why."""
+        """Return live, or why the token is inactive."""
         if self.ended_as and now < self.approved_again_at:
             return self.ended_as
         return "live" if now < self.expires_at else "expired"
 
     def status_at_resource(self, now: float, knobs: Knobs) -> str:
-        """Say how a gateway judges it that learns of new tokens and of ended ones too late."""
+        """Return the status at a gateway that learns of new and revoked tokens late."""
         status = self.status(now)
         if status == "live":
             return "unknown" if now < self.issued_at + knobs.new_token_lags_seconds else "live"
-        heard_at = -math.inf if self.ended_at is None else self.ended_at + knobs.revocation_lags_seconds
-        return "live" if status != "expired" and now < min(heard_at, self.expires_at) else status
+        known_at = -math.inf if self.ended_at is None else self.ended_at + knobs.revocation_lags_seconds
+        return "live" if status != "expired" and now < min(known_at, self.expires_at) else status
 
     def end(self, now: float, how: str, approved_again_at: float = math.inf) -> None:
-        """End it before its time."""
+        """End the token before its expiry."""
         self.ended_at, self.ended_as, self.approved_again_at = now, how, approved_again_at
 
     def view(self, now: float) -> dict[str, Any]:
-        """Show everything but the value."""
+        """Return everything except the value."""
         status = self.status(now)
         ends = {"live": None, "expired": self.expires_at}
         return {
@@ -88,7 +88,7 @@ class IssuedToken:
         }
 
 
-# Of the reference. The sandbox issues tokens for client_credentials alone, the grant that the job uses.
+# The other grants of the reference. The sandbox issues tokens only for client_credentials.
 _OTHER_GRANTS = frozenset({"password", "authorization_code", "refresh_token"})
 
 
@@ -111,7 +111,7 @@ class AuthorizationServer:
         self._new_token = new_token
 
     def is_live(self, access_token: str) -> bool:
-        """Say whether this token is neither ended nor expired."""
+        """Return whether this token is neither revoked nor expired."""
         token = self.tokens.get(access_token)
         return token is not None and token.status(self._clock()) == "live"
 
@@ -134,8 +134,8 @@ class AuthorizationServer:
             self.tokens[value] = token
         if issue == "same-extended":
             token.expires_at = max(token.expires_at, expires_at)
-        for replaced in live if issue == "new-kills-old" else ():
-            replaced.end(now, "killed")
+        for replaced in live if issue == "new-revokes-old" else ():
+            replaced.end(now, "revoked")
         return token
 
     def logout(self, authorization: Authorization | None) -> IssuedToken:
@@ -162,7 +162,7 @@ class AuthorizationServer:
             each.end(now, "revoked", math.inf if again is None else now + again)
 
     def open(self, authorization: Authorization | None) -> None:
-        """Let a token into the protected resource. Raises RefusalError."""
+        """Check a token for the protected resource. Raises RefusalError."""
         token = self._bearer(authorization)
         _check_status(token.status_at_resource(self._clock(), self.knobs))
 

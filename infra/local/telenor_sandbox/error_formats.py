@@ -1,8 +1,8 @@
-"""How each kind of error looks in the four formats that Telenor may use.
+"""Renders each kind of error in the four formats that Telenor may use.
 
 The reference: the Telenor Stores API's codes. The gateway: its codes of five digits and more, which a sibling API of
-Telenor's documents. Apigee: its text codes, where no policy of Telenor's has reworded them, in both shapes. RFC 6749:
-the standard's words, and RFC 6750's where a bearer token is sent.
+Telenor's documents. Apigee: its default text codes, in both shapes. RFC 6749: the standard's words, and RFC 6750's for
+a bearer token.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ _GATEWAY = {
 
 _KEYS, _FLOW = "keymanagement.service", "messaging.adaptors.http.flow"
 _APIGEE_FAULTS = {
-    # With 500, as recorded of gateways whose policy generates no response of its own.
+    # With 500, as recorded from gateways whose policy generates no response of its own.
     ErrorKind.GRANT_TYPE: (500, "oauth.v2.UnSupportedGrantType", "Unsupported grant type"),
     ErrorKind.GRANT_NOT_ALLOWED: (500, "oauth.v2.UnSupportedGrantType", "Unsupported grant type"),
     ErrorKind.CLIENT_ID: (500, "oauth.v2.InvalidClientIdentifier", "Invalid client identifier {0}"),
     ErrorKind.CREDENTIALS: (500, "oauth.v2.InvalidClientIdentifier", "Invalid client identifier {0}"),
     ErrorKind.NOT_APPROVED: (401, f"{_KEYS}.invalid_client-app_not_approved", "Invalid Client. App not approved"),
     ErrorKind.SCOPE: (403, "oauth.v2.InsufficientScope", "Required scope(s) : none"),
-    # Its name says something else, but Apigee responds so to a request without "Bearer <token>"; recorded.
+    # Despite the name, Apigee responds so to a request without "Bearer <token>"; recorded.
     ErrorKind.BEARER_HEADER: (401, "oauth.v2.InvalidAccessToken", "Invalid access token"),
     ErrorKind.TOKEN_INVALID: (401, f"{_KEYS}.invalid_access_token", "Invalid Access Token"),
     ErrorKind.TOKEN_EXPIRED: (401, f"{_KEYS}.access_token_expired", "Access Token expired"),
@@ -102,7 +102,7 @@ _STANDARD = {
     ErrorKind.NOT_APPROVED: (400, "unauthorized_client", "The client may not use this grant type", ""),
     ErrorKind.BASIC_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type", ""),
     ErrorKind.SCOPE: (400, "invalid_scope", "The scope is not granted to this client", ""),
-    # RFC 6750, section 3.1: no error code where the request lacks any authentication.
+    # RFC 6750, section 3.1: no error code if the request lacks any authentication.
     ErrorKind.BEARER_HEADER: (401, "", "", "Bearer"),
     ErrorKind.TOKEN_INVALID: (401, "invalid_token", "The access token is invalid", "Bearer"),
     ErrorKind.TOKEN_EXPIRED: (401, "invalid_token", "The access token expired", "Bearer"),
@@ -113,10 +113,10 @@ _STANDARD = {
     ErrorKind.SPIKE_ARREST: (429, "", "", ""),
     ErrorKind.INTERNAL: (500, "server_error", "An internal error", ""),
 }
-"""The status, the error and its description of RFC 6749, section 5.2; the challenge of WWW-Authenticate, where a Bearer
-has the error of RFC 6750, section 3."""
+"""The status, the error and its description of RFC 6749, section 5.2; the challenge of WWW-Authenticate. A Bearer
+challenge has the error of RFC 6750, section 3."""
 
-# Neither the reference nor the sibling API shows the JSON of an error, so a client has to cope with all of these.
+# Neither the reference nor the sibling API shows the JSON of an error, so a client must accept all of these.
 _SHAPES: Mapping[str, Callable[[int, str], object]] = {
     "code": lambda code, message: {"code": code, "message": message},
     "errorCode": lambda code, message: {"errorCode": code, "errorMessage": message},
@@ -137,7 +137,7 @@ ERROR_SHAPES: Mapping[str, Callable[[ApiError], object]] = {shape: _shaped(shape
 
 
 class ErrorFormats:
-    """Writes the authorization server's decision, in the error format of the knobs."""
+    """Renders the authorization server's decision, in the error format of the knobs."""
 
     def __init__(self, knobs: Knobs, rng: Random) -> None:
         self._knobs = knobs

@@ -1,4 +1,4 @@
-"""An HTTP response before it is sent: as JSON that varies, and as a fault changes it."""
+"""An HTTP response before it is sent: JSON with variations, changed by faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from infra.local.telenor_sandbox.authorization_server import IssuedToken
     from infra.local.telenor_sandbox.settings import Fault
 
-# Harmless variations, so that no client relies on what Telenor may change any day. As in Pebble, Let's Encrypt's server
+# Harmless variations, so that no client relies on what Telenor may change. As in Pebble, Let's Encrypt's server
 # for tests: the order of fields, the spacing, unknown fields with a value of each type of JSON.
 _STYLES: Sequence[Mapping[str, Any]] = (
     {},
@@ -38,7 +38,7 @@ _PAGE = "<!doctype html><html><title>Sorry</title><body><h1>Back in a moment</h1
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """An HTTP response before it is sent, and the token that it hands over or revokes."""
+    """An HTTP response before it is sent, and the token that it issues or revokes."""
 
     status: int
     body: bytes = b""
@@ -62,7 +62,7 @@ class ApiResponse:
         return cls(status, text.encode(), rng.choice(_CONTENT_TYPES))
 
     def with_fault(self, fault: Fault) -> ApiResponse:
-        """Return what the client gets to see of it."""
+        """Return the response that the client sees."""
         seen = self
         if fault.replaces:
             seen = ApiResponse.plain(_PAGE if fault.html else fault.body or "", fault.status or 200)

@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: the API's operations, and what turns and breaks them under /_sandbox/."""
+"""The sandbox over HTTP: the API's operations, and the faults under /_sandbox/."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ INCIDENTS = (
     {"id": "INC-1002", "status": "resolved", "title": "Slow line in Bodø"},
 )
 
-# Of an operation that a fault kept from acting; the fault drops or replaces it.
+# For an operation without effect; its fault drops or replaces this response.
 _NO_RESPONSE = ApiResponse(status=503)
 _MAX_REQUESTS = 1000
 _OPEN_FIELDS = frozenset({"grant_type", "scope"})
 
 
 class Received(NamedTuple):
-    """A request as it came in, without what is secret in it."""
+    """A received request without its secrets."""
 
     operation: str
     headers: Mapping[str, str]
@@ -92,7 +92,7 @@ class TelenorSandbox(LoopbackServer):
             return list(self._requests)
 
     def is_live(self, access_token: str) -> bool:
-        """Say whether this token is neither revoked nor expired; its protected resource may not know yet."""
+        """Return whether this token is neither revoked nor expired; the protected resource may not know yet."""
         with self._lock:
             return self._issuer.is_live(access_token)
 
@@ -107,23 +107,23 @@ class TelenorSandbox(LoopbackServer):
             }
 
     def fault(self, /, **given: Any) -> None:  # noqa: ANN401 - checked one by one
-        """Break something; the fields are those of `Fault`."""
+        """Add a fault, with the fields of `Fault`."""
         fault = Fault.model_validate(given)
         with self._lock:
             self._faults.append(fault)
 
     def clear_faults(self) -> None:
-        """Let everything work again."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def knobs(self, /, **given: Any) -> None:  # noqa: ANN401 - checked one by one
-        """Turn the given knobs, which are those of `Knobs`."""
+        """Set the given knobs, with the fields of `Knobs`."""
         with self._lock:
             self._issuer.knobs = Knobs.model_validate(self._issuer.knobs.model_dump() | given)
 
     def reset(self) -> None:
-        """Forget tokens, faults, knobs and everything seen."""
+        """Remove tokens, faults, knobs and records."""
         with self._lock:
             self._issuer = self._new_issuer()
             self._rng = Random(1)  # noqa: S311 - hides nothing
@@ -191,7 +191,7 @@ class TelenorSandbox(LoopbackServer):
         )
 
     def _arrived(self, operation: str) -> Fault | None:
-        """Record the request, and use up the first fault that waits for it."""
+        """Record the request, and consume its next fault."""
         headers = {name.lower(): value for name, value in request.headers}
         if "authorization" in headers:
             scheme = headers["authorization"].partition(" ")[0]
@@ -207,7 +207,7 @@ class TelenorSandbox(LoopbackServer):
         return None
 
     def _decided(self, operation: str, fault: Fault | None) -> ApiResponse:
-        """Act unless the fault prevents it, and record what the client gets to see."""
+        """Perform the operation unless the fault prevents it, and record the response."""
         with self._lock:
             response = self._performed(operation) if fault is None or fault.acts else _NO_RESPONSE
             if fault and fault.kind:
@@ -219,7 +219,7 @@ class TelenorSandbox(LoopbackServer):
         return response
 
     def _performed(self, operation: str) -> ApiResponse:
-        """Do what was asked, or refuse it in the error format of the moment."""
+        """Perform the operation, or refuse it in the current error format."""
         authorization, formats = request.authorization, self._error_formats
         try:
             if operation == "token":

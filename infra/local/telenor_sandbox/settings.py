@@ -1,4 +1,4 @@
-"""What can be turned and broken while the sandbox runs, checked by pydantic."""
+"""The settings and faults of the running sandbox, checked by pydantic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from infra.local.telenor_sandbox.errors import ErrorKind  # noqa: TC001  pydantic reads the annotations
 
 USUAL: Final = "usual"
-"""As the error format of the moment has it."""
+"""As in the current error format."""
 
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
 
@@ -21,7 +21,7 @@ class Setting(BaseModel):
 
 
 class Knobs(Setting):
-    """How the sandbox behaves where the reference leaves it open."""
+    """The behaviour that the reference leaves open."""
 
     error_format: Literal["reference", "gateway", "apigee", "rfc6749"] = "reference"
     """The error format of its responses."""
@@ -40,29 +40,29 @@ class Knobs(Setting):
     refresh_token: bool = False
     """Whether a token comes with a refresh token, which opens nothing."""
     scope_in_answer: bool = False
-    issue: Literal["new", "same", "same-extended", "new-kills-old"] = "new"
-    """Whether a client's living token is left alone, handed out again (with a longer life), or killed."""
+    issue: Literal["new", "same", "same-extended", "new-revokes-old"] = "new"
+    """Whether a client's active token stays, is reissued (with a later expiry), or is revoked."""
 
     logout_ends: Literal["token", "client", "nothing"] = "token"
-    """Whether logout ends that token, every token of its client, or nothing although it answers 200."""
+    """Whether logout revokes that token, every token of its client, or nothing although it returns 200."""
     revocation_lags_seconds: Seconds = 0
-    """For how long the protected resource still accepts a token that was revoked or killed: Apigee's gateways cache
-    that a token is valid for about three minutes."""
+    """For how long the protected resource still accepts a revoked token: Apigee's gateways cache the validity of a
+    token for about three minutes."""
     new_token_lags_seconds: Seconds = 0
-    """For how long the protected resource refuses a token that has just been issued."""
+    """For how long the protected resource rejects a new token."""
     approved_again_after_seconds: Seconds | None = None
-    """How long after its logout a token that has not expired is approved again; None: never."""
+    """How long after its logout an unexpired token is active again; None: never."""
 
     clock_ahead_seconds: FiniteFloat = 0
     """By how much the Date header of each answer is ahead of the sandbox's clock."""
 
 
 class Fault(Setting):
-    """Something that goes wrong with the next requests of one operation.
+    """A fault of the next requests of one operation.
 
-    A dropped or replaced answer means that the operation had no effect, unless ``when`` is "after": then it
-    took effect and only its answer was lost. A delay alone, a cut answer or an extra header leave the
-    operation itself as it is.
+    If the response is dropped or replaced, the operation has no effect, unless ``when`` is "after": then it
+    took effect, and only its response is lost. A delay, a cut response or an extra header do not change the
+    operation itself.
     """
 
     operation: Literal["token", "logout", "incidents"]
@@ -73,7 +73,7 @@ class Fault(Setting):
     drop: bool = False
     """Close the connection without an answer."""
     kind: Annotated[ErrorKind, Field(strict=False)] | None = None
-    """An error of this kind, in the error format of the moment."""
+    """An error of this kind, in the current error format."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     body: str | None = None
     content_type: str | None = None
@@ -85,14 +85,14 @@ class Fault(Setting):
     """A page in place of the answer."""
 
     def left_over(self) -> list[Fault]:
-        """Return what remains of it after one request: itself, once less of it, or nothing."""
+        """Return the faults that remain after one request."""
         if self.times is None:
             return [self]
         return [self.model_copy(update={"times": self.times - 1})] if self.times > 1 else []
 
     @property
     def replaces(self) -> bool:
-        """Whether an answer of its own takes the place of the real one."""
+        """Whether the fault replaces the response."""
         return self.html or self.status is not None or self.body is not None
 
     @property
@@ -102,5 +102,5 @@ class Fault(Setting):
 
     @property
     def acts(self) -> bool:
-        """Whether the operation takes effect in spite of this fault."""
+        """Whether the operation takes effect despite this fault."""
         return self.when == "after" or not self.hides

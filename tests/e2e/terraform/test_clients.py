@@ -192,7 +192,7 @@ def test_a_second_plan_changes_nothing(clients: Clients) -> None:
 
 def test_a_client_under_deletion_protection_cannot_be_removed(clients: Clients) -> None:
     others = {name: value for name, value in clients.variables["clients"].items() if name != SCOPED}
-    with pytest.raises(RefusedError, match=f"clients: {SCOPED}: it is no longer named"):
+    with pytest.raises(RefusedError, match=f"clients: {SCOPED}: it is missing"):
         clients.apply(others)
 
 

@@ -33,7 +33,7 @@ def test_a_command_without_a_job_makes_no_call(deployed: DeployedAws, terminal: 
     ran = terminal.run(*command)
     assert (ran.status, ran.out) == (2, "")
     (sentence,) = ran.err.splitlines()
-    assert sentence.startswith("name the job: --stack NAME or --function NAME for a deployed one, or --local")
+    assert sentence.startswith("name the job: --stack NAME or --function NAME for a deployed job, or --local")
     assert not deployed.calls
     assert deployed.world.aws.calls() == before
     assert not deployed.world.telenor.requests
@@ -64,7 +64,7 @@ def test_an_arn_brings_its_region(deployed: DeployedAws, terminal: Terminal, mon
         (["status", "--stack", STACK, "--local"], "cannot be combined"),
         (
             ["status", "--stack", "nowhere"],
-            "no stack nowhere in eu-north-1: correct the name, or take another --region",
+            "no stack nowhere in eu-north-1: correct the name, or use another --region",
         ),
         (["status", "--function", "nowhere"], "no function nowhere in eu-north-1"),
         (["status", "--function", FUNCTION, "--region", "eu-west-1"], f"no function {FUNCTION} in eu-west-1"),
@@ -246,7 +246,7 @@ def test_a_lost_response_does_not_run_an_emergency_twice(deployed: DeployedAws, 
     ran = terminal.on_stack("emergency", "--yes")
     assert (ran.status, ran.out) == (1, "")
     cause, done, remedy = ran.err.splitlines()[-3:]
-    assert "its answer did not arrive" in cause
+    assert "its response did not arrive" in cause
     assert (done, "`status`" in remedy) == ("Done: unknown.", True)
     assert (len(deployed.events), deployed.world.issued()) == (1, 1)
 
@@ -314,7 +314,7 @@ def test_status_reads_labels_and_the_log_but_no_secret_value(deployed: DeployedA
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith(f"acme ({STACK})  ")
     assert "the last run ended at 21:30:00: rotated" in ran.out
-    assert "less than a reader's grace of 20 min" in ran.out
+    assert "less than the grace period of 20 min" in ran.out
 
 
 def test_failing_runs_set_the_exit_status_and_print_a_sentence(deployed: DeployedAws, terminal: Terminal) -> None:
@@ -337,7 +337,7 @@ def test_without_permission_to_read_the_log_status_shows_the_labels(deployed: De
     deployed.denied.add("logs:FilterLogEvents")
     ran = terminal.on_stack("status", "--json")
     assert (ran.status, ran.json["last_run"], ran.json["failed_runs"]) == (0, None, None)
-    assert ran.err.startswith("How the last runs ended is not known: arn:aws:iam::123456789012:user/operator has no")
+    assert ran.err.startswith("How the last runs ended is unknown: arn:aws:iam::123456789012:user/operator has no")
     assert "logs:FilterLogEvents" in ran.err
 
 
@@ -553,4 +553,4 @@ def test_a_network_failure_prints_one_sentence(terminal: Terminal, monkeypatch: 
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{closed.getsockname()[1]}")
         ran = terminal.on_function("rotate")
     assert (ran.status, len(ran.err.splitlines())) == (1, 1)
-    assert "AWS did not answer about function" in ran.err
+    assert "AWS did not respond about function" in ran.err

@@ -116,7 +116,7 @@ def test_status_shows_whether_the_token_is_accepted(
     ran = terminal.run("--local", "status", "--json")
     assert (ran.status, ran.json["accepted"]) == ((3, False) if refused else (0, True))
     ran = terminal.run("--local", "status")
-    assert f"VERIFY_URL {'refuses' if refused else 'accepts'} the current token" in ran.out
+    assert f"VERIFY_URL {'rejects' if refused else 'accepts'} the current token" in ran.out
     world.aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"))
     ran = terminal.run("--local", "status", "--json")
     assert (ran.status, ran.json["accepted"]) == (0, None)
@@ -176,7 +176,7 @@ def test_an_emergency_that_leaves_a_token_active_exits_with_1(world: World, term
     assert ran.status == 1
     assert ran.json["pending_revocations"] == 1
     cause, done, remedy = ran.err.splitlines()[-3:]
-    assert cause.startswith("1 token left: ")
+    assert cause.startswith("1 token not revoked: ")
     assert cause.endswith("[revocation-failed]")
     assert done.startswith(f"Done: 0 tokens revoked; version {ran.json['version_id']} is published")
     assert "`emergency`" in remedy

@@ -24,12 +24,12 @@ current 9d1c4b02: expires in 54 min
   ███████──────────────────────────────────────────────────────────░░░░░░░░░░░░░
   ╵ published 22:00:00      ╵ renewed by 22:20:00   grace 22:50:00 ╵
          ▲ now 22:06:00                                       expires 23:00:00 ╵
-  █ lived  ─ left  ░ left, but less than a reader's grace of 10 min
+  █ elapsed  ─ left  ░ left, but less than the grace period of 10 min
 
 superseded
-  3fa85f64  █████████░░░░░░░  in its grace, revoked in 4 min
-  77e0c1d2  █░░░░░░░░░░░░░░░  newer than current (rolled back); grace starts
-                              with the next run; it expires in 55 min
+  3fa85f64  █████████░░░░░░░  in its grace period, revoked in 4 min
+  77e0c1d2  █░░░░░░░░░░░░░░░  newer than current (rolled back), grace period
+                              starts with the next run, expires in 55 min
 """
 
 

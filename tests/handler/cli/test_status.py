@@ -36,23 +36,23 @@ UNREADABLE = Entry("unreadable-0000", labels=("nonsense",))
     [
         (CURRENT, 0, "fresh", "fresh: renewed within 20 min, by 22:20:00"),
         (CURRENT, 13.99, "fresh", "fresh: renewed within 6 min, by 22:20:00"),
-        (CURRENT, 14.01, "due", "due, as RENEW_AT_FRACTION of its life will be over before the run after it: the next"),
+        (CURRENT, 14.01, "due", "due, since RENEW_AT_FRACTION of its lifetime is almost used: the next"),
         (CURRENT, 21, "due", "due"),
         (CURRENT, 21.01, "overdue", "overdue since 22:20:00: runs fail or do not happen"),
         (CURRENT, 59.99, "overdue", "overdue"),
-        (CURRENT, 60, "expired", "expired 0 s ago: consumers are refused"),
+        (CURRENT, 60, "expired", "expired 0 s ago: consumers get 401"),
         (CURRENT, 60 * 25, "expired", "expired 1 d ago"),
-        (entry("short", 0, 50), 15.01, "due", "due, as RENEW_AT_FRACTION"),
+        (entry("short", 0, 50), 15.01, "due", "due, since RENEW_AT_FRACTION"),
         (entry("short", 0, 30), 12, "fresh", "fresh: renewed within 8 min, by 22:20:00"),
         (entry("short", 0, 30), 20.01, "overdue", "overdue since 22:20:00"),
         (
             UNLABELLED,
             0,
             "not-in-ledger",
-            "current version not in the ledger, as it has no label: the next run enters it",
+            "current version not in the ledger, since it has no label: the next run restores it",
         ),
-        (UNREADABLE, 0, "not-in-ledger", "current version not in the ledger, as its label cannot be read"),
-        (None, 0, "no-value", "no value: nothing has been published yet"),
+        (UNREADABLE, 0, "not-in-ledger", "current version not in the ledger, since its label cannot be read"),
+        (None, 0, "no-value", "no value: no token has been published yet"),
     ],
 )
 def test_the_state_of_the_current_token(current: Entry | None, minutes: float, state: str, says: str) -> None:
@@ -71,20 +71,20 @@ def test_a_secret_marked_for_deletion_is_reported() -> None:
 @pytest.mark.parametrize(
     ("current", "superseded", "minutes", "state", "says"),
     [
-        (CURRENT, entry("old", -30), 4, "in-grace", "in its grace, revoked in 6 min"),
-        (CURRENT, entry("old", -55), 4, "in-grace", "in its grace, expires in 1 min"),
-        (CURRENT, entry("old", -30), 10, "revocation-due", "its grace is over, revoked by the next run"),
-        (CURRENT, entry("old", -30), 30, "expired", "expired, dropped by the next run"),
+        (CURRENT, entry("old", -30), 4, "in-grace", "in its grace period, revoked in 6 min"),
+        (CURRENT, entry("old", -55), 4, "in-grace", "in its grace period, expires in 1 min"),
+        (CURRENT, entry("old", -30), 10, "revocation-due", "its grace period is over, revoked by the next run"),
+        (CURRENT, entry("old", -30), 30, "expired", "expired, removed by the next run"),
         (
             CURRENT,
             entry("new", 1),
             4,
             "newer-than-current",
-            "newer than current (rolled back); grace starts with the next run; it expires in 57 min",
+            "newer than current (rolled back), grace period starts with the next run, expires in 57 min",
         ),
-        (CURRENT, UNREADABLE, 4, "in-grace", "in its grace, revoked in 6 min (label cannot be read)"),
-        (UNLABELLED, entry("old", -30), 4, "unknown", "left alone until another token is published"),
-        (None, entry("old", -30), 4, "unknown", "left alone until another token is published"),
+        (CURRENT, UNREADABLE, 4, "in-grace", "in its grace period, revoked in 6 min (label cannot be read)"),
+        (UNLABELLED, entry("old", -30), 4, "unknown", "stays until another token is published"),
+        (None, entry("old", -30), 4, "unknown", "stays until another token is published"),
     ],
 )
 def test_the_state_of_a_superseded_token(
@@ -187,7 +187,7 @@ def test_the_outcomes_of_the_last_runs_set_the_state(ended: list[PastRun], state
 def test_a_rejected_token_is_unusable_whatever_its_label_says() -> None:
     status = status_of(Ledger(CURRENT), POLICY, T0, accepted=False)
     assert (status.state, as_json(status)["accepted"]) == ("not-accepted", False)
-    assert "refused by VERIFY_URL" in headline(status)
+    assert "rejected by VERIFY_URL" in headline(status)
 
 
 @pytest.mark.parametrize("ledger", [None, Ledger(None), Ledger(UNLABELLED)])

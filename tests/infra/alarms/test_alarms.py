@@ -114,7 +114,7 @@ def test_the_expiry_alarm_has_its_own_recipients_if_configured(
     outputs = TEMPLATE.deployed(**given).outputs()
     assert ("UntoldAlarms" in outputs) == (not others)
     if not others:
-        assert ("not even the page" in outputs["UntoldAlarms"]) == (not expiry)
+        assert ("not even TokenExpiryAlarm" in outputs["UntoldAlarms"]) == (not expiry)
     topics = TEMPLATE.deployed(**given).resources("AWS::SNS::Topic")
     addressed = {topic["Subscription"][0]["Endpoint"] for topic in topics.values()}
     assert addressed == {value for name, value in given.items() if name.endswith("Email")}

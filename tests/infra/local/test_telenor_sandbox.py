@@ -1,6 +1,6 @@
 """The Telenor sandbox refuses requests as the API reference documents, and fails in each way that a test configures.
 
-`tests/handler/test_error_formats_agree.py` and the tests of `doctor` use its error formats and its knobs.
+`tests/handler/test_error_responses.py` and the tests of `doctor` use its error formats and its knobs.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def test_a_clients_token_secret_survives_until_its_deletion_is_allowed(
     before, outputs = configuration.state(), configuration.outputs["clients"]["shop"]
 
     # The client was mistyped or renamed.
-    with pytest.raises(RefusedError, match="clients: shop: it is no longer named, and its token secret is protected"):
+    with pytest.raises(RefusedError, match="clients: shop: it is missing, and its token secret is protected"):
         configuration.apply({"clients": {"shpo": {}, "support": {}}})
     # AWS refuses what a plan cannot refuse, and the job keeps running.
     with pytest.raises(RefusedError, match="AccessDenied"):

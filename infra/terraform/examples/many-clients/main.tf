@@ -53,6 +53,6 @@ output "credentials" {
 }
 
 output "untold_alarms" {
-  description = "A warning where alarms reach nobody."
+  description = "A warning if alarms have no recipient."
   value       = module.telenor_token.untold_alarms
 }

@@ -14,7 +14,7 @@ from handler.cli.doctor.diagnosis import (
     diagnosis,
     logout_ends,
     logout_ends_others,
-    old_lives_on,
+    old_stays_active,
     published_ended,
 )
 from handler.cli.doctor.findings import Findings, Published, ServerFormat, Survey, TokenTest, Trial, VerifyUrl, Watch
@@ -59,7 +59,7 @@ def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **token_test: Any) -> Findi
     ],
 )
 def test_whether_the_old_token_stays_active(old: Trial, new: Trial, lives: bool | None) -> None:
-    assert old_lives_on(seen(old, new)) is lives
+    assert old_stays_active(seen(old, new)) is lives
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,9 @@ ALWAYS: list[Case] = [
     ({"issue": "new"}, NEW, "++++++", {}),
     ({"issue": "same"}, SAME, "!?++++", {}),
     ({"issue": "same-extended"}, SAME | {"longer": True}, "+?++++", {}),
-    ({"issue": "new-kills-old"}, REVOKES_OLD, "!++++!", {}),
+    ({"issue": "new-revokes-old"}, REVOKES_OLD, "!++++!", {}),
     ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!+++", {}),
-    ({"issue": "new-kills-old", "logout_ends": "client"}, REVOKES_OLD, "!++++!", {}),
+    ({"issue": "new-revokes-old", "logout_ends": "client"}, REVOKES_OLD, "!++++!", {}),
     # The logout of doctor's made-up token.
     ({"operation": "logout", "status": 200, "body": "OK!", "times": 1}, NEW, "++++++", {}),
 ]
@@ -138,7 +138,7 @@ def test_without_a_published_token_doctor_leaves_no_token_behind(
     ran = terminal.doctor()
     assert answers_of(ran.json)["ends"] is True
     assert results_of(ran.json) == signs
-    assert "No published token is alive" in ran.words
+    assert "No published token is active" in ran.words
     assert world.live() == 0
     assert world.labels() == {}
 
@@ -162,7 +162,7 @@ def test_the_lifetime_of_a_reissued_token_counts_from_its_first_issue(world: Wor
 def test_an_assumed_lifetime_is_reported_as_assumed(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(expires_in_as="missing", issue="same-extended")
     ran = terminal.doctor()
-    assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, as the server sends no expires_in")
+    assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, since the server sends no expires_in")
     assert answers_of(ran.json)["longer"] is None
 
 
@@ -174,7 +174,7 @@ def test_a_verify_url_that_accepts_anything_is_reported_and_not_relied_on(
 ) -> None:
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/_sandbox/state")
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     ran = terminal.doctor()
     assert ran.json["verify_url"] == "accepts-a-made-up-token"
     assert answers_of(ran.json)["harmed"] is True
@@ -186,7 +186,7 @@ def test_an_inactive_published_token_is_reported(world: World, terminal: Termina
     world.telenor.reset()
     ran = terminal.doctor()
     assert results_of(ran.json) == "!+++++"
-    assert "VERIFY_URL refuses the published token" in because(ran.json, "P1")
+    assert "VERIFY_URL rejects the published token" in because(ran.json, "P1")
     assert answers_of(ran.json)["harmed"] is False
 
 
@@ -213,7 +213,7 @@ def test_unusable_tokens_are_revoked_too(world: World, terminal: Terminal, troub
     world.telenor.knobs(**trouble)
     ran = terminal.doctor()
     assert ran.status == 4
-    assert "no token can be had" in because(ran.json, "P1")
+    assert "no usable token" in because(ran.json, "P1")
     assert ran.json["tokens_obtained"] >= 1
     assert world.live() == 1
     assert world.is_current_live()
@@ -224,7 +224,7 @@ def test_an_outage_of_the_token_endpoint_is_a_finding(world: World, terminal: Te
     world.telenor.fault(operation="token", drop=True)
     ran = terminal.doctor()
     assert answers_of(ran.json)["harmed"] is None
-    assert because(ran.json, "P1").startswith("no token can be had: no answer from 127.0.0.1")
+    assert because(ran.json, "P1").startswith("no usable token: no answer from 127.0.0.1")
     assert len(world.labels()) == 1, "a rotation would fail too"
 
 
@@ -254,7 +254,7 @@ def test_a_token_published_during_doctor_is_not_logged_out(world: World, termina
 def test_a_reissued_superseded_token_is_not_logged_out(world: World, terminal: Terminal) -> None:
     first, second = world.supersede()
     world.telenor.knobs(issue="same")  # issues the oldest active token again
-    assert "1 left alone" in terminal.doctor().json["answers"]["tokens"]
+    assert "1 left active" in terminal.doctor().json["answers"]["tokens"]
     assert world.is_live(first)
     assert world.is_live(second)
 
@@ -301,9 +301,9 @@ def test_without_a_terminal_doctor_requests_nothing_while_a_token_is_published(
     ("issue", "minutes", "says"),
     [
         ("new", 1, "VERIFY_URL still accepts superseded"),
-        ("new-kills-old", 1, "and then this ends the published one"),
+        ("new-revokes-old", 1, "this would revoke the published one"),
         # The grace of the superseded token is over.
-        ("new", 11, "What is published is never logged out. Ask"),
+        ("new", 11, "doctor never logs out a published token. Request"),
     ],
 )
 def test_the_confirmation_mentions_what_a_superseded_token_suggests(
@@ -319,20 +319,20 @@ def test_the_confirmation_mentions_what_a_superseded_token_suggests(
 
 def test_the_job_replaces_a_published_token_that_doctor_revoked(world: World, terminal: Terminal) -> None:
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     ran = terminal.run("--local", "doctor", typed="yes\n")
     assert ran.status == 4
-    assert "The published token was ended, so the job rotates." in ran.err
+    assert "The published token was revoked, so the job rotates." in ran.err
     assert world.is_current_live()
 
 
 def test_a_failed_replacement_is_reported_as_an_error(world: World, terminal: Terminal) -> None:
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     world.aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
     ran = terminal.doctor()
     assert ran.status == 4
-    assert "THE PUBLISHED TOKEN WAS ENDED AND IS NOT REPLACED: run `rotate` until it ends with 0." in ran.err
+    assert "THE PUBLISHED TOKEN WAS REVOKED AND IS NOT REPLACED: run `rotate` until it ends with 0." in ran.err
 
 
 @verifying
@@ -340,11 +340,11 @@ def test_after_ctrl_c_the_job_replaces_a_possibly_revoked_token(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     monkeypatch.setattr(app, "clock", InterruptingClock())
     ran = terminal.doctor()
     assert ran.status == 130
-    assert "may have been ended, so the job rotates" in ran.err
+    assert "may have been revoked, so the job rotates" in ran.err
 
 
 def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, terminal: Terminal) -> None:
@@ -361,7 +361,7 @@ def test_a_token_is_tried_after_logout_for_longer_than_a_gateway_caches_it(world
     world.run()
     world.telenor.knobs(logout_ends="nothing")
     began_at = world.clock.now()
-    assert "tried again every few seconds" in terminal.doctor().words
+    assert "tries it again every few seconds" in terminal.doctor().words
     assert 200 <= (world.clock.now() - began_at).total_seconds() < 230
 
 
@@ -388,7 +388,7 @@ def test_without_credentials_doctor_requests_nothing_unless_a_file_has_them(
     world.aws.fault(denied, secret_id="telenor/credentials")
     ran = terminal.doctor()
     assert (ran.status, world.issued()) == (1, 1)
-    assert "doctor cannot ask for tokens, for want of the client credentials" in ran.words
+    assert "doctor cannot request tokens, because it cannot read the client credentials" in ran.words
     assert (len(ran.json["cannot"]), ran.json["dialect"]) == (1, "reference")
     file = tmp_path / "credentials.json"
     file.write_text(json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}), encoding="utf-8")
@@ -420,7 +420,7 @@ def test_without_permission_to_invoke_the_job_doctor_requests_nothing(
 
 def test_the_repair_invokes_the_function(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
     deployed.run({})
-    world.telenor.knobs(issue="new-kills-old")
+    world.telenor.knobs(issue="new-revokes-old")
     before = world.aws.calls()
     assert terminal.doctor(job=("--stack", "telenor-token")).status == 4
     assert deployed.events[1:] == [{"action": "rotate-now"}]
@@ -437,4 +437,4 @@ def test_an_unreachable_telenor_ends_doctor_before_any_token_request(
         monkeypatch.setenv("TELENOR_BASE_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
         ran = terminal.doctor()
     assert (ran.status, ran.out, world.issued()) == (1, "", 1)
-    assert "the authorization server is not reached from here, so nothing was asked" in ran.err
+    assert "the authorization server cannot be reached from here, so no token was requested" in ran.err
