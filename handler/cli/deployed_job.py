@@ -135,21 +135,26 @@ class DeployedJob:
         client = self._client(self.function.timeout + _RESPONSE_MARGIN)
         with self._explained():
             try:
-                answer = client.invoke(FunctionName=self.function.name, LogType="Tail", Payload=event)
-                payload = answer["Payload"].read()
-            except aws.NO_ANSWER as error:
-                if not aws.is_sent(error):
+                response = client.invoke(FunctionName=self.function.name, LogType="Tail", Payload=event)
+                document = json.loads(response["Payload"].read() or b"null")
+                # The last 4 KB (AWS, "Invoke"); the first line may be incomplete.
+                log = base64.b64decode(response.get("LogResult", "")).decode("utf-8", errors="replace")
+            except aws.CALL_ERRORS as error:
+                if aws.is_refused(error):
                     raise
-                raise RunUnknownError(
-                    f"function {self.function.name} was invoked, but its response did not arrive "
-                    f"({type(error).__name__}): check `status` and the log before you repeat it"
-                ) from error
-        # The last 4 KB (AWS, "Invoke"); the first line may be incomplete.
-        self.log.write(base64.b64decode(answer.get("LogResult", "")).decode("utf-8", errors="replace"))
-        document = json.loads(payload or b"null")
-        if "FunctionError" in answer or not isinstance(document, dict):
+                raise self._unknown(aws.code_of(error)) from error
+        self.log.write(log)
+        if "FunctionError" in response:
             raise _run_failed(document, self.log.summary)
+        if not isinstance(document, dict) or "outcome" not in document:
+            raise self._unknown("not its own response")
         return document
+
+    def _unknown(self, why: str) -> RunUnknownError:
+        return RunUnknownError(
+            f"function {self.function.name} may have run, but its result did not arrive ({why}): check `status` and "
+            "the log before you repeat it"
+        )
 
     def _records(
         self, since: datetime, *, until: datetime | None = None, pattern: str | None = None
@@ -178,7 +183,7 @@ def find_stack(name: str, region: str | None) -> Function:
     region = cloudformation.meta.region_name
     with aws.explained(f"stack {name}", region):
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     if _FUNCTION_OUTPUT not in outputs:
         raise UsageError(
             f"stack {name} in {region} is not this job's, or is not deployed yet: it has no output {_FUNCTION_OUTPUT}"
@@ -192,25 +197,25 @@ def find_function(name: str, region: str | None) -> Function:
     region = client.meta.region_name
     with aws.explained(f"function {name}", region):
         configuration = client.get_function_configuration(FunctionName=name)
-    environment = configuration.get("Environment", {})
-    if "Error" in environment:
-        raise NotAllowedError(
-            f"the settings of function {name} cannot be decrypted: use an identity that may use its KMS key"
+        own_name = configuration["FunctionName"]
+        environment = configuration.get("Environment", {})
+        if "Error" in environment:
+            raise NotAllowedError(
+                f"the settings of function {name} cannot be decrypted: use an identity that may use its KMS key"
+            )
+        variables = environment.get("Variables", {})
+        if missing := [name for name in _IDENTIFYING_VARIABLES if not variables.get(name)]:
+            raise UsageError(
+                f"function {name} is not this job, or was deployed otherwise: it has no {' and no '.join(missing)}"
+            )
+        return Function(
+            name=own_name,
+            arn=configuration["FunctionArn"],
+            region=region,
+            variables=variables,
+            timeout=timedelta(seconds=configuration["Timeout"]),
+            log_group=configuration.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{own_name}"),
         )
-    variables = environment.get("Variables", {})
-    if missing := [name for name in _IDENTIFYING_VARIABLES if not variables.get(name)]:
-        raise UsageError(
-            f"function {name} is not this job, or was deployed otherwise: it has no {' and no '.join(missing)}"
-        )
-    own_name = configuration["FunctionName"]
-    return Function(
-        name=own_name,
-        arn=configuration["FunctionArn"],
-        region=region,
-        variables=variables,
-        timeout=timedelta(seconds=configuration["Timeout"]),
-        log_group=configuration.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{own_name}"),
-    )
 
 
 def find_jobs(

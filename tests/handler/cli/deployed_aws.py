@@ -66,6 +66,8 @@ class DeployedAws:
     output: str = "FunctionName"
     refuses_credentials: bool = False
     loses_responses: bool = False
+    responses: dict[str, Response] = field(default_factory=dict)
+    """What is answered instead, by action; by "run" what is answered after a run."""
     extra_log: str = ""
     """Additional lines in the log tail of an invocation."""
 
@@ -106,7 +108,7 @@ class DeployedAws:
     def respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         if self.refuses_credentials:
-            response = _refused("ExpiredTokenException", "The security token included in the request is expired", 403)
+            response = refusal("ExpiredTokenException", "The security token included in the request is expired", 403)
         elif match := _FUNCTIONS.fullmatch(request.path):
             response = self._lambda(request, unquote(match[1]), match[2])
         elif match := _SCHEDULES.fullmatch(request.path):
@@ -123,7 +125,7 @@ class DeployedAws:
         if denial := self._denial(action, arn()):
             return denial
         if name not in {FUNCTION, arn()} or f"/{REGION}/" not in request.headers["Authorization"]:
-            return _refused("ResourceNotFoundException", f"Function not found: {name}", 404)
+            return refusal("ResourceNotFoundException", f"Function not found: {name}", 404)
         if what == "configuration":
             return _json(
                 {
@@ -142,6 +144,8 @@ class DeployedAws:
         result, log, has_failed = self._run(event)
         if self.loses_responses:
             request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        if "run" in self.responses:
+            return self.responses["run"]
         response = _json(result)
         if has_failed:
             response.headers["X-Amz-Function-Error"] = "Unhandled"
@@ -199,7 +203,7 @@ class DeployedAws:
             more = {"NextToken": str(begin + 2)} if begin + 2 < len(found) else {}
             return _json({"Schedules": summaries} | more)
         if name not in self.schedules:
-            return _refused("ResourceNotFoundException", f"Schedule {name} does not exist.", 404)
+            return refusal("ResourceNotFoundException", f"Schedule {name} does not exist.", 404)
         if method == "UpdateSchedule":
             # Omitted fields are reset, as on AWS.
             asked = request.get_json(force=True)
@@ -215,6 +219,8 @@ class DeployedAws:
         self.calls[action] += 1
         if action in self.denied:
             return _xml_error("AccessDenied", _denied(action, "*"), 403)
+        if action in self.responses:
+            return self.responses[action]
         if asked["StackName"] != STACK:
             return _xml_error("ValidationError", f"Stack with id {asked['StackName']} does not exist", 400)
         return Response(
@@ -228,7 +234,9 @@ class DeployedAws:
 
     def _denial(self, action: str, resource: str) -> Response | None:
         self.calls[action] += 1
-        return _refused("AccessDeniedException", _denied(action, resource), 403) if action in self.denied else None
+        if action in self.denied:
+            return refusal("AccessDeniedException", _denied(action, resource), 403)
+        return self.responses.get(action)
 
 
 @contextlib.contextmanager
@@ -258,7 +266,7 @@ def _json(document: object) -> Response:
     return Response(json.dumps(document), content_type="application/json")
 
 
-def _refused(code: str, message: str, status: int) -> Response:
+def refusal(code: str, message: str, status: int) -> Response:
     body = json.dumps({"__type": code, "Type": "User", "Message": message, "message": message})
     return Response(body, status, {"X-Amzn-ErrorType": code}, content_type="application/json")
 

@@ -7,9 +7,10 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from werkzeug.wrappers import Response
 
 from infra.local.secrets_manager import CallFault
-from tests.handler.cli.deployed_aws import FUNCTION, SCHEDULE, STACK, arn
+from tests.handler.cli.deployed_aws import FUNCTION, SCHEDULE, STACK, arn, refusal
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("deployed")
 Events = dict[str, dict[str, str]]
 
 DENIED = CallFault(operation="DescribeSecret", code="AccessDeniedException")
+
+HTML = Response("<html>Log in to the guest network</html>", content_type="text/html")
 
 
 # Selecting a job
@@ -246,9 +249,32 @@ def test_a_lost_response_does_not_run_an_emergency_twice(deployed: DeployedAws, 
     ran = terminal.on_stack("emergency", "--yes")
     assert (ran.status, ran.out) == (1, "")
     cause, done, remedy = ran.err.splitlines()[-3:]
-    assert "its response did not arrive" in cause
+    assert f"function {FUNCTION} may have run" in cause
     assert (done, "`status`" in remedy) == ("Done: unknown.", True)
     assert (len(deployed.events), deployed.world.issued()) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        pytest.param(refusal("ServiceException", "", 500), id="500"),
+        pytest.param(Response("<html>Bad gateway</html>", 502, content_type="text/html"), id="502"),
+        pytest.param(HTML, id="HTML"),
+        pytest.param(Response('{"outcome": "rot', headers={"Content-Length": "99"}), id="cut short"),
+        pytest.param(Response("{}", headers={"X-Amz-Log-Result": "?"}), id="unreadable log"),
+    ],
+)
+@pytest.mark.parametrize("command", ["emergency", "retire", "rotate"])
+def test_a_response_that_is_not_the_functions_leaves_the_run_unknown(
+    deployed: DeployedAws, terminal: Terminal, response: Response, command: str
+) -> None:
+    deployed.run({})
+    deployed.responses["run"] = response
+    ran = terminal.on_stack(command, *(["--yes"] if command != "rotate" else []))
+    assert (ran.status, ran.out, len(deployed.events)) == (1, "", 2)
+    notes = ran.err.splitlines()[-2:] if command != "rotate" else []
+    assert f"function {FUNCTION} may have run" in ran.err.splitlines()[-1 - len(notes)]
+    assert [note.partition(",")[0] for note in notes] == ["Done: unknown.", "To do: check `status`"][: len(notes)]
 
 
 def test_an_emergency_that_never_started_is_reported_as_such(deployed: DeployedAws, terminal: Terminal) -> None:
@@ -504,6 +530,55 @@ def test_retiring_that_leaves_a_token_exits_with_1(deployed: DeployedAws, termin
 
 
 # Failures on the operator's machine
+
+
+def answered(content_type: str, *bodies: str) -> list[Response]:
+    return [Response(body, content_type=content_type) for body in bodies]
+
+
+@pytest.mark.parametrize(
+    ("action", "command", "response"),
+    [
+        ("cloudformation:DescribeStacks", ["--stack", STACK, "status"], HTML),
+        *(
+            ("cloudformation:DescribeStacks", ["--stack", STACK, "status"], response)
+            for response in [
+                *answered("application/json", "{}", '{"Error": {"Code": "ExpiredToken"}}'),
+                *answered("text/xml", "<DescribeStacksResponse/>", "<?xml"),
+                Response('{"__type": "ExpiredTokenException"}', 403, content_type="application/json"),
+            ]
+        ),
+        *(
+            ("lambda:GetFunctionConfiguration", ["--function", FUNCTION, "status"], response)
+            for response in answered("application/json", "[]", "null", "{", '"x"', '{"Environment": []}')
+        ),
+        *(
+            ("scheduler:ListSchedules", ["--stack", STACK, "retire", "--yes"], response)
+            for response in [HTML, *answered("application/json", '{"Schedules": [{}]}')]
+        ),
+        *(
+            ("scheduler:GetSchedule", ["--stack", STACK, "retire", "--yes"], response)
+            for response in [HTML, *answered("application/json", "[]", '{"Target": {}}')]
+        ),
+    ],
+)
+def test_a_response_that_is_not_awss_is_one_sentence(
+    deployed: DeployedAws, terminal: Terminal, action: str, command: list[str], response: Response
+) -> None:
+    deployed.responses[action] = response
+    ran = terminal.run(*command)
+    assert (ran.status, ran.out, "cannot be read" in ran.err) == (1, "", True)
+    assert not deployed.events
+
+
+@pytest.mark.parametrize("response", [HTML, *answered("application/json", "[]", '{"events": [{}]}', '{"events": [1]}')])
+def test_a_log_that_is_not_awss_leaves_the_labels(
+    deployed: DeployedAws, terminal: Terminal, response: Response
+) -> None:
+    deployed.run({})
+    deployed.responses["logs:FilterLogEvents"] = response
+    ran = terminal.on_stack("status", "--json")
+    assert (ran.status, ran.json["last_run"], "cannot be read" in ran.err) == (0, None, True)
 
 
 @pytest.mark.parametrize(

@@ -332,7 +332,7 @@ def test_a_failed_replacement_is_reported_as_an_error(world: World, terminal: Te
     world.aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
     ran = terminal.doctor()
     assert ran.status == 4
-    assert "THE PUBLISHED TOKEN WAS REVOKED AND IS NOT REPLACED: run `rotate` until it ends with 0." in ran.err
+    assert "THE PUBLISHED TOKEN WAS REVOKED, AND NO REPLACEMENT IS CONFIRMED: run `rotate` until" in ran.err
 
 
 @verifying
