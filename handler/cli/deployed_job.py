@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws, log_output
 from handler.cli.console import printable
-from handler.cli.errors import NotAllowedError, RunFailedError, RunUnknownError, UsageError
+from handler.cli.errors import NotAllowedError, RunFailedError, RunUnknownError, UsageError, named
 from handler.cli.job import PastRun, PastRuns
 from handler.cli.schedules import Schedules
 from handler.config import settings_from
-from handler.errors import ErrorCode, InvalidInputError
+from handler.errors import ErrorCode, InvalidInputError, RotationError
 from handler.secrets_manager import SecretsManager
 
 if TYPE_CHECKING:
@@ -220,24 +220,30 @@ def find_function(name: str, region: str | None) -> Function:
 
 def find_jobs(
     name: str, function: Function, log: LogOutput, clients: Sequence[str | Mapping[str, object]] = ()
-) -> list[DeployedJob]:
-    """Return the jobs of a function, for the given clients or for all. Raises RotationError.
+) -> tuple[list[DeployedJob], list[RotationError]]:
+    """Return the jobs of a function, for the given clients or for all, and why the jobs of others cannot be found.
 
-    A client is a name, or the event of its schedule. A client that the function does not serve is left out.
+    A client is a name, or the event of its schedule. A client that the function does not serve is left out. Raises
+    RotationError if that is about the function itself.
     """
     if not function.serves_clients:
-        job = DeployedJob(name, function, settings_from(function.variables, {}), log)
-        return [job] if not clients or job.settings.client in map(client_name, clients) else []
-    events: list[Mapping[str, object]] = []
-    if not clients:
-        events += function.schedules.events()
-    for client in clients:
-        event = client if not isinstance(client, str) else function.schedules.event_of(client)
-        events += [event] if event is not None else []
-    return [
-        DeployedJob(str(event["client"]), function, settings_from(function.variables, event), log, event)
-        for event in events
-    ]
+        try:
+            settings = settings_from(function.variables, {})
+        except InvalidInputError as error:
+            raise named(error, f"function {function.name}") from None
+        is_meant = not clients or settings.client in map(client_name, clients)
+        return [DeployedJob(name, function, settings, log)] if is_meant else [], []
+    events, errors = ([], []) if clients else function.schedules.events()
+    jobs = []
+    for client in clients or events:
+        try:
+            event = function.schedules.event_of(client) if isinstance(client, str) else client
+            if event is not None:
+                settings = settings_from(function.variables, event)
+                jobs.append(DeployedJob(settings.client, function, settings, log, event))
+        except RotationError as error:
+            errors.append(named(error, f"client {client_name(client)}"))
+    return jobs, errors
 
 
 def client_name(client: str | Mapping[str, object]) -> str:

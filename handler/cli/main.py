@@ -14,7 +14,7 @@ from handler.cli import console, deployed_job, local_job, status
 from handler.cli.doctor import command as doctor
 from handler.cli.doctor import diagnosis
 from handler.cli.emergency import emergency, retire
-from handler.cli.errors import UsageError, is_bad_input, sentence
+from handler.cli.errors import UsageError, is_bad_input, named, sentence
 from handler.cli.fetch_status import fetch_status
 from handler.cli.log_output import LogOutput
 from handler.errors import RotationError
@@ -89,7 +89,9 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
                 raise UsageError(
                     f"function {function.name} serves several clients: name one with --client; `status` lists them"
                 )
-            for job in deployed_job.find_jobs(name, function, log, clients):
+            its_jobs, its_errors = deployed_job.find_jobs(name, function, log, clients)
+            errors += its_errors
+            for job in its_jobs:
                 # A job that is named twice counts once.
                 found.setdefault((function.arn, job.settings.client), job)
         except RotationError as error:
@@ -159,7 +161,7 @@ def _fetch_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[Rot
         try:
             seen.append((job, fetch_status(job)))
         except RotationError as error:
-            errors.append(error)
+            errors.append(named(error, job.name))
     return seen, errors
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws
+from handler.errors import RotationError
 from handler.model import json_object
 
 if TYPE_CHECKING:
@@ -35,11 +36,19 @@ class Schedules:
         event = schedule and _event(schedule)
         return event if event and event.get("client") == client else None
 
-    def events(self) -> list[dict[str, object]]:
-        """Return the events of all clients of a function, sorted by the clients' names."""
-        schedules = filter(None, (self._get(**each) for each in self._all()))
-        events = [event for schedule in schedules if (event := _event(schedule)) and "client" in event]
-        return sorted(events, key=lambda event: str(event["client"]))
+    def events(self) -> tuple[list[dict[str, object]], list[RotationError]]:
+        """Return the events of all clients, sorted by the clients' names, and why other schedules cannot be read."""
+        events: list[dict[str, object]] = []
+        errors: list[RotationError] = []
+        for each in self._all():
+            try:
+                schedule = self._get(**each)
+            except RotationError as error:
+                errors.append(error)
+                continue
+            event = schedule and _event(schedule)
+            events += [event] if event and "client" in event else []
+        return sorted(events, key=lambda event: str(event["client"])), errors
 
     def disable(self, client: str | None) -> list[str]:
         """Disable a client's schedule, or all without a client. Return their names."""

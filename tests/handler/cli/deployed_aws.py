@@ -67,7 +67,7 @@ class DeployedAws:
     refuses_credentials: bool = False
     loses_responses: bool = False
     responses: dict[str, Response] = field(default_factory=dict)
-    """What is answered instead, by action; by "run" what is answered after a run."""
+    """What is answered instead, by action, or by action and schedule; by "run" what is answered after a run."""
     extra_log: str = ""
     """Additional lines in the log tail of an invocation."""
 
@@ -192,7 +192,7 @@ class DeployedAws:
     def _scheduler(self, request: Request, name: str | None) -> Response:
         method = "ListSchedules" if name is None else {"GET": "GetSchedule", "PUT": "UpdateSchedule"}[request.method]
         place = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{'*/*' if name is None else f'default/{name}'}"
-        if denial := self._denial(f"scheduler:{method}", place):
+        if denial := self._denial(f"scheduler:{method}", place) or self.responses.get(f"scheduler:{method} {name}"):
             return denial
         if name is None:
             begin, found = int(request.args.get("NextToken", 0)), list(self.schedules.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from werkzeug.wrappers import Response
@@ -176,6 +176,47 @@ def test_a_missing_stack_does_not_hide_the_others(
     assert "no stack nowhere" in ran.err
     ran = terminal.run("status", *stacks)
     assert (ran.status, "fresh: " in ran.out, "no stack nowhere" in ran.err) == (2, True, True)
+
+
+BAD_EVENTS = [
+    pytest.param({"client": 5}, "client 5: ", id="client"),
+    pytest.param({"token_secret_id": None}, "client beta: the event's token_secret_id is not", id="token secret"),
+    pytest.param({"token_secret_id": "no/such"}, "beta: there is no token secret no/such", id="no secret"),
+]
+
+
+@pytest.mark.parametrize(("bad", "says"), BAD_EVENTS)
+@pytest.mark.parametrize("names", [[], ["--client", "acme", "--client", "beta"]])
+def test_a_client_that_is_wrong_is_named_and_hides_no_other(
+    deployed: DeployedAws, terminal: Terminal, clients: Events, bad: dict[str, Any], says: str, names: list[str]
+) -> None:
+    deployed.run(clients["acme"])
+    del deployed.schedules[f"{FUNCTION}-zeta"]
+    deployed.add_schedule(f"{FUNCTION}-beta", clients["acme"] | {"client": "beta"} | bad)
+    ran = terminal.on_function("status", "--json", *names)
+    assert (ran.status, ran.json["client"]) == (2, "acme")
+    (sentence,) = ran.err.splitlines()
+    assert sentence.startswith("no job given here serves client beta" if names and "client" in bad else says)
+
+
+@pytest.mark.parametrize("names", [[], ["--client", "acme", "--client", "beta"]])
+def test_a_schedule_that_cannot_be_read_is_named_and_hides_no_other(
+    deployed: DeployedAws, terminal: Terminal, clients: Events, names: list[str]
+) -> None:
+    deployed.run(clients["acme"])
+    del deployed.schedules[f"{FUNCTION}-zeta"]
+    deployed.add_schedule(f"{FUNCTION}-beta", clients["acme"] | {"client": "beta"})
+    deployed.responses[f"scheduler:GetSchedule {FUNCTION}-beta"] = refusal("InternalServerException", "", 500)
+    ran = terminal.on_function("status", "--json", *names)
+    assert (ran.status, ran.json["client"]) == (1, "acme")
+    (sentence,) = ran.err.splitlines()
+    assert f"schedule {FUNCTION}-beta" in sentence
+
+
+def test_settings_that_are_wrong_name_their_function(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.variables["GRACE_SECONDS"] = "soon"
+    ran = terminal.on_stack("status")
+    assert (ran.status, ran.err.startswith(f"function {FUNCTION}: GRACE_SECONDS ")) == (2, True)
 
 
 # Runs
@@ -363,7 +404,7 @@ def test_without_permission_to_read_the_log_status_shows_the_labels(deployed: De
     deployed.denied.add("logs:FilterLogEvents")
     ran = terminal.on_stack("status", "--json")
     assert (ran.status, ran.json["last_run"], ran.json["failed_runs"]) == (0, None, None)
-    assert ran.err.startswith("How the last runs ended is unknown: arn:aws:iam::123456789012:user/operator has no")
+    assert ran.err.startswith(f"{STACK}: how the last runs ended is unknown: arn:aws:iam::123456789012:user/operator")
     assert "logs:FilterLogEvents" in ran.err
 
 
