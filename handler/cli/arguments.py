@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handler.cli.console import print_stdout
 from handler.model import json_object
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ def _client(text: str) -> str | dict[str, object]:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        sys.stdout.write(f"{_SCRIPT} {_version()}\n")
+        print_stdout(f"{_SCRIPT} {_version()}\n")
         parser.exit()
 
 
@@ -294,7 +295,7 @@ class _Completion(argparse.Action):
         except ModuleNotFoundError:
             parser.error("completion needs shtab, which is not installed: run `make cli` in a checkout")
         parser.prog = _SCRIPT
-        sys.stdout.write(shtab.complete(parser, str(shell)))
+        print_stdout(shtab.complete(parser, str(shell)))
         parser.exit()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
     console.print_wrapped(_consequences(_labels(job)))
     if not console.is_confirmed("Revoke them now?", yes=yes):
         return False
-    _replace_and_revoke(job, log, "emergency")
+    console.print_json(_replace_and_revoke(job, log, "emergency"))
     return True
 
 
@@ -53,11 +54,12 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
         "client now, and its token secret with it, so that nobody reads this token. To end it earlier, have the "
         "authorization server revoke it."
     )
+    console.print_json(result)
     return True
 
 
 def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, object]:
-    """Run the job once, and print its result. Raises CliError, with notes on what was done and what to do."""
+    """Run the job once, and return its result. Raises CliError, with notes on what was done and what to do."""
     try:
         result = job.run(Action.ROTATE_AND_REVOKE_NOW)
     except RunFailedError as error:
@@ -68,8 +70,9 @@ def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, 
         raise _noted(error, _done({}), f"check `status`, then run `{command}` until it ends with 0") from None
     except CliError as error:
         raise _noted(error, "the job was not started", f"correct the cause, and run `{command}` again") from None
-    console.print_json(result)
     if pending := result.get("pending_revocations"):
+        with contextlib.suppress(CliError):
+            console.print_json(result)
         failure = log.failed_revocation
         raise _noted(
             CliError(

@@ -9,7 +9,7 @@ import sys
 import tomllib
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
@@ -21,6 +21,8 @@ from infra.local.secrets_manager import CallFault
 from tests.handler.cli.conftest import InterruptingClock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
     from tests.conftest import World
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("local")
 # Runs
 
 
-def test_a_closed_pipe_is_not_an_error(world: World) -> None:
+def test_a_process_whose_pipe_is_closed_ends_quietly(world: World) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -46,6 +48,90 @@ def test_a_closed_pipe_is_not_an_error(world: World) -> None:
     os.close(writer)
     world.seen.streams += [done.stderr]
     assert (done.returncode, done.stderr) == (3, "")
+
+
+@pytest.fixture
+def closed_pipe() -> Iterator[TextIO]:
+    reader, writer = os.pipe()
+    os.close(reader)
+    # Closing flushes, as the interpreter does at its exit.
+    with os.fdopen(writer, "w") as stream:
+        yield stream
+
+
+@pytest.fixture
+def full_disk() -> Iterator[TextIO]:
+    with Path("/dev/full").open("w") as stream:
+        yield stream
+
+
+OUTPUTS: list[tuple[list[str], int]] = [
+    (["--local", "status", "--json"], 3),
+    (["--local", "status"], 3),
+    (["--local", "status", "--watch"], 0),
+    (["--local", "status", "--json", "--watch"], 0),
+    (["--local", "renew"], 0),
+    (["--local", "emergency", "--yes"], 0),
+    (["--local", "doctor", "--yes"], 0),
+    (["--help"], 0),
+    (["--version"], 0),
+    (["--print-completion", "bash"], 0),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status"), OUTPUTS)
+def test_a_closed_pipe_is_not_an_error(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, closed_pipe: TextIO, arguments: list[str], status: int
+) -> None:
+    if "--watch" in arguments:
+        monkeypatch.setattr(app, "clock", clock := InterruptingClock(waits=2))
+    monkeypatch.setattr(sys, "stdout", closed_pipe)
+    ran = terminal.run(*arguments)
+    assert (ran.status, "stdout" in ran.err) == (status, False)
+    assert "--watch" not in arguments or not clock.slept
+
+
+@pytest.mark.parametrize("arguments", [arguments for arguments, _ in OUTPUTS])
+def test_a_stdout_that_cannot_be_written_is_a_sentence_and_ends_with_1(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, full_disk: TextIO, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", full_disk)
+    ran = terminal.run(*arguments)
+    assert ran.status == 1
+    assert ran.err.splitlines()[-1].startswith("stdout cannot be written (No space left on device)")
+
+
+@pytest.mark.parametrize("stderr", ["closed_pipe", "full_disk"])
+def test_a_stderr_that_cannot_be_written_stops_no_emergency(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, stderr: str
+) -> None:
+    world.run()
+    # A retry is a warning.
+    world.telenor.fault(operation="token", status=503, times=1)
+    monkeypatch.setattr(sys, "stderr", request.getfixturevalue(stderr))
+    assert terminal.run("--local", "emergency", typed="yes\n").json["outcome"] == "rotated"
+    assert world.live() == 1
+
+
+def test_an_emergency_that_leaves_a_token_alive_says_so_whatever_stdout_takes(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, full_disk: TextIO
+) -> None:
+    world.run()
+    world.telenor.fault(operation="logout", status=503)
+    monkeypatch.setattr(sys, "stdout", full_disk)
+    ran = terminal.run("--local", "emergency", "--yes")
+    assert ran.status == 1
+    assert [line.partition(" ")[0] for line in ran.err.splitlines()[-3:]] == ["1", "Done:", "To"]
+
+
+def test_a_process_without_stdout_and_stderr_runs(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert terminal.run("--local", "emergency", "--yes").status == 0
+    assert terminal.run("--version").status == 0
+    assert world.is_current_live()
 
 
 def test_the_result_goes_to_stdout_and_the_log_to_stderr(world: World, terminal: Terminal) -> None:
