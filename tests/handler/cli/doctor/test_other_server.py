@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,3 +74,30 @@ def test_a_server_that_revokes_no_access_tokens_is_detected(
     assert ran.status == 4
     assert ran.json["tokens_left"] == 2
     assert "access tokens" in ran.json["answers"]["logout"]
+
+
+@pytest.mark.parametrize("revocation", ["none", "reached"])
+@pytest.mark.parametrize("is_verified", [False, True])
+def test_where_the_token_endpoint_is_not_reached_nothing_is_asked_and_nothing_rotates(
+    job: World,
+    server: OAuthServer,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    revocation: str,
+    is_verified: bool,
+) -> None:
+    job.run()
+    if revocation == "none":
+        monkeypatch.setenv("REVOCATION_URL", "none")
+    if is_verified:
+        monkeypatch.setenv("VERIFY_URL", server.resource_url)
+    before = job.aws.calls()["PutSecretValue"]
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("TOKEN_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}/token")
+        ran = terminal.doctor()
+    assert (ran.status, ran.out) == (1, "")
+    assert "cannot be reached from here, so no token was requested" in ran.err
+    assert "rotates" not in ran.err
+    assert job.aws.calls()["PutSecretValue"] == before
+
