@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from handler.cli import console, status
-from handler.cli.errors import CliError, RunFailedError, RunUnknownError, sentence
+from handler.cli.errors import AccessError, CliError, RunFailedError, RunUnknownError, sentence
 from handler.cli.fetch_status import fetch_labels
 from handler.errors import ErrorCode, RotationError
 from handler.model import Action, Outcome
@@ -40,9 +40,13 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
     )
     if not console.is_confirmed("Retire it now?", yes=yes):
         return False
-    console.print_stderr(
-        f"Schedule {job.disable_schedule()} is disabled. To undo this, enable it in EventBridge Scheduler."
-    )
+    try:
+        schedule = job.disable_schedule()
+    except AccessError as error:
+        raise _noted(
+            error, "no token was revoked; a schedule may be disabled", "correct the cause, and run `retire` again"
+        ) from None
+    console.print_stderr(f"Schedule {schedule} is disabled. To undo this, enable it in EventBridge Scheduler.")
     seen = _labels(job)
     if not isinstance(seen, RotationError) and not status.live(seen):
         console.print_stderr("No token is active.")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from handler.cli.job import Job
     from handler.cli.status import Superseded
 
+_DEFAULT_WIDTH = 80
 _WIDEST_BAR = 100
 _SMALL_BAR = 16
 _INDENT = 2
@@ -125,6 +126,9 @@ class Rendering:
 
     def __init__(self, *, is_watch: bool = False) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
+        if not self._console.width:
+            # With COLUMNS=0 rich draws nothing.
+            self._console.width = _DEFAULT_WIDTH
         is_live = is_watch and self._console.is_terminal
         self._live = Live(console=self._console, auto_refresh=False) if is_live else None
         self._end = "\n" if is_watch else ""

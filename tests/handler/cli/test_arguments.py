@@ -99,6 +99,10 @@ def test_watching_defaults_to_every_five_seconds(arguments: list[str], seconds: 
         ["status", "--client", "Acme & Co"],
         ["status", "--client", "[]"],
         ["status", "--client", "{}"],
+        ["status", "--stack", ""],
+        ["emergency", "--yes", "--function", ""],
+        ["emergency", "--yes", "--stack", "telenor-token", "--profile", ""],
+        ["emergency", "--yes", "--stack", "telenor-token", "--region", " "],
     ],
 )
 def test_wrong_arguments_end_with_2_and_invoke_nothing(

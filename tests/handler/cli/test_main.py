@@ -302,6 +302,12 @@ def test_the_exit_status_reflects_the_state(
     assert terminal.run("--local", "status").status == status
 
 
+@pytest.mark.parametrize("columns", ["0", "1", ""])
+def test_no_width_hides_the_status(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "novalue" in "".join(terminal.run("--local", "status").out.split())
+
+
 def test_a_missing_value_and_a_missing_label_have_an_exit_status_too(world: World, terminal: Terminal) -> None:
     assert terminal.run("--local", "status").status == 3
     version_id = world.run()["version_id"]

@@ -17,6 +17,8 @@ import boto3
 import pytest
 import requests
 
+from infra.demo.sandbox import main
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -62,6 +64,19 @@ def test_a_consumer_uses_the_token_through_a_rotation_and_an_emergency(
             watchdog.cancel()
     assert (process.returncode, errors) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--port", "-1"), ("--port", "65535"), ("--port", "x"), ("--folder", "/dev/null"), ("--folder", "/dev/null/x")],
+)
+def test_wrong_options_are_a_sentence_and_start_nothing(
+    capfd: pytest.CaptureFixture[str], options: tuple[str, str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(options)
+    out, err = capfd.readouterr()
+    assert (ended.value.code, out, f"error: argument {options[0]}" in err) == (2, "", True)
 
 
 def use_as_a_consumer(process: subprocess.Popen[str], folder: Path, port: int, *, is_oauth: bool) -> None:

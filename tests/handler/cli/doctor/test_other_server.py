@@ -100,4 +100,3 @@ def test_where_the_token_endpoint_is_not_reached_nothing_is_asked_and_nothing_ro
     assert "cannot be reached from here, so no token was requested" in ran.err
     assert "rotates" not in ran.err
     assert job.aws.calls()["PutSecretValue"] == before
-
