@@ -24,6 +24,7 @@ _MIN_SHARE_OF_LIFETIME = 2 / 3
 # day (AWS, "PutSecretValue"). Sixteen are left for emergencies.
 DAY = timedelta(days=1)
 _WRITES_A_DAY = 128
+_RENEWALS_OF_TWO_DAYS = [number * _MIN_RENEWAL_INTERVAL for number in range(1, 2 * DAY // _MIN_RENEWAL_INTERVAL)]
 
 # With a write more often than every ten minutes, a day's versions may be more than Secrets Manager keeps.
 _MIN_WRITE_INTERVAL = timedelta(minutes=10)
@@ -149,25 +150,18 @@ def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
 def earliest_forced_rotation(written: Iterable[datetime], now: datetime) -> datetime:
     """Return the earliest time of a forced rotation that leaves enough writes for the next day's renewals.
 
-    `written` has the times of the last 24 hours' writes. Counting these alone would let a burst take the writes of the
-    renewals after it.
+    `written` has the times of the writes until now. Counting those of the last day alone would let a burst take the
+    writes of the renewals after it.
     """
     written = sorted(min(then, now) for then in written)
-    renewals = [now + number * _MIN_RENEWAL_INTERVAL for number in range(1, 2 * DAY // _MIN_RENEWAL_INTERVAL)]
-    return next(
-        at
-        for at in (now, *(then + DAY for then in written))
-        if _leaves_room([then for then in (*written, *renewals) if at - DAY < then <= at], at)
-    )
+    return next(at for at in (now, *(max(now, then + DAY) for then in written)) if _leaves_room(written, at, now))
 
 
-def _leaves_room(written: list[datetime], at: datetime) -> bool:
-    times = [
-        *written,
-        at,
-        *(at + number * _MIN_RENEWAL_INTERVAL for number in range(1, DAY // _MIN_RENEWAL_INTERVAL + 1)),
-    ]
-    return all(later - earlier >= DAY for earlier, later in zip(times, times[_WRITES_A_DAY:], strict=False))
+def _leaves_room(written: list[datetime], at: datetime, now: datetime) -> bool:
+    renewals = (now + later for later in _RENEWALS_OF_TWO_DAYS)
+    times = sorted((at, *(then for then in (*written, *renewals) if then > at - DAY)))
+    pairs = zip(times, times[_WRITES_A_DAY:], strict=False)  # pragma: no mutate  strict=False is the default
+    return all(later - earlier >= DAY for earlier, later in pairs)
 
 
 def outage_tolerance(lifetime: timedelta, policy: Policy) -> timedelta:

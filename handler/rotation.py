@@ -157,7 +157,7 @@ def _reason_to_postpone(context: Context, now: datetime) -> Reason | None:
     if action is Action.CREDENTIALS_CHANGED and _are_credentials_unchanged(context):
         return Reason.CREDENTIALS_UNCHANGED
     try:
-        possible_at = decisions.earliest_forced_rotation(context.secrets.written_since(now - decisions.DAY), now)
+        possible_at = decisions.earliest_forced_rotation(context.secrets.write_times(), now)
     except SecretsManagerError as error:
         # Go ahead: the request is certain, a spent budget is only possible.
         context.log_warning(ErrorCode.WRITES_NOT_COUNTED, f"the writes of the day could not be counted: {error}")

@@ -163,15 +163,15 @@ class SecretsManager:
         """Return what one version holds, or None if it does not exist."""
         return self._read(VersionId=version_id)
 
-    def written_since(self, instant: datetime) -> list[datetime]:
-        """Return the creation times of the versions newer than `instant` (AWS, "ListSecretVersionIds")."""
+    def write_times(self) -> list[datetime]:
+        """Return the creation time of each version (AWS, "ListSecretVersionIds")."""
         # Those without a label count as well.
         versions = partial(self._client.list_secret_version_ids, SecretId=self._token_secret_id, IncludeDeprecated=True)
         written: list[datetime] = []
         with _translated_errors("ListSecretVersionIds", _TOKEN_SECRET):
             page = versions()
             while True:
-                written += [at for version in page["Versions"] if (at := version["CreatedDate"]) > instant]
+                written += [version["CreatedDate"] for version in page["Versions"]]
                 if not (next_token := page.get("NextToken")):
                     return written
                 page = versions(NextToken=next_token)

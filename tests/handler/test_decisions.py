@@ -232,6 +232,15 @@ def test_the_defaults_write_96_times_a_day(phase: int) -> None:
     assert sum(then < written[0] + timedelta(days=1) for then in written) == 96
 
 
+def test_a_current_token_is_usable_until_it_expires() -> None:
+    current = entry("current")
+    assert current.expires_at is not None
+    assert decisions.is_usable(current, current.expires_at - timedelta(microseconds=1))
+    assert decisions.is_usable(current._replace(expires_at=None), T0)
+    assert not decisions.is_usable(current, current.expires_at)
+    assert not decisions.is_usable(None, T0)
+
+
 # The budget of writes
 
 
@@ -251,6 +260,8 @@ def every(minutes: float, count: int) -> list[datetime]:
         pytest.param(every(0, 127), at(days=1), id="a burst that only the past day would allow"),
         pytest.param([at(hours=-23, minutes=-50)] * 127, T0, id="a burst nearly a day ago"),
         pytest.param([at(hours=-23, minutes=-50)] * 128, at(minutes=10), id="a burst a day ago"),
+        pytest.param([at(hours=-23, minutes=-40)] * 127, at(minutes=20), id="the next renewal needs the last write"),
+        pytest.param([at(days=-2)] * 200 + every(0, 33), at(days=1), id="versions that count no more"),
         pytest.param([at(seconds=3)] * 33, at(days=1), id="AWS's clock is ahead"),
     ],
 )

@@ -77,6 +77,13 @@ def test_without_a_grace_a_republished_token_is_not_revoked(world: World, monkey
     assert world.is_current_live()
 
 
+def test_nothing_is_revoked_when_no_time_is_left(world: World) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=11)
+    assert world.run(seconds=0)["revoked"] == []
+    assert world.run()["revoked"] == [first]
+
+
 def test_an_expired_token_is_removed_without_a_logout_while_another_is_revoked(world: World) -> None:
     world.telenor.knobs(lifetime_seconds=600)
     world.run()
