@@ -130,6 +130,16 @@ def existing(stack: str, region: str) -> Deployed:
     return found
 
 
+def refuse_foreign(found: Deployed, stack: str, region: str) -> None:
+    """Refuse a stack that this template did not make. Raises RefusalError."""
+    # The example of a consumer has a FunctionName too.
+    for output in ("FunctionName", "TokenSecretArn"):
+        if output not in found.outputs:
+            raise RefusalError(
+                f"stack {stack} in {region} is not this job's: it has no output {output}. Name another with STACK="
+            )
+
+
 def ask(parameter: Parameter, before: str) -> str:
     """Ask for a parameter until its value is accepted; Enter keeps the value in brackets."""
     may_be_empty = parameter.accepts("")
@@ -175,6 +185,19 @@ def given_values(template: Mapping[str, Any], text: str) -> dict[str, str]:
     if faults:
         raise RefusalError("; ".join(faults))
     return values
+
+
+def everything_given(template: Mapping[str, Any], arguments: argparse.Namespace, stack: str) -> dict[str, str]:
+    """Return the parameters of CLIENT and SET, and the commit. Raises RefusalError."""
+    client = f"ClientName={shlex.quote(arguments.client)} " if arguments.client else ""
+    given = given_values(template, client + arguments.set)
+    if arguments.client and given["ClientName"] != arguments.client:
+        raise RefusalError(f"CLIENT is {arguments.client}, and SET has ClientName={given['ClientName']}: name one")
+    if "Version" in given:
+        raise RefusalError("SET has Version, which is the commit that is checked out: leave it out")
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,127}", stack):
+        raise RefusalError(f"STACK={stack} is not 1 to 128 letters, digits and hyphens that begin with a letter")
+    return given | {"Version": checked_out()}
 
 
 def check(template: Mapping[str, Any], values: Mapping[str, str], region: str) -> None:
@@ -248,11 +271,12 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
     template = load()
     known = parameters(template)
     is_again = arguments.command == "redeploy"
-    client = f"ClientName={shlex.quote(arguments.client)} " if arguments.client else ""
-    given = given_values(template, client + arguments.set) | {"Version": checked_out()}
+    given = everything_given(template, arguments, stack)
     before = existing(stack, region) if is_again else describe(stack, region)
     if before and before.obstacle:
         raise RefusalError(before.obstacle)
+    if before:
+        refuse_foreign(before, stack, region)
     deployed = {name: parameter.default for name, parameter in known.items()}
     deployed |= {name: value for name, value in (before.parameters if before else {}).items() if name in known}
     values = deployed | given

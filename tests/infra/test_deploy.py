@@ -25,6 +25,9 @@ ASKED = [
     for name in group["Parameters"]
 ]
 
+# By these a stack is this job's.
+OWN = {"FunctionName": "x", "TokenSecretArn": "y"}
+
 # Writes down what it is told, and in which region.
 SAM = """\
 #!/bin/sh
@@ -45,12 +48,12 @@ class FakeCloudFormation:
         return self
 
     def put(
-        self, status: str = "CREATE_COMPLETE", name: str = "telenor-token", given: Any = (), **outputs: str
+        self, status: str = "CREATE_COMPLETE", name: str = "telenor-token", given: Any = (), outputs: Any = OWN
     ) -> None:
         self.stacks[name] = {
             "StackStatus": status,
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in dict(given).items()],
-            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
+            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in dict(outputs).items()],
         }
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803  boto3's own name
@@ -198,12 +201,14 @@ def test_an_arn_of_another_region_is_refused_by_both_regions(name: str) -> None:
         (f"PreviousKmsKeyArns={KEY},", "PreviousKmsKeyArns"),
         ("SubnetIds=subnet-1, SecurityGroupIds=sg-1", "SubnetIds"),
         ("TelenorScope=' a'", "TelenorScope"),
+        ("ClientName=beta", "CLIENT is acme, and SET has ClientName=beta"),
+        ("Version=v1", "SET has Version"),
     ],
 )
 def test_a_bad_set_is_refused_before_aws_is_asked(
     given: str, named: str, cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert deploy.main(["deploy", "--sam", str(sam), "--yes", "--set", given]) == 2
+    assert deploy.main(["deploy", "--sam", str(sam), "--client", "acme", "--yes", "--set", given]) == 2
     assert named in capfd.readouterr().err
     assert not called(sam)
     assert not cloudformation.regions
@@ -229,7 +234,7 @@ def test_a_stack_that_takes_no_update_is_said_before_anything_is_built(
     sam: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    cloudformation.put(status=status, FunctionName="x")
+    cloudformation.put(status=status)
     assert deploy.main([subcommand, "--sam", str(sam)]) == 2
     printed = capfd.readouterr()
     assert status in printed.err
@@ -248,16 +253,43 @@ def test_any_other_stack_is_deployed(status: str, cloudformation: FakeCloudForma
     assert "deploy" in called(sam)
 
 
+@pytest.mark.parametrize("outputs", [{}, {"FunctionName": "x"}, {"TokenSecretArn": "y"}])
+@pytest.mark.parametrize("command", [["deploy", "--yes"], ["redeploy"]])
+def test_a_stack_that_is_not_the_job_s_is_not_replaced(
+    command: list[str],
+    outputs: dict[str, str],
+    cloudformation: FakeCloudFormation,
+    sam: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    cloudformation.put(name="network-prod", given={"VpcCidr": "10.0.0.0/16"}, outputs=outputs)
+    assert deploy.main([*command, "--sam", str(sam), "--stack", "network-prod"]) == 2
+    printed = capfd.readouterr()
+    assert "network-prod in eu-north-1 is not this job's" in printed.err
+    assert not called(sam)
+
+
+@pytest.mark.parametrize("stack", ["telenor_token", "1telenor", "t" * 129, "-"])
+def test_a_stack_name_that_cloudformation_refuses_is_not_built(
+    stack: str, cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert deploy.main(["deploy", "--yes", "--sam", str(sam), f"--stack={stack}"]) == 2
+    assert f"STACK={stack}" in capfd.readouterr().err
+    assert not cloudformation.regions
+    assert not called(sam)
+
+
 def test_outputs_and_a_redeployment_need_a_stack(
     cloudformation: FakeCloudFormation, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for command in ("outputs", "redeploy"):
         assert deploy.main([command]) == 2
         assert "there is no stack telenor-token in eu-north-1" in capfd.readouterr().err
-    cloudformation.put(status="ROLLBACK_COMPLETE")
+    cloudformation.put(status="ROLLBACK_COMPLETE", outputs={})
     assert deploy.main(["outputs"]) == 2
     assert "ROLLBACK_COMPLETE" in capfd.readouterr().err
-    cloudformation.put(status="UPDATE_IN_PROGRESS", FunctionName="x", UntoldAlarms="WARNING: it's so")
+    outputs = {"FunctionName": "x", "UntoldAlarms": "WARNING: it's so"}
+    cloudformation.put(status="UPDATE_IN_PROGRESS", outputs=outputs)
     assert deploy.main(["outputs"]) == 0
     assert capfd.readouterr().out.splitlines() == [
         "export AWS_REGION=eu-north-1",
