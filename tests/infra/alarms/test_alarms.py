@@ -220,6 +220,28 @@ def test_the_job_knows_from_how_many_on_it_rings(minutes: int, grace: int) -> No
         assert rings is is_piling_up(count, policy)
 
 
+@pytest.mark.parametrize("count", [4, 14])
+@pytest.mark.parametrize("minutes", SCHEDULES)
+def test_a_pile_of_an_hour_rings_nothing_wherever_it_begins(minutes: int, count: int) -> None:
+    """Nor where nothing else is sent, as without routine metrics."""
+    for begin in range(DAY, DAY + HOUR, 300):
+        values = dict.fromkeys(range(begin, begin + HOUR, minutes * 60), float(count))
+        assert changes(alarm("RevocationsPendingAlarm", minutes), values, DAY + 6 * HOUR) == []
+
+
+@pytest.mark.parametrize("minutes", SCHEDULES)
+def test_a_pile_that_stays_rings_within_two_hours_and_until_it_is_gone(minutes: int) -> None:
+    """Some runs are lost, and the others late by turns."""
+    settings = Settings(minutes * 60, 600, 0.33)
+    runs = [run for run in runs_of(settings, 6 * HOUR, lost_every=17) if run.fate is Fate.WELL]
+    ((rung, first), (over, last)) = changes(
+        alarm("RevocationsPendingAlarm", minutes), {run.at: 4.0 for run in runs}, 12 * HOUR
+    )
+    assert (first, last) == (State.ALARM, State.OK)
+    assert HOUR < rung <= 2 * HOUR
+    assert over <= 7 * HOUR
+
+
 @pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
 def test_a_pile_of_labels_rings_before_the_ledger_is_full(minutes: int, grace: int) -> None:
     """Of tokens that live longer, or have expired and keep their labels."""
