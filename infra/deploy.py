@@ -132,8 +132,8 @@ def existing(stack: str, region: str) -> Deployed:
 
 def refuse_foreign(found: Deployed, stack: str, region: str) -> None:
     """Refuse a stack that this template did not make. Raises RefusalError."""
-    # The example of a consumer has a FunctionName too.
-    for output in ("FunctionName", "TokenSecretArn"):
+    # The example of a consumer has the first two.
+    for output in ("FunctionName", "FunctionRoleArn", "TokenSecretArn", "LogGroupName"):
         if output not in found.outputs:
             raise RefusalError(
                 f"stack {stack} in {region} is not this job's: it has no output {output}. Name another with STACK="

@@ -26,7 +26,7 @@ ASKED = [
 ]
 
 # By these a stack is this job's.
-OWN = {"FunctionName": "x", "TokenSecretArn": "y"}
+OWN = {"FunctionName": "x", "FunctionRoleArn": "x", "LogGroupName": "x", "TokenSecretArn": "y"}
 
 # Writes down what it is told, and in which region.
 SAM = """\
