@@ -200,22 +200,35 @@ def everything_given(template: Mapping[str, Any], arguments: argparse.Namespace,
     return given | {"Version": checked_out()}
 
 
-def check(template: Mapping[str, Any], values: Mapping[str, str], region: str) -> None:
+def account_of(region: str) -> str:
+    """Return the id of the account. Raises RefusalError if AWS does not answer."""
+    try:
+        return str(boto3.client("sts", region_name=region).get_caller_identity()["Account"])
+    except (BotoCoreError, ClientError) as error:
+        raise RefusalError(f"AWS does not tell which account this is: {error}") from None
+
+
+def check(template: Mapping[str, Any], values: Mapping[str, str], region: str, account: str) -> None:
     """Check all values together, as CloudFormation and the job do. Raises RefusalError."""
     known = parameters(template)
     faults = [*filter(None, (fault_of(known[name], value) for name, value in values.items()))]
-    if faults := faults or [*broken_rules(template, values), *misplaced(values, region)]:
+    if faults := faults or [*broken_rules(template, values), *misplaced(values, region, account)]:
         raise RefusalError("; ".join(faults))
 
 
-def misplaced(values: Mapping[str, str], region: str) -> Iterator[str]:
-    """Yield the faults of regions and accounts in ARNs, which no rule of CloudFormation can check."""
+def misplaced(values: Mapping[str, str], region: str, own_account: str) -> Iterator[str]:
+    """Yield the faults of partitions, regions and accounts in ARNs, which no rule of CloudFormation can check."""
+    own_partition = boto3.session.Session().get_partition_for_region(region)
     accounts = {each.strip() for each in values["ReaderAccountIds"].split(",")}
     for name, value in values.items():
         for arn in value.split(",") if value and name.endswith(("Arn", "Arns", "Principals")) else []:
-            _, _, _, of_region, account, *_ = arn.split(":")
+            _, partition, _, of_region, account, *_ = arn.split(":")
+            if partition != own_partition:
+                yield f"{name} is in the partition {partition}, and the stack is deployed in {own_partition}"
             if of_region not in {"", region}:
                 yield f"{name} is in {of_region}, and the stack is deployed in {region}: use one of {region}"
+            if name == "PermissionsBoundaryArn" and account not in {"aws", own_account}:
+                yield f"{name} is in account {account}, and the stack in {own_account}: use one of {own_account}"
             if name == "ReaderPrincipals" and account not in accounts:
                 yield f"{name} has a role or user of account {account}: add {account} to ReaderAccountIds too"
 
@@ -286,7 +299,8 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
         for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
             print(f"\n{group['Label']['default']}")
             values |= {name: ask(known[name], values[name]) for name in group["Parameters"] if name not in given}
-    check(template, values, region)
+    account = account_of(region) if values["PermissionsBoundaryArn"] else ""
+    check(template, values, region, account)
     if not any(values[name] for name in ("AlarmEmail", "AlarmTopicArn", "PagerEmail", "PagerTopicArn")):
         print("WARNING: no alarm has a recipient. Set AlarmEmail or AlarmTopicArn.")
     changed = {name: value for name, value in values.items() if value != deployed[name]}

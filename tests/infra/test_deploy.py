@@ -43,7 +43,7 @@ class FakeCloudFormation:
         self.regions: list[str] = []
 
     def client(self, service: str, region_name: str) -> FakeCloudFormation:
-        assert service == "cloudformation"
+        assert service in {"cloudformation", "sts"}
         self.regions.append(region_name)
         return self
 
@@ -55,6 +55,9 @@ class FakeCloudFormation:
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in dict(given).items()],
             "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in dict(outputs).items()],
         }
+
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": ACCOUNT}
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803  boto3's own name
         if StackName not in self.stacks:
@@ -154,6 +157,7 @@ def test_a_question_is_asked_until_its_answer_is_accepted(
 
 # What is refused
 
+ACCOUNT = "123456789012"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mine-a1b2c3"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mine"
@@ -168,14 +172,25 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
         ({"SubnetIds": "subnet-0a"}, "SubnetIds needs SecurityGroupIds"),
         (READER | {"ReaderAccountIds": "888888888888"}, "add 999999999999 to ReaderAccountIds"),
         (READER | {"ReaderAccountIds": "888888888888, 999999999999"}, None),
+        ({"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/a"}, None),
+        ({"PermissionsBoundaryArn": "arn:aws:iam::aws:policy/a"}, None),
+        (
+            {"PermissionsBoundaryArn": "arn:aws:iam::999999999999:policy/a"},
+            "is in account 999999999999, and the stack in 123456789012",
+        ),
+        ({"PermissionsBoundaryArn": "arn:aws-cn:iam::123456789012:policy/a"}, "is in the partition aws-cn"),
+        ({"AlarmTopicArn": "arn:aws-cn:sns:eu-west-1:123456789012:a"}, "is in the partition aws-cn"),
+        ({"RunbookUrl": f"https://{'a' * 504}"}, None),
+        ({"RunbookUrl": f"https://{'a' * 505}"}, "RunbookUrl=https://a+ is not accepted"),
+        ({"TelenorScope": "a" * 513}, "TelenorScope=a+ is not accepted"),
     ],
 )
 def test_what_cloudformation_would_refuse_is_refused_before(changed: dict[str, str], sentence: str | None) -> None:
     if sentence is None:
-        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1")
+        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
         return
     with pytest.raises(deploy.RefusalError, match=sentence):
-        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1")
+        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +200,8 @@ def test_an_arn_of_another_region_is_refused_by_both_regions(name: str) -> None:
     arn = TOPIC if "Topic" in name else KEY if "Kms" in name else SECRET
     values = DEFAULTS | {"CredentialsSecretArn": SECRET.replace("eu-west-1", "eu-north-1"), name: arn}
     with pytest.raises(deploy.RefusalError, match=f"{name} is in eu-west-1, and the stack is deployed in eu-north-1"):
-        deploy.check(TEMPLATE, values, "eu-north-1")
-    deploy.check(TEMPLATE, DEFAULTS | {"CredentialsSecretArn": SECRET, name: arn}, "eu-west-1")
+        deploy.check(TEMPLATE, values, "eu-north-1", ACCOUNT)
+    deploy.check(TEMPLATE, DEFAULTS | {"CredentialsSecretArn": SECRET, name: arn}, "eu-west-1", ACCOUNT)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +368,7 @@ def test_one_region_is_for_aws_and_for_sam(
     for name, region in regions.items():
         monkeypatch.setenv(name, region)
     assert deploy.main(["deploy", "--yes", "--sam", str(sam)]) == 0
-    assert cloudformation.regions == ["eu-west-1"]
+    assert set(cloudformation.regions) == {"eu-west-1"}
     assert called(sam)[:6] == ["eu-west-1", "eu-west-1", "build", "eu-west-1", "eu-west-1", "deploy"]
     assert called(sam)[called(sam).index("--region") + 1] == "eu-west-1"
 

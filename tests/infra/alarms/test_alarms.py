@@ -15,6 +15,7 @@ from handler.model import Policy
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.job import Fate, Job, Run, Settings
 from tests.infra.alarms.page import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
+from tests.infra.alarms.template import PSEUDO
 from tests.infra.dashboard.widgets import lines
 
 if TYPE_CHECKING:
@@ -73,6 +74,21 @@ def test_each_names_its_client_and_its_chapter_and_watches_a_metric_that_is_put_
     if metric.namespace == "TelenorToken":
         assert metric.name in METRICS
     assert metric.dimensions == DIMENSIONS[metric.namespace]
+
+
+def test_the_longest_names_and_values_fit_into_what_aws_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A description of 1,024 characters, and an environment of 4,096 bytes (AWS, "Lambda quotas")."""
+    monkeypatch.setitem(PSEUDO, "AWS::StackName", "s" * 128)
+    accepted = TEMPLATE.body["Parameters"]
+    given = {name: "x" * each["MaxLength"] for name, each in accepted.items() if "MaxLength" in each}
+    secret = f"arn:aws-us-gov:secretsmanager:us-gov-west-1:{'0' * 12}:secret:{'x' * 512}-a1b2c3"
+    stack = TEMPLATE.deployed(ClientName="c" * 32, CredentialsSecretArn=secret, **given)
+    for name, each in stack.resources("AWS::CloudWatch::Alarm").items():
+        assert len(each["AlarmDescription"]) <= 1024, name
+    (function,) = stack.resources("AWS::Serverless::Function").values()
+    environment = function["Environment"]["Variables"] | {"TOKEN_SECRET_ID": secret[:300]}
+    assert {"x" * 400, "x" * 512} <= set(environment.values())
+    assert sum(len(f"{name}{value}") for name, value in environment.items()) <= 4096
 
 
 def test_there_is_one_for_each_way_to_go_wrong() -> None:
