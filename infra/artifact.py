@@ -198,9 +198,7 @@ def main() -> int:
             arguments.zip.parent.mkdir(parents=True, exist_ok=True)
             arguments.zip.write_bytes(content)
             print(f"packed into {arguments.zip}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
-    except ArtifactError as error:
-        wrong = str(error)
-    except OSError as error:
+    except (ArtifactError, OSError) as error:
         wrong = str(error)
     except subprocess.CalledProcessError as error:
         wrong = f"{' '.join(error.cmd[:4])} failed: what it says stands above"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from rich.console import Console
 from rich.table import Table
 
@@ -148,7 +148,7 @@ def rotate(stack: Stack) -> None:
             FunctionName=stack.outputs["FunctionName"], Payload=b'{"action": "rotate-now"}'
         )
         stack.answer = _json_object(answer["Payload"].read())
-    except HTTPClientError as error:
+    except (HTTPClientError, IncompleteReadError) as error:
         # A connection that was never made is another class.
         raise RefusalError(f"the rotate-now was sent, and its outcome is unknown: {error}. The log shows it") from None
 
@@ -264,7 +264,7 @@ def no_token_is_in_the_log(stack: Stack) -> tuple[bool | None, str]:
     """The new token is not in the log."""
     value = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["TokenSecretArn"])
     token = _json_object(value["SecretString"]).get("access_token")
-    if not isinstance(token, str):
+    if not token or not isinstance(token, str):
         return None, "the token secret's value is no token document"
     lines = stack.log_since(stack.rotated_at)
     return not any(token in line for line in lines), f"{len(lines)} lines since the rotation"

@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    ReadTimeoutError,
+)
 
 from infra import smoke
 from infra.deploy import Deployed, RefusalError
@@ -103,7 +109,7 @@ def test_a_claim_that_ends_with_an_error_is_not_shown(error: Exception) -> None:
     assert "eyJhbGciOi" not in evidence
 
 
-@pytest.mark.parametrize("value", ["eyJhbGciOi", "[]", "{}", '{"access_token": null}'])
+@pytest.mark.parametrize("value", ["eyJhbGciOi", "[]", "{}", '{"access_token": null}', '{"access_token": ""}'])
 def test_a_value_that_is_no_token_document_is_not_shown_nor_printed(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
@@ -151,6 +157,7 @@ def test_an_answer_that_is_no_result_fails_the_first_claim(monkeypatch: pytest.M
     [
         (ReadTimeoutError(endpoint_url="https://lambda"), True),
         (ConnectionClosedError(endpoint_url="https://lambda"), True),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
         (EndpointConnectionError(endpoint_url="https://lambda"), False),
     ],
 )
