@@ -93,7 +93,7 @@ chaos: $(VENV)/.installed ## Run the job under faults of every kind (SECONDS=60,
 	@$(PY) -m infra.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 alarms: $(VENV)/.installed ## Print the page's margins in every kind of failure
-	@$(PY) -m tests.infra.alarms.page
+	@$(PY) -m tests.infra.alarms.paging_margins
 
 prove: $(VENV)/.installed ## Simulate every crash, order, mutant and years (YEARS=3)
 	@$(PYTEST) -m long tests/handler tests/infra tests/simulation

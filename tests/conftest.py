@@ -1,4 +1,4 @@
-"""A small world for each test: a clock, Secrets Manager, Telenor, and an eye on what leaks."""
+"""Fixtures for all tests: a clock, Secrets Manager, Telenor, and a leak detector."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-# Every secret in every test has this in it.
+# Every secret in every test contains this.
 CANARY = "CANARY"
 CLIENT_ID = "client-ø"
 CLIENT_SECRET = f"{CANARY}-secret-æ"
@@ -48,13 +48,13 @@ _TOKEN_SECRET = "telenor/token"
 
 
 def canaries_in(text: str) -> list[str]:
-    """Return what of a text gives a secret away: as it is, or as Basic authentication sends it."""
+    """Return the traces of secrets in a text: plain, or as Basic authentication encodes them."""
     basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
     return [canary for canary in (CANARY, basic, basic[-12:]) if canary in text]
 
 
 class FakeClock:
-    """A clock whose hours pass in an instant."""
+    """A clock that moves only by `sleep` and `advance`."""
 
     def __init__(self) -> None:
         self._now = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
@@ -73,12 +73,12 @@ class FakeClock:
 
 @dataclass
 class Seen:
-    """What a test has let out: streams, errors and answers."""
+    """All output of a test: streams, errors and results."""
 
     capture: pytest.CaptureFixture[str]
     streams: list[str] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
-    answers: list[object] = field(default_factory=list)
+    results: list[object] = field(default_factory=list)
     root_log: list[str] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
 
@@ -100,11 +100,11 @@ class Seen:
         (directive,) = last["_aws"]["CloudWatchMetrics"]
         (dimensions,) = directive["Dimensions"]
         assert (directive["Namespace"], sorted(dimensions)) == ("TelenorToken", ["client", "service"])
-        # As alarms and dashboards read them: a counter that is missing is zero.
+        # As alarms and dashboards read them: a missing counter is zero.
         return Counter({metric["Name"]: last[metric["Name"]][0] for metric in directive["Metrics"]})
 
     def client(self) -> str:
-        """Return the client that the metrics of the last run are about."""
+        """Return the client in the metrics of the last run."""
         return str(self._last_metrics()["client"])
 
     def _last_metrics(self) -> dict[str, Any]:
@@ -114,25 +114,25 @@ class Seen:
         """Return the code of each warning and error."""
         return [line.get("error_code") for line in self.warnings]
 
-    def everything(self) -> str:
+    def all_output(self) -> str:
         """Return all of it as text, with the whole chain of each error."""
-        told = [*self.streams, *self.root_log, *self.capture.readouterr(), *map(repr, self.answers)]
+        texts = [*self.streams, *self.root_log, *self.capture.readouterr(), *map(repr, self.results)]
         for error in self.errors:
             link: BaseException | None = error
             while link is not None:
-                told += [*traceback.format_exception_only(link), repr(link), str(vars(link))]
+                texts += [*traceback.format_exception_only(link), repr(link), str(vars(link))]
                 link = link.__cause__ or link.__context__
-        return "\n".join(told)
+        return "\n".join(texts)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Begin with what is quick: a mutant ends with the first test that finds it."""
+    """Run fast tests first: a mutant is done at the first failing test."""
     items.sort(key=lambda item: ("simulation" in item.path.parts, "world" in item.fixturenames))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _sdk_reads_its_data_once() -> Iterator[None]:
-    """Parse the SDK's data once, and not for each client that a test makes."""
+def _cache_sdk_data() -> Iterator[None]:
+    """Parse the SDK's data once instead of for each client that a test creates."""
     load = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
     list_services = functools.cache(Loader().list_available_services)
     with pytest.MonkeyPatch.context() as patch:
@@ -152,15 +152,15 @@ def aws(_secrets_manager: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) 
     _secrets_manager.reset()
     for name, value in _secrets_manager.environment.items():
         monkeypatch.setenv(name, value)
-    # The SDK waits between its attempts; the attempts are what matters here.
+    # Do not wait between the SDK's attempts.
     monkeypatch.setattr("botocore.endpoint.time", types.SimpleNamespace(sleep=lambda _seconds: None))
     return _secrets_manager
 
 
 @pytest.fixture(scope="session")
 def client(_secrets_manager: LocalSecretsManager) -> SecretsManagerClient:
-    """Read the secrets from outside the handler, with an environment that no test changes."""
-    # It logs secrets at DEBUG, as the handler's would; a test of the handler's own client sets this back.
+    """Return a client outside of the handler, with settings that no test changes."""
+    # botocore logs secrets at DEBUG; the test of the handler's own client resets this level.
     logging.getLogger("botocore").setLevel(logging.INFO)
     return boto3.client(
         "secretsmanager",
@@ -178,8 +178,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return clock
 
 
-class _OfTheTest:
-    """What the sandbox of a whole session takes from the test that runs."""
+class _CurrentTest:
+    """The values of the current test that the session's sandbox uses."""
 
     clock = FakeClock()
     numbers: Iterator[int] = itertools.count(1)
@@ -191,28 +191,28 @@ def _telenor() -> Iterator[TelenorSandbox]:
     clients[CLIENT_ID] = Client(secret=CLIENT_SECRET, scopes=frozenset({"incidents.read"}))
     with TelenorSandbox(
         clients=clients,
-        clock=lambda: _OfTheTest.clock.now().timestamp(),
-        sleep=lambda seconds: _OfTheTest.clock.sleep(seconds),  # noqa: PLW0108  the clock of the moment
-        new_token=lambda: f"{CANARY}-token-{next(_OfTheTest.numbers)}",
+        clock=lambda: _CurrentTest.clock.now().timestamp(),
+        sleep=lambda seconds: _CurrentTest.clock.sleep(seconds),  # noqa: PLW0108  the clock of the current test
+        new_token=lambda: f"{CANARY}-token-{next(_CurrentTest.numbers)}",
     ) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def telenor(_telenor: TelenorSandbox, clock: FakeClock) -> TelenorSandbox:
-    _OfTheTest.clock, _OfTheTest.numbers = clock, itertools.count(1)
+    _CurrentTest.clock, _CurrentTest.numbers = clock, itertools.count(1)
     _telenor.reset()
     return _telenor
 
 
 class _Stream(io.TextIOBase):
-    """Hands on each text that is written."""
+    """Calls a function with each written text."""
 
-    def __init__(self, hand_on: Callable[[str], object]) -> None:
-        self._hand_on = hand_on
+    def __init__(self, on_write: Callable[[str], object]) -> None:
+        self._on_write = on_write
 
     def write(self, text: str) -> int:
-        self._hand_on(text)
+        self._on_write(text)
         return len(text)
 
 
@@ -220,7 +220,7 @@ class _Stream(io.TextIOBase):
 def seen(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Seen]:
-    """Fail the test if a secret shows up in a stream, an error, an answer, a label or a tag."""
+    """Fail the test if a secret appears in a stream, an error, a result, a label or a tag."""
     seen = Seen(capfd)
     log_handler = app.logger.registered_handler
     assert isinstance(log_handler, logging.StreamHandler)
@@ -228,12 +228,12 @@ def seen(
     def log(text: str) -> None:
         line = json.loads(text)
         seen.warnings += [line] if line["level"] in {"WARNING", "ERROR", "CRITICAL"} else []
-        # Whatever it is at the moment; the logger would keep the one that it was made with.
+        # The current sys.stdout; the logger would keep the one that it was created with.
         sys.stdout.write(text)
 
-    # Not setStream, which would flush a stream that the test before has left closed.
+    # Not setStream, which would flush a stream that an earlier test has closed.
     log_handler.stream = _Stream(log)
-    # Lambda's runtime client has a handler on the root logger, and one click sets its level to DEBUG.
+    # Lambda's runtime client has a handler on the root logger, whose level may be set to DEBUG.
     runtime_handler = logging.StreamHandler(_Stream(seen.root_log.append))
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [*root.handlers, runtime_handler])
@@ -249,12 +249,12 @@ def seen(
     yield seen
     assert [line for line in seen.warnings if line.get("error_code") not in set(errors.ErrorCode)] == [], "no code"
     labels = labels_and_tags() if "aws" in request.fixturenames else ""
-    assert canaries_in(seen.everything() + labels) == [], "a secret has leaked"
+    assert canaries_in(seen.all_output() + labels) == [], "a secret has leaked"
 
 
 @dataclass
 class World:
-    """The whole job over both servers, and what a test needs to look at it."""
+    """The complete job over both servers, with helpers to inspect it."""
 
     clock: FakeClock
     aws: LocalSecretsManager
@@ -270,25 +270,25 @@ class World:
         context = types.SimpleNamespace(
             aws_request_id=request_id or str(uuid.uuid4()), get_remaining_time_in_millis=lambda: int(seconds * 1000)
         )
-        answer = app.lambda_handler(event, context)
-        self.seen.answers.append(answer)
-        result: dict[str, Any] = json.loads(json.dumps(answer))
+        response = app.lambda_handler(event, context)
+        self.seen.results.append(response)
+        result: dict[str, Any] = json.loads(json.dumps(response))
         return result
 
     def failure(self, action: str | None = None, **options: Any) -> str:
-        """Invoke the handler, which fails; return the code of the error."""
+        """Invoke the handler, expect it to fail, and return its error code."""
         with pytest.raises(errors.RotationError) as failure:
             self.run(action, **options)
         return failure.value.error_code
 
     def supersede(self) -> tuple[str, str]:
-        """Publish twice, a minute apart; return the version that is superseded and the one that is current."""
+        """Publish twice, a minute apart; return the superseded version and the current one."""
         first = self.run("rotate-now")["version_id"]
         self.clock.advance(minutes=1)
         return first, self.run("rotate-now")["version_id"]
 
     def labels(self) -> dict[str, list[str]]:
-        """Return the staging labels by version; a version without any is not listed, as on AWS."""
+        """Return the staging labels by version, without unlabelled versions, as on AWS."""
         return {version_id: sorted(labels) for version_id, labels in stages_of(_TOKEN_SECRET).items() if labels}
 
     def tracked(self) -> set[str]:
@@ -305,7 +305,7 @@ class World:
         return str(json.loads(value_of(_TOKEN_SECRET, version_id))["access_token"])
 
     def rotate(self) -> str:
-        """Replace the current token, and return the one that was replaced."""
+        """Replace the current token, and return the replaced one."""
         replaced = self.token()
         assert self.run("rotate-now")["outcome"] == "rotated"
         return replaced
@@ -317,7 +317,7 @@ class World:
         return self.telenor.is_live(self.token(version_id))
 
     def operations(self) -> list[str | None]:
-        """Return the operations that Telenor was asked for."""
+        """Return the operations that Telenor received."""
         return [request.operation for request in self.telenor.requests]
 
     def live(self) -> int:
@@ -328,11 +328,11 @@ class World:
         return len(self.telenor.state()["tokens"])
 
     def put(self, content: str) -> str:
-        """Put a value by hand, and return its version."""
+        """Put a value as an operator, and return its version."""
         return self.client.put_secret_value(SecretId=_TOKEN_SECRET, SecretString=content)["VersionId"]
 
     def fill_day(self, count: int) -> None:
-        """Let somebody write so many versions today."""
+        """Add versions written today by another party."""
         add_versions(_TOKEN_SECRET, count, self.clock.now().timestamp())
 
     def put_credentials(self, content: str) -> None:
@@ -348,7 +348,7 @@ class World:
         )
 
     def unlabel(self, version_id: str) -> None:
-        """Take the LIVE labels off a version by hand."""
+        """Remove the LIVE labels of a version as an operator."""
         for label in self.labels()[version_id]:
             if label.startswith("LIVE_"):
                 self.client.update_secret_version_stage(
@@ -368,7 +368,7 @@ def world(
     seen: Seen,
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
-    """Both secrets, the token secret still without a value, and the handler's environment."""
+    """Create both secrets, the token secret without a value, and set the handler's environment."""
     create_secret(_CREDENTIALS_SECRET, json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}))
     create_secret(_TOKEN_SECRET)
     optional = "CLIENT_NAME GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES SERVES_CLIENTS TELENOR_SCOPE VERIFY_URL "

@@ -1,4 +1,4 @@
-"""What is written where in the house. Who imports whom is import-linter's: see pyproject.toml and make lint."""
+"""Which module may contain what. import-linter checks the imports (pyproject.toml, `make lint`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HANDLER = Path(__file__).parent.parent / "handler"
 
 
 @pytest.mark.parametrize(
-    ("word", "rooms"),
+    ("word", "modules"),
     [
         ("'AWSCURRENT'", {"ledger"}),
         ("'LIVE_", {"ledger"}),
@@ -22,17 +22,17 @@ HANDLER = Path(__file__).parent.parent / "handler"
         ("HTTPStatus", {"error_responses", "secrets_manager", "authorization_server", "endpoints", "transport"}),
     ],
 )
-def test_a_line_is_in_its_room(word: str, rooms: set[str]) -> None:
+def test_only_the_allowed_modules_contain_a_word(word: str, modules: set[str]) -> None:
     found = {path.stem for path in HANDLER.glob("*.py") if word in ast.unparse(ast.parse(path.read_text("utf-8")))}
-    assert found == rooms
+    assert found == modules
 
 
 @pytest.mark.parametrize(
     ("module", "absent"),
     [("handler.app", ("rich", "handler.cli", "argparse")), ("handler.cli.main", ("rich",))],
 )
-def test_what_a_start_does_not_load(module: str, absent: tuple[str, ...]) -> None:
-    """A cold start of the Lambda loads nothing of the terminal, and rich is loaded for drawing alone."""
+def test_a_start_does_not_load_unneeded_modules(module: str, absent: tuple[str, ...]) -> None:
+    """A cold start of the Lambda loads nothing of the command line, and only drawing loads rich."""
     code = f"import sys, {module}; print(*(name for name in sys.modules if name.startswith({absent})))"
     done = subprocess.run(  # noqa: S603  our own words
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "AWS_REGION": "x"}

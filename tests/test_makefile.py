@@ -1,4 +1,4 @@
-"""What the Makefile's targets print and need."""
+"""The output and the requirements of the Makefile's targets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def make(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        # As from a shell, although `make test` runs this.
+        # As from a shell, even if `make test` runs this.
         env={name: value for name, value in os.environ.items() if name not in {"MAKELEVEL", "MAKEFLAGS", "MFLAGS"}},
     )
 
@@ -34,7 +34,7 @@ def test_the_artifact_needs_no_sam_cli() -> None:
     assert make("--dry-run", "build", "SAM=/nowhere/sam").returncode == 0
 
 
-def test_deploy_takes_what_is_set_from_the_command_line_as_it_stands() -> None:
+def test_deploy_passes_variables_from_the_command_line_unchanged() -> None:
     given = "VerifyUrl='https://example.com/?a=1&b=2;c' RenewAtFraction=0.25"
     print_words = "PY=printf '%s\\n'"
     done = make("-o", ".venv/.installed", "deploy", print_words, "SAM=/bin/true", "YES=1", "CLIENT=b2b", f"SET={given}")
@@ -46,7 +46,7 @@ def test_deploy_takes_what_is_set_from_the_command_line_as_it_stands() -> None:
 
 @pytest.mark.parametrize("link", [".venv", ".venv-release"])
 def test_a_linked_environment_is_not_emptied(tmp_path: Path, link: str) -> None:
-    others = tmp_path / "somebody-elses"
+    others = tmp_path / "another-environment"
     others.mkdir()
     (others / "precious").touch()
     (tmp_path / link).symlink_to(others)

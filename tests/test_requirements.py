@@ -1,4 +1,4 @@
-"""What is locked is locked by version and hash, and comes from the registry that the machine's own settings name."""
+"""Lock files pin versions and hashes; the registry comes from the machine's own settings."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PACKAGE_LOCKS = [ROOT / "examples" / "node" / "package-lock.json", ROOT / "tests
 
 
 @pytest.mark.parametrize("path", LOCKED, ids=lambda path: path.name)
-def test_no_lock_file_names_a_registry(path: Path) -> None:
+def test_lock_files_contain_no_registry_url(path: Path) -> None:
     assert "://" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", PACKAGE_LOCKS, ids=lambda path: path.parent.name)
-def test_each_npm_package_has_a_hash_and_no_address(path: Path) -> None:
+def test_each_npm_package_has_a_hash_and_no_url(path: Path) -> None:
     packages = json.loads(path.read_text(encoding="utf-8"))["packages"]
     assert len(packages) > 1
     for name, package in packages.items():
-        package.pop("funding", None)  # where to thank its authors
+        package.pop("funding", None)  # contains URLs for donations
         assert name == "" or package["integrity"].startswith("sha512-")
         assert "resolved" not in package
         assert "://" not in json.dumps(package)

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handler.cli.console import print_stdout
 from handler.model import json_object
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _DEFAULT_WATCH_SECONDS = 5.0
 _WATCH_SECONDS = (1.0, 3600.0)
 
-_DESCRIPTION = "Run and inspect the job that keeps one Telenor token fresh in a shared secret."
+_DESCRIPTION = "Run and inspect the job that keeps one access token fresh in a shared secret."
 
 _EPILOG = """\
 examples:
@@ -249,10 +250,18 @@ def _add_job(command: argparse.ArgumentParser, prefix: str) -> None:
         job.add_argument(flag, default=argparse.SUPPRESS, **options)  # type: ignore[arg-type]
 
     job = command.add_argument_group("which job")
-    add("--stack", action="append", dest=f"{prefix}stacks", metavar="NAME", help="a deployed stack, by name or ARN")
+    add(
+        "--stack",
+        action="append",
+        type=_name,
+        dest=f"{prefix}stacks",
+        metavar="NAME",
+        help="a deployed stack, by name or ARN",
+    )
     add(
         "--function",
         action="append",
+        type=_name,
         dest=f"{prefix}functions",
         metavar="NAME",
         help="a deployed function, by name or ARN",
@@ -267,9 +276,16 @@ def _add_job(command: argparse.ArgumentParser, prefix: str) -> None:
     )
     add("--local", action="store_true", help="run here, with settings from the environment")
     job = command.add_argument_group("how")
-    add("--profile", help="the AWS SDK's profile, like AWS_PROFILE")
-    add("--region", help="the AWS region, like AWS_REGION (an ARN already contains its region)")
+    add("--profile", type=_name, help="the AWS SDK's profile, like AWS_PROFILE")
+    add("--region", type=_name, help="the AWS region, like AWS_REGION (an ARN already contains its region)")
     add("--verbose", action="store_true", help="show full JSON log lines")
+
+
+def _name(text: str) -> str:
+    # As from a shell variable that is not set.
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it must not be empty")
+    return text
 
 
 def _client(text: str) -> str | dict[str, object]:
@@ -283,7 +299,7 @@ def _client(text: str) -> str | dict[str, object]:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        sys.stdout.write(f"{_SCRIPT} {_version()}\n")
+        print_stdout(f"{_SCRIPT} {_version()}\n")
         parser.exit()
 
 
@@ -294,7 +310,7 @@ class _Completion(argparse.Action):
         except ModuleNotFoundError:
             parser.error("completion needs shtab, which is not installed: run `make cli` in a checkout")
         parser.prog = _SCRIPT
-        sys.stdout.write(shtab.complete(parser, str(shell)))
+        print_stdout(shtab.complete(parser, str(shell)))
         parser.exit()
 
 

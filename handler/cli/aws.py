@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -17,6 +18,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
+    IncompleteReadError,
     NoAuthTokenError,
     NoCredentialsError,
     NoRegionError,
@@ -26,6 +28,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.parsers import ResponseParserError
 
 from handler.cli.errors import AccessError, CliError, NotAllowedError, UsageError
 
@@ -51,7 +54,10 @@ _NOT_LOGGED_IN = (
     # Of `aws login`, which older versions of the SDK do not know.
     getattr(exceptions, "LoginError", SSOError),
 )
-NO_ANSWER = (EndpointConnectionError, HTTPClientError, NoConnectionError)
+_NO_ANSWER = (EndpointConnectionError, HTTPClientError, NoConnectionError)
+# Errors from parsing a response that is not AWS's.
+_NOT_AWS = (AttributeError, KeyError, TypeError, ValueError, ResponseParserError)
+CALL_ERRORS = (BotoCoreError, ClientError, *_NOT_AWS)
 
 _STALE_CREDENTIALS = {
     "ExpiredToken",
@@ -104,13 +110,25 @@ def client(service: str, region: str | None, *, attempts: int = _ATTEMPTS, read_
     with explained(f"the client of {service}"):
         # Lambda sets AWS_REGION; the SDK reads only AWS_DEFAULT_REGION.
         region_name = region or os.environ.get("AWS_REGION") or None
-        # A new session: the default one keeps expired credentials.
-        return boto3.Session().client(service, region_name=region_name, config=config)  # type: ignore[call-overload]
+        try:
+            # A new session: the default one keeps expired credentials.
+            return boto3.Session().client(service, region_name=region_name, config=config)  # type: ignore[call-overload]
+        except ValueError as error:
+            raise _setup_error(error) from error
 
 
-def is_sent(error: Exception) -> bool:
-    """Return whether AWS may have received a call without a response: not if no connection was made."""
-    return not isinstance(error, NoConnectionError)
+def is_refused(error: Exception) -> bool:
+    """Return whether AWS certainly has not acted on a call: it was not sent, or the response is not a 5xx."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, BotoCoreError) and not isinstance(error, HTTPClientError | IncompleteReadError)
+
+
+def code_of(error: Exception) -> str:
+    """Return AWS's code of an error, or the name of the SDK's."""
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    return code or type(error).__name__
 
 
 @contextmanager
@@ -118,8 +136,13 @@ def explained(what: str, region: str | None = None) -> Iterator[None]:
     """Turn an error of the SDK into one sentence. Raises AccessError or UsageError."""
     try:
         yield
-    except (BotoCoreError, ClientError, ValueError) as error:
+    except (BotoCoreError, ClientError) as error:
         raise _error(error, what, region) from error
+    except _NOT_AWS as error:
+        raise AccessError(
+            f"AWS's response about {what}{_in(region)} cannot be read ({type(error).__name__}): check AWS_ENDPOINT_URL "
+            "and for a proxy that changes responses"
+        ) from error
 
 
 def explained_error(error: RotationError, what: str, region: str | None = None) -> RotationError:
@@ -128,7 +151,7 @@ def explained_error(error: RotationError, what: str, region: str | None = None) 
     return _error(cause, what, region) if isinstance(cause, BotoCoreError | ClientError) else error
 
 
-def _error(error: BotoCoreError | ClientError | ValueError, what: str, region: str | None) -> CliError:
+def _error(error: BotoCoreError | ClientError, what: str, region: str | None) -> CliError:
     if isinstance(error, ClientError):
         return _refusal(error, what, region)
     if isinstance(error, NoRegionError):
@@ -137,11 +160,15 @@ def _error(error: BotoCoreError | ClientError | ValueError, what: str, region: s
         return UsageError(f"{error}: see `aws configure list-profiles`, and correct --profile or AWS_PROFILE")
     if isinstance(error, _NOT_LOGGED_IN):
         return AccessError(f"your AWS credentials are missing or unusable ({type(error).__name__}): log in again")
-    if isinstance(error, NO_ANSWER):
+    if isinstance(error, _NO_ANSWER):
         return AccessError(
             f"AWS did not respond about {what}{_in(region)} ({type(error).__name__}): check this machine's "
             "network, and its proxy or VPN if it needs one"
         )
+    return _setup_error(error)
+
+
+def _setup_error(error: Exception) -> UsageError:
     return UsageError(
         f"the AWS SDK could not be set up ({type(error).__name__}): check AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL"
     )

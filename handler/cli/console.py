@@ -8,10 +8,11 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from handler.cli.errors import UsageError
+from handler.cli.errors import CliError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TextIO
 
 _COLUMNS = 79
 
@@ -24,8 +25,8 @@ def printable(text: str) -> str:
 
 
 def print_stderr(sentence: str) -> None:
-    """Print one line to stderr."""
-    print(printable(sentence), file=sys.stderr, flush=True)  # noqa: T201  the only place that writes to stderr
+    """Print one line to stderr. If that fails, go on: what is only shown must not stop an emergency."""
+    _write(sys.stderr, f"{printable(sentence)}\n")
 
 
 def print_wrapped(text: str) -> None:
@@ -34,13 +35,39 @@ def print_wrapped(text: str) -> None:
         print_stderr(line)
 
 
-def print_json(document: Mapping[str, object]) -> None:
-    """Print a result to stdout, as one line of JSON."""
+def print_json(document: Mapping[str, object]) -> bool:
+    """Print a result to stdout, as one line of JSON. As print_stdout."""
+    return print_stdout(f"{printable(json.dumps(document))}\n")
+
+
+def print_stdout(text: str) -> bool:
+    """Write to stdout. Return False if the reader has closed the pipe. Raises CliError if stdout cannot be written."""
+    error = _write(sys.stdout, text)
+    if error is not None and not isinstance(error, BrokenPipeError):
+        raise unwritable(error)
+    return error is None
+
+
+def unwritable(error: OSError) -> CliError:
+    """Return the error of a command whose output cannot be written to stdout."""
+    return CliError(
+        f"stdout cannot be written ({error.strerror}), so the output is lost: check `status` before you repeat it"
+    )
+
+
+def _write(stream: TextIO | None, text: str) -> OSError | None:
+    """Write to stdout or stderr, and return the error if that fails."""
+    # None if the process has no such stream.
+    if stream is None:
+        return None
     try:
-        print(printable(json.dumps(document)), flush=True)  # noqa: T201  stdout is for results
-    except BrokenPipeError:
-        # The reader closed the pipe. At its exit the interpreter flushes stdout again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # At its exit the interpreter flushes again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
 
 
 def is_confirmed(question: str, *, yes: bool) -> bool:
@@ -50,7 +77,7 @@ def is_confirmed(question: str, *, yes: bool) -> bool:
     # None if the process has no stdin.
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError("confirmation required, but stdin is not a terminal: add --yes")
-    print(f"{question} Type yes: ", end="", file=sys.stderr, flush=True)  # noqa: T201  not part of the result
+    _write(sys.stderr, f"{question} Type yes: ")
     if sys.stdin.readline().strip().lower() == "yes":
         return True
     print_stderr("Nothing was done.")

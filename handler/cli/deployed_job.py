@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws, log_output
 from handler.cli.console import printable
-from handler.cli.errors import NotAllowedError, RunFailedError, RunUnknownError, UsageError
+from handler.cli.errors import NotAllowedError, RunFailedError, RunUnknownError, UsageError, named
 from handler.cli.job import PastRun, PastRuns
 from handler.cli.schedules import Schedules
 from handler.config import settings_from
-from handler.errors import ErrorCode, InvalidInputError
+from handler.errors import ErrorCode, InvalidInputError, RotationError
 from handler.secrets_manager import SecretsManager
 
 if TYPE_CHECKING:
@@ -135,21 +135,26 @@ class DeployedJob:
         client = self._client(self.function.timeout + _RESPONSE_MARGIN)
         with self._explained():
             try:
-                answer = client.invoke(FunctionName=self.function.name, LogType="Tail", Payload=event)
-                payload = answer["Payload"].read()
-            except aws.NO_ANSWER as error:
-                if not aws.is_sent(error):
+                response = client.invoke(FunctionName=self.function.name, LogType="Tail", Payload=event)
+                document = json.loads(response["Payload"].read() or b"null")
+                # The last 4 KB (AWS, "Invoke"); the first line may be incomplete.
+                log = base64.b64decode(response.get("LogResult", "")).decode("utf-8", errors="replace")
+            except aws.CALL_ERRORS as error:
+                if aws.is_refused(error):
                     raise
-                raise RunUnknownError(
-                    f"function {self.function.name} was invoked, but its response did not arrive "
-                    f"({type(error).__name__}): check `status` and the log before you repeat it"
-                ) from error
-        # The last 4 KB (AWS, "Invoke"); the first line may be incomplete.
-        self.log.write(base64.b64decode(answer.get("LogResult", "")).decode("utf-8", errors="replace"))
-        document = json.loads(payload or b"null")
-        if "FunctionError" in answer or not isinstance(document, dict):
+                raise self._unknown(aws.code_of(error)) from error
+        self.log.write(log)
+        if "FunctionError" in response:
             raise _run_failed(document, self.log.summary)
+        if not isinstance(document, dict) or "outcome" not in document:
+            raise self._unknown("not its own response")
         return document
+
+    def _unknown(self, why: str) -> RunUnknownError:
+        return RunUnknownError(
+            f"function {self.function.name} may have run, but its result did not arrive ({why}): check `status` and "
+            "the log before you repeat it"
+        )
 
     def _records(
         self, since: datetime, *, until: datetime | None = None, pattern: str | None = None
@@ -178,7 +183,7 @@ def find_stack(name: str, region: str | None) -> Function:
     region = cloudformation.meta.region_name
     with aws.explained(f"stack {name}", region):
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     if _FUNCTION_OUTPUT not in outputs:
         raise UsageError(
             f"stack {name} in {region} is not this job's, or is not deployed yet: it has no output {_FUNCTION_OUTPUT}"
@@ -192,47 +197,53 @@ def find_function(name: str, region: str | None) -> Function:
     region = client.meta.region_name
     with aws.explained(f"function {name}", region):
         configuration = client.get_function_configuration(FunctionName=name)
-    environment = configuration.get("Environment", {})
-    if "Error" in environment:
-        raise NotAllowedError(
-            f"the settings of function {name} cannot be decrypted: use an identity that may use its KMS key"
+        own_name = configuration["FunctionName"]
+        environment = configuration.get("Environment", {})
+        if "Error" in environment:
+            raise NotAllowedError(
+                f"the settings of function {name} cannot be decrypted: use an identity that may use its KMS key"
+            )
+        variables = environment.get("Variables", {})
+        if missing := [name for name in _IDENTIFYING_VARIABLES if not variables.get(name)]:
+            raise UsageError(
+                f"function {name} is not this job, or was deployed otherwise: it has no {' and no '.join(missing)}"
+            )
+        return Function(
+            name=own_name,
+            arn=configuration["FunctionArn"],
+            region=region,
+            variables=variables,
+            timeout=timedelta(seconds=configuration["Timeout"]),
+            log_group=configuration.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{own_name}"),
         )
-    variables = environment.get("Variables", {})
-    if missing := [name for name in _IDENTIFYING_VARIABLES if not variables.get(name)]:
-        raise UsageError(
-            f"function {name} is not this job, or was deployed otherwise: it has no {' and no '.join(missing)}"
-        )
-    own_name = configuration["FunctionName"]
-    return Function(
-        name=own_name,
-        arn=configuration["FunctionArn"],
-        region=region,
-        variables=variables,
-        timeout=timedelta(seconds=configuration["Timeout"]),
-        log_group=configuration.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{own_name}"),
-    )
 
 
 def find_jobs(
     name: str, function: Function, log: LogOutput, clients: Sequence[str | Mapping[str, object]] = ()
-) -> list[DeployedJob]:
-    """Return the jobs of a function, for the given clients or for all. Raises RotationError.
+) -> tuple[list[DeployedJob], list[RotationError]]:
+    """Return the jobs of a function, for the given clients or for all, and why the jobs of others cannot be found.
 
-    A client is a name, or the event of its schedule. A client that the function does not serve is left out.
+    A client is a name, or the event of its schedule. A client that the function does not serve is left out. Raises
+    RotationError if that is about the function itself.
     """
     if not function.serves_clients:
-        job = DeployedJob(name, function, settings_from(function.variables, {}), log)
-        return [job] if not clients or job.settings.client in map(client_name, clients) else []
-    events: list[Mapping[str, object]] = []
-    if not clients:
-        events += function.schedules.events()
-    for client in clients:
-        event = client if not isinstance(client, str) else function.schedules.event_of(client)
-        events += [event] if event is not None else []
-    return [
-        DeployedJob(str(event["client"]), function, settings_from(function.variables, event), log, event)
-        for event in events
-    ]
+        try:
+            settings = settings_from(function.variables, {})
+        except InvalidInputError as error:
+            raise named(error, f"function {function.name}") from None
+        is_meant = not clients or settings.client in map(client_name, clients)
+        return [DeployedJob(name, function, settings, log)] if is_meant else [], []
+    events, errors = ([], []) if clients else function.schedules.events()
+    jobs = []
+    for client in clients or events:
+        try:
+            event = function.schedules.event_of(client) if isinstance(client, str) else client
+            if event is not None:
+                settings = settings_from(function.variables, event)
+                jobs.append(DeployedJob(settings.client, function, settings, log, event))
+        except RotationError as error:
+            errors.append(named(error, f"client {client_name(client)}"))
+    return jobs, errors
 
 
 def client_name(client: str | Mapping[str, object]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from handler.cli import console, status
-from handler.cli.errors import CliError, RunFailedError, RunUnknownError, sentence
+from handler.cli.errors import AccessError, CliError, RunFailedError, RunUnknownError, sentence
 from handler.cli.fetch_status import fetch_labels
 from handler.errors import ErrorCode, RotationError
 from handler.model import Action, Outcome
@@ -24,7 +25,7 @@ def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
     console.print_wrapped(_consequences(_labels(job)))
     if not console.is_confirmed("Revoke them now?", yes=yes):
         return False
-    _replace_and_revoke(job, log, "emergency")
+    console.print_json(_replace_and_revoke(job, log, "emergency"))
     return True
 
 
@@ -39,9 +40,13 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
     )
     if not console.is_confirmed("Retire it now?", yes=yes):
         return False
-    console.print_stderr(
-        f"Schedule {job.disable_schedule()} is disabled. To undo this, enable it in EventBridge Scheduler."
-    )
+    try:
+        schedule = job.disable_schedule()
+    except AccessError as error:
+        raise _noted(
+            error, "no token was revoked; a schedule may be disabled", "correct the cause, and run `retire` again"
+        ) from None
+    console.print_stderr(f"Schedule {schedule} is disabled. To undo this, enable it in EventBridge Scheduler.")
     seen = _labels(job)
     if not isinstance(seen, RotationError) and not status.live(seen):
         console.print_stderr("No token is active.")
@@ -53,11 +58,12 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
         "client now, and its token secret with it, so that nobody reads this token. To end it earlier, have the "
         "authorization server revoke it."
     )
+    console.print_json(result)
     return True
 
 
 def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, object]:
-    """Run the job once, and print its result. Raises CliError, with notes on what was done and what to do."""
+    """Run the job once, and return its result. Raises CliError, with notes on what was done and what to do."""
     try:
         result = job.run(Action.ROTATE_AND_REVOKE_NOW)
     except RunFailedError as error:
@@ -68,8 +74,9 @@ def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, 
         raise _noted(error, _done({}), f"check `status`, then run `{command}` until it ends with 0") from None
     except CliError as error:
         raise _noted(error, "the job was not started", f"correct the cause, and run `{command}` again") from None
-    console.print_json(result)
     if pending := result.get("pending_revocations"):
+        with contextlib.suppress(CliError):
+            console.print_json(result)
         failure = log.failed_revocation
         raise _noted(
             CliError(

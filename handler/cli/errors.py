@@ -60,6 +60,12 @@ def is_bad_input(error: RotationError) -> bool:
     return isinstance(error, InvalidInputError | UsageError)
 
 
+def named(error: RotationError, name: str) -> RotationError:
+    """Put a name before the sentence of an error, and return the error."""
+    error.args = (f"{name}: {error}",)
+    return error
+
+
 def sentence(error: RotationError) -> str:
     """Return an error's sentence, with the code by which the runbook explains it."""
     code = error.job_code if isinstance(error, CliError) else error.error_code

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from handler.authorization_server import AuthorizationServer
     from handler.cli.job import Job, PastRuns
     from handler.cli.status import Status
+    from handler.ledger import Entry
     from handler.secrets_manager import SecretsManager
 
 # Longer than one request may take.
@@ -27,16 +28,15 @@ _PATIENCE = timedelta(seconds=15)
 def fetch_status(job: Job) -> Status:
     """Return the status of a job. Reports what it may not read, and counts it as unknown. Raises RotationError."""
     now, secrets = app.clock.now(), job.secrets()
-    runs = _past_runs(job, now)
     try:
         ledger = secrets.describe(now)
     except MarkedForDeletionError:
-        return status.status_of(None, job.settings.policy, now, runs=runs)
+        ledger = None
     except SecretsManagerError as error:
         raise explained(error, job) from error.__cause__
-    accepted = _is_accepted(job, secrets) if ledger.current and job.settings.verify_url else None
-    if runs is not None and ledger.current is not None:
-        runs = replace(runs, credentials_fallback=job.fell_back(ledger.current))
+    current = ledger.current if ledger else None
+    runs = _past_runs(job, current, now)
+    accepted = _is_accepted(job, secrets) if current and job.settings.verify_url else None
     return status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
 
 
@@ -63,11 +63,12 @@ def is_accepted(server: AuthorizationServer, url: str, access_token: str, deadli
     return True if last_response is not None and not error_responses.is_transient(last_response.status) else None
 
 
-def _past_runs(job: Job, now: datetime) -> PastRuns | None:
+def _past_runs(job: Job, current: Entry | None, now: datetime) -> PastRuns | None:
     try:
-        return job.past_runs(now)
+        runs = job.past_runs(now)
+        return replace(runs, credentials_fallback=job.fell_back(current)) if runs and current else runs
     except RotationError as error:
-        print_stderr(f"How the last runs ended is unknown: {sentence(error)}")
+        print_stderr(f"{job.name}: how the last runs ended is unknown: {sentence(error)}")
         return None
 
 
@@ -75,7 +76,7 @@ def _is_accepted(job: Job, secrets: SecretsManager) -> bool | None:
     try:
         current = secrets.read_current()
     except SecretsManagerError as error:
-        print_stderr(f"Whether the token is accepted was not tried: {sentence(explained(error, job))}")
+        print_stderr(f"{job.name}: whether the token is accepted was not tried: {sentence(explained(error, job))}")
         return None
     if current is None or current.access_token is None or job.settings.verify_url is None:
         return None

@@ -14,7 +14,7 @@ from handler.cli import console, deployed_job, local_job, status
 from handler.cli.doctor import command as doctor
 from handler.cli.doctor import diagnosis
 from handler.cli.emergency import emergency, retire
-from handler.cli.errors import UsageError, is_bad_input, sentence
+from handler.cli.errors import UsageError, is_bad_input, named, sentence
 from handler.cli.fetch_status import fetch_status
 from handler.cli.log_output import LogOutput
 from handler.errors import RotationError
@@ -45,9 +45,9 @@ class Exit(IntEnum):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    arguments = command_line.parse(argv)
-    log = LogOutput(is_verbose=arguments.verbose)
     try:
+        arguments = _parse(argv)
+        log = LogOutput(is_verbose=arguments.verbose)
         with _logging_to(log):
             _choose_account(arguments.profile, arguments.region)
             return _COMMANDS[arguments.command](arguments, log)
@@ -58,6 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _exit_of_error(error)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return command_line.parse(argv)
+    except SystemExit:
+        # argparse leaves its help in the buffer.
+        console.print_stdout("")
+        raise
 
 
 # Finding the job
@@ -89,7 +98,9 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
                 raise UsageError(
                     f"function {function.name} serves several clients: name one with --client; `status` lists them"
                 )
-            for job in deployed_job.find_jobs(name, function, log, clients):
+            its_jobs, its_errors = deployed_job.find_jobs(name, function, log, clients)
+            errors += its_errors
+            for job in its_jobs:
                 # A job that is named twice counts once.
                 found.setdefault((function.arn, job.settings.client), job)
         except RotationError as error:
@@ -159,7 +170,7 @@ def _fetch_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[Rot
         try:
             seen.append((job, fetch_status(job)))
         except RotationError as error:
-            errors.append(error)
+            errors.append(named(error, job.name))
     return seen, errors
 
 
@@ -194,8 +205,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {
 class Output(Protocol):
     """The output of status and doctor: `rendering.py` for people, or JSON for scripts."""
 
-    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> None:
-        """Show the status of jobs, and why others could not be read."""
+    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> bool:
+        """Show the status of jobs, and why others could not be read. Return False if nobody reads it."""
 
     def show_wait(self, waited: timedelta) -> None:
         """Show for how long doctor has tried a revoked token."""
@@ -205,11 +216,13 @@ class Output(Protocol):
 
 
 class _Json:
-    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], _at: datetime) -> None:
-        for job, each in seen:
-            console.print_json({"job": job.name, "client": job.settings.client, **status.as_json(each)})
+    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], _at: datetime) -> bool:
         for failure in failures:
             console.print_stderr(failure)
+        return all(
+            console.print_json({"job": job.name, "client": job.settings.client, **status.as_json(each)})
+            for job, each in seen
+        )
 
     def show_wait(self, waited: timedelta) -> None:
         pass
@@ -247,16 +260,19 @@ def _exit_of_error(error: RotationError) -> Exit:
 
 
 def _watch(jobs: Sequence[Job], not_found: Sequence[RotationError], output: Output, seconds: float) -> Exit:
-    """Repeat until Ctrl-C, and show failures. Raises RotationError if there is no job."""
+    """Repeat until Ctrl-C or until nobody reads it, and show failures. Raises RotationError if there is no job."""
     if not jobs:
         raise not_found[0]
     try:
         while True:
             seen, errors = _fetch_each(jobs)
-            output.show_status(seen, [sentence(error) for error in [*not_found, *errors]], app.clock.now())
+            failures = [sentence(error) for error in [*not_found, *errors]]
+            if not output.show_status(seen, failures, app.clock.now()):
+                break
             app.clock.sleep(seconds)
     except KeyboardInterrupt:
-        return Exit.DONE
+        pass
+    return Exit.DONE
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from handler.cli.console import printable
+from handler.cli.console import print_stdout, printable, unwritable
 from handler.cli.doctor.diagnosis import Judgement
 from handler.cli.doctor.findings import WATCH
 from handler.cli.status import (
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from handler.cli.job import Job
     from handler.cli.status import Superseded
 
+_DEFAULT_WIDTH = 80
 _WIDEST_BAR = 100
 _SMALL_BAR = 16
 _INDENT = 2
@@ -125,6 +126,9 @@ class Rendering:
 
     def __init__(self, *, is_watch: bool = False) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
+        if not self._console.width:
+            # With COLUMNS=0 rich draws nothing.
+            self._console.width = _DEFAULT_WIDTH
         is_live = is_watch and self._console.is_terminal
         self._live = Live(console=self._console, auto_refresh=False) if is_live else None
         self._end = "\n" if is_watch else ""
@@ -142,8 +146,8 @@ class Rendering:
         if self._live:
             self._live.stop()
 
-    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> None:
-        """Draw the status of a job, or a table of several, and the failures."""
+    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> bool:
+        """Draw the status of a job, or a table of several, and the failures. Return False if nobody reads it."""
         parts: list[RenderableType] = []
         if len(seen) > 1:
             parts.append(draw_table(seen))
@@ -151,7 +155,7 @@ class Rendering:
             ((job, status),) = seen
             parts.append(draw_status(status, job.name, job.settings.client))
         parts += [Text(printable(f"{at:%Y-%m-%d %H:%M:%S} UTC  {each}"), style="red") for each in failures]
-        self._show(Group(*parts))
+        return self._show(Group(*parts))
 
     def show_wait(self, waited: timedelta) -> None:
         """Draw a progress bar on stderr, if that is a terminal."""
@@ -174,16 +178,19 @@ class Rendering:
             self._wait[0].stop()
         self._wait = None
 
-    def _show(self, drawn: RenderableType) -> None:
-        if self._live:
-            self._live.update(drawn, refresh=True)
-            return
-        with self._console.capture() as capture:
-            self._console.print(drawn)
+    def _show(self, drawn: RenderableType) -> bool:
+        try:
+            if self._live:
+                self._live.update(drawn, refresh=True)
+                return True
+            # rich writes an empty text even so.
+            with self._console.capture() as capture:
+                self._console.print(drawn)
+        except OSError as error:
+            raise unwritable(error) from error
         # rich pads lines with blanks.
         lines = [line.rstrip() for line in capture.get().splitlines()]
-        self._console.file.write("\n".join([*lines, self._end]))
-        self._console.file.flush()
+        return print_stdout("\n".join([*lines, self._end]))
 
 
 def draw_table(seen: Sequence[tuple[Job, Status]]) -> Group:

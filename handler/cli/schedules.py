@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws
+from handler.errors import RotationError
 from handler.model import json_object
 
 if TYPE_CHECKING:
@@ -35,18 +36,27 @@ class Schedules:
         event = schedule and _event(schedule)
         return event if event and event.get("client") == client else None
 
-    def events(self) -> list[dict[str, object]]:
-        """Return the events of all clients of a function, sorted by the clients' names."""
-        events = [event for schedule in self._all() if (event := _event(schedule)) and "client" in event]
-        return sorted(events, key=lambda event: str(event["client"]))
+    def events(self) -> tuple[list[dict[str, object]], list[RotationError]]:
+        """Return the events of all clients, sorted by the clients' names, and why other schedules cannot be read."""
+        events: list[dict[str, object]] = []
+        errors: list[RotationError] = []
+        for each in self._all():
+            try:
+                schedule = self._get(**each)
+            except RotationError as error:
+                errors.append(error)
+                continue
+            event = schedule and _event(schedule)
+            events += [event] if event and "client" in event else []
+        return sorted(events, key=lambda event: str(event["client"])), errors
 
     def disable(self, client: str | None) -> list[str]:
         """Disable a client's schedule, or all without a client. Return their names."""
-        schedules = list(self._all()) if client is None else [self._schedule_of(client)]
+        schedules = [self._get(**each) for each in self._all()] if client is None else [self._schedule_of(client)]
         names = []
         for schedule in filter(None, schedules):
             name = str(schedule["Name"])
-            if schedule["State"] != "DISABLED":
+            if schedule.get("State") != "DISABLED":
                 kept = {field: schedule[field] for field in _KEPT if field in schedule}
                 with aws.explained(f"schedule {name}", self._region):
                     self._client().update_schedule(**kept, State="DISABLED")
@@ -54,21 +64,24 @@ class Schedules:
         return names
 
     def _schedule_of(self, client: str) -> dict[str, Any] | None:
+        return self._get(Name=f"{self._function_name}-{client}")
+
+    def _get(self, **which: str) -> dict[str, Any] | None:
+        """Return a schedule, or None if there is none or it starts something else."""
         scheduler = self._client()
-        name = f"{self._function_name}-{client}"
-        with aws.explained(f"schedule {name}", self._region):
+        with aws.explained(f"schedule {which['Name']}", self._region):
             try:
-                schedule: dict[str, Any] = scheduler.get_schedule(Name=name)
+                schedule: dict[str, Any] = which | scheduler.get_schedule(**which)
             except scheduler.exceptions.ResourceNotFoundException:
                 return None
-        return schedule if schedule["Target"]["Arn"] == self._function_arn else None
+            return schedule if schedule["Target"]["Arn"] == self._function_arn else None
 
-    def _all(self) -> Iterator[dict[str, Any]]:
-        scheduler = self._client()
+    def _all(self) -> Iterator[dict[str, str]]:
+        """Yield the name and the group of each schedule of the function."""
         with aws.explained(f"the schedules of function {self._function_name}", self._region):
-            for found in scheduler.get_paginator("list_schedules").paginate().search("Schedules[]"):
+            for found in self._client().get_paginator("list_schedules").paginate().search("Schedules[]"):
                 if found["Target"]["Arn"] == self._function_arn:
-                    yield scheduler.get_schedule(Name=found["Name"], GroupName=found["GroupName"])
+                    yield {"Name": found["Name"], "GroupName": found["GroupName"]}
 
     def _client(self) -> Any:  # noqa: ANN401  as aws.client
         return aws.client("scheduler", self._region)

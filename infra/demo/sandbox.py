@@ -9,6 +9,7 @@ import argparse
 import shlex
 import signal
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _RUN_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 _PORT = 8720
+# Secrets Manager has the next one.
+_MAX_PORT = 65_534
 
 # The job as a client of any OAuth 2 server (docs/configuration.md), which is Telenor's sandbox again.
 _OAUTH_ENVIRON = {"TOKEN_URL": OPERATIONS["token"][1], "REVOCATION_URL": REVOCATION_PATH}
@@ -61,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Run Telenor's sandbox, a Secrets Manager and the scheduled job on this machine, until Ctrl-C.",
     )
     port_help = "the port of Telenor's sandbox; Secrets Manager has the next one; 0 takes free ones (%(default)s)"
-    parser.add_argument("--port", type=int, default=_PORT, help=port_help)
+    parser.add_argument("--port", type=_port, default=_PORT, help=port_help)
     parser.add_argument(
         "--folder", type=Path, default=Path("build"), help="where the variables' files go (%(default)s)"
     )
@@ -69,11 +72,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--oauth", action="store_true", help="let the job use TOKEN_URL and REVOCATION_URL in place of Telenor's logout"
     )
     options = parser.parse_args(argv)
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.folder):
+            pass
+    except OSError as error:
+        parser.error(f"argument --folder: {options.folder} cannot hold files ({error.strerror}): name another folder")
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         _run(options.port, options.folder, is_oauth=options.oauth)
     return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"it must be a number from 0 to {_MAX_PORT}")
+    return int(text)
 
 
 def _run(port: int, folder: Path, *, is_oauth: bool) -> None:
@@ -117,7 +132,6 @@ def _files(folder: Path, stack: LocalStack, job: RecordedJob) -> Iterator[list[P
     urls = {name: stack.telenor.url + job.environ[name] for name in URLS if name in job.environ}
     operator = {name: value for name, value in (job.environ | urls).items() if name not in consumer}
     paths = [folder / "sandbox.env", folder / "sandbox-operator.env"]
-    folder.mkdir(parents=True, exist_ok=True)
     for path, variables in zip(paths, (consumer, operator), strict=True):
         path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
     try:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _STARTS, _RUNS, _PEAKS, _MONTHS = 21, 20, 5, 6
 
-# Life less renewal, grace and a schedule period is the slack; one period more for the wait until the first run after
-# the time of renewal.
+# The tolerance is the lifetime less the age at renewal, the grace and a schedule period; one more period passes until
+# the first run after the due time.
 _TOLERANCE = timedelta(seconds=3599) * (1 - POLICY.renew_at_fraction) - POLICY.grace - 2 * POLICY.schedule
 _WITHIN = Outages(15, timedelta(minutes=1), _TOLERANCE)
 _BEYOND = Outages(15, timedelta(minutes=20), timedelta(minutes=50))
@@ -71,7 +71,7 @@ def main() -> int:
 def _simulated() -> list[dict[str, Months]]:
     """Simulate the months of each strategy, on all cores: the time they take is not measured."""
     with ProcessPoolExecutor() as pool:
-        # The slowest first. A run a minute takes five times as long to simulate, so it gets half of the months.
+        # The slowest first. A run each minute takes five times as long to simulate, so it gets half of the months.
         minutely = pool.submit(simulate, EVERY_MINUTE, fault_rates(_BEYOND), range(1, _MONTHS // 2 + 1))
         futures = [
             [

@@ -38,7 +38,7 @@ def packages(zipped: bytes) -> list[tuple[str, int, int]]:
 
 
 def peak_of_a_rotation_kib(rounds: int) -> float:
-    """Return the peak memory of a new process that starts the handler and rotates once."""
+    """Return the peak memory of a fresh process that starts the handler and rotates once."""
     peaks = []
     with servers() as (environ, _calls):
         for number in range(rounds):

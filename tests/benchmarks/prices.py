@@ -1,4 +1,4 @@
-"""The cost of a month in USD, at AWS's list prices as others cited them up to November 2026; not checked with AWS.
+"""The cost of a month in USD, at AWS's list prices as cited by others up to November 2026; not verified with AWS.
 
 Prices: the pricing pages of AWS Secrets Manager, AWS Lambda (arm64), Amazon EventBridge (Scheduler) and Amazon
 CloudWatch, us-east-1, without free tiers unless one is named.
@@ -26,7 +26,7 @@ FREE_SCHEDULER_INVOCATIONS = 14_000_000
 _GIB = 0.25
 ALARMS = 9
 
-# What a run takes besides waiting for answers. Assumed, at this memory.
+# The duration of a run without waiting for responses. Assumed, at this memory size.
 OWN_SECONDS_A_RUN = 0.1
 
 _TELENOR_CALLS = ("token", "logout", "verify")
@@ -43,7 +43,7 @@ def telenor_calls(months: Months) -> float:
 
 
 def run_seconds(months: Months) -> float:
-    """Return the seconds that all runs of a month take."""
+    """Return the duration of all runs of a month."""
     return (months.busy_seconds + months.invocations * OWN_SECONDS_A_RUN) / months.count
 
 
@@ -54,10 +54,10 @@ def running_cost(months: Months) -> float:
 
 
 def metrics_cost(months: Months) -> float:
-    """Return the cost of the metrics a month: each for the hours in which it was sent."""
+    """Return the cost of a month's metrics: each for the hours in which it was sent."""
     return months.metric_hours.total() / months.count / (DAYS * 24) * METRIC_A_MONTH
 
 
 def consumer_cost(cache_seconds: int) -> float:
-    """Return the cost of the reads of one consumer process a month, if it calls without pause."""
+    """Return the cost of a month's reads of one constantly busy consumer process."""
     return DAYS * 86_400 / cache_seconds * AWS_CALL

@@ -1,4 +1,4 @@
-"""Renders docs/benchmarks.md: the figures of a run in report.md.j2."""
+"""Writes docs/benchmarks.md: the figures of a run in report.md.j2, which explains them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _fixed(number: float, digits: int = 0) -> str:
 
 
 def _wrapped(block: str) -> str:
-    """Wrap a paragraph; keep everything else."""
+    """Wrap a paragraph; leave other blocks unchanged."""
     if block.startswith(("#", "|")):
         return block
     return textwrap.fill(" ".join(block.split()), 120, break_long_words=False, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""The calls and times of one run, relative to one bare DescribeSecret by boto3 in the same process."""
+"""The calls of one run, and its cost in units of one bare DescribeSecret by boto3 in the same process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, Tele
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-# A run that is not due is what the goal is about, and it can be repeated.
+# A run that is not due can be repeated, and the goal is about this one.
 _REPEATED = 12
 
 _SETTINGS = {
@@ -34,7 +34,7 @@ Calls = Counter[str]
 
 @dataclass
 class Kind:
-    """One kind of run, with the minimum number of calls for the same."""
+    """One kind of run, with the minimum number of calls that any job needs for it."""
 
     name: str
     minimum_aws: int
@@ -50,14 +50,14 @@ class Kind:
     """The CPU time of the bare call with a log line and a metric, against the bare call's."""
 
     def add(self, bare: Mapping[str, float], run: Mapping[str, float]) -> None:
-        """Add a run and its bare call."""
+        """Add a run and the bare call beside it."""
         self.own_ratios.append(run["own"] / bare["own"])
         self.wall_ratios.append(run["wall"] / bare["wall"])
 
 
 @contextmanager
 def servers() -> Iterator[tuple[Mapping[str, str], Callable[[], tuple[Calls, Calls]]]]:
-    """Serve from this process; return the environment for the handler, and the counter of calls."""
+    """Serve from this process; yield the environment for the handler, and a function that counts all calls."""
     with LocalSecretsManager() as aws, TelenorSandbox() as sandbox:
 
         def calls() -> tuple[Calls, Calls]:
@@ -92,19 +92,19 @@ def measure(rounds: int) -> list[Kind]:
     ):
         assert worker.stdin is not None
         assert worker.stdout is not None
-        questions, answers = worker.stdin, worker.stdout
+        requests, responses = worker.stdin, worker.stdout
 
         def ask(do: str, **arguments: object) -> Any:
-            print(json.dumps({"do": do, **arguments}), file=questions, flush=True)
-            if not (answer := answers.readline()):
+            print(json.dumps({"do": do, **arguments}), file=requests, flush=True)
+            if not (response := responses.readline()):
                 raise RuntimeError("the worker has ended: see above")
-            return json.loads(answer)
+            return json.loads(response)
 
         def run(kind: Kind, client: str, minutes: int) -> None:
             bare, (aws, http) = ask("describe", client=client), calls()
             run = ask("invoke", client=client, minutes=minutes)
             aws_after, http_after = calls()
-            _check(kind, run["answer"], aws_after - aws, http_after - http)
+            _check(kind, run["result"], aws_after - aws, http_after - http)
             if kind is not not_due:
                 kind.add(bare, run)
 
@@ -113,9 +113,9 @@ def measure(rounds: int) -> list[Kind]:
             # GRACE_SECONDS is the default, 600.
             run(first, client, minutes=0)
             run(not_due, client, minutes=5)
-            for bare, told, repeated in ask("in_turn", client=client, minutes=5, times=_REPEATED):
+            for bare, logged, repeated in ask("in_turn", client=client, minutes=5, times=_REPEATED):
                 not_due.add(bare, repeated)
-                not_due.logged_ratios.append(told["own"] / bare["own"])
+                not_due.logged_ratios.append(logged["own"] / bare["own"])
             run(rotated, client, minutes=30)
             run(revoked, client, minutes=41)
             ask("invoke", client=client, minutes=41, action="rotate-now")
@@ -123,12 +123,12 @@ def measure(rounds: int) -> list[Kind]:
     return [first, not_due, rotated, revoked, both]
 
 
-def _check(kind: Kind, answer: Mapping[str, Any], aws: Calls, http: Calls) -> None:
-    """Check that the run was of its kind, with the same calls as the others."""
+def _check(kind: Kind, result: Mapping[str, Any], aws: Calls, http: Calls) -> None:
+    """Check that a run was of its kind, and made the same calls as the others of its kind."""
     is_rotated = kind.name.startswith(("first", "rotated"))
     is_revoked = kind.name.endswith("revoked")
-    if answer["outcome"] != ("rotated" if is_rotated else "not-due") or len(answer["revoked"]) != is_revoked:
-        raise RuntimeError(f"a run that should be '{kind.name}' ended as {answer}")
+    if result["outcome"] != ("rotated" if is_rotated else "not-due") or len(result["revoked"]) != is_revoked:
+        raise RuntimeError(f"a run that should be '{kind.name}' ended as {result}")
     if kind.aws and (kind.aws, kind.http) != (aws, http):
         raise RuntimeError(f"two runs of '{kind.name}' called different things: {kind.aws} and {aws}")
     kind.aws, kind.http = aws, http

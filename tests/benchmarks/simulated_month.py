@@ -36,7 +36,7 @@ CACHE_SECONDS = (0, 60, 300, 600)
 REQUEST_EVERY_SECONDS = 10
 """The interval between the requests of one consumer."""
 
-# What a call takes, and what an attempt of it takes that gets no answer. Assumed, and the same for all.
+# The duration of a call, and of an attempt without a response. Assumed, and the same for all strategies.
 _AWS_SECONDS, _AWS_LOST_SECONDS = 0.02, 5.0
 _TELENOR_SECONDS, _TELENOR_LOST_SECONDS = 0.2, 10.0
 
@@ -49,7 +49,7 @@ _CRASH = "crash"
 
 @dataclass(frozen=True)
 class Outages:
-    """How many outages of an endpoint a month has, and how long each is."""
+    """The number and the lengths of an endpoint's outages in a month."""
 
     count: int
     shortest: timedelta
@@ -58,7 +58,7 @@ class Outages:
 
 @dataclass(frozen=True)
 class FaultRates:
-    """The faults of a month: outages by operation, the chance of each fault at one call, and that of a second event."""
+    """The faults of a month: outages by operation, and the chances of each fault of a call and of a duplicate event."""
 
     outages: Mapping[str, Outages] = field(default_factory=dict)
     faults: Mapping[str, float] = field(default_factory=dict)
@@ -87,14 +87,14 @@ class FaultSchedule:
             share = timedelta(days=days) / outages.count
             self._outages[operation] = []
             for number in range(outages.count):
-                # One in each share of the month, so that none runs into another; the first hour is calm.
+                # One outage in each part of the month, so that they do not overlap; none in the first hour.
                 outage = outages.shortest + chance.random() * (outages.longest - outages.shortest)
                 room = share - outage - timedelta(hours=2)
                 begin = BEGIN + number * share + timedelta(hours=1) + chance.random() * room
                 self._outages[operation].append((begin, begin + outage, chance.choice(["503", "lost-before"])))
 
     def fault(self, operation: str, now: datetime, key: str) -> str | None:
-        """Return the fault of a call; the same `key` always has the same fault."""
+        """Return the fault of a call. `key` identifies it, so that the same call has the same fault everywhere."""
         for begin, end, how in self._outages.get(operation, []):
             if begin <= now < end:
                 return how
@@ -104,7 +104,7 @@ class FaultSchedule:
             return "503" if operation in _TELENOR_CALLS else "failed-before"
         return fault
 
-    def comes_twice(self, key: str) -> bool:
+    def is_delivered_twice(self, key: str) -> bool:
         """Return whether an event is delivered twice."""
         return self._draw(f"{key} twice") < self._rates.twice
 
@@ -141,19 +141,19 @@ class Months:
 
     @property
     def surplus_mean_count(self) -> float:
-        """The mean number of surplus tokens."""
+        """The average number of active tokens that no consumer should need."""
         return sum(self.surplus_seconds) / (self.count * DAYS * 86_400)
 
 
 class Environment:
-    """Both models and a clock, with faults. Records the calls and the published tokens."""
+    """Both models and a clock, with faults. Records all calls, and the token that consumers could read at each time."""
 
     def __init__(self, faults: FaultSchedule, months: Months) -> None:
         self.clock = Clock()
         self.aws = SecretsManagerModel(self.clock.now)
         self.client: SecretsManagerClient
         self.telenor = TelenorModel(self.clock.now, self._intercept)
-        self.aws.on_change = lambda _at: self._look()
+        self.aws.on_change = lambda _at: self._record_reads()
         self.months = months
         self.faults = faults
         self.published: list[tuple[datetime, str]] = []
@@ -170,10 +170,10 @@ class Environment:
         began_at, self._run_key, self._is_gone = self.clock.now(), key, False
         self._numbers.clear()
         self.months.invocations += 1
-        # Reads lag for a moment, not for minutes.
+        # Reads are stale for a moment, not for minutes.
         self.aws.before = {}
         try:
-            with sdk.client(self._answer, self.clock.sleep) as self.client:
+            with sdk.client(self._respond, self.clock.sleep) as self.client:
                 strategy.run(self, request_id)
         except (RotationError, ClientError, BotoCoreError, CrashError):
             return False
@@ -181,22 +181,22 @@ class Environment:
             return True
         finally:
             self.months.busy_seconds += (self.clock.now() - began_at).total_seconds()
-            # As Secrets Manager does in time: without a label there is nothing to read.
+            # Drop unlabelled versions, as Secrets Manager does eventually.
             secret = self.aws.secrets[TOKEN]
             for version_id in secret.content.keys() - set(secret.labels.values()):
                 del secret.content[version_id]
 
     def send_metrics(self, names: Iterable[str]) -> None:
-        """Record the metrics of a run, by the hour."""
+        """Record the metrics of a run by the hour."""
         hour = self.clock.now().replace(minute=0, second=0, microsecond=0)
         self.metrics_sent |= {(name, hour) for name in names}
 
     def end_of(self, token: str) -> datetime:
-        """Return the time at which a token becomes inactive."""
+        """Return when a token became or becomes inactive."""
         issued = self.telenor.tokens[token]
         return min(issued.ended_at or issued.expires_at, issued.expires_at)
 
-    def _answer(self, operation: str, parameters: dict[str, Any], _attempt: int) -> tuple[int, dict[str, Any]]:
+    def _respond(self, operation: str, parameters: dict[str, Any], _attempt: int) -> tuple[int, dict[str, Any]]:
         return self.aws.attempt(operation, parameters, self._intercept(operation))
 
     def _intercept(self, operation: str) -> str | None:
@@ -214,7 +214,7 @@ class Environment:
             self.clock.sleep(_TELENOR_LOST_SECONDS if is_telenor else _AWS_LOST_SECONDS)
         return fault
 
-    def _look(self) -> None:
+    def _record_reads(self) -> None:
         secret = self.aws.secrets[TOKEN]
         if secret.current is None:
             return
@@ -238,7 +238,7 @@ def simulate(strategy: Strategy, rates: FaultRates, seeds: Iterable[int], days: 
 
 
 def _deliver_events(environment: Environment, strategy: Strategy, end: datetime) -> None:
-    """Run on schedule, sometimes twice for one event, and again if a run fails and Lambda repeats it."""
+    """Run on schedule, sometimes twice for one event, and again if Lambda retries a failed run."""
     events: list[tuple[datetime, int, int]] = [(BEGIN, 0, 0)]
     while events[0][0] < end:
         at, tick, attempt = heapq.heappop(events)
@@ -249,7 +249,7 @@ def _deliver_events(environment: Environment, strategy: Strategy, end: datetime)
             heapq.heappush(events, (environment.clock.now() + _RETRY_AFTER[attempt], tick, attempt + 1))
         if attempt == 0:
             heapq.heappush(events, (BEGIN + (tick + 1) * strategy.every, tick + 1, 0))
-            if environment.faults.comes_twice(key):
+            if environment.faults.is_delivered_twice(key):
                 heapq.heappush(events, (at + timedelta(seconds=1), tick, len(_RETRY_AFTER)))
     environment.clock.time = max(environment.clock.time, end)
 
@@ -271,7 +271,7 @@ def _add_surplus_tokens(environment: Environment, end: datetime) -> None:
     replaced_at = {token: after for (_, token), (after, _) in itertools.pairwise(environment.published)}
     _, current = environment.published[-1]
     for token in environment.telenor.tokens.keys() - {current}:
-        issued_at = environment.telenor.tokens[token].expires_at - environment.telenor.life
+        issued_at = environment.telenor.tokens[token].expires_at - environment.telenor.lifetime
         surplus = min(environment.end_of(token), end) - replaced_at.get(token, issued_at)
         environment.months.surplus_seconds.append(max(0.0, surplus.total_seconds()))
         environment.months.surplus_at_end += environment.end_of(token) > end
@@ -280,15 +280,15 @@ def _add_surplus_tokens(environment: Environment, end: datetime) -> None:
 def consume(
     published: Sequence[tuple[datetime, datetime]], cache_seconds: int, first: datetime, end: datetime
 ) -> tuple[int, int, float]:
-    """Return the requests of one consumer, how many were refused, and for how many seconds without a break.
+    """Return the requests of one consumer, how many were rejected, and the longest time without an accepted one.
 
-    It keeps a token for its cache lifetime, active or not. `published` says when each token was published, and when it
-    became inactive.
+    It keeps a token for its cache lifetime, active or not. `published` has the time at which each token was published,
+    and the time at which it became inactive.
     """
     starts = [(at - first).total_seconds() for at, _ in published]
     ends = [(ended_at - first).total_seconds() for _, ended_at in published]
     last = (end - first).total_seconds()
-    # A consumer reads at the first request after its cache has run out.
+    # A consumer reads at the first request after its cache has expired.
     requests_a_read = max(1, math.ceil(cache_seconds / REQUEST_EVERY_SECONDS))
     requests, refused, longest, refused_since = 0, 0, 0.0, math.inf
     for read in range(0, math.ceil(last / REQUEST_EVERY_SECONDS), requests_a_read):

@@ -1,4 +1,4 @@
-"""Measures cold starts: new processes in turn, from the first import to the client."""
+"""The cost of a cold start: fresh processes in turn, measured from the first import to the created client."""
 
 from __future__ import annotations
 
@@ -62,41 +62,41 @@ _ENVIRONMENT = {
 }
 
 
-class Took(NamedTuple):
-    """The CPU time, elapsed time and peak memory of one start."""
+class StartCost(NamedTuple):
+    """The cost of one start: CPU time, elapsed time, and peak memory."""
 
     own_seconds: float
     wall_seconds: float
     peak_kib: int
 
 
-def run(code: str, environ: Mapping[str, str], python: str = sys.executable) -> Took:
-    """Run code in a new process."""
+def run(code: str, environ: Mapping[str, str], python: str = sys.executable) -> StartCost:
+    """Run code in a fresh process."""
     done = subprocess.run(  # noqa: S603  our own words
         [python, "-c", _PROGRAM.format(code=code)],
-        cwd="/",  # so that only PYTHONPATH says where the handler is
+        cwd="/",  # so that the handler is found only by PYTHONPATH
         env={**_ENVIRONMENT, **environ},
         check=True,
         capture_output=True,
         text=True,
     )
     own, wall, peak = done.stdout.split()[-3:]
-    return Took(float(own), float(wall), int(peak))
+    return StartCost(float(own), float(wall), int(peak))
 
 
 @dataclass
 class Start:
-    """One program to start, its baseline, and its measurements."""
+    """A program to start, the one that it is compared with, and its costs."""
 
     name: str
     code: str
     environ: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable
     against: str = "baseline"
-    took: list[Took] = field(default_factory=list)
+    took: list[StartCost] = field(default_factory=list)
 
     def ratio(self, baseline: Start, figure: str = "own_seconds") -> float:
-        """Return a figure, by default CPU time, relative to the baseline."""
+        """Return the median ratio of a figure, by default CPU time, to that of `baseline`."""
         pairs = zip(self.took, baseline.took, strict=True)
         ratios: list[float] = [getattr(one, figure) / getattr(other, figure) for one, other in pairs]
         return median(ratios)
@@ -108,12 +108,12 @@ class Start:
 
 
 def measure(zipped: bytes, scratch: Path, rounds: int, runtime: str) -> dict[str, Start]:
-    """Start each program `rounds` times, in turn. The runtime is a Python as in Lambda, with boto3 alone."""
+    """Start everything in turn, `rounds` times. `runtime` is a Python as in Lambda: with boto3 but not our packages."""
     _unzip(zipped, scratch / "deployed", with_bytecode=True)
     _unzip(zipped, scratch / "stripped", with_bytecode=False)
 
     def deployed(name: str, code: str, folder: str = "deployed") -> Start:
-        # Root can write into any folder, so tell Python not to.
+        # Root can write into any folder, so writing bytecode is disabled.
         environ = {"PYTHONPATH": str(scratch / folder), "PYTHONDONTWRITEBYTECODE": "1"}
         return Start(name, code, environ, runtime, "lambda-baseline")
 
@@ -126,9 +126,9 @@ def measure(zipped: bytes, scratch: Path, rounds: int, runtime: str) -> dict[str
         "stripped": deployed("the same without its bytecode", _HANDLER, "stripped"),
     }
     order = list(starts.values())
-    # The first round only warms the disk's cache and writes bytecode.
+    # The first round only warms the disk cache and writes bytecode.
     for number in range(-1, rounds):
-        # In another order each time, so that no program is always first or after the same one.
+        # In a random order, so that no program always runs first or after the same one.
         for start in order[number % len(order) :] + order[: number % len(order)]:
             took = run(start.code, start.environ, start.python)
             if number >= 0:
@@ -137,7 +137,7 @@ def measure(zipped: bytes, scratch: Path, rounds: int, runtime: str) -> dict[str
 
 
 def _unzip(zipped: bytes, into: Path, *, with_bytecode: bool) -> None:
-    """Unpack the artifact as Lambda does, into a read-only folder."""
+    """Unpack the artifact as Lambda does, read-only."""
     with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
         archive.extractall(into, [name for name in archive.namelist() if with_bytecode or "__pycache__" not in name])
     for path in [into, *into.rglob("*")]:

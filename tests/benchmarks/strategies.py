@@ -1,4 +1,4 @@
-"""Strategies to keep a shared token fresh. Each is one scheduled run over the same clients, which retry alike."""
+"""Strategies to keep a shared token valid. Each is one scheduled run with the same clients, which retry alike."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.simulated_month import Environment
 
-# A minute above the longest cache lifetime of any consumer, as docs/configuration.md asks.
+# A minute above the longest cache lifetime of any consumer, as docs/configuration.md recommends.
 GRACE = timedelta(seconds=660)
 POLICY = Policy(grace=GRACE, renew_at_fraction=0.33, schedule=timedelta(minutes=5))
 _POLICY_EVERY_MINUTE = Policy(grace=GRACE, renew_at_fraction=0.25, schedule=timedelta(minutes=1))
 
-# No proxy is looked for on the way to this machine, which would take a part of the simulation's time.
+# requests looks for no proxies for localhost, which would take part of the simulation's time.
 _URL = "https://localhost"
 _PUBLISH_BY, _END_BY = timedelta(seconds=90), timedelta(seconds=118)
 _LOG = Logger(service="benchmarks", level="CRITICAL")
@@ -42,13 +42,13 @@ _LOG = Logger(service="benchmarks", level="CRITICAL")
 
 @dataclass(frozen=True)
 class Strategy:
-    """A run and its interval. A failing run raises its error."""
+    """A function to run, and its interval. A failing run raises its error."""
 
     name: str
     every: timedelta
     run: Callable[[Environment, str], None]
     retries: int = 2
-    """Lambda's retries of a failed run: twice by default; this job's deployment turns them off."""
+    """How often Lambda retries a failed run: twice by default; this job's deployment sets 0."""
 
 
 def this_job(environment: Environment, request_id: str, policy: Policy = POLICY) -> None:
@@ -130,7 +130,7 @@ def _test_secret(environment: Environment, telenor: AuthorizationServer, version
     try:
         telenor.verify(f"{_URL}/verify", str(pending), environment.clock.now() + _PUBLISH_BY)
     except TokenRejectedError:
-        # Otherwise every later rotation would go on with this inactive token.
+        # Otherwise every later rotation would continue with this inactive token.
         environment.client.update_secret_version_stage(
             SecretId=TOKEN, VersionStage="AWSPENDING", RemoveFromVersionId=version_id
         )
@@ -165,14 +165,14 @@ def _request(environment: Environment, telenor: AuthorizationServer) -> str:
 
 def _read(environment: Environment, stage: str) -> str | None:
     try:
-        answer = environment.client.get_secret_value(SecretId=TOKEN, VersionStage=stage)
+        response = environment.client.get_secret_value(SecretId=TOKEN, VersionStage=stage)
     except environment.client.exceptions.ResourceNotFoundException:
         return None
-    return str(json.loads(answer["SecretString"])["access_token"])
+    return str(json.loads(response["SecretString"])["access_token"])
 
 
 def _revoke(environment: Environment, telenor: AuthorizationServer, access_token: str | None) -> None:
-    """Log out a replaced token. The new one is published, so a failure changes nothing: nothing has kept this one."""
+    """Log out a replaced token. The new one is published and the old one is not stored, so a failure is not retried."""
     if access_token is not None:
         with suppress(ServerError, RotationError):
             telenor.revoke(access_token, environment.clock.now() + timedelta(seconds=30))

@@ -1,4 +1,4 @@
-"""The report says which goals were missed."""
+"""The report names missed goals."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from datetime import timedelta
 from tests.benchmarks.report import document
 from tests.benchmarks.run_cost import Kind
 from tests.benchmarks.simulated_month import FaultRates, Outages, simulate
-from tests.benchmarks.startup import Start, Took
+from tests.benchmarks.startup import Start, StartCost
 from tests.benchmarks.strategies import OVERWRITE_OFTEN, THIS_JOB
 
 
-def test_a_goal_that_is_missed_says_so() -> None:
+def test_a_missed_goal_is_reported() -> None:
     took = {"baseline": 1, "handler": 1, "botocore": 1, "lambda-baseline": 1, "deployed": 2, "stripped": 3}
     months = {strategy.name: simulate(strategy, FaultRates(), (1,), days=1) for strategy in (THIS_JOB, OVERWRITE_OFTEN)}
     text = document(
         origin="on 2026-11-24",
-        starts={name: Start(name, "", took=[Took(seconds, seconds, 10_000)]) for name, seconds in took.items()},
+        starts={name: Start(name, "", took=[StartCost(seconds, seconds, 10_000)]) for name, seconds in took.items()},
         kinds=[Kind("not due", 1, 0, "state", Counter(DescribeSecret=1), Counter(), [1.3], [1.28], [1.2])],
         packages=[("handler", 1_000, 2_000), ("requests", 500, 1_000)],
         zipped_bytes=1_700,

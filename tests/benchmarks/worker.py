@@ -1,6 +1,6 @@
-"""One warm execution environment that measures itself: `python -m tests.benchmarks.worker`.
+"""A warm execution environment that measures itself: `python -m tests.benchmarks.worker`.
 
-It takes a line `{"do": ..., ...}` and answers a line. What the handler prints goes to a file.
+It reads lines `{"do": ..., ...}` and writes a line for each. The handler's output goes to a file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Times = dict[str, Any]
 """The CPU time and the time that something took, and what it returned."""
 
-# As long as what a run that is not due logs of itself.
+# As long as the log line of a run that is not due.
 _SUMMARY = {
     "outcome": "not-due",
     "reason": "fresh",
@@ -61,8 +61,8 @@ def _client() -> Any:
 
 def _timed(act: Callable[[], object]) -> Times:
     wall, own = time.perf_counter(), time.process_time()
-    answer = act()
-    return {"own": time.process_time() - own, "wall": time.perf_counter() - wall, "answer": answer}
+    result = act()
+    return {"own": time.process_time() - own, "wall": time.perf_counter() - wall, "result": result}
 
 
 def _describe(client: str) -> None:
@@ -75,7 +75,7 @@ def describe(client: str) -> Times:
 
 
 def invoke(client: str, minutes: int, action: str = "renew-if-due") -> Times:
-    """Run once, so many minutes from now."""
+    """Run once, `minutes` from now."""
     app.clock = _Clock(minutes)
     context: Any = SimpleNamespace(aws_request_id=str(uuid.uuid4()), get_remaining_time_in_millis=lambda: 120_000)
     event = {
@@ -88,7 +88,7 @@ def invoke(client: str, minutes: int, action: str = "renew-if-due") -> Times:
 
 
 def in_turn(client: str, minutes: int, times: int) -> list[list[Times]]:
-    """Make a bare call, one with a log line and a metric as of a run, and a run, close to each other."""
+    """Make a bare call, a call with a run's log line and metric, and a run, in quick succession."""
 
     def describe_and_log() -> None:
         _describe(client)
@@ -96,7 +96,7 @@ def in_turn(client: str, minutes: int, times: int) -> list[list[Times]]:
         app.metrics.add_metric("One", MetricUnit.Count, 0)
         app.metrics.flush_metrics()
 
-    # With the address that is deployed: a loopback one takes a check that https does not. Nothing is sent there.
+    # The deployed URL: a loopback one needs a check that https does not. Nothing is sent there.
     loopback = os.environ.pop("TELENOR_BASE_URL")
     took = [[describe(client), _timed(describe_and_log), invoke(client, minutes)] for _ in range(times)]
     os.environ["TELENOR_BASE_URL"] = loopback
@@ -104,13 +104,13 @@ def in_turn(client: str, minutes: int, times: int) -> list[list[Times]]:
 
 
 def main() -> None:
-    """Do what each line says, until stdin closes."""
+    """Execute each line until stdin closes."""
     operations: dict[str, Callable[..., object]] = {"describe": describe, "invoke": invoke, "in_turn": in_turn}
-    with os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8") as answers, tempfile.TemporaryFile() as log:
+    with os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8") as responses, tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 1)
         for line in sys.stdin:
             asked = json.loads(line)
-            answers.write(json.dumps(operations[asked.pop("do")](**asked)) + "\n")
+            responses.write(json.dumps(operations[asked.pop("do")](**asked)) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def files() -> list[Path]:
 
 
 def inline_code(text: str) -> list[str]:
-    """Return what stands between backticks."""
+    """Return the inline code of a text."""
     children = [child for token in _MARKDOWN.parse(text) for child in token.children or ()]
     return [child.content for child in children if child.type == "code_inline"]
 

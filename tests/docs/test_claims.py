@@ -21,7 +21,7 @@ TEMPLATE = template.TEMPLATE.read_text("utf-8")
 
 
 def code_of(*pages: str) -> set[str]:
-    """Return what stands between backticks on pages of docs/."""
+    """Return the inline code of pages in docs/."""
     return {code for page in pages for code in inline_code((ROOT / "docs" / page).read_text("utf-8"))}
 
 
@@ -33,7 +33,7 @@ def test_each_alarm_has_its_section(pattern: str) -> None:
     assert named <= {section.lower() for section in sections}
 
 
-def test_each_permission_of_the_template_has_its_reason() -> None:
+def test_each_permission_of_the_template_is_explained() -> None:
     actions = set(re.findall(r"(?m)^ +(?:- |Action: )([a-z0-9]+:[A-Z]\w+)$", TEMPLATE))
     assert len(actions) >= 15
     assert actions - code_of("security.md") == set()
@@ -46,8 +46,8 @@ def test_each_parameter_of_the_template_is_explained() -> None:
 # The figures
 
 
-def policy_and_slack(lifetime: int, variables: dict[str, str]) -> tuple[Policy, timedelta]:
-    """Return the policy of some variables, and the slack of P1 for a token of so many seconds."""
+def policy_and_tolerance(lifetime: int, variables: dict[str, str]) -> tuple[Policy, timedelta]:
+    """Return the policy of some variables, and its outage tolerance for a token lifetime in seconds."""
     policy = settings_from({"CREDENTIALS_SECRET_ID": "one", "TOKEN_SECRET_ID": "two", **variables}, {}).policy
     return policy, decisions.outage_tolerance(timedelta(seconds=lifetime), policy)
 
@@ -60,10 +60,10 @@ def policy_and_slack(lifetime: int, variables: dict[str, str]) -> tuple[Policy, 
         (3600, {}, " s = 24 minutes"),
     ],
 )
-def test_each_slack_that_a_page_calculates_is_the_jobs_own(
+def test_each_calculated_outage_tolerance_equals_the_jobs(
     lifetime: int, variables: dict[str, str], result: str
 ) -> None:
-    policy, outage_tolerance = policy_and_slack(lifetime, variables)
+    policy, outage_tolerance = policy_and_tolerance(lifetime, variables)
     number, unit = result.partition(" = ")[2].split()
     assert outage_tolerance // timedelta(**{{"s": "seconds"}.get(unit, unit): 1}) == int(number)
     parts = (policy.grace, policy.schedule, decisions.schedule_jitter(policy))
@@ -74,8 +74,8 @@ def test_each_slack_that_a_page_calculates_is_the_jobs_own(
     assert any(calculated in " ".join(page.split()) for page in pages), calculated
 
 
-def test_the_slack_is_the_same_wherever_it_is_named() -> None:
-    _, outage_tolerance = policy_and_slack(3600, {})
+def test_the_outage_tolerance_is_the_same_in_all_documents() -> None:
+    _, outage_tolerance = policy_and_tolerance(3600, {})
     pages = "".join(path.read_text("utf-8") for path in files() if path.suffix == ".md")
     named = re.findall(r"\[(\d+)\sminutes\]\([^)]*#outage-tolerance\)", pages)
     assert len(named) >= 2
@@ -87,7 +87,7 @@ def test_the_costs_add_up() -> None:
     assert round(sum(float(cost) for *_, cost in costs), 2) == float(total[-1])
 
 
-def test_the_calls_are_those_of_the_table_of_costs(world: World) -> None:
+def test_the_calls_match_the_cost_table(world: World) -> None:
     for _ in range(12):
         world.run()
         world.clock.advance(minutes=5)

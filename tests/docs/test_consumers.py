@@ -1,4 +1,4 @@
-"""What docs/consumers.md shows is what the examples say."""
+"""The code in docs/consumers.md is the code of the examples."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 from tests.docs.documents import ROOT
 
-# Either the page names a file, or it shows a piece of the file that it has named last.
+# A link to a file, or a code block from the last linked file.
 NAMED_OR_SHOWN = re.compile(
     r"\]\(\.\./(?P<file>(?:examples|infra)/[^)]+)\)|^```(?:python|js|bash)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL
 )
 MATCHES = [*NAMED_OR_SHOWN.finditer((ROOT / "docs" / "consumers.md").read_text("utf-8"))]
 
 
-def test_each_piece_of_code_is_in_the_file_that_is_named_before_it() -> None:
+def test_each_code_block_is_in_the_file_named_before_it() -> None:
     file = ""
     for match in MATCHES:
         file = match["file"] or file

@@ -8,8 +8,8 @@ from handler.errors import ErrorCode
 from tests.docs.documents import ROOT
 
 
-def test_each_code_of_the_job_has_one_row_and_there_are_no_others() -> None:
+def test_each_error_code_has_exactly_one_row() -> None:
     text = (ROOT / "docs" / "error-codes.md").read_text("utf-8")
-    # A code, what it means, and what to do. AWS's own codes are not in kebab-case.
+    # A code, its meaning, and the remedy. AWS's own codes are not in kebab-case.
     rows = re.findall(r"^\| `([a-z]+(?:-[a-z]+)*)` \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
     assert sorted(rows) == sorted(ErrorCode)

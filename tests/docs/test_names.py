@@ -35,7 +35,7 @@ def names_of_tests() -> set[str]:
 
 
 def unknown(document: Path, text: str) -> Iterator[str]:
-    """Yield each name of something that does not exist."""
+    """Yield each name that does not exist."""
     names = documents.inline_code(text)
     yield from (name for name in names if not exists(document, name))
     for command in [*names, *documents.commands(text)]:
@@ -68,7 +68,7 @@ def unknown_in_command(text: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     "document", [path for path in documents.files() if path.suffix == ".md"], ids=lambda path: path.name
 )
-def test_every_name_is_one_of_something_that_exists(document: Path) -> None:
+def test_every_name_in_a_document_exists(document: Path) -> None:
     assert list(unknown(document, document.read_text("utf-8"))) == []
 
 
@@ -84,10 +84,10 @@ def test_every_name_is_one_of_something_that_exists(document: Path) -> None:
         ("`template.yaml` `/oauth/v2/token` `build/demo.svg` `make demo SECONDS=30` `python -m pytest`", []),
     ],
 )
-def test_what_does_not_exist_is_found_and_the_rest_left_alone(text: str, found: list[str]) -> None:
+def test_only_names_that_do_not_exist_are_found(text: str, found: list[str]) -> None:
     assert list(unknown(ROOT / "docs" / "made-up.md", text)) == found
 
 
-def test_a_command_ends_where_its_line_does_not_go_on() -> None:
+def test_a_command_ends_at_a_line_without_a_continuation() -> None:
     text = "```console\n$ one \\\n>   two\nits output\n$ three\n```\n\n```text\n$ four\n```\n"
     assert documents.commands(text) == ["one \\\n  two", "three"]

@@ -1,4 +1,4 @@
-"""What an operator types: SAM, this repository's programs, and the documents' commands word for word."""
+"""The commands of an operator: SAM, this repository's programs, and the documented commands unchanged."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-# Commands that are not typed here, by their beginning, and what tries them instead.
-ELSEWHERE = {
+# Commands that these tests do not run, by prefix, with the reason or the test that runs them.
+NOT_RUN_HERE = {
     "make demo": "needs no account; .ci/run runs it",
     "make test": "needs no account; .ci/run runs it",
-    "make deploy": "asks its questions of a person; the same module deploys the second client here, unasked",
-    "aws cloudwatch set-alarm-state": "nothing evaluates alarms here, so it would ring until the end",
-    "telenor-token doctor": "asks a person first where a token is published; its tests run it",
-    "telenor-token emergency": "asks a person first; the tests of the command line run it with --yes",
+    "make deploy": "is interactive; the same module deploys the second client here without questions",
+    "aws cloudwatch set-alarm-state": "the emulator evaluates no alarms, so the alarm would never clear",
+    "telenor-token doctor": "asks for confirmation while a token is published; its own tests run it",
+    "telenor-token emergency": "asks for confirmation; the tests of the command line run it with --yes",
 }
 
-# What must have happened for a command to make sense, by its beginning.
-BEFORE = {
+# The command to run before a command, by prefix.
+RUN_BEFORE = {
     'aws secretsmanager update-secret-version-stage --secret-id "$CREDENTIALS': (
         'aws secretsmanager put-secret-value --secret-id "$CREDENTIALS_SECRET_ARN" '
         """--secret-string '{"client_id": "mistyped", "client_secret": "mistyped"}' >/dev/null"""
@@ -40,9 +40,9 @@ BEFORE = {
 }
 
 _PROGRAMS = {
-    # Version 1 sends `aws sqs` to the region's old host name, whatever AWS_ENDPOINT_URL says; the option overrules it.
+    # Version 1 sends `aws sqs` to the region's old host name despite AWS_ENDPOINT_URL; the option overrides that.
     "aws": '#!/bin/sh\nexec {aws} --endpoint-url "$AWS_ENDPOINT_URL" "$@"\n',
-    # As `make cli` installs it.
+    # As installed by `make cli`.
     "telenor-token": '#!/bin/sh\nexec {python} -m handler "$@"\n',
 }
 
@@ -50,7 +50,7 @@ _TIMEOUT_SECONDS = 600
 
 
 def tool(name: str) -> Path:
-    """Return the tool whose path a variable of the environment has; the Makefile sets it."""
+    """Return the tool whose path is in an environment variable, which the Makefile sets."""
     return Path(os.environ[name]).absolute()
 
 
@@ -72,8 +72,8 @@ def run_module(
 
 
 def telenor_token(job: Job, keys: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as somebody whose laptop knows nothing of the job but these keys."""
-    # Harmful once: settings of a laptop, other than the stack's.
+    """Run the command line on a machine that has only these keys."""
+    # Settings of the machine that differ from the stack's; an earlier version used them wrongly.
     return run_module(job, "handler", *arguments, keys=keys, GRACE_SECONDS="0", SCHEDULE_MINUTES="5", COLUMNS="80")
 
 
@@ -82,14 +82,14 @@ def beginning(command: str, texts: Mapping[str, str]) -> str | None:
     return next((start for start in texts if command.startswith(start)), None)
 
 
-def type_in(
+def run_in_bash(
     commands: Sequence[str], directory: Path, environment: Mapping[str, str], aws: Path
 ) -> list[subprocess.CompletedProcess[str]]:
-    """Type commands into one bash, so that a variable which one command sets is there for the next."""
-    # Both streams are one, as on a screen. The mark separates the commands, with the exit code of each.
+    """Run commands in one bash, so that variables stay set for later commands."""
+    # Both streams are merged, as in a terminal. The mark and the exit code separate the commands.
     mark = secrets.token_hex(8)
     script = "\n".join(
-        f"{BEFORE.get(beginning(command, BEFORE) or '', ':')}\n{command}\nprintf '\\n{mark} %s\\n' $?"
+        f"{RUN_BEFORE.get(beginning(command, RUN_BEFORE) or '', ':')}\n{command}\nprintf '\\n{mark} %s\\n' $?"
         for command in commands
     )
     programs = directory / "bin"
@@ -109,7 +109,7 @@ def type_in(
 
 
 class SamError(Exception):
-    """SAM failed; the message is what it printed."""
+    """SAM failed; the message is its output."""
 
 
 def sam(emulator: Emulator, *arguments: str) -> None:

@@ -35,7 +35,7 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
 
 @pytest.fixture(autouse=True)
 def seen() -> None:
-    """Watch nothing in this process: the job runs in others."""
+    """Disable the leak detector of this process: the job runs in others."""
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def apps() -> Mapping[str, Client]:
-    """The clients that Telenor knows: one for each function, whose tokens are counted and revoked apart."""
+    """Telenor's clients: one for each function, whose tokens are counted and revoked separately."""
     names = (DEMO_CLIENT_ID, ARTIFACT_CLIENT_ID, NEW_CLIENT_ID, SECOND_CLIENT_ID)
     return dict.fromkeys(names, SEEDED_CLIENTS[DEMO_CLIENT_ID])
 
@@ -68,14 +68,14 @@ def sandbox(apps: Mapping[str, Client], issued_tokens: list[str]) -> Iterator[Te
 
 @pytest.fixture(scope="session")
 def built(emulator: Emulator) -> Path:
-    """The artifact that SAM has built."""
+    """The artifact built by SAM."""
     sam(emulator, "build")
     return ROOT / ".aws-sam" / "build" / "TokenFunction"
 
 
 @pytest.fixture(scope="session")
 def parameters(emulator: Emulator, sandbox: TelenorSandbox, built: Path) -> dict[str, str]:
-    """The parameters of a stack, when its artifact is built."""
+    """The parameters of a stack, after its artifact is built."""
     return {
         "TelenorBaseUrl": sandbox.url,
         "ScheduleMinutes": "1",
@@ -99,7 +99,7 @@ def job(emulator: Emulator, sandbox: TelenorSandbox, parameters: dict[str, str])
 
 @pytest.fixture(scope="session")
 def second_job(job: Job) -> Job:
-    """A second client, which `make deploy CLIENT=second` deploys, with a credentials secret that there was before."""
+    """A second client deployed by `make deploy CLIENT=second`, with an existing credentials secret."""
     value = json.dumps({"client_id": SECOND_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET})
     secret = job.client("secretsmanager").create_secret(Name="second-credentials", SecretString=value)["ARN"]
     values = ("ScheduleMinutes=1", "GraceSeconds=25", f"TelenorBaseUrl={job.telenor.url}")

@@ -1,10 +1,10 @@
 """MiniStack on a free loopback port, with IAM enforced.
 
-It neither models nor enforces these, so tests/infra checks the template and the module for them: retries by Scheduler
-and EventBridge, the dead-letter queue, throttled and old events, roles of schedules, Lambda's permissions for rules,
-customer-managed keys, subnets, permissions boundaries, other accounts, alarms on metric math. Without an account
-nothing checks how CloudFormation changes a secret whose policy denies it to read. A label that a superseded version
-loses is for `make smoke`. ministack_patches.py adds what else the tests need.
+It does not model or enforce the following, so tests/infra checks the template and the module for them: retries by
+Scheduler and EventBridge, the dead-letter queue, throttled and old events, roles of schedules, Lambda's permissions for
+rules, customer-managed keys, subnets, permissions boundaries, other accounts, alarms on metric math. Without an AWS
+account nothing checks how CloudFormation changes a secret whose policy denies it reading. `make smoke` checks whether a
+superseded version loses its label. ministack_patches.py adds everything else that the tests need.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _ROOT = {"aws_access_key_id": "root-of-the-emulator", "aws_secret_access_key": "
 
 @dataclass(frozen=True)
 class Emulator:
-    """AWS at `url`. `log` has what it and its functions print."""
+    """AWS at `url`. `log` has the output of the emulator and its functions."""
 
     url: str
     log: Path
 
     def environment(self, keys: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the environment of a command that calls the emulator, as root or as the owner of the keys."""
+        """Return the environment of a command that calls the emulator, as root or with these keys."""
         return {
             **_without_settings(),
             **{name.upper(): value for name, value in (keys or _ROOT).items()},
@@ -76,7 +76,7 @@ def started(python: Path, directory: Path) -> Iterator[Emulator]:
     with socket.create_server((_HOST, 0)) as probe:
         port = probe.getsockname()[1]
     emulator = Emulator(f"http://{_HOST}:{port}", directory / "ministack.log")
-    # Its functions inherit its environment.
+    # The functions inherit the emulator's environment.
     settings = dict.fromkeys(("TMPDIR", "STATE_DIR", "S3_DATA_DIR"), str(directory)) | {
         "BIND_HOST": _HOST,
         "GATEWAY_PORT": str(port),
@@ -93,14 +93,14 @@ def started(python: Path, directory: Path) -> Iterator[Emulator]:
             [python, Path(__file__).with_name("ministack_patches.py")],
             env=_without_settings() | root | settings,
             cwd=directory,
-            stdin=subprocess.PIPE,  # it ends when this closes
+            stdin=subprocess.PIPE,  # the emulator exits when this closes
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         ) as process,
     ):
         try:
-            until("MiniStack answers", lambda: _is_healthy(emulator, process))
+            until("MiniStack responds", lambda: _is_healthy(emulator, process))
             yield emulator
         finally:
             with suppress(ProcessLookupError):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def is_denied(call: Callable[..., object], **parameters: object) -> bool:
-    """Tell whether IAM denies a call."""
+    """Return whether IAM denies a call."""
     try:
         call(**parameters)
     except ClientError as error:
@@ -33,7 +33,7 @@ def allow(*actions: str) -> str:
 
 
 def user(emulator: Emulator, name: str, *actions: str, policy_arn: str = "") -> dict[str, str]:
-    """Create a user, if need be, with these permissions; return an access key."""
+    """Create a user with these permissions, unless it exists; return an access key."""
     iam = emulator.client("iam")
     if name not in [each["UserName"] for each in iam.list_users()["Users"]]:
         iam.create_user(UserName=name)
@@ -46,14 +46,14 @@ def user(emulator: Emulator, name: str, *actions: str, policy_arn: str = "") -> 
 
 
 def detach_from_users(emulator: Emulator, policy_arn: str) -> None:
-    """Detach a policy from every user: IAM deletes none that is attached."""
+    """Detach a policy from every user, since IAM does not delete an attached policy."""
     iam = emulator.client("iam")
     for each in iam.list_entities_for_policy(PolicyArn=policy_arn)["PolicyUsers"]:
         iam.detach_user_policy(UserName=each["UserName"], PolicyArn=policy_arn)
 
 
 def create_role(emulator: Emulator, arn: str, *actions: str) -> None:
-    """Create a role that the account may assume, unless there is one."""
+    """Create a role that the account may assume, unless it exists."""
     iam, name = emulator.client("iam"), arn.rpartition("/")[2]
     if name in [role["RoleName"] for role in iam.list_roles()["Roles"]]:
         return
@@ -91,7 +91,7 @@ def allowed(statements: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def without(statements: Iterable[Mapping[str, Any]], sid: str, action: str) -> list[dict[str, Any]]:
-    """Return statements less one action of one of them."""
+    """Return the statements without one action of one of them."""
     less = [
         {**each, "Action": [name for name in each["Action"] if (each["Sid"], name) != (sid, action)]}
         for each in statements
@@ -115,7 +115,7 @@ class Role:
 
     @contextmanager
     def having(self, statements: Iterable[Mapping[str, Any]]) -> Iterator[None]:
-        """Give it these statements in place of all its own until the block ends."""
+        """Replace the role's statements within the block."""
         iam, role = self._iam, self._role
         iam.put_role_policy(**role, PolicyName="changed", PolicyDocument=policy(*statements))
         for name in self._inline:

@@ -1,4 +1,4 @@
-"""A deployed job for one client, seen from outside, whether SAM or Terraform has deployed it."""
+"""A job deployed by SAM or Terraform for one client, seen from outside."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Job:
     emulator: Emulator
     telenor: TelenorSandbox
     name: str
-    """Dimension `service` of its metrics, and the beginning of its names."""
+    """Dimension `service` of its metrics, and the prefix of its names."""
     outputs: dict[str, str]
     """Named as the outputs of template.yaml."""
     client_name: str = "default"
@@ -38,10 +38,10 @@ class Job:
     client_secret: str = DEMO_CLIENT_SECRET
     grace_seconds: int = 20
     code_without_credentials: str = "credentials-unusable"
-    """The error code of a run before somebody has put credentials."""
+    """The error code of a run without credentials."""
 
     def client(self, service: str, keys: Mapping[str, str] | None = None) -> Any:
-        """Return a client of the SDK, as root or as the owner of the keys."""
+        """Return a client of the SDK, as root or with these keys."""
         return self.emulator.client(service, keys)
 
     @property
@@ -53,10 +53,10 @@ class Job:
         return self.outputs["CredentialsSecretArn"]
 
     def invoke(self, **event: object) -> dict[str, Any]:
-        """Invoke its function as `aws lambda invoke` does; the answer to an error has `errorMessage`."""
+        """Invoke the function like `aws lambda invoke`; the response to an error has `errorMessage`."""
         payload = json.dumps({**self.event, **event})
-        answer = self.client("lambda").invoke(FunctionName=self.outputs["FunctionName"], Payload=payload)
-        return dict(json.loads(answer["Payload"].read()))
+        response = self.client("lambda").invoke(FunctionName=self.outputs["FunctionName"], Payload=payload)
+        return dict(json.loads(response["Payload"].read()))
 
     def records(self) -> list[dict[str, Any]]:
         """Return the log's JSON lines about this client: the job's own and those of its metrics."""
@@ -72,7 +72,7 @@ class Job:
         return [record for record in self.records() if "outcome" in record and fields.items() <= record.items()]
 
     def metrics(self) -> list[dict[str, float]]:
-        """Return the metrics of each run. A counter that is not sent is zero."""
+        """Return the metrics of each run. A missing counter is zero."""
         sent = [(record, record["_aws"]["CloudWatchMetrics"]) for record in self.records() if "_aws" in record]
         return [
             {each["Name"]: record[each["Name"]][0] for directive in directives for each in directive["Metrics"]}
@@ -97,11 +97,11 @@ class Job:
         return str(json.loads(value)["access_token"])
 
     def issued(self) -> list[dict[str, Any]]:
-        """Return what Telenor knows of each token of this client."""
+        """Return Telenor's state of each token of this client."""
         return [token for token in self.telenor.state()["tokens"].values() if token["client_id"] == self.client_id]
 
     def wait_for_one_active_token(self) -> None:
-        """Wait for the revocations: a scheduled run at the same time may have published one more."""
+        """Wait for the revocations: a simultaneous scheduled run may have published one more token."""
         until("one token is active", lambda: sum(token["status"] == "live" for token in self.issued()) == 1)
 
     def put_credentials(self, client_secret: str, *, reason: str = "forced") -> dict[str, Any]:
@@ -114,7 +114,7 @@ class Job:
 
 
 def until(what: str, holds: Callable[[], bool]) -> None:
-    """Wait for something that the scheduler or an event brings about."""
+    """Wait for an effect of the scheduler or of an event."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while not holds():
         assert time.monotonic() < deadline, f"did not happen in {_WAIT_SECONDS} s: {what}"

@@ -1,4 +1,4 @@
-"""A function's process as Lambda runs it: AWS's own runtime client, awslambdaric, and the interface that it calls."""
+"""A function's process as in Lambda: AWS's own runtime client, awslambdaric, and the runtime API that it calls."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 INIT_SECONDS = 30.0
 
 
-class Ending(NamedTuple):
-    """How an invocation ended: with an answer, or with an error of the function or of Lambda."""
+class InvocationResult(NamedTuple):
+    """The result of an invocation: a response, or an error of the function or of Lambda."""
 
-    answer: Mapping[str, Any] = {}
+    response: Mapping[str, Any] = {}
     error_type: str = ""
     message: str = ""
 
 
 class Process:
-    """A process that takes one invocation after the other, as Lambda gives them."""
+    """A process that handles one invocation after the other, as in Lambda."""
 
     def __init__(self, artifact: Path, python: Path, settings: Mapping[str, str]) -> None:
         self.user_agent = ""
-        """How the runtime client names itself."""
+        """The runtime client's User-Agent."""
         self.output: list[str] = []
-        """The lines that it has printed, once it has ended."""
+        """The lines of its output, after it has ended."""
         self.posted: list[str] = []
-        """What it has sent, headers included."""
+        """The requests that it has sent, including headers."""
         self._invocations: queue.SimpleQueue[tuple[object, float, str]] = queue.SimpleQueue()
         self._reports: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._output = TemporaryFile()  # noqa: SIM115  open until the process has ended
@@ -50,7 +50,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the parent, which then ends this one
+            start_new_session=True,  # Ctrl-C goes to the parent, which then ends this process
         )
 
     def _interface(self) -> Flask:
@@ -85,8 +85,8 @@ class Process:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def invoke(self, event: object, timeout_seconds: float, request_id: str) -> Ending:
-        """Run once. As in Lambda, a process outlives an error, and is killed at its timeout. An init does not count."""
+    def invoke(self, event: object, timeout_seconds: float, request_id: str) -> InvocationResult:
+        """Run once. As in Lambda, a process survives an error and is killed at its timeout, which excludes the init."""
         self._invocations.put((event, timeout_seconds, request_id))
         try:
             ending, body = self._reports.get(timeout=INIT_SECONDS)
@@ -94,11 +94,11 @@ class Process:
                 ending, body = self._reports.get(timeout=timeout_seconds)
         except queue.Empty:
             self.end()
-            return Ending(error_type="timeout")
+            return InvocationResult(error_type="timeout")
         if ending == "response":
-            return Ending(json.loads(body))
+            return InvocationResult(json.loads(body))
         error = json.loads(body)
-        return Ending(error_type=error["errorType"], message=error["errorMessage"])
+        return InvocationResult(error_type=error["errorType"], message=error["errorMessage"])
 
     def end(self) -> None:
         self._process.kill()
@@ -111,12 +111,12 @@ class Process:
 
 
 def environment(artifact: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables that Lambda sets, and the function's own. None of whoever runs this."""
+    """Return the environment variables of Lambda and of the function, and none of this process."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
-        "HOME": "/nonexistent",  # no file of whoever runs this may lead the SDK or requests elsewhere
+        "HOME": "/nonexistent",  # no local file may configure the SDK or requests
         "PYTHONDONTWRITEBYTECODE": "1",  # in Lambda the code is read-only
         "LAMBDA_TASK_ROOT": str(artifact),
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",

@@ -1,7 +1,7 @@
-"""MiniStack 1.5.33 with what this deployment rests on and it lacks. Runs in the environment of MiniStack.
+"""MiniStack 1.5.33 with patches for AWS behaviour that this deployment needs. Runs in MiniStack's virtual environment.
 
-Each patch says what AWS does. They reach into MiniStack's own names, so its version is pinned; a name that is gone ends
-this with an error.
+Each patch describes AWS's behaviour. They use MiniStack's internal names, so its version is pinned; a missing name is
+an error.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SECONDS_A_MINUTE = float(os.environ["SECONDS_A_MINUTE"])
 
 
 def wraps(module: Any, name: str) -> Callable[[Original], Original]:
-    """Put a function in the place of one of MiniStack's, which it gets as its first argument."""
+    """Replace a function of MiniStack's by one that gets the original as its first argument."""
 
     def decorate(function: Original) -> Original:
         setattr(module, name, partial(function, getattr(module, name)))
@@ -46,12 +46,12 @@ def wraps(module: Any, name: str) -> Callable[[Original], Original]:
 
 
 def create_resource_policy(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
-    """AWS::SecretsManager::ResourcePolicy: its CloudFormation does not know it; its API does, and enforces it."""
+    """AWS::SecretsManager::ResourcePolicy: MiniStack's API has and enforces it; its CloudFormation lacks it."""
     request = {"SecretId": properties["SecretId"], "ResourcePolicy": json.dumps(properties["ResourcePolicy"])}
-    status, _, answer = secretsmanager._put_resource_policy(request)
+    status, _, response = secretsmanager._put_resource_policy(request)
     if status >= _BAD_REQUEST:
-        raise ValueError(f"AWS::SecretsManager::ResourcePolicy failed: {answer!r}")
-    arn = json.loads(answer)["ARN"]
+        raise ValueError(f"AWS::SecretsManager::ResourcePolicy failed: {response!r}")
+    arn = json.loads(response)["ARN"]
     return arn, {"Id": arn}
 
 
@@ -64,7 +64,7 @@ provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::ResourcePolicy"] = {
 
 @wraps(provisioners, "_cw_metric_alarm_record")
 def keep_metric_math(record: Original, name: str, properties: dict[str, Any]) -> Any:
-    """AWS::CloudWatch::Alarm with Metrics: its CloudFormation refuses it. It is kept as it is, and not evaluated."""
+    """AWS::CloudWatch::Alarm with Metrics: MiniStack's CloudFormation refuses it. It is stored but not evaluated."""
     if "Metrics" not in properties:
         return record(name, properties)
     named = {"MetricName": "-", "Namespace": "-"} | {key: properties[key] for key in properties if key != "Metrics"}
@@ -72,8 +72,8 @@ def keep_metric_math(record: Original, name: str, properties: dict[str, Any]) ->
     return alarm | {"Metrics": properties["Metrics"]}
 
 
-# The Query protocol, which version 5 of Terraform's provider speaks: it kept and returned a part of each alarm. A
-# request is read, and an answer written, by botocore's own description of both; Metrics are kept in every protocol.
+# The Query protocol, which version 5 of Terraform's provider uses: MiniStack stored and returned only part of each
+# alarm. botocore's service model parses requests and formats responses; Metrics are stored in every protocol.
 _CLOUDWATCH = botocore.session.get_session().get_service_model("cloudwatch")
 
 
@@ -83,26 +83,26 @@ def from_form(operation: str, form: dict[str, Any]) -> dict[str, Any]:
 
 @wraps(cloudwatch, "_put_metric_alarm")
 def keep_the_whole_alarm(put: Original, form: dict[str, Any], document: Any, *protocol: bool) -> Any:
-    answer = put(form, document, *protocol)
-    if answer[0] >= _BAD_REQUEST:
-        return answer
+    response = put(form, document, *protocol)
+    if response[0] >= _BAD_REQUEST:
+        return response
     given = document if any(protocol) else from_form("PutMetricAlarm", form)
     alarm = cloudwatch._alarms[given["AlarmName"]]
     alarm |= {name: value for name, value in given.items() if name != "Tags"}
     if "Metrics" in given:
         for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "ExtendedStatistic", "Period", "Unit"):
             alarm.pop(name, None)
-    return answer
+    return response
 
 
 @wraps(cloudwatch, "_describe_alarms")
 def return_the_whole_alarm(describe: Original, form: dict[str, Any], document: Any, *protocol: bool) -> Any:
     if any(protocol):
         return describe(form, document, *protocol)
-    answer = describe({}, from_form("DescribeAlarms", form), is_cbor=False, is_json=True)
-    if answer[0] >= _BAD_REQUEST:
+    response = describe({}, from_form("DescribeAlarms", form), is_cbor=False, is_json=True)
+    if response[0] >= _BAD_REQUEST:
         return describe(form, document, *protocol)
-    result = _to_query(_CLOUDWATCH.operation_model("DescribeAlarms").output_shape, json.loads(answer[2]))
+    result = _to_query(_CLOUDWATCH.operation_model("DescribeAlarms").output_shape, json.loads(response[2]))
     return cloudwatch._xml(200, "DescribeAlarmsResponse", f"<DescribeAlarmsResult>{result}</DescribeAlarmsResult>")
 
 
@@ -110,7 +110,7 @@ _CASTS: dict[str, Callable[[str], object]] = {"boolean": "true".__eq__, "integer
 
 
 def _from_query(shape: Any, form: dict[str, Any], name: str) -> Any:
-    """Return a shape's value in a form; None for nothing."""
+    """Return a shape's value in a form, or None."""
     if shape.type_name == "structure":
         members = {key: _from_query(each, form, f"{name}.{key}".strip(".")) for key, each in shape.members.items()}
         return {key: value for key, value in members.items() if value is not None} or None
@@ -136,7 +136,7 @@ def _to_query(shape: Any, value: Any) -> str:
 
 
 def delete_policy(delete: Original, arn: str, properties: dict[str, Any]) -> None:
-    """AWS, "DeletePolicy": one that is attached cannot be deleted. The API here knows that, CloudFormation does not."""
+    """AWS, "DeletePolicy": an attached policy cannot be deleted. MiniStack's API does that, its CloudFormation not."""
     if iam._policies.get(arn, {}).get("AttachmentCount"):
         raise ValueError("Cannot delete a policy attached to entities. (Status Code: 409, DeleteConflict)")
     delete(arn, properties)
@@ -146,7 +146,7 @@ _POLICIES = provisioners._RESOURCE_HANDLERS["AWS::IAM::ManagedPolicy"]
 _POLICIES["delete"] = partial(delete_policy, _POLICIES["delete"])
 
 
-# The condition keys that a simulation brings. The next two add those of AWS that the template names.
+# The condition keys of a simulation. The next two functions add AWS's keys that the template uses.
 _SIMULATED: ContextVar[Mapping[str, Any]] = ContextVar("simulated", default=MappingProxyType({}))
 
 
@@ -198,8 +198,8 @@ def end_arns_of_log_groups(arn_of: Original, service: str, method: str, path: st
     return f"{arn}:*" if service == "logs" and ":log-group:" in arn and not is_tagging else arn
 
 
-# AWS, "How Lambda handles errors and retries with asynchronous invocation": Scheduler and EventBridge hand over to
-# Lambda's queue, so that the function's EventInvokeConfig decides. An event that is run again keeps its request id.
+# AWS, "How Lambda handles errors and retries with asynchronous invocation": Scheduler and EventBridge put events into
+# Lambda's queue, so that the function's EventInvokeConfig applies. A retried event keeps its request id.
 _QUEUED: ContextVar[str | None] = ContextVar("queued", default=None)
 
 
@@ -225,32 +225,32 @@ def deliver(_original: object, arn: str, payload: str) -> None:
 
 @wraps(secretsmanager, "_create_secret")
 def create_no_version_without_a_value(create: Original, request: dict[str, Any]) -> Any:
-    """AWS, "CreateSecret": without SecretString and SecretBinary there is no version. The API here made one."""
-    answer = create(request)
-    if answer[0] >= _BAD_REQUEST or request.keys() & {"SecretString", "SecretBinary"}:
-        return answer
-    body = {name: value for name, value in json.loads(answer[2]).items() if name != "VersionId"}
+    """AWS, "CreateSecret": without SecretString and SecretBinary there is no version. MiniStack creates one."""
+    response = create(request)
+    if response[0] >= _BAD_REQUEST or request.keys() & {"SecretString", "SecretBinary"}:
+        return response
+    body = {name: value for name, value in json.loads(response[2]).items() if name != "VersionId"}
     secretsmanager._resolve(body["ARN"])[1]["Versions"].clear()
-    return answer[0], answer[1], json.dumps(body).encode()
+    return response[0], response[1], json.dumps(body).encode()
 
 
 @wraps(secretsmanager, "_put_secret_value")
 def keep_each_label_of_a_put(put: Original, request: dict[str, Any]) -> Any:
-    """AWS, "PutSecretValue": all the labels that it names are on the new version, and each sends its event."""
-    answer = put(request)
+    """AWS, "PutSecretValue": the new version gets all the labels of the request, and each label sends its event."""
+    response = put(request)
     labels = request.get("VersionStages", [])
-    if answer[0] >= _BAD_REQUEST or "AWSCURRENT" not in labels:
-        return answer
-    body = json.loads(answer[2])
+    if response[0] >= _BAD_REQUEST or "AWSCURRENT" not in labels:
+        return response
+    body = json.loads(response[2])
     for label in set(labels).difference(body["VersionStages"]):
         move = {"SecretId": request["SecretId"], "VersionStage": label, "MoveToVersionId": body["VersionId"]}
         secretsmanager._update_secret_version_stage(move)
-    return answer[0], answer[1], json.dumps(body | {"VersionStages": labels}).encode()
+    return response[0], response[1], json.dumps(body | {"VersionStages": labels}).encode()
 
 
 @wraps(lambda_svc, "_emit_lambda_logs")
 def emit_metrics(emit: Original, function: Any, request_id: str, text: str, *rest: Any, **options: Any) -> None:
-    """AWS, "Embedded metric format": CloudWatch makes metrics of the lines that a function prints in this form."""
+    """AWS, "Embedded metric format": CloudWatch extracts metrics from the function's log lines in this format."""
     emit(function, request_id, text, *rest, **options)
     for line in (text or "").splitlines():
         if not line.startswith('{"_aws"') and '"CloudWatchMetrics"' not in line:
@@ -264,7 +264,7 @@ def emit_metrics(emit: Original, function: Any, request_id: str, text: str, *res
                     cloudwatch.record_metric(directive["Namespace"], metric["Name"], value, metric["Unit"], dimensions)
 
 
-# The ticks of the scheduler and Lambda's retries, only sooner: a minute is a few seconds.
+# A faster scheduler and faster retries by Lambda: a minute takes a few seconds.
 scheduler._SCHEDULE_TICK_INTERVAL = 1.0
 lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS = _SECONDS_A_MINUTE
 
@@ -275,12 +275,12 @@ def let_minutes_pass_quickly(parse: Callable[[str], float | None], expression: s
     return None if seconds is None else seconds * _SECONDS_A_MINUTE / 60
 
 
-def end_with_the_parent() -> None:
-    """End with the process that started this one, even if it is killed: its end of the pipe closes then."""
+def exit_with_the_parent() -> None:
+    """Exit with the parent process, even if that is killed: its end of the pipe closes then."""
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    threading.Thread(target=exit_with_the_parent, daemon=True).start()
     app.main()

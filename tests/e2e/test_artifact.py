@@ -1,4 +1,4 @@
-"""The built artifact under AWS's own runtime client: each test begins where the one before has ended."""
+"""The built artifact under AWS's own runtime client: each test continues from the previous one."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from tests.e2e.commands import tool
 from tests.e2e.conftest import ARTIFACT_CLIENT_ID
 from tests.e2e.emulator import Emulator
 from tests.e2e.job import Job
-from tests.e2e.lambda_runtime import INIT_SECONDS, Ending, Process, environment
+from tests.e2e.lambda_runtime import INIT_SECONDS, InvocationResult, Process, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from infra.local.telenor_sandbox import TelenorSandbox
 
-# The job keeps half of it back, and asks for no token with less than two seconds left.
+# The job reserves half of it, and requests no token with less than two seconds left.
 _SHORT_TIMEOUT_SECONDS = 5.0
 
 _APP_ID = "telenor-token"
 _ROTATE_NOW = {"action": "rotate-now"}
-# What EventBridge sends; the job reads nothing of it.
+# An event of EventBridge, which the job ignores.
 _TICK = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
 
-# The modules that the runtime brings. awslambdaric needs simplejson, and requests takes it where it is.
+# The modules of the runtime. awslambdaric needs simplejson, and requests uses it if it is installed.
 _OF_THE_RUNTIME = {"boto3", "botocore", "dateutil", "s3transfer", "simplejson", "six"}
 
-# Prints from where each module is that the job loads, its client of Secrets Manager included.
+# Prints the file of each module that the job loads, including its Secrets Manager client.
 _PROBE = """
 import json, sys
 before = set(sys.modules)
@@ -58,12 +58,12 @@ class LocalJob(Job):
     settings: Mapping[str, str]
     processes: list[Process] = field(default_factory=list)
 
-    def run(self, event: object, *, seconds: float = 30.0, request_id: str = "") -> Ending:
+    def run(self, event: object, *, seconds: float = 30.0, request_id: str = "") -> InvocationResult:
         return self.processes[-1].invoke(event, seconds, request_id or str(uuid.uuid4()))
 
-    def check_published(self, ending: Ending, request_id: str) -> None:
+    def check_published(self, ending: InvocationResult, request_id: str) -> None:
         """Check that a run has published an accepted token under its own request id."""
-        assert (ending.answer["outcome"], ending.answer["version_id"]) == ("rotated", request_id)
+        assert (ending.response["outcome"], ending.response["version_id"]) == ("rotated", request_id)
         assert self.current_version() == request_id
         assert request_id in self.tracked()
         assert self.telenor.is_live(self.token())
@@ -94,15 +94,15 @@ def local_job(built: Path, sandbox: TelenorSandbox, tmp_path_factory: pytest.Tem
             process.end()
 
 
-def test_it_is_pure_python_within_its_limit_and_the_same_in_a_second_build(built: Path, tmp_path: Path) -> None:
+def test_the_artifact_is_pure_python_small_and_reproducible(built: Path, tmp_path: Path) -> None:
     assert artifact.faults(built) == []
     artifact.make(tmp_path / "again")
     assert artifact.zipped(tmp_path / "again") == artifact.zipped(built)
 
 
-def test_its_modules_come_from_it_and_of_the_runtime_the_sdk_alone(local_job: LocalJob, built: Path) -> None:
+def test_modules_come_from_the_artifact_and_only_the_sdk_from_the_runtime(local_job: LocalJob, built: Path) -> None:
     probe, variables = [str(tool("RUNTIME_PYTHON")), "-c", _PROBE], environment(built, local_job.settings)
-    # The working directory is the first place where the runtime client looks too.
+    # The working directory is first on the module path, as for the runtime client.
     printed = subprocess.check_output(probe, cwd=built, env=variables, timeout=INIT_SECONDS)
     files = [(module.partition(".")[0], Path(file)) for module, file in json.loads(printed).items()]
     beside = {"__pycache__", ".dist-info"}
@@ -121,20 +121,20 @@ def test_a_cold_start_publishes_a_token(local_job: LocalJob) -> None:
 
 def test_a_run_that_is_not_due_makes_one_call_in_the_same_process(local_job: LocalJob) -> None:
     calls = local_job.aws.calls(_APP_ID)
-    assert local_job.run(_TICK).answer["outcome"] == "not-due"
+    assert local_job.run(_TICK).response["outcome"] == "not-due"
     assert local_job.aws.calls(_APP_ID) - calls == {"DescribeSecret": 1}
     assert not local_job.processes[0].has_ended
 
 
-def test_a_bad_event_is_an_error_and_the_process_goes_on(local_job: LocalJob) -> None:
+def test_an_invalid_event_is_an_error_and_the_process_continues(local_job: LocalJob) -> None:
     calls = local_job.aws.calls(_APP_ID)
     ending = local_job.run({"action": "nonsense"})
     assert (ending.error_type, "action" in ending.message) == (errors.InvalidInputError.__name__, True)
     assert local_job.aws.calls(_APP_ID) == calls
-    assert local_job.run(_TICK).answer["outcome"] == "not-due"
+    assert local_job.run(_TICK).response["outcome"] == "not-due"
 
 
-def test_a_slow_telenor_is_given_up_before_the_deadline(local_job: LocalJob) -> None:
+def test_a_slow_telenor_times_out_before_the_deadline(local_job: LocalJob) -> None:
     labels = local_job.labels()
     local_job.telenor.fault(operation="token", delay_seconds=2 * _SHORT_TIMEOUT_SECONDS, drop=True)
     ending = local_job.run(_ROTATE_NOW, seconds=_SHORT_TIMEOUT_SECONDS)
@@ -149,7 +149,7 @@ def test_after_a_timeout_between_obtaining_and_publishing_lambdas_retry_rotates(
 ) -> None:
     labels, token, issued = local_job.labels(), local_job.token(), len(issued_tokens)
     request_id, held_up = str(uuid.uuid4()), threading.Event()
-    # The write is held up until the process is gone, and then does not happen.
+    # The write is delayed until the process is killed, and then does not happen.
     lost = CallFault(operation="PutSecretValue")
     local_job.aws.fault(Meanwhile(operation="PutSecretValue", happens=held_up.wait, fault=lost))
     ending = local_job.run(_ROTATE_NOW, seconds=_SHORT_TIMEOUT_SECONDS, request_id=request_id)
@@ -162,20 +162,20 @@ def test_after_a_timeout_between_obtaining_and_publishing_lambdas_retry_rotates(
     local_job.processes.append(Process(built, tool("RUNTIME_PYTHON"), local_job.settings))
     retried = local_job.run(_ROTATE_NOW, request_id=request_id)  # Lambda keeps the id
     local_job.check_published(retried, request_id)
-    assert retried.answer["pending_revocations"] == 1
+    assert retried.response["pending_revocations"] == 1
     assert local_job.telenor.is_live(token)
 
 
-def test_every_run_that_ended_has_sent_its_metrics(local_job: LocalJob) -> None:
+def test_every_completed_run_has_sent_its_metrics(local_job: LocalJob) -> None:
     local_job.processes[-1].end()
     printed = [line for process in local_job.processes for line in process.output]
     lines = [json.loads(line) for line in printed if line.startswith("{")]
-    # A counter is sent only in a run in which it is not zero.
+    # A run sends only counters that are not zero.
     failed = [line.get("RotationFailed", [0]) for line in lines if "_aws" in line]
     assert failed == [[0], [0], [1], [0], [1], [0]]
 
 
-def test_nothing_secret_was_printed_or_sent(local_job: LocalJob, issued_tokens: list[str]) -> None:
+def test_no_secret_was_printed_or_sent(local_job: LocalJob, issued_tokens: list[str]) -> None:
     pair = base64.b64encode(f"{ARTIFACT_CLIENT_ID}:{local_job.client_secret}".encode()).decode()
     keys = [local_job.settings["AWS_SECRET_ACCESS_KEY"], local_job.settings["AWS_SESSION_TOKEN"]]
     text = "".join(line for process in local_job.processes for line in (*process.output, *process.posted))

@@ -1,4 +1,4 @@
-"""The command line, each command in a process of its own, with the operators' policy alone."""
+"""The command line, each command in a separate process, with only the operators' policy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_status_shows_the_last_run_and_the_stacks_own_grace(job: Job, keys: Mapp
     assert re.search(rf"\b{job.grace_seconds} s\b", drawn.stdout)
 
 
-def test_rotate_keeps_the_stacks_grace_and_renew_then_is_not_due(job: Job, keys: Mapping[str, str]) -> None:
+def test_rotate_respects_the_stacks_grace_and_renew_is_then_not_due(job: Job, keys: Mapping[str, str]) -> None:
     previous = job.token()
     rotated = telenor_token(job, keys, "rotate", "--stack", job.name)
     assert (rotated.returncode, json.loads(rotated.stdout)["reason"]) == (0, "forced")
@@ -46,7 +46,7 @@ def test_emergency_leaves_one_active_token(job: Job, keys: Mapping[str, str]) ->
     assert job.telenor.is_live(job.token())
 
 
-def test_doctor_reports_what_an_operator_may_not_read_and_asks_for_no_token(job: Job, keys: Mapping[str, str]) -> None:
+def test_doctor_reports_missing_permissions_and_requests_no_token(job: Job, keys: Mapping[str, str]) -> None:
     requests = len(job.telenor.requests)
     examined = telenor_token(job, keys, "doctor", "--stack", job.name, "--json", "--yes")
     assert examined.returncode == 1
@@ -54,18 +54,18 @@ def test_doctor_reports_what_an_operator_may_not_read_and_asks_for_no_token(job:
     assert "token" not in [request.operation for request in job.telenor.requests[requests:]]
 
 
-def test_the_operators_policy_is_for_the_stacks_own_region(job: Job, keys: Mapping[str, str]) -> None:
+def test_the_operators_policy_is_limited_to_the_stacks_region(job: Job, keys: Mapping[str, str]) -> None:
     refused = telenor_token(job, keys, "status", "--stack", job.name, "--region", "eu-west-1")
     assert (refused.returncode, "eu-west-1" in refused.stderr) == (1, True)
 
 
-def test_a_stranger_is_denied(job: Job) -> None:
+def test_a_user_without_permissions_is_denied(job: Job) -> None:
     refused = telenor_token(job, iam.user(job.emulator, "cli-stranger"), "rotate", "--stack", job.name)
     assert (refused.returncode, "cloudformation:DescribeStacks" in refused.stderr) == (1, True)
 
 
-def test_doctor_has_the_function_publish_another_token_where_a_new_one_ends_it(second_job: Job) -> None:
-    """At a Telenor where a new token ends the published one, as a promise at risk."""
+def test_doctor_invokes_the_function_if_a_new_token_revokes_the_published_one(second_job: Job) -> None:
+    """Against a Telenor that revokes the published token when it issues a new one, which puts promises at risk."""
     job, arn = second_job, second_job.outputs["OperatorPolicyArn"]
     keys = iam.user(job.emulator, "doctor", "secretsmanager:GetSecretValue", policy_arn=arn)
     before, versions, forced = job.token(), len(job.labels()), len(job.runs(reason="forced"))

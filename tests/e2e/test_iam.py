@@ -1,4 +1,4 @@
-"""Who may do what: each call is made with the caller's own keys."""
+"""Permissions: each call is made with the caller's own keys."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job
 if TYPE_CHECKING:
     import pytest
 
-# Actions of the operators' policy that no call here shows, and why.
+# Actions of the operators' policy that are not tested here, and why.
 NOT_TRIED = {
     "iam:PassRole": "not enforced here; AWS, 'UpdateSchedule'",
-    "cloudwatch:GetDashboard": "the emulator knows no ARN of a dashboard",
+    "cloudwatch:GetDashboard": "the emulator has no ARN of a dashboard",
 }
 
 # Actions of the function's role that the emulator does not enforce, and what uses them in AWS.
@@ -31,7 +31,7 @@ NOT_ENFORCED = {
 }
 
 
-def test_a_named_reader_reads_and_cannot_write_and_a_stranger_does_not_read(job: Job) -> None:
+def test_a_named_reader_only_reads_and_others_cannot_read(job: Job) -> None:
     stranger = job.client("secretsmanager", iam.user(job.emulator, "stranger"))
     assert is_denied(stranger.get_secret_value, SecretId=job.token_secret)
     # The policy names the reader's account, so a reader needs a policy of its own as well.
@@ -40,7 +40,7 @@ def test_a_named_reader_reads_and_cannot_write_and_a_stranger_does_not_read(job:
     assert is_denied(reader.put_secret_value, SecretId=job.token_secret, SecretString="x")
 
 
-def test_an_administrator_neither_writes_the_token_nor_reads_the_credentials(job: Job) -> None:
+def test_an_administrator_can_neither_write_the_token_nor_read_the_credentials(job: Job) -> None:
     admin = job.client("secretsmanager", iam.user(job.emulator, "admin", "secretsmanager:*"))
     token, current = job.token_secret, job.current_version()
     assert admin.describe_secret(SecretId=job.credentials_secret)["ARN"] == job.credentials_secret
@@ -57,11 +57,11 @@ def test_the_deployment_role_updates_the_token_secret(job: Job) -> None:
     deployment.update_secret(SecretId=job.token_secret, Description=description)
 
 
-def test_the_role_neither_writes_credentials_nor_reads_other_secrets_nor_moves_current(job: Job) -> None:
-    # Lambda calls its sessions by the function's name.
+def test_the_role_cannot_write_credentials_read_other_secrets_or_move_awscurrent(job: Job) -> None:
+    # Lambda names its sessions after the function.
     keys = iam.assume(job.emulator, job.outputs["FunctionRoleArn"], job.outputs["FunctionName"])
     role, current = job.client("secretsmanager", keys), job.current_version()
-    name = f"somebody/else-than-{job.client_name}"
+    name = f"another-owner/for-{job.client_name}"
     other = job.client("secretsmanager").create_secret(Name=name, SecretString="x")["ARN"]
     assert role.describe_secret(SecretId=job.token_secret)["ARN"] == job.token_secret
     assert is_denied(role.put_secret_value, SecretId=job.credentials_secret, SecretString="x")
@@ -73,14 +73,14 @@ def test_the_role_neither_writes_credentials_nor_reads_other_secrets_nor_moves_c
         assert is_denied(role.update_secret_version_stage, **move)
 
 
-def test_the_role_serves_no_other_function(job: Job) -> None:
+def test_no_other_function_can_use_the_role(job: Job) -> None:
     keys = iam.assume(job.emulator, job.outputs["FunctionRoleArn"], "another-function")
     other_function = job.client("secretsmanager", keys)
     assert is_denied(other_function.describe_secret, SecretId=job.token_secret)
     assert is_denied(other_function.get_secret_value, SecretId=job.credentials_secret)
 
 
-def test_an_operator_makes_each_call_of_the_policy_and_no_other(job: Job) -> None:
+def test_an_operator_can_make_exactly_the_calls_of_the_policy(job: Job) -> None:
     outputs, keys = job.outputs, iam.user(job.emulator, "operator")
     statements = iam.managed_policy(job.emulator, outputs["OperatorPolicyArn"])
     log_group, schedule = {"logGroupName": outputs["LogGroupName"]}, _schedule_of(job)
@@ -105,7 +105,7 @@ def test_an_operator_makes_each_call_of_the_policy_and_no_other(job: Job) -> Non
         "cloudformation:DescribeStacks": {"StackName": job.name},
     }
     actions = {action for _, action in iam.allowed(statements)} - NOT_TRIED.keys()
-    # The Terraform module has no stack to describe.
+    # The Terraform module deploys no stack.
     assert calls.keys() - actions <= {"cloudformation:DescribeStacks"}
     assert actions <= calls.keys()
 
@@ -134,7 +134,7 @@ def _schedule_of(job: Job) -> dict[str, Any]:
     listed = scheduler.list_schedules()["Schedules"]
     name = next(each["Name"] for each in listed if each["Target"]["Arn"].endswith(f":{function}"))
     found = scheduler.get_schedule(Name=name)
-    # Whatever an update leaves out is reset.
+    # An update resets omitted fields.
     not_taken = {"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"}
     return {key: value for key, value in found.items() if key not in not_taken}
 
@@ -144,7 +144,7 @@ def test_a_run_fails_without_each_permission_of_the_role(job: Job, subtests: pyt
     permissions = iam.allowed(role.statements)
     assert NOT_ENFORCED.keys() <= {action for _, action in permissions}
     for sid, action in permissions:
-        # Lambda joins and leaves subnets with ec2's; there are none here.
+        # Lambda uses ec2's actions in subnets; there are none here.
         if action in NOT_ENFORCED or action.startswith("ec2:"):
             continue
         with subtests.test(sid=sid, action=action), role.having(iam.without(role.statements, sid, action)):

@@ -1,4 +1,4 @@
-"""A stack from its deployment to its deletion: each test begins where the one before has ended."""
+"""A stack from its deployment to its deletion: each test continues from the previous one."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def test_a_scheduled_run_without_credentials_fails_and_asks_for_no_token(new_job
     assert not new_job.issued()
 
 
-def test_lambda_does_not_run_a_failed_event_again(new_job: Job) -> None:
+def test_lambda_does_not_retry_a_failed_event(new_job: Job) -> None:
     until("four failed runs", lambda: len(new_job.runs(outcome="failed")) >= 4)
     ids = [run["function_request_id"] for run in new_job.runs(outcome="failed")]
     assert len(ids) == len(set(ids))
 
 
-def test_a_wrong_pair_of_credentials_is_tried_at_once(new_job: Job) -> None:
+def test_wrong_credentials_are_tried_at_once(new_job: Job) -> None:
     run = new_job.put_credentials(f"not-{new_job.client_secret}")
     assert (run["outcome"], run["error_code"]) == ("failed", "credentials-refused")
 
 
-def test_the_right_pair_is_tried_at_once_and_brings_the_first_token(new_job: Job) -> None:
+def test_correct_credentials_are_tried_at_once_and_bring_the_first_token(new_job: Job) -> None:
     assert new_job.put_credentials(new_job.client_secret)["outcome"] == "rotated"
     assert new_job.telenor.is_live(new_job.token())
 
 
-def test_after_a_mistyped_pair_the_previous_one_is_used_and_reported(new_job: Job) -> None:
+def test_after_mistyped_credentials_the_previous_ones_are_used_and_reported(new_job: Job) -> None:
     assert new_job.put_credentials(f"mistyped-{new_job.client_secret}")["outcome"] == "rotated"
     # A run logs its summary before its metrics.
     until("its metric", lambda: any("CredentialsFallback" in each for each in new_job.metrics()))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def rotate(job: Job) -> tuple[str, float]:
-    """Rotate by hand; return the superseded token, and when it was superseded."""
+    """Force a rotation; return the superseded token, and when it was superseded."""
     superseded = job.token()
     result = job.invoke(action="rotate-now")
     assert (result["outcome"], result["reason"]) == ("rotated", "forced")
@@ -54,7 +54,7 @@ def test_alarms_and_dashboard_read_metrics_that_the_runs_send(job: Job) -> None:
     assert alarms
     for alarm in alarms:
         assert alarm["AlarmActions"]
-        # Also in metric math.
+        # Including metric math.
         read = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", []) if "MetricStat" in each] or [alarm]
         for metric in read:
             if metric["Namespace"] == "TelenorToken":
@@ -66,7 +66,7 @@ def test_alarms_and_dashboard_read_metrics_that_the_runs_send(job: Job) -> None:
     assert all(f'"{value}"' in body for value in dimensions.values())
 
 
-def test_each_run_sends_the_time_until_expiry_and_no_counter_that_is_zero(job: Job) -> None:
+def test_each_run_sends_the_time_until_expiry_and_only_nonzero_counters(job: Job) -> None:
     assert job.metrics()
     for metrics in job.metrics():
         assert {"SecondsUntilExpiry"} <= metrics.keys() <= DEFINED

@@ -1,6 +1,6 @@
 """Calls an example's own function for each path on stdin, and prints the status: `python driver.py [--survive] FILE`.
 
-A Lambda function is invoked as Lambda does. With `--survive` a call that raises counts as 0, as in a service.
+A Lambda function is invoked as by Lambda. With `--survive`, a call that raises prints 0 and the program continues.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A stand-in for the AWS Parameters and Secrets Lambda Extension, which runs nowhere but in Lambda.
+"""A stand-in for the AWS Parameters and Secrets Lambda Extension, which runs only in Lambda.
 
 It has the extension's HTTP interface as AWS documents it ("Use AWS Secrets Manager secrets in AWS Lambda functions",
 Secrets Manager User Guide): the path, the header, the parameter `secretId`, and a cache that lasts for
@@ -24,7 +24,7 @@ _MOST_SECONDS = 300
 
 
 class LambdaExtension(LoopbackServer):
-    """The extension; `session_token` is what the function has in AWS_SESSION_TOKEN."""
+    """The extension; `session_token` is the function's AWS_SESSION_TOKEN."""
 
     _refreshes = False
 
@@ -40,7 +40,7 @@ class LambdaExtension(LoopbackServer):
 
     @property
     def port(self) -> str:
-        """What the function has in PARAMETERS_SECRETS_EXTENSION_HTTP_PORT."""
+        """The function's PARAMETERS_SECRETS_EXTENSION_HTTP_PORT."""
         return self.url.rpartition(":")[2]
 
     def _get(self) -> Response:
@@ -58,6 +58,6 @@ class LambdaExtension(LoopbackServer):
 
 
 class SecretsManagerAgent(LambdaExtension):
-    """The agent; `session_token` is what its token file holds."""
+    """The agent; `session_token` is the content of its token file."""
 
     _refreshes = True

@@ -1,7 +1,7 @@
-"""Each example, as the file that it is and in a process of its own, while tokens rotate.
+"""Each example runs unchanged in a separate process while tokens rotate.
 
-The examples' caches go by the machine's own clock, which a test cannot turn, so they are set to last for a second or
-four where they have to lapse; the hours of the job and of Telenor pass in an instant.
+The examples' caches use the machine's clock, so caches that must expire last for one to four seconds. The clocks of the
+job and of Telenor are simulated.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ PATIENCE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Example:
-    """A file of the repository, and what runs it."""
+    """A file of the repository, and the command that runs it."""
 
     file: str
     runs_it: tuple[str, ...]
     looks_at_expiry: bool = False
-    """It sends nothing where the token document says that the token has expired."""
+    """It sends nothing if the token document's expiry has passed."""
     keeps_unreadable: bool = False
-    """It goes on with the last token for as long as Secrets Manager does not answer."""
+    """It keeps using the last token while Secrets Manager fails."""
     short_seconds: int = 1
-    """A cache that lapses soon, and not before the next call."""
+    """A cache lifetime that is short, but longer than the time between two calls."""
 
     @property
     def uses_agent(self) -> bool:
@@ -89,7 +89,7 @@ EXAMPLES = [
 
 @pytest.fixture(params=EXAMPLES, ids=lambda example: f"{Path(example.file).parent.name}-{Path(example.file).stem}")
 def example(request: pytest.FixtureRequest) -> Example:
-    """Skip what this machine cannot run; `make examples` has installed some of it, so there that is a failure."""
+    """Skip an example that this machine cannot run, or fail if `make examples` should have installed its tools."""
     example: Example = request.param
     program = example.runs_it[0]
     installed = {"node": NODE_MODULES, "bash": AWS_CLI}.get(program)
@@ -101,15 +101,15 @@ def example(request: pytest.FixtureRequest) -> Example:
 
 @pytest.fixture
 def surviving(example: Example) -> Example:
-    """Run the example in a service, which goes on after a call that raises."""
+    """Run the example in a service, which continues after a call that raises."""
     if example.runs_it not in {PYTHON, LAMBDA}:
-        pytest.skip("a failed read ends its process, as the test of failing reads shows")
+        pytest.skip("a failed read ends its process; see test_a_failed_read_ends_a_program")
     return replace(example, runs_it=(sys.executable, DRIVER, "--survive"))
 
 
 @dataclass
 class Consumer:
-    """An example that runs, and what it did."""
+    """A running example, and its calls."""
 
     example: Example
     world: World
@@ -124,13 +124,13 @@ class Consumer:
         self.process.stdin.write(path + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
-        assert line.strip().isdigit(), f"{self.example.file} has ended or does not answer; its stderr says why"
+        assert line.strip().isdigit(), f"{self.example.file} has ended or does not respond; see its stderr"
         self.calls += 1
         self.failed += int(line) != 200
         return int(line)
 
     def get_for(self, seconds: float) -> None:
-        """Let it call the API without pause for some time, and twice at least."""
+        """Let it call the API without pause for some time, at least twice."""
         end = time.monotonic() + seconds
         self.get()
         self.get()
@@ -139,7 +139,7 @@ class Consumer:
 
     @property
     def requests(self) -> int:
-        """What of it has reached the API."""
+        """The number of requests that reached the API."""
         return sum(self.world.telenor.state()["counters"].get("incidents", {}).values())
 
     @property
@@ -148,13 +148,13 @@ class Consumer:
 
     @property
     def reads(self) -> int:
-        """How often Secrets Manager was asked for a value on its behalf."""
+        """The number of reads from Secrets Manager on its behalf."""
         return self.world.aws.calls("example")["GetSecretValue"]
 
 
 @pytest.fixture
 def consumers_world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Let the job's clock begin at the machine's time, which the libraries compare `expires_at` with."""
+    """Set the job's clock to the machine's time, since the libraries compare `expires_at` with that."""
     monkeypatch.setenv("GRACE_SECONDS", str(GRACE_SECONDS))
     world.clock.advance(seconds=(datetime.now(UTC).replace(microsecond=0) - world.clock.now()).total_seconds())
     world.run()
@@ -181,7 +181,7 @@ def running(example: Example, world: World, cache_seconds: int, *, base_url: str
             extension = stack.enter_context(LambdaExtension(client, "session", cache_seconds))
             environment["PARAMETERS_SECRETS_EXTENSION_HTTP_PORT"] = extension.port
         if example.uses_agent:
-            # With a cache that lasts: the example has to read past it.
+            # The agent caches for long, so the example must request a refresh.
             agent = stack.enter_context(SecretsManagerAgent(client, "agent", LONG_SECONDS))
             token_file = stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="ascii"))
             token_file.write("agent\n")
@@ -189,7 +189,7 @@ def running(example: Example, world: World, cache_seconds: int, *, base_url: str
             environment["AGENT_URL"] = agent.url
             environment["AGENT_TOKEN_FILE"] = token_file.name
         if example.looks_at_expiry:
-            # requests-oauthlib sends no token over plain http without this.
+            # Without this, requests-oauthlib sends no token over plain http.
             environment["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
         process = stack.enter_context(
             subprocess.Popen(  # noqa: S603  a file of this repository
@@ -212,13 +212,13 @@ def running(example: Example, world: World, cache_seconds: int, *, base_url: str
 
 
 def rotate_with_grace(consumer: Consumer, times: int) -> None:
-    """Rotate; let as much time pass as an example may cache for; let the grace end and the old token with it."""
+    """Rotate, wait for the example's cache to expire, and let the grace of the old token end."""
     consumer.get()
     for _ in range(times):
         superseded = consumer.world.document()["access_token"]
         consumer.world.run("rotate-now")
         consumer.get_for(consumer.example.short_seconds)
-        # A label names a publication up to two seconds late, so that the grace is never shorter than it says.
+        # The time in a label is up to two seconds late, so that the grace is never too short.
         consumer.world.clock.advance(seconds=GRACE_SECONDS + 2)
         assert len(consumer.world.run()["revoked"]) == 1
         assert not consumer.world.telenor.is_live(superseded)
@@ -233,7 +233,9 @@ def test_no_request_is_refused_while_tokens_rotate(example: Example, consumers_w
     assert consumer.reads >= 1 + 2
 
 
-def test_a_token_that_is_revoked_at_once_costs_one_401_and_no_call(example: Example, consumers_world: World) -> None:
+def test_a_token_revoked_without_a_grace_costs_one_401_and_no_failed_call(
+    example: Example, consumers_world: World
+) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         consumer.get_for(0)
         for refused in (1, 2, 3):
@@ -244,13 +246,13 @@ def test_a_token_that_is_revoked_at_once_costs_one_401_and_no_call(example: Exam
     assert consumer.requests == consumer.calls + 3
 
 
-def test_a_cache_longer_than_the_grace_is_seen_as_401s(example: Example, consumers_world: World) -> None:
+def test_a_cache_longer_than_the_grace_causes_401s(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         rotate_with_grace(consumer, 1)
     assert (consumer.failed, consumer.refused) == (0, 1)
 
 
-def test_a_401_for_the_token_that_is_still_current_is_final(example: Example, consumers_world: World) -> None:
+def test_a_401_for_the_current_token_is_not_retried(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         consumer.get()
         reads = consumer.reads
@@ -261,8 +263,8 @@ def test_a_401_for_the_token_that_is_still_current_is_final(example: Example, co
         assert consumer.get() == 200
 
 
-def test_an_outage_ends_with_the_first_call_after_the_publication(example: Example, consumers_world: World) -> None:
-    # Published two hours ago, so that the token has expired by the machine's clock, though not yet by Telenor's.
+def test_calls_succeed_again_after_the_first_publication(example: Example, consumers_world: World) -> None:
+    # Published two hours ago, so that the token has expired by the machine's clock but not by Telenor's.
     consumers_world.clock.advance(hours=-2)
     consumers_world.run("rotate-now")
     with running(example, consumers_world, LONG_SECONDS) as consumer:
@@ -275,17 +277,17 @@ def test_an_outage_ends_with_the_first_call_after_the_publication(example: Examp
 
 
 @pytest.fixture
-def heard() -> list[str]:
-    """Collect the Authorization headers that arrive elsewhere than at Telenor."""
+def leaked_headers() -> list[str]:
+    """Collect the Authorization headers that arrive at another host."""
     return []
 
 
 @pytest.fixture
-def elsewhere(heard: list[str]) -> Iterator[str]:
-    """Serve what is not Telenor, and return its URL."""
+def other_host(leaked_headers: list[str]) -> Iterator[str]:
+    """Serve another host than Telenor, and return its URL."""
 
     def listen(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        heard.append(environ.get("HTTP_AUTHORIZATION", ""))
+        leaked_headers.append(environ.get("HTTP_AUTHORIZATION", ""))
         start_response("200 OK", [("Content-Type", "application/json")])
         return [b"[]"]
 
@@ -294,19 +296,19 @@ def elsewhere(heard: list[str]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", [":{port}/x", ".evil.example/x", "@127.0.0.1:{port}/x", "x"])
-def test_a_path_cannot_lead_the_token_elsewhere(
-    example: Example, consumers_world: World, path: str, elsewhere: str, heard: list[str]
+def test_a_path_cannot_send_the_token_to_another_host(
+    example: Example, consumers_world: World, path: str, other_host: str, leaked_headers: list[str]
 ) -> None:
     if example.file == "infra/consumer/app.py":
-        pytest.skip("its path is its own")
-    path = path.format(port=elsewhere.rpartition(":")[2])
+        pytest.skip("its path is fixed")
+    path = path.format(port=other_host.rpartition(":")[2])
     with (
         pytest.raises(AssertionError, match="has ended"),
         running(example, consumers_world, LONG_SECONDS, base_url="http://localhost") as consumer,
     ):
         consumer.get(path)
-    assert heard == []
-    assert "a path must begin with /" in consumers_world.seen.everything()
+    assert leaked_headers == []
+    assert "a path must begin with /" in consumers_world.seen.all_output()
 
 
 def test_a_base_url_may_end_with_a_slash(example: Example, consumers_world: World) -> None:
@@ -330,12 +332,14 @@ def test_a_token_that_no_header_can_carry_is_not_shown(example: Example, consume
     consumers_world.put(json.dumps(consumers_world.document() | {"access_token": token}, ensure_ascii=False))
     with suppress(AssertionError), running(example, consumers_world, LONG_SECONDS) as consumer:
         consumer.get()
-    assert "put-by" not in consumers_world.seen.everything()
+    assert "put-by" not in consumers_world.seen.all_output()
 
 
-def test_a_redirect_is_not_followed(example: Example, consumers_world: World, elsewhere: str, heard: list[str]) -> None:
+def test_a_redirect_is_not_followed(
+    example: Example, consumers_world: World, other_host: str, leaked_headers: list[str]
+) -> None:
     def redirect(_: dict[str, Any], start_response: Any) -> list[bytes]:
-        start_response("302 Found", [("Location", elsewhere + PATH), ("Content-Length", "0")])
+        start_response("302 Found", [("Location", other_host + PATH), ("Content-Length", "0")])
         return [b""]
 
     with (
@@ -343,7 +347,7 @@ def test_a_redirect_is_not_followed(example: Example, consumers_world: World, el
         running(example, consumers_world, LONG_SECONDS, base_url=telenor.url) as consumer,
     ):
         assert [consumer.get(), consumer.get()] == [302, 302]
-    assert heard == []
+    assert leaked_headers == []
 
 
 def fail_reads(world: World) -> None:
@@ -360,8 +364,8 @@ def test_a_cached_token_is_used_while_secrets_manager_fails(example: Example, co
         consumers_world.aws.clear_faults()
 
 
-def call_until_the_cache_lapses(consumer: Consumer) -> None:
-    """Call while no read succeeds."""
+def call_until_the_cache_expires(consumer: Consumer) -> None:
+    """Call until the cache has expired, while all reads fail."""
     consumer.get()
     fail_reads(consumer.world)
     end = time.monotonic() + consumer.example.short_seconds + 1
@@ -371,18 +375,18 @@ def call_until_the_cache_lapses(consumer: Consumer) -> None:
 
 def test_a_failed_read_ends_a_program(example: Example, consumers_world: World) -> None:
     if example.runs_it in {PYTHON, LAMBDA}:
-        pytest.skip("the next test has it in a service")
+        pytest.skip("the next test runs it in a service")
     with (
         pytest.raises(AssertionError, match="has ended"),
         running(example, consumers_world, example.short_seconds) as consumer,
     ):
-        call_until_the_cache_lapses(consumer)
+        call_until_the_cache_expires(consumer)
     consumers_world.aws.clear_faults()
 
 
-def test_a_failed_read_does_not_prolong_the_cache(surviving: Example, consumers_world: World) -> None:
+def test_a_failed_read_does_not_extend_the_cache(surviving: Example, consumers_world: World) -> None:
     with running(surviving, consumers_world, surviving.short_seconds) as consumer:
-        call_until_the_cache_lapses(consumer)
+        call_until_the_cache_expires(consumer)
         requests = consumer.requests
         assert {consumer.get() for _ in range(3)} == ({200} if surviving.keeps_unreadable else {0})
         assert consumer.requests == requests + (3 if surviving.keeps_unreadable else 0)
@@ -391,7 +395,7 @@ def test_a_failed_read_does_not_prolong_the_cache(surviving: Example, consumers_
             pass
 
 
-def test_a_401_whose_read_fails_is_not_sent_again(surviving: Example, consumers_world: World) -> None:
+def test_a_401_is_not_retried_if_the_secret_cannot_be_read(surviving: Example, consumers_world: World) -> None:
     with running(surviving, consumers_world, LONG_SECONDS) as consumer:
         consumer.get()
         consumers_world.run("rotate-and-revoke-now")
@@ -403,7 +407,7 @@ def test_a_401_whose_read_fails_is_not_sent_again(surviving: Example, consumers_
             pass
 
 
-def test_the_last_line_may_lack_its_end(example: Example, consumers_world: World) -> None:
+def test_the_last_input_line_may_lack_a_newline(example: Example, consumers_world: World) -> None:
     with running(example, consumers_world, LONG_SECONDS) as consumer:
         printed, _ = consumer.process.communicate(PATH)
     assert printed.split() == ["200"]
@@ -418,22 +422,22 @@ def shared_token(consumers_world: World, monkeypatch: pytest.MonkeyPatch) -> Any
     return namespace["SharedToken"](os.environ["TOKEN_SECRET_ID"], consumers_world.telenor.url)
 
 
-def test_threads_that_are_refused_at_once_share_one_read(consumers_world: World, shared_token: Any) -> None:
+def test_threads_that_get_401_together_share_one_read(consumers_world: World, shared_token: Any) -> None:
     url = consumers_world.telenor.url + PATH
     with httpx.Client(auth=shared_token) as client, ThreadPoolExecutor(8) as threads:
         assert client.get(url).status_code == 200
         consumers_world.run("rotate-and-revoke-now")
         before = consumers_world.aws.calls("example")["GetSecretValue"]
-        assert {answer.status_code for answer in threads.map(lambda _: client.get(url), range(40))} == {200}
+        assert {response.status_code for response in threads.map(lambda _: client.get(url), range(40))} == {200}
     assert consumers_world.aws.calls("example")["GetSecretValue"] == before + 1
 
 
-def test_asyncio_gets_the_token_too_and_meets_a_401(consumers_world: World, shared_token: Any) -> None:
+def test_the_auth_class_works_with_asyncio_and_handles_a_401(consumers_world: World, shared_token: Any) -> None:
     url = consumers_world.telenor.url + PATH
 
     async def gets() -> list[int]:
         async with httpx.AsyncClient(auth=shared_token) as client:
-            return [answer.status_code for answer in await asyncio.gather(*(client.get(url) for _ in range(8)))]
+            return [response.status_code for response in await asyncio.gather(*(client.get(url) for _ in range(8)))]
 
     assert asyncio.run(gets()) == [200] * 8
     consumers_world.run("rotate-and-revoke-now")
@@ -442,7 +446,7 @@ def test_asyncio_gets_the_token_too_and_meets_a_401(consumers_world: World, shar
     assert consumers_world.aws.calls("example")["GetSecretValue"] == before + 1
 
 
-def test_the_auth_class_sends_its_token_to_no_other_origin(consumers_world: World, shared_token: Any) -> None:
+def test_the_auth_class_sends_its_token_only_to_its_origin(consumers_world: World, shared_token: Any) -> None:
     other = consumers_world.telenor.url.replace("127.0.0.1", "localhost") + PATH
     before = len(consumers_world.telenor.requests)
     with httpx.Client(auth=shared_token) as client, pytest.raises(ValueError, match="goes elsewhere"):
@@ -450,7 +454,7 @@ def test_the_auth_class_sends_its_token_to_no_other_origin(consumers_world: Worl
     assert len(consumers_world.telenor.requests) == before
 
 
-def test_the_stand_in_for_the_extension_keeps_to_its_documentation(world: World) -> None:
+def test_the_extension_stand_in_behaves_as_documented(world: World) -> None:
     world.run()
     headers = {"X-Aws-Parameters-Secrets-Token": "session"}
     asked = {"secretId": os.environ["TOKEN_SECRET_ID"]}

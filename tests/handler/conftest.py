@@ -1,4 +1,4 @@
-"""Another authorization server than Telenor's, and the job on it."""
+"""An authorization server other than Telenor's, and a job that uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that writes its answers byte by byte as a test says: whole, or in drips that do not end."""
+"""A server that sends complete responses, or dripping ones that do not end before the client's deadline."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 65_536
 
-# Nobody waits for a drip to end.
+# Dripping lasts longer than any test waits.
 LONG_SECONDS = 4
 _DRIP_SECONDS = 0.01
 
 
 class Drip(NamedTuple):
-    """The start of an answer, and what then comes again and again."""
+    """A dripping response: its start, and the bytes that then follow repeatedly."""
 
     start: bytes
     drop: bytes
 
 
 def whole(document: object, *, before: bytes = b"") -> bytes:
-    """Return a good answer, after these bytes."""
+    """Return a complete valid response, after the bytes `before`."""
     body = json.dumps(document).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return before + head.encode() + body
 
 
 class SlowServer(ThreadingTCPServer):
-    """Answers on a loopback port; `answer` gets the path of each request, and one connection serves one request.
+    """Listens on a loopback port. `respond` gets the path of each request; each connection serves one request.
 
-    After the `with` block, `outlasted` is the number of drips that ended before their client hung up.
+    `outlasted` is the number of dripping responses that ended before their client hung up.
     """
 
-    def __init__(self, answer: Callable[[str], bytes | Drip]) -> None:
+    def __init__(self, respond: Callable[[str], bytes | Drip]) -> None:
         super().__init__((HOST, 0), BaseRequestHandler)
-        self._answer = answer
+        self._respond = respond
         self.url = f"http://{HOST}:{self.server_address[1]}"
         self.requests: list[bytes] = []
         self.paths: list[str] = []
@@ -59,19 +59,19 @@ class SlowServer(ThreadingTCPServer):
         self.server_close()
 
     def finish_request(self, request: Any, _client_address: Any) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         self.requests.append(request.recv(_MOST_BYTES))
-        # A client of TLS sends no path.
+        # A TLS client sends no path here.
         path = self.requests[-1].partition(b" ")[2].partition(b" ")[0].decode(errors="replace")
         self.paths.append(path)
-        answer = self._answer(path)
+        response = self._respond(path)
         with suppress(OSError):
-            if isinstance(answer, bytes):
-                request.sendall(answer)
+            if isinstance(response, bytes):
+                request.sendall(response)
                 return
-            request.sendall(answer.start)
+            request.sendall(response.start)
             end_at = time.monotonic() + LONG_SECONDS
             while time.monotonic() < end_at:
-                request.sendall(answer.drop)
+                request.sendall(response.drop)
                 time.sleep(_DRIP_SECONDS)
             self.outlasted += 1

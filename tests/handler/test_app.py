@@ -1,4 +1,4 @@
-"""The entry point: what goes in, and what comes out of a run that went well or did not."""
+"""The entry point: its input, and the output of successful and failed runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OTHER: dict[str, Any] = {
         ({}, {"GRACE_SECONDS": CANARY}, "invalid-setting"),
     ],
 )
-def test_bad_input_makes_no_call_and_is_told_by_its_code(
+def test_bad_input_makes_no_call_and_logs_its_error_code(
     world: World, monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], environment: dict[str, str], code: str
 ) -> None:
     for name, value in environment.items():
@@ -46,7 +46,7 @@ def test_bad_input_makes_no_call_and_is_told_by_its_code(
     assert (world.aws.calls(), world.telenor.requests) == (before, [])
 
 
-def test_a_run_puts_out_the_counters_that_are_not_zero_and_the_life_that_is_left(world: World) -> None:
+def test_a_run_emits_nonzero_counters_and_the_seconds_until_expiry(world: World) -> None:
     result = world.run()
     assert world.seen.metrics() == {"TokenRotated": 1, "SecondsUntilExpiry": 3599}
     assert world.seen.client() == result["client"] == "default"
@@ -55,18 +55,18 @@ def test_a_run_puts_out_the_counters_that_are_not_zero_and_the_life_that_is_left
     assert world.seen.metrics() == {"SecondsUntilExpiry": 3299}
 
 
-def test_a_failing_run_puts_its_metrics_out_and_raises(world: World) -> None:
+def test_a_failing_run_emits_its_metrics_and_raises(world: World) -> None:
     world.run()
     world.clock.advance(minutes=40)
     world.telenor.fault(operation="token", status=503)
     assert world.failure() == "token-endpoint-out"
     metrics = world.seen.metrics()
     assert (metrics["RotationFailed"], metrics["TokenRotated"]) == (1, 0)
-    # Forty minutes, and the seconds that the attempts took.
+    # Forty minutes and the duration of the attempts.
     assert 1100 < metrics["SecondsUntilExpiry"] <= 1199
 
 
-def test_one_line_sums_a_run_up(world: World) -> None:
+def test_a_run_logs_one_summary_line(world: World) -> None:
     result = world.run()
     (line,) = world.seen.log()
     assert line["level"] == "INFO"
@@ -76,7 +76,7 @@ def test_one_line_sums_a_run_up(world: World) -> None:
     assert {"telenor_seconds", "duration_seconds", "revocations_failed", "revocations_abandoned"} <= line.keys()
 
 
-def test_one_line_sums_a_failed_run_up_and_says_why(world: World) -> None:
+def test_a_failed_run_logs_one_summary_line_with_its_error(world: World) -> None:
     world.put_credentials(json.dumps({"username": "kari", "password": CANARY}))
     world.failure()
     (line,) = world.seen.log()
@@ -84,7 +84,7 @@ def test_one_line_sums_a_failed_run_up_and_says_why(world: World) -> None:
     assert "Connect ID" in line["message"]
 
 
-def test_each_failed_attempt_has_a_line_with_its_reason(world: World) -> None:
+def test_each_failed_attempt_logs_a_line_with_its_reason(world: World) -> None:
     world.telenor.fault(operation="token", status=503, times=2)
     world.run()
     first, second, summary = world.seen.log()
@@ -92,7 +92,7 @@ def test_each_failed_attempt_has_a_line_with_its_reason(world: World) -> None:
     assert "503" in first["message"]
 
 
-def test_a_defect_is_told_by_its_place_and_never_by_its_text(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_logs_only_its_location(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: object) -> None:
         raise KeyError(CANARY)
 
@@ -118,8 +118,8 @@ def test_a_variable_that_fails_the_sdk_first_is_named(
     assert failure.value.error_code == "invalid-setting"
 
 
-def test_an_error_carries_nothing_of_what_caused_it(world: World) -> None:
-    """AWS quotes a secret's id, which may be a secret that was put there by mistake, and botocore a proxy's URL."""
+def test_an_error_carries_no_text_of_its_cause(world: World) -> None:
+    """AWS quotes a secret's id, where a secret may have been entered by mistake, and botocore quotes a proxy's URL."""
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
     with pytest.raises(RotationError) as failure:
         world.run()
@@ -152,33 +152,33 @@ def test_a_service_without_a_name_keeps_the_dimension(name: str) -> None:
     assert in_a_new_process(code, POWERTOOLS_SERVICE_NAME=name).split() == ["telenor-token", "telenor-token"]
 
 
-def test_one_client_serves_a_warm_process(world: World) -> None:
+def test_a_warm_process_reuses_one_client(world: World) -> None:
     world.run()
-    client = app._client.cache_info()  # noqa: SLF001  whether it was made twice shows nowhere else
+    client = app._client.cache_info()  # noqa: SLF001  the cache alone shows whether it was created twice
     world.run()
     assert app._client.cache_info().misses == client.misses  # noqa: SLF001
 
 
-def test_the_machines_clock_tells_utc() -> None:
+def test_the_system_clock_returns_utc() -> None:
     before = datetime.now(UTC)
     clock = app.SystemClock()
     clock.sleep(0)
     assert before <= clock.now() <= datetime.now(UTC)
 
 
-def test_a_run_keeps_back_the_time_to_store_what_it_gets(world: World) -> None:
-    """Half of these ten seconds: an answer after six comes too late to be asked for again."""
+def test_a_run_reserves_time_to_store_a_token(world: World) -> None:
+    """Half of these ten seconds are reserved: after six seconds there is no time for a retry."""
     world.telenor.fault(operation="token", status=503, delay_seconds=2.4)
     started_at = world.clock.now()
     world.failure(seconds=10)
     assert (world.clock.now() - started_at).total_seconds() < 5 + 2.4
 
 
-# Whose run it is
+# The client of a run
 
 
 @pytest.mark.usefixtures("serves_clients")
-def test_each_run_is_about_the_client_of_its_event_everywhere(world: World) -> None:
+def test_result_metrics_and_log_name_the_client_of_the_event(world: World) -> None:
     world.client.create_secret(Name=OTHER["token_secret_id"])
     result = world.run(**OTHER, scope="incidents.read")
     assert (result["outcome"], result["client"]) == ("rotated", "other")
@@ -188,11 +188,11 @@ def test_each_run_is_about_the_client_of_its_event_everywhere(world: World) -> N
     assert world.failure(**OTHER | {"token_secret_id": ""}) == "invalid-event"
     world.run()
     assert world.seen.client() == "default"
-    told = [(line["client"], line.get("token_secret_id")) for line in world.seen.log()]
-    assert told == [("other", "other/token"), ("other", None), ("default", "telenor/token")]
+    logged = [(line["client"], line.get("token_secret_id")) for line in world.seen.log()]
+    assert logged == [("other", "other/token"), ("other", None), ("default", "telenor/token")]
 
 
-def test_client_name_names_the_client_of_answer_metrics_and_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_name_sets_the_client_of_result_metrics_and_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIENT_NAME", "billing-2")
     assert world.run()["client"] == "billing-2"
     assert world.seen.client() == "billing-2"

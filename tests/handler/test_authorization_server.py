@@ -1,4 +1,4 @@
-"""The Telenor adapter over HTTP: what it asks for, what it makes of each answer, and when it asks again."""
+"""The Telenor adapter over HTTP: its requests, its parsing of each response, and its retries."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ MINUTES = timedelta(minutes=2)
 
 
 @dataclass
-class Asking:
-    """The adapter on the sandbox or on another server, with what each call needs."""
+class Adapter:
+    """The adapter on the sandbox or on another server, with the arguments that each call needs."""
 
     telenor: TelenorSandbox
     clock: FakeClock
@@ -67,77 +67,81 @@ class Asking:
 
 
 @pytest.fixture
-def ask(telenor: TelenorSandbox, clock: FakeClock) -> Asking:
-    return Asking(telenor, clock, telenor.url)
+def adapter(telenor: TelenorSandbox, clock: FakeClock) -> Adapter:
+    return Adapter(telenor, clock, telenor.url)
 
 
-# What is sent
+# Requests
 
 
-def test_a_token_is_asked_for_as_the_reference_shows(ask: Asking) -> None:
-    token = ask.token()
-    assert ask.telenor.is_live(token.access_token)
-    (request,) = ask.telenor.requests
+def test_a_token_is_requested_as_the_reference_shows(adapter: Adapter) -> None:
+    token = adapter.token()
+    assert adapter.telenor.is_live(token.access_token)
+    (request,) = adapter.telenor.requests
     assert request.headers["authorization"] == "Basic"
     assert request.headers["accept"] == "application/json"
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
     assert request.form == {"grant_type": "client_credentials"}
 
 
-def test_credentials_beyond_latin_1_reach_telenor(ask: Asking) -> None:
-    # The canary client's id and secret have an ø and an æ; these two do not even fit into Latin-1.
+def test_credentials_beyond_latin_1_reach_telenor(adapter: Adapter) -> None:
+    # The canary client's id and secret contain ø and æ; these two characters are not even in Latin-1.
     with pytest.raises(InvalidClientError, match="code 1:"):
-        ask.token(CYRILLIC)
+        adapter.token(CYRILLIC)
 
 
-def test_a_scope_is_asked_for_when_there_is_one(ask: Asking) -> None:
-    assert ask.token(scope="incidents.read").scope == "incidents.read"
-    assert ask.telenor.requests[0].form["scope"] == "incidents.read"
+def test_a_configured_scope_is_requested(adapter: Adapter) -> None:
+    assert adapter.token(scope="incidents.read").scope == "incidents.read"
+    assert adapter.telenor.requests[0].form["scope"] == "incidents.read"
 
 
-def test_consumers_are_told_the_scope_that_was_granted(ask: Asking) -> None:
-    ask.telenor.fault(operation="token", body=json.dumps({"access_token": CANARY, "expires_in": 60, "scope": "less"}))
-    assert ask.token(scope="much more").scope == "less"
-    assert ask.token(scope=None).scope is None
+def test_the_granted_scope_is_published(adapter: Adapter) -> None:
+    adapter.telenor.fault(
+        operation="token", body=json.dumps({"access_token": CANARY, "expires_in": 60, "scope": "less"})
+    )
+    assert adapter.token(scope="much more").scope == "less"
+    assert adapter.token(scope=None).scope is None
 
 
-def test_a_netrc_does_not_replace_the_credentials(ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_netrc_does_not_replace_the_credentials(
+    adapter: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    token = ask.token()
-    ask.logout(token.access_token)
-    assert not ask.telenor.is_live(token.access_token)
+    token = adapter.token()
+    adapter.logout(token.access_token)
+    assert not adapter.telenor.is_live(token.access_token)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(ask: Asking, status: int) -> None:
-    ask.telenor.fault(operation="token", status=status, headers={"Location": f"{ask.telenor.url}/elsewhere"})
+def test_a_redirect_is_not_followed(adapter: Adapter, status: int) -> None:
+    adapter.telenor.fault(operation="token", status=status, headers={"Location": f"{adapter.telenor.url}/elsewhere"})
     with pytest.raises(ServerRefusedError) as refusal:
-        ask.token()
+        adapter.token()
     assert (refusal.value.status, refusal.value.error_code) == (status, "answer-unknown")
-    assert len(ask.telenor.requests) == 1
+    assert len(adapter.telenor.requests) == 1
 
 
 @pytest.mark.parametrize("location", [b"http://[", b"\xff\xfe", b"https://api..telenor.no/", b"/" * 5000])
-def test_where_a_redirect_leads_is_not_even_read(telenor: TelenorSandbox, clock: FakeClock, location: bytes) -> None:
+def test_the_location_of_a_redirect_is_not_parsed(telenor: TelenorSandbox, clock: FakeClock, location: bytes) -> None:
     found = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
     with SlowServer(lambda _path: found) as server:
-        ask = Asking(telenor, clock, server.url)
-        for request in (ask.token, ask.logout):
+        adapter = Adapter(telenor, clock, server.url)
+        for request in (adapter.token, adapter.logout):
             with pytest.raises(ServerRefusedError) as refusal:
                 request()
             assert refusal.value.status == 302
 
 
-# What is made of a good answer
+# Valid token responses
 
 
-def test_times_are_counted_from_before_the_request(ask: Asking) -> None:
-    ask.clock.advance(milliseconds=700)
-    before = ask.clock.now().replace(microsecond=0)
-    ask.telenor.fault(operation="token", delay_seconds=4)
-    token = ask.token()
+def test_the_lifetime_counts_from_before_the_request(adapter: Adapter) -> None:
+    adapter.clock.advance(milliseconds=700)
+    before = adapter.clock.now().replace(microsecond=0)
+    adapter.telenor.fault(operation="token", delay_seconds=4)
+    token = adapter.token()
     assert (token.issued_at, token.expires_at) == (before, before + timedelta(seconds=3599))
 
 
@@ -145,45 +149,45 @@ def test_times_are_counted_from_before_the_request(ask: Asking) -> None:
     ("expires_in", "seconds"),
     [(3599, 3599), ("3600", 3600), (" 3600 ", 3600), (3599.9, 3599), (1, 1), (31 * 86_400, 31 * 86_400)],
 )
-def test_a_life_is_read_as_a_number_and_as_text(ask: Asking, expires_in: object, seconds: int) -> None:
-    ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
-    assert ask.token().lifetime == timedelta(seconds=seconds)
+def test_expires_in_may_be_a_number_or_text(adapter: Adapter, expires_in: object, seconds: int) -> None:
+    adapter.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
+    assert adapter.token().lifetime == timedelta(seconds=seconds)
 
 
-def test_a_missing_life_is_taken_for_a_short_one_and_said(ask: Asking, seen: Seen) -> None:
-    ask.telenor.knobs(expires_in_as="missing")
-    assert ask.token().lifetime == timedelta(seconds=900)
-    ask.telenor.knobs(expires_in_as="raw", expires_in_raw=None)
-    assert ask.token().lifetime == timedelta(seconds=900)
+def test_a_missing_expires_in_defaults_to_900_seconds(adapter: Adapter, seen: Seen) -> None:
+    adapter.telenor.knobs(expires_in_as="missing")
+    assert adapter.token().lifetime == timedelta(seconds=900)
+    adapter.telenor.knobs(expires_in_as="raw", expires_in_raw=None)
+    assert adapter.token().lifetime == timedelta(seconds=900)
     assert seen.codes() == ["expires-in-missing"] * 2
 
 
 @pytest.mark.parametrize("expires_in", [31 * 86_400 + 1, "3599000", 1e12, 10**400])
-def test_a_life_above_31_days_is_taken_for_a_short_one_and_said(ask: Asking, seen: Seen, expires_in: object) -> None:
+def test_an_expires_in_above_31_days_defaults_to_900_seconds(adapter: Adapter, seen: Seen, expires_in: object) -> None:
     """An hour in milliseconds, most likely."""
-    ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
-    assert ask.token().lifetime == timedelta(seconds=900)
-    assert (seen.codes(), ask.unusable) == (["expires-in-too-long"], [])
+    adapter.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
+    assert adapter.token().lifetime == timedelta(seconds=900)
+    assert (seen.codes(), adapter.unusable) == (["expires-in-too-long"], [])
 
 
 @pytest.mark.parametrize("value", ["\r\n{0}", " {0} ", "bearer {0}\n", "BEARER  {0}", "\tBearer {0} ", "Bearer\t{0}"])
-def test_a_token_is_used_without_what_surrounds_it(ask: Asking, value: str) -> None:
+def test_whitespace_and_a_bearer_prefix_are_stripped_from_a_token(adapter: Adapter, value: str) -> None:
     text = value.format(f"{CANARY}-token")
-    ask.telenor.fault(operation="token", body=json.dumps({"access_token": text, "expires_in": 3599}), times=1)
-    assert ask.token().access_token == f"{CANARY}-token"
-    assert ask.count() == 1
+    adapter.telenor.fault(operation="token", body=json.dumps({"access_token": text, "expires_in": 3599}), times=1)
+    assert adapter.token().access_token == f"{CANARY}-token"
+    assert adapter.count() == 1
 
 
 @pytest.mark.parametrize("token_type", [None, "Bearer", "bearer", "BEARER", "BearerToken", "BEARERTOKEN"])
-def test_a_bearer_token_is_taken_in_any_case(ask: Asking, token_type: str | None) -> None:
-    ask.telenor.knobs(token_type=token_type)
-    assert ask.token().token_type == "Bearer"
+def test_a_missing_token_type_or_bearer_in_any_case_is_accepted(adapter: Adapter, token_type: str | None) -> None:
+    adapter.telenor.knobs(token_type=token_type)
+    assert adapter.token().token_type == "Bearer"
 
 
-def test_apigees_whole_answer_is_taken_for_the_token_that_it_is(ask: Asking) -> None:
-    ask.telenor.knobs(error_format="apigee")
-    token, now = ask.token(), int(ask.clock.now().timestamp())
-    assert ask.telenor.is_live(token.access_token)
+def test_a_complete_apigee_token_response_is_accepted(adapter: Adapter) -> None:
+    adapter.telenor.knobs(error_format="apigee")
+    token, now = adapter.token(), int(adapter.clock.now().timestamp())
+    assert adapter.telenor.is_live(token.access_token)
     assert json.loads(token.document()) == {
         "access_token": token.access_token,
         "token_type": "Bearer",
@@ -193,16 +197,16 @@ def test_apigees_whole_answer_is_taken_for_the_token_that_it_is(ask: Asking) -> 
     }
 
 
-def test_a_refresh_token_goes_nowhere(ask: Asking) -> None:
-    ask.telenor.knobs(refresh_token=True)
-    assert "refresh" not in ask.token().document()
+def test_a_refresh_token_is_dropped(adapter: Adapter) -> None:
+    adapter.telenor.knobs(refresh_token=True)
+    assert "refresh" not in adapter.token().document()
 
 
-def test_a_token_shows_in_no_repr(ask: Asking) -> None:
-    assert CANARY not in repr(ask.token()) + repr(CREDENTIALS)
+def test_a_tokens_repr_hides_its_value(adapter: Adapter) -> None:
+    assert CANARY not in repr(adapter.token()) + repr(CREDENTIALS)
 
 
-# What is made of a bad one
+# Invalid token responses
 
 
 @pytest.mark.parametrize(
@@ -212,29 +216,31 @@ def test_a_token_shows_in_no_repr(ask: Asking) -> None:
         *(-(10**400), "3_600", "1e3", "Infinity"),
     ],
 )
-def test_a_life_that_is_none_is_not_believed_and_its_token_handed_over(ask: Asking, expires_in: object) -> None:
-    ask.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
+def test_an_invalid_expires_in_is_refused_and_its_token_returned_for_revocation(
+    adapter: Adapter, expires_in: object
+) -> None:
+    adapter.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
     with pytest.raises(ServerUnavailableError) as refusal:
-        ask.token()
+        adapter.token()
     assert refusal.value.error_code == "expires-in-malformed"
-    assert len(ask.unusable) == ask.count() == 5
+    assert len(adapter.unusable) == adapter.count() == 5
 
 
 @pytest.mark.parametrize("token_type", ["mac", "", "Bearer Token", 5, ["Bearer"]])
-def test_a_token_of_another_type_is_refused_and_handed_over(ask: Asking, token_type: object) -> None:
-    ask.telenor.knobs(token_type=token_type)
+def test_a_token_of_another_type_is_refused_and_returned_for_revocation(adapter: Adapter, token_type: object) -> None:
+    adapter.telenor.knobs(token_type=token_type)
     with pytest.raises(ServerRefusedError) as refusal:
-        ask.token()
+        adapter.token()
     assert refusal.value.error_code == "token-type-refused"
-    assert [ask.telenor.is_live(str(token)) for token in ask.unusable] == [True]
-    assert ask.count() == 1
+    assert [adapter.telenor.is_live(str(token)) for token in adapter.unusable] == [True]
+    assert adapter.count() == 1
 
 
-def test_a_token_that_died_on_the_way_is_not_taken(ask: Asking) -> None:
-    ask.telenor.knobs(lifetime_seconds=3)
-    ask.telenor.fault(operation="token", delay_seconds=3, when="after")
+def test_a_token_that_expired_during_the_request_is_refused(adapter: Adapter) -> None:
+    adapter.telenor.knobs(lifetime_seconds=3)
+    adapter.telenor.fault(operation="token", delay_seconds=3, when="after")
     with pytest.raises(ServerUnavailableError) as refusal:
-        ask.token()
+        adapter.token()
     assert refusal.value.error_code == "token-late"
 
 
@@ -260,13 +266,13 @@ CONTRADICTING: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE | CONTRADICTING)
-def test_a_200_without_a_token_is_tried_again(ask: Asking, what: str) -> None:
-    ask.telenor.fault(operation="token", times=2, **(UNREADABLE | CONTRADICTING)[what])
-    assert ask.telenor.is_live(ask.token().access_token)
-    assert ask.count() == 3
-    assert ask.clock.slept[0] < 1
-    # One that cannot be read may have issued a token that nobody knows.
-    assert ask.unusable == ([None, None] if what in UNREADABLE else [])
+def test_a_200_without_a_token_is_retried(adapter: Adapter, what: str) -> None:
+    adapter.telenor.fault(operation="token", times=2, **(UNREADABLE | CONTRADICTING)[what])
+    assert adapter.telenor.is_live(adapter.token().access_token)
+    assert adapter.count() == 3
+    assert adapter.clock.slept[0] < 1
+    # An unreadable response may have issued a token that is lost.
+    assert adapter.unusable == ([None, None] if what in UNREADABLE else [])
 
 
 @pytest.mark.parametrize(
@@ -291,14 +297,14 @@ def test_a_200_without_a_token_is_tried_again(ask: Asking, what: str) -> None:
         ('{"access_token": "CANARY-1", "expires_in": ' + "9" * 5000 + "}", ["CANARY-1"]),
     ],
 )
-def test_a_token_in_an_answer_of_another_shape_is_handed_over_to_be_revoked(
-    ask: Asking, body: str, tokens: list[str]
+def test_a_token_in_an_unexpected_response_shape_is_returned_for_revocation(
+    adapter: Adapter, body: str, tokens: list[str]
 ) -> None:
-    ask.telenor.fault(operation="token", body=body)
+    adapter.telenor.fault(operation="token", body=body)
     with pytest.raises(ServerUnavailableError) as refusal:
-        ask.token()
+        adapter.token()
     assert refusal.value.error_code == "answer-unreadable"
-    assert ask.unusable == tokens * 5
+    assert adapter.unusable == tokens * 5
 
 
 @pytest.mark.parametrize(
@@ -314,34 +320,34 @@ def test_a_token_in_an_answer_of_another_shape_is_handed_over_to_be_revoked(
     ids=str,
 )
 @pytest.mark.parametrize("operation", ["token", "logout"])
-def test_a_passing_fault_is_tried_again_up_to_five_times(
-    ask: Asking, operation: str, fault: dict[str, Any], code: str | None
+def test_a_transient_failure_is_retried_up_to_five_times(
+    adapter: Adapter, operation: str, fault: dict[str, Any], code: str | None
 ) -> None:
-    request: Callable[[], object] = ask.token if operation == "token" else ask.logout
-    ask.token()
-    before = ask.count(operation)
-    ask.telenor.fault(operation=operation, times=4, **fault)
+    request: Callable[[], object] = adapter.token if operation == "token" else adapter.logout
+    adapter.token()
+    before = adapter.count(operation)
+    adapter.telenor.fault(operation=operation, times=4, **fault)
     request()
-    ask.telenor.fault(operation=operation, times=5, **fault)
+    adapter.telenor.fault(operation=operation, times=5, **fault)
     with pytest.raises(ServerUnavailableError) as failure:
         request()
     assert failure.value.error_code == (code or f"{operation}-endpoint-out")
-    assert (ask.count(operation) - before, len(ask.clock.slept)) == (10, 8)
+    assert (adapter.count(operation) - before, len(adapter.clock.slept)) == (10, 8)
 
 
-def test_waits_grow_and_are_drawn_by_chance(ask: Asking) -> None:
-    ask.telenor.fault(operation="token", status=503)
+def test_retry_waits_grow_with_random_jitter(adapter: Adapter) -> None:
+    adapter.telenor.fault(operation="token", status=503)
     for _ in range(20):
         with pytest.raises(ServerUnavailableError):
-            ask.token()
-    by_attempt = [ask.clock.slept[attempt::4] for attempt in range(4)]
+            adapter.token()
+    by_attempt = [adapter.clock.slept[attempt::4] for attempt in range(4)]
     for waits, longest in zip(by_attempt, (1, 2, 4, 8), strict=True):
         assert all(0 <= wait <= longest for wait in waits)
         assert len(set(waits)) > 1
 
 
-def apigees(name: str) -> str:
-    return json.dumps({"fault": {"faultstring": "in words", "detail": {"errorcode": name}}})
+def apigee_fault(name: str) -> str:
+    return json.dumps({"fault": {"faultstring": "some text", "detail": {"errorcode": name}}})
 
 
 @pytest.mark.parametrize(
@@ -351,30 +357,30 @@ def apigees(name: str) -> str:
         (400, '{"error": "invalid_client"}', InvalidClientError, "credentials-refused"),
         (503, '{"error": "invalid_client"}', InvalidClientError, "credentials-refused"),
         (401, '{"ErrorCode": "invalid_client", "Error": "no"}', InvalidClientError, "credentials-refused"),
-        (500, apigees("steps.oauth.v2.InvalidClientIdentifier"), InvalidClientError, "credentials-refused"),
+        (500, apigee_fault("steps.oauth.v2.InvalidClientIdentifier"), InvalidClientError, "credentials-refused"),
         (200, '{"code": 40108}', InvalidClientError, "credentials-refused"),
-        # Another pair would not cure these.
+        # Other credentials would not fix these.
         (401, '{"code": 6}', ServerRefusedError, "authorization-missing"),
         (401, "", ServerRefusedError, "answer-unknown"),
         (403, '{"code": 22}', ServerRefusedError, "answer-unknown"),
-        (403, apigees("accesscontrol.IPDeniedAccess"), ServerRefusedError, "address-not-allowed"),
+        (403, apigee_fault("accesscontrol.IPDeniedAccess"), ServerRefusedError, "address-not-allowed"),
         (418, f'{{"echo": "{CANARY}"}}', ServerRefusedError, "answer-unknown"),
         (500, '{"code": 16}', ServerRefusedError, "app-attributes-invalid"),
         (200, '{"code": 5}', ServerRefusedError, "app-not-approved"),
-        # It starts anew after any run.
+        # The quota resets later than any run ends.
         (429, '{"code": 42901}', ServerUnavailableError, "rate-quota"),
-        (429, apigees("policies.ratelimit.QuotaViolation"), ServerUnavailableError, "rate-quota"),
+        (429, apigee_fault("policies.ratelimit.QuotaViolation"), ServerUnavailableError, "rate-quota"),
         (200, '{"code": 42901}', ServerUnavailableError, "rate-quota"),
     ],
 )
-def test_an_error_that_does_not_pass_has_its_kind_and_is_asked_once(
-    ask: Asking, status: int, body: str, kind: type[ServerError], code: str
+def test_a_permanent_error_has_its_kind_and_is_not_retried(
+    adapter: Adapter, status: int, body: str, kind: type[ServerError], code: str
 ) -> None:
-    ask.telenor.fault(operation="token", status=status, body=body)
+    adapter.telenor.fault(operation="token", status=status, body=body)
     with pytest.raises(kind) as refusal:
-        ask.token()
+        adapter.token()
     assert (type(refusal.value), refusal.value.error_code, refusal.value.status) == (kind, code, status)
-    assert (ask.count(), ask.unusable) == (1, [])
+    assert (adapter.count(), adapter.unusable) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -385,11 +391,11 @@ def test_an_error_that_does_not_pass_has_its_kind_and_is_asked_once(
         (WRONG, None, ApiError.CREDENTIALS),
     ],
 )
-def test_what_this_job_can_earn_itself_is_told(
-    ask: Asking, credentials: Credentials, scope: str | None, error: ApiError
+def test_an_error_of_our_own_request_is_explained(
+    adapter: Adapter, credentials: Credentials, scope: str | None, error: ApiError
 ) -> None:
     with pytest.raises(ServerError, match=f"{error.status} code {error.code}: "):
-        ask.token(credentials, scope)
+        adapter.token(credentials, scope)
 
 
 # The deadline
@@ -403,102 +409,102 @@ def test_what_this_job_can_earn_itself_is_told(
     [{"status": 503}, {"status": 429, "body": '{"code": 42901}'}, {"status": 200, "body": "<html>back soon</html>"}],
     ids=str,
 )
-def test_retry_after_is_waited_for_within_the_deadline(
-    ask: Asking,
+def test_retry_after_is_honoured_within_the_deadline(
+    adapter: Adapter,
     seen: Seen,
     fault: dict[str, Any],
     retry_after: int | str,
     slept: list[float],
 ) -> None:
-    ask.telenor.fault(operation="token", retry_after=retry_after, times=1, **fault)
+    adapter.telenor.fault(operation="token", retry_after=retry_after, times=1, **fault)
     if slept:
-        ask.token()
+        adapter.token()
     else:
         with pytest.raises(ServerUnavailableError):
-            ask.token()
-    assert ask.clock.slept == slept
+            adapter.token()
+    assert adapter.clock.slept == slept
     assert seen.codes() == ["retry"] * len(slept)
 
 
-def test_a_retry_after_that_says_nothing_is_passed_over(ask: Asking) -> None:
-    ask.telenor.fault(operation="token", status=503, retry_after="soon", times=1)
-    ask.token()
-    assert len(ask.clock.slept) == 1
-    assert ask.clock.slept[0] <= 1
+def test_an_invalid_retry_after_is_ignored(adapter: Adapter) -> None:
+    adapter.telenor.fault(operation="token", status=503, retry_after="soon", times=1)
+    adapter.token()
+    assert len(adapter.clock.slept) == 1
+    assert adapter.clock.slept[0] <= 1
 
 
-def test_no_attempt_begins_after_the_deadline(ask: Asking) -> None:
-    deadline = ask.clock.now() + timedelta(seconds=10)
-    ask.telenor.fault(operation="token", status=503, delay_seconds=4)
+def test_no_attempt_starts_after_the_deadline(adapter: Adapter) -> None:
+    deadline = adapter.clock.now() + timedelta(seconds=10)
+    adapter.telenor.fault(operation="token", status=503, delay_seconds=4)
     with pytest.raises(ServerUnavailableError):
-        ask.token(within=timedelta(seconds=10))
-    assert ask.count() < 5
-    assert ask.clock.now() < deadline + timedelta(seconds=4)
+        adapter.token(within=timedelta(seconds=10))
+    assert adapter.count() < 5
+    assert adapter.clock.now() < deadline + timedelta(seconds=4)
 
 
 @pytest.mark.parametrize(("seconds", "requests"), [(0, 0), (0.25, 0), (1.9, 0), (2, 1)])
-def test_no_token_is_asked_for_with_less_than_two_seconds_left(ask: Asking, seconds: float, requests: int) -> None:
-    ask.telenor.fault(operation="token", status=503)
+def test_no_token_is_requested_with_less_than_two_seconds_left(adapter: Adapter, seconds: float, requests: int) -> None:
+    adapter.telenor.fault(operation="token", status=503)
     with pytest.raises(ServerUnavailableError) as refusal:
-        ask.token(within=timedelta(seconds=seconds))
+        adapter.token(within=timedelta(seconds=seconds))
     assert refusal.value.error_code == ("token-endpoint-out" if requests else "no-time-left")
-    assert (ask.count(), ask.server.token_attempts) == (requests, requests)
+    assert (adapter.count(), adapter.server.token_attempts) == (requests, requests)
 
 
-def test_no_attempt_waits_for_an_answer_beyond_the_deadline(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_attempt_waits_for_a_response_beyond_the_deadline(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
-    monkeypatch.setattr(ask.telenor, "_sleep", lambda _seconds: held.wait(10))
-    ask.telenor.fault(operation="logout", delay_seconds=60)
+    monkeypatch.setattr(adapter.telenor, "_sleep", lambda _seconds: held.wait(10))
+    adapter.telenor.fault(operation="logout", delay_seconds=60)
     with pytest.raises(ServerUnavailableError) as refusal:
-        ask.logout(once=True, within=timedelta(milliseconds=200))
+        adapter.logout(once=True, within=timedelta(milliseconds=200))
     assert refusal.value.error_code == "logout-endpoint-out"
     held.set()
 
 
-def test_a_status_counts_although_its_body_breaks_off(telenor: TelenorSandbox, clock: FakeClock) -> None:
+def test_a_status_counts_although_its_body_is_truncated(telenor: TelenorSandbox, clock: FakeClock) -> None:
     cut_short = b'HTTP/1.1 401 Unauthorized\r\nContent-Length: 500\r\n\r\n{"code": 22}'
     with SlowServer(lambda _path: cut_short) as server:
-        ask = Asking(telenor, clock, server.url)
+        adapter = Adapter(telenor, clock, server.url)
         with pytest.raises(InvalidClientError):
-            ask.token()
-        assert ask.server.token_attempts == 1
+            adapter.token()
+        assert adapter.server.token_attempts == 1
         with pytest.raises(TokenRejectedError):
-            ask.verify()
+            adapter.verify()
 
 
 @pytest.mark.parametrize("url", ["https://api..telenor.no/x", f"https://{'x' * 64}.no", "https://a b/"])
-def test_a_url_that_no_request_can_be_sent_to_is_no_defect(ask: Asking, url: str) -> None:
+def test_an_unusable_url_counts_as_unavailable(adapter: Adapter, url: str) -> None:
     with pytest.raises(ServerUnavailableError, match="no answer"):
-        ask.server.verify(url, CANARY, ask.clock.now() + timedelta(milliseconds=200))
+        adapter.server.verify(url, CANARY, adapter.clock.now() + timedelta(milliseconds=200))
 
 
-def test_nobody_at_home_is_told_by_the_kind_of_error(telenor: TelenorSandbox, clock: FakeClock) -> None:
-    ask = Asking(telenor, clock, "http://127.0.0.1:1")
+def test_a_refused_connection_is_reported_by_its_error_type(telenor: TelenorSandbox, clock: FakeClock) -> None:
+    adapter = Adapter(telenor, clock, "http://127.0.0.1:1")
     with pytest.raises(ServerUnavailableError, match="ConnectionRefusedError") as refusal:
-        ask.token()
+        adapter.token()
     assert refusal.value.error_code == "token-endpoint-out"
-    assert ask.server.token_attempts == 5
+    assert adapter.server.token_attempts == 5
 
 
-def test_a_proxys_password_is_not_told(
+def test_a_proxy_password_is_never_logged(
     telenor: TelenorSandbox, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://user:{CANARY}@127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(ServerUnavailableError, match="ProxyError"):
-        Asking(telenor, clock, "http://telenor.invalid").token()
+        Adapter(telenor, clock, "http://telenor.invalid").token()
 
 
 # Logout
 
 
-def test_logout_ends_that_token_alone(ask: Asking) -> None:
-    ended, kept = ask.token(), ask.token()
-    assert ask.logout(ended.access_token) is True
-    assert (ask.telenor.is_live(ended.access_token), ask.telenor.is_live(kept.access_token)) == (False, True)
-    assert ask.logout(ended.access_token) is False
-    assert ask.telenor.state()["counters"]["logout"] == {"200": 1, "401": 1}
+def test_logout_revokes_only_that_token(adapter: Adapter) -> None:
+    ended, kept = adapter.token(), adapter.token()
+    assert adapter.logout(ended.access_token) is True
+    assert (adapter.telenor.is_live(ended.access_token), adapter.telenor.is_live(kept.access_token)) == (False, True)
+    assert adapter.logout(ended.access_token) is False
+    assert adapter.telenor.state()["counters"]["logout"] == {"200": 1, "401": 1}
 
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="null",error="invalid_token",error_description="in words"'}
@@ -509,21 +515,19 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="null",error="invalid_token",erro
     [
         {"body": '{"code": 2}'},
         {"body": '{"code": 40105}'},
-        {"body": apigees("keymanagement.service.access_token_expired"), "headers": CHALLENGE},
+        {"body": apigee_fault("keymanagement.service.access_token_expired"), "headers": CHALLENGE},
         {"body": "", "headers": CHALLENGE},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_token_that_telenor_says_is_dead_is_as_good_as_revoked(
-    ask: Asking, status: int, fault: dict[str, Any]
-) -> None:
-    ask.telenor.fault(operation="logout", status=status, **fault)
-    assert ask.logout() is False
-    assert ask.count("logout") == 1
+def test_an_inactive_token_counts_as_revoked(adapter: Adapter, status: int, fault: dict[str, Any]) -> None:
+    adapter.telenor.fault(operation="logout", status=status, **fault)
+    assert adapter.logout() is False
+    assert adapter.count("logout") == 1
 
 
-NO_PRODUCT = apigees("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound")
+NO_PRODUCT = apigee_fault("keymanagement.service.InvalidAPICallAsNoApiProductMatchFound")
 
 
 @pytest.mark.parametrize(
@@ -544,20 +548,20 @@ NO_PRODUCT = apigees("keymanagement.service.InvalidAPICallAsNoApiProductMatchFou
     ],
     ids=str,
 )
-def test_an_answer_that_does_not_say_so_leaves_the_token_alive_for_all_one_knows(
-    ask: Asking, fault: dict[str, Any], code: str
+def test_any_other_logout_response_does_not_count_as_revoked(
+    adapter: Adapter, fault: dict[str, Any], code: str
 ) -> None:
-    ask.telenor.fault(operation="logout", **fault)
+    adapter.telenor.fault(operation="logout", **fault)
     with pytest.raises(ServerRefusedError) as refusal:
-        ask.logout()
+        adapter.logout()
     assert refusal.value.error_code == code
-    assert ask.count("logout") == 1
+    assert adapter.count("logout") == 1
 
 
 @pytest.mark.parametrize("body", ["OK!", "", '{"code": 200}'])
-def test_a_logout_that_succeeds_in_any_words_is_revoked(ask: Asking, body: str) -> None:
-    ask.telenor.fault(operation="logout", status=200, body=body, content_type="text/html")
-    assert ask.logout() is True
+def test_a_successful_logout_counts_as_revoked_whatever_its_body(adapter: Adapter, body: str) -> None:
+    adapter.telenor.fault(operation="logout", status=200, body=body, content_type="text/html")
+    assert adapter.logout() is True
 
 
 BR = b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"
@@ -571,121 +575,123 @@ NOT_WHOLE = {
 
 
 @pytest.mark.parametrize("what", NOT_WHOLE)
-def test_a_logout_whose_answer_is_not_read_to_its_end_is_not_known_to_have_revoked(
+def test_a_truncated_logout_response_does_not_count_as_revoked(
     telenor: TelenorSandbox, clock: FakeClock, what: str
 ) -> None:
     with SlowServer(lambda _path: NOT_WHOLE[what]) as server, pytest.raises(ServerUnavailableError) as failure:
-        Asking(telenor, clock, server.url).logout()
+        Adapter(telenor, clock, server.url).logout()
     assert failure.value.error_code == "answer-unreadable"
     assert len(server.requests) == 5
 
 
 @pytest.mark.parametrize("fragment", ["<h1>Log in</h1>", "<p>Sorry", "<a href=/login>here</a>", "<iframe src=x>"])
-def test_a_logout_that_is_answered_by_a_part_of_a_page_has_not_revoked(ask: Asking, fragment: str) -> None:
-    ask.telenor.fault(operation="logout", body=fragment, content_type="text/html; charset=utf-8")
+def test_a_fragment_of_an_html_page_does_not_count_as_revoked(adapter: Adapter, fragment: str) -> None:
+    adapter.telenor.fault(operation="logout", body=fragment, content_type="text/html; charset=utf-8")
     with pytest.raises(ServerRefusedError):
-        ask.logout()
+        adapter.logout()
 
 
-def test_a_form_that_was_cut_in_its_token_is_not_read(telenor: TelenorSandbox, clock: FakeClock) -> None:
-    ask = Asking(telenor, clock, "")
+def test_a_form_truncated_within_its_token_is_not_parsed(telenor: TelenorSandbox, clock: FakeClock) -> None:
+    adapter = Adapter(telenor, clock, "")
     form = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nexpires_in=3599&access_token=CANARY"
     with SlowServer(lambda _path: form) as server, pytest.raises(ServerUnavailableError):
-        Asking(telenor, clock, server.url, ask.unusable).token()
-    assert ask.unusable == [None] * 5
+        Adapter(telenor, clock, server.url, adapter.unusable).token()
+    assert adapter.unusable == [None] * 5
 
 
 @pytest.mark.parametrize(("once", "retry_after"), [(True, None), (False, 500)])
-def test_a_logout_that_is_hurried_or_put_off_beyond_the_deadline_is_tried_once(
-    ask: Asking, *, once: bool, retry_after: int | None
+def test_a_logout_without_time_for_a_retry_is_tried_once(
+    adapter: Adapter, *, once: bool, retry_after: int | None
 ) -> None:
-    ask.telenor.fault(operation="logout", status=503, retry_after=retry_after)
+    adapter.telenor.fault(operation="logout", status=503, retry_after=retry_after)
     with pytest.raises(ServerUnavailableError):
-        ask.logout(once=once)
-    assert (ask.count("logout"), ask.clock.slept) == (1, [])
+        adapter.logout(once=once)
+    assert (adapter.count("logout"), adapter.clock.slept) == (1, [])
 
 
 # Verification
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_token_that_consumers_could_not_use_is_found_out(ask: Asking, status: int) -> None:
-    ask.telenor.fault(operation="incidents", status=status)
+def test_a_token_that_verify_url_rejects_is_detected(adapter: Adapter, status: int) -> None:
+    adapter.telenor.fault(operation="incidents", status=status)
     with pytest.raises(TokenRejectedError) as refusal:
-        ask.verify()
+        adapter.verify()
     assert (refusal.value.status, refusal.value.error_code) == (status, "token-not-accepted")
-    assert 5 <= sum(ask.clock.slept) <= 8
-    assert ask.clock.slept == sorted(ask.clock.slept)
+    assert 5 <= sum(adapter.clock.slept) <= 8
+    assert adapter.clock.slept == sorted(adapter.clock.slept)
 
 
 @pytest.mark.parametrize("times", [1, 4])
-def test_a_gateway_that_learns_of_a_token_late_is_asked_again(ask: Asking, times: int) -> None:
-    ask.telenor.fault(operation="incidents", status=401, times=times)
-    assert ask.verify(ask.token().access_token) is True
-    assert ask.count("incidents") == times + 1
+def test_a_rejected_fresh_token_is_verified_again(adapter: Adapter, times: int) -> None:
+    adapter.telenor.fault(operation="incidents", status=401, times=times)
+    assert adapter.verify(adapter.token().access_token) is True
+    assert adapter.count("incidents") == times + 1
 
 
-def test_a_refusal_stands_where_nobody_answers_after_it(ask: Asking) -> None:
-    ask.telenor.fault(operation="incidents", status=401, times=1)
-    ask.telenor.fault(operation="incidents", drop=True)
+def test_a_timeout_after_a_rejection_does_not_cancel_it(adapter: Adapter) -> None:
+    adapter.telenor.fault(operation="incidents", status=401, times=1)
+    adapter.telenor.fault(operation="incidents", drop=True)
     with pytest.raises(TokenRejectedError) as refusal:
-        ask.verify()
+        adapter.verify()
     assert refusal.value.status == 401
 
 
-def test_a_slow_gateway_is_asked_again_by_the_clock(ask: Asking) -> None:
-    ask.telenor.fault(operation="incidents", status=401, delay_seconds=4)
-    began_at = ask.clock.now()
+def test_verification_retries_stop_by_elapsed_time(adapter: Adapter) -> None:
+    adapter.telenor.fault(operation="incidents", status=401, delay_seconds=4)
+    began_at = adapter.clock.now()
     with pytest.raises(TokenRejectedError):
-        ask.verify()
-    assert ask.count("incidents") == 2
-    assert ask.clock.now() - began_at < timedelta(seconds=12)
+        adapter.verify()
+    assert adapter.count("incidents") == 2
+    assert adapter.clock.now() - began_at < timedelta(seconds=12)
 
 
-def test_a_refusal_is_not_asked_again_beyond_the_deadline(ask: Asking) -> None:
-    ask.telenor.fault(operation="incidents", status=401)
-    deadline = ask.clock.now() + timedelta(seconds=2)
+def test_a_rejected_token_is_not_verified_again_beyond_the_deadline(adapter: Adapter) -> None:
+    adapter.telenor.fault(operation="incidents", status=401)
+    deadline = adapter.clock.now() + timedelta(seconds=2)
     with pytest.raises(TokenRejectedError):
-        ask.verify(within=timedelta(seconds=2))
-    assert ask.clock.now() < deadline
+        adapter.verify(within=timedelta(seconds=2))
+    assert adapter.clock.now() < deadline
 
 
 @pytest.mark.parametrize(
     ("status", "is_clear"), [(200, True), (204, True), (302, True), (404, True), (429, False), (500, False)]
 )
-def test_any_other_answer_is_no_reason_to_hold_a_token_back(ask: Asking, status: int, is_clear: bool) -> None:
-    ask.telenor.fault(operation="incidents", status=status)
-    assert ask.verify() is is_clear
-    assert ask.count("incidents") == 1
+def test_any_other_verification_response_lets_the_token_be_published(
+    adapter: Adapter, status: int, is_clear: bool
+) -> None:
+    adapter.telenor.fault(operation="incidents", status=status)
+    assert adapter.verify() is is_clear
+    assert adapter.count("incidents") == 1
 
 
 @pytest.mark.parametrize(
     ("status", "is_rejected"), [(401, True), (403, True), (200, False), (404, False), (503, False)]
 )
-def test_a_published_token_is_refused_by_401_and_403_alone(ask: Asking, status: int, *, is_rejected: bool) -> None:
-    ask.telenor.fault(operation="incidents", status=status)
-    assert ask.server.is_rejected(ask.resource, CANARY, ask.clock.now() + MINUTES) is is_rejected
-    assert (ask.count("incidents"), ask.clock.slept) == (1, [])
+def test_only_401_and_403_reject_a_published_token(adapter: Adapter, status: int, *, is_rejected: bool) -> None:
+    adapter.telenor.fault(operation="incidents", status=status)
+    assert adapter.server.is_rejected(adapter.resource, CANARY, adapter.clock.now() + MINUTES) is is_rejected
+    assert (adapter.count("incidents"), adapter.clock.slept) == (1, [])
 
 
-def test_no_answer_says_nothing_about_a_published_token_and_is_logged(ask: Asking, seen: Seen) -> None:
-    ask.telenor.fault(operation="incidents", drop=True)
-    assert ask.server.is_rejected(ask.resource, CANARY, ask.clock.now() + MINUTES) is False
-    assert ask.server.is_rejected(ask.resource, CANARY, ask.clock.now()) is False
+def test_a_verification_timeout_does_not_reject_a_published_token_and_is_logged(adapter: Adapter, seen: Seen) -> None:
+    adapter.telenor.fault(operation="incidents", drop=True)
+    assert adapter.server.is_rejected(adapter.resource, CANARY, adapter.clock.now() + MINUTES) is False
+    assert adapter.server.is_rejected(adapter.resource, CANARY, adapter.clock.now()) is False
     assert seen.codes() == ["verify-url-out", "no-time-left"]
 
 
-# The last answer
+# The last response
 
 
-def test_the_last_answer_is_kept_until_the_next_request(ask: Asking) -> None:
-    assert ask.server.last_response is None
-    token = ask.token()
-    response = ask.server.last_response
+def test_the_last_response_is_kept_until_the_next_request(adapter: Adapter) -> None:
+    assert adapter.server.last_response is None
+    token = adapter.token()
+    response = adapter.server.last_response
     assert response is not None
     assert (response.status, response.headers["content-type"]) == (200, "application/json")
     assert CANARY not in repr(response)
-    ask.telenor.fault(operation="logout", drop=True)
+    adapter.telenor.fault(operation="logout", drop=True)
     with pytest.raises(ServerUnavailableError):
-        ask.logout(token.access_token)
-    assert ask.server.last_response is None
+        adapter.logout(token.access_token)
+    assert adapter.server.last_response is None

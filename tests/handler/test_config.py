@@ -1,4 +1,4 @@
-"""Settings: what is taken, and how each bad value is refused."""
+"""Settings: accepted values, and the refusal of each invalid one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ URLS = ("token_url", "revocation_url", "verify_url", "telenor_base_url", "base_u
 ARN = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:telenor/token-AbCdEf"
 
 
-def test_two_names_are_enough() -> None:
+def test_the_two_secret_names_are_the_only_required_settings() -> None:
     assert settings_from(ENVIRONMENT, {}) == Settings(
         client="default",
         action=Action.RENEW_IF_DUE,
@@ -54,7 +54,7 @@ EVERY_VARIABLE = {
 }
 
 
-def test_every_variable_is_taken() -> None:
+def test_every_variable_is_read() -> None:
     assert settings_from(EVERY_VARIABLE, {}) == Settings(
         client="store-17",
         action=Action.RENEW_IF_DUE,
@@ -75,7 +75,7 @@ GRACE_AND_SCOPE = {"grace_seconds": 0, "scope": "other"}
 @pytest.mark.parametrize("scope", ["other", ""])
 @pytest.mark.parametrize("seconds", [0, 900])
 @pytest.mark.parametrize("environment", [{}, EVERY_VARIABLE])
-def test_an_event_takes_the_place_of_the_environment(environment: dict[str, str], seconds: int, scope: str) -> None:
+def test_event_fields_override_the_environment(environment: dict[str, str], seconds: int, scope: str) -> None:
     event = OTHER | {"action": "rotate-now", "scope": scope, "grace_seconds": seconds}
     settings = settings_from(environment | {"SERVES_CLIENTS": "true"}, event)
     assert (settings.client, settings.action) == ("other", Action.ROTATE_NOW)
@@ -84,8 +84,8 @@ def test_an_event_takes_the_place_of_the_environment(environment: dict[str, str]
 
 
 @pytest.mark.parametrize("named", [*combinations(OTHER, 1), *combinations(OTHER, 2)])
-def test_a_client_that_is_named_in_part_is_refused(named: tuple[str, ...]) -> None:
-    """One client's token would otherwise go into another's secret."""
+def test_an_event_with_only_some_client_fields_is_refused(named: tuple[str, ...]) -> None:
+    """Otherwise one client's token could be stored in another client's secret."""
     refusal = refusal_of(SERVES_CLIENTS, {name: OTHER[name] for name in named})
     assert refusal.error_code == "invalid-event"
     assert all(name in str(refusal) for name in OTHER)
@@ -103,7 +103,7 @@ def test_a_client_that_is_named_in_part_is_refused(named: tuple[str, ...]) -> No
         ({"CLIENT_NAME": "ours"}, None, "ours"),
     ],
 )
-def test_a_run_whose_settings_are_refused_is_counted_for_whom_it_names_as_far_as_that_can_be_told(
+def test_the_client_in_metrics_is_the_named_one_if_its_name_is_valid(
     environment: dict[str, str], event: object, name: str
 ) -> None:
     assert client_of(environment, event) == name
@@ -116,7 +116,7 @@ def test_a_run_whose_settings_are_refused_is_counted_for_whom_it_names_as_far_as
         {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {"action": "rotate-now"}},
     ],
 )
-def test_whatever_eventbridge_sends_means_renew_if_due(event: dict[str, object]) -> None:
+def test_any_eventbridge_event_means_renew_if_due(event: dict[str, object]) -> None:
     assert settings_from(ENVIRONMENT, event).action is Action.RENEW_IF_DUE
 
 
@@ -124,12 +124,12 @@ def test_whatever_eventbridge_sends_means_renew_if_due(event: dict[str, object])
     "url",
     ["http://127.0.0.1:8081", "http://localhost:8081", "http://[::1]:8081", "http://127.8.0.1", "https://127.0.0.1"],
 )
-def test_plain_http_is_taken_on_a_loopback_host(url: str) -> None:
+def test_plain_http_is_accepted_for_a_loopback_host(url: str) -> None:
     assert settings_from(ENVIRONMENT | {"TELENOR_BASE_URL": url}, {}).base_url == url
 
 
 def refusal_of(environment: dict[str, str], event: object) -> InvalidInputError:
-    """Return how settings are refused, which repeats nothing of them."""
+    """Return the refusal of settings, after checking that it repeats no value."""
     with pytest.raises(InvalidInputError) as refusal:
         settings_from(environment, event)
     assert "CANARY" not in str(refusal.value)
@@ -173,7 +173,7 @@ BAD_SETTINGS: dict[str, list[str]] = {
 @pytest.mark.parametrize(
     ("variable", "value"), [(variable, value) for variable, values in BAD_SETTINGS.items() for value in values]
 )
-def test_a_bad_setting_is_refused_by_name_and_not_repeated(variable: str, value: str) -> None:
+def test_an_invalid_setting_is_named_without_its_value(variable: str, value: str) -> None:
     refusal = refusal_of(ENVIRONMENT | {variable: value}, {})
     assert refusal.error_code == "invalid-setting"
     assert re.search(rf"{variable}\b.*(:|must)", str(refusal))
@@ -203,7 +203,7 @@ BAD_FIELDS: dict[str, list[object]] = {
         *((OTHER | {field: value}, field) for field, values in BAD_FIELDS.items() for value in values),
     ],
 )
-def test_a_bad_event_is_refused_by_field_and_not_repeated(event: object, names: str) -> None:
+def test_an_invalid_event_field_is_named_without_its_value(event: object, names: str) -> None:
     refusal = refusal_of(OAUTH, event)
     assert refusal.error_code == "invalid-event"
     assert re.search(names, str(refusal))
@@ -211,7 +211,7 @@ def test_a_bad_event_is_refused_by_field_and_not_repeated(event: object, names: 
 
 @pytest.mark.parametrize("environment", [{}, {"SERVES_CLIENTS": "false"}])
 @pytest.mark.parametrize("event", [OTHER, *({name: value} for name, value in (OTHER | GRACE_AND_SCOPE).items())])
-def test_a_deployment_for_one_client_takes_an_action_alone(
+def test_a_deployment_for_one_client_accepts_only_an_action(
     environment: dict[str, str], event: dict[str, object]
 ) -> None:
     assert settings_from(ENVIRONMENT | environment, {"action": "rotate-now"}).action is Action.ROTATE_NOW
@@ -220,7 +220,7 @@ def test_a_deployment_for_one_client_takes_an_action_alone(
     assert "SERVES_CLIENTS" in str(refusal)
 
 
-def test_two_names_of_one_secret_are_refused() -> None:
+def test_one_secret_for_both_token_and_credentials_is_refused() -> None:
     refusal = refusal_of(SERVES_CLIENTS, OTHER | {"token_secret_id": OTHER["credentials_secret_id"]})
     assert (refusal.error_code, "event" in str(refusal)) == ("invalid-event", True)
     refusal = refusal_of(dict.fromkeys(ENVIRONMENT, "one"), {})
@@ -230,7 +230,7 @@ def test_two_names_of_one_secret_are_refused() -> None:
 # Another authorization server
 
 
-def test_another_server_is_taken_from_the_environment() -> None:
+def test_another_server_is_read_from_the_environment() -> None:
     environment = {
         "CLIENT_AUTHENTICATION": "client_secret_post",
         "TOKEN_PARAMETERS": "resource=a&resource=b%26c&empty=",
@@ -243,13 +243,13 @@ def test_another_server_is_taken_from_the_environment() -> None:
     )
 
 
-def test_a_server_may_have_no_revocation() -> None:
+def test_the_revocation_url_is_optional() -> None:
     server = settings_from(OAUTH | {"REVOCATION_URL": "none"}, {}).server
     assert server is not None
     assert (server.revocation_url, server.client_authentication) == (None, ClientAuthentication.BASIC)
 
 
-def test_an_event_can_name_the_parameters_of_its_client() -> None:
+def test_an_event_can_set_the_parameters_of_its_client() -> None:
     server = settings_from(
         OAUTH | {"TOKEN_PARAMETERS": "audience=a"}, OTHER | {"token_parameters": "audience=b"}
     ).server
@@ -277,12 +277,12 @@ def test_an_event_can_name_the_parameters_of_its_client() -> None:
         *(({"TOKEN_PARAMETERS": f"audience=a&{name}=CANARY"}, name) for name in OWN_PARAMETERS),
     ],
 )
-def test_a_bad_setting_of_another_server_is_refused_and_not_repeated(changes: dict[str, str], names: str) -> None:
+def test_an_invalid_setting_of_another_server_is_named_without_its_value(changes: dict[str, str], names: str) -> None:
     refusal = refusal_of(OAUTH | changes, {})
     assert refusal.error_code == "invalid-setting"
     assert names in str(refusal)
 
 
 @pytest.mark.parametrize("field", URLS)
-def test_no_event_can_name_a_url_of_a_deployment_for_one_client(field: str) -> None:
+def test_an_event_cannot_override_a_url_of_a_deployment_for_one_client(field: str) -> None:
     assert field in str(refusal_of(ENVIRONMENT, OTHER | {field: "https://CANARY.example.com"}))

@@ -1,4 +1,4 @@
-"""The credentials document, and what people put in its place."""
+"""Valid credentials documents, and common mistakes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ GOOD = {"client_id": "client-ø", "client_secret": "CANARY-æ"}
     [
         json.dumps(GOOD),
         json.dumps(GOOD, ensure_ascii=False, indent=2),
-        pytest.param("\ufeff" + json.dumps(GOOD), id="after a byte order mark, as editors on Windows write it"),
-        pytest.param(json.dumps(GOOD | {"username": "kari", "note": 5}), id="beside something else"),
+        pytest.param("\ufeff" + json.dumps(GOOD), id="after a byte order mark, as Windows editors write"),
+        pytest.param(json.dumps(GOOD | {"username": "kari", "note": 5}), id="with another field"),
     ],
 )
-def test_good_credentials_are_read(content: str) -> None:
+def test_valid_credentials_are_parsed(content: str) -> None:
     assert credentials_from(content) == Credentials("client-ø", "CANARY-æ")
 
 
@@ -48,12 +48,12 @@ def test_good_credentials_are_read(content: str) -> None:
         ('{"password": "CANARY"}', "Connect ID and Min Bedrift"),
     ],
 )
-def test_other_content_is_refused_with_what_to_put_there_and_not_repeated(content: str, says: str) -> None:
+def test_other_content_is_refused_with_the_expected_format_and_not_repeated(content: str, says: str) -> None:
     with pytest.raises(InvalidInputError, match=rf"CREDENTIALS_SECRET_ID.*{says}") as refusal:
         credentials_from(content)
     assert refusal.value.error_code == "credentials-unusable"
     assert "CANARY" not in str(refusal.value)
-    # Half of the credentials is not taken for a login.
+    # Incomplete credentials are not mistaken for a user name and password.
     assert ("Connect ID" in str(refusal.value)) is ("username" in content or "password" in content)
 
 
@@ -85,9 +85,7 @@ def test_other_content_is_refused_with_what_to_put_there_and_not_repeated(conten
     ],
     ids=ascii,
 )
-def test_a_character_that_nobody_sees_is_named_by_its_code_point_and_place(
-    name: str, index: int, character: str
-) -> None:
+def test_an_invisible_character_is_named_by_its_code_point_and_place(name: str, index: int, character: str) -> None:
     value = "CANARY"[:index] + character + "CANARY"[index:]
     with pytest.raises(InvalidInputError) as refusal:
         credentials_from(json.dumps(GOOD | {name: value}))
@@ -98,5 +96,5 @@ def test_a_character_that_nobody_sees_is_named_by_its_code_point_and_place(
 
 
 @pytest.mark.parametrize("value", ["CANARY with blanks", "CANARY-ø-€-漢", "e\u0301", "👍"])
-def test_what_people_can_see_is_taken(value: str) -> None:
+def test_visible_characters_are_accepted(value: str) -> None:
     assert credentials_from(json.dumps(GOOD | {"client_secret": value})).client_secret == value

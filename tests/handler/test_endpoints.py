@@ -1,4 +1,4 @@
-"""A job on another authorization server than Telenor's: RFC 6749 and RFC 7009, over real sockets."""
+"""A job on an authorization server other than Telenor's: RFC 6749 and RFC 7009, over real sockets."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ GRACE = {"seconds": 660}
 EMERGENCY = "rotate-and-revoke-now"
 
 
-def test_the_document_of_a_token_names_its_client(job: World) -> None:
+def test_the_token_document_names_its_client(job: World) -> None:
     assert job.run()["outcome"] == "rotated"
     assert job.document()["client_id"] == CLIENT_ID
 
 
-def test_a_document_of_telenors_names_no_client(world: World) -> None:
+def test_a_telenor_token_document_names_no_client(world: World) -> None:
     world.run()
     assert "client_id" not in world.document()
 
@@ -60,7 +60,7 @@ def test_an_emergency_revokes_every_other_token(job: World, server: OAuthServer)
     assert server.is_active(job.token())
 
 
-def test_the_pair_is_form_encoded_before_basic(job: World, server: OAuthServer) -> None:
+def test_client_id_and_secret_are_form_encoded_before_basic(job: World, server: OAuthServer) -> None:
     pair = ("app:x y/1", f"{CANARY}+&=%")
     server.clients[pair[0]] = pair[1]
     job.put_client(*pair)
@@ -70,7 +70,9 @@ def test_the_pair_is_form_encoded_before_basic(job: World, server: OAuthServer) 
     assert form == {"grant_type": "client_credentials"}
 
 
-def test_the_pair_can_go_into_the_form(job: World, server: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_id_and_secret_can_be_sent_in_the_form(
+    job: World, server: OAuthServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CLIENT_AUTHENTICATION", "client_secret_post")
     job.run()
     _, form, authorization = server.requests[-1]
@@ -95,18 +97,18 @@ def test_parameters_and_the_scope_go_into_the_token_request(
 # The client
 
 
-def test_a_mistyped_secret_falls_back_and_revokes_with_the_pair_that_works(job: World, server: OAuthServer) -> None:
+def test_after_a_mistyped_secret_the_previous_credentials_also_revoke(job: World, server: OAuthServer) -> None:
     job.run()
     job.put_client(CLIENT_ID, f"{CANARY}-mistyped")
     replaced = job.rotate()
     assert job.seen.metrics()["CredentialsFallback"] == 1
     job.clock.advance(**GRACE)
-    # Not due: nothing in this run has shown which secret works.
+    # Not due, so nothing in this run has shown which secret is valid.
     assert job.run()["outcome"] == "not-due"
     assert not server.is_active(replaced)
 
 
-def test_a_token_of_a_replaced_client_is_revoked_with_the_pair_that_got_it(job: World, server: OAuthServer) -> None:
+def test_a_token_of_a_replaced_client_is_revoked_with_its_own_credentials(job: World, server: OAuthServer) -> None:
     job.run()
     server.clients["other"] = f"{CANARY}-other"
     job.put_client("other", f"{CANARY}-other")
@@ -117,7 +119,7 @@ def test_a_token_of_a_replaced_client_is_revoked_with_the_pair_that_got_it(job: 
     assert job.document()["client_id"] == "other"
 
 
-def test_a_token_of_a_client_that_is_gone_stays_until_it_expires(job: World, server: OAuthServer) -> None:
+def test_a_token_of_a_deleted_client_stays_until_it_expires(job: World, server: OAuthServer) -> None:
     job.run()
     for name in ("second", "third"):
         server.clients[name] = f"{CANARY}-{name}"
@@ -133,17 +135,17 @@ def test_a_token_of_a_client_that_is_gone_stays_until_it_expires(job: World, ser
     assert job.run()["pending_revocations"] == 0
 
 
-def test_an_unusable_credentials_secret_fails_no_run_that_only_revokes(job: World, server: OAuthServer) -> None:
+def test_an_unusable_credentials_secret_does_not_fail_a_run_that_only_revokes(job: World, server: OAuthServer) -> None:
     job.run()
     replaced = job.rotate()
     job.put_credentials("{}")
     job.clock.advance(**GRACE)
     assert job.run()["outcome"] == "not-due"
-    # The pair under AWSPREVIOUS has got the token.
+    # The token was requested with the credentials under AWSPREVIOUS.
     assert not server.is_active(replaced)
 
 
-def test_credentials_that_nobody_can_read_are_no_replaced_client(job: World) -> None:
+def test_unreadable_credentials_do_not_count_as_a_replaced_client(job: World) -> None:
     job.run()
     job.rotate()
     job.put_credentials("{}")
@@ -153,7 +155,7 @@ def test_credentials_that_nobody_can_read_are_no_replaced_client(job: World) -> 
     assert {line.get("cause") for line in job.seen.log()} >= {ErrorCode.CREDENTIALS_UNUSABLE}
 
 
-def test_a_secret_without_a_previous_pair_is_no_credentials_that_nobody_can_read() -> None:
+def test_missing_previous_credentials_do_not_count_as_unreadable() -> None:
     def missing() -> Credentials:
         raise SecretsManagerRefusedError("no version")
 
@@ -166,7 +168,7 @@ def test_a_secret_without_a_previous_pair_is_no_credentials_that_nobody_can_read
 
 
 @pytest.mark.parametrize("word", ["unauthorized_client", "access_denied", ""])
-def test_any_401_of_the_token_endpoint_refuses_the_client(job: World, server: OAuthServer, word: str) -> None:
+def test_any_401_of_the_token_endpoint_rejects_the_client(job: World, server: OAuthServer, word: str) -> None:
     server.failures["/token"] = (401, json.dumps({"error": word}))
     with pytest.raises(RotationError) as failure:
         job.run()
@@ -174,7 +176,7 @@ def test_any_401_of_the_token_endpoint_refuses_the_client(job: World, server: OA
     assert [path for path, _, _ in server.requests] == ["/token"]
 
 
-# What a server may not do
+# Failing or missing revocation
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ def test_an_emergency_at_a_server_without_revocation_publishes_and_fails(
     assert "/revoke" not in {path for path, _, _ in server.requests}
 
 
-def test_messages_do_not_name_telenor_where_it_is_not_the_server(job: World, server: OAuthServer) -> None:
+def test_messages_about_another_server_do_not_name_telenor(job: World, server: OAuthServer) -> None:
     words = ["unknown_word", *(word for kind in OAUTH_ERROR_KINDS for word in kind.oauth)]
     responses = [
         *((400, json.dumps({"error": word})) for word in words),
@@ -255,7 +257,7 @@ def test_messages_do_not_name_telenor_where_it_is_not_the_server(job: World, ser
     assert "Telenor" not in job.seen.messages()
 
 
-def test_a_request_shows_no_secret(server: OAuthServer) -> None:
+def test_a_requests_repr_hides_its_secrets(server: OAuthServer) -> None:
     settings = OAuthSettings(server.token_url, server.revocation_url, ClientAuthentication.POST)
     pair = Credentials("x", f"{CANARY}-secret")
     endpoints = OAuthEndpoints(settings, [lambda: pair])
@@ -264,7 +266,7 @@ def test_a_request_shows_no_secret(server: OAuthServer) -> None:
     assert CANARY not in repr(requests)
 
 
-def test_a_client_id_with_a_colon_is_refused_for_telenor_alone() -> None:
+def test_a_client_id_with_a_colon_is_refused_only_for_telenor() -> None:
     with pytest.raises(InvalidInputError) as failure:
         TelenorEndpoints("https://api.telenor.no").token_request(Credentials("x:y", CANARY), None)
     assert failure.value.error_code == ErrorCode.CREDENTIALS_UNUSABLE

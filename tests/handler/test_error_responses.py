@@ -1,4 +1,4 @@
-"""What an answer means: each error in each format, wherever its code stands, and what says nothing at all."""
+"""Parsing of errors: each error in each format, in any position, and responses without a known error."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def code_of(status: int, body: object, **headers: str) -> str:
 
 
 def fault(name: str) -> object:
-    return {"fault": {"faultstring": "in words", "detail": {"errorcode": name}}}
+    return {"fault": {"faultstring": "some text", "detail": {"errorcode": name}}}
 
 
 # The same error has the same code in every format
 
-# The code of each error of the sandbox: of Telenor's numbers, in Apigee's names, and in RFC 6749's words. The sandbox
-# has its table from the same sources and knows nothing of this job's.
+# The code of each of the sandbox's errors: in Telenor's numbers, Apigee's names and RFC 6749's codes. The sandbox has
+# its table from the same sources, independent of the job's.
 CODES = {
     Kind.GRANT_TYPE: ("request-malformed", "grant-not-allowed", "request-malformed"),
     Kind.GRANT_NOT_ALLOWED: ("grant-not-allowed", "grant-not-allowed", "grant-not-allowed"),
@@ -55,7 +55,7 @@ CODES = {
     Kind.NOT_APPROVED: ("app-not-approved", "app-not-approved", "grant-not-allowed"),
     Kind.BASIC_NOT_ALLOWED: ("basic-not-allowed", "basic-not-allowed", "grant-not-allowed"),
     Kind.SCOPE: ("scope-refused", "scope-refused", "scope-refused"),
-    # Apigee says the same of a token that is dead.
+    # Apigee returns the same code for an inactive token.
     Kind.BEARER_HEADER: ("authorization-missing", "token-dead", "answer-unknown"),
     Kind.TOKEN_INVALID: ("token-dead", "token-dead", "token-dead"),
     Kind.TOKEN_EXPIRED: ("token-dead", "token-dead", "token-dead"),
@@ -93,30 +93,30 @@ def test_an_error_has_its_code_in_each_format(kind: Kind, error_format: Any, col
         ("telenor-internal", 503, {"error": "temporarily_unavailable"}),
     ],
 )
-def test_so_has_what_the_sandbox_does_not_say(code: str, status: int, body: object) -> None:
+def test_further_errors_have_their_codes(code: str, status: int, body: object) -> None:
     assert code_of(status, body) == code
 
 
 @pytest.mark.parametrize("error", ApiError)
 @pytest.mark.parametrize("shape", [shape for shape in ERROR_SHAPES if shape != "none"])
-def test_every_error_of_the_reference_is_read_in_whatever_shape_it_comes(error: ApiError, shape: str) -> None:
+def test_every_error_of_the_reference_is_parsed_in_any_shape(error: ApiError, shape: str) -> None:
     parsed = parse_error(response(error.status, ERROR_SHAPES[shape](error)))
     assert (parsed.format, parsed.matched) == (ErrorFormat.REFERENCE, str(error.code))
     assert (error.status, error.code) in parsed.kind.reference
 
 
-def test_the_table_has_the_whole_reference_and_no_more() -> None:
+def test_the_table_has_exactly_the_errors_of_the_reference() -> None:
     known = [row for kind in ERROR_KINDS for row in kind.reference]
     assert sorted(known) == sorted((error.status, error.code) for error in ApiError)
 
 
-def test_no_code_of_a_format_means_two_things() -> None:
+def test_each_code_of_a_format_has_one_meaning() -> None:
     for column in ("reference", "gateway", "apigee", "oauth"):
         matched = [code for kind in ERROR_KINDS for code in getattr(kind, column)]
         assert len(matched) == len(set(matched))
 
 
-# A code is found wherever it stands
+# The position of a code
 
 
 STANDING: dict[tuple[ErrorFormat, str], tuple[str, ...]] = {
@@ -155,21 +155,21 @@ def test_a_code_is_found_in_json_xml_a_form_and_text(error_format: ErrorFormat, 
 
 
 @pytest.mark.parametrize("name", sorted(name for kind in ERROR_KINDS for name in kind.apigee))
-def test_each_name_of_apigees_counts_with_its_step_and_without_and_by_either_service(name: str) -> None:
+def test_each_apigee_code_counts_with_and_without_its_prefixes(name: str) -> None:
     expected = next(kind.code for kind in ERROR_KINDS if name in kind.apigee)
     other = name.replace("keymanagement.service.", "oauth.v2.")
     for matched in (name, f"steps.{name}", other, f"steps.{other}"):
         assert (code_of(403, fault(matched)), parse_error(response(403, fault(matched))).matched) == (expected, matched)
 
 
-# What speaks in two formats, and what says nothing
+# Responses in two formats, or in none
 
 BEARER = 'Bearer error="invalid_token"'
 NO_PRODUCT = "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound"
 NEW = "keymanagement.service.something_new"
 
 
-def apigees(name: str) -> str:
+def apigee_challenge(name: str) -> str:
     """Return the challenge that Apigee sends with every error."""
     return f'Bearer realm="null",error="invalid_token",error_description="{name}: in words"'
 
@@ -183,20 +183,20 @@ def apigees(name: str) -> str:
         ("", "Bearer", "answer-unknown"),
         ("", 'Basic realm="error=invalid_token"', "answer-unknown"),
         ("", 'Basic error="invalid_token"', "answer-unknown"),
-        # A code in the body counts for more, also where it is new.
+        # A code in the body takes precedence, even if it is unknown.
         ({"code": 99}, BEARER, "answer-unknown"),
         ({"code": 401}, BEARER, "token-dead"),
         ("<html>Unauthorized</html>", BEARER, "token-dead"),
-        # Apigee's own name counts for more.
-        *((body, apigees(NO_PRODUCT), "api-product-missing") for body in ("", fault(NO_PRODUCT))),
-        *((body, apigees(NEW), "answer-unknown") for body in ("", fault(NEW))),
+        # Apigee's own code takes precedence.
+        *((body, apigee_challenge(NO_PRODUCT), "api-product-missing") for body in ("", fault(NO_PRODUCT))),
+        *((body, apigee_challenge(NEW), "answer-unknown") for body in ("", fault(NEW))),
     ],
 )
-def test_the_word_of_a_bearer_challenge_counts(body: object, challenge: str, code: str) -> None:
+def test_the_error_of_a_bearer_challenge_counts(body: object, challenge: str, code: str) -> None:
     assert code_of(401, body, WWW_Authenticate=challenge) == code
 
 
-def test_a_code_of_the_gateway_that_is_new_does_not_make_a_token_dead() -> None:
+def test_an_unknown_gateway_code_does_not_mean_that_a_token_is_inactive() -> None:
     parsed = parse_error(response(401, {"code": 40199, "error": "invalid_token"}))
     assert (parsed.kind.code, parsed.format, parsed.matched) == ("answer-unknown", ErrorFormat.GATEWAY, "40199")
 
@@ -204,19 +204,21 @@ def test_a_code_of_the_gateway_that_is_new_does_not_make_a_token_dead() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "is_asked_again"),
     [
-        pytest.param(400, {"error": "server_error"}, False, id="400 is permanent, whatever its code says"),
-        pytest.param(401, {"code": 50001}, False, id="401 likewise"),
-        pytest.param(403, {"code": 42902}, False, id="403 likewise"),
-        pytest.param(429, {"code": 40108}, True, id="429 is transient, whatever its code says"),
-        pytest.param(499, {"error": "invalid_client"}, True, id="499 likewise"),
-        pytest.param(502, {"code": 40102}, False, id="of a 502 its code decides"),
-        pytest.param(501, {"error": "temporarily_unavailable"}, True, id="of a 501 too"),
-        pytest.param(500, {"code": 16}, False, id="of a 500 too"),
-        pytest.param(404, {"code": 40401}, False, id="of anything else too"),
-        pytest.param(418, {"error": "temporarily_unavailable"}, True, id="either way there"),
+        pytest.param(400, {"error": "server_error"}, False, id="400 is permanent with any code"),
+        pytest.param(401, {"code": 50001}, False, id="401 is permanent with any code"),
+        pytest.param(403, {"code": 42902}, False, id="403 is permanent with any code"),
+        pytest.param(429, {"code": 40108}, True, id="429 is transient with any code"),
+        pytest.param(499, {"error": "invalid_client"}, True, id="499 is transient with any code"),
+        pytest.param(502, {"code": 40102}, False, id="the code decides for a 502"),
+        pytest.param(501, {"error": "temporarily_unavailable"}, True, id="the code decides for a 501"),
+        pytest.param(500, {"code": 16}, False, id="the code decides for a 500"),
+        pytest.param(404, {"code": 40401}, False, id="the code decides for other statuses"),
+        pytest.param(
+            418, {"error": "temporarily_unavailable"}, True, id="the code decides for other statuses, transient"
+        ),
     ],
 )
-def test_the_status_says_whether_asking_again_may_help(status: int, body: object, *, is_asked_again: bool) -> None:
+def test_the_status_decides_whether_a_retry_may_help(status: int, body: object, *, is_asked_again: bool) -> None:
     assert is_retryable(status, parse_error(response(status, body)).kind) is is_asked_again
 
 
@@ -241,7 +243,7 @@ def test_the_status_says_whether_asking_again_may_help(status: int, body: object
         (302, ""),
     ],
 )
-def test_what_no_format_says_is_unknown(status: int, body: object) -> None:
+def test_an_error_in_no_known_format_is_unknown(status: int, body: object) -> None:
     parsed = parse_error(response(status, body))
     assert (parsed.kind.code, parsed.format, parsed.matched) == ("answer-unknown", None, None)
     assert not parsed.kind.is_retryable
@@ -256,19 +258,19 @@ def test_what_no_format_says_is_unknown(status: int, body: object) -> None:
         *((status, False) for status in (501, 505, 600, 999)),
     ],
 )
-def test_an_unknown_answer_passes_if_its_status_does(status: int, is_retryable: bool) -> None:
+def test_an_unknown_error_is_retryable_if_its_status_is(status: int, is_retryable: bool) -> None:
     assert parse_error(response(status, "<html>Sorry</html>")).kind.is_retryable is is_retryable
     assert is_transient(status) is is_retryable
 
 
-def test_nothing_that_is_not_in_the_table_is_shown() -> None:
+def test_only_codes_from_the_table_are_shown() -> None:
     parsed = parse_error(response(401, fault(f"oauth.v2.{CANARY}")))
     assert (parsed.format, parsed.matched) == (ErrorFormat.APIGEE, None)
     assert CANARY not in repr(parsed)
     assert CANARY not in repr(response(401, CANARY, Set_Cookie=CANARY))
 
 
-# What a success says in contradiction to its status
+# A 200 with an error
 
 
 @pytest.mark.parametrize(
@@ -287,7 +289,7 @@ def test_nothing_that_is_not_in_the_table_is_shown() -> None:
         ({"code": 40199}, "answer-unknown", "40199"),
         ({"code": 6}, "authorization-missing", "6"),
         ({"code": 22}, "credentials-refused", "22"),
-        pytest.param({"code": 2}, "answer-unknown", "2", id="a number that means three things with three statuses"),
+        pytest.param({"code": 2}, "answer-unknown", "2", id="a number with a meaning for each status"),
         ({"code": 99}, "answer-unknown", "99"),
         ({"status": 500, "code": 500}, "answer-unknown", "500"),
         ({"error": "denied"}, "answer-unknown", None),
@@ -303,7 +305,7 @@ def test_nothing_that_is_not_in_the_table_is_shown() -> None:
         ('<form action="/login">', "answer-unknown", None),
     ],
 )
-def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, matched: str | None) -> None:
+def test_a_200_with_an_error_is_not_a_success(body: object, code: str, matched: str | None) -> None:
     contradicting = response(200, body)
     parsed = parse_error(contradicting)
     assert reports_error(contradicting, parsed)
@@ -326,22 +328,22 @@ def test_a_success_that_speaks_of_an_error_is_none(body: object, code: str, matc
         "null",
     ],
 )
-def test_a_success_that_speaks_of_none_is_one(body: object) -> None:
+def test_a_200_without_an_error_is_a_success(body: object) -> None:
     plain = response(200, body, Content_Type="text/html")
     assert not reports_error(plain, parse_error(plain))
     assert not is_html(plain)
 
 
-# How much is looked at
+# Limits of parsing
 
 
 @pytest.mark.parametrize(("characters", "code"), [(8192, "token-dead"), (8193, "answer-unknown")])
-def test_eight_kilobytes_of_a_header_are_looked_at_and_no_more(characters: int, code: str) -> None:
+def test_at_most_8_kib_of_a_header_are_parsed(characters: int, code: str) -> None:
     assert code_of(401, "", WWW_Authenticate=" Bearer error=invalid_token".rjust(characters, "x")) == code
 
 
-def test_a_long_text_is_read_in_no_time_that_matters() -> None:
-    """Each expression is run over what an enemy could send, 64 KiB of it; a slow one would hang here."""
+def test_parsing_a_long_text_is_fast() -> None:
+    """Each regular expression gets 64 KiB of malicious input; a slow one would hang here."""
     pieces = ["error ", "error_code=", "code=a_", "a_", "oauth.v2.", "oauth.v2.-", "Bearer ", "Bearer error="]
     pieces += ["code''''''''", "code ", "<", "<!doctype ", "<x:", '\\"', "code" + " " * 63]
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""`python -m handler`, as a process of its own."""
+"""`python -m handler` in a separate process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_it_runs_as_a_module(world: World) -> None:
     assert json.loads(done.stdout)["reason"] == "no-current-version"
 
 
-def test_its_exit_status_is_the_commands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_module_exits_with_the_commands_status(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.labels() == {}
     monkeypatch.setattr(sys, "argv", ["handler", "--local", "status", "--json"])
     with pytest.raises(SystemExit) as leaving:
@@ -47,7 +47,7 @@ def test_its_exit_status_is_the_commands(world: World, monkeypatch: pytest.Monke
     assert leaving.value.code == 3
 
 
-def test_nothing_is_drawn_in_colours_that_goes_into_a_pipe(world: World) -> None:
+def test_output_into_a_pipe_has_no_colours(world: World) -> None:
     done = run("status")
     world.seen.streams += [done.stdout, done.stderr]
     assert (done.returncode, done.stderr) == (3, "")

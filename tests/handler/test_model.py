@@ -1,4 +1,4 @@
-"""Values: what consumers get to read, and what somebody may have put there."""
+"""Values: the document that consumers read, and other content of the secret."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ def stored(content: str) -> SecretVersion:
     return SecretVersion("version", is_current=True, is_tracked=False, content=content)
 
 
-@pytest.mark.parametrize(("scope", "told"), [(None, {}), ("incidents.read", {"scope": "incidents.read"})])
-def test_the_document_is_a_standard_token_with_whole_seconds(scope: str | None, told: dict[str, str]) -> None:
+@pytest.mark.parametrize(("scope", "scope_field"), [(None, {}), ("incidents.read", {"scope": "incidents.read"})])
+def test_the_document_is_an_oauth_token_response_with_whole_seconds(
+    scope: str | None, scope_field: dict[str, str]
+) -> None:
     token = Token(CANARY, "Bearer", T0, T0 + timedelta(seconds=3599), scope)
-    assert json.loads(token.document()) == told | {
+    assert json.loads(token.document()) == scope_field | {
         "access_token": CANARY,
         "token_type": "Bearer",
         "expires_in": 3599,
@@ -35,7 +37,7 @@ def test_the_document_is_a_standard_token_with_whole_seconds(scope: str | None, 
     "content",
     ["", "{}", "[]", "null", "no JSON", '{"access_token": ""}', '{"access_token": 5}', "[" * 50_000, '{"a": 1'],
 )
-def test_what_is_no_token_document_has_no_token(content: str) -> None:
+def test_invalid_token_documents_have_no_token(content: str) -> None:
     assert stored(content).access_token is None
 
 
@@ -43,24 +45,24 @@ def test_what_is_no_token_document_has_no_token(content: str) -> None:
     "content",
     [
         pytest.param("a/b", id="as it is"),
-        pytest.param(" a/b\n", id="with blanks around it"),
+        pytest.param(" a/b\n", id="with spaces around it"),
         pytest.param("Authorization: Bearer a/b", id="as a header"),
         pytest.param("access_token=a/b&expires_in=1", id="as a form"),
         pytest.param('"a/b"', id="as a JSON string"),
-        pytest.param('"a\\/b"', id="as a JSON string, written otherwise"),
+        pytest.param('"a\\/b"', id="as a JSON string with escapes"),
         pytest.param('["x", "a/b"]', id="in a list"),
         pytest.param('{"token": "a/b"}', id="under another name"),
-        pytest.param('{"token": {"value": ["a\\u002fb"]}}', id="deep in another shape, written otherwise"),
+        pytest.param('{"token": {"value": ["a\\u002fb"]}}', id="deeply nested, with escapes"),
         pytest.param('{"a\\u002fb": null}', id="as the name of a field"),
-        pytest.param('{"header": "Bearer a\\u002fb"}', id="within a text, written otherwise"),
-        pytest.param('{"access_token": ["a\\/b"]}', id="in a document that is none"),
-        pytest.param('{"access_token": "a\\u002fb"}', id="in a document, written otherwise"),
+        pytest.param('{"header": "Bearer a\\u002fb"}', id="within a text, with escapes"),
+        pytest.param('{"access_token": ["a\\/b"]}', id="in an invalid document"),
+        pytest.param('{"access_token": "a\\u002fb"}', id="in a document, with escapes"),
         pytest.param(f'{BYTE_ORDER_MARK}{{"access_token": "a\\u002fb"}}', id="after a byte order mark"),
-        pytest.param(f'{BYTE_ORDER_MARK}["a\\/b"]', id="in another shape after a byte order mark"),
+        pytest.param(f'{BYTE_ORDER_MARK}["a\\/b"]', id="nested, after a byte order mark"),
         pytest.param(b"\x00\xffa/b\x80".decode("utf-8", errors="replace"), id="among bytes"),
     ],
 )
-def test_a_token_is_recognised_in_whatever_somebody_has_put_there(content: str) -> None:
+def test_a_token_is_recognised_in_any_content(content: str) -> None:
     assert stored(content).contains_token("a/b")
 
 
@@ -72,8 +74,8 @@ def test_a_token_is_recognised_in_whatever_somebody_has_put_there(content: str) 
         json.dumps({"access_token": "other"}),
         '{"a": 5, "b": [null, true, 1.5], "c": "a-b"}',
         "[" * 50_000,
-        pytest.param(base64.b64encode(b"a/b").decode(), id="as base64, which nobody reads as a token"),
-        pytest.param('{"access_token": "other", "old": "a/b"}', id="beside the token that consumers take"),
+        pytest.param(base64.b64encode(b"a/b").decode(), id="as base64, which no consumer reads as a token"),
+        pytest.param('{"access_token": "other", "old": "a/b"}', id="beside the token that consumers read"),
     ],
 )
 def test_another_token_is_not_recognised(content: str) -> None:
@@ -81,12 +83,12 @@ def test_another_token_is_not_recognised(content: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, "1795469400", -1, 10**15, float("nan"), float("inf"), 1, []])
-def test_a_time_that_is_none_is_no_time(value: object) -> None:
+def test_an_invalid_time_is_none(value: object) -> None:
     content = stored(json.dumps({"access_token": "x", "expires_at": value, "issued_at": value}))
     assert (content.expires_at, content.issued_at) == (None, None)
 
 
-def test_a_document_is_read_also_after_a_byte_order_mark() -> None:
+def test_a_byte_order_mark_before_the_document_is_ignored() -> None:
     document = json.dumps({"access_token": CANARY, "expires_at": 1795469400, "issued_at": 1795469400.5})
     value = stored(BYTE_ORDER_MARK + document)
     assert (value.access_token, value.expires_at, value.issued_at) == (CANARY, T0, T0 + timedelta(seconds=0.5))
@@ -95,9 +97,9 @@ def test_a_document_is_read_also_after_a_byte_order_mark() -> None:
 @pytest.mark.parametrize(
     ("value", "is_one"), [("abc.-_~+/=", True), ("", False), ("a b", False), ("a\n", False), (5, False)]
 )
-def test_a_token_is_what_fits_into_a_header(value: object, is_one: bool) -> None:
+def test_a_token_must_fit_into_a_header(value: object, is_one: bool) -> None:
     assert is_access_token(value) is is_one
 
 
-def test_nothing_secret_shows_in_a_repr() -> None:
+def test_a_repr_hides_secrets() -> None:
     assert CANARY not in repr([Token(CANARY, "Bearer", T0, T0), stored(CANARY), Credentials("id", CANARY)])

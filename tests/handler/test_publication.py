@@ -1,4 +1,4 @@
-"""What became of a write, and whether a publication has cost a superseded version its label."""
+"""The outcome of a write, and labels lost at a publication."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ NOT_ATTACHED = CallFault(operation="UpdateSecretVersionStage", code=DENIED)
 LOST = CallFault(operation="PutSecretValue", when="after")
 
 
-# What became of a write
+# The outcome of a write
 
 
-def test_a_refused_write_logs_the_new_token_out(world: World) -> None:
+def test_after_a_refused_write_the_new_token_is_logged_out(world: World) -> None:
     first = world.run()
     world.aws.fault(CallFault(operation="PutSecretValue", code="LimitExceededException"), times=3)
     assert world.failure("rotate-now") == "write-refused"
@@ -40,8 +40,8 @@ def test_a_refused_write_logs_the_new_token_out(world: World) -> None:
 
 
 @pytest.mark.parametrize("is_current", [True, False])
-def test_a_refused_write_of_a_token_that_is_published_logs_nothing_out(world: World, *, is_current: bool) -> None:
-    """Telenor may hand out again a token that consumers hold, also one that they still hold from the version before."""
+def test_after_a_refused_write_a_reissued_published_token_is_not_logged_out(world: World, *, is_current: bool) -> None:
+    """Telenor may reissue a token that consumers hold, even one of a superseded version in its grace."""
     first = world.run()["version_id"]
     again = json.dumps({"access_token": world.token(), "expires_in": 7200})
     if not is_current:
@@ -54,7 +54,7 @@ def test_a_refused_write_of_a_token_that_is_published_logs_nothing_out(world: Wo
 
 
 @pytest.mark.parametrize(("code", "status"), [(None, 0), ("InternalServiceError", 500)])
-def test_a_write_whose_answer_was_lost_is_looked_up_and_has_succeeded(
+def test_a_write_with_a_lost_response_is_looked_up_and_has_succeeded(
     world: World, code: str | None, status: int
 ) -> None:
     first = world.run()["version_id"]
@@ -67,7 +67,7 @@ def test_a_write_whose_answer_was_lost_is_looked_up_and_has_succeeded(
     assert world.is_current_live()
 
 
-def test_a_lost_answer_is_told_from_a_refusal_although_another_run_has_published_since(world: World) -> None:
+def test_a_lost_response_is_distinguished_from_a_refusal_after_another_publication(world: World) -> None:
     world.run()
     request_id = str(uuid.uuid4())
     world.aws.fault(LOST)
@@ -78,7 +78,7 @@ def test_a_lost_answer_is_told_from_a_refusal_although_another_run_has_published
     assert world.is_live(request_id)
 
 
-def test_after_a_lost_write_that_cannot_be_looked_up_the_next_run_goes_on(world: World) -> None:
+def test_after_a_write_that_cannot_be_looked_up_the_next_run_continues(world: World) -> None:
     world.run()
     world.clock.advance(minutes=30)
     world.aws.fault(LOST, times=3)
@@ -90,7 +90,7 @@ def test_after_a_lost_write_that_cannot_be_looked_up_the_next_run_goes_on(world:
     assert world.live() == len(world.tracked()) == 2
 
 
-def test_a_write_that_never_arrived_fails_as_unknown_and_revokes_nothing(world: World) -> None:
+def test_a_write_that_never_arrived_has_an_unknown_outcome_and_revokes_nothing(world: World) -> None:
     first, second = world.supersede()
     world.clock.advance(minutes=30)
     world.aws.fault(CallFault(operation="PutSecretValue"), times=3)
@@ -103,8 +103,8 @@ def test_a_write_that_never_arrived_fails_as_unknown_and_revokes_nothing(world: 
     assert world.operations() == ["token"] * 3
 
 
-def test_a_twin_that_published_first_wins_and_the_other_token_is_logged_out(world: World) -> None:
-    """Both deliveries of one event see that nothing is there; the first one's write lands between."""
+def test_a_duplicate_delivery_that_published_first_wins_and_the_surplus_token_is_logged_out(world: World) -> None:
+    """Both deliveries of one event find no token; the first one writes before the second."""
     request_id = str(uuid.uuid4())
     world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: world.run(request_id=request_id)))
     result = world.run(request_id=request_id)
@@ -115,7 +115,7 @@ def test_a_twin_that_published_first_wins_and_the_other_token_is_logged_out(worl
     assert world.is_current_live()
 
 
-def test_a_twin_that_published_before_a_lost_write_is_told_from_the_own_token(world: World) -> None:
+def test_a_duplicates_publication_is_distinguished_from_a_lost_write_of_our_own(world: World) -> None:
     request_id = str(uuid.uuid4())
 
     def publish_first() -> None:
@@ -131,8 +131,8 @@ def test_a_twin_that_published_before_a_lost_write_is_told_from_the_own_token(wo
 
 
 @pytest.mark.parametrize("code", [DENIED, "ResourceNotFoundException"])
-def test_beside_a_twin_that_cannot_be_read_the_own_token_is_left_alone_and_counted(world: World, code: str) -> None:
-    """The twin's publication counts all the same, and the next run continues from it."""
+def test_if_a_duplicates_version_is_unreadable_our_own_token_is_kept_and_counted(world: World, code: str) -> None:
+    """The duplicate's publication still counts, and the next run continues from it."""
     request_id = str(uuid.uuid4())
 
     def publish_first() -> None:
@@ -149,7 +149,7 @@ def test_beside_a_twin_that_cannot_be_read_the_own_token_is_left_alone_and_count
     assert world.run()["outcome"] == "not-due"
 
 
-def test_twins_that_got_the_same_token_both_leave_it_alone(world: World) -> None:
+def test_duplicates_that_got_the_same_token_both_keep_it(world: World) -> None:
     request_id = str(uuid.uuid4())
     world.telenor.knobs(issue="same")
     world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lambda: world.run(request_id=request_id)))
@@ -159,7 +159,7 @@ def test_twins_that_got_the_same_token_both_leave_it_alone(world: World) -> None
     assert world.is_current_live()
 
 
-def test_a_defect_in_a_write_leaves_a_token_that_may_be_published_and_counts_it(
+def test_an_unexpected_error_in_a_write_keeps_and_counts_the_token(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: object) -> None:
@@ -174,21 +174,21 @@ def test_a_defect_in_a_write_leaves_a_token_that_may_be_published_and_counts_it(
 
 @dataclass(frozen=True)
 class DropLabels:
-    """A Put that sets AWSCURRENT alone, as MiniStack 1.5.33 does."""
+    """A fault in which PutSecretValue sets only AWSCURRENT, as MiniStack 1.5.33 does."""
 
     world: World
     status: int = 200
     operation: str = "PutSecretValue"
 
     def answer(self, _environ: WSGIEnvironment, ask: Ask) -> Response:
-        told = json.loads(ask().get_data())
-        self.world.unlabel(told["VersionId"])
-        return Response(json.dumps(told | {"VersionStages": ["AWSCURRENT"]}), self.status)
+        body = json.loads(ask().get_data())
+        self.world.unlabel(body["VersionId"])
+        return Response(json.dumps(body | {"VersionStages": ["AWSCURRENT"]}), self.status)
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_label_that_was_not_set_is_attached(world: World, status: int) -> None:
-    """The answer lacks it, or there was no answer, and the version is found without it."""
+def test_a_label_missing_after_a_write_is_added(world: World, status: int) -> None:
+    """The response lacks the label, or there was none and the version is found without it."""
     world.aws.fault(DropLabels(world, status), times=3)
     result = world.run()
     assert world.tracked() == {result["version_id"]}
@@ -197,10 +197,10 @@ def test_a_label_that_was_not_set_is_attached(world: World, status: int) -> None
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_label_that_cannot_be_attached_is_said_and_costs_no_token(world: World, times: int) -> None:
+def test_a_label_that_cannot_be_added_is_logged_and_no_token_is_lost(world: World, times: int) -> None:
     first = world.run()["version_id"]
     world.aws.fault(DropLabels(world))
-    # The first is the test's own; then the adapter's attempt, and that of the look afterwards.
+    # The first call is the test's own; then come the adapter's attempt, and the one after the description.
     world.aws.fault(NOT_ATTACHED, after=1, times=times)
     result = world.run("rotate-now")
     assert (result["outcome"], result["revoked"]) == ("rotated", [])
@@ -214,25 +214,27 @@ def test_a_label_that_cannot_be_attached_is_said_and_costs_no_token(world: World
     assert world.tracked() == {first, result["version_id"]}
 
 
-# What a publication has superseded
+# Labels lost at a publication
 
 
 def lose_label(world: World, version_id: str) -> Meanwhile:
-    """Take the label off a version that a write supersedes: nobody has recorded that AWS leaves it there."""
+    """Remove the label of the version that a write supersedes: that AWS keeps it is not verified."""
     return Meanwhile(operation="PutSecretValue", happens=lambda: world.unlabel(version_id), when="after")
 
 
 @pytest.mark.parametrize(
     ("fault", "after", "codes", "pending"),
     [
-        pytest.param(None, 0, ["label-lost"], 1, id="put back"),
-        # The first is the test's own.
-        pytest.param(NOT_ATTACHED, 1, ["label-lost", "revocation-abandoned"], 0, id="it cannot be put back"),
-        pytest.param(CallFault(operation="DescribeSecret", code=DENIED), 1, ["description-failed"], 1, id="no look"),
-        pytest.param(Lag(operation="DescribeSecret"), 1, [], 1, id="a look that lags takes nobody's label for lost"),
+        pytest.param(None, 0, ["label-lost"], 1, id="restored"),
+        # The first call is the test's own.
+        pytest.param(NOT_ATTACHED, 1, ["label-lost", "revocation-abandoned"], 0, id="cannot be restored"),
+        pytest.param(
+            CallFault(operation="DescribeSecret", code=DENIED), 1, ["description-failed"], 1, id="no description"
+        ),
+        pytest.param(Lag(operation="DescribeSecret"), 1, [], 1, id="a stale description shows no lost label"),
     ],
 )
-def test_a_label_is_lost_at_supersession(
+def test_a_label_lost_at_supersession(
     world: World, fault: Fault | None, after: int, codes: list[str], pending: int
 ) -> None:
     first = world.run()["version_id"]
@@ -246,7 +248,7 @@ def test_a_label_is_lost_at_supersession(
     assert world.seen.metrics()["RevocationAbandoned"] == 1 - pending
 
 
-def test_a_label_that_cannot_be_put_back_does_not_cost_the_next_version_its_own(world: World) -> None:
+def test_a_failed_restoration_does_not_stop_that_of_the_next_version(world: World) -> None:
     first, second = world.supersede()
 
     def lose_both() -> None:
@@ -254,31 +256,31 @@ def test_a_label_that_cannot_be_put_back_does_not_cost_the_next_version_its_own(
         world.unlabel(second)
 
     world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lose_both, when="after"))
-    # The first two are the test's own.
+    # The first two calls are the test's own.
     world.aws.fault(NOT_ATTACHED, after=2)
     assert world.run("rotate-now")["pending_revocations"] == 1
     assert world.seen.codes() == ["label-lost", "revocation-abandoned", "label-lost"]
     assert second in world.tracked()
 
 
-def test_of_two_labels_one_that_cannot_be_put_back_costs_nothing(world: World) -> None:
+def test_a_version_with_two_labels_survives_the_loss_of_one(world: World) -> None:
     """The version is still tracked by its other label."""
     first = world.run()["version_id"]
 
     def lose_one() -> None:
         world.unlabel(first)
-        world.label(first, "LIVE_by_hand")
+        world.label(first, "LIVE_manual")
 
-    world.label(first, "LIVE_by_hand")
+    world.label(first, "LIVE_manual")
     world.aws.fault(Meanwhile(operation="PutSecretValue", happens=lose_one, when="after"))
-    # The first three are the test's own.
+    # The first three calls are the test's own.
     world.aws.fault(NOT_ATTACHED, after=3)
     assert world.run("rotate-now")["pending_revocations"] == 1
     assert world.seen.codes() == ["label-lost"]
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
-def test_the_label_of_a_token_that_dies_at_this_moment_is_not_missed(world: World) -> None:
+def test_the_label_of_a_just_expired_token_is_not_restored(world: World) -> None:
     first = world.run()["version_id"]
     world.clock.advance(seconds=3599)
     world.aws.fault(lose_label(world, first))
@@ -286,11 +288,11 @@ def test_the_label_of_a_token_that_dies_at_this_moment_is_not_missed(world: Worl
     assert world.seen.codes() == []
 
 
-# A write that landed although its answer was lost
+# A write that succeeded although its response was lost
 
 
-def then_reads_lag(world: World) -> Meanwhile:
-    """Lose the answer to a write, and let the reads after it answer as if it had not been."""
+def lose_response_then_read_stale(world: World) -> Meanwhile:
+    """Lose the response to a write, and let later reads return the state before it."""
 
     def lag() -> None:
         world.aws.fault(Lag(operation="GetSecretValue"), times=20, secret_id="telenor/token")
@@ -309,13 +311,13 @@ def then_reads_lag(world: World) -> Meanwhile:
     ],
     ids=lambda fault: fault.code,
 )
-def test_a_token_whose_write_landed_unheard_lives_whatever_the_last_attempt_said_and_however_reads_lag(
+def test_a_token_written_by_a_lost_attempt_stays_active_despite_later_refusals_and_stale_reads(
     world: World, last: CallFault, *, is_first: bool
 ) -> None:
     if not is_first:
         world.run()
     request_id = str(uuid.uuid4())
-    world.aws.fault(then_reads_lag(world))
+    world.aws.fault(lose_response_then_read_stale(world))
     world.aws.fault(last, times=2)
     assert world.failure("rotate-now", request_id=request_id) == "write-unknown"
     world.aws.clear_faults()
@@ -327,19 +329,19 @@ def test_a_token_whose_write_landed_unheard_lives_whatever_the_last_attempt_said
     assert request_id in world.tracked()
 
 
-def test_an_unusable_answer_with_the_same_token_does_not_cost_one_whose_write_landed_unheard(world: World) -> None:
-    """Telenor hands out one token twice, first with a life that makes no sense, so that one is to be logged out."""
+def test_an_unusable_response_with_the_same_token_does_not_revoke_one_written_by_a_lost_attempt(world: World) -> None:
+    """Telenor issues one token twice, first with an invalid lifetime, so that the first response is to be revoked."""
     world.run()
     document = json.dumps({"access_token": f"{CANARY}-same", "expires_in": 0})
     world.telenor.fault(operation="token", body=document, times=1)
     world.telenor.fault(operation="token", body=document.replace(" 0", " 3599"), times=1)
-    world.aws.fault(then_reads_lag(world))
+    world.aws.fault(lose_response_then_read_stale(world))
     world.aws.fault(REFUSED)
     assert world.failure("rotate-now") == "write-unknown"
     assert "logout" not in world.operations()
 
 
-def test_a_refused_token_that_cannot_be_compared_with_the_current_one_is_left_alive_and_counted(world: World) -> None:
+def test_a_rejected_token_that_cannot_be_compared_with_the_current_one_is_kept_and_counted(world: World) -> None:
     world.run()
 
     def deny_reads() -> None:

@@ -1,4 +1,4 @@
-"""What a run tells: the answer, the summary and the metrics, also of one that failed half way."""
+"""The output of a run: the result, the summary and the metrics, even if it failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handler.report import Report
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 
-# What happens to a report, and how often each counter has counted it.
+# The fields of a report, and the value of each counter.
 COUNTERS: dict[str, tuple[dict[str, Any], int]] = {
     "TokenRotated": ({"has_published": True}, 1),
     "TokenReissued": ({"outcome": Outcome.REISSUED}, 1),
@@ -26,10 +26,10 @@ COUNTERS: dict[str, tuple[dict[str, Any], int]] = {
     "CredentialsFallback": ({"used_previous_credentials": True}, 1),
 }
 EVERYTHING = Report("default", **{field: value for happens, _ in COUNTERS.values() for field, value in happens.items()})
-NO_LIFE = {"SecondsUntilExpiry": (MetricUnit.Seconds, 0)}
+EXPIRED = {"SecondsUntilExpiry": (MetricUnit.Seconds, 0)}
 
 
-def test_a_run_that_found_nothing_out_answers_all_the_same() -> None:
+def test_a_run_without_any_findings_still_returns_a_result() -> None:
     assert Report("default").result() == {
         "outcome": None,
         "reason": None,
@@ -47,7 +47,7 @@ def test_times_are_whole_epoch_seconds() -> None:
     assert (report.result()["expires_at"], report.result()["renews_at"]) == (1795469400, 1795469400)
 
 
-def test_the_summary_says_more_than_the_answer_and_that_a_run_failed() -> None:
+def test_the_summary_has_more_fields_than_the_result_and_marks_a_failed_run() -> None:
     report = Report("default", Outcome.REISSUED, Reason.LEAKED, has_failed=True, attempts=2, telenor_seconds=0.12345)
     summary = report.summary(timedelta(seconds=1.23456))
     assert summary == report.result() | {
@@ -61,19 +61,19 @@ def test_the_summary_says_more_than_the_answer_and_that_a_run_failed() -> None:
 
 
 @pytest.mark.parametrize("name", COUNTERS)
-def test_each_thing_that_happens_has_its_metric(name: str) -> None:
+def test_each_event_has_its_metric(name: str) -> None:
     happens, count = COUNTERS[name]
-    assert Report("default", **happens).metrics(T0) == {name: (MetricUnit.Count, count)} | NO_LIFE
+    assert Report("default", **happens).metrics(T0) == {name: (MetricUnit.Count, count)} | EXPIRED
 
 
-def test_everything_that_happens_is_counted_and_nothing_else() -> None:
-    assert EVERYTHING.metrics(T0).keys() == COUNTERS.keys() | NO_LIFE.keys()
-    # What a twin of this run has published is the twin's to count.
-    assert Report("default", Outcome.ROTATED).metrics(T0) == NO_LIFE
+def test_exactly_the_events_of_a_run_are_counted() -> None:
+    assert EVERYTHING.metrics(T0).keys() == COUNTERS.keys() | EXPIRED.keys()
+    # A duplicate delivery counts its own publication.
+    assert Report("default", Outcome.ROTATED).metrics(T0) == EXPIRED
 
 
 @pytest.mark.parametrize(("is_piling_up", "pending"), [(False, set()), (True, {"RevocationsPending"})])
-def test_without_routine_metrics_a_run_sends_what_an_alarm_needs(is_piling_up: bool, pending: set[str]) -> None:
+def test_without_routine_metrics_a_run_emits_only_what_alarms_need(is_piling_up: bool, pending: set[str]) -> None:
     report = replace(EVERYTHING, has_routine_metrics=False, is_piling_up=is_piling_up)
     left_out = {"TokenRotated", "TokenRevoked", "RevocationsPending"} - pending
     assert report.metrics(T0).keys() == EVERYTHING.metrics(T0).keys() - left_out
@@ -84,10 +84,10 @@ def test_without_routine_metrics_a_run_sends_what_an_alarm_needs(is_piling_up: b
     [
         (T0 + timedelta(seconds=90.9), False, 90),
         (T0, False, 0),
-        pytest.param(T0 - timedelta(hours=1), False, 0, id="never less than none"),
-        pytest.param(T0 + timedelta(hours=1), True, 0, id="one that consumers cannot use counts as none"),
+        pytest.param(T0 - timedelta(hours=1), False, 0, id="never negative"),
+        pytest.param(T0 + timedelta(hours=1), True, 0, id="a rejected token counts as expired"),
     ],
 )
-def test_the_dead_mans_switch_runs_down_with_the_token(expires_at: datetime, is_rejected: bool, seconds: int) -> None:
+def test_seconds_until_expiry_falls_to_zero(expires_at: datetime, is_rejected: bool, seconds: int) -> None:
     report = Report("default", expires_at=expires_at, is_rejected=is_rejected)
     assert report.metrics(T0)["SecondsUntilExpiry"] == (MetricUnit.Seconds, seconds)

@@ -1,4 +1,4 @@
-"""Logging out what is over: after its grace, at once, to make room, and never what is in use."""
+"""Revocation: after the grace, at once in an emergency, to free label slots, and never of a token in use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DENIED = "AccessDeniedException"
 NOT_FOUND = "ResourceNotFoundException"
 
 
-def told(world: World) -> list[tuple[str, str | None]]:
+def logged(world: World) -> list[tuple[str, str | None]]:
     """Return the code of each warning and error, and the superseded version that it names."""
     return [(line["error_code"], line.get("superseded_version_id")) for line in world.seen.warnings]
 
@@ -45,7 +45,7 @@ def test_a_superseded_token_survives_its_grace_and_no_longer(world: World) -> No
     assert world.is_current_live()
 
 
-def test_the_grace_counts_from_the_label_where_two_publications_share_a_second(world: World) -> None:
+def test_two_publications_within_one_second_count_the_grace_from_the_label(world: World) -> None:
     first = world.run()["version_id"]
     world.run("rotate-now")
     world.clock.advance(seconds=600)
@@ -54,7 +54,7 @@ def test_the_grace_counts_from_the_label_where_two_publications_share_a_second(w
     assert world.run()["revoked"] == [first]
 
 
-def test_without_a_grace_the_previous_token_dies_in_the_run_that_replaces_it(
+def test_without_a_grace_the_previous_token_is_revoked_in_the_run_that_replaces_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRACE_SECONDS", "0")
@@ -65,10 +65,8 @@ def test_without_a_grace_the_previous_token_dies_in_the_run_that_replaces_it(
     assert world.is_current_live()
 
 
-def test_without_a_grace_a_token_that_was_published_again_keeps_its_life(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The superseded version holds the very token that this run has published with its longer life."""
+def test_without_a_grace_a_republished_token_is_not_revoked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The superseded version contains the same token that this run has published with its longer lifetime."""
     monkeypatch.setenv("GRACE_SECONDS", "0")
     world.run()
     world.telenor.knobs(issue="same-extended")
@@ -79,7 +77,7 @@ def test_without_a_grace_a_token_that_was_published_again_keeps_its_life(
     assert world.is_current_live()
 
 
-def test_an_expired_token_is_forgotten_without_a_logout_beside_one_that_is_revoked(world: World) -> None:
+def test_an_expired_token_is_removed_without_a_logout_while_another_is_revoked(world: World) -> None:
     world.telenor.knobs(lifetime_seconds=600)
     world.run()
     world.telenor.knobs(lifetime_seconds=3599)
@@ -91,7 +89,7 @@ def test_an_expired_token_is_forgotten_without_a_logout_beside_one_that_is_revok
     assert world.operations() == ["token"] * 3 + ["logout"]
 
 
-def test_a_dead_token_whose_label_sticks_is_neither_logged_out_nor_counted(world: World) -> None:
+def test_an_expired_token_whose_label_cannot_be_removed_is_neither_logged_out_nor_counted(world: World) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=59, seconds=30)
     world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code=DENIED))
@@ -106,21 +104,21 @@ def test_a_dead_token_whose_label_sticks_is_neither_logged_out_nor_counted(world
 def test_a_superseded_token_with_an_unreadable_label_is_revoked_after_the_grace(world: World) -> None:
     first, second = world.supersede()
     world.unlabel(first)
-    world.label(first, "LIVE_by_hand")
+    world.label(first, "LIVE_manual")
     assert world.run()["revoked"] == []
     world.clock.advance(minutes=10)
     assert world.run()["revoked"] == [first]
     assert world.tracked() == {second}
 
 
-def test_a_superseded_token_with_an_unreadable_label_is_forgotten_when_it_expires(
+def test_a_superseded_token_with_an_unreadable_label_is_removed_when_it_expires(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Renewals follow each other within this grace, so it never ends for a token without a time."""
+    """Renewals are closer than this grace, so it never ends for a token without a known time."""
     monkeypatch.setenv("GRACE_SECONDS", "1200")
     first, _ = world.supersede()
     world.unlabel(first)
-    world.label(first, "LIVE_by_hand")
+    world.label(first, "LIVE_manual")
     for _ in range(12):
         assert first in world.tracked()
         world.clock.advance(minutes=5)
@@ -129,9 +127,7 @@ def test_a_superseded_token_with_an_unreadable_label_is_forgotten_when_it_expire
 
 
 @pytest.mark.parametrize("content", ["{0}", '{{"access_token": "{0}"}}', '{{"token": "{0}"}}'])
-def test_a_superseded_token_that_somebody_has_published_by_its_value_gets_its_grace_anew(
-    world: World, content: str
-) -> None:
+def test_a_superseded_token_republished_by_an_operator_gets_a_new_grace(world: World, content: str) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=9)
     token = world.token(first)
@@ -147,7 +143,7 @@ def test_a_superseded_token_that_somebody_has_published_by_its_value_gets_its_gr
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
-def test_an_answer_of_verify_url_does_not_make_logouts_of_an_unreachable_server_worth_a_retry(
+def test_a_response_of_verify_url_does_not_cause_retries_of_logouts_at_an_unreachable_server(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/service-tickets/v2/incidents")
@@ -160,19 +156,19 @@ def test_an_answer_of_verify_url_does_not_make_logouts_of_an_unreachable_server_
     assert world.operations()[-2:] == ["incidents", "logout"]
 
 
-def test_a_tracked_version_that_holds_no_token_is_forgotten(world: World) -> None:
-    version_id = world.put("by hand")
-    world.label(version_id, "LIVE_by_hand")
+def test_a_tracked_version_without_a_token_is_removed(world: World) -> None:
+    version_id = world.put("manual")
+    world.label(version_id, "LIVE_manual")
     world.run()
     world.clock.advance(minutes=10)
     assert world.run()["pending_revocations"] == 0
     assert world.seen.metrics()["TokenRevoked"] == 0
 
 
-# At once
+# Emergencies
 
 
-def test_a_leak_ends_every_other_token_at_once_also_one_that_was_rolled_back_to(world: World) -> None:
+def test_an_emergency_revokes_all_other_tokens_at_once_even_after_a_roll_back(world: World) -> None:
     versions = [world.run("rotate-now")["version_id"] for _ in range(3)]
     world.roll_back_to(versions[0])
     result = world.run("rotate-and-revoke-now")
@@ -182,7 +178,7 @@ def test_a_leak_ends_every_other_token_at_once_also_one_that_was_rolled_back_to(
     assert world.is_current_live()
 
 
-def test_a_leak_event_that_is_delivered_again_ends_what_it_could_not_end_before(world: World) -> None:
+def test_a_duplicate_emergency_revokes_what_the_first_delivery_could_not(world: World) -> None:
     request_id = str(uuid.uuid4())
     first = world.run()["version_id"]
     world.telenor.fault(operation="logout", status=503)
@@ -193,8 +189,8 @@ def test_a_leak_event_that_is_delivered_again_ends_what_it_could_not_end_before(
 
 
 @pytest.mark.parametrize("then", ["rotate-now", "rotate-and-revoke-now"])
-def test_a_leak_event_that_is_delivered_after_a_later_rotation_respects_the_grace(world: World, then: str) -> None:
-    """Also where the version of its first delivery is revoked already."""
+def test_a_duplicate_emergency_after_a_later_rotation_respects_the_grace(world: World, then: str) -> None:
+    """Even if the version of the first delivery is already revoked."""
     request_id = str(uuid.uuid4())
     world.run("rotate-and-revoke-now", request_id=request_id)
     world.clock.advance(seconds=5)
@@ -209,7 +205,7 @@ def test_a_leak_event_that_is_delivered_after_a_later_rotation_respects_the_grac
     assert world.is_current_live()
 
 
-def test_an_emergency_that_another_run_overtakes_ends_the_leaked_token_all_the_same(world: World) -> None:
+def test_an_overtaken_emergency_still_revokes_the_leaked_token(world: World) -> None:
     leaked = world.run()["version_id"]
     world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.run("rotate-now")), after=2)
     assert leaked in world.run("rotate-and-revoke-now")["revoked"]
@@ -217,7 +213,7 @@ def test_an_emergency_that_another_run_overtakes_ends_the_leaked_token_all_the_s
     assert world.is_current_live()
 
 
-def test_a_leak_event_that_gets_no_token_and_cannot_tell_whether_it_had_one_respects_the_grace(world: World) -> None:
+def test_an_emergency_that_gets_no_token_and_may_be_a_duplicate_respects_the_grace(world: World) -> None:
     first, _ = world.supersede()
     world.telenor.fault(operation="token", drop=True)
     world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED), after=2)
@@ -225,11 +221,11 @@ def test_a_leak_event_that_gets_no_token_and_cannot_tell_whether_it_had_one_resp
     assert world.is_live(first)
 
 
-# What is in use
+# Tokens in use
 
 
-def test_a_twin_of_a_token_in_its_grace_is_not_logged_out(world: World) -> None:
-    """The first two versions hold one token. When the third comes, the first may be revoked, but not its token."""
+def test_a_token_that_another_version_still_holds_in_grace_is_not_logged_out(world: World) -> None:
+    """Two versions contain one token. After the third publication the first version is due, but its token is not."""
     first = world.run()["version_id"]
     world.telenor.knobs(issue="same-extended")
     world.clock.advance(minutes=30)
@@ -246,8 +242,8 @@ def test_a_twin_of_a_token_in_its_grace_is_not_logged_out(world: World) -> None:
     assert world.is_current_live()
 
 
-def test_a_token_that_is_current_in_a_version_nobody_tracks_keeps_its_label(world: World) -> None:
-    """The current version has no label of its own, so that this one is the only trace of a live token."""
+def test_a_token_of_an_untracked_current_version_keeps_its_label(world: World) -> None:
+    """The current version has no label, so this label is the only record of an active token."""
     first, _ = world.supersede()
     world.telenor.fault(operation="token", status=401, body="{}")
     world.put(json.dumps({"access_token": world.token(first)}))
@@ -257,7 +253,7 @@ def test_a_token_that_is_current_in_a_version_nobody_tracks_keeps_its_label(worl
     assert world.is_current_live()
 
 
-def test_a_token_that_somebody_made_current_in_another_shape_is_never_logged_out(world: World) -> None:
+def test_a_current_token_in_another_format_is_never_logged_out(world: World) -> None:
     first, _ = world.supersede()
     world.label(world.put(f"token={world.token(first)}"), "LIVE_20261123T213200Z_20261123T223059Z_byhand00")
     world.clock.advance(minutes=12)
@@ -265,8 +261,8 @@ def test_a_token_that_somebody_made_current_in_another_shape_is_never_logged_out
     assert world.is_live(first)
 
 
-def test_a_run_that_was_overtaken_revokes_nothing_in_its_grace(world: World) -> None:
-    """The first two versions hold one token, and another run publishes while this one wants to revoke the first."""
+def test_an_overtaken_run_revokes_no_token_in_its_grace(world: World) -> None:
+    """The first two versions contain one token, and another run publishes while this one revokes the first."""
     world.run()
     world.telenor.knobs(issue="same-extended")
     world.clock.advance(minutes=30)
@@ -278,15 +274,15 @@ def test_a_run_that_was_overtaken_revokes_nothing_in_its_grace(world: World) -> 
     assert world.is_live(second)
 
 
-def handed_out_again(world: World, expires_in: int = 3599) -> dict[str, Any]:
-    """Return the fault in which Telenor answers with the token that is current now."""
+def reissue_fault(world: World, expires_in: int = 3599) -> dict[str, Any]:
+    """Return a fault in which Telenor reissues the current token."""
     return {"operation": "token", "body": json.dumps({"access_token": world.token(), "expires_in": expires_in})}
 
 
-def test_a_token_that_one_read_shows_as_current_is_not_logged_out_where_the_next_one_lags(world: World) -> None:
-    """Telenor hands out one token again and again, and the description of the run lags as well."""
+def test_a_token_once_read_as_current_is_not_logged_out_if_the_next_read_is_stale(world: World) -> None:
+    """Telenor reissues one token repeatedly, and the run's description is stale too."""
     first, _ = world.supersede()
-    again = handed_out_again(world)
+    again = reissue_fault(world)
     world.roll_back_to(first)
     world.telenor.fault(**again)
     world.run("rotate-now")
@@ -298,11 +294,11 @@ def test_a_token_that_one_read_shows_as_current_is_not_logged_out_where_the_next
     assert world.is_current_live()
 
 
-def test_a_refused_token_that_one_read_shows_as_current_is_not_logged_out_where_the_next_one_lags(
+def test_a_rejected_token_once_read_as_current_is_not_logged_out_if_the_next_read_is_stale(
     world: World,
 ) -> None:
     world.supersede()
-    world.telenor.fault(**handed_out_again(world, expires_in=7200))
+    world.telenor.fault(**reissue_fault(world, expires_in=7200))
     world.aws.fault(Lag(operation="DescribeSecret"))
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.aws.fault(Lag(operation="GetSecretValue"), after=2)
@@ -311,24 +307,24 @@ def test_a_refused_token_that_one_read_shows_as_current_is_not_logged_out_where_
     assert world.is_current_live()
 
 
-def test_an_emergency_ends_what_somebody_rolled_back_to_while_it_ran(world: World) -> None:
+def test_an_emergency_revokes_a_version_that_an_operator_rolled_back_to_during_the_run(world: World) -> None:
     first, _ = world.supersede()
     world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.roll_back_to(first)))
     assert first in world.run("rotate-and-revoke-now")["revoked"]
     assert world.live() == 1
 
 
-def test_a_roll_back_between_the_look_and_the_logout_is_noticed(world: World) -> None:
+def test_a_roll_back_between_description_and_logout_is_noticed(world: World) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=10)
     world.aws.fault(Meanwhile(operation="DescribeSecret", when="after", happens=lambda: world.roll_back_to(first)))
     assert world.run()["revoked"] == []
     assert world.is_current_live()
-    assert told(world) == [("reads-as-current", first)]
+    assert logged(world) == [("reads-as-current", first)]
 
 
-def test_a_roll_back_right_before_the_logout_of_a_leaked_token_leaves_what_is_current_then(world: World) -> None:
-    """The read of the version is older than the roll-back, the read of what is current is not."""
+def test_a_roll_back_right_before_an_emergency_logout_keeps_the_current_token(world: World) -> None:
+    """The version was read before the roll-back, and the current version after it."""
     first, _ = world.supersede()
     world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.roll_back_to(first)), after=3)
     assert first not in world.run("rotate-and-revoke-now")["revoked"]
@@ -336,12 +332,10 @@ def test_a_roll_back_right_before_the_logout_of_a_leaked_token_leaves_what_is_cu
     assert first in world.tracked()
 
 
-# What fails
+# Failures
 
 
-def test_a_run_that_nobody_answers_tries_one_logout_once_and_leaves_the_others(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_if_telenor_does_not_respond_a_run_tries_one_logout_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         world.run("rotate-now")
     world.clock.advance(seconds=610)
@@ -358,13 +352,11 @@ def test_a_run_that_nobody_answers_tries_one_logout_once_and_leaves_the_others(
     [
         {"status": 500},
         {"status": 200, "html": True},
-        pytest.param({"status": 302, "headers": {"Location": "http://["}}, id="a redirect that leads nowhere"),
-        pytest.param(
-            {"status": 503, "retry_after": "Fri, 31 Dec 9999 23:59:59 -1200"}, id="a Retry-After beyond all time"
-        ),
+        pytest.param({"status": 302, "headers": {"Location": "http://["}}, id="a redirect to an invalid URL"),
+        pytest.param({"status": 503, "retry_after": "Fri, 31 Dec 9999 23:59:59 -1200"}, id="a huge Retry-After"),
     ],
 )
-def test_a_failing_logout_does_not_hold_up_a_publication_and_is_tried_again(
+def test_a_failing_logout_does_not_block_a_publication_and_is_retried_in_the_next_run(
     world: World, fault: dict[str, Any]
 ) -> None:
     versions = [world.run()["version_id"], *world.supersede()]
@@ -380,7 +372,7 @@ def test_a_failing_logout_does_not_hold_up_a_publication_and_is_tried_again(
     assert world.live() == 1
 
 
-def test_a_logout_that_fails_once_is_tried_again_in_the_same_run(world: World) -> None:
+def test_a_logout_that_fails_once_is_retried_in_the_same_run(world: World) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=10)
     world.telenor.fault(operation="logout", status=503, times=1)
@@ -388,22 +380,22 @@ def test_a_logout_that_fails_once_is_tried_again_in_the_same_run(world: World) -
 
 
 @pytest.mark.parametrize(
-    ("operation", "answer", "after", "code"),
+    ("operation", "fault", "after", "code"),
     [
         ("GetSecretValue", DENIED, 0, "revocation-failed"),
         ("UpdateSecretVersionStage", DENIED, 0, "label-not-removed"),
-        pytest.param("GetSecretValue", NOT_FOUND, 0, "version-not-found", id="a read that lags"),
+        pytest.param("GetSecretValue", NOT_FOUND, 0, "version-not-found", id="a stale read"),
         pytest.param("GetSecretValue", NOT_FOUND, 1, "no-current-version", id="no version reads as current"),
     ],
 )
-def test_a_revocation_that_secrets_manager_holds_up_is_tried_again(
-    world: World, operation: str, answer: str, after: int, code: str
+def test_a_revocation_blocked_by_secrets_manager_is_retried_in_the_next_run(
+    world: World, operation: str, fault: str, after: int, code: str
 ) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=10)
-    world.aws.fault(CallFault(operation=operation, code=answer), after=after)
+    world.aws.fault(CallFault(operation=operation, code=fault), after=after)
     assert world.run()["pending_revocations"] == 1
-    assert told(world) == [(code, first)]
+    assert logged(world) == [(code, first)]
     assert first in world.tracked()
     assert world.is_live(first) is (code != "label-not-removed")
     assert world.run()["pending_revocations"] == 0
@@ -417,8 +409,8 @@ def expire_three(world: World) -> None:
     world.telenor.fault(operation="token", status=503)
 
 
-def test_the_first_label_whose_removal_gets_no_answer_is_the_last_that_a_run_tries(world: World) -> None:
-    """Each takes three attempts of five seconds, and Lambda ends a run at its timeout."""
+def test_after_a_label_removal_times_out_a_run_removes_no_further_labels(world: World) -> None:
+    """Each call takes three attempts of five seconds, and Lambda kills a run at its timeout."""
     expire_three(world)
     world.aws.fault(CallFault(operation="UpdateSecretVersionStage", when="before"), times=9)
     before = world.aws.calls()
@@ -440,18 +432,18 @@ def test_a_run_without_time_removes_one_label_and_sends_no_logout(world: World) 
     assert world.seen.metrics()["RevocationFailed"] == 0
 
 
-# Tokens that were not published
+# Unpublished tokens
 
 
-def test_answers_that_cannot_be_used_leave_no_token_alive(world: World) -> None:
+def test_unusable_token_responses_leave_no_active_token(world: World) -> None:
     world.telenor.knobs(expires_in_as="raw", expires_in_raw="nonsense")
     assert world.failure() == "expires-in-malformed"
     assert (world.issued(), world.live(), world.labels()) == (5, 0, {})
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
-def test_an_unusable_answer_before_a_good_one_does_not_cost_the_good_token(world: World) -> None:
-    """Telenor hands out one token twice, first with a life that makes no sense."""
+def test_an_unusable_response_before_a_good_one_does_not_revoke_the_good_token(world: World) -> None:
+    """Telenor issues one token twice, first with an invalid lifetime."""
     document = json.dumps({"access_token": f"{CANARY}-same", "expires_in": 0})
     world.telenor.fault(operation="token", body=document, times=1)
     world.telenor.fault(operation="token", body=document.replace(" 0", " 3599"), times=1)
@@ -459,8 +451,8 @@ def test_an_unusable_answer_before_a_good_one_does_not_cost_the_good_token(world
     assert world.operations() == ["token", "token"]
 
 
-def test_a_token_that_was_refused_and_that_another_party_has_published_since_is_not_logged_out(world: World) -> None:
-    """Telenor has handed out one token twice, and no description of this run names the version that holds it."""
+def test_a_rejected_token_that_another_publisher_has_published_is_not_logged_out(world: World) -> None:
+    """Telenor has issued one token twice, and no description of this run shows the version that contains it."""
     world.run()
     document = world.document() | {"access_token": f"{CANARY}-token-2"}
     refused = CallFault(operation="PutSecretValue", code=DENIED)
@@ -472,7 +464,7 @@ def test_a_token_that_was_refused_and_that_another_party_has_published_since_is_
     assert world.operations().count("logout") == 0
 
 
-def test_a_token_that_could_be_neither_stored_nor_logged_out_is_said_and_counted(world: World) -> None:
+def test_a_token_that_can_be_neither_stored_nor_logged_out_is_logged_and_counted(world: World) -> None:
     world.run()
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.telenor.fault(operation="logout", status=503)
@@ -482,8 +474,8 @@ def test_a_token_that_could_be_neither_stored_nor_logged_out_is_said_and_counted
     assert (metrics["RevocationAbandoned"], metrics["RevocationFailed"]) == (1, 0)
 
 
-def test_a_token_whose_current_version_cannot_be_found_is_left_alone_and_counted(world: World) -> None:
-    """No version reads as current, and the one that is cannot be found: the read lags, and tells nothing."""
+def test_a_token_is_kept_and_counted_if_the_current_version_cannot_be_found(world: World) -> None:
+    """No version reads as current, and the current one is not found: the read is stale and proves nothing."""
     world.run()
     world.aws.fault(CallFault(operation="PutSecretValue", code=DENIED))
     world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), times=2, after=1)
@@ -504,19 +496,19 @@ def fill(world: World) -> list[str]:
     return versions
 
 
-def test_a_full_ledger_gives_up_the_grace_of_its_oldest_token(world: World) -> None:
+def test_a_full_ledger_cuts_short_the_grace_of_its_oldest_token(world: World) -> None:
     versions = fill(world)
     result = world.run("rotate-now")
     assert result["revoked"] == [versions[0]]
     assert world.tracked() == {*versions[1:], result["version_id"]}
     assert world.is_current_live()
-    assert told(world) == [("grace-cut-short", versions[0])]
+    assert logged(world) == [("grace-cut-short", versions[0])]
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
-@pytest.mark.parametrize("lags", [0, 2], ids=["a read says so", "the version says so"])
-def test_a_full_ledger_never_gives_up_the_label_of_a_version_that_reads_as_current(world: World, lags: int) -> None:
-    """Somebody rolled back to the oldest version, and the description lags behind that."""
+@pytest.mark.parametrize("lags", [0, 2], ids=["by the current value", "by the version"])
+def test_a_full_ledger_never_removes_the_label_of_a_version_read_as_current(world: World, lags: int) -> None:
+    """An operator rolled back to the oldest version, and the description is stale."""
     oldest, second, *_ = fill(world)
     world.roll_back_to(oldest)
     world.aws.fault(Lag(operation="DescribeSecret"))
@@ -541,7 +533,7 @@ def test_a_full_ledger_drops_expired_tokens_first(world: World) -> None:
 
 def test_a_full_ledger_abandons_what_it_cannot_revoke_and_publishes(world: World) -> None:
     versions = fill(world)
-    world.label(versions[5], "LIVE_by_hand")
+    world.label(versions[5], "LIVE_manual")
     world.telenor.fault(operation="logout", status=503)
     result = world.run("rotate-now")
     assert result["outcome"] == "rotated"
@@ -551,8 +543,8 @@ def test_a_full_ledger_abandons_what_it_cannot_revoke_and_publishes(world: World
 
 
 @pytest.mark.parametrize("read", [2, 3], ids=["the oldest version", "the current one"])
-def test_a_full_ledger_abandons_a_token_that_cannot_be_compared_with_the_current_one(world: World, read: int) -> None:
-    """The credentials and the current value are read first, then the oldest version, then the current value again."""
+def test_a_full_ledger_abandons_a_token_that_cannot_be_compared(world: World, read: int) -> None:
+    """The order of reads: the credentials, the current value, the oldest version, the current value again."""
     versions = fill(world)
     world.aws.fault(CallFault(operation="GetSecretValue", code=NOT_FOUND), after=read)
     result = world.run("rotate-now")
@@ -561,9 +553,9 @@ def test_a_full_ledger_abandons_a_token_that_cannot_be_compared_with_the_current
     assert world.seen.metrics()["RevocationAbandoned"] == 1
 
 
-def test_a_full_ledger_makes_room_for_as_many_as_it_must_and_ends_each_once(world: World) -> None:
+def test_a_full_ledger_revokes_as_many_tokens_as_needed_each_once(world: World) -> None:
     versions = fill(world)
-    world.label(versions[5], "LIVE_by_hand")
+    world.label(versions[5], "LIVE_manual")
     world.clock.advance(seconds=1)
     result = world.run("rotate-now")
     assert result["revoked"] == versions[:2]
@@ -572,14 +564,14 @@ def test_a_full_ledger_makes_room_for_as_many_as_it_must_and_ends_each_once(worl
     assert world.run()["revoked"] == versions[2:]
 
 
-def test_a_full_ledger_whose_tokens_have_had_their_grace_ends_each_once(world: World) -> None:
+def test_a_full_ledger_revokes_tokens_past_their_grace_once_each(world: World) -> None:
     versions = fill(world)
     world.clock.advance(minutes=10)
     assert world.run("rotate-now")["revoked"] == versions[:-1]
     assert world.operations().count("logout") == 15
 
 
-def test_a_full_ledger_makes_room_although_somebody_has_published_since(world: World) -> None:
+def test_a_full_ledger_frees_labels_despite_another_publication(world: World) -> None:
     versions = fill(world)
     world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.put("{}")))
     assert world.run("rotate-now")["revoked"] == versions[:1]
@@ -587,8 +579,8 @@ def test_a_full_ledger_makes_room_although_somebody_has_published_since(world: W
 
 
 @pytest.mark.parametrize("times", [1, 4])
-def test_a_full_ledger_whose_labels_stick_costs_one_token_its_grace_and_no_more(world: World, times: int) -> None:
-    """A label that sticks is tried once more."""
+def test_a_full_ledger_with_labels_that_cannot_be_removed_cuts_short_only_one_grace(world: World, times: int) -> None:
+    """A failed label removal is retried once."""
     versions = fill(world)
     world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code=DENIED), times=times)
     result = world.run("rotate-now")
@@ -598,7 +590,7 @@ def test_a_full_ledger_whose_labels_stick_costs_one_token_its_grace_and_no_more(
     assert world.seen.metrics()["RevocationAbandoned"] == 0
 
 
-def test_a_full_ledger_whose_labels_stick_until_none_fits_mints_nothing_and_says_whose_they_are(world: World) -> None:
+def test_a_full_label_quota_requests_no_token_and_reports_the_labels(world: World) -> None:
     fill(world)
     world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code=DENIED), times=99)
     world.run("rotate-now")
@@ -610,7 +602,7 @@ def test_a_full_ledger_whose_labels_stick_until_none_fits_mints_nothing_and_says
     assert world.is_current_live()
 
 
-def test_the_current_tokens_own_label_is_never_given_up(world: World) -> None:
+def test_the_current_versions_label_is_never_removed(world: World) -> None:
     current = world.run()["version_id"]
     for number in range(17):
         world.label(current, f"theirs-{number}")
@@ -620,10 +612,10 @@ def test_the_current_tokens_own_label_is_never_given_up(world: World) -> None:
     assert world.seen.codes() == ["labels-exhausted"]
 
 
-# Found in use: what was logged out once and must not be
+# Regressions: tokens that an earlier version logged out wrongly
 
 
-def test_a_roll_back_to_the_first_of_two_tokens_of_one_instant_is_recognised(world: World) -> None:
+def test_a_roll_back_between_two_tokens_of_one_instant_is_recognised(world: World) -> None:
     first, second = (world.run("rotate-now")["version_id"] for _ in range(2))
     world.clock.advance(minutes=9, seconds=50)
     world.roll_back_to(first)
@@ -636,8 +628,8 @@ def test_a_roll_back_to_the_first_of_two_tokens_of_one_instant_is_recognised(wor
     assert world.is_current_live()
 
 
-def test_a_token_of_overlapping_runs_keeps_its_grace_from_when_it_really_was_superseded(world: World) -> None:
-    """The secret is rolled back and then renewed: readers of the first token have their grace from the renewal on."""
+def test_the_grace_of_a_token_of_overlapping_runs_starts_when_it_was_superseded(world: World) -> None:
+    """The secret is rolled back and then renewed: the first token's grace starts with the renewal."""
     first = world.run()["version_id"]
     world.clock.advance(minutes=1)
     world.run("rotate-now")
@@ -652,7 +644,7 @@ def test_a_token_of_overlapping_runs_keeps_its_grace_from_when_it_really_was_sup
     assert first in world.run()["revoked"]
 
 
-def test_a_token_that_someone_put_back_as_current_is_revoked_once_it_is_superseded_and_not_before(world: World) -> None:
+def test_a_token_restored_by_an_operator_is_revoked_only_after_it_is_superseded(world: World) -> None:
     first = world.run()["version_id"]
     world.put(f"Bearer {world.token()}")
     world.telenor.fault(operation="token", status=503)
@@ -668,10 +660,10 @@ def test_a_token_that_someone_put_back_as_current_is_revoked_once_it_is_supersed
     assert not world.is_live(first)
 
 
-def test_a_run_without_a_grace_that_is_overtaken_at_once_does_not_forget_its_own_token(
+def test_an_overtaken_run_without_a_grace_still_tracks_its_own_token(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another run publishes before this one looks again, and cannot log out what it has superseded."""
+    """Another run publishes before this one reads again, and cannot revoke the token that it superseded."""
     monkeypatch.setenv("GRACE_SECONDS", "0")
     request_id = str(uuid.uuid4())
 

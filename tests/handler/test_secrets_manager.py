@@ -1,4 +1,4 @@
-"""The Secrets Manager adapter against moto: labels to ledger and back, and each way a call can fail."""
+"""The Secrets Manager adapter against moto: the ledger in labels, and each way in which a call can fail."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def stages() -> dict[str, set[str]]:
 
 @dataclass
 class FakeClient:
-    """The SDK's client, which answers each call alike."""
+    """A client of the SDK that returns the same response to each call."""
 
-    answer: dict[str, Any]
+    response: dict[str, Any]
     handlers: list[object] = field(default_factory=list)
     exceptions = SimpleNamespace(ResourceNotFoundException=LookupError)
 
@@ -76,7 +76,7 @@ class FakeClient:
         self.handlers.remove(handler)
 
     def describe_secret(self, **_: object) -> dict[str, Any]:
-        return self.answer
+        return self.response
 
     put_secret_value = get_secret_value = describe_secret
 
@@ -88,27 +88,27 @@ def secrets_of(client: FakeClient) -> SecretsManager:
 # Publishing
 
 
-def test_a_publication_leaves_nothing_behind_at_the_client() -> None:
+def test_a_publication_unregisters_its_handlers_from_the_client() -> None:
     """Lambda keeps the client for hours, and every run publishes with it."""
     client = FakeClient({"VersionId": ID, "VersionStages": [LABEL]})
     assert secrets_of(client).publish(token(), ENTRY) == set()
     assert client.handlers == []
 
 
-def test_a_publication_is_one_write_that_makes_the_token_current_and_live(
+def test_a_publication_is_one_write_that_sets_awscurrent_and_the_live_label(
     aws: LocalSecretsManager, secrets: SecretsManager
 ) -> None:
     before = aws.calls()
     assert not secrets.publish(token(), ENTRY)
     assert aws.calls() - before == {"PutSecretValue": 1}
     assert stages() == {ID: {"AWSCURRENT", LABEL}}
-    # Again, and its answer is lost.
+    # Again, with a lost response.
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
     assert not secrets.publish(token(), ENTRY)
     assert stages() == {ID: {"AWSCURRENT", LABEL}}
 
 
-def test_what_was_published_is_read_back(secrets: SecretsManager) -> None:
+def test_a_published_token_can_be_read_back(secrets: SecretsManager) -> None:
     secrets.publish(token(), ENTRY)
     assert secrets.describe(T0) == Ledger(ENTRY)
     assert secrets.read_current() == SecretVersion(ID, is_current=True, is_tracked=True, content=token().document())
@@ -125,7 +125,7 @@ def test_superseded_tokens_keep_their_labels(secrets: SecretsManager) -> None:
     assert [entry.was_current_last for entry in ledger.superseded] == [False, False, True]
 
 
-def test_a_twin_with_another_token_is_told_apart(secrets: SecretsManager) -> None:
+def test_a_duplicate_delivery_with_another_token_is_recognised(secrets: SecretsManager) -> None:
     secrets.publish(token(), ENTRY)
     with pytest.raises(VersionExistsError):
         secrets.publish(token(f"{CANARY}-other"), ENTRY)
@@ -143,7 +143,7 @@ def test_a_twin_with_another_token_is_told_apart(secrets: SecretsManager) -> Non
         ("SomethingNew", "API reference"),
     ],
 )
-def test_a_write_that_was_refused_in_every_attempt_is_known_to_have_failed(
+def test_a_write_refused_in_every_attempt_has_failed(
     aws: LocalSecretsManager, secrets: SecretsManager, code: str, advice: str
 ) -> None:
     aws.fault(CallFault(operation="PutSecretValue", code=code), times=3)
@@ -171,7 +171,7 @@ LOST, BROKEN, THROTTLED, DENIED = (None, 0), ("InternalServiceError", 500), ("Th
         ([DENIED], WriteRefusedError),
     ],
 )
-def test_a_write_is_refused_for_certain_only_where_every_attempt_was_answered(
+def test_a_write_has_certainly_failed_only_if_every_attempt_got_a_response(
     aws: LocalSecretsManager,
     secrets: SecretsManager,
     when: Literal["before", "after"],
@@ -179,7 +179,7 @@ def test_a_write_is_refused_for_certain_only_where_every_attempt_was_answered(
     error: type[SecretsManagerError],
 ) -> None:
     for code, status in attempts:
-        # What is throttled or denied takes no effect; what got no answer may have.
+        # A throttled or denied attempt takes no effect; one without a response may have.
         lands: Literal["before", "after"] = when if status != THROTTLED[1] else "before"
         aws.fault(CallFault(operation="PutSecretValue", when=lands, code=code, status=status))
     with pytest.raises(error) as failure:
@@ -188,43 +188,43 @@ def test_a_write_is_refused_for_certain_only_where_every_attempt_was_answered(
 
 
 @pytest.mark.parametrize("unseen", [1, 2])
-def test_a_write_whose_attempts_were_not_all_seen_is_not_known_to_have_been_refused(
+def test_a_write_with_unseen_attempts_has_an_unknown_outcome(
     aws: LocalSecretsManager, secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch, unseen: int
 ) -> None:
-    """The Lambda runtime's boto3 changes by itself, and its event with it: here some attempts do not emit it."""
-    note = secrets_manager._Attempts.note  # noqa: SLF001  what hears of each attempt
+    """AWS updates the Lambda runtime's boto3, which may change its events: here some attempts emit none."""
+    note = secrets_manager._Attempts.note  # noqa: SLF001  the handler of each attempt's event
     seen = iter([False] * unseen + [True] * 3)
 
-    def note_some(self: secrets_manager._Attempts, **event: Any) -> None:
+    def note_later_ones(self: secrets_manager._Attempts, **event: Any) -> None:
         if next(seen):
             note(self, **event)
 
-    monkeypatch.setattr(secrets_manager._Attempts, "note", note_some)  # noqa: SLF001  likewise
+    monkeypatch.setattr(secrets_manager._Attempts, "note", note_later_ones)  # noqa: SLF001  likewise
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
     aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
     with pytest.raises(WriteUnknownError):
         secrets.publish(token(), ENTRY)
 
 
-def test_a_write_of_whose_attempts_the_sdk_does_not_tell_is_not_known_to_have_been_refused() -> None:
-    class UntoldClient(FakeClient):
+def test_a_write_without_attempt_events_has_an_unknown_outcome() -> None:
+    class SilentClient(FakeClient):
         def put_secret_value(self, **_: object) -> dict[str, Any]:
             raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutSecretValue")
 
     with pytest.raises(WriteUnknownError):
-        secrets_of(UntoldClient({})).publish(token(), ENTRY)
+        secrets_of(SilentClient({})).publish(token(), ENTRY)
 
 
-@pytest.mark.parametrize("told", [{"VersionStages": ["AWSCURRENT"]}, {}])
-def test_a_label_that_the_answer_lacks_is_named(told: dict[str, list[str]]) -> None:
-    """MiniStack drops the labels of a Put beside AWSCURRENT, so this is what a handler on it sees."""
-    assert secrets_of(FakeClient({"VersionId": ID} | told)).publish(token(), ENTRY) == {LABEL}
+@pytest.mark.parametrize("returned", [{"VersionStages": ["AWSCURRENT"]}, {}])
+def test_a_label_missing_in_the_response_is_returned(returned: dict[str, list[str]]) -> None:
+    """MiniStack drops the other labels of a PutSecretValue with AWSCURRENT, and responds like this."""
+    assert secrets_of(FakeClient({"VersionId": ID} | returned)).publish(token(), ENTRY) == {LABEL}
 
 
-@pytest.mark.parametrize("answer", [{}, {"VersionId": "another"}, [], None])
-def test_an_answer_that_is_not_secrets_managers_says_nothing(answer: Any) -> None:
-    """A proxy in between may answer 200 with something else."""
-    secrets = secrets_of(FakeClient(answer))
+@pytest.mark.parametrize("response", [{}, {"VersionId": "another"}, [], None])
+def test_an_invalid_success_response_has_an_unknown_outcome(response: Any) -> None:
+    """A proxy in between may return 200 with other content."""
+    secrets = secrets_of(FakeClient(response))
     with pytest.raises(WriteUnknownError):
         secrets.publish(token(), ENTRY)
     with pytest.raises(SecretsManagerUnavailableError):
@@ -234,29 +234,29 @@ def test_an_answer_that_is_not_secrets_managers_says_nothing(answer: Any) -> Non
 # The ledger
 
 
-def test_a_version_is_tracked_and_forgotten(secrets: SecretsManager, client: SecretsManagerClient) -> None:
-    client.put_secret_value(SecretId="token", SecretString="by hand", ClientRequestToken=ID)
+def test_a_version_is_tracked_and_untracked(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    client.put_secret_value(SecretId="token", SecretString="manual", ClientRequestToken=ID)
     secrets.add_labels(ID, ENTRY.labels)
     assert stages() == {ID: {"AWSCURRENT", LABEL}}
-    # Forgetting what is forgotten is no error.
+    # Removing a removed label is no error.
     for _ in range(2):
         secrets.remove_labels(ENTRY)
         assert stages() == {ID: {"AWSCURRENT"}}
 
 
-def test_a_version_is_forgotten_with_each_of_its_labels(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+def test_untracking_a_version_removes_each_of_its_labels(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     secrets.publish(token(), ENTRY)
-    secrets.add_labels(ID, ["LIVE_by_hand"])
+    secrets.add_labels(ID, ["LIVE_manual"])
     secrets.publish(token(f"{CANARY}-next"), new_entry(str(uuid.uuid4()), T0, T0))
     (superseded,) = secrets.describe(T0).superseded
-    assert superseded.labels == (LABEL, "LIVE_by_hand")
-    # One that somebody has taken meanwhile does not keep the other.
+    assert superseded.labels == (LABEL, "LIVE_manual")
+    # A label that was moved meanwhile does not prevent the removal of the other one.
     client.update_secret_version_stage(SecretId="token", VersionStage=LABEL, RemoveFromVersionId=ID)
     secrets.remove_labels(superseded)
     assert stages()[ID] == {"AWSPREVIOUS"}
 
 
-def test_labels_of_others_are_counted_and_left_alone(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+def test_foreign_labels_are_counted_and_kept(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     client.put_secret_value(SecretId="token", SecretString="x", ClientRequestToken=ID, VersionStages=["theirs"])
     secrets.publish(token(), new_entry(str(uuid.uuid4()), T0, T0))
     ledger = secrets.describe(T0)
@@ -269,8 +269,8 @@ def test_a_secret_without_a_value_has_an_empty_ledger(secrets: SecretsManager) -
     assert (secrets.read_current(), secrets.read_version(ID)) == (None, None)
 
 
-def test_a_binary_value_is_read_as_far_as_it_is_text(secrets: SecretsManager, client: SecretsManagerClient) -> None:
-    """Somebody may have put the token there as bytes, and it is current all the same."""
+def test_a_binary_value_is_read_as_text(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+    """An operator may have put the token as bytes; it is current nevertheless."""
     client.put_secret_value(SecretId="token", SecretBinary=b"\x00\xff" + CANARY.encode())
     current = secrets.read_current()
     assert current is not None
@@ -278,9 +278,9 @@ def test_a_binary_value_is_read_as_far_as_it_is_text(secrets: SecretsManager, cl
     assert current.contains_token(CANARY)
 
 
-@pytest.mark.parametrize(("told", "content"), [({"SecretString": "x"}, "x"), ({}, "")])
-def test_a_version_that_no_label_is_told_of_is_not_current(told: dict[str, str], content: str) -> None:
-    version = secrets_of(FakeClient({"ARN": "arn", "VersionId": ID} | told)).read_version(ID)
+@pytest.mark.parametrize(("returned", "content"), [({"SecretString": "x"}, "x"), ({}, "")])
+def test_a_version_returned_without_labels_is_not_current(returned: dict[str, str], content: str) -> None:
+    version = secrets_of(FakeClient({"ARN": "arn", "VersionId": ID} | returned)).read_version(ID)
     assert version == SecretVersion(ID, is_current=False, is_tracked=False, content=content)
 
 
@@ -291,12 +291,12 @@ def test_a_secret_marked_for_deletion_is_refused(secrets: SecretsManager, client
 
 
 @pytest.mark.parametrize("primary_region", ["eu-north-1", None])
-def test_a_secret_in_its_primary_region_is_no_replica(primary_region: str | None) -> None:
+def test_a_secret_in_its_primary_region_is_not_a_replica(primary_region: str | None) -> None:
     client = FakeClient({"ARN": ARN, "PrimaryRegion": primary_region})
     assert secrets_of(client).describe(T0) == Ledger(None)
 
 
-def test_a_replica_is_refused_with_the_region_to_go_to() -> None:
+def test_a_replica_is_refused_and_the_primary_region_named() -> None:
     with pytest.raises(SecretsManagerRefusedError, match="eu-west-1") as refusal:
         secrets_of(FakeClient({"ARN": ARN, "PrimaryRegion": "eu-west-1"})).describe(T0)
     assert refusal.value.error_code == "secret-is-a-replica"
@@ -314,7 +314,7 @@ def test_a_replica_is_refused_with_the_region_to_go_to() -> None:
         (None, 0, SecretsManagerUnavailableError),
     ],
 )
-def test_a_failed_call_is_one_sentence_and_tells_whether_it_passes(
+def test_a_failed_call_raises_one_sentence_and_whether_it_is_retryable(
     aws: LocalSecretsManager,
     secrets: SecretsManager,
     code: str | None,
@@ -327,7 +327,7 @@ def test_a_failed_call_is_one_sentence_and_tells_whether_it_passes(
     assert type(failure.value) is error
 
 
-def test_without_a_region_the_sentence_says_what_to_set(
+def test_without_a_region_the_error_names_the_setting(
     aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
@@ -342,7 +342,7 @@ def test_without_a_region_the_sentence_says_what_to_set(
 
 
 def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest.LogCaptureFixture) -> None:
-    """Lambda's ApplicationLogLevel DEBUG sets the root logger, and botocore would print both secrets."""
+    """Lambda's ApplicationLogLevel DEBUG sets the root logger, and botocore would log both secrets."""
     logging.getLogger("botocore").setLevel(logging.NOTSET)
     with caplog.at_level(logging.DEBUG):
         create_client()
@@ -352,15 +352,17 @@ def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest
     assert CANARY not in caplog.text
 
 
-def test_a_call_without_an_answer_is_given_up_in_time_for_the_rest_of_the_run(aws: LocalSecretsManager) -> None:
+def test_a_call_without_a_response_times_out_early_enough_for_the_rest_of_the_run(aws: LocalSecretsManager) -> None:
     assert aws.url
-    config: Any = create_client().meta.config  # the types know only what one may give it
+    config: Any = create_client().meta.config  # its type declares only the options that can be set
     assert (config.connect_timeout, config.read_timeout) == (3, 5)
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
 
 
-def test_without_credentials_the_sentence_says_so(aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # boto3.client's, which keeps the credentials that it found
+def test_missing_aws_credentials_are_named_in_the_error(
+    aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # boto3's default session caches the credentials
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
@@ -370,7 +372,7 @@ def test_without_credentials_the_sentence_says_so(aws: LocalSecretsManager, monk
     assert aws.calls()["DescribeSecret"] == 0
 
 
-def test_an_answer_that_is_none_of_aws_is_no_answer() -> None:
+def test_a_response_that_is_not_from_aws_counts_as_no_response() -> None:
     secrets = secrets_of(FakeClient({}))
     reads = (lambda: secrets.describe(T0), lambda: secrets.read_version(ID), secrets.read_current)
     for read in (*reads, secrets.read_credentials):
@@ -381,7 +383,7 @@ def test_an_answer_that_is_none_of_aws_is_no_answer() -> None:
 # Credentials
 
 
-def test_the_credentials_are_read_and_those_before_these(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+def test_current_and_previous_credentials_are_read(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     assert secrets.read_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
     with pytest.raises(SecretsManagerRefusedError, match=r"CREDENTIALS_SECRET_ID.*create the secret"):
         secrets.read_previous_credentials()
@@ -390,15 +392,13 @@ def test_the_credentials_are_read_and_those_before_these(secrets: SecretsManager
     assert secrets.read_previous_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
 
 
-def test_credentials_as_bytes_are_read(secrets: SecretsManager, client: SecretsManagerClient) -> None:
+def test_binary_credentials_are_read(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     content = b'\xef\xbb\xbf{"client_id": "x", "client_secret": "CANARY"}'
     client.put_secret_value(SecretId="credentials", SecretBinary=content)
     assert secrets.read_credentials() == Credentials("x", CANARY)
 
 
-def test_one_secret_by_two_names_would_be_overwritten_and_is_refused(
-    secrets: SecretsManager, client: SecretsManagerClient
-) -> None:
+def test_one_secret_under_two_names_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     assert secrets.read_credentials()
     arn = client.describe_secret(SecretId="credentials")["ARN"]
     same = SecretsManager(create_client(), "credentials", arn)

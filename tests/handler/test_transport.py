@@ -1,4 +1,4 @@
-"""One exchange over real sockets: what it sends, how much it reads, and that it ends in its time."""
+"""One exchange over real sockets: its request, its size limits, and its deadline."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from tests.conftest import World
 
-# A TLS connection that was given up is closed by the garbage collector, which warns.
+# An abandoned TLS connection is closed by the garbage collector, which warns.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in.*SSLSocket:pytest.PytestUnraisableExceptionWarning"
 )
 
 NOW = FakeClock().now()
 
-# What an exchange is given, which a socket measures by the machine's clock.
+# Time limits of exchanges; sockets use the machine's clock.
 SHORT = timedelta(milliseconds=250)
 DEADLINE = timedelta(seconds=20)
 
@@ -48,10 +48,10 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 class TlsServer(SlowServer):
-    """The same over TLS, for the host localhost."""
+    """A slow server over TLS, for the host localhost."""
 
-    def __init__(self, answer: Callable[[str], bytes | Drip], context: ssl.SSLContext) -> None:
-        super().__init__(answer)
+    def __init__(self, respond: Callable[[str], bytes | Drip], context: ssl.SSLContext) -> None:
+        super().__init__(respond)
         self._context = context
         self.url = f"https://localhost:{self.server_address[1]}"
 
@@ -63,7 +63,7 @@ class TlsServer(SlowServer):
 @pytest.fixture
 def transport() -> Iterator[Transport]:
     yield Transport(FakeClock(), app.logger)
-    # What is left behind ends by itself, since its connection is closed.
+    # Abandoned threads end by themselves, since their connections are closed.
     for thread in threading.enumerate():
         if thread.name == "exchange":
             thread.join(LONG_SECONDS)
@@ -72,7 +72,7 @@ def transport() -> Iterator[Transport]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Make a certificate for localhost, and its key."""
+    """Create a certificate for localhost, and its key."""
     return make_ssl_devcert(str(tmp_path_factory.mktemp("tls") / "localhost"), cn="localhost")
 
 
@@ -89,9 +89,9 @@ def get(transport: Transport, url: str, within: timedelta = DEADLINE) -> Respons
     return transport.send(request, NOW + within)
 
 
-# An answer ends in its time
+# Deadlines of dripping responses
 
-# Each part of an answer that can drip.
+# Each part of a response that can drip.
 DRIPS = {
     "the status line": Drip(b"HTTP/1.1 200 O", b"K"),
     "a header": Drip(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
@@ -108,20 +108,22 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("part", DRIPS)
-def test_whatever_part_of_an_answer_drips_nobody_waits_for_it(transport: Transport, part: str) -> None:
+def test_a_response_dripping_in_any_part_ends_at_the_deadline(transport: Transport, part: str) -> None:
     with SlowServer(lambda _path: DRIPS[part]) as server, suppress(ServerUnavailableError):
         assert get(transport, server.url, SHORT).status == 200
     assert (len(server.paths), server.outlasted) == (1, 0)
 
 
 @pytest.mark.parametrize("part", ["headers without end", "the body"])
-def test_over_tls_neither(transport: Transport, tls: ssl.SSLContext, part: str) -> None:
+def test_a_response_dripping_over_tls_ends_at_the_deadline(
+    transport: Transport, tls: ssl.SSLContext, part: str
+) -> None:
     with TlsServer(lambda _path: DRIPS[part], tls) as server, suppress(ServerUnavailableError):
         assert get(transport, server.url, SHORT).status == 200
     assert (len(server.paths), server.outlasted) == (1, 0)
 
 
-def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
+def test_a_dripping_tls_handshake_ends_at_the_deadline(transport: Transport) -> None:
     handshake = Drip(b"\x16\x03\x03\x40\x00", b"\x00")
     with SlowServer(lambda _path: handshake) as server, pytest.raises(ServerUnavailableError) as refusal:
         get(transport, server.url.replace("http://", "https://"), SHORT)
@@ -129,7 +131,9 @@ def test_a_tls_handshake_that_drips_is_given_up(transport: Transport) -> None:
 
 
 @pytest.mark.parametrize("part", ["a header", "headers without end"])
-def test_a_proxy_that_drips_is_given_up(transport: Transport, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+def test_a_dripping_proxy_ends_at_the_deadline(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
     with SlowServer(lambda _path: DRIPS[part]) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(ServerUnavailableError) as refusal:
@@ -138,29 +142,29 @@ def test_a_proxy_that_drips_is_given_up(transport: Transport, monkeypatch: pytes
     assert (proxy.paths, proxy.outlasted) == (["telenor.invalid:443"], 0)
 
 
-def test_what_came_before_the_end_of_the_time_is_kept(transport: Transport, seen: Seen) -> None:
+def test_a_partial_response_at_the_deadline_is_kept(transport: Transport, seen: Seen) -> None:
     start = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n" + b'{"code": 22}' + b"\r\n"
     with SlowServer(lambda _path: Drip(start, b"0")) as server:
-        answer = get(transport, server.url, SHORT)
-    assert (answer.status, answer.text) == (401, '{"code": 22}')
+        response = get(transport, server.url, SHORT)
+    assert (response.status, response.text) == (401, '{"code": 22}')
     assert seen.codes() == ["answer-cut-short"]
 
 
-def test_nothing_is_sent_when_no_time_is_left(transport: Transport) -> None:
+def test_nothing_is_sent_without_time_left(transport: Transport) -> None:
     with SlowServer(lambda _path: whole({})) as server, pytest.raises(ServerUnavailableError) as refusal:
         get(transport, server.url, timedelta(0))
     assert (refusal.value.error_code, server.paths) == ("no-time-left", [])
 
 
-# No more is read than is needed
+# Size limits
 
 
-def test_no_more_than_64_kib_are_read(transport: Transport) -> None:
+def test_at_most_64_kib_are_read(transport: Transport) -> None:
     with SlowServer(lambda _path: whole("x" * 1_000_000)) as server:
         assert 60_000 < len(get(transport, server.url).text) <= 65_536
 
 
-def test_a_gzip_bomb_is_not_unpacked(transport: Transport) -> None:
+def test_a_gzip_bomb_is_not_decompressed(transport: Transport) -> None:
     bomb = gzip.compress(b"x" * 20_000_000)
     assert len(bomb) < 65_536 - 1000
     head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
@@ -168,13 +172,13 @@ def test_a_gzip_bomb_is_not_unpacked(transport: Transport) -> None:
         assert len(get(transport, server.url).text) == 65_536
 
 
-def test_headers_count_as_well(transport: Transport) -> None:
+def test_headers_count_towards_the_size_limit(transport: Transport) -> None:
     head = OK + b"".join(b"X-%d: %b\r\n" % (number, b"x" * 60_000) for number in range(90))
     with SlowServer(lambda _path: head + b"\r\n{}") as server:
         assert sum(map(len, get(transport, server.url).headers.values())) <= 65_536
 
 
-def test_a_gzip_that_is_none_does_not_hide_the_status(transport: Transport, seen: Seen) -> None:
+def test_an_invalid_gzip_body_does_not_hide_the_status(transport: Transport, seen: Seen) -> None:
     head = b"HTTP/1.1 403 Forbidden\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n"
     with SlowServer(lambda _path: head + b"oops") as server:
         assert get(transport, server.url).status == 403
@@ -193,14 +197,14 @@ def test_a_gzip_that_is_none_does_not_hide_the_status(transport: Transport, seen
         b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 200 + b"\r\n",
     ],
 )
-def test_what_is_no_answer_is_said_to_be_none(transport: Transport, broken: bytes) -> None:
+def test_an_invalid_http_response_counts_as_no_response(transport: Transport, broken: bytes) -> None:
     with SlowServer(lambda _path: broken) as server, pytest.raises(ServerUnavailableError) as refusal:
         get(transport, server.url)
     assert refusal.value.error_code == ErrorCode.VERIFY_URL_OUT
     assert transport.last_response is None
 
 
-# What comes before, and how it is written
+# Interim responses and encodings
 
 
 def chunked(body: bytes) -> bytes:
@@ -209,7 +213,7 @@ def chunked(body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "sent",
     [
         whole({"a": 1}, before=b"HTTP/1.1 100 Continue\r\n\r\n"),
         whole({"a": 1}, before=b"HTTP/1.1 102 Processing\r\n\r\n"),
@@ -219,15 +223,13 @@ def chunked(body: bytes) -> bytes:
         pytest.param(CHUNKED.replace(b"Tr", b"Content-Encoding: gzip\r\nTr") + chunked(gzip.compress(b'{"a": 1}'))),
     ],
 )
-def test_an_answer_is_read_whatever_comes_before_it_and_however_it_is_written(
-    transport: Transport, answer: bytes
-) -> None:
-    with SlowServer(lambda _path: answer) as server:
+def test_a_response_is_read_after_interim_responses_and_in_any_encoding(transport: Transport, sent: bytes) -> None:
+    with SlowServer(lambda _path: sent) as server:
         response = get(transport, server.url)
     assert (response.status, response.text, "Link" in response.headers) == (200, '{"a": 1}', False)
 
 
-def test_tls_is_spoken_and_certificates_are_checked(
+def test_tls_works_and_certificates_are_verified(
     transport: Transport, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with TlsServer(lambda _path: whole({}), tls) as server:
@@ -242,14 +244,14 @@ def test_tls_is_spoken_and_certificates_are_checked(
 
 
 def test_each_request_has_a_connection_of_its_own_and_no_cookie(transport: Transport) -> None:
-    answer = OK + b"Set-Cookie: session=1; Path=/\r\nContent-Length: 2\r\n\r\n{}"
-    with SlowServer(lambda _path: answer) as server:
+    response = OK + b"Set-Cookie: session=1; Path=/\r\nContent-Length: 2\r\n\r\n{}"
+    with SlowServer(lambda _path: response) as server:
         assert [get(transport, server.url).text for _ in range(2)] == ["{}", "{}"]
     assert all(b"Connection: close" in request for request in server.requests)
     assert not any(b"Cookie" in request for request in server.requests)
 
 
-def test_a_proxy_of_the_environment_is_asked(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_from_the_environment_is_used(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     with SlowServer(lambda _path: whole({})) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         assert get(transport, "http://telenor.invalid/path").status == 200
@@ -257,7 +259,7 @@ def test_a_proxy_of_the_environment_is_asked(transport: Transport, monkeypatch: 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.9.9.9"])
-def test_a_loopback_host_is_never_asked_through_a_proxy(
+def test_a_loopback_host_is_never_reached_through_a_proxy(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     with SlowServer(lambda _path: whole({})) as proxy, SlowServer(lambda _path: whole({"a": 1})) as server:
@@ -268,7 +270,7 @@ def test_a_loopback_host_is_never_asked_through_a_proxy(
         assert proxy.paths == []
 
 
-def test_what_limits_a_connect_does_not_limit_the_handshake(
+def test_the_connect_timeout_does_not_limit_the_tls_handshake(
     transport: Transport, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class LateServer(TlsServer):
@@ -281,7 +283,7 @@ def test_what_limits_a_connect_does_not_limit_the_handshake(
         assert get(transport, server.url).status == 200
 
 
-# What is wrong on this side, which no retry mends
+# Local configuration errors, which no retry fixes
 
 
 def setup_error(transport: Transport, url: str = "https://telenor.invalid/") -> ConnectionSetupError:
@@ -294,7 +296,7 @@ def setup_error(transport: Transport, url: str = "https://telenor.invalid/") -> 
 @pytest.mark.parametrize(
     "content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
 )
-def test_a_ca_bundle_that_cannot_be_used_is_named(
+def test_an_unusable_ca_bundle_is_named(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, content: str | None
 ) -> None:
     path = tmp_path / "bundle.pem"
@@ -316,7 +318,7 @@ def test_a_ca_bundle_that_cannot_be_used_is_named(
     ],
 )
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-def test_a_proxy_url_that_cannot_be_used_is_named(
+def test_an_unusable_proxy_url_is_named(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
     monkeypatch.setenv(variable, proxy)
@@ -328,7 +330,7 @@ def test_a_proxy_url_that_cannot_be_used_is_named(
 @pytest.mark.parametrize(
     ("status", "kind"), [(407, ConnectionSetupError), (403, ConnectionSetupError), (503, ServerUnavailableError)]
 )
-def test_a_proxy_that_refuses_is_told_with_its_status(
+def test_a_proxys_refusal_is_reported_with_its_status(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[ServerError]
 ) -> None:
     with SlowServer(lambda _path: b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % status) as proxy:
@@ -338,7 +340,7 @@ def test_a_proxy_that_refuses_is_told_with_its_status(
     assert (refusal.value.error_code, refusal.value.status) == ("proxy-refused", status)
 
 
-def test_a_certificate_for_another_host_is_told_with_what_openssl_says(
+def test_a_certificate_for_another_host_is_reported_with_openssls_reason(
     transport: Transport, tls: ssl.SSLContext
 ) -> None:
     with TlsServer(lambda _path: whole({}), tls) as server:
@@ -347,10 +349,10 @@ def test_a_certificate_for_another_host_is_told_with_what_openssl_says(
     assert HOST in str(error)
 
 
-# The whole exchange ends in its time
+# The deadline of the whole exchange
 
 
-def test_a_name_that_nobody_resolves_is_given_up_and_eight_are_left_behind_at_most(
+def test_a_hanging_name_lookup_times_out_and_leaves_at_most_eight_threads(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolved = threading.Event()
@@ -372,7 +374,7 @@ def test_a_name_that_nobody_resolves_is_given_up_and_eight_are_left_behind_at_mo
         resolved.set()
 
 
-def test_a_defect_in_an_exchange_is_raised_where_it_is_waited_for() -> None:
+def test_an_unexpected_error_in_an_exchange_is_raised_in_the_caller() -> None:
     def broken(_on_socket: object) -> requests.Session:
         raise ZeroDivisionError
 
@@ -380,31 +382,31 @@ def test_a_defect_in_an_exchange_is_raised_where_it_is_waited_for() -> None:
         get(Transport(FakeClock(), app.logger, new_session=broken), "http://telenor.invalid/")
 
 
-# What is logged
+# Logs
 
 
 @pytest.mark.parametrize(
     "headers",
     [
-        pytest.param(b"X-A: 1\r\n \r\nAuthorization: Bearer CANARY\r\n\r\n", id="a header that ends in a blank"),
-        pytest.param(b"Expose : X-A\r\nX-Echo: CANARY\r\n\r\n", id="a blank before a colon"),
+        pytest.param(b"X-A: 1\r\n \r\nAuthorization: Bearer CANARY\r\n\r\n", id="a header that ends with a space"),
+        pytest.param(b"Expose : X-A\r\nX-Echo: CANARY\r\n\r\n", id="a space before the colon"),
         pytest.param(b"CANARY\r\nContent-Length: 2\r\n\r\n{}", id="a line without a colon"),
     ],
 )
-def test_headers_that_cannot_be_parsed_reach_no_log(transport: Transport, headers: bytes) -> None:
-    """The fixture `seen` looks for secrets in all that a handler on the root logger gets."""
+def test_unparsable_headers_are_never_logged(transport: Transport, headers: bytes) -> None:
+    """The fixture `seen` searches all records of the root logger for secrets."""
     with SlowServer(lambda _path: OK + headers) as server, suppress(ServerUnavailableError):
         get(transport, f"{server.url}/?key={CANARY}")
 
 
-# What a broken server or gateway may make its headers of.
+# Pieces of headers that a broken server or gateway may send.
 NAMES = [b"X-A", b"Set-Cookie", b"Content-Length", b"Transfer-Encoding", b"WWW-Authenticate", b"HTTP/1.0 401 X"]
 SEPARATORS = [b": ", b":", b" ", b"\t", b"\x00", b"\xff", b"\r\n", b"\n", b"\r", b"\x0b\r\n", b"\x85\r\n", b"\x1c\r\n"]
 PIECES = st.sampled_from([*NAMES, b"CANARY", b"12", *SEPARATORS])
 STATUS_LINES = st.sampled_from([b"", b"HTTP/1.1 200", b"HTTP/9 200 OK\r\n", OK])
 
 
-def test_no_raw_response_reaches_a_log(transport: Transport) -> None:
+def test_raw_responses_are_never_logged(transport: Transport) -> None:
     raw = b""
 
     @settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -419,7 +421,7 @@ def test_no_raw_response_reaches_a_log(transport: Transport) -> None:
         try_one()
 
 
-def test_no_more_than_8_kib_of_a_header_are_kept(transport: Transport) -> None:
+def test_at_most_8_kib_of_a_header_are_kept(transport: Transport) -> None:
     with SlowServer(lambda _path: OK + b"WWW-Authenticate: " + b"B" * 60_000 + b"\r\n\r\n") as server:
         assert len(get(transport, server.url).headers["www-authenticate"]) == 8192
 
@@ -448,26 +450,26 @@ def test_no_more_than_8_kib_of_a_header_are_kept(transport: Transport) -> None:
         ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
     ],
 )
-def test_retry_after_is_seconds_of_any_number_of_digits_or_a_date(value: str, seconds: float | None) -> None:
+def test_retry_after_may_be_seconds_or_a_date(value: str, seconds: float | None) -> None:
     assert Response(503, NOW, NOW, {"Retry-After": value}, "").retry_after_seconds == seconds
 
 
-# A whole run over responses that drip
+# A complete run over dripping responses
 
 TOKEN = {"access_token": f"{CANARY}-raw", "token_type": "Bearer", "expires_in": 3599}
 
 
-def test_a_run_outlasts_responses_that_drip(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_survives_dripping_responses(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     send, seconds = Transport.send, SHORT.total_seconds()
     monkeypatch.setattr(
         Transport, "send", lambda self, request, until: send(self, replace(request, limit_seconds=seconds), until)
     )
     tokens: Iterator[bytes | Drip] = iter([DRIPS["the status line"], whole(TOKEN)])
 
-    def answer(path: str) -> bytes | Drip:
+    def respond(path: str) -> bytes | Drip:
         return next(tokens) if path.endswith("token") else DRIPS["trailers without end"]
 
-    with SlowServer(answer) as server:
+    with SlowServer(respond) as server:
         monkeypatch.setenv("TELENOR_BASE_URL", server.url)
         monkeypatch.setenv("VERIFY_URL", f"{server.url}/resource")
         assert world.run()["outcome"] == "rotated"

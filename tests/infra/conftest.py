@@ -9,7 +9,7 @@ from infra.terraform_cli import MissingError, find
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that is marked, and say why, if Terraform is not on this machine."""
+    """Skip a marked test, with the reason, if Terraform is not installed."""
     if item.get_closest_marker("terraform"):
         try:
             find()

@@ -1,4 +1,4 @@
-"""What may be in the artifact, and what may not."""
+"""The contents of the artifact."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a checkout with one tracked module of the job."""
+    """Create a checkout with one tracked module of the job."""
     root = tmp_path / "checkout"
     write(root / "handler" / "app.py", "")
     write(root / ".gitignore", "credentials.json\n")
@@ -48,7 +48,7 @@ def built(tmp_path: Path) -> Path:
     return directory
 
 
-def test_the_real_lock_yields_what_the_handler_imports() -> None:
+def test_the_lock_file_installs_what_the_handler_imports() -> None:
     locked = (artifact.ROOT / "requirements.txt").read_text(encoding="utf-8")
     bundled = artifact.bundled_requirements(locked)
     names = {line.partition("==")[0] for line in bundled.splitlines() if "==" in line}
@@ -72,19 +72,19 @@ def test_the_real_lock_yields_what_the_handler_imports() -> None:
         ("handler/credentials.json", "does not belong here"),
     ],
 )
-def test_what_must_not_be_there_is_named(built: Path, name: str, says: str) -> None:
+def test_forbidden_content_is_named(built: Path, name: str, says: str) -> None:
     write(built / name, "x")
     assert f"{name} {says}" in artifact.faults(built)
 
 
-def test_the_job_goes_into_it_and_the_command_line_does_not(tmp_path: Path) -> None:
+def test_the_artifact_contains_the_job_without_the_command_line(tmp_path: Path) -> None:
     artifact.copy_handler(tmp_path)
     kept = {path.name for path in (artifact.ROOT / "handler").glob("*.py")} - {"__main__.py"}
     assert packed(tmp_path) == {f"handler/{name}" for name in kept}
     assert "app.py" in kept
 
 
-def test_what_git_ignores_is_not_packed(checkout: Path, tmp_path: Path) -> None:
+def test_files_that_git_ignores_are_not_packed(checkout: Path, tmp_path: Path) -> None:
     write(checkout / "handler" / "app.py", "changed = True\n")
     write(checkout / "handler" / "credentials.json", "{}")
     artifact.copy_handler(tmp_path / "artifact")
@@ -101,7 +101,7 @@ def test_what_git_ignores_is_not_packed(checkout: Path, tmp_path: Path) -> None:
         ("handler/gone.py", True, False),
     ],
 )
-def test_what_is_no_tracked_module_is_refused(
+def test_anything_but_a_tracked_module_is_refused(
     checkout: Path, tmp_path: Path, name: str, tracked: bool, there: bool
 ) -> None:
     write(checkout / name, "{}")
@@ -114,7 +114,7 @@ def test_what_is_no_tracked_module_is_refused(
 
 
 @pytest.mark.parametrize("name", ["cli/data.txt", "cli/new.py", "__main__.py"])
-def test_the_command_line_may_hold_what_it_likes(checkout: Path, tmp_path: Path, name: str) -> None:
+def test_the_command_line_may_contain_other_files(checkout: Path, tmp_path: Path, name: str) -> None:
     write(checkout / "handler" / name, "")
     artifact.copy_handler(tmp_path / "untracked")
     git(checkout, "add", ".")
@@ -122,7 +122,7 @@ def test_the_command_line_may_hold_what_it_likes(checkout: Path, tmp_path: Path,
     assert packed(tmp_path / "untracked") == packed(tmp_path / "tracked") == {"handler/app.py"}
 
 
-def test_outside_a_git_checkout_nothing_is_made(
+def test_outside_a_git_checkout_nothing_is_built(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(checkout / ".git")
@@ -142,15 +142,13 @@ def test_a_missing_handler_and_a_large_artifact_are_named(built: Path) -> None:
     assert "handler/app.py is missing" in faults
 
 
-def test_the_same_content_is_the_same_bytes_whenever_it_was_written(built: Path) -> None:
+def test_the_same_content_gives_the_same_bytes_at_any_time(built: Path) -> None:
     before = artifact.zipped(built)
     os.utime(built / "handler" / "app.py", (0, 0))
     assert artifact.zipped(built) == before
 
 
-def test_what_is_packed_is_the_artifact_and_nothing_with_a_fault_is(
-    built: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_correct_artifact_is_packed_and_a_faulty_one_is_not(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = built.parent / "build" / "packed.zip"
     monkeypatch.setattr("sys.argv", ["artifact", str(built), "--zip", str(file)])
     monkeypatch.setattr(artifact, "make", lambda _: None)
@@ -201,14 +199,14 @@ def test_a_pip_that_fails_is_one_more_sentence(
     assert printed[-1].endswith("-m pip install failed: what it says stands above")
 
 
-# Bytecode. What Lambda's Python makes is tried where there is one; elsewhere a build says what it leaves out.
+# Bytecode. Tests that need Lambda's Python are skipped without it; there a build reports that it has no bytecode.
 
 PYTHON313, VERSION = artifact.lambdas_python()
 needs_python313 = pytest.mark.skipif(not VERSION, reason="needs a Python 3.13: make PYTHON313=...")
 
 
 @needs_python313
-def test_bytecode_is_the_same_bytes_wherever_it_is_made(built: Path, tmp_path: Path) -> None:
+def test_bytecode_is_the_same_in_any_directory(built: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "some" / "where" / "else"
     shutil.copytree(built, elsewhere)
     assert artifact.add_bytecode(built)
@@ -222,7 +220,7 @@ def test_bytecode_is_the_same_bytes_wherever_it_is_made(built: Path, tmp_path: P
 
 
 @needs_python313
-def test_bytecode_is_taken_without_a_look_at_the_source(built: Path) -> None:
+def test_bytecode_is_used_without_checking_the_source(built: Path) -> None:
     write(built / "handler" / "app.py", "answer = 1\n")
     artifact.add_bytecode(built)
     write(built / "handler" / "app.py", "answer = 2\n")
@@ -234,9 +232,7 @@ def test_bytecode_is_taken_without_a_look_at_the_source(built: Path) -> None:
 
 
 @pytest.mark.parametrize("python", ["/nowhere/python3.13", "true"])
-def test_without_lambda_s_python_there_is_no_bytecode(
-    built: Path, python: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_lambdas_python_there_is_no_bytecode(built: Path, python: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON313", python)
     assert not artifact.add_bytecode(built)
     assert artifact.faults(built) == []

@@ -1,4 +1,4 @@
-"""What `make deploy` asks, refuses and prints, before anything is built."""
+"""The questions, refusals and output of `make deploy` before anything is built."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ASKED = [
 # By these a stack is this job's.
 OWN = {"FunctionName": "x", "FunctionRoleArn": "x", "LogGroupName": "x", "TokenSecretArn": "y"}
 
-# Writes down what it is told, and in which region.
+# Records its arguments and region.
 SAM = """\
 #!/bin/sh
 for word in "$AWS_REGION" "$AWS_DEFAULT_REGION" "$@"; do printf '%s\\n' "$word"; done >> called
@@ -36,7 +36,7 @@ for word in "$AWS_REGION" "$AWS_DEFAULT_REGION" "$@"; do printf '%s\\n' "$word";
 
 
 class FakeCloudFormation:
-    """An account with the stacks that were put there; it keeps the regions in which it was asked."""
+    """An account with some stacks; it records the regions of its clients."""
 
     def __init__(self) -> None:
         self.stacks: dict[str, dict[str, Any]] = {}
@@ -67,12 +67,12 @@ class FakeCloudFormation:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what this machine knows of AWS."""
+    """Remove this machine's AWS settings."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, os.devnull)
-    # boto3.client's, which keeps the credentials that it found.
+    # boto3's default session caches the credentials.
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
@@ -87,7 +87,7 @@ def cloudformation(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
 
 @pytest.fixture
 def sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write a SAM CLI that deploys nothing, in a checkout of its own."""
+    """Create a fake SAM CLI, in a checkout of its own."""
     program = tmp_path / "sam"
     program.write_text(SAM)
     program.chmod(0o755)
@@ -107,13 +107,13 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def called(sam: Path) -> list[str]:
-    """Return the words of every call of SAM, each after both regions of its environment."""
+    """Return the arguments of every call of SAM, each after the two regions of its environment."""
     written = sam.with_name("called")
     return written.read_text().splitlines() if written.exists() else []
 
 
 def overrides(sam: Path) -> list[str]:
-    """Return the parameters that SAM is to change, apart from Version."""
+    """Return the parameters that SAM changes, except Version."""
     words = called(sam)
     return [word for word in words[words.index("--parameter-overrides") + 1 :] if not word.startswith("Version=")]
 
@@ -130,7 +130,7 @@ def test_every_parameter_is_asked_for_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "before", "answers", "value", "said"),
+    ("name", "before", "answers", "value", "message"),
     [
         ("GraceSeconds", "900", [""], "900", "GraceSeconds [900]: "),
         ("GraceSeconds", "600", ["1800", "1200"], "1200", "GraceSeconds=1800 is not accepted: use a whole number"),
@@ -138,12 +138,12 @@ def test_every_parameter_is_asked_for_once() -> None:
         ("RunbookUrl", "https://a/b", ["https://a/it's", ""], "https://a/b", "SAM drops quotes and backslashes"),
     ],
 )
-def test_a_question_is_asked_until_its_answer_is_accepted(
+def test_a_question_is_repeated_until_its_answer_is_valid(
     name: str,
     before: str,
     answers: list[str],
     value: str,
-    said: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -152,10 +152,10 @@ def test_a_question_is_asked_until_its_answer_is_accepted(
     assert deploy.ask(parameter, before) == value
     printed = capfd.readouterr().out
     assert f"Accepted: {parameter.accepted}." in printed
-    assert said in printed
+    assert message in printed
 
 
-# What is refused
+# Refusals
 
 ACCOUNT = "123456789012"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mine-a1b2c3"
@@ -185,7 +185,9 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
         ({"TelenorScope": "a" * 513}, "TelenorScope=a+ is not accepted"),
     ],
 )
-def test_what_cloudformation_would_refuse_is_refused_before(changed: dict[str, str], sentence: str | None) -> None:
+def test_values_that_cloudformation_would_refuse_are_refused_first(
+    changed: dict[str, str], sentence: str | None
+) -> None:
     if sentence is None:
         deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
         return
@@ -196,7 +198,7 @@ def test_what_cloudformation_would_refuse_is_refused_before(changed: dict[str, s
 @pytest.mark.parametrize(
     "name", [name for name in DEFAULTS if name.endswith(("Arn", "Arns")) and "Role" not in name and "Bound" not in name]
 )
-def test_an_arn_of_another_region_is_refused_by_both_regions(name: str) -> None:
+def test_an_arn_of_another_region_is_refused_and_both_regions_named(name: str) -> None:
     arn = TOPIC if "Topic" in name else KEY if "Kms" in name else SECRET
     values = DEFAULTS | {"CredentialsSecretArn": SECRET.replace("eu-west-1", "eu-north-1"), name: arn}
     with pytest.raises(deploy.RefusalError, match=f"{name} is in eu-west-1, and the stack is deployed in eu-north-1"):
@@ -220,7 +222,7 @@ def test_an_arn_of_another_region_is_refused_by_both_regions(name: str) -> None:
         ("Version=v1", "SET has Version"),
     ],
 )
-def test_a_bad_set_is_refused_before_aws_is_asked(
+def test_an_invalid_set_option_is_refused_before_any_call_to_aws(
     given: str, named: str, cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert deploy.main(["deploy", "--sam", str(sam), "--client", "acme", "--yes", "--set", given]) == 2
@@ -241,7 +243,7 @@ def test_a_bad_set_is_refused_before_aws_is_asked(
     ],
 )
 @pytest.mark.parametrize("subcommand", ["deploy", "redeploy"])
-def test_a_stack_that_takes_no_update_is_said_before_anything_is_built(
+def test_a_stack_that_cannot_be_updated_is_refused_before_the_build(
     subcommand: str,
     status: str,
     command: str,
@@ -262,7 +264,7 @@ def test_a_stack_that_takes_no_update_is_said_before_anything_is_built(
 @pytest.mark.parametrize(
     "status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"]
 )
-def test_any_other_stack_is_deployed(status: str, cloudformation: FakeCloudFormation, sam: Path) -> None:
+def test_a_stack_in_any_other_state_is_deployed(status: str, cloudformation: FakeCloudFormation, sam: Path) -> None:
     cloudformation.put(status=status)
     assert deploy.main(["deploy", "--sam", str(sam), "--yes"]) == 0
     assert "deploy" in called(sam)
@@ -294,7 +296,7 @@ def test_a_stack_name_that_cloudformation_refuses_is_not_built(
     assert not called(sam)
 
 
-def test_outputs_and_a_redeployment_need_a_stack(
+def test_outputs_and_redeployment_require_a_stack(
     cloudformation: FakeCloudFormation, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for command in ("outputs", "redeploy"):
@@ -319,7 +321,7 @@ def test_outputs_and_a_redeployment_need_a_stack(
 
 @pytest.mark.parametrize("command", [["outputs"], ["redeploy"], ["deploy", "--yes"]])
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({}, "no region is set"),
         ({"AWS_PROFILE": "nope"}, "nope"),
@@ -330,18 +332,18 @@ def test_outputs_and_a_redeployment_need_a_stack(
         ({"AWS_REGION": "eu-north-1", "AWS_EC2_METADATA_DISABLED": "true"}, "Log in, or set AWS_PROFILE"),
     ],
 )
-def test_an_environment_that_cannot_be_used_is_one_sentence(
-    variables: dict[str, str], said: str, command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Any
+def test_an_unusable_environment_prints_one_sentence(
+    variables: dict[str, str], message: str, command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert deploy.main(command) == 2
     printed = capfd.readouterr().err
-    assert said in printed
+    assert message in printed
     assert printed.count("\n") == 1
 
 
-def test_an_aws_that_does_not_answer_is_one_sentence(
+def test_an_unreachable_aws_prints_one_sentence(
     cloudformation: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def describe_stacks(**_: object) -> None:
@@ -361,7 +363,7 @@ def test_an_aws_that_does_not_answer_is_one_sentence(
         {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-central-1"},
     ],
 )
-def test_one_region_is_for_aws_and_for_sam(
+def test_aws_calls_and_sam_use_the_same_region(
     regions: dict[str, str], cloudformation: FakeCloudFormation, sam: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_REGION")
@@ -384,10 +386,10 @@ def test_without_a_sam_cli_or_a_git_checkout_nothing_is_deployed(
     assert not called(sam)
 
 
-# What is deployed
+# Deployments
 
 
-def test_without_questions_what_is_set_is_deployed_and_the_rest_kept(
+def test_without_questions_set_values_are_deployed_and_the_others_kept(
     cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     kept = {"GraceSeconds": "900", "AlarmEmail": "somebody@example.com", "RunbookUrl": "https://example.com/it's"}
@@ -405,7 +407,9 @@ def test_without_questions_what_is_set_is_deployed_and_the_rest_kept(
 
 
 @pytest.mark.parametrize("command", [["deploy", "--yes"], ["redeploy"]])
-def test_the_function_learns_the_commit(command: list[str], cloudformation: FakeCloudFormation, sam: Path) -> None:
+def test_the_function_gets_the_commit_as_its_version(
+    command: list[str], cloudformation: FakeCloudFormation, sam: Path
+) -> None:
     cloudformation.put(given={"Version": "v1.2.2-0-g0123"})
     git(sam.parent, "tag", "v1.2.3")
     commit = git(sam.parent, "rev-parse", "HEAD")
@@ -416,7 +420,7 @@ def test_the_function_learns_the_commit(command: list[str], cloudformation: Fake
     assert called(sam)[-1] == f'Version="v1.2.3-0-g{commit}-dirty"'
 
 
-def test_what_changes_is_shown_before_the_last_question_and_a_no_deploys_nothing(
+def test_changes_are_shown_before_confirmation_and_no_deploys_nothing(
     cloudformation: FakeCloudFormation,
     sam: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""What a release says of where it comes from, and how a user checks it."""
+"""The provenance of a release, and its verification by a user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(*command: object, stdin: bytes = b"") -> str:
 
 @pytest.fixture
 def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a checkout with a tagged version, and return its zip file."""
+    """Create a checkout with a tagged version, and return its zip file."""
     monkeypatch.chdir(tmp_path)
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "somebody")
@@ -91,7 +91,7 @@ def test_the_source_is_a_url_without_credentials(release: Path, remote: str, uri
         ("rm", "build/telenor-token-1.2.3.zip"),
     ],
 )
-def test_what_no_commit_says_is_refused(
+def test_an_incomplete_or_untagged_release_is_refused(
     release: Path, fault: tuple[str, ...], capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(*fault)
@@ -117,5 +117,5 @@ def test_openssh_verifies_the_signature_and_no_other_statement(release: Path) ->
         run(*verify, stdin=file.read_bytes() + b" ")
 
 
-def test_a_key_that_is_not_there_is_refused(release: Path) -> None:
+def test_a_missing_key_is_refused(release: Path) -> None:
     assert provenance.main(["1.2.3", str(release), "--key", "/nowhere/key"]) == 2

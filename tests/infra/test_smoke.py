@@ -1,4 +1,4 @@
-"""What `make smoke` finds out about the alarms, and how it ends where it cannot ask."""
+"""The checks of `make smoke` on alarms, and its exit if it cannot call AWS or ask."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from infra.smoke import FAILS, HOLDS, NOT_SHOWN, Stack, check
 
 TOPIC = "arn:aws:sns:eu-north-1:000000000000:telenor-token-alarms"
 PAGER = "arn:aws:sns:eu-north-1:000000000000:telenor-token-pager"
-FUNCTION = "arn:aws:lambda:eu-north-1:000000000000:function:tell"
+FUNCTION = "arn:aws:lambda:eu-north-1:000000000000:function:token"
 CONFIRMED = f"{TOPIC}:0b5d3d5e-3a8c-4e0a-9b0c-0f8f7c5a2b1d"
 PENDING = "PendingConfirmation"
 
 
 class FakeStack(Stack):
-    """A stack of alarms with these actions. Nobody may list the subscriptions of other topics than these."""
+    """A stack of alarms with these actions. Listing the subscriptions of any other topic is denied."""
 
     def __init__(self, actions: list[list[str]], topics: dict[str, list[str]], outputs: Any = (), **alarm: Any) -> None:
         super().__init__("telenor-token", "eu-north-1", {"FunctionName": "the-job", **dict(outputs)}, print)
@@ -55,7 +55,7 @@ class FakeStack(Stack):
         (FakeStack([[TOPIC]], {TOPIC: ["Deleted"]}), FAILS),
         (FakeStack([[TOPIC], [PAGER]], {TOPIC: [CONFIRMED], PAGER: []}), FAILS),
         (FakeStack([[TOPIC]], {}), NOT_SHOWN),
-        # What is no topic needs no subscription.
+        # An action that is not a topic needs no subscription.
         (FakeStack([[FUNCTION]], {}), HOLDS),
         (FakeStack([[FUNCTION]], {}, ActionsEnabled=False), FAILS),
         (FakeStack([[FUNCTION], []], {}), FAILS),
@@ -72,7 +72,7 @@ def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(st
     ("stack", "result"),
     [(FakeStack([[]], {}, StateValue="ALARM"), FAILS), (FakeStack([], {}), FAILS), (FakeStack([[]], {}), HOLDS)],
 )
-def test_no_alarm_rings_among_some(stack: FakeStack, result: str) -> None:
+def test_the_claim_that_no_alarm_is_active(stack: FakeStack, result: str) -> None:
     assert check(smoke.no_alarm_is_active, stack)[1] == result
 
 
@@ -224,7 +224,7 @@ def test_an_end_of_stdin_sends_nothing(monkeypatch: pytest.MonkeyPatch, capfd: p
     assert "YES=1" in capfd.readouterr().err
 
 
-def test_a_profile_that_is_not_there_is_one_sentence(
+def test_an_unknown_profile_prints_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["smoke"])
@@ -232,6 +232,6 @@ def test_a_profile_that_is_not_there_is_one_sentence(
     monkeypatch.setenv("AWS_PROFILE", "nope")
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     assert smoke.main() == 2
-    said = capfd.readouterr().err
-    assert "nope" in said
-    assert said.count("\n") == 1
+    message = capfd.readouterr().err
+    assert "nope" in message
+    assert message.count("\n") == 1

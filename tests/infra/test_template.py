@@ -1,4 +1,4 @@
-"""What template.yaml says to the real AWS, read out of it. Each claim fails on a template that lacks it."""
+"""The settings of template.yaml that only the real AWS enforces. Each claim fails on a template that lacks it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OTHER_SERVER = {
     "TokenParameters": "audience=a",
 }
 
-# AWS, "Secret Label Updated event", its example, word for word
+# AWS, "Secret Label Updated event": its example, unchanged
 LABEL_UPDATED = """
 {
   "version": "0",
@@ -61,7 +61,7 @@ def properties(logical_id: str) -> dict[str, Any]:
 
 
 def branches(value: Any) -> Iterator[Any]:
-    """Yield a value, or each outcome of its `!If` that is not left out."""
+    """Yield a value, or each branch of its `!If` except AWS::NoValue."""
     if isinstance(value, dict) and "Fn::If" in value:
         for branch in value["Fn::If"][1:]:
             yield from branches(branch)
@@ -70,12 +70,12 @@ def branches(value: Any) -> Iterator[Any]:
 
 
 def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return a policy's statements by their Sid, those under a condition of the stack included."""
+    """Return a policy's statements by their Sid, including conditional ones."""
     found = chain.from_iterable(branches(statement) for statement in document["Statement"])
     return {statement["Sid"]: statement for statement in found}
 
 
-def of_the_role() -> dict[str, dict[str, Any]]:
+def role_statements() -> dict[str, dict[str, Any]]:
     (policy,) = properties("TokenFunctionRole")["Policies"]
     return statements(policy["PolicyDocument"])
 
@@ -97,14 +97,14 @@ def events() -> dict[str, Any]:
 # Runs
 
 
-def test_lambda_runs_no_failing_event_again_and_keeps_none_for_long() -> None:
+def test_lambda_does_not_retry_failed_events_and_drops_old_ones() -> None:
     assert properties("TokenFunction")["EventInvokeConfig"] == {
         "MaximumRetryAttempts": 0,
         "MaximumEventAgeInSeconds": 60,
     }
 
 
-def test_schedules_and_graces_leave_the_page_its_time() -> None:
+def test_schedules_and_graces_leave_the_expiry_alarm_enough_time() -> None:
     accepted = parameters(template())
     assert [minutes for minutes in range(61) if accepted["ScheduleMinutes"].accepts(str(minutes))] == [1, 2, 5]
     assert accepted["GraceSeconds"].accepts("1200")
@@ -117,7 +117,7 @@ def environment(**values: object) -> dict[str, Any]:
     return dict(function["Environment"]["Variables"])
 
 
-def test_another_servers_settings_are_set_only_where_given() -> None:
+def test_another_servers_settings_are_set_only_if_given() -> None:
     names = ("TOKEN_URL", "REVOCATION_URL", "CLIENT_AUTHENTICATION", "TOKEN_PARAMETERS")
     assert not {*names} & environment().keys()
     variables = environment(**OTHER_SERVER)
@@ -154,13 +154,13 @@ def test_new_credentials_are_tried_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["Schedule", "NewCredentials"])
-def test_what_starts_a_run_gives_up_soon_and_leaves_a_trace(name: str) -> None:
+def test_event_sources_stop_retrying_soon_and_use_the_dead_letter_queue(name: str) -> None:
     source = events()[name]["Properties"]
     assert source["RetryPolicy"] == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 60}
     assert source["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UndeliveredQueue", "Arn"]}}
 
 
-def test_the_rule_may_leave_what_it_could_not_deliver_and_no_other_may() -> None:
+def test_only_the_rule_may_send_to_the_dead_letter_queue() -> None:
     (statement,) = properties("UndeliveredQueuePolicy")["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
     assert statement["Action"] == "sqs:SendMessage"
@@ -172,48 +172,48 @@ def test_the_rule_may_leave_what_it_could_not_deliver_and_no_other_may() -> None
 # Permissions
 
 
-def test_the_label_is_compared_as_the_list_that_it_is() -> None:
-    condition = of_the_role()["KeepTheLedger"]["Condition"]
+def test_the_version_stage_condition_compares_a_list() -> None:
+    condition = role_statements()["KeepTheLedger"]["Condition"]
     assert condition == {"ForAnyValue:StringLike": {"secretsmanager:VersionStage": "LIVE_*"}}
 
 
-def the_function() -> str:
-    """Return the function's ARN as the policies have to write it, since it does not exist before its role."""
+def function_arn() -> str:
+    """Return the function's ARN as written in policies, which cannot refer to it: it does not exist before its role."""
     name, variables = properties("TokenFunction")["FunctionName"]["Fn::Sub"]
     arn = f"arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{name}"
     return json.dumps({"Fn::Sub": [arn, variables]})
 
 
-def test_the_role_serves_this_function_alone() -> None:
-    statement = of_the_role()["ForThisFunctionAlone"]
+def test_the_role_can_be_used_only_by_this_function() -> None:
+    statement = role_statements()["ForThisFunctionAlone"]
     assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "secretsmanager:*", "*")
-    # Not "…IfExists": whoever has the role without a function has no such key, and "not equals" refuses that too.
+    # Not "…IfExists": a session of the role outside of a function has no such key, and "not equals" refuses it too.
     (((key, arn),),) = (condition.items() for condition in [statement["Condition"]["ArnNotEquals"]])
     assert key == "lambda:SourceFunctionArn"
-    assert json.dumps(arn) == the_function()
+    assert json.dumps(arn) == function_arn()
 
 
-def test_the_schedules_role_serves_schedules_of_this_account_alone() -> None:
+def test_the_schedules_role_can_be_used_only_by_schedules_of_this_account() -> None:
     (statement,) = properties("TokenFunctionScheduleRole")["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     assert events()["Schedule"]["Properties"]["RoleArn"] == {"Fn::GetAtt": ["TokenFunctionScheduleRole", "Arn"]}
 
 
-def test_the_functions_own_code_touches_no_network() -> None:
-    statement = of_the_role()["NotByTheFunctionItself"]
+def test_the_functions_own_code_may_not_change_network_interfaces() -> None:
+    statement = role_statements()["NotByTheFunctionItself"]
     assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "ec2:*", "*")
-    assert json.dumps(statement["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]) == the_function()
+    assert json.dumps(statement["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]) == function_arn()
 
 
 def test_an_existing_credentials_secret_may_have_a_key_of_its_own() -> None:
-    statement = of_the_role()["UseTheKeyOfTheCredentials"]
+    statement = role_statements()["UseTheKeyOfTheCredentials"]
     assert statement["Action"] == "kms:Decrypt"
     assert statement["Resource"] == {"Ref": "CredentialsKmsKeyArn"}
     assert "kms:ViaService" in statement["Condition"]["StringEquals"]
 
 
-def test_nobody_but_the_job_writes_the_token_or_reads_the_credentials() -> None:
+def test_only_the_job_writes_the_token_and_reads_the_credentials() -> None:
     writes = statements(properties("TokenSecretPolicy")["ResourcePolicy"])["NobodyButTheJobWrites"]
     reads = statements(properties("CredentialsSecretPolicy")["ResourcePolicy"])["NobodyButTheJobReads"]
     assert writes["Action"] == ["secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"]
@@ -228,14 +228,14 @@ def test_an_existing_credentials_secret_keeps_its_owners_policy() -> None:
     assert template()["Resources"]["CredentialsSecretPolicy"]["Condition"] == "CreatesCredentials"
 
 
-def test_nobody_but_the_deployment_updates_the_token_secret_if_it_is_named() -> None:
+def test_only_the_deployment_role_updates_the_token_secret_if_it_is_given() -> None:
     update = statements(properties("TokenSecretPolicy")["ResourcePolicy"])["NobodyButTheDeploymentUpdates"]
     assert (update["Effect"], update["Action"]) == ("Deny", "secretsmanager:UpdateSecret")
     assert update["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": {"Ref": "DeploymentRoleArn"}}}
 
 
 @pytest.mark.parametrize("readers", [[], ["arn:aws:iam::888888888888:role/one", "arn:aws:iam::999999999999:user/two"]])
-def test_a_reader_elsewhere_is_a_condition_on_its_account(readers: list[str]) -> None:
+def test_a_reader_in_another_account_is_a_condition_on_that_account(readers: list[str]) -> None:
     accounts = ["888888888888", "999999999999"]
     values = {"ReaderAccountIds": ",".join(accounts), "ReaderPrincipals": ",".join(readers), "KmsKeyArn": KEY}
     policy = deployed(**values).resources("AWS::SecretsManager::ResourcePolicy")["TokenSecretPolicy"]["ResourcePolicy"]
@@ -244,15 +244,15 @@ def test_a_reader_elsewhere_is_a_condition_on_its_account(readers: list[str]) ->
     assert allowed.get("Condition") == ({"ArnEquals": {"aws:PrincipalArn": readers}} if readers else None)
 
 
-def test_every_role_can_have_a_boundary() -> None:
+def test_every_role_can_have_a_permissions_boundary() -> None:
     boundary = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]}
     roles = [name for name, each in template()["Resources"].items() if each["Type"] == "AWS::IAM::Role"]
     assert [properties(name)["PermissionsBoundary"] for name in roles] == [boundary] * 2
-    # SAM makes one more, for the schedule.
+    # SAM creates one more, for the schedule.
     assert consumer()["PermissionsBoundary"] == boundary
 
 
-def test_operators_see_no_secrets_value() -> None:
+def test_operators_read_no_secret_value() -> None:
     allowed = statements(properties("OperatorPolicy")["PolicyDocument"])
     actions = re.findall(r"[a-z]+:[\w*]+", str([each["Action"] for each in allowed.values()]))
     assert "lambda:InvokeFunction" in actions
@@ -260,7 +260,7 @@ def test_operators_see_no_secrets_value() -> None:
     assert [sid for sid, each in allowed.items() if each["Resource"] == "*"] == ["ReadAlarmsMetricsAndResults"]
 
 
-def test_operators_disable_the_schedule_and_pass_its_role_alone() -> None:
+def test_operators_may_disable_the_schedule_and_pass_only_its_role() -> None:
     allowed = statements(properties("OperatorPolicy")["PolicyDocument"])
     assert allowed["ReadAndDisableTheSchedule"]["Resource"] == {"Fn::GetAtt": ["TokenFunctionSchedule", "Arn"]}
     (passed,) = [each for each in allowed.values() if "iam:" in str(each["Action"])]
@@ -270,7 +270,7 @@ def test_operators_disable_the_schedule_and_pass_its_role_alone() -> None:
 
 
 @pytest.mark.parametrize("dashboard", ["true", "false"])
-def test_operators_see_the_dashboard_if_there_is_one(dashboard: str) -> None:
+def test_operators_may_view_the_dashboard_if_there_is_one(dashboard: str) -> None:
     policy = deployed(Dashboard=dashboard).resources("AWS::IAM::ManagedPolicy")["OperatorPolicy"]
     assert ("dashboard/stack-eu-north-1" in str(policy)) == (dashboard == "true")
     assert ("GetDashboard" in str(policy)) == (dashboard == "true")
@@ -364,23 +364,23 @@ SAM, CONSUMER = "template.yaml", "infra/consumer/template.yaml"
         (CONSUMER, {"ConsumerPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/read"}, None),
     ],
 )
-def test_what_does_not_go_together_is_refused(name: str, values: dict[str, str], sentence: str | None) -> None:
+def test_contradictory_parameters_are_refused(name: str, values: dict[str, str], sentence: str | None) -> None:
     defaults = {each.name: each.default for each in parameters(template(name)).values()}
-    said = list(broken_rules(template(name), defaults | values))
-    assert [line[: len(sentence or "")] for line in said] == ([sentence] if sentence else [])
+    messages = list(broken_rules(template(name), defaults | values))
+    assert [line[: len(sentence or "")] for line in messages] == ([sentence] if sentence else [])
 
 
-# The stack's beginning and its end
+# Creation and deletion of the stack
 
 
 @pytest.mark.parametrize(
     "logical_id", ["CredentialsSecret", "TokenFunctionLogGroup", "ConsumerPolicy", "OperatorPolicy"]
 )
-def test_a_failed_deployment_leaves_nothing_and_a_policy_that_somebody_holds_stays(logical_id: str) -> None:
+def test_a_failed_deployment_leaves_nothing_and_an_attached_policy_stays(logical_id: str) -> None:
     assert template()["Resources"][logical_id]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
-# The example of a consumer
+# The example of a consumer stack
 
 
 def consumer() -> dict[str, Any]:
@@ -388,23 +388,23 @@ def consumer() -> dict[str, Any]:
     return function
 
 
-def test_a_consumer_takes_the_base_urls_that_the_job_takes() -> None:
+def test_a_consumer_accepts_the_same_base_urls_as_the_job() -> None:
     job, consumer = (template(name)["Parameters"]["TelenorBaseUrl"] for name in (SAM, CONSUMER))
     assert consumer["AllowedPattern"] == job["AllowedPattern"]
 
 
 def test_a_consumer_in_another_account_may_read_this_secret_and_use_this_key() -> None:
     policies = consumer()["Policies"]
-    in_this_account, elsewhere = chain.from_iterable(map(branches, policies))
+    in_this_account, in_another = chain.from_iterable(map(branches, policies))
     assert in_this_account == {"Ref": "ConsumerPolicyArn"}
-    read, decrypt = elsewhere["Statement"]
+    read, decrypt = in_another["Statement"]
     assert read["Resource"] == {"Ref": "TokenSecretArn"}
     assert read["Action"] == statements(properties("ConsumerPolicy")["PolicyDocument"])["ReadTheToken"]["Action"]
     assert decrypt["Action"] == "kms:Decrypt"
     assert decrypt["Resource"] == {"Ref": "KmsKeyArn"}
 
 
-def test_a_consumer_hears_of_a_new_token_and_of_no_other_label() -> None:
+def test_a_consumer_is_notified_only_of_new_current_tokens() -> None:
     event = json.loads(LABEL_UPDATED)
     rule = consumer()["Events"]["NewToken"]["Properties"]
     assert rule["Pattern"]["resources"] == [{"Ref": "TokenSecretArn"}]

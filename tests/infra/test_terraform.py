@@ -1,4 +1,4 @@
-"""Terraform finds nothing wrong with the module."""
+"""Terraform validates the module."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def module(tmp_path: Path) -> Path:
         (".", "test -no-color"),
     ],
 )
-def test_terraform_finds_nothing_wrong(module: Path, directory: str, command: str) -> None:
+def test_terraform_validates_the_module(module: Path, directory: str, command: str) -> None:
     try:
         terraform = find()
     except MissingError as missing:
@@ -38,7 +38,7 @@ def test_terraform_finds_nothing_wrong(module: Path, directory: str, command: st
     assert not done.returncode, done.stdout + done.stderr
 
 
-def test_a_machine_without_terraform_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_terraform_an_error_explains_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError, match="Terraform is not installed: install"):
         find.__wrapped__()

@@ -2,7 +2,7 @@
 
 CLIENTS='{"client_id": "client_secret", ...}' python django_oauth_toolkit.py
 
-It prints its endpoints as JSON once it listens, and ends when its stdin closes.
+It prints its endpoints as JSON once it listens, and exits when its stdin closes.
 """
 
 import json
@@ -30,7 +30,7 @@ urlpatterns = [path("o/", include("oauth2_provider.urls", namespace="oauth2_prov
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Answers without a line for each request."""
+    """A request handler that logs nothing."""
 
     def log_message(self, *_arguments: object) -> None:
         """Print nothing."""
@@ -50,7 +50,7 @@ def main() -> None:
             authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
             hash_client_secret=False,
         )
-    # One thread, which is the one that has the database in its memory.
+    # One thread, since the database is in its memory.
     server = make_server("127.0.0.1", 0, get_wsgi_application(), handler_class=QuietHandler)
     issuer = f"http://127.0.0.1:{server.server_port}/o"
     endpoints = {"token": "token", "revocation": "revoke_token", "introspection": "introspect"}

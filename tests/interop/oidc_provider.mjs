@@ -2,7 +2,7 @@
 //
 //   CLIENTS='{"client_id": "client_secret", ...}' node oidc_provider.mjs
 //
-// It prints its endpoints as JSON once it listens, and ends when its stdin closes.
+// It prints its endpoints as JSON once it listens, and exits when its stdin closes.
 
 import { createServer } from 'node:http'
 import Provider from 'oidc-provider'

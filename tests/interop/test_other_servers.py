@@ -1,7 +1,6 @@
-"""The job against OAuth 2 servers that are not ours, over real sockets: oidc-provider and django-oauth-toolkit.
+"""The job against third-party OAuth 2 servers over real sockets: oidc-provider and django-oauth-toolkit.
 
-The job's hours pass in an instant; the server's tokens live by the machine's clock, and a test is over long before the
-first of them would expire.
+The job's clock is simulated; the server's tokens expire by the machine's clock, long after the end of a test.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ class Server:
         """Ask the server about a token (RFC 7662)."""
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.post(
+            response = session.post(
                 self.introspection, {"token": access_token}, auth=(client_id, CLIENTS[client_id]), timeout=10
             )
-            return bool(answer.json()["active"])
+            return bool(response.json()["active"])
 
 
 @contextmanager
@@ -71,7 +70,7 @@ def running(command: Sequence[str]) -> Iterator[Server]:
             assert endpoints, _stream(process.stderr).read()
             yield Server(**json.loads(endpoints))
         finally:
-            _, errors = process.communicate()  # closes its stdin, which ends it
+            _, errors = process.communicate()  # closes its stdin, so that it exits
             watchdog.cancel()
     assert process.returncode == 0, errors
 
@@ -109,9 +108,7 @@ def server(process: Server, world: World, monkeypatch: pytest.MonkeyPatch) -> Se
     return process
 
 
-def test_ten_rotations_leave_no_token_active_but_the_current_one_and_those_in_grace(
-    server: Server, world: World
-) -> None:
+def test_after_ten_rotations_only_the_current_token_and_those_in_grace_are_active(server: Server, world: World) -> None:
     token_of: dict[str, str] = {}
     revoked: set[str] = set()
     while len(token_of) < 1 + ROTATIONS:
@@ -137,7 +134,7 @@ def test_an_emergency_revokes_every_other_token(server: Server, world: World) ->
     assert [server.is_active(token) for token in (*replaced, world.token())] == [False, False, True]
 
 
-def test_a_mistyped_secret_costs_nobody_a_token(server: Server, world: World) -> None:
+def test_a_mistyped_secret_falls_back_to_the_previous_credentials(server: Server, world: World) -> None:
     world.run()
     world.put_client("first", "CANARYmistyped")
     replaced = world.rotate()
@@ -148,7 +145,7 @@ def test_a_mistyped_secret_costs_nobody_a_token(server: Server, world: World) ->
 
 
 @pytest.mark.usefixtures("server")
-def test_a_client_that_the_server_refuses_is_asked_for_once(world: World) -> None:
+def test_a_rejected_client_is_tried_once(world: World) -> None:
     for mistyped in ("CANARYmistyped", "CANARYmistyped-too"):
         world.put_client("first", mistyped)
     with pytest.raises(InvalidClientError) as refusal:
@@ -157,7 +154,7 @@ def test_a_client_that_the_server_refuses_is_asked_for_once(world: World) -> Non
     assert world.seen.metrics()["RotationFailed"] == 1
 
 
-def test_a_replaced_clients_token_is_revoked_with_its_own_pair(server: Server, world: World) -> None:
+def test_a_replaced_clients_token_is_revoked_with_its_own_credentials(server: Server, world: World) -> None:
     world.run()
     world.put_client("second", CLIENTS["second"])
     replaced = world.rotate()
@@ -167,7 +164,7 @@ def test_a_replaced_clients_token_is_revoked_with_its_own_pair(server: Server, w
     assert server.is_active(world.token(), "second")
 
 
-def test_an_outage_of_the_token_endpoint_leaves_the_published_token_alone(
+def test_an_outage_of_the_token_endpoint_keeps_the_published_token(
     server: Server, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()

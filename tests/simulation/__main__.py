@@ -1,6 +1,6 @@
-"""The whole proof: `make prove`. Looks at all that there is, and prints what it saw.
+"""The complete proof: `make prove`. Explores everything, and prints what it found.
 
-Ends with 1 if a promise was broken, a broken variant was not caught, or a mutant survives.
+Exits with 1 if a promise was broken, a broken variant was not caught, or a mutant survives.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-# Read when the fuzz tests are imported.
+# The fuzz tests read this when they are imported.
 os.environ["SIMULATION"] = "full"
 
 from handler.decisions import outage_tolerance
 from handler.model import Action
 from tests.simulation import test_fuzz
 from tests.simulation.model_checker import Explored, crashes_and_faults, orders, orders_of_three
-from tests.simulation.random_histories import LIFE, any_history, fault_bursts, outages
+from tests.simulation.random_histories import LIFETIME, any_history, fault_bursts, outages
 from tests.simulation.scenarios import ALL_SCENARIOS, SCENARIOS
 from tests.simulation.test_broken_variants import VARIANTS, first_violation
 from tests.simulation.test_random_histories import POLICIES, SECOND
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     Task = Callable[[], Explored]
 
-# Two runs of it with sixteen tokens to end each have more orders than can be looked at.
+# Two emergencies that revoke sixteen tokens each have too many orders to explore.
 _TOO_MANY_ORDERS = ("ledger_full", Action.ROTATE_AND_REVOKE_NOW)
 _TURNS = 2
 
@@ -51,26 +51,26 @@ _COLUMNS = ("histories", "states", "crash points", "faults", "interleavings", "s
 
 _MUTMUT = (sys.executable, "-m", "mutmut")
 
-# A mutant that runs into mutmut's time limit hangs, which a test run would show too.
+# A mutant that exceeds mutmut's time limit hangs, which a test run would show too.
 _KILLED = {"killed", "timeout", "segfault", "caught by type check"}
 
 
 def all_rows(years: int) -> dict[str, list[Task]]:
-    """Return the rows of the table, each with tasks that can be done in any order."""
-    slack = [(policy, outage_tolerance(LIFE, policy) - SECOND) for policy in POLICIES.values()]
-    # The longest first, so that no core waits for one at the end.
+    """Return the rows of the table, each with tasks that can run in any order."""
+    tolerances = [(policy, outage_tolerance(LIFETIME, policy) - SECOND) for policy in POLICIES.values()]
+    # The longest first, so that no core is idle at the end.
     return {
         f"a year of ticks with bursts of faults, seeds: {years}": _each(range(years), fault_bursts, days=_DAYS_A_YEAR),
         "two runs at once, in every order, with a crash": list(starmap(_two, product(SCENARIOS, Action))),
         f"one crash or one fault, {len(ALL_SCENARIOS)} scenarios": _each(ALL_SCENARIOS, crashes_and_faults),
-        "two faults, or one and a crash": _each(ALL_SCENARIOS, crashes_and_faults, faults=2, ends=2),
+        "two faults, or one and a crash": _each(ALL_SCENARIOS, crashes_and_faults, faults=2, max_failures=2),
         "three faults, from the write on": _each(SCENARIOS, crashes_and_faults, faults=3, begin_at="PutSecretValue"),
         "three runs at once, drawn at random": _each(SCENARIOS, orders_of_three, seed=0, samples=_THREE_AT_ONCE),
         "long histories of faults, operator actions and crashes": _each(
             range(_LONG_HISTORIES), any_history, max_examples=_HISTORIES_EACH, steps=_STEPS
         ),
-        "outages within the slack": [partial(outages, *each, _PARTS_OF_A_PERIOD) for each in slack],
-        "nonsense from outside": _each([name for name in dir(test_fuzz) if name.startswith("test_")], _fuzz),
+        "outages within the tolerance": [partial(outages, *each, _PARTS_OF_A_PERIOD) for each in tolerances],
+        "fuzzed input": _each([name for name in dir(test_fuzz) if name.startswith("test_")], _fuzz),
     }
 
 
@@ -89,13 +89,13 @@ def _fuzz(name: str) -> Explored:
     before = explored.histories
     try:
         getattr(test_fuzz, name)()
-    except Exception as error:  # noqa: BLE001  whatever was not expected is what this looks for
+    except Exception as error:  # noqa: BLE001  any unexpected error is a finding
         return Explored(violations=[f"{name}: {type(error).__name__}: {error} {getattr(error, '__notes__', '')}"])
     return Explored(histories=explored.histories - before)
 
 
 def main() -> int:
-    """Look at everything, and print what was looked at and found."""
+    """Explore everything, and print the result."""
     parser = argparse.ArgumentParser(prog="make prove", description=__doc__)
     parser.add_argument("--years", type=int, default=3, help="seeds of a year of ticks (default: %(default)s)")
     rows = all_rows(parser.parse_args().years)
@@ -110,7 +110,7 @@ def main() -> int:
     missed = _print_variants(found, console)
     violations = [violation for each in explored.values() for violation in each.violations]
     violations += [f"the broken variant is not caught: {name}" for name in missed]
-    # They take as long again: what is known is printed before them.
+    # The mutants take as long again, so the other results are printed first.
     survivors = _survivors(console)
     violations += [f"a mutant survives: {change}" for change in survivors]
     for violation in violations:
@@ -121,7 +121,7 @@ def main() -> int:
 
 def _print_histories(explored: Mapping[str, Explored], console: Console) -> None:
     numbers = [Column(name, justify="right") for name in (*_COLUMNS, "violations")]
-    table = Table("", *numbers, title="What was looked at")
+    table = Table("", *numbers, title="What was explored")
     total = Explored()
     for each in explored.values():
         total += each
@@ -145,12 +145,12 @@ def _print_variants(found: Mapping[str, str], console: Console) -> list[str]:
 
 
 def _survivors(console: Console) -> list[str]:
-    """Change what the promises rest on in each small way (mutmut); return the changes that no check finds.
+    """Run mutation tests (mutmut) of the code that the promises rest on; return the surviving changes.
 
-    Where no test could tell a mutant from the real code, `# pragma: no mutate` leaves its line out, with the reason.
+    `# pragma: no mutate` excludes a line whose mutant no test can distinguish from the real code, with the reason.
     """
     shutil.rmtree("mutants", ignore_errors=True)
-    # Where it finds mypy.
+    # mutmut finds mypy there.
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     workers = str(os.cpu_count() or 1)
     subprocess.run([*_MUTMUT, "run", "--max-children", workers], check=True, env=environment)  # noqa: S603  our own tool

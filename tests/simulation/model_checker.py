@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from handler.model import Action, Outcome
 from tests.simulation.scenarios import ALL_SCENARIOS, FAULTS_BY_CALL, grace_over
-from tests.simulation.secrets_manager import LABEL_QUOTA, bad_ends
+from tests.simulation.secrets_manager import LABEL_QUOTA, failures_in
 from tests.simulation.telenor import Issue
 from tests.simulation.world import BEGIN, CRASH, ROLLED_BACK, BrokenPromiseError, Run, World
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Explored:
-    """What was looked at."""
+    """What was explored, and which promises were broken."""
 
     histories: int = 0
     states: int = 0
@@ -41,12 +41,12 @@ class Explored:
 
     @contextmanager
     def history(self, name: str) -> Iterator[History]:
-        """Note how a history ends."""
+        """Record the end of a history."""
         history = History()
         try:
             yield history
         except BrokenPromiseError as broken:
-            self.violations.append(f"{name}: {history.told()}: {broken}")
+            self.violations.append(f"{name}: {history.describe()}: {broken}")
         for run in history.runs:
             run.abandon()
         self.histories += 1
@@ -56,27 +56,27 @@ class Explored:
 
 @dataclass
 class History:
-    """Runs, and the order of their calls where it is not one after the other."""
+    """Runs, and the order of their calls if they overlap."""
 
     runs: list[Run] = field(default_factory=list)
     path: str = ""
 
-    def told(self) -> str:
-        """Say what went wrong, or in which order."""
-        return self.path or " · ".join(run.faulty_calls for run in self.runs if run.faulty_calls) or "all goes well"
+    def describe(self) -> str:
+        """Return the faults, or the order of the calls."""
+        return self.path or " · ".join(run.faulty_calls for run in self.runs if run.faulty_calls) or "no faults"
 
 
 # One run
 
 
 def crashes_and_faults(
-    scenario: str, *, faults: int = 1, ends: int = 9, begin_at: str | None = None, until_broken: bool = False
+    scenario: str, *, faults: int = 1, max_failures: int = 9, begin_at: str | None = None, until_broken: bool = False
 ) -> Explored:
-    """Give each call of a run each fault, and kill the run before each; then let scheduled runs follow.
+    """Give each call of a run each fault, and kill the run before each call; then let scheduled runs follow.
 
-    Up to `faults` calls of a run get a fault, the first of them not before the call `begin_at`. A fault has one bad end
-    of an attempt in it or two, and all of them up to `ends`. Histories with fewer faults come before those with more;
-    with `until_broken`, nothing comes after the first that breaks a promise.
+    Up to `faults` calls of a run get a fault, the first of them not before the call `begin_at`. All faults together
+    contain up to `max_failures` failures. Histories with fewer faults come first; with `until_broken`, the search ends
+    with the first one that breaks a promise.
     """
     explored = Explored()
     recovered = set[bytes]()
@@ -92,14 +92,14 @@ def crashes_and_faults(
             history.runs.append(run)
             for fault in call_faults:
                 run.step(fault)
-            # What goes wrong next has the good calls up to there before it, so each history is looked at once.
+            # The next fault comes after successful calls, so that each history is explored once.
             while run.pending and wrong < faults:
                 if wrong or begin_at in {None, run.pending}:
                     explored.crash_points += 1
                     queue += [
                         (*call_faults, fault)
                         for fault in _possible_faults(scenario, run.pending, call_faults)
-                        if sum(map(bad_ends, (*call_faults, fault))) <= ends
+                        if sum(map(failures_in, (*call_faults, fault))) <= max_failures
                     ]
                 run.step()
                 call_faults = (*call_faults, None)
@@ -107,7 +107,7 @@ def crashes_and_faults(
             run.finish()
             world.check()
             _check_availability(world, run, before)
-            # What follows is the same from the same state, since nothing goes wrong any more.
+            # Without further faults, the same state always recovers in the same way.
             state = _state(world, ())
             if state not in recovered:
                 _end(world)
@@ -118,10 +118,10 @@ def crashes_and_faults(
 
 
 def _possible_faults(scenario: str, call: str, before: Sequence[str | None]) -> tuple[str, ...]:
-    # Not between the comparison and the logout, and not back and forth within a run: no design can see either.
-    may_roll_back = scenario == grace_over.__name__ and call != "logout" and ROLLED_BACK not in before
-    hand = (ROLLED_BACK,) if may_roll_back else ()
-    return (*FAULTS_BY_CALL[call], CRASH, *hand)
+    # No design can detect a roll-back between the comparison and the logout, or one that is undone within a run.
+    can_roll_back = scenario == grace_over.__name__ and call != "logout" and ROLLED_BACK not in before
+    roll_back = (ROLLED_BACK,) if can_roll_back else ()
+    return (*FAULTS_BY_CALL[call], CRASH, *roll_back)
 
 
 def _published(world: World) -> tuple[str | None, set[str], bool]:
@@ -131,54 +131,54 @@ def _published(world: World) -> tuple[str | None, set[str], bool]:
 
 
 def _check_availability(world: World, run: Run, before: tuple[str | None, set[str], bool]) -> None:
-    """P6: a failing logout does not hold up a publication; a failing token request leaves what is published alone."""
+    """P6: a failing logout does not block a publication; a failing token request changes nothing published."""
     if {CRASH, ROLLED_BACK} & {fault for _, fault in run.steps}:
         return
     faulty = {call for call, fault in run.steps if fault}
     has_ended = run.report.outcome is not None
     if faulty <= {"logout", "UpdateSecretVersionStage"} and not has_ended and not world.telenor.refuses_verification:
-        raise BrokenPromiseError("P6: nothing but revocation went wrong, and no token was published")
+        raise BrokenPromiseError("P6: only revocation failed, but no token was published")
     if not faulty and run.report.outcome is Outcome.NOT_DUE and run.report.has_failed:
-        raise BrokenPromiseError("P6: a run that had only to revoke has failed")
+        raise BrokenPromiseError("P6: a run that only revokes has failed")
     if faulty == {"token"} and not has_ended and world.telenor.issue is not Issue.NEW_REVOKES_OLD:
         version_id, labels, is_live = _published(world)
         if (version_id, is_live) != (before[0], before[2]) or not before[1] <= labels:
-            raise BrokenPromiseError("P6: a failing token request has touched what is published")
+            raise BrokenPromiseError("P6: a failing token request has changed what is published")
 
 
 def _check_overlap(world: World) -> None:
-    """P1: just before each scheduled run, what a consumer reads lives through the grace."""
+    """P1: just before each scheduled run, the token that a consumer reads is valid for the grace."""
     period = world.policy.schedule
     for _ in range(13):
         expires_at = world.telenor.tokens[str(world.current)].expires_at
         if expires_at < world.clock.now() + period + world.policy.grace:
-            raise BrokenPromiseError(f"P1: {world.current} can be read when it lives no longer than the grace")
+            raise BrokenPromiseError(f"P1: {world.current} can be read although it expires within the grace")
         world.tick()
 
 
 def _end(world: World) -> None:
-    """Let scheduled runs follow, in which everything goes well."""
-    told, current = world.told_expiry(world.secret.current), str(world.current)
-    if told and world.telenor.is_live(current) and told > world.telenor.tokens[current].expires_at:
-        raise BrokenPromiseError(f"P1: {world.current} dies before the time that its document names")
+    """Let scheduled runs without faults follow."""
+    documented, current = world.documented_expiry(world.secret.current), str(world.current)
+    if documented and world.telenor.is_live(current) and documented > world.telenor.tokens[current].expires_at:
+        raise BrokenPromiseError(f"P1: {world.current} expires before the time in its document")
     world.telenor.refuses_verification = False
     world.check_recovery()
 
 
-# Runs at once
+# Simultaneous runs
 
 
 def orders(
     scenario: str, other: Action | None, *, with_crash: bool, turns: int | None = None, until_broken: bool = False
 ) -> Explored:
-    """Run two at once in every order of their calls: the scenario's own run, and another that is asked to do `other`.
+    """Run two at once in every order of their calls: the scenario's own run, and one with the action `other`.
 
-    Where that is None, the other run is the same event, delivered twice. A state that was reached in another order,
-    with the same answers seen by both, is not gone on with. Each order that leads through the states counts as one
-    interleaving. `turns` bounds how often the one run gives way to the other while both could go on.
+    If `other` is None, the second run is a duplicate delivery of the same event. A state that was reached before, in
+    which both runs have seen the same responses, is not explored again. Each path through the states counts as one
+    interleaving. `turns` limits how often one run gives way to the other while both could continue.
     """
     explored = Explored()
-    name = f"{scenario} with {other or 'its twin'}"
+    name = f"{scenario} with {other or 'its duplicate'}"
     next_states: dict[bytes, list[bytes]] = defaultdict(list)
     stack: list[tuple[str, bytes]] = [("", b"")]
     while stack and not (until_broken and explored.violations):
@@ -188,7 +188,7 @@ def orders(
             history.runs += runs
             for letter in path:
                 _move(history, letter)
-            # What has been played needs not be played again for the first of the moves from here.
+            # Continue with the first move directly, which saves replaying the path.
             while True:
                 world.check()
                 path = history.path
@@ -219,10 +219,10 @@ def orders(
 
 def _end_together(world: World) -> None:
     if world.telenor.issue is Issue.NEW_REVOKES_OLD and world.verify_url is None:
-        # Nothing shows which of their tokens has killed the others before the next one is due (docs/guarantees.md).
+        # Until the next renewal nothing shows which token has revoked the others (docs/guarantees.md).
         world.recovers_after = world.times().due_at - BEGIN
     if len(world.secret.labels) >= LABEL_QUOTA:
-        # Tokens of one instant need a second label to tell their order, which fits once the others had their grace.
+        # Two tokens of one instant need a second label to order them, which fits after the others' grace.
         world.recovers_after = world.policy.grace
     _end(world)
 
@@ -232,7 +232,7 @@ def _turns(path: str) -> int:
 
 
 def _paths(next_states: dict[bytes, list[bytes]]) -> int:
-    """Count the ways through the states."""
+    """Count the paths through the states."""
 
     @functools.cache
     def paths(state: bytes) -> int:
@@ -242,7 +242,7 @@ def _paths(next_states: dict[bytes, list[bytes]]) -> int:
 
 
 def orders_of_three(scenario: str, seed: int, samples: int) -> Explored:
-    """Run three at once in orders drawn at random; in half of them one is killed on its way."""
+    """Run three at once in random orders; in half of them one run is killed."""
     explored = Explored()
     chance = random.Random(f"{scenario} {seed}")  # noqa: S311  to be repeated, not to be secret
     for sample in range(samples):
@@ -275,8 +275,8 @@ def _together(scenario: str, *others: Action | None) -> tuple[World, list[Run]]:
 
 
 def _state(world: World, runs: Sequence[Run], bound: object = None) -> bytes:
-    """Tell apart all that could make a difference later."""
-    told = (
+    """Return a digest of everything that later calls depend on."""
+    state = (
         world.secret.content,
         world.secret.labels,
         world.telenor.tokens,
@@ -289,14 +289,14 @@ def _state(world: World, runs: Sequence[Run], bound: object = None) -> bytes:
         [(run.pending, run.is_gone, run.seen) for run in runs],
         bound,
     )
-    return hashlib.sha256(repr(told).encode()).digest()
+    return hashlib.sha256(repr(state).encode()).digest()
 
 
-# Where a history begins
+# The start of a history
 
 
 def begin(scenario: str) -> tuple[World, Action]:
-    """Return a world of its own as the scenario prepares it, and what the run is asked to do."""
+    """Return a copy of the world that the scenario prepares, and the run's action."""
     random.seed(0)  # the jitter of the backoff
     return copy.deepcopy(prepared(scenario))
 

@@ -1,4 +1,4 @@
-"""Long random histories of faults, operator actions and crashes, and consumers that read all the while."""
+"""Long random histories of faults, operator actions and crashes, with consumers that read all the time."""
 
 from __future__ import annotations
 
@@ -33,54 +33,54 @@ from tests.simulation.world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseErr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LIFE = timedelta(seconds=3599)
-# How far the clock of any run is from Telenor's.
+LIFETIME = timedelta(seconds=3599)
+# The difference between a run's clock and Telenor's.
 SKEW = timedelta(seconds=3)
 _CRASH = -1
 
 _TICKS_A_DAY = 288
-# Shares of the ticks and of those.
-_TWO_AT_ONCE, _TWINS = 0.05, 0.5
+# The share of ticks with two runs, and the share of those that are duplicate deliveries.
+_TWO_AT_ONCE, _DUPLICATES = 0.05, 0.5
 
-# From so many labels of any kind on, a run may make room before a token has had its grace.
+# From this many labels on, a run may revoke a token before the end of its grace.
 _CROWDED = 16
 
-# Among twenty labels there is room for two of somebody else's.
-_FOREIGN_LABELS = ("hand-1", "hand-2")
+# Among twenty labels there is room for two foreign ones.
+_FOREIGN_LABELS = ("manual-1", "manual-2")
 
 _FAULTS = max(map(len, FAULTS_BY_ATTEMPT.values())) - 1
 
-# A call's fault: None for a call that goes well, else the number of one of its faults, or the crash before it.
+# A call's fault: None for success, the number of one of its faults, or a crash before the call.
 CALL_FAULT = st.one_of(st.none(), st.none(), st.integers(_CRASH, _FAULTS))
 CALL_FAULTS = st.lists(CALL_FAULT, max_size=12)
 ACTIONS = st.sampled_from([Action.RENEW_IF_DUE, *Action])
 
 
 class RandomHistory(RuleBasedStateMachine):
-    """Any history of ticks, faults, crashes and changes by people: the promises hold, and the job recovers."""
+    """Any history of ticks, faults, crashes and operator actions: the promises hold, and the job recovers."""
 
     explored: ClassVar = Explored()
 
     def __init__(self) -> None:
         super().__init__()
-        # The job's grace; the model checks a shorter one, since what the clocks are apart comes out of it.
+        # The model checks a shorter grace than the job's, since differences between the clocks shorten it.
         self.world = World(policy=POLICY._replace(grace=POLICY.grace - 2 * SKEW))
         self.outages = {"token": 0, "logout": 0}
         self.secrets_faults: list[int] = []
-        # The oldest version that a person has made current since the job published last.
+        # The oldest version that an operator has made current since the last publication of the job.
         self.floor: str | None = None
-        self.by_hand: set[str] = set()
-        # What was current between two moves of a hand, with no run in between, leaves no trace.
+        self.put_by_operator: set[str] = set()
+        # A version that was current only between two operator actions, with no run in between, leaves no trace.
         self.has_unseen_roll_back = False
-        # Telenor ends a token by itself, so that the job cannot know that the current one is dead.
-        self.kills_old = False
+        # Telenor revokes tokens itself, so the job cannot know that the current one is inactive.
+        self.new_revokes_old = False
 
-    # What happens
+    # Events
 
     @initialize(issue=st.sampled_from(Issue))
     def first_run(self, issue: Issue) -> None:
         self.world.telenor.issue = issue
-        self.kills_old |= issue is Issue.NEW_REVOKES_OLD
+        self.new_revokes_old |= issue is Issue.NEW_REVOKES_OLD
         self._finish(self._begin())
 
     @rule(times=st.integers(1, 8), skew=st.integers(-1, 1))
@@ -106,15 +106,15 @@ class RandomHistory(RuleBasedStateMachine):
     @rule(
         first=ACTIONS,
         second=ACTIONS,
-        is_twin=st.booleans(),
+        is_duplicate=st.booleans(),
         skew=st.integers(-1, 1),
         moves=st.lists(st.tuples(st.booleans(), CALL_FAULT), max_size=20),
     )
     def two_runs_overlap(
-        self, first: Action, second: Action, is_twin: bool, skew: int, moves: list[tuple[bool, int | None]]
+        self, first: Action, second: Action, is_duplicate: bool, skew: int, moves: list[tuple[bool, int | None]]
     ) -> None:
         run = self._begin(first)
-        other = self._begin(second, request_id=run.request_id if is_twin else "", skew=skew)
+        other = self._begin(second, request_id=run.request_id if is_duplicate else "", skew=skew)
         for is_other, fault in moves:
             self._step(other if is_other else run, fault)
             self._check()
@@ -140,22 +140,22 @@ class RandomHistory(RuleBasedStateMachine):
     @rule(issue=st.sampled_from(Issue))
     def telenor_issues_otherwise(self, issue: Issue) -> None:
         self.world.telenor.issue = issue
-        self.kills_old |= issue is Issue.NEW_REVOKES_OLD
+        self.new_revokes_old |= issue is Issue.NEW_REVOKES_OLD
 
     @precondition(lambda self: not self.has_unseen_roll_back and bool(self._older()))
     @rule(data=st.data())
     def operator_rolls_back(self, data: st.DataObject) -> None:
         version_id = data.draw(st.sampled_from(self._older()))
-        self._forgive_untracked()
+        self._excuse_untracked()
         self.world.move_label("AWSCURRENT", version_id, str(self.world.secret.current))
         self.floor = version_id
         self.has_unseen_roll_back = True
 
     @precondition(lambda self: not self.has_unseen_roll_back)
-    @rule(content=st.sampled_from(["", "{}", "CANARY-by-hand", '{"access_token": "CANARY-by-hand"}']))
+    @rule(content=st.sampled_from(["", "{}", "CANARY-manual", '{"access_token": "CANARY-manual"}']))
     def operator_puts_a_value(self, content: str) -> None:
-        self._forgive_untracked()
-        self.by_hand.add(self.world.put(TOKEN, content))
+        self._excuse_untracked()
+        self.put_by_operator.add(self.world.put(TOKEN, content))
 
     @precondition(lambda self: bool(self._live_labels()))
     @rule(data=st.data())
@@ -164,31 +164,31 @@ class RandomHistory(RuleBasedStateMachine):
         owner = self.world.secret.labels[label]
         token = self.world.token_of(owner)
         if token and token == self.world.current:
-            self.world.touched_by_hand.add(token)
+            self.world.unlabelled_by_operator.add(token)
         else:
-            self._forgive(token)
+            self._excuse(token)
         self.world.move_label(label, source=owner)
 
     @precondition(lambda self: len(self.world.secret.labels) < 16)
     @rule(
-        label=st.sampled_from([*_FOREIGN_LABELS, "LIVE_", "LIVE_by_hand", "LIVE_20260101T000000Z_20260101T010000Z_x"]),
+        label=st.sampled_from([*_FOREIGN_LABELS, "LIVE_", "LIVE_manual", "LIVE_20260101T000000Z_20260101T010000Z_x"]),
         data=st.data(),
     )
     def operator_adds_a_label(self, label: str, data: st.DataObject) -> None:
         version_id = data.draw(st.sampled_from(list(self.world.secret.content)))
-        # The label is taken from whoever has it, and may say that this token has died.
-        for touched in (version_id, self.world.secret.labels.get(label)):
-            self._forgive(self.world.token_of(touched))
+        # The label moves from its previous version, and may state that this token has expired.
+        for owner in (version_id, self.world.secret.labels.get(label)):
+            self._excuse(self.world.token_of(owner))
         self.world.move_label(label, to=version_id)
 
-    # What holds
+    # Checks
 
     @invariant()
     def promises_hold(self) -> None:
         self._check()
 
     def teardown(self) -> None:
-        """Everything works again: one scheduled run repairs what consumers read, and an hour the rest."""
+        """Without faults, one scheduled run repairs what consumers read, and an hour of runs the rest."""
         self.outages, self.secrets_faults = {"token": 0, "logout": 0}, []
         for times in range(14):
             self._advance(minutes=5)
@@ -196,13 +196,13 @@ class RandomHistory(RuleBasedStateMachine):
             self._check()
             current = self.world.current
             is_good = current and self.world.telenor.is_live(current) and current in self.world.tracked()
-            if times and not is_good and not self.kills_old and current not in self.world.excused:
-                raise BrokenPromiseError("P5: after a scheduled run the current token is dead or not in the ledger")
+            if times and not is_good and not self.new_revokes_old and current not in self.world.excused:
+                raise BrokenPromiseError("P5: after a scheduled run the current token is inactive or not in the ledger")
         self.world.check_recovery()
         self.explored.histories += 1
         self.explored.simulated_hours += (self.world.clock.now() - BEGIN).total_seconds() / 3600
 
-    # How
+    # Helpers
 
     def _begin(self, action: Action = Action.RENEW_IF_DUE, request_id: str = "", skew: int = 0) -> Run:
         world, policy, clock = self.world, self.world.policy, self.world.clock
@@ -219,7 +219,7 @@ class RandomHistory(RuleBasedStateMachine):
             if not run.pending:
                 break
             self._step(run, fault)
-        if self.world.secret.current not in self.by_hand | {self.floor}:
+        if self.world.secret.current not in self.put_by_operator | {self.floor}:
             self.floor = None
         self.has_unseen_roll_back &= not self.world.ledger().is_in_order
 
@@ -243,43 +243,43 @@ class RandomHistory(RuleBasedStateMachine):
 
     def _advance(self, **time: float) -> None:
         self.world.clock.advance(**time)
-        # Reads lag for a moment, not for minutes.
+        # Reads are stale for a moment, not for minutes.
         self.world.secretsmanager.before = {}
 
-    def _forgive(self, token: str | None) -> None:
+    def _excuse(self, token: str | None) -> None:
         self.world.excused |= {token} if token else set()
 
-    def _forgive_untracked(self) -> None:
-        """Excuse a current token whose label a person took, and which a person then replaced: it leaves no trace."""
+    def _excuse_untracked(self) -> None:
+        """Excuse a current token whose label an operator removed before replacing it: it leaves no trace."""
         if self.world.current not in self.world.tracked():
-            self._forgive(self.world.current)
+            self._excuse(self.world.current)
 
     def _check(self) -> None:
-        # A clock that is ahead takes a token as expired a little early.
+        # A run whose clock is ahead treats a token as expired a little early.
         now = self.world.clock.now()
         for token in self.world.published & self.world.telenor.tokens.keys():
             expires_at = self.world.telenor.tokens[token].expires_at
-            # One whose life was prolonged by an answer that was never published lives on after what its label says.
-            if expires_at - now <= 2 * SKEW or expires_at > self._told_expiry(token) + 2 * SKEW:
-                self._forgive(token)
+            # A token whose lifetime was extended by an unpublished response is active beyond the expiry in its label.
+            if expires_at - now <= 2 * SKEW or expires_at > self._documented_expiry(token) + 2 * SKEW:
+                self._excuse(token)
         self.world.check()
 
-    def _told_expiry(self, token: str) -> datetime:
+    def _documented_expiry(self, token: str) -> datetime:
         versions = [version for version in self.world.secret.content if self.world.token_of(version) == token]
-        return max(filter(None, map(self.world.told_expiry, versions)), default=BEGIN)
+        return max(filter(None, map(self.world.documented_expiry, versions)), default=BEGIN)
 
     def _older(self) -> list[str]:
-        """List the versions that a person may go back to; going forward again, it would supersede without a trace."""
+        """List the versions that an operator may roll back to; rolling forward would supersede without a trace."""
         versions = list(self.world.secret.content)
         if self.world.secret.current is None:
             return []
         end = min(versions.index(version) for version in (self.world.secret.current, self.floor) if version)
-        return [version for version in versions[:end] if self._can_be_told(version)]
+        return [version for version in versions[:end] if self._is_expiry_known(version)]
 
-    def _can_be_told(self, version_id: str) -> bool:
-        """Tell whether the job could know that this version's token is dead: its label or its document says so."""
-        told, token = self.world.told_expiry(version_id), self.world.token_of(version_id)
-        return told is None or told <= self.world.clock.now() or self.world.telenor.is_live(token or "")
+    def _is_expiry_known(self, version_id: str) -> bool:
+        """Return whether the job can know if this version's token is active: by its label or its document."""
+        expires_at, token = self.world.documented_expiry(version_id), self.world.token_of(version_id)
+        return expires_at is None or expires_at <= self.world.clock.now() or self.world.telenor.is_live(token or "")
 
     def _live_labels(self) -> list[str]:
         return sorted(label for label in self.world.secret.labels if label.startswith("LIVE_"))
@@ -291,18 +291,18 @@ SAME_EACH_TIME = settings(
     database=None,
     print_blob=False,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    # What is drawn is large on purpose.
+    # Large inputs are intended.
     suppress_health_check=list(HealthCheck),
 )
 
 
 def long_histories(max_examples: int, steps: int) -> settings:
-    """Return how many histories of how many steps Hypothesis looks at."""
+    """Return settings for so many histories of so many steps."""
     return settings(SAME_EACH_TIME, max_examples=max_examples, stateful_step_count=steps)
 
 
 def any_history(number: int, max_examples: int, steps: int) -> Explored:
-    """Look at histories that no other number leads to."""
+    """Explore the histories of one seed."""
     explored = Explored()
     machine = type("RandomHistory", (RandomHistory,), {"explored": explored})
     try:
@@ -316,43 +316,43 @@ def any_history(number: int, max_examples: int, steps: int) -> Explored:
 
 
 class Consumers:
-    """They read at any moment, and at any moment up to the grace after that the token must be accepted."""
+    """Consumers that read at any moment; the token must be accepted at any moment within the grace after that."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.least_left = LIFE
+        self.least_left = LIFETIME
         self._held: deque[tuple[str, datetime]] = deque()
-        # The last moment to read a token is right before the write that supersedes it.
+        # The last moment to read a token is just before the write that supersedes it.
         world.secretsmanager.on_change = self.read
 
     def read(self, at: datetime | None = None) -> None:
-        self.world.look(at)
+        self.world.record_reads(at)
         current, at = self.world.current, at or self.world.clock.now()
-        # Of what the attempts of a write have delayed, nobody is promised a grace (docs/guarantees.md).
+        # The grace does not cover reads during the retries of a write (docs/guarantees.md).
         self._held = deque((token, min(read_at, at) if token == current else read_at) for token, read_at in self._held)
         if current:
             self._held.append((current, at))
 
     def use(self) -> None:
-        """Use what was read a grace ago for the last time; a token that is dead never comes back to life."""
+        """Use tokens read a grace ago for the last time; an inactive token never becomes active again."""
         while self._held and self._held[0][1] + self.world.policy.grace <= self.world.clock.now():
             token, read_at = self._held.popleft()
-            self.least_left = min(self.least_left, self._died_at(token) - read_at)
+            self.least_left = min(self.least_left, self._inactive_since(token) - read_at)
 
     def check(self) -> None:
-        """Check P1 for what was read a grace ago."""
+        """Check P1 for tokens read a grace ago."""
         self.use()
         if self.least_left < self.world.policy.grace:
             raise BrokenPromiseError(f"P1: a token was accepted for no more than {self.least_left} after it was read")
 
-    def _died_at(self, token: str) -> datetime:
+    def _inactive_since(self, token: str) -> datetime:
         issued = self.world.telenor.tokens[token]
         return issued.expires_at if issued.ended_at is None else min(issued.ended_at, issued.expires_at)
 
 
 @dataclass
 class _FaultBursts:
-    """Spells in which any call may go wrong and any run may be killed, none longer than the job can bear."""
+    """Bursts in which any call may fail and any run may be killed, none longer than the outage tolerance."""
 
     chance: random.Random
     longest: timedelta
@@ -360,19 +360,19 @@ class _FaultBursts:
     begins_at: datetime = BEGIN
     ends_at: datetime = BEGIN
 
-    def strikes(self, now: datetime, share: float) -> bool:
+    def is_faulty(self, now: datetime, share: float) -> bool:
         if now >= self.ends_at:
-            # After each there is time for a run that renews.
+            # After each burst there is time for a renewal.
             self.begins_at = now + POLICY.schedule * self.chance.uniform(2, 40)
             self.ends_at = self.begins_at + self.longest * self.chance.random()
         return now >= self.begins_at and self.chance.random() < share
 
     def step(self, run: Run) -> None:
         now = run.world.clock.now()
-        if self.strikes(now, 0.05):
+        if self.is_faulty(now, 0.05):
             run.step(CRASH)
             self.explored.crash_points += 1
-        elif run.pending and self.strikes(now, 0.6):
+        elif run.pending and self.is_faulty(now, 0.6):
             run.step(self.chance.choice(FAULTS_BY_ATTEMPT[run.pending]))
             self.explored.faults += 1
         else:
@@ -380,10 +380,10 @@ class _FaultBursts:
 
 
 def fault_bursts(seed: int, days: int) -> Explored:
-    """Let scheduled runs go through bursts of faults that are shorter than the slack, while consumers read."""
+    """Run on schedule through bursts of faults that are shorter than the outage tolerance, while consumers read."""
     world, chance, explored = World(), random.Random(seed), Explored()  # noqa: S311  to be repeated, not to be secret
     consumers = Consumers(world)
-    bursts = _FaultBursts(chance, outage_tolerance(LIFE, POLICY), explored)
+    bursts = _FaultBursts(chance, outage_tolerance(LIFETIME, POLICY), explored)
     try:
         for tick in range(days * _TICKS_A_DAY):
             at = BEGIN + tick * POLICY.schedule
@@ -394,7 +394,7 @@ def fault_bursts(seed: int, days: int) -> Explored:
             world.secretsmanager.before = {}
             runs = [Run(world, request_id=str(uuid5(NAMESPACE_URL, f"{seed} {tick}")))]
             if chance.random() < _TWO_AT_ONCE:
-                runs.append(Run(world, request_id=runs[0].request_id if chance.random() < _TWINS else ""))
+                runs.append(Run(world, request_id=runs[0].request_id if chance.random() < _DUPLICATES else ""))
             while pending := [run for run in runs if run.pending]:
                 bursts.step(chance.choice(pending))
                 explored.states += 1
@@ -402,7 +402,7 @@ def fault_bursts(seed: int, days: int) -> Explored:
             consumers.check()
             explored.histories += len(runs)
             if tick % _TICKS_A_DAY == _TICKS_A_DAY - 1:
-                forget_the_day(world)
+                drop_old_versions(world)
         world.check_recovery()
     except BrokenPromiseError as broken:
         explored.violations.append(f"bursts of faults, seed {seed}, tick {tick}: {broken}")
@@ -410,10 +410,10 @@ def fault_bursts(seed: int, days: int) -> Explored:
     return explored
 
 
-def forget_the_day(world: World) -> None:
-    """Drop what nobody asks for again, as Secrets Manager does with versions that have no label."""
+def drop_old_versions(world: World) -> None:
+    """Drop unlabelled versions, as Secrets Manager does, and long expired tokens."""
     tokens, labelled = world.telenor.tokens, set(world.secret.labels.values())
-    for token in [token for token, issued in tokens.items() if issued.expires_at + LIFE < world.clock.now()]:
+    for token in [token for token, issued in tokens.items() if issued.expires_at + LIFETIME < world.clock.now()]:
         del tokens[token]
     for version_id in world.secret.content.keys() - labelled:
         del world.secret.content[version_id]
@@ -421,13 +421,13 @@ def forget_the_day(world: World) -> None:
     world.lost &= tokens.keys()
 
 
-# The slack of P1
+# The outage tolerance of P1
 
 
 def _least_left(
     policy: Policy, phase: float, start: float, late: timedelta, outage: timedelta, explored: Explored
 ) -> timedelta:
-    """Return how long the unluckiest consumer's token was accepted after it was read.
+    """Return the shortest time that a consumer's token was accepted after it was read.
 
     The token is published `phase` seconds after a scheduled run, and the outage of the token endpoint begins `start`
     seconds after that scheduled run. The runs right before the outage and right after it are late.
@@ -462,10 +462,10 @@ def outages(policy: Policy, outage: timedelta, steps: int) -> Explored:
     """
     explored = Explored()
     schedule = policy.schedule.total_seconds()
-    renewal = (decisions.renewal_times(BEGIN, BEGIN + LIFE, policy).due_at - BEGIN).total_seconds()
+    renewal = (decisions.renewal_times(BEGIN, BEGIN + LIFETIME, policy).due_at - BEGIN).total_seconds()
     first, step = renewal // schedule * schedule, schedule / steps
     latest = decisions.schedule_jitter(policy)
-    # One phase lets a run come just too early to renew, and the next as late as it may.
+    # In one phase a run comes just too early to renew, and the next one as late as possible.
     phases = [0, 0.5, 1, latest.total_seconds(), *(number * step + 1 for number in range(1, steps))]
     starts = [first + number * step for number in range(-steps, steps + 1)] + [first + latest.total_seconds()]
     for phase, start, late in itertools.product(phases, starts, (timedelta(0), latest)):

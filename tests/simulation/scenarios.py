@@ -1,6 +1,6 @@
 """The situations that a run can meet: each function prepares a world.
 
-It returns what the run is then asked to do; without that, the run is a scheduled one.
+It may return the run's action; otherwise the run is a scheduled one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FAULTS_BY_CALL: Mapping[str, tuple[str, ...]] = (
     _TELENOR | dict.fromkeys(_READS, READ_FAULTS) | dict.fromkeys(_WRITES, FAULTS)
 )
 
-# Any sequence of attempts, each with a fault of its own, and other runs at work between them.
+# Faults for single attempts, so that each attempt can have its own and other runs can come between them.
 FAULTS_BY_ATTEMPT: Mapping[str, tuple[str, ...]] = _TELENOR | {
     call: (*FAULTS_BY_CALL[call], *(f"{fault}/{UNDECIDED}" for fault in RETRIED)) for call in (*_READS, *_WRITES)
 }
@@ -78,14 +78,14 @@ def reissued(world: World) -> None:
     renewal(world)
 
 
-def reissued_with_a_longer_life(world: World) -> Action:
+def reissued_with_a_longer_lifetime(world: World) -> Action:
     world.run()
     world.telenor.issue = Issue.SAME_EXTENDED
     world.clock.advance(minutes=30)
     return forced(world)
 
 
-def new_token_kills_the_old(world: World) -> None:
+def new_token_revokes_the_old(world: World) -> None:
     world.telenor.issue = Issue.NEW_REVOKES_OLD
     renewal(world)
 
@@ -99,7 +99,7 @@ def rolled_back(world: World) -> None:
 
 def label_lost(world: World) -> None:
     world.run()
-    world.touched_by_hand = {str(world.current)}
+    world.unlabelled_by_operator = {str(world.current)}
     (label,) = [label for label in world.secret.labels if label.startswith("LIVE_")]
     world.move_label(label, source=str(world.secret.current))
 
@@ -119,28 +119,28 @@ def verification_refused(world: World) -> None:
 
 
 SCENARIOS = _functions_so_far()
-"""Those in which several runs at once are looked at as well."""
+"""The scenarios that are also explored with several simultaneous runs."""
 
 
 def label_lost_at_supersession(world: World) -> None:
     world.secretsmanager.drops_labels = True
     world.run_and_wait(minutes=30)
-    # A run that is killed, or that cannot look, right after its publication has no way to know.
+    # A run that is killed or cannot read right after its publication cannot detect this.
     world.at_risk = {str(world.current)}
 
 
-def killed_token(world: World) -> None:
+def externally_revoked_token(world: World) -> None:
     world.verify_url = _VERIFY_URL
-    # Otherwise a killed token would be due at the next run in any case.
+    # With an earlier renewal, the revoked token would be due in the next run anyway.
     world.policy = world.policy._replace(renew_at_fraction=0.7)
     world.run_and_wait(minutes=15)
-    world.kill_current()
+    world.revoke_current()
 
 
-def killed_right_after_its_publication(world: World) -> None:
+def revoked_right_after_its_publication(world: World) -> None:
     world.verify_url = _VERIFY_URL
     world.run_and_wait(minutes=5)
-    world.kill_current()
+    world.revoke_current()
     world.recovers_after = timedelta(minutes=5)
 
 
@@ -187,7 +187,7 @@ def rolled_back_and_then_renewed(world: World) -> None:
 
 def rolled_back_while_fresh(world: World) -> None:
     world.policy = world.policy._replace(renew_at_fraction=0.7)
-    world.telenor.life = timedelta(hours=2)
+    world.telenor.lifetime = timedelta(hours=2)
     world.run_and_wait(minutes=12)
     world.run_and_wait(Action.ROTATE_NOW, minutes=1)
     world.roll_back()
@@ -209,7 +209,7 @@ def mistyped_credentials(world: World) -> None:
     world.clock.advance(minutes=30)
 
 
-def mistyped_credentials_that_a_200_refuses(world: World) -> None:
+def mistyped_credentials_refused_with_200(world: World) -> None:
     world.telenor.refuses_with = 200
     mistyped_credentials(world)
 
@@ -218,16 +218,16 @@ def an_sdk_that_emits_nothing(world: World) -> None:
     world.sdk_emits_each_attempt = False
 
 
-def short_lives(world: World) -> None:
-    # The worst that is accepted: half a day of it would be more versions than Secrets Manager keeps.
+def short_lifetimes(world: World) -> None:
+    # The worst accepted settings: without a floor, half a day of them would exceed the version quota.
     world.policy = world.policy._replace(grace=timedelta(seconds=1200))
-    world.telenor.life = timedelta(seconds=900)
+    world.telenor.lifetime = timedelta(seconds=900)
     world.run()
     world.tick(150)
 
 
 def rotations_in_a_burst(world: World) -> None:
-    # An hour after the day's writes would be spent: a burst of an operator's, and the renewals of four hours.
+    # An operator's burst of rotations, and six hours of renewals. Without a limit on the burst they exceed the quota.
     world.may_abandon = True
     for _ in range(144):
         world.run_and_wait(Action.ROTATE_NOW, seconds=1)
@@ -289,8 +289,8 @@ def _rotate_as(world: World, client_id: str) -> None:
 # Scenarios that the broken variants fail in
 
 
-def slow_answers(world: World) -> None:
-    world.telenor.answers_after = timedelta(seconds=8)
+def slow_responses(world: World) -> None:
+    world.telenor.responds_after = timedelta(seconds=8)
 
 
 def grace_over(world: World) -> None:
@@ -309,7 +309,7 @@ def rolled_back_a_moment_ago(world: World) -> None:
 def older_token_again(world: World) -> None:
     world.run_and_wait(minutes=1)
     world.run(Action.ROTATE_NOW)
-    world.kill_current()
+    world.revoke_current()
     world.telenor.issue = Issue.SAME
     world.clock.advance(minutes=30)
 
@@ -332,6 +332,6 @@ ALL_SCENARIOS: Mapping[str, Scenario] = {
     **_functions_so_far(),
     **{
         f"{each.__name__}_at_another_server": partial(_at_another_server, each)
-        for each in (renewal_with_revocations, leaked, reissued, new_token_kills_the_old)
+        for each in (renewal_with_revocations, leaked, reissued, new_token_revokes_the_old)
     },
 }

@@ -1,8 +1,8 @@
-"""The SDK's own client on a model: its calls, retries, quota, events and errors, and no network below them.
+"""The SDK's own client on a model: its calls, retries, quota, events and errors, without a network.
 
-The model answers each *attempt* of a call, so that what the job sees is what botocore makes of three of them. Requests
-and answers are not written as HTTP and read again, which would take most of the simulation's time; `make demo` and the
-tests of the adapter do that.
+The model responds to each *attempt* of a call, so that botocore's own retries decide the result of the call. Requests
+and responses are not encoded as HTTP, which would take most of the simulation's time; `make demo` and the tests of the
+adapter do that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
     # Operation, parameters and the number of the attempt; returns status and document, or raises HTTPClientError.
-    Answer = Callable[[str, dict[str, Any], int], tuple[int, dict[str, Any]]]
+    Respond = Callable[[str, dict[str, Any], int], tuple[int, dict[str, Any]]]
     Sleep = Callable[[float], None]
 
 _ENVIRONMENT = {
@@ -41,9 +41,9 @@ _ENVIRONMENT = {
 
 
 class _ModelEndpoint(Endpoint):
-    """Sends attempts to whatever answers."""
+    """Sends attempts to a function instead of the network."""
 
-    answer: Answer
+    respond: Respond
 
     def create_request(self, params: Any, operation_model: object = None) -> Any:
         del operation_model
@@ -51,7 +51,7 @@ class _ModelEndpoint(Endpoint):
 
     def _do_get_response(self, request: Any, operation_model: Any, context: dict[str, Any]) -> Any:
         try:
-            status, document = self.answer(operation_model.name, request.parameters, context["retries"]["attempt"])
+            status, document = self.respond(operation_model.name, request.parameters, context["retries"]["attempt"])
         except HTTPClientError as error:
             return None, error
         response = SimpleNamespace(status_code=status, headers={}, content=b"")
@@ -60,12 +60,12 @@ class _ModelEndpoint(Endpoint):
 
 @functools.cache
 def _session() -> boto3.Session:
-    """Return what has loaded the service's description, for all clients."""
+    """Return one session for all clients, since it has loaded the service's description."""
     return boto3.Session()
 
 
 class _Client:
-    """One client, as the handler makes it, with an endpoint of its own."""
+    """One client as the handler creates it, with an endpoint of its own."""
 
     def __init__(self) -> None:
         self.sleep: Sleep
@@ -84,9 +84,9 @@ class _Client:
         retries._retry_policy._retry_backoff = self  # noqa: SLF001
 
     def renew(self, *, emits_each_attempt: bool) -> None:
-        """Fill up what the client may still retry, which its last user may have used up."""
+        """Reset the client's retry quota, which its last user may have used up."""
         self._quota.release(self._quota.INITIAL_CAPACITY)
-        # Otherwise the job listens where nothing is emitted, and the SDK decides as ever.
+        # Without the event, the job listens to an emitter that emits nothing, and the SDK retries as usual.
         self.client.meta.events = self.events if emits_each_attempt else HierarchicalEmitter()
 
     def delay_amount(self, context: object) -> float:
@@ -99,18 +99,18 @@ class _Client:
         return {"parameters": api_params, "context": context, "headers": {}, "body": b"", "url_path": "/"}
 
 
-# To make one takes as long as a hundred calls. Whoever has one has it alone, while other runs are at work too.
+# Creating a client takes as long as a hundred calls, so clients are reused. Each serves one run at a time.
 _idle: list[_Client] = []
 
 
 @contextmanager
-def client(answer: Answer, sleep: Sleep, *, emits_each_attempt: bool = True) -> Iterator[SecretsManagerClient]:
-    """Lend a client whose attempts are answered by `answer`, and which waits between them by `sleep`.
+def client(respond: Respond, sleep: Sleep, *, emits_each_attempt: bool = True) -> Iterator[SecretsManagerClient]:
+    """Lend a client whose attempts go to `respond`, and which waits between them by `sleep`.
 
-    Without `emits_each_attempt` it is one of a version that has no event for that any more.
+    Without `emits_each_attempt` it behaves like a version that emits no event for an attempt.
     """
     lent = _idle.pop() if _idle else _Client()
-    lent.endpoint.answer, lent.sleep = answer, sleep
+    lent.endpoint.respond, lent.sleep = respond, sleep
     lent.renew(emits_each_attempt=emits_each_attempt)
     try:
         yield lent.client

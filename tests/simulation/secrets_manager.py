@@ -1,7 +1,7 @@
-"""Secrets Manager as a small model of what is known of it, below the SDK: `sdk.py` puts the real client on it.
+"""A small model of Secrets Manager's known behaviour, below the SDK: `sdk.py` puts the real client on it.
 
-It has what emulators lack: the quotas of labels and of versions, labels that are taken silently, reads that lag,
-attempts that are lost before or after the write took effect, throttling.
+It has what emulators lack: the quotas of labels and of versions, labels that are moved silently, stale reads, attempts
+that are lost before or after the write took effect, throttling.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LABEL_QUOTA = 20
 
-# Secrets Manager keeps every version of a day and a hundred in all; it does not say how many are too many.
+# Secrets Manager keeps every version of a day, and a hundred in all; AWS does not document the limit.
 VERSION_QUOTA = 145
 _VERSIONS_ARE_KEPT_FOR = timedelta(days=1)
 
@@ -32,13 +32,12 @@ _VERSION_ID_LENGTHS = range(32, 65)
 # AWS, "ListSecretVersionIds": MaxResults.
 _PAGE = 100
 
-# The faults of an attempt: no answer, or one with 5xx, before it took effect or although it did; a refusal; a
-# read of the state before the last write. Where it stands for a call, every attempt of it meets that. Of a read it
-# makes no difference whether it took effect.
+# The faults of an attempt: no response or a 5xx, before or after it took effect; a refusal; a stale read. As the fault
+# of a call it applies to every attempt. For reads, "after" would make no difference.
 _READ_FAULTS = ("lost-before", "failed-before", "throttled", "refused")
 READ_FAULTS = (*_READ_FAULTS, "stale")
 
-# The first attempt of a call, and all that follow it.
+# The fault of the first attempt of a call, and that of all further ones.
 _AND_THEN = (
     *(f"{first}/{rest}" for first in ("lost-after", "failed-after") for rest in ("ok", "throttled", "refused")),
     *(f"{first}/{rest}" for first in ("lost-before", "failed-before") for rest in ("throttled", "refused")),
@@ -47,8 +46,8 @@ _AND_THEN = (
 FAULTS = (*_READ_FAULTS, "lost-after", "failed-after", *_AND_THEN)
 
 
-def bad_ends(fault: str | None) -> int:
-    """Return how many ways of going wrong are in a fault: two where a second attempt of the call meets another one."""
+def failures_in(fault: str | None) -> int:
+    """Return how many failures a fault contains: two if further attempts of the call fail in another way."""
     if fault is None:
         return 0
     return 2 if "/" in fault and not fault.endswith("/ok") else 1
@@ -62,7 +61,7 @@ def _error(code: str) -> dict[str, Any]:
     return {"Error": {"Code": code, "Message": code}}
 
 
-_ANSWERS = {
+_RESPONSES = {
     "refused": (400, _error("AccessDeniedException")),
     "throttled": (400, _error("ThrottlingException")),
     "failed-before": (500, _error("InternalServiceError")),
@@ -70,20 +69,20 @@ _ANSWERS = {
 
 
 def refuse(code: str) -> NoReturn:
-    """Raise what the SDK raises for an error code."""
-    answer: Any = _error(code) | {"ResponseMetadata": {"HTTPStatusCode": 400}}
-    raise ClientError(answer, "operation")
+    """Raise the SDK's exception for an error code."""
+    response: Any = _error(code) | {"ResponseMetadata": {"HTTPStatusCode": 400}}
+    raise ClientError(response, "operation")
 
 
 @dataclass
 class Secret:
-    """One secret: what each version holds, and which version has each label."""
+    """One secret: the content of each version, and the version of each label."""
 
     arn: str
     content: dict[str, str | bytes] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     written_at: dict[str, datetime] = field(default_factory=dict)
-    """When each version was, as long as it counts against the quota."""
+    """When each version was written, as long as it counts towards the quota."""
 
     @property
     def current(self) -> str | None:
@@ -99,19 +98,19 @@ class Secret:
         return replace(self, content=dict(self.content), labels=dict(self.labels), written_at=dict(self.written_at))
 
     def write(self, version_id: str, content: str | bytes, now: datetime) -> None:
-        """Add a version, and forget writes that no longer count against the quota."""
+        """Add a version, and drop writes that no longer count towards the quota."""
         self.content[version_id] = content
         recent = {version: at for version, at in self.written_at.items() if at > now - _VERSIONS_ARE_KEPT_FOR}
         self.written_at = recent | {version_id: now}
 
-    def lacks_room(self, wanted: set[str], now: datetime) -> bool:
-        """Tell whether one more version with these labels would be one too many, or its labels would."""
+    def exceeds_quota(self, wanted: set[str], now: datetime) -> bool:
+        """Return whether one more version with these labels would exceed a quota."""
         labels = self.labels.keys() | wanted | ({"AWSPREVIOUS"} if self.current else set())
         recent = sum(at > now - _VERSIONS_ARE_KEPT_FOR for at in self.written_at.values())
         return len(labels) > LABEL_QUOTA or recent + 1 >= VERSION_QUOTA
 
     def drop_labels(self) -> None:
-        """Take all but AWS's own labels from the current version."""
+        """Remove all but AWS's own labels from the current version."""
         for label in self.labels_of(str(self.current)):
             if not label.startswith("AWS"):
                 del self.labels[label]
@@ -126,7 +125,7 @@ class Secret:
 
 
 class SecretsManagerModel:
-    """What the secrets hold. Its methods are the client's; `attempt` is what the client's attempts arrive at."""
+    """The secrets. Its methods are those of the SDK's client; `attempt` handles one attempt of that client."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime(2026, 11, 23, tzinfo=UTC)) -> None:
         self.now = now
@@ -134,27 +133,27 @@ class SecretsManagerModel:
         self.before: dict[str, Secret] = {}
         self.on_change: Callable[[datetime], None] = lambda _at: None
         self.drops_labels = False
-        """Whether a write takes the custom labels of the version that it supersedes: nobody has recorded it on AWS."""
+        """Whether a write removes the custom labels of the superseded version; not verified on AWS."""
         self._versions = 0
 
     def attempt(self, operation: str, parameters: dict[str, Any], fault: str | None) -> tuple[int, dict[str, Any]]:
-        """Answer one attempt of a call with status and document. Raises ReadTimeoutError where no answer comes."""
-        if fault in _ANSWERS:
-            return _ANSWERS[fault]
+        """Return status and document of one attempt of a call. Raises ReadTimeoutError if there is no response."""
+        if fault in _RESPONSES:
+            return _RESPONSES[fault]
         if fault == "lost-before":
             raise ReadTimeoutError(endpoint_url="model")
         act = partial(getattr(self, xform_name(operation)), **parameters)
         try:
-            answer = 200, self._stale(act) if fault == "stale" else act()
+            response = 200, self._stale(act) if fault == "stale" else act()
         except ClientError as error:
-            answer = 400, {"Error": error.response["Error"]}
+            response = 400, {"Error": error.response["Error"]}
         if fault == "failed-after":
-            return _ANSWERS["failed-before"]
+            return _RESPONSES["failed-before"]
         if fault == "lost-after":
             raise ReadTimeoutError(endpoint_url="model")
-        return answer
+        return response
 
-    # What operators and tests do.
+    # Calls of operators and tests
 
     def create_secret(self, *, Name: str, SecretString: str | None = None) -> dict[str, Any]:
         """Create a secret, with a value or without."""
@@ -166,10 +165,10 @@ class SecretsManagerModel:
             secret.make_current(version_id)
         return {"ARN": arn}
 
-    # What the job does.
+    # Calls of the job
 
     def describe_secret(self, *, SecretId: str) -> dict[str, Any]:
-        """Answer with the labelled versions."""
+        """Return the labelled versions."""
         secret = self._find(SecretId)
         owners = dict.fromkeys(secret.labels.values())
         return {"ARN": secret.arn, "VersionIdsToStages": {owner: secret.labels_of(owner) for owner in owners}}
@@ -177,7 +176,7 @@ class SecretsManagerModel:
     def list_secret_version_ids(
         self, *, SecretId: str, IncludeDeprecated: bool = False, NextToken: str = ""
     ) -> dict[str, Any]:
-        """Answer with a hundred of the day's versions, those without a label only where they are asked for."""
+        """Return a hundred of the day's versions, with unlabelled ones only on request."""
         secret = self._find(SecretId)
         versions = [
             {"VersionId": version_id, "VersionStages": secret.labels_of(version_id), "CreatedDate": at}
@@ -191,7 +190,7 @@ class SecretsManagerModel:
     def get_secret_value(
         self, *, SecretId: str, VersionStage: str = "AWSCURRENT", VersionId: str = ""
     ) -> dict[str, Any]:
-        """Answer with what a version holds."""
+        """Return a version."""
         secret = self._find(SecretId)
         version_id = VersionId or secret.labels.get(VersionStage, "")
         if version_id not in secret.content:
@@ -212,7 +211,7 @@ class SecretsManagerModel:
         VersionStages: list[str] | None = None,
         ClientRequestToken: str = "",
     ) -> dict[str, Any]:
-        """Write a version and set its labels. Bytes stand for SecretBinary."""
+        """Write a version and set its labels. Bytes mean SecretBinary."""
         secret, content = self._find(SecretId), SecretString
         version_id = ClientRequestToken or self._new_id()
         if len(version_id) not in _VERSION_ID_LENGTHS:
@@ -222,7 +221,7 @@ class SecretsManagerModel:
                 refuse("ResourceExistsException")
             return {"VersionId": version_id, "VersionStages": secret.labels_of(version_id)}
         wanted = set(VersionStages or ["AWSCURRENT"]) | (set() if secret.content else {"AWSCURRENT"})
-        if secret.lacks_room(wanted, self.now()):
+        if secret.exceeds_quota(wanted, self.now()):
             refuse("LimitExceededException")
         with self._change(self._dated(version_id, wanted)):
             secret.write(version_id, content, self.now())
@@ -236,7 +235,7 @@ class SecretsManagerModel:
     def update_secret_version_stage(
         self, *, SecretId: str, VersionStage: str, RemoveFromVersionId: str = "", MoveToVersionId: str = ""
     ) -> dict[str, Any]:
-        """Move, attach or remove a label."""
+        """Move, add or remove a label."""
         secret = self._find(SecretId)
         if RemoveFromVersionId and secret.labels.get(VersionStage) != RemoveFromVersionId:
             refuse("InvalidParameterException")
@@ -264,7 +263,7 @@ class SecretsManagerModel:
         refuse("ResourceNotFoundException")
 
     def _dated(self, version_id: str, labels: set[str]) -> datetime:
-        """Return when a write says that it takes effect, which is before the attempts of it that do not."""
+        """Return the publication time in a write's label, which is before its failed attempts."""
         now, current = self.now(), ledger_from({version_id: labels}, self.now()).current
         return min(now, current.published_at) if current and current.published_at else now
 

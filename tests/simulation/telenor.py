@@ -21,7 +21,7 @@ from handler.transport import EXCHANGE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# What a refusal says: a wrong secret, a missing header; a verification says no more.
+# The bodies of refusals: a wrong secret, a missing header, and an empty one for the verification.
 _REFUSALS = {"token": '{"code": 22}', "logout": '{"code": 6}', "verify": ""}
 _OAUTH_REFUSAL = '{"error": "invalid_client"}'
 _OPERATIONS = {"/oauth/v2/token": "token", "/oauth/v2/logout": "logout", "/token": "token", "/revoke": "logout"}
@@ -29,11 +29,11 @@ _OPERATIONS = {"/oauth/v2/token": "token", "/oauth/v2/logout": "logout", "/token
 CLIENT_SECRET = "CANARY-secret"
 
 FAULTS = ("lost-before", "lost-after", "503", "unreadable", "401", "200")
-"""With 200 the refusal has the status of a success, as some gateways send it."""
+"""With 200 the refusal has the status of a success, as some gateways return it."""
 
 
 class Issue(StrEnum):
-    """How a token is issued where the client has a live one."""
+    """How a token is issued if the client already has an active one."""
 
     NEW = "new"
     SAME = "same"
@@ -43,38 +43,38 @@ class Issue(StrEnum):
 
 @dataclass
 class Issued:
-    """One token: when it dies, and when it died before that."""
+    """One token: when it expires, and when it was revoked."""
 
     expires_at: datetime
     ended_at: datetime | None = None
     client_id: str = ""
 
     def is_live(self, now: datetime) -> bool:
-        """Tell whether Telenor accepts it."""
+        """Return whether Telenor accepts the token."""
         return self.ended_at is None and now < self.expires_at
 
 
 @dataclass
 class TelenorModel(BaseAdapter):
-    """Answers requests. `intercept` returns the fault of each, or None."""
+    """Responds to requests. `intercept` returns the fault of each, or None."""
 
     now: Callable[[], datetime]
     intercept: Callable[[str], str | None]
     sleep: Callable[[float], None] = lambda _seconds: None
     issue: Issue = Issue.NEW
-    life: timedelta = timedelta(seconds=3599)
-    answers_after: timedelta = timedelta(0)
+    lifetime: timedelta = timedelta(seconds=3599)
+    responds_after: timedelta = timedelta(0)
     tokens: dict[str, Issued] = field(default_factory=dict)
     refuses_verification: bool = False
     refuses_with: int = 401
-    """The status with which the client is refused."""
+    """The status with which the client is rejected."""
     client_secret: str = CLIENT_SECRET
     on_logout: Callable[[str], None] = lambda _token: None
-    on_answer: Callable[[int, str, bool], None] = lambda _status, _body, _is_lost: None
+    on_response: Callable[[int, str, bool], None] = lambda _status, _body, _is_lost: None
     _issued: int = 0
 
     def is_live(self, token: str) -> bool:
-        """Tell whether a token is accepted now."""
+        """Return whether a token is accepted now."""
         return token in self.tokens and self.tokens[token].is_live(self.now())
 
     def live(self) -> list[str]:
@@ -82,7 +82,7 @@ class TelenorModel(BaseAdapter):
         return [token for token, issued in self.tokens.items() if issued.is_live(self.now())]
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Answer one request of the session."""
+        """Respond to one request of the session."""
         operation = _OPERATIONS.get(request.path_url, "verify")
         is_oauth = request.path_url in {"/token", "/revoke"}
         fault = self.intercept(operation)
@@ -92,10 +92,10 @@ class TelenorModel(BaseAdapter):
             return _response(
                 request, int(fault), "" if fault == "503" else _OAUTH_REFUSAL if is_oauth else _REFUSALS[operation]
             )
-        answer = self._revoke if is_oauth and operation == "logout" else getattr(self, f"_{operation}")
-        status, body = answer(request)
-        self.sleep(self.answers_after.total_seconds())
-        self.on_answer(status, body, fault == "lost-after")
+        respond = self._revoke if is_oauth and operation == "logout" else getattr(self, f"_{operation}")
+        status, body = respond(request)
+        self.sleep(self.responds_after.total_seconds())
+        self.on_response(status, body, fault == "lost-after")
         if fault == "lost-after":
             self._lose(operation)
         return _response(request, status, body[:10] if fault == "unreadable" else body)
@@ -115,14 +115,14 @@ class TelenorModel(BaseAdapter):
         if live and self.issue in {Issue.SAME, Issue.SAME_EXTENDED}:
             token = live[-1]
             if self.issue is Issue.SAME_EXTENDED:
-                self.tokens[token].expires_at = now + self.life
+                self.tokens[token].expires_at = now + self.lifetime
         else:
             if self.issue is Issue.NEW_REVOKES_OLD:
                 for old in live:
                     self.tokens[old].ended_at = now
             self._issued += 1
             token = f"CANARY-{self._issued}"
-            self.tokens[token] = Issued(now + self.life, client_id=client_id)
+            self.tokens[token] = Issued(now + self.lifetime, client_id=client_id)
         expires_in = int((self.tokens[token].expires_at - now).total_seconds())
         return 200, json.dumps({"access_token": token, "expires_in": expires_in})
 
@@ -135,7 +135,7 @@ class TelenorModel(BaseAdapter):
         return 200, "OK!"
 
     def _revoke(self, request: requests.PreparedRequest) -> tuple[int, str]:
-        """Revoke a token of the client; answer 200 also to another one, and revoke nothing (RFC 7009)."""
+        """Revoke a token of the client. For any other token return 200 and revoke nothing (RFC 7009)."""
         client_id, client_secret = _pair(request.headers)
         if client_secret != self.client_secret:
             return 401, _OAUTH_REFUSAL

@@ -1,7 +1,7 @@
-"""The proof can fail: each broken variant of the job breaks a promise, and `model_checker.py` finds a history.
+"""The proof can fail: each broken variant of the job breaks a promise, and `model_checker.py` finds a history for it.
 
-`make prove` prints the table. A history is how a run of a scenario meets its calls, or the order in which two runs make
-theirs ("a" and "b", and "A" or "B" where one is killed).
+`make prove` prints the table. A history is a list of a run's calls with their faults, or the order of the calls of two
+runs ("a" and "b", with "A" or "B" where a run is killed).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from handler.context import Context
     from tests.simulation.model_checker import Explored
 
-TWIN = None
+DUPLICATE = None
 """The other run is the same event, delivered twice."""
 
 Real = Callable[..., Any]
@@ -40,10 +40,10 @@ Real = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Variant:
-    """One broken variant: which promise it breaks, and where to look for that.
+    """One broken variant: the promise that it breaks, and the histories in which to look for that.
 
-    In each scenario first all goes well, and then up to so many calls of its run go wrong. Of each pair, both are at
-    work at once. `change` gets what to patch, or in place of what it `replaces`, the original and its arguments.
+    In each scenario, up to `faults` calls of the run fail. Both runs of each pair run at once. `change` gets a
+    MonkeyPatch; if it `replaces` a function, it gets the original and its arguments.
     """
 
     change: Callable[..., Any]
@@ -55,7 +55,7 @@ class Variant:
     pairs: tuple[tuple[str, Action | None], ...] = ()
 
     def histories(self, *, until_broken: bool) -> Iterator[Explored]:
-        """Look at these, in each scenario those with fewer faults first."""
+        """Explore the histories, those with fewer faults first in each scenario."""
         for scenario in self.scenarios:
             yield crashes_and_faults(scenario, faults=self.faults, begin_at=self.begin_at, until_broken=until_broken)
         for scenario, other in self.pairs:
@@ -65,30 +65,30 @@ class Variant:
 VARIANTS: dict[str, Variant] = {}
 
 
-def breaks(promise: str, *scenarios: str, **where: Any) -> Callable[[Callable[..., Any]], None]:
-    """Enter a variant in the table, under its name as a sentence. `where` has the other fields of a variant."""
+def breaks(promise: str, *scenarios: str, **options: Any) -> Callable[[Callable[..., Any]], None]:
+    """Add a variant to the table, with its name as a sentence. `options` has the variant's other fields."""
 
     def enter(change: Callable[..., Any]) -> None:
-        VARIANTS[change.__name__.replace("_", " ")] = Variant(change, promise, scenarios, **where)
+        VARIANTS[change.__name__.replace("_", " ")] = Variant(change, promise, scenarios, **options)
 
     return enter
 
 
-def instead(patch: pytest.MonkeyPatch, owner: object, name: str, wrongly: Callable[..., Any]) -> None:
-    """Put a wrong function in the place of a real one, which it gets as its first argument."""
+def replace_function(patch: pytest.MonkeyPatch, owner: object, name: str, wrongly: Callable[..., Any]) -> None:
+    """Replace a real function by a wrong one, which gets the real one as its first argument."""
     real = getattr(owner, name)
     patch.setattr(owner, name, lambda *args, **kwargs: wrongly(real, *args, **kwargs))
 
 
 def first_violation(name: str) -> str:
-    """Return the first history that shows the harm of a variant, and the harm; an empty text if none does."""
+    """Return the first history in which a variant breaks a promise, with the violation; empty if there is none."""
     variant = VARIANTS[name]
-    # Prepared before by the real job, and after by the variant.
+    # The cached worlds were prepared by the real job; the variant must prepare its own.
     prepared.cache_clear()
     try:
         with pytest.MonkeyPatch.context() as patch:
             if variant.replaces:
-                instead(patch, *variant.replaces, variant.change)
+                replace_function(patch, *variant.replaces, variant.change)
             else:
                 variant.change(patch)
             broken = (explored.violations for explored in variant.histories(until_broken=True))
@@ -97,8 +97,10 @@ def first_violation(name: str) -> str:
         prepared.cache_clear()
 
 
-def nobody_looks_again(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "restore_lost_labels", lambda _real, context, wanted: context.token_secret.expect(wanted))
+def no_check_after_a_publication(patch: pytest.MonkeyPatch) -> None:
+    replace_function(
+        patch, rotation, "restore_lost_labels", lambda _real, context, wanted: context.token_secret.expect(wanted)
+    )
 
 
 # Publication
@@ -112,10 +114,10 @@ def the_old_token_is_revoked_before_the_new_one_is_published(real: Real, context
 
 
 @breaks("P2", "first_run")
-def the_label_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, SecretsManager, "publish", _without_label)
-    nobody_enters_or_counts_what_lost_its_label(patch)
-    nobody_looks_again(patch)
+def no_label_is_set(patch: pytest.MonkeyPatch) -> None:
+    replace_function(patch, SecretsManager, "publish", _without_label)
+    lost_labels_are_neither_restored_nor_counted(patch)
+    no_check_after_a_publication(patch)
 
 
 @breaks("P2", pairs=(("first_run", Action.RENEW_IF_DUE),), replaces=(SecretsManager, "publish"))
@@ -138,30 +140,30 @@ def the_label_is_not_unique_to_its_version(real: Real, version_id: str, *times: 
 
 
 @breaks("P2", "label_lost_at_supersession")
-def a_label_is_lost_on_supersession_and_nobody_looks(patch: pytest.MonkeyPatch) -> None:
-    nobody_looks_again(patch)
+def a_label_lost_on_supersession_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    no_check_after_a_publication(patch)
 
 
 @breaks("P2", "verification_refused")
-def a_token_that_was_not_published_is_left_alone(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "revoke_unpublished", lambda *_: None)
+def an_unpublished_token_is_not_revoked(patch: pytest.MonkeyPatch) -> None:
+    replace_function(patch, rotation, "revoke_unpublished", lambda *_: None)
 
 
-@breaks("P2", pairs=(("first_run", TWIN),), replaces=(rotation, "publish"))
-def a_version_that_exists_counts_as_the_own_publication(real: Real, context: Context, *args: Any) -> Any:
+@breaks("P2", pairs=(("first_run", DUPLICATE),), replaces=(rotation, "publish"))
+def an_existing_version_counts_as_our_own_publication(real: Real, context: Context, *args: Any) -> Any:
     result = real(context, *args)
     return Published(Entry(context.version_id)) if isinstance(result, DuplicateDelivery) else result
 
 
 @breaks("P3", "first_run", faults=2, begin_at="PutSecretValue")
-def a_refusal_is_certain_whatever_came_before_it(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, secrets_manager._Attempts, "are_all_refusals", lambda *_: True)  # noqa: SLF001  what it asks
+def a_refusal_counts_although_earlier_attempts_were_lost(patch: pytest.MonkeyPatch) -> None:
+    replace_function(patch, secrets_manager._Attempts, "are_all_refusals", lambda *_: True)  # noqa: SLF001  what decides it
 
 
 @breaks("P3", "an_sdk_that_emits_nothing", faults=2, begin_at="PutSecretValue")
-def a_lost_attempt_that_nobody_saw_counts_as_answered(patch: pytest.MonkeyPatch) -> None:
+def an_unseen_lost_attempt_counts_as_answered(patch: pytest.MonkeyPatch) -> None:
     attempts = secrets_manager._Attempts  # noqa: SLF001  what was seen of a write
-    instead(patch, attempts, "are_all_refusals", lambda _real, seen, _error: seen.were_all_answered)
+    replace_function(patch, attempts, "are_all_refusals", lambda _real, seen, _error: seen.were_all_answered)
 
 
 @breaks("P3", "first_run", faults=3, begin_at="PutSecretValue", replaces=(rotation, "publish"))
@@ -171,7 +173,11 @@ def an_unknown_outcome_counts_as_refused(real: Real, *args: Any) -> Any:
 
 
 @breaks(
-    "P3", "reissued_with_a_longer_life", replaces=(rotation, "revoke_unpublished"), faults=2, begin_at="PutSecretValue"
+    "P3",
+    "reissued_with_a_longer_lifetime",
+    replaces=(rotation, "revoke_unpublished"),
+    faults=2,
+    begin_at="PutSecretValue",
 )
 def the_new_token_is_logged_out_without_a_comparison_when_its_write_is_refused(_real: Real, *args: Any) -> None:
     context, _ledger, token = args
@@ -186,8 +192,8 @@ def a_token_is_renewed_only_when_it_expires(_real: Real, _at: Any, expires_at: d
     return RenewalTimes(expires_at, expires_at, expires_at, Reason.TOO_LITTLE_LIFE_LEFT)
 
 
-@breaks("P6", "short_lives", replaces=(decisions, "renewal_times"))
-def no_floor_under_renewals(real: Real, published_at: datetime, expires_at: datetime, policy: Policy) -> Any:
+@breaks("P6", "short_lifetimes", replaces=(decisions, "renewal_times"))
+def renewals_have_no_minimum_interval(real: Real, published_at: datetime, expires_at: datetime, policy: Policy) -> Any:
     times = real(published_at, expires_at, policy)
     wanted_at = min(times.safe_until, published_at + policy.renew_at_fraction * (expires_at - published_at))
     return times._replace(not_before=published_at, due_at=wanted_at)
@@ -195,7 +201,7 @@ def no_floor_under_renewals(real: Real, published_at: datetime, expires_at: date
 
 @breaks("P6", "rotations_in_a_burst")
 def forced_rotations_are_not_counted(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, decisions, "earliest_forced_rotation", lambda _real, _written, now: now)
+    replace_function(patch, decisions, "earliest_forced_rotation", lambda _real, _written, now: now)
 
 
 @breaks("P6", "rotations_in_a_burst", replaces=(decisions, "earliest_forced_rotation"))
@@ -203,25 +209,25 @@ def forced_rotations_are_counted_without_the_renewals_to_come(_real: Real, writt
     return now if len(written) < 128 else min(written) + decisions.DAY
 
 
-@breaks("P1", "slow_answers", replaces=(AuthorizationServer, "request_token"))
-def the_expiry_is_counted_from_the_answer(real: Real, self: AuthorizationServer, *args: Any) -> Any:
+@breaks("P1", "slow_responses", replaces=(AuthorizationServer, "request_token"))
+def the_expiry_counts_from_the_response(real: Real, self: AuthorizationServer, *args: Any) -> Any:
     token = real(self, *args)
     late = vars(self)["_clock"].now().replace(microsecond=0) - token.issued_at
     return replace(token, issued_at=token.issued_at + late, expires_at=token.expires_at + late)
 
 
-@breaks("P5", "killed_token")
-def a_published_token_is_never_tried(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, AuthorizationServer, "is_rejected", lambda *_: False)
+@breaks("P5", "externally_revoked_token")
+def a_published_token_is_never_verified(patch: pytest.MonkeyPatch) -> None:
+    replace_function(patch, AuthorizationServer, "is_rejected", lambda *_: False)
 
 
 @breaks("P6", "mistyped_credentials", replaces=(rotation, "_obtain"))
-def new_credentials_that_do_not_work_end_the_run(_real: Real, context: Context, pair: Any, on_unusable: Any) -> Token:
+def rejected_new_credentials_fail_the_run(_real: Real, context: Context, pair: Any, on_unusable: Any) -> Token:
     return context.server.request_token(pair, None, context.publish_by, on_unusable)
 
 
-@breaks("P6", "mistyped_credentials_that_a_200_refuses", replaces=(AuthorizationServer, "request_token"))
-def a_200_of_the_token_endpoint_is_never_a_refusal(real: Real, *args: Any) -> Any:
+@breaks("P6", "mistyped_credentials_refused_with_200", replaces=(AuthorizationServer, "request_token"))
+def a_200_of_the_token_endpoint_never_counts_as_a_refusal(real: Real, *args: Any) -> Any:
     try:
         return real(*args)
     except ServerRefusedError as error:
@@ -232,27 +238,27 @@ def a_200_of_the_token_endpoint_is_never_a_refusal(real: Real, *args: Any) -> An
 
 
 @breaks("P5", "label_lost")
-def a_current_token_without_a_label_is_left_as_it_is(patch: pytest.MonkeyPatch) -> None:
+def a_current_token_without_a_label_is_not_tracked_again(patch: pytest.MonkeyPatch) -> None:
     def renewal(real: Callable[..., tuple[bool, Reason]], *args: Any) -> tuple[bool, Reason]:
         is_due, reason = real(*args)
         return (is_due, reason) if reason is not Reason.NOT_IN_LEDGER else (False, Reason.FRESH)
 
-    instead(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
-    instead(patch, decisions, "is_renewal_due", renewal)
+    replace_function(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
+    replace_function(patch, decisions, "is_renewal_due", renewal)
 
 
 @breaks("P2", "label_lost")
 def a_current_token_that_lost_its_label_is_superseded_and_not_counted(patch: pytest.MonkeyPatch) -> None:
-    nobody_enters_or_counts_what_lost_its_label(patch)
+    lost_labels_are_neither_restored_nor_counted(patch)
 
 
-def nobody_enters_or_counts_what_lost_its_label(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
-    instead(patch, rotation, "_track_replaced", lambda _real, _context, ledger, *_: ledger)
+def lost_labels_are_neither_restored_nor_counted(patch: pytest.MonkeyPatch) -> None:
+    replace_function(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
+    replace_function(patch, rotation, "_track_replaced", lambda _real, _context, ledger, *_: ledger)
 
 
 @breaks("P5", "rolled_back_while_fresh")
-def a_roll_back_is_not_entered_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
+def a_roll_back_is_not_recorded_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "is_in_order", property(lambda _: True))
 
 
@@ -273,7 +279,7 @@ def a_token_leaves_the_ledger_although_its_logout_failed(real: Real, *args: Any)
 
 @breaks("P1", "renewal")
 def a_superseded_token_has_no_grace(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, decisions, "revocable", lambda _real, ledger, *_: ledger.superseded)
+    replace_function(patch, decisions, "revocable", lambda _real, ledger, *_: ledger.superseded)
 
 
 @breaks("P1", "renewal", replaces=(decisions, "superseded_at"))
@@ -295,16 +301,16 @@ def a_version_newer_than_the_current_one_is_revoked_after_a_rollback(_: Real, le
 
 @breaks("P1", "same_token_and_then_another")
 def a_token_is_logged_out_although_another_version_in_grace_holds_it(patch: pytest.MonkeyPatch) -> None:
-    instead(patch, TokenSecret, "is_held", lambda *_: False)
+    replace_function(patch, TokenSecret, "is_held", lambda *_: False)
 
 
 @breaks("P1", pairs=(("same_token_in_two_versions", Action.ROTATE_NOW),))
-def what_was_decided_is_done_although_another_run_has_published(patch: pytest.MonkeyPatch) -> None:
+def decisions_are_not_revised_after_another_publication(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TokenSecret, "is_unchanged", property(lambda _: True))
 
 
 @breaks("P3", "same_token_in_two_versions", replaces=(revocation, "_revoke_unless_in_use"))
-def nothing_is_compared_with_the_current_token(
+def no_token_is_compared_with_the_current_one(
     _real: Real, context: Context, _: SecretVersion, *rest: Any
 ) -> RevocationResult:
     context.server.revoke(rest[0], context.end_by)
@@ -323,7 +329,7 @@ def the_comparison_is_made_once_and_not_right_before_each_logout(real: Real, *ar
 
 
 @breaks("P3", "grace_over", faults=1, replaces=(revocation, "_revoke_unless_in_use"))
-def the_current_version_is_judged_from_the_description(_real: Real, context: Context, *rest: Any) -> RevocationResult:
+def the_current_version_is_taken_from_the_description(_real: Real, context: Context, *rest: Any) -> RevocationResult:
     version, access_token, *_ = rest
     if not context.token_secret._expected_current - {version.version_id}:  # noqa: SLF001  as the description showed it
         return RevocationResult.POSTPONED
@@ -332,12 +338,12 @@ def the_current_version_is_judged_from_the_description(_real: Real, context: Con
 
 
 @breaks("P3", "older_token_again", faults=1)
-def the_own_publication_is_not_known_to_a_read_that_lags(patch: pytest.MonkeyPatch) -> None:
+def a_stale_read_does_not_know_our_own_publication(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TokenSecret, "published_token", property(lambda _: None, lambda *_: None), raising=False)
 
 
 @breaks("P2", "grace_over", faults=1, replaces=(AuthorizationServer, "revoke"))
-def any_401_of_logout_means_dead(real: Real, *args: Any, **kwargs: Any) -> Any:
+def any_401_of_logout_counts_as_revoked(real: Real, *args: Any, **kwargs: Any) -> Any:
     try:
         return real(*args, **kwargs)
     except ServerError as error:
@@ -347,7 +353,7 @@ def any_401_of_logout_means_dead(real: Real, *args: Any, **kwargs: Any) -> Any:
 
 
 @breaks("P2", "grace_over", faults=1, replaces=(AuthorizationServer, "revoke"))
-def any_200_of_logout_means_revoked(real: Real, *args: Any, **kwargs: Any) -> Any:
+def any_200_of_logout_counts_as_revoked(real: Real, *args: Any, **kwargs: Any) -> Any:
     try:
         return real(*args, **kwargs)
     except ServerError as error:
@@ -360,12 +366,12 @@ def any_200_of_logout_means_revoked(real: Real, *args: Any, **kwargs: Any) -> An
 
 
 @breaks("P2", "client_replaced", replaces=(OAuthEndpoints, "revocation_requests"))
-def a_token_is_revoked_with_whichever_pair_is_current(real: Real, self: OAuthEndpoints, token: str, *_: Any) -> Any:
+def a_token_is_revoked_with_the_current_credentials(real: Real, self: OAuthEndpoints, token: str, *_: Any) -> Any:
     return real(self, token, self._read_pairs()[0].client_id, ())
 
 
 @breaks("P2", "client_replaced_twice", replaces=(OAuthEndpoints, "revocation_requests"))
-def any_200_of_a_revocation_endpoint_is_trusted_although_the_pair_is_another(real: Real, *args: Any) -> Any:
+def a_200_for_another_clients_token_counts_as_revoked(real: Real, *args: Any) -> Any:
     self, token, client_id, accepted = args
     pairs = self._read_pairs()
     is_known = client_id in {pair.client_id for pair in pairs}
@@ -373,15 +379,15 @@ def any_200_of_a_revocation_endpoint_is_trusted_although_the_pair_is_another(rea
 
 
 @breaks("P6", "credentials_unusable", replaces=(OAuthEndpoints, "_read_pairs"))
-def an_unusable_credentials_secret_fails_a_run_that_only_had_to_revoke(_real: Real, self: Any) -> Any:
+def an_unusable_credentials_secret_fails_a_run_that_only_revokes(_real: Real, self: Any) -> Any:
     return [read() for read in self._read_credentials]
 
 
-# Secrets, and what comes first
+# Secrets, and availability
 
 
 @breaks("P4", "first_run", replaces=(rotation, "publish"))
-def the_log_tells_which_token_was_obtained(real: Real, context: Context, ledger: Ledger, token: Token) -> Any:
+def the_log_contains_the_obtained_token(real: Real, context: Context, ledger: Ledger, token: Token) -> Any:
     context.log.info(f"obtained {token.access_token}")
     return real(context, ledger, token)
 
@@ -416,7 +422,7 @@ def test_a_broken_variant_is_caught(name: str) -> None:
     assert f": {VARIANTS[name].promise}: " in first_violation(name)
 
 
-# Elsewhere `make test` looks at the real job with one fault, and in few pairs.
+# The other tests of `make test` explore the real job with one fault, and in few pairs.
 @pytest.mark.parametrize("name", [name for name, each in VARIANTS.items() if each.faults > 1 or each.pairs])
 def test_the_real_job_breaks_no_promise_in_the_same_histories(name: str) -> None:
     assert [violation for each in VARIANTS[name].histories(until_broken=False) for violation in each.violations] == []

@@ -1,4 +1,4 @@
-"""Every crash and every fault of one run, every order of two, and of three at random: the job recovers by itself."""
+"""Every crash and fault of one run, every order of two runs, random orders of three: the job recovers by itself."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ def test_no_single_crash_or_fault_breaks_a_promise(scenario: str) -> None:
     assert explored.faults
 
 
-def begun(scenario: str, until: str) -> Run:
-    """Return a run that is about to make a call."""
+def run_stopped_before(scenario: str, until: str) -> Run:
+    """Return a run that stops just before a call."""
     run = Run(*begin(scenario))
     while run.pending not in {until, None}:
         run.step()
     return run
 
 
-def test_a_token_is_given_up_loudly_also_where_the_answer_about_its_label_is_lost() -> None:
-    run = begun("ledger_full", until="logout")
+def test_an_abandoned_token_is_counted_even_if_the_response_to_its_label_removal_is_lost() -> None:
+    run = run_stopped_before("ledger_full", until="logout")
     run.step("503")
     run.step("lost-after")
     assert run.finish().revocations_abandoned == 1
 
 
-def test_a_token_that_two_versions_hold_keeps_its_grace_also_where_an_answer_is_lost_and_the_next_read_lags() -> None:
-    run = begun("same_token_and_then_another", until="PutSecretValue")
+def test_a_token_in_two_versions_keeps_its_grace_despite_a_lost_response_and_a_stale_read() -> None:
+    run = run_stopped_before("same_token_and_then_another", until="PutSecretValue")
     for fault in ("lost-after", None, "stale"):
         run.step(fault)
     run.finish()
     run.world.check()
 
 
-# The other pairs take minutes: make prove.
+# The other pairs take minutes, in `make prove`.
 @pytest.mark.parametrize(
     ("scenario", "other"),
     [
@@ -58,7 +58,7 @@ def test_no_order_of_two_runs_breaks_a_promise(scenario: str, other: Action) -> 
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_order_of_three_runs_that_was_drawn_breaks_a_promise(scenario: str) -> None:
+def test_no_random_order_of_three_runs_breaks_a_promise(scenario: str) -> None:
     explored = orders_of_three(scenario, seed=0, samples=10)
     assert explored.violations == []
     assert explored.states

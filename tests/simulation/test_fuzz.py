@@ -1,4 +1,4 @@
-"""Whatever comes from outside: no unknown exception, no leak, and never a logout of the current token."""
+"""Any input from outside causes no unknown exception, no leak, and no logout of the current token."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CURRENT_TOKEN, OTHER_TOKEN = f"{CANARY}-1", f"{CANARY}-2"
 
 fuzz = settings(SAME_EACH_TIME, max_examples=1200 if IS_FULL else 50)
 
-# What a person or a gateway may make of a value.
+# What an operator or a gateway may turn a value into.
 ODD_NUMBERS = [0, -1, 1, 3599, 10**9, 10**20, 10**400, 0.5, float("nan"), float("inf"), True, 253402300800]
 NUMBERS = st.integers() | st.floats() | st.sampled_from(ODD_NUMBERS)
 SECRETS = st.sampled_from(
@@ -52,7 +52,7 @@ JSON = st.recursive(
 
 
 def some_of(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw an object that has any of these fields."""
+    """Draw an object with any of these fields."""
     return st.fixed_dictionaries({}, optional=fields)
 
 
@@ -98,8 +98,8 @@ HEADERS = {
 
 
 @dataclass
-class Answer:
-    """What comes back instead of the model's answer."""
+class FakeResponse:
+    """A response in place of the model's."""
 
     status: int
     headers: dict[str, str]
@@ -111,8 +111,8 @@ class Answer:
 
 
 STATUSES = st.sampled_from([201, 204, 302, 400, 401, 403, 429, 500, 503])
-ANSWERS = st.builds(
-    Answer,
+RESPONSES = st.builds(
+    FakeResponse,
     status=st.just(200) | st.just(200) | STATUSES | st.integers(100, 999),
     headers=some_of(**HEADERS),
     body=st.binary(max_size=60) | TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass")),
@@ -120,22 +120,22 @@ ANSWERS = st.builds(
 
 
 @dataclass(kw_only=True)
-class _TelenorThatAnswersAnything(TelenorModel):
-    """Telenor, except for some operations; what it issues is accepted, also where its answer is a mess."""
+class _TelenorWithAnyResponse(TelenorModel):
+    """Telenor with arbitrary responses of some operations; its tokens are accepted even if a response is invalid."""
 
-    answers: Mapping[str, list[Answer]]
+    responses: Mapping[str, list[FakeResponse]]
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         operation = {"/oauth/v2/token": "token", "/oauth/v2/logout": "logout"}.get(request.path_url, "verify")
-        if not self.answers.get(operation):
+        if not self.responses.get(operation):
             return super().send(request)
         self.intercept(operation)
         if operation == "logout":
             self._logout(request)
-        return self.answers[operation].pop().response(request)
+        return self.responses[operation].pop().response(request)
 
 
-def _world(answers: Mapping[str, list[Answer]] = MappingProxyType({})) -> World:
+def _world(responses: Mapping[str, list[FakeResponse]] = MappingProxyType({})) -> World:
     world = World()
     explored.histories += 1
     check_logout = world.telenor.on_logout
@@ -143,18 +143,18 @@ def _world(answers: Mapping[str, list[Answer]] = MappingProxyType({})) -> World:
     def on_logout(token: str) -> None:
         check_logout(token)
         if world.current is None:
-            assert token not in world.secret.content.get(str(world.secret.current), ""), "P3: as consumers may read it"
+            assert token not in world.secret.content.get(str(world.secret.current), ""), "P3: consumers may read it"
 
-    # Those of the model begin with 1, which a person or Telenor may have used here too.
+    # The model's tokens are numbered from 1, which the drawn content may contain too.
     tokens = {token: Issued(BEGIN + timedelta(seconds=3599)) for token in (CURRENT_TOKEN, OTHER_TOKEN)}
-    world.telenor = _TelenorThatAnswersAnything(
-        world.clock.now, world.telenor.intercept, tokens=tokens, on_logout=on_logout, answers=answers
+    world.telenor = _TelenorWithAnyResponse(
+        world.clock.now, world.telenor.intercept, tokens=tokens, on_logout=on_logout, responses=responses
     )
     return world
 
 
 def _runs(world: World, action: Action) -> None:
-    """Run a few times. Whatever but RotationError passes through, and so does what the models find broken."""
+    """Run a few times. Raises any exception but RotationError, and the violations that the models find."""
     for number, asked in enumerate([action, Action.RENEW_IF_DUE, Action.RENEW_IF_DUE]):
         run = Run(world, asked, request_id=f"0000000{number}-run-of-the-fuzz-test-{number:04}")
         run.finish()
@@ -168,28 +168,30 @@ ACTIONS = st.sampled_from(Action)
 
 
 @fuzz
-@example(Action.ROTATE_NOW, [Answer(200, {}, b"[" * 100_000)], [Answer(200, {}, b"x" * 100_000)])
-@given(action=ACTIONS, token=st.lists(ANSWERS, min_size=1, max_size=6), logout=st.lists(ANSWERS, max_size=6))
-def test_any_answer_of_telenor_is_survived(action: Action, token: list[Answer], logout: list[Answer]) -> None:
-    answers: dict[str, list[Answer]] = {}
-    world = _world(answers)
+@example(Action.ROTATE_NOW, [FakeResponse(200, {}, b"[" * 100_000)], [FakeResponse(200, {}, b"x" * 100_000)])
+@given(action=ACTIONS, token=st.lists(RESPONSES, min_size=1, max_size=6), logout=st.lists(RESPONSES, max_size=6))
+def test_any_response_of_telenor_is_handled(
+    action: Action, token: list[FakeResponse], logout: list[FakeResponse]
+) -> None:
+    responses: dict[str, list[FakeResponse]] = {}
+    world = _world(responses)
     _runs(world, Action.RENEW_IF_DUE)
-    answers |= {"token": token, "logout": logout}
+    responses |= {"token": token, "logout": logout}
     before = world.current
-    run = Run(world, action, request_id="7d8f1c9e-the-run-with-the-answers-x")
+    run = Run(world, action, request_id="7d8f1c9e-the-run-with-the-responses-x")
     run.finish()
     assert CANARY not in "\n".join(world.log.lines)
     if run.report.has_failed:
-        assert world.current == before, "P6: a failing request touches nothing that is published"
+        assert world.current == before, "P6: a failing request changes nothing published"
     world.clock.advance(minutes=40)
-    answers.clear()
+    responses.clear()
     _runs(world, Action.ROTATE_NOW)
     assert world.telenor.is_live(str(world.current)), "P5"
 
 
 @fuzz
-@given(action=ACTIONS, verify=st.lists(ANSWERS, min_size=1, max_size=2))
-def test_any_answer_to_the_verification_is_survived(action: Action, verify: list[Answer]) -> None:
+@given(action=ACTIONS, verify=st.lists(RESPONSES, min_size=1, max_size=2))
+def test_any_verification_response_is_handled(action: Action, verify: list[FakeResponse]) -> None:
     world = _world({"verify": verify})
     world.verify_url = "https://localhost/verify"
     _runs(world, action)
@@ -204,7 +206,7 @@ PAIRS = some_of(**dict.fromkeys(["client_id", "client_secret", "username", "pass
 @given(action=ACTIONS, content=TEXTS | PAIRS.map(json.dumps))
 @example(action=Action.ROTATE_NOW, content=json.dumps({"client_id": "\ud800", "client_secret": CANARY}))
 @example(action=Action.ROTATE_NOW, content=json.dumps({"client_id": "a", "client_secret": f"{CANARY}\udfff"}))
-def test_any_content_of_the_credentials_secret_is_survived(action: Action, content: str) -> None:
+def test_any_content_of_the_credentials_secret_is_handled(action: Action, content: str) -> None:
     world = _world()
     credentials = world.secretsmanager.secrets[CREDENTIALS]
     good = credentials.content[str(credentials.current)]
@@ -239,16 +241,16 @@ VERSIONS = st.lists(st.tuples(TEXTS, st.lists(LABELS, max_size=5)), max_size=5)
 
 @fuzz
 @given(action=ACTIONS, versions=VERSIONS, current=st.integers(0, 5))
-def test_any_content_and_labels_of_the_token_secret_are_survived(
+def test_any_content_and_labels_of_the_token_secret_are_handled(
     action: Action, versions: list[tuple[str, list[str]]], current: int
 ) -> None:
     world = _world()
     for number, (content, labels) in enumerate(versions):
-        version_id = f"by-hand-{number}"
+        version_id = f"manual-{number}"
         world.secret.content[version_id] = content
         world.secret.labels |= dict.fromkeys(labels[: (18 - len(world.secret.labels))], version_id)
     if current < len(versions):
-        world.secret.make_current(f"by-hand-{current}")
+        world.secret.make_current(f"manual-{current}")
     _runs(world, action)
     world.clock.advance(minutes=60)
     _runs(world, Action.ROTATE_NOW)
@@ -282,22 +284,20 @@ EVENTS = JSON | some_of(
 
 @fuzz
 @given(environment=BROKEN_ENVIRONMENTS, event=EVENTS)
-def test_any_environment_and_event_are_refused_or_can_be_worked_with(
-    environment: dict[str, str], event: object
-) -> None:
+def test_any_environment_and_event_are_either_refused_or_usable(environment: dict[str, str], event: object) -> None:
     try:
         settings = settings_from(environment, event)
     except InvalidInputError as error:
         explored.histories += 1
-        sentence, told = str(error), "".join(traceback.format_exception(error)) + repr(vars(error))
+        sentence, text = str(error), "".join(traceback.format_exception(error)) + repr(vars(error))
         assert sentence
-        assert CANARY not in told, "P4"
+        assert CANARY not in text, "P4"
         return
     assert timedelta(0) <= settings.policy.grace <= timedelta(days=1)
     assert 0 < settings.policy.renew_at_fraction < 1
     assert timedelta(0) < settings.policy.schedule <= timedelta(days=1)
     for url in (settings.base_url, settings.verify_url or settings.base_url):
-        # Raises where requests could not send to it.
+        # Raises if requests could not send to it.
         requests.Request("GET", url).prepare()
     world = _world()
     world.policy = settings.policy

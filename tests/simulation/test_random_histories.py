@@ -1,4 +1,4 @@
-"""Random faults reach no consumer, and the job recovers by itself."""
+"""Random faults affect no consumer, and the job recovers by itself."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from handler.decisions import outage_tolerance
 from handler.model import Action
 from tests.simulation.random_histories import (
-    LIFE,
+    LIFETIME,
     Consumers,
     RandomHistory,
+    drop_old_versions,
     fault_bursts,
-    forget_the_day,
     long_histories,
     outages,
 )
@@ -28,7 +28,7 @@ RandomHistory.TestCase.settings = long_histories(max_examples=30, steps=30)
 TestRandomHistory = RandomHistory.TestCase
 
 
-def test_overlapping_runs_recover_by_verify_url_where_a_new_token_kills_the_old_one() -> None:
+def test_with_verify_url_overlapping_runs_recover_if_a_new_token_revokes_the_old_one() -> None:
     world = World(verify_url="https://localhost/verify")
     world.telenor.issue = Issue.NEW_REVOKES_OLD
     first, second = Run(world), Run(world)
@@ -37,13 +37,13 @@ def test_overlapping_runs_recover_by_verify_url_where_a_new_token_kills_the_old_
     second.finish()
     first.finish()
     assert not world.telenor.is_live(str(world.current))
-    # No token is replaced within a quarter of an hour, and a run comes a period after that.
+    # A token is replaced after 15 minutes at the earliest, in the next run.
     world.clock.advance(minutes=15)
     world.check_recovery()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_fault_bursts_within_the_slack_hurt_no_consumer(seed: int) -> None:
+def test_fault_bursts_within_the_tolerance_affect_no_consumer(seed: int) -> None:
     explored = fault_bursts(seed, days=2)
     assert explored.violations == []
     assert explored.faults
@@ -61,15 +61,15 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
-def test_an_outage_just_within_the_slack_leaves_every_consumer_its_grace(policy: Policy) -> None:
-    outage = outage_tolerance(LIFE, policy) - SECOND
+def test_an_outage_just_within_the_tolerance_leaves_every_consumer_its_grace(policy: Policy) -> None:
+    outage = outage_tolerance(LIFETIME, policy) - SECOND
     assert outage > timedelta(0)
     assert outages(policy, outage, STEPS).violations == []
 
 
-def test_an_outage_just_beyond_the_slack_may_hurt() -> None:
-    # The attempts of one run outlast some seconds of it.
-    assert outages(POLICY, outage_tolerance(LIFE, POLICY) + timedelta(minutes=1), STEPS).violations
+def test_an_outage_just_beyond_the_tolerance_may_break_p1() -> None:
+    # The retries of one run outlast a few seconds of an outage.
+    assert outages(POLICY, outage_tolerance(LIFETIME, POLICY) + timedelta(minutes=1), STEPS).violations
 
 
 # The day's writes
@@ -82,7 +82,7 @@ def world_with_two_pairs(other: str) -> World:
 
 
 def change_credentials_all_day(world: World, minutes_apart: int = 1) -> None:
-    """Move AWSCURRENT to and fro between two pairs, as a tool in a loop does. An emergency ends the day."""
+    """Move AWSCURRENT back and forth between two pairs, like a tool in a loop. An emergency ends the day."""
     consumers = Consumers(world)
     for minute in range(0, 24 * 60, minutes_apart):
         world.roll_back(CREDENTIALS)
@@ -94,11 +94,11 @@ def change_credentials_all_day(world: World, minutes_apart: int = 1) -> None:
     before = world.secret.current
     assert world.run(Action.ROTATE_AND_REVOKE_NOW).has_published
     assert world.secret.current != before
-    forget_the_day(world)
+    drop_old_versions(world)
 
 
 def ages(world: World) -> tuple[object, ...]:
-    """Return all that later runs depend on, by age instead of by time."""
+    """Return everything that later runs depend on, as ages instead of times."""
     now, credentials = world.clock.now(), world.secretsmanager.secrets[CREDENTIALS]
     entries = [(now - (entry.published_at or now), now - (entry.expires_at or now)) for entry in world.ledger().entries]
     written = sorted(now - at for at in world.secret.written_at.values())
@@ -113,17 +113,17 @@ PAIRS = {
 }
 
 
-def test_credentials_that_change_all_day_cost_no_consumer_a_request_and_no_emergency() -> None:
-    # Twice as often as a secret may be written.
+def test_credentials_that_change_all_day_block_no_consumer_and_no_emergency() -> None:
+    # Twice as often as the write quota allows.
     change_credentials_all_day(world_with_two_pairs(PAIRS["another"]), minutes_apart=5)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("other", PAIRS.values(), ids=PAIRS)
-def test_a_year_of_changes_every_minute_costs_none_either(other: str) -> None:
+def test_a_year_of_credentials_changes_every_minute_blocks_none_either(other: str) -> None:
     world = world_with_two_pairs(other)
     change_credentials_all_day(world)
     after_one_day = ages(world)
     change_credentials_all_day(world)
-    # So each further day repeats this one.
+    # Each further day repeats this one.
     assert ages(world) == after_one_day

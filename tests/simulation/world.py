@@ -1,4 +1,4 @@
-"""The real job on the models, one simulated clock, and an eye on every promise at every step."""
+"""The real job on the models with one simulated clock; checks every promise at every step."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.33, schedule=t
 CREDENTIALS, TOKEN = "telenor/credentials", "telenor/token"
 
 OK = "ok"
-"""The attempt is answered."""
+"""The attempt gets a response."""
 UNDECIDED = "?"
 """The fault of each attempt is decided when it is made."""
 CRASH = "crash"
 """The run is killed before the call that would come next."""
 ROLLED_BACK = "rolled-back"
-"""Somebody makes the version under AWSPREVIOUS current just before the call."""
+"""An operator makes the version under AWSPREVIOUS current just before the call."""
 
-# What an attempt takes that gets no answer.
+# How long an attempt without a response takes.
 _AWS_TIMEOUT_SECONDS = 5
 
-# After so long Lambda kills a run.
+# Lambda kills a run after this time.
 _TIME_LEFT = timedelta(seconds=120)
 
 
 class CrashError(BaseException):
-    """The process is gone: no `except Exception` sees it."""
+    """The process was killed. This is not an Exception, so that the job cannot catch it."""
 
 
 class BrokenPromiseError(AssertionError):
-    """A promise does not hold; the message says which, and how."""
+    """A promise does not hold; the message names it and the reason."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Clock:
 
 @dataclass
 class Log:
-    """Keeps what the job says."""
+    """Keeps the job's log lines."""
 
     lines: list[str] = field(default_factory=list)
 
@@ -89,15 +89,15 @@ class Log:
 
 
 class Run:
-    """One run of the real job, which stops before each external call until the search decides its outcome."""
+    """One run of the real job, which stops before each external call until the search decides the call's outcome."""
 
     active: ClassVar[Run]
-    """The one that makes a call."""
+    """The run that is making a call."""
 
     def __init__(
         self, world: World, action: Action = Action.RENEW_IF_DUE, request_id: str = "", clock: Clock | None = None
     ) -> None:
-        """Begin it. The machine may have a clock of its own."""
+        """Start the run. The machine may have a clock of its own."""
         world.runs.append(self)
         self.world = world
         self.action = action
@@ -112,26 +112,26 @@ class Run:
         self._fault = self._rest = OK
         self.steps: list[tuple[str, str | None]] = []
         self.is_gone = False
-        # It can be left at a call, and gone on with later.
+        # A greenlet can be suspended at a call and resumed later.
         self._greenlet: greenlet | None = greenlet(self._run)
         self._go()
 
     def __deepcopy__(self, _memo: object) -> Run:
-        """Share what has ended with every copy of its world."""
+        """Share a finished run with every copy of its world."""
         assert self._greenlet is None
         return self
 
     def step(self, fault: str | None = None) -> None:
-        """Let the pending call happen, or go wrong, and go on to the next.
+        """Let the pending call succeed or fail, and continue to the next.
 
-        `lost-after/refused` is the fault of the first attempt of a call and that of all others. With `lost-after/?`
-        the SDK's next attempt is pending then, like a call. `crash` kills the process before the call.
+        `lost-after/refused` has the fault of the first attempt of a call, and that of all further ones. After
+        `lost-after/?` the SDK's next attempt is pending, like a call. `crash` kills the process before the call.
         """
         self.steps.append((str(self.pending), fault))
         if fault == ROLLED_BACK:
             self.world.roll_back()
         elif fault:
-            self.world.excused |= self.world.at_risk | (set() if fault == CRASH else self.world.touched_by_hand)
+            self.world.excused |= self.world.at_risk | (set() if fault == CRASH else self.world.unlabelled_by_operator)
         self.is_gone |= fault == CRASH
         first, _, rest = (OK if fault in {None, CRASH, ROLLED_BACK} else str(fault)).partition("/")
         self._fault, self._rest = first, rest or first
@@ -139,26 +139,26 @@ class Run:
 
     @property
     def faulty_calls(self) -> str:
-        """The calls up to the last that went wrong, and how."""
+        """The calls up to the last failing one, with their faults."""
         steps = [*self.steps]
         while steps and steps[-1][1] is None:
             steps.pop()
         return " · ".join(f"{call} {fault}" if fault else f"{call}" for call, fault in steps)
 
     def abandon(self) -> None:
-        """Leave a history that is over: its client goes to the next run."""
+        """End a run that is not needed any more: its client goes to the next run."""
         if self._greenlet is not None:
             self._greenlet.throw()
             self._greenlet = None
 
     def finish(self) -> Report:
-        """Let everything go well from here on."""
+        """Let all further calls succeed."""
         while self.pending:
             self.step()
         return self.report
 
     def intercept(self, operation: str, attempt: int = 1) -> str | None:
-        """Stop before a call, or before an attempt whose fault is still open; return the fault."""
+        """Stop before a call, or before an attempt whose fault is undecided; return the fault."""
         if attempt > 1 and self._rest != UNDECIDED:
             self._fault = self._rest
         elif not self.is_gone:
@@ -167,20 +167,20 @@ class Run:
         if self.world.clock.now() >= self._killed_at:
             self.is_gone = True
         if self.is_gone:
-            # Where the process dies in between, what it has obtained dies by its own expiry.
+            # If the process is killed in between, its unpublished tokens stay active until they expire.
             self.world.lost |= self.obtained - self.world.published
             raise CrashError
         return None if self._fault == OK else self._fault
 
-    def _answer(self, operation: str, parameters: dict[str, Any], attempt: int) -> tuple[int, dict[str, Any]]:
+    def _respond(self, operation: str, parameters: dict[str, Any], attempt: int) -> tuple[int, dict[str, Any]]:
         fault = self.intercept(operation, attempt)
         try:
-            answer = self.world.secretsmanager.attempt(operation, parameters, fault)
+            response = self.world.secretsmanager.attempt(operation, parameters, fault)
         except ReadTimeoutError:
             self.world.clock.sleep(_AWS_TIMEOUT_SECONDS)
             raise
-        self.seen.append(answer)
-        return answer
+        self.seen.append(response)
+        return response
 
     def _go(self) -> None:
         self.pending = None
@@ -189,7 +189,7 @@ class Run:
         _SESSION.adapters["https://"] = self.world.telenor
         self._greenlet.switch()
         if self.pending is None:
-            # It is over, and a world can be copied again.
+            # The run is over, and its world can be copied again.
             self._greenlet = None
 
     def _run(self) -> None:
@@ -204,13 +204,13 @@ class Run:
 
     def _rotate(self) -> None:
         world = self.world
-        log: Any = world.log  # a smaller one
+        log: Any = world.log  # has only the methods that the job uses
         settings = Settings(
             client="default",
             action=self.action,
             credentials_secret_id=CREDENTIALS,
             token_secret_id=TOKEN,
-            base_url="https://localhost",  # which is asked through no proxy, so that none is looked for
+            base_url="https://localhost",  # never goes through a proxy, so requests looks for none
             scope=None,
             policy=world.policy,
             verify_url=world.verify_url,
@@ -218,7 +218,7 @@ class Run:
         )
         publish_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
         transport = Transport(self.clock, log, lambda _on_socket: _SESSION, lambda exchange, _seconds: exchange())
-        with sdk.client(self._answer, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
+        with sdk.client(self._respond, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN)
             server = AuthorizationServer(endpoints_of(settings, secrets), self.clock, log, transport)
             rotate(
@@ -239,7 +239,7 @@ class Run:
 
 @dataclass
 class World:
-    """Both models, and what the promises are about. Everything in it is the state as it is, not as it is read."""
+    """Both models, and what the promises are about: the real state, not the state that a read may show."""
 
     policy: Policy = POLICY
     verify_url: str | None = None
@@ -250,15 +250,15 @@ class World:
     runs: list[Run] = field(default_factory=list)
     may_abandon: bool = False
     published: set[str] = field(default_factory=set)
-    touched_by_hand: set[str] = field(default_factory=set)
-    """Tokens that the job may forget if a call fails."""
+    unlabelled_by_operator: set[str] = field(default_factory=set)
+    """Tokens that the job may leave untracked if a call fails."""
     at_risk: set[str] = field(default_factory=set)
-    """Tokens that the job may forget if a call fails, or if it is killed."""
+    """Tokens that the job may leave untracked if a call fails or the run is killed."""
     recovers_after: timedelta = timedelta(0)
-    """How long the next publication has to wait, where the job may not publish sooner."""
+    """How long the job may have to wait before it can publish."""
     excused: set[str] = field(default_factory=set)
     irrevocable: set[str] = field(default_factory=set)
-    """Tokens of a client whose credentials are gone: they stay in the ledger until they expire."""
+    """Tokens of a client whose credentials were deleted: they stay in the ledger until they expire."""
     can_renew: bool = True
     lost: set[str] = field(default_factory=set)
     last_read_at: dict[str, datetime] = field(default_factory=dict)
@@ -267,9 +267,9 @@ class World:
         random.seed(0)  # the jitter of the backoff
         self.secretsmanager = SecretsManagerModel(self.clock.now)
         self.telenor = TelenorModel(self.clock.now, self._intercept, self.clock.sleep)
-        self.secretsmanager.on_change = self.look
+        self.secretsmanager.on_change = self.record_reads
         self.telenor.on_logout = self._check_logout
-        self.telenor.on_answer = self._answered
+        self.telenor.on_response = self._on_response
         credentials = json.dumps({"client_id": "client", "client_secret": CLIENT_SECRET})
         self.secretsmanager.create_secret(Name=CREDENTIALS, SecretString=credentials)
         self.secretsmanager.create_secret(Name=TOKEN)
@@ -284,16 +284,16 @@ class World:
         return self.token_of(self.secret.current)
 
     def token_of(self, version_id: str | None) -> str | None:
-        """Return the token that a version holds."""
+        """Return the token of a version."""
         return _token_in(self.secret.content.get(version_id or "", ""))
 
-    def told_expiry(self, version_id: str | None) -> datetime | None:
-        """Return when its token dies, as a version tells consumers."""
+    def documented_expiry(self, version_id: str | None) -> datetime | None:
+        """Return the expiry of a version's token, as its document states it."""
         value = _document(self.secret.content.get(version_id or "", ""))
         return datetime.fromtimestamp(value["expires_at"], UTC) if "expires_at" in value else None
 
     def ledger(self) -> Ledger:
-        """Return the ledger as a description would show it."""
+        """Return the ledger as an up-to-date description shows it."""
         secret = self.secret
         return ledger_from({owner: secret.labels_of(owner) for owner in secret.labels.values()}, self.clock.now())
 
@@ -303,11 +303,11 @@ class World:
         return {token for owner in owners if (token := self.token_of(owner))}
 
     def times(self) -> RenewalTimes:
-        """Return when a token is renewed that is published at the beginning."""
-        return renewal_times(BEGIN, BEGIN + self.telenor.life, self.policy)
+        """Return the renewal times of a token that is published at the beginning."""
+        return renewal_times(BEGIN, BEGIN + self.telenor.lifetime, self.policy)
 
     def run(self, action: Action = Action.RENEW_IF_DUE) -> Report:
-        """Run once, and all goes well."""
+        """Run once without faults."""
         report = Run(self, action).finish()
         self.check()
         return report
@@ -323,10 +323,10 @@ class World:
             self.clock.time += self.policy.schedule
             self.run()
 
-    # What others do
+    # Actions of operators and other parties
 
-    def kill_current(self) -> None:
-        """End the published token at Telenor, as another party would whose tokens kill this one's."""
+    def revoke_current(self) -> None:
+        """Revoke the published token at Telenor, as another party with the same client may."""
         self.telenor.tokens[str(self.current)].ended_at = self.clock.now()
 
     def move_label(self, label: str, to: str = "", source: str = "", secret_id: str = TOKEN) -> None:
@@ -355,61 +355,63 @@ class World:
 
     # The promises
 
-    def look(self, at: datetime | None = None) -> None:
-        """Note what consumers can read now, or what they could read until a write of several attempts was dated."""
+    def record_reads(self, at: datetime | None = None) -> None:
+        """Record what consumers can read now, or could read until the time that a write states."""
         if self.current:
             self.last_read_at[self.current] = at or self.clock.now()
             self.published.add(self.current)
 
     def check(self) -> None:
         """Check what must hold at every moment."""
-        self.look()
+        self.record_reads()
         live = set(self.telenor.live())
-        forgotten = live & self.published - self.excused - self.tracked() - {self.current}
-        if forgotten and len(forgotten) > self.abandoned():
-            raise BrokenPromiseError(f"P2: {sorted(forgotten)} published, alive, and neither current nor in the ledger")
+        untracked = live & self.published - self.excused - self.tracked() - {self.current}
+        if untracked and len(untracked) > self.abandoned():
+            raise BrokenPromiseError(
+                f"P2: {sorted(untracked)} published, active, and neither current nor in the ledger"
+            )
         stray = live - self.published - self.lost - self.excused
         for run in self.runs if stray else ():
             if not run.pending and len(own := stray & run.obtained) > run.report.revocations_abandoned:
-                raise BrokenPromiseError(f"P2: {sorted(own)} obtained, alive, and neither published nor revoked")
+                raise BrokenPromiseError(f"P2: {sorted(own)} obtained, active, and neither published nor revoked")
         if "CANARY" in "\n".join([*self.log.lines, *self.secret.labels]):
             raise BrokenPromiseError("P4: a secret in the log or in a label")
         self.log.lines.clear()
 
     def check_recovery(self) -> None:
-        """Let scheduled runs follow; they must put everything right by themselves."""
+        """Let scheduled runs follow, and check that they repair everything."""
         self.clock.time += self.recovers_after
         self.tick()
         if self.current is None or not self.telenor.is_live(self.current) or self.current not in self.tracked():
-            raise BrokenPromiseError("P5: after a scheduled run the current token is dead or not in the ledger")
-        all_is_well_since = self.clock.now()
+            raise BrokenPromiseError("P5: after a scheduled run the current token is inactive or not in the ledger")
+        no_faults_since = self.clock.now()
         for _ in range(5):
             self.tick()
-            self.check_revocations(all_is_well_since)
+            self.check_revocations(no_faults_since)
 
-    def check_revocations(self, all_is_well_since: datetime = BEGIN) -> None:
-        """Check that no superseded token lives on much longer than its grace."""
+    def check_revocations(self, no_faults_since: datetime = BEGIN) -> None:
+        """Check that no superseded token stays active much longer than its grace."""
         if self.server is not None and self.server.revocation_url is None:
             return
         pending = set(self.telenor.live()) - {self.current} - self.lost - self.excused - self.irrevocable
         seen_until = self.clock.now() - self.policy.grace - 2 * self.policy.schedule
-        late = {token for token in pending if max(self.last_read_at.get(token, BEGIN), all_is_well_since) < seen_until}
+        late = {token for token in pending if max(self.last_read_at.get(token, BEGIN), no_faults_since) < seen_until}
         if late and len(late) > self.abandoned():
             raise BrokenPromiseError(f"P5: {sorted(late)} should have been revoked by now")
 
     def abandoned(self) -> int:
-        """Count what a full ledger has given up because it could not be revoked. The job counts and logs it."""
+        """Count the tokens that were abandoned because they could not be revoked, as the job counts and logs them."""
         return sum(run.report.revocations_abandoned for run in self.runs)
 
     def _intercept(self, operation: str) -> str | None:
         return Run.active.intercept(operation)
 
-    def _answered(self, status: int, body: str, is_lost: bool) -> None:
+    def _on_response(self, status: int, body: str, is_lost: bool) -> None:
         Run.active.seen.append((status, body))
         if "access_token" in body:
             token = json.loads(body)["access_token"]
             Run.active.obtained.add(token)
-            # The job counts a token whose answer it has seen, whatever it could read of it.
+            # The job counts each token whose response it has received, even if it could not parse it.
             self.lost |= {token} if is_lost else set()
 
     def _check_logout(self, token: str) -> None:
@@ -418,8 +420,8 @@ class World:
         run = Run.active
         if run.action is Action.ROTATE_AND_REVOKE_NOW or run.may_abandon or not self.telenor.is_live(token):
             return
-        # Where a person took its label, nothing says any more that it was published: Telenor may hand it out again, as
-        # a new one that a refused write then ends.
+        # If an operator removed its label, nothing shows any more that it was published: Telenor may reissue it as new,
+        # and a refused write then revokes it.
         if token in self.excused and token not in self.tracked():
             return
         age = self.clock.now() - self.last_read_at.get(token, BEGIN)
@@ -431,7 +433,7 @@ class World:
 def _token_in(content: str | bytes) -> str | None:
     if isinstance(token := _document(content).get("access_token"), str):
         return token
-    # Somebody has put it there in another shape.
+    # An operator may have put the token in another format.
     found = re.search("CANARY-[0-9]+", content if isinstance(content, str) else content.decode(errors="replace"))
     return found.group() if found else None
 
@@ -445,7 +447,7 @@ def _document(content: str | bytes) -> dict[str, Any]:
 
 
 class ModelSession(requests.Session):
-    """Looks for no proxies of this machine and has no cookies, which would take half of the simulation's time."""
+    """A session without proxies and cookies, which would take half of the simulation's time."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -80,7 +80,8 @@ def _repair(job: Job, *, is_known: bool) -> None:
         version_id = job.run(Action.ROTATE_NOW).get("version_id")
     except RotationError as error:
         print_stderr(
-            f"THE PUBLISHED TOKEN {what.upper()} AND IS NOT REPLACED: run `rotate` until it ends with 0. {error}"
+            f"THE PUBLISHED TOKEN {what.upper()}, AND NO REPLACEMENT IS CONFIRMED: run `rotate` until it ends with 0. "
+            f"{error}"
         )
         return
     print_stderr(f"Published version {version_id}.")

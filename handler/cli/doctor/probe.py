@@ -6,6 +6,7 @@ published token if the server keeps one active token for a client, or if logout 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from secrets import token_urlsafe
@@ -72,9 +73,14 @@ class Probe:
     def survey(self, access: Permissions, ledger: Ledger) -> Survey:
         """Probe without obtaining a token. Raises ServerError if there is no response.
 
-        It sends a made-up token to logout and VERIFY_URL, to learn the response for an inactive token.
+        It sends a made-up token to logout and VERIFY_URL, to learn the response for an inactive token, and to
+        TOKEN_URL, to learn whether it can be reached.
         """
         made_up = f"made-up-by-doctor-{token_urlsafe(16)}"
+        if self.settings.server is not None:
+            # The requests below may go to other hosts, and without a REVOCATION_URL none is sent.
+            with suppress(TokenRejectedError):
+                self.server.verify(self.settings.server.token_url, made_up, self.clock.now() + _PATIENCE)
         failure = None
         try:
             self._accepts_anything = self._logged_out(made_up)

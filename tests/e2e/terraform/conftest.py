@@ -29,7 +29,7 @@ _DEFAULT_GRACE_SECONDS = 15
 
 @dataclass
 class Clients:
-    """The module's clients: `jobs` has those that are deployed."""
+    """The module's clients: `jobs` has the deployed ones."""
 
     module: Configuration
     variables: dict[str, Any]
@@ -55,7 +55,7 @@ class Clients:
                 client_id=name,
                 client_secret=self.apps[name].secret,
                 grace_seconds=clients[name].get("grace_seconds", _DEFAULT_GRACE_SECONDS),
-                # The module leaves a secret without a value.
+                # The module creates a secret without a value.
                 code_without_credentials="secrets-manager-refused",
             )
             for name, own in outputs["clients"].items()
@@ -69,7 +69,7 @@ class Clients:
 
 @pytest.fixture(scope="session")
 def apps() -> Mapping[str, Client]:
-    """The clients that Telenor knows, each by the module's name of it."""
+    """Telenor's clients, under the module's names."""
     scopes = frozenset({SCOPE, "incidents.write"})
     return {name: Client(secret=random.token_hex(16), scopes=scopes) for name in (PLAIN, SCOPED, EXISTING, FOURTH)}
 
@@ -78,7 +78,7 @@ def apps() -> Mapping[str, Client]:
 def new_clients(
     emulator: Emulator, sandbox: TelenorSandbox, apps: Mapping[str, Client], tmp_path_factory: pytest.TempPathFactory
 ) -> Clients:
-    """The module, applied by the deployment role for three clients. One has a credentials secret, the others none."""
+    """The module, applied by the deployment role for three clients. One has an existing credentials secret."""
     try:
         find()
     except MissingError as missing:
@@ -91,7 +91,7 @@ def new_clients(
     existing = secrets_manager.create_secret(Name="of-an-owner/credentials", SecretString=value)["ARN"]
     iam.create_role(emulator, DEPLOYMENT_ROLE_ARN, "*")
     keys = iam.assume(emulator, DEPLOYMENT_ROLE_ARN, "terraform")
-    # An apply goes by Terraform's state, which a plan compares with what there is.
+    # An apply uses Terraform's state; the plans of other tests compare that with the real resources.
     module = Configuration(emulator.url, directory, keys, apply_options=["-refresh=false"])
     variables = {
         "name": "telenor-token",
@@ -115,7 +115,7 @@ def new_clients(
 
 @pytest.fixture(scope="session")
 def clients(new_clients: Clients) -> Clients:
-    """The same with a token for each client."""
+    """The same clients, each with a token."""
     for job in new_clients.jobs.values():
         if not job.tracked():
             job.put_credentials(job.client_secret)

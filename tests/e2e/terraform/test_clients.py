@@ -1,4 +1,4 @@
-"""What each client of the module has of its own, until all is destroyed: each test begins where the last has ended."""
+"""The module's clients and their isolation, until they are destroyed: each test continues from the previous one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.infra.terraform.configuration import Change
 
 
-# What lists the clients: no other resource may change when one joins or leaves.
+# The resources that list the clients: no other may change when a client is added or removed.
 _SHARED = {
     "aws_iam_policy.function",
     "aws_iam_role_policy.function",
@@ -35,7 +35,7 @@ _SHARED = {
     "aws_cloudwatch_dashboard.token",
 }
 
-# What lists the resources of an account, by service.
+# The calls that list the resources of an account, by service.
 _LISTS = {
     "cloudwatch": ["describe_alarms", "list_dashboards"],
     "events": ["list_rules"],
@@ -47,12 +47,12 @@ _LISTS = {
 }
 
 
-def test_the_first_apply_creates_and_does_nothing_else(new_clients: Clients) -> None:
+def test_the_first_apply_only_creates_resources(new_clients: Clients) -> None:
     assert {change.action for change in new_clients.first_changes} == {"create"}
     assert new_clients.module.outputs["untold_alarms"] is None
 
 
-def test_the_function_has_the_bytes_that_make_build_packs(new_clients: Clients) -> None:
+def test_the_function_has_the_artifact_of_make_build(new_clients: Clients) -> None:
     name = new_clients.jobs[PLAIN].outputs["FunctionName"]
     function = new_clients.emulator.client("lambda").get_function_configuration(FunctionName=name)
     digest = hashlib.sha256((new_clients.module.directory / "artifact.zip").read_bytes()).digest()
@@ -72,14 +72,14 @@ def test_a_client_with_an_existing_credentials_secret_gets_its_first_token_by_th
     "claim",
     [
         test_lifecycle.test_a_scheduled_run_without_credentials_fails_and_asks_for_no_token,
-        test_lifecycle.test_lambda_does_not_run_a_failed_event_again,
-        test_lifecycle.test_a_wrong_pair_of_credentials_is_tried_at_once,
-        test_lifecycle.test_the_right_pair_is_tried_at_once_and_brings_the_first_token,
-        test_lifecycle.test_after_a_mistyped_pair_the_previous_one_is_used_and_reported,
+        test_lifecycle.test_lambda_does_not_retry_a_failed_event,
+        test_lifecycle.test_wrong_credentials_are_tried_at_once,
+        test_lifecycle.test_correct_credentials_are_tried_at_once_and_bring_the_first_token,
+        test_lifecycle.test_after_mistyped_credentials_the_previous_ones_are_used_and_reported,
     ],
 )
 @pytest.mark.parametrize("name", [PLAIN, SCOPED])
-def test_a_client_begins_as_a_stack_does(new_clients: Clients, name: str, claim: Callable[[Job], None]) -> None:
+def test_a_new_client_behaves_like_a_new_stack(new_clients: Clients, name: str, claim: Callable[[Job], None]) -> None:
     claim(new_clients.jobs[name])
 
 
@@ -88,14 +88,14 @@ def test_credentials_put_into_an_existing_secret_are_tried_at_once(new_clients: 
     assert job.put_credentials(job.client_secret, reason="credentials-unchanged")["outcome"] == "not-due"
 
 
-def test_a_scope_is_in_each_token_of_its_client_alone(clients: Clients) -> None:
+def test_a_scope_is_only_in_the_tokens_of_its_client(clients: Clients) -> None:
     scopes = {name: {token["scope"] for token in job.issued()} for name, job in clients.jobs.items()}
     assert scopes.pop(SCOPED) == {SCOPE}
     assert SCOPE not in set().union(*scopes.values())
 
 
 @pytest.mark.parametrize("name", [PLAIN, SCOPED, EXISTING])
-def test_a_consumer_reads_the_token_of_its_client_and_no_other_secret(clients: Clients, name: str) -> None:
+def test_a_consumer_reads_only_the_token_of_its_client(clients: Clients, name: str) -> None:
     job, policy_arn = clients.jobs[name], clients.jobs[name].outputs["ConsumerPolicyArn"]
     consumer = job.client("secretsmanager", iam.user(job.emulator, f"consumer-of-{name}", policy_arn=policy_arn))
     value = json.loads(consumer.get_secret_value(SecretId=job.token_secret)["SecretString"])
@@ -110,17 +110,17 @@ def test_a_consumer_reads_the_token_of_its_client_and_no_other_secret(clients: C
 @pytest.mark.parametrize(
     ("name", "claim"),
     [
-        (PLAIN, test_iam.test_a_named_reader_reads_and_cannot_write_and_a_stranger_does_not_read),
-        (PLAIN, test_iam.test_an_administrator_neither_writes_the_token_nor_reads_the_credentials),
+        (PLAIN, test_iam.test_a_named_reader_only_reads_and_others_cannot_read),
+        (PLAIN, test_iam.test_an_administrator_can_neither_write_the_token_nor_read_the_credentials),
         (PLAIN, test_iam.test_the_deployment_role_updates_the_token_secret),
-        (PLAIN, test_iam.test_the_role_neither_writes_credentials_nor_reads_other_secrets_nor_moves_current),
-        (EXISTING, test_iam.test_the_role_neither_writes_credentials_nor_reads_other_secrets_nor_moves_current),
-        (PLAIN, test_iam.test_the_role_serves_no_other_function),
-        (EXISTING, test_iam.test_the_role_serves_no_other_function),
-        (PLAIN, test_iam.test_an_operator_makes_each_call_of_the_policy_and_no_other),
+        (PLAIN, test_iam.test_the_role_cannot_write_credentials_read_other_secrets_or_move_awscurrent),
+        (EXISTING, test_iam.test_the_role_cannot_write_credentials_read_other_secrets_or_move_awscurrent),
+        (PLAIN, test_iam.test_no_other_function_can_use_the_role),
+        (EXISTING, test_iam.test_no_other_function_can_use_the_role),
+        (PLAIN, test_iam.test_an_operator_can_make_exactly_the_calls_of_the_policy),
     ],
 )
-def test_permissions_are_those_of_a_stack(clients: Clients, name: str, claim: Callable[[Job], None]) -> None:
+def test_permissions_equal_those_of_a_stack(clients: Clients, name: str, claim: Callable[[Job], None]) -> None:
     claim(clients.jobs[name])
 
 
@@ -151,7 +151,7 @@ def test_an_emergency_rotation_of_one_client_leaves_the_others_tokens(clients: C
     assert all(clients.telenor.is_live(token) for token in before.values())
 
 
-def test_only_the_client_whose_permissions_are_taken_away_fails(clients: Clients) -> None:
+def test_only_the_client_whose_permissions_are_removed_fails(clients: Clients) -> None:
     job, others = clients.jobs[SCOPED], clients.others(SCOPED)
     role = iam.Role(job.emulator, job.outputs["FunctionRoleArn"])
     failed = {name: len(each.runs(outcome="failed")) for name, each in clients.jobs.items()}
@@ -164,7 +164,7 @@ def test_only_the_client_whose_permissions_are_taken_away_fails(clients: Clients
     until(f"a successful run of {SCOPED}", lambda: job.runs()[-1]["outcome"] != "failed")
 
 
-def test_a_client_joins_while_the_others_rotate_and_its_plan_touches_nothing_of_theirs(clients: Clients) -> None:
+def test_adding_a_client_during_rotations_plans_no_change_of_the_others(clients: Clients) -> None:
     others = list(clients.jobs.values())
     with ThreadPoolExecutor(1) as pool:
         applied = pool.submit(clients.apply, {**clients.variables["clients"], FOURTH: {}})
@@ -180,7 +180,7 @@ def test_a_client_joins_while_the_others_rotate_and_its_plan_touches_nothing_of_
 @pytest.mark.parametrize("name", [PLAIN, SCOPED, EXISTING, FOURTH])
 def test_each_client_has_its_own_alarms_and_metrics_and_is_on_the_dashboard(clients: Clients, name: str) -> None:
     test_runs.test_alarms_and_dashboard_read_metrics_that_the_runs_send(clients.jobs[name])
-    test_runs.test_each_run_sends_the_time_until_expiry_and_no_counter_that_is_zero(clients.jobs[name])
+    test_runs.test_each_run_sends_the_time_until_expiry_and_only_nonzero_counters(clients.jobs[name])
     metric = {"Namespace": "TelenorToken", "MetricName": "SecondsUntilExpiry"}
     dimensions = [{"Name": "client", "Value": name}]
     assert clients.emulator.client("cloudwatch").list_metrics(**metric, Dimensions=dimensions)["Metrics"]
@@ -190,7 +190,7 @@ def test_a_second_plan_changes_nothing(clients: Clients) -> None:
     assert clients.module.plan(clients.variables) == []
 
 
-def test_a_client_under_deletion_protection_cannot_leave(clients: Clients) -> None:
+def test_a_client_under_deletion_protection_cannot_be_removed(clients: Clients) -> None:
     others = {name: value for name, value in clients.variables["clients"].items() if name != SCOPED}
     with pytest.raises(RefusedError, match=f"clients: {SCOPED}: it is missing"):
         clients.apply(others)
@@ -198,12 +198,12 @@ def test_a_client_under_deletion_protection_cannot_leave(clients: Clients) -> No
 
 def test_not_even_the_deployment_role_deletes_a_protected_token_secret(clients: Clients) -> None:
     job = clients.jobs[SCOPED]
-    deployment = job.client("secretsmanager", iam.assume(job.emulator, DEPLOYMENT_ROLE_ARN, "somebody"))
+    deployment = job.client("secretsmanager", iam.assume(job.emulator, DEPLOYMENT_ROLE_ARN, "session"))
     assert iam.is_denied(deployment.delete_secret, SecretId=job.token_secret, ForceDeleteWithoutRecovery=True)
     assert iam.is_denied(deployment.delete_resource_policy, SecretId=job.token_secret)
 
 
-def test_a_client_leaves_and_the_others_keep_their_tokens_and_run_on(clients: Clients) -> None:
+def test_after_removing_a_client_the_others_keep_their_tokens_and_keep_running(clients: Clients) -> None:
     gone, others = clients.jobs[SCOPED], clients.others(SCOPED)
     before = {name: (job.token(), job.token_secret) for name, job in others.items()}
     variables = clients.variables["clients"]
@@ -220,7 +220,7 @@ def test_a_client_leaves_and_the_others_keep_their_tokens_and_run_on(clients: Cl
     assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 
-def test_the_credentials_of_a_client_that_has_left_can_be_restored(clients: Clients) -> None:
+def test_the_credentials_of_a_removed_client_can_be_restored(clients: Clients) -> None:
     secrets_manager = clients.emulator.client("secretsmanager")
     listed = secrets_manager.list_secrets(IncludePlannedDeletion=True)["SecretList"]
     deleted = [each["ARN"] for each in listed if "DeletedDate" in each]
@@ -231,7 +231,7 @@ def test_the_credentials_of_a_client_that_has_left_can_be_restored(clients: Clie
     secrets_manager.delete_secret(SecretId=deleted[0], RecoveryWindowInDays=30)
 
 
-def test_destroying_leaves_the_log_restorable_credentials_and_the_existing_secret(clients: Clients) -> None:
+def test_destroying_keeps_the_log_restorable_credentials_and_the_existing_secret(clients: Clients) -> None:
     existing = clients.jobs[EXISTING].credentials_secret
     made = {job.credentials_secret for job in clients.others(EXISTING).values()}
     clients.variables["deletion_protection"] = False
@@ -239,7 +239,7 @@ def test_destroying_leaves_the_log_restorable_credentials_and_the_existing_secre
     clients.module.destroy()
     assert not clients.module.state()
     listed = clients.emulator.client("secretsmanager").list_secrets(IncludePlannedDeletion=True)["SecretList"]
-    secrets = [each for each in listed if not each["Name"].startswith("somebody/else")]
+    secrets = [each for each in listed if not each["Name"].startswith("another-owner/")]
     assert {each["ARN"] for each in secrets if "DeletedDate" not in each} == {existing}
     assert {each["ARN"] for each in secrets if "DeletedDate" in each} >= made
     groups = clients.emulator.client("logs").describe_log_groups()["logGroups"]
@@ -258,14 +258,14 @@ def test_no_secret_is_in_any_log(
 
 
 def without_secrets(statements: list[dict[str, Any]], secrets: set[str]) -> list[dict[str, Any]]:
-    """Return statements less these secrets."""
+    """Return the statements without these secrets."""
     lists = [each for each in statements if isinstance(each["Resource"], list)]
     less = [each | {"Resource": [arn for arn in each["Resource"] if arn not in secrets]} for each in lists]
     return less + [each for each in statements if each not in lists]
 
 
 def others_than(client: str, action: str, changes: list[Change]) -> list[Change]:
-    """Return the changes beside this action on one client's resources and updates of what lists the clients."""
+    """Return the changes other than this action on one client's resources and updates of shared resources."""
     return [
         change
         for change in changes

@@ -1,4 +1,4 @@
-"""A terminal to type into, whose output is watched for secrets like everything else."""
+"""A terminal for the tests of the command line, whose output is checked for secrets like all output."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Ran:
-    """How a command ended, and what it showed."""
+class CommandResult:
+    """The exit status and output of a command."""
 
     status: int
     out: str
@@ -38,21 +38,21 @@ class Ran:
 
     @property
     def words(self) -> str:
-        """What stderr says, however its lines are wrapped."""
+        """The text of stderr without its line breaks."""
         return " ".join(self.err.split())
 
 
 @dataclass
 class Terminal:
-    """Runs commands in this process. What is typed comes from a real pseudo-terminal; otherwise stdin is none."""
+    """Runs commands in this process. Typed text comes from a real pseudo-terminal; without it, stdin is no terminal."""
 
     seen: Seen
 
-    def run(self, *arguments: str, typed: str | None = None) -> Ran:
+    def run(self, *arguments: str, typed: str | None = None) -> CommandResult:
         keyboard, stdin = os.openpty() if typed is not None else (None, os.open(os.devnull, os.O_RDONLY))
         if keyboard is not None and typed is not None:
             os.write(keyboard, typed.encode())
-        # What was there before is not this command's.
+        # Discard earlier output.
         self.seen.streams += self.seen.capture.readouterr()
         try:
             with (
@@ -68,20 +68,20 @@ class Terminal:
                 os.close(keyboard)
             out, err = self.seen.capture.readouterr()
             self.seen.streams += [out, err]
-        return Ran(status, out, err)
+        return CommandResult(status, out, err)
 
-    def on_stack(self, *arguments: str, typed: str | None = None) -> Ran:
+    def on_stack(self, *arguments: str, typed: str | None = None) -> CommandResult:
         return self.run(*arguments, "--stack", STACK, typed=typed)
 
-    def on_function(self, *arguments: str) -> Ran:
+    def on_function(self, *arguments: str) -> CommandResult:
         return self.run(*arguments, "--function", FUNCTION)
 
-    def doctor(self, *arguments: str, job: tuple[str, ...] = ("--local",)) -> Ran:
+    def doctor(self, *arguments: str, job: tuple[str, ...] = ("--local",)) -> CommandResult:
         return self.run(*job, "doctor", "--json", "--yes", *arguments)
 
 
-class PatientClock(FakeClock):
-    """Lets so many waits pass, and then it is Ctrl-C."""
+class InterruptingClock(FakeClock):
+    """A clock that raises KeyboardInterrupt (Ctrl-C) after some waits."""
 
     def __init__(self, waits: int = 0) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ def local(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeployedAws]:
-    """Deploy a stack whose grace is none of the job's defaults, before a laptop that has no setting of it."""
+    """Deploy a stack with a grace other than the default, and remove all of the job's settings from this process."""
     token_secret, credentials_secret = (
         world.client.describe_secret(SecretId=os.environ[name])["ARN"]
         for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID")
@@ -127,7 +127,7 @@ def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed
     for name in ("TOKEN_SECRET_ID", "CREDENTIALS_SECRET_ID", "TELENOR_BASE_URL"):
         monkeypatch.delenv(name)
     aws = DeployedAws(world, variables)
-    with LoopbackServer(aws.answer) as server:
+    with LoopbackServer(aws.respond) as server:
         for service in ("LAMBDA", "CLOUDWATCH_LOGS", "CLOUDFORMATION", "SCHEDULER"):
             monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
         yield aws

@@ -1,8 +1,8 @@
-"""Lambda, Scheduler, CloudWatch Logs and CloudFormation on a loopback port, as far as the command line asks them.
+"""Lambda, Scheduler, CloudWatch Logs and CloudFormation on a loopback port, as far as the command line calls them.
 
-A deployed function is the real handler, run in this process with the environment that the function has. What AWS would
-refuse by IAM is refused with AWS's own sentence. Not modelled: cold starts, throttling, the quotas of each service,
-and filter patterns other than one field that equals a text.
+The deployed function is the real handler, run in this process with the function's environment. Denied actions get AWS's
+own error message. Not modelled: cold starts, throttling, quotas, and filter patterns other than one field that equals a
+text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 STACK = "telenor-token"
-# As the template names the function, and CloudFormation the schedule: neither begins with the other.
+# The names as the template and CloudFormation choose them: neither is a prefix of the other.
 FUNCTION = "telenor-token-default-1a2b3c4d"
 SCHEDULE = "telenor-token-TokenFunctionSchedule-XYZ"
 LOG_GROUP = "telenor-token-TokenFunctionLogGroup-abc"
@@ -65,13 +65,15 @@ class DeployedAws:
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
     output: str = "FunctionName"
     refuses_credentials: bool = False
-    loses_answers: bool = False
+    loses_responses: bool = False
+    responses: dict[str, Response] = field(default_factory=dict)
+    """What is answered instead, by action, or by action and schedule; by "run" what is answered after a run."""
     extra_log: str = ""
-    """Lines that end up in the tail of the log of an invocation, whoever wrote them."""
+    """Additional lines in the log tail of an invocation."""
 
     def __post_init__(self) -> None:
         self.add_schedule(SCHEDULE, None)
-        # Of another function in the same account, whose name begins in the same way.
+        # The schedule of another function in the same account, whose name has the same prefix.
         self.add_schedule(f"{FUNCTION}-stranger", {"client": "stranger"}, target=arn("other"))
 
     def add_schedule(self, name: str, event: object, *, target: str | None = None) -> None:
@@ -91,7 +93,7 @@ class DeployedAws:
         }
 
     def serve(self, *clients: dict[str, Any]) -> None:
-        """Let the function serve clients by their schedules, and no client of its own."""
+        """Configure the function to serve these clients by their schedules, without a client of its own."""
         for name in ("CREDENTIALS_SECRET_ID", "TOKEN_SECRET_ID", "CLIENT_NAME"):
             self.variables.pop(name, None)
         self.variables["SERVES_CLIENTS"] = "true"
@@ -100,22 +102,22 @@ class DeployedAws:
             self.add_schedule(f"{FUNCTION}-{client['client']}", client)
 
     def run(self, event: object) -> dict[str, Any]:
-        """Run the function as its schedule does, and return what it answers or raises."""
+        """Run the function as its schedule does, and return its result or error."""
         return self._run(event)[0]
 
-    def answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         if self.refuses_credentials:
-            answer = _refused("ExpiredTokenException", "The security token included in the request is expired", 403)
+            response = refusal("ExpiredTokenException", "The security token included in the request is expired", 403)
         elif match := _FUNCTIONS.fullmatch(request.path):
-            answer = self._lambda(request, unquote(match[1]), match[2])
+            response = self._lambda(request, unquote(match[1]), match[2])
         elif match := _SCHEDULES.fullmatch(request.path):
-            answer = self._scheduler(request, match[1])
+            response = self._scheduler(request, match[1])
         elif request.headers.get("X-Amz-Target") == "Logs_20140328.FilterLogEvents":
-            answer = self._filter_log_events(request.get_json(force=True))
+            response = self._filter_log_events(request.get_json(force=True))
         else:
-            answer = self._describe_stacks(request.form)
-        return answer(environ, start_response)
+            response = self._describe_stacks(request.form)
+        return response(environ, start_response)
 
     def _lambda(self, request: Request, name: str, what: str) -> Response:
         payload = request.get_data()
@@ -123,7 +125,7 @@ class DeployedAws:
         if denial := self._denial(action, arn()):
             return denial
         if name not in {FUNCTION, arn()} or f"/{REGION}/" not in request.headers["Authorization"]:
-            return _refused("ResourceNotFoundException", f"Function not found: {name}", 404)
+            return refusal("ResourceNotFoundException", f"Function not found: {name}", 404)
         if what == "configuration":
             return _json(
                 {
@@ -140,14 +142,16 @@ class DeployedAws:
 
     def _invoke(self, request: Request, event: object) -> Response:
         result, log, has_failed = self._run(event)
-        if self.loses_answers:
+        if self.loses_responses:
             request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        answer = _json(result)
+        if "run" in self.responses:
+            return self.responses["run"]
+        response = _json(result)
         if has_failed:
-            answer.headers["X-Amz-Function-Error"] = "Unhandled"
+            response.headers["X-Amz-Function-Error"] = "Unhandled"
         tail = (log + self.extra_log).encode()[-_TAIL_BYTES:]
-        answer.headers["X-Amz-Log-Result"] = base64.b64encode(tail).decode()
-        return answer
+        response.headers["X-Amz-Log-Result"] = base64.b64encode(tail).decode()
+        return response
 
     def _run(self, event: object) -> tuple[dict[str, Any], str, bool]:
         self.events.append(event)
@@ -178,7 +182,7 @@ class DeployedAws:
             for at, line in self.lines
             if asked["startTime"] <= at < end and (not pattern or json.loads(line).get(pattern[1]) == pattern[2])
         ]
-        # In pages, as AWS does, and the first one may be empty.
+        # In pages, as on AWS, where the first one may be empty.
         begin = int(asked.get("nextToken", -1))
         page = found[begin : begin + 5] if begin >= 0 else []
         following = max(begin + 5, 0) if begin >= 0 else 0
@@ -188,7 +192,7 @@ class DeployedAws:
     def _scheduler(self, request: Request, name: str | None) -> Response:
         method = "ListSchedules" if name is None else {"GET": "GetSchedule", "PUT": "UpdateSchedule"}[request.method]
         place = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/{'*/*' if name is None else f'default/{name}'}"
-        if denial := self._denial(f"scheduler:{method}", place):
+        if denial := self._denial(f"scheduler:{method}", place) or self.responses.get(f"scheduler:{method} {name}"):
             return denial
         if name is None:
             begin, found = int(request.args.get("NextToken", 0)), list(self.schedules.values())
@@ -199,9 +203,9 @@ class DeployedAws:
             more = {"NextToken": str(begin + 2)} if begin + 2 < len(found) else {}
             return _json({"Schedules": summaries} | more)
         if name not in self.schedules:
-            return _refused("ResourceNotFoundException", f"Schedule {name} does not exist.", 404)
+            return refusal("ResourceNotFoundException", f"Schedule {name} does not exist.", 404)
         if method == "UpdateSchedule":
-            # Whatever the call leaves out is unset, as on AWS.
+            # Omitted fields are reset, as on AWS.
             asked = request.get_json(force=True)
             self.schedules[name] = {"Name": name, "State": "ENABLED"} | {
                 key: value for key, value in asked.items() if key != "ClientToken"
@@ -215,6 +219,8 @@ class DeployedAws:
         self.calls[action] += 1
         if action in self.denied:
             return _xml_error("AccessDenied", _denied(action, "*"), 403)
+        if action in self.responses:
+            return self.responses[action]
         if asked["StackName"] != STACK:
             return _xml_error("ValidationError", f"Stack with id {asked['StackName']} does not exist", 400)
         return Response(
@@ -228,12 +234,14 @@ class DeployedAws:
 
     def _denial(self, action: str, resource: str) -> Response | None:
         self.calls[action] += 1
-        return _refused("AccessDeniedException", _denied(action, resource), 403) if action in self.denied else None
+        if action in self.denied:
+            return refusal("AccessDeniedException", _denied(action, resource), 403)
+        return self.responses.get(action)
 
 
 @contextlib.contextmanager
 def _as_function(variables: Mapping[str, str]) -> Iterator[io.StringIO]:
-    """Let the handler see a function's environment alone, and keep what it prints."""
+    """Give the handler only the function's environment, and capture its output."""
     out = io.StringIO()
     handler = app.logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
@@ -258,7 +266,7 @@ def _json(document: object) -> Response:
     return Response(json.dumps(document), content_type="application/json")
 
 
-def _refused(code: str, message: str, status: int) -> Response:
+def refusal(code: str, message: str, status: int) -> Response:
     body = json.dumps({"__type": code, "Type": "User", "Message": message, "message": message})
     return Response(body, status, {"X-Amzn-ErrorType": code}, content_type="application/json")
 

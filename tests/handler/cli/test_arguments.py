@@ -28,14 +28,14 @@ COMMANDS = ("status", "renew", "rotate", "emergency", "retire", "doctor")
         (["--region", "first", "status", "--region", "last"], "status", None, "last"),
     ],
 )
-def test_the_account_counts_before_and_after_the_command(
+def test_account_options_may_precede_or_follow_the_command(
     arguments: list[str], command: str, profile: str | None, region: str | None
 ) -> None:
     read = parse(arguments)
     assert (read.command, read.profile, read.region) == (command, profile, region)
 
 
-def test_no_job_gets_lost_that_is_named_before_the_command_or_after_it() -> None:
+def test_jobs_named_before_and_after_the_command_are_all_kept() -> None:
     first, event = ["--stack", "a", "--client", "y"], '{"client": "x"}'
     read = parse([*first, "status", "--stack", "b", "--function", "c", "--local", "--client", event])
     assert (read.stacks, read.functions, read.clients) == (["a", "b"], ["c"], ["y", {"client": "x"}])
@@ -79,7 +79,7 @@ def test_the_help_names_the_command_that_was_typed(
 @pytest.mark.parametrize(
     ("arguments", "seconds"), [([], None), (["--watch"], 5), (["--watch", "1"], 1), (["--watch", "2.5"], 2.5)]
 )
-def test_watching_is_every_five_seconds_unless_told_otherwise(arguments: list[str], seconds: float | None) -> None:
+def test_watching_defaults_to_every_five_seconds(arguments: list[str], seconds: float | None) -> None:
     assert parse(["status", *arguments]).watch == seconds
 
 
@@ -99,6 +99,10 @@ def test_watching_is_every_five_seconds_unless_told_otherwise(arguments: list[st
         ["status", "--client", "Acme & Co"],
         ["status", "--client", "[]"],
         ["status", "--client", "{}"],
+        ["status", "--stack", ""],
+        ["emergency", "--yes", "--function", ""],
+        ["emergency", "--yes", "--stack", "telenor-token", "--profile", ""],
+        ["emergency", "--yes", "--stack", "telenor-token", "--region", " "],
     ],
 )
 def test_wrong_arguments_end_with_2_and_invoke_nothing(

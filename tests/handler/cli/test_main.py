@@ -9,7 +9,7 @@ import sys
 import tomllib
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
@@ -18,9 +18,11 @@ from handler.cli.console import is_confirmed
 from handler.cli.errors import UsageError
 from handler.model import Reason
 from infra.local.secrets_manager import CallFault
-from tests.handler.cli.conftest import PatientClock
+from tests.handler.cli.conftest import InterruptingClock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
     from tests.conftest import World
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("local")
 # Runs
 
 
-def test_a_reader_that_closes_the_pipe_is_no_error_of_the_command(world: World) -> None:
+def test_a_process_whose_pipe_is_closed_ends_quietly(world: World) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -48,7 +50,91 @@ def test_a_reader_that_closes_the_pipe_is_no_error_of_the_command(world: World) 
     assert (done.returncode, done.stderr) == (3, "")
 
 
-def test_the_result_is_on_stdout_and_the_log_is_not(world: World, terminal: Terminal) -> None:
+@pytest.fixture
+def closed_pipe() -> Iterator[TextIO]:
+    reader, writer = os.pipe()
+    os.close(reader)
+    # Closing flushes, as the interpreter does at its exit.
+    with os.fdopen(writer, "w") as stream:
+        yield stream
+
+
+@pytest.fixture
+def full_disk() -> Iterator[TextIO]:
+    with Path("/dev/full").open("w") as stream:
+        yield stream
+
+
+OUTPUTS: list[tuple[list[str], int]] = [
+    (["--local", "status", "--json"], 3),
+    (["--local", "status"], 3),
+    (["--local", "status", "--watch"], 0),
+    (["--local", "status", "--json", "--watch"], 0),
+    (["--local", "renew"], 0),
+    (["--local", "emergency", "--yes"], 0),
+    (["--local", "doctor", "--yes"], 0),
+    (["--help"], 0),
+    (["--version"], 0),
+    (["--print-completion", "bash"], 0),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status"), OUTPUTS)
+def test_a_closed_pipe_is_not_an_error(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, closed_pipe: TextIO, arguments: list[str], status: int
+) -> None:
+    if "--watch" in arguments:
+        monkeypatch.setattr(app, "clock", clock := InterruptingClock(waits=2))
+    monkeypatch.setattr(sys, "stdout", closed_pipe)
+    ran = terminal.run(*arguments)
+    assert (ran.status, "stdout" in ran.err) == (status, False)
+    assert "--watch" not in arguments or not clock.slept
+
+
+@pytest.mark.parametrize("arguments", [arguments for arguments, _ in OUTPUTS])
+def test_a_stdout_that_cannot_be_written_is_a_sentence_and_ends_with_1(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, full_disk: TextIO, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", full_disk)
+    ran = terminal.run(*arguments)
+    assert ran.status == 1
+    assert ran.err.splitlines()[-1].startswith("stdout cannot be written (No space left on device)")
+
+
+@pytest.mark.parametrize("stderr", ["closed_pipe", "full_disk"])
+def test_a_stderr_that_cannot_be_written_stops_no_emergency(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, stderr: str
+) -> None:
+    world.run()
+    # A retry is a warning.
+    world.telenor.fault(operation="token", status=503, times=1)
+    monkeypatch.setattr(sys, "stderr", request.getfixturevalue(stderr))
+    assert terminal.run("--local", "emergency", typed="yes\n").json["outcome"] == "rotated"
+    assert world.live() == 1
+
+
+def test_an_emergency_that_leaves_a_token_alive_says_so_whatever_stdout_takes(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, full_disk: TextIO
+) -> None:
+    world.run()
+    world.telenor.fault(operation="logout", status=503)
+    monkeypatch.setattr(sys, "stdout", full_disk)
+    ran = terminal.run("--local", "emergency", "--yes")
+    assert ran.status == 1
+    assert [line.partition(" ")[0] for line in ran.err.splitlines()[-3:]] == ["1", "Done:", "To"]
+
+
+def test_a_process_without_stdout_and_stderr_runs(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert terminal.run("--local", "emergency", "--yes").status == 0
+    assert terminal.run("--version").status == 0
+    assert world.is_current_live()
+
+
+def test_the_result_goes_to_stdout_and_the_log_to_stderr(world: World, terminal: Terminal) -> None:
     ran = terminal.run("--local", "renew")
     assert ran.status == 0
     assert ran.json["outcome"] == "rotated"
@@ -66,7 +152,7 @@ def test_the_result_is_on_stdout_and_the_log_is_not(world: World, terminal: Term
         (["emergency", "--yes"], "rotated", Reason.LEAKED, 1),
     ],
 )
-def test_each_command_is_its_action(
+def test_each_command_runs_its_action(
     world: World, terminal: Terminal, arguments: list[str], outcome: str, reason: Reason, live: int
 ) -> None:
     world.run()
@@ -75,7 +161,7 @@ def test_each_command_is_its_action(
     assert world.live() == live
 
 
-def test_a_run_that_fails_ends_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
+def test_a_failed_run_exits_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
     world.telenor.fault(operation="token", status=401, body='{"code": 5}')
     ran = terminal.run("--local", "rotate")
     assert (ran.status, ran.out) == (1, "")
@@ -85,7 +171,7 @@ def test_a_run_that_fails_ends_with_1_and_a_sentence(world: World, terminal: Ter
 
 @pytest.mark.parametrize("command", ["renew", "status", "emergency", "doctor"])
 @pytest.mark.parametrize("missing", ["TOKEN_SECRET_ID", "GRACE_SECONDS", "SCHEDULE_MINUTES"])
-def test_a_setting_that_is_missing_is_named_and_not_assumed(
+def test_a_missing_setting_is_named_instead_of_defaulted(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str, missing: str
 ) -> None:
     before = world.aws.calls()
@@ -96,7 +182,7 @@ def test_a_setting_that_is_missing_is_named_and_not_assumed(
     assert world.aws.calls() == before
 
 
-def test_status_wants_no_setting_that_it_does_not_use(
+def test_status_requires_only_the_settings_that_it_uses(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
@@ -106,7 +192,7 @@ def test_status_wants_no_setting_that_it_does_not_use(
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_status_tells_whether_the_token_is_accepted(
+def test_status_shows_whether_the_token_is_accepted(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, refused: bool
 ) -> None:
     world.run()
@@ -124,7 +210,7 @@ def test_status_tells_whether_the_token_is_accepted(
 
 
 @pytest.mark.parametrize("command", ["renew", "doctor"])
-def test_an_unusable_credentials_secret_ends_with_2(world: World, terminal: Terminal, command: str) -> None:
+def test_an_unusable_credentials_secret_exits_with_2(world: World, terminal: Terminal, command: str) -> None:
     world.put_credentials('{"username": "CANARY", "password": "CANARY"}')
     ran = terminal.run("--local", command)
     assert ran.status == 2
@@ -134,7 +220,7 @@ def test_an_unusable_credentials_secret_ends_with_2(world: World, terminal: Term
 # Emergencies
 
 
-def test_an_emergency_says_what_it_ends_and_asks(world: World, terminal: Terminal) -> None:
+def test_an_emergency_summarises_its_revocations_and_asks_for_confirmation(world: World, terminal: Terminal) -> None:
     world.run()
     world.run("rotate-now")
     ran = terminal.run("--local", "emergency", typed="yes\n")
@@ -145,7 +231,7 @@ def test_an_emergency_says_what_it_ends_and_asks(world: World, terminal: Termina
 
 
 @pytest.mark.parametrize("typed", ["no\n", "\n", "yes please\n", "\x04"])
-def test_an_emergency_takes_anything_but_yes_for_no(world: World, terminal: Terminal, typed: str) -> None:
+def test_an_emergency_accepts_only_yes(world: World, terminal: Terminal, typed: str) -> None:
     world.run()
     ran = terminal.run("--local", "emergency", typed=typed)
     assert (ran.status, ran.out) == (1, "")
@@ -153,7 +239,7 @@ def test_an_emergency_takes_anything_but_yes_for_no(world: World, terminal: Term
     assert world.issued() == 1
 
 
-def test_an_emergency_needs_a_yes_where_nobody_can_be_asked(world: World, terminal: Terminal) -> None:
+def test_without_a_terminal_an_emergency_requires_the_yes_option(world: World, terminal: Terminal) -> None:
     world.run()
     ran = terminal.run("--local", "emergency")
     assert ran.status == 2
@@ -161,7 +247,7 @@ def test_an_emergency_needs_a_yes_where_nobody_can_be_asked(world: World, termin
     assert world.issued() == 1
 
 
-def test_an_emergency_counts_only_what_lives(world: World, terminal: Terminal) -> None:
+def test_an_emergency_counts_only_active_tokens(world: World, terminal: Terminal) -> None:
     assert "No token is active" in terminal.run("--local", "emergency", typed="no\n").err
     world.run()
     assert "revokes the current token at once" in terminal.run("--local", "emergency", typed="no\n").err
@@ -169,7 +255,7 @@ def test_an_emergency_counts_only_what_lives(world: World, terminal: Terminal) -
     assert "No token is active" in terminal.run("--local", "emergency", typed="no\n").err
 
 
-def test_an_emergency_that_leaves_a_token_alive_ends_with_1(world: World, terminal: Terminal) -> None:
+def test_an_emergency_that_leaves_a_token_active_exits_with_1(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.fault(operation="logout", status=503)
     ran = terminal.run("--local", "emergency", "--yes")
@@ -182,7 +268,7 @@ def test_an_emergency_that_leaves_a_token_alive_ends_with_1(world: World, termin
     assert "`emergency`" in remedy
 
 
-def test_an_emergency_without_a_stdin_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_emergency_without_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(UsageError):
         is_confirmed("Revoke them now?", yes=False)
@@ -191,7 +277,7 @@ def test_an_emergency_without_a_stdin_at_all_is_refused(monkeypatch: pytest.Monk
 # Status
 
 
-def test_status_makes_one_call_and_reads_no_value(world: World, terminal: Terminal) -> None:
+def test_status_makes_one_call_and_reads_no_secret_value(world: World, terminal: Terminal) -> None:
     world.run()
     before = world.aws.calls()
     ran = terminal.run("--local", "status")
@@ -206,7 +292,7 @@ def test_status_makes_one_call_and_reads_no_value(world: World, terminal: Termin
 @pytest.mark.parametrize(
     ("minutes", "state", "status"), [(0, "fresh", 0), (16, "due", 0), (45, "overdue", 4), (61, "expired", 3)]
 )
-def test_the_exit_status_tells_scripts_how_things_stand(
+def test_the_exit_status_reflects_the_state(
     world: World, terminal: Terminal, minutes: int, state: str, status: int
 ) -> None:
     world.run()
@@ -216,7 +302,13 @@ def test_the_exit_status_tells_scripts_how_things_stand(
     assert terminal.run("--local", "status").status == status
 
 
-def test_no_value_and_no_label_have_an_exit_status_too(world: World, terminal: Terminal) -> None:
+@pytest.mark.parametrize("columns", ["0", "1", ""])
+def test_no_width_hides_the_status(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "novalue" in "".join(terminal.run("--local", "status").out.split())
+
+
+def test_a_missing_value_and_a_missing_label_have_an_exit_status_too(world: World, terminal: Terminal) -> None:
     assert terminal.run("--local", "status").status == 3
     version_id = world.run()["version_id"]
     world.unlabel(version_id)
@@ -224,7 +316,7 @@ def test_no_value_and_no_label_have_an_exit_status_too(world: World, terminal: T
     assert (ran.status, "not in the ledger" in ran.out) == (4, True)
 
 
-def test_a_secret_that_is_marked_for_deletion_is_a_status(
+def test_a_secret_marked_for_deletion_has_an_exit_status(
     world: World, terminal: Terminal, client: SecretsManagerClient
 ) -> None:
     world.run()
@@ -233,7 +325,7 @@ def test_a_secret_that_is_marked_for_deletion_is_a_status(
     assert (ran.status, "marked for deletion" in ran.out) == (3, True)
 
 
-def test_a_status_that_cannot_be_read_ends_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
+def test_an_unreadable_status_exits_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"))
     ran = terminal.run("--local", "status", "--json")
     assert (ran.status, ran.out) == (1, "")
@@ -244,18 +336,16 @@ def test_a_status_that_cannot_be_read_ends_with_1_and_a_sentence(world: World, t
 # Watching
 
 
-def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> PatientClock:
-    """Publish a token, and let only the first look at its secret succeed; return the clock that the watch sleeps by."""
+def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> InterruptingClock:
+    """Publish a token, and let only the first description of its secret succeed; return the clock of the watch."""
     world.run()
-    clock = PatientClock(waits=2)
+    clock = InterruptingClock(waits=2)
     monkeypatch.setattr(app, "clock", clock)
     world.aws.fault(CallFault(operation="DescribeSecret", code="AccessDeniedException"), after=1)
     return clock
 
 
-def test_watching_draws_again_and_again_until_ctrl_c(
-    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_watching_redraws_until_ctrl_c(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = watched(world, monkeypatch)
     ran = terminal.run("--local", "status", "--watch", "60")
     assert ran.status == 0
@@ -276,7 +366,7 @@ def test_watching_as_json_prints_a_line_each_time(
 
 def test_a_watch_on_a_real_terminal_redraws_in_place(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(app, "clock", PatientClock(waits=2))
+    monkeypatch.setattr(app, "clock", InterruptingClock(waits=2))
     screen, stdout = os.openpty()
     with os.fdopen(stdout, "w") as shown:
         monkeypatch.setattr(sys, "stdout", shown)
@@ -287,11 +377,13 @@ def test_a_watch_on_a_real_terminal_redraws_in_place(terminal: Terminal, monkeyp
     assert b"\x1b[1A" in drawn
 
 
-# Surroundings
+# Environment
 
 
-def outside(world: World, *arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own."""
+def run_python(
+    world: World, *arguments: str, cwd: Path | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in a separate process."""
     done = subprocess.run(  # noqa: S603  our own words
         [sys.executable, "-W", "error", *arguments],
         capture_output=True,
@@ -304,16 +396,16 @@ def outside(world: World, *arguments: str, cwd: Path | None = None, **environ: s
     return done
 
 
-def test_without_rich_a_sentence_says_what_to_do_and_json_works(world: World) -> None:
+def test_without_rich_status_explains_how_to_install_it_and_json_works(world: World) -> None:
     code = "import sys; sys.modules['rich'] = None; from handler.cli.main import main; sys.exit(main())"
-    done = outside(world, "-c", code, "--local", "status")
+    done = run_python(world, "-c", code, "--local", "status")
     assert (done.returncode, done.stdout) == (2, "")
     assert "make cli" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert json.loads(outside(world, "-c", code, "--local", "status", "--json").stdout)["state"] == "no-value"
+    assert json.loads(run_python(world, "-c", code, "--local", "status", "--json").stdout)["state"] == "no-value"
 
 
-def test_a_profile_counts_for_more_than_keys_in_the_environment(
+def test_a_profile_overrides_keys_in_the_environment(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "config").write_text("[profile there]\nregion = eu-west-1\n")
@@ -324,15 +416,15 @@ def test_a_profile_counts_for_more_than_keys_in_the_environment(
     assert (ran.status, ran.err.rstrip().endswith("log in again")) == (1, True)
 
 
-def test_a_profile_that_does_not_exist_ends_with_2(terminal: Terminal) -> None:
+def test_an_unknown_profile_exits_with_2(terminal: Terminal) -> None:
     ran = terminal.run("--local", "status", "--json", "--profile", "nowhere")
     assert (ran.status, len(ran.err.splitlines())) == (2, 1)
     assert "profile (nowhere) could not be found" in ran.err
 
 
 @pytest.mark.parametrize("arguments", [["--region", "eu-west-1", "status"], ["status", "--region", "eu-west-1"]])
-def test_the_region_counts_before_and_after_the_command(terminal: Terminal, arguments: list[str]) -> None:
-    # The secret is in another region, so that it is not found here.
+def test_the_region_option_may_precede_or_follow_the_command(terminal: Terminal, arguments: list[str]) -> None:
+    # The secret is in another region, so it is not found.
     ran = terminal.run("--local", *arguments, "--json")
     assert ran.status == 2
     assert "there is no token secret telenor/token in eu-west-1" in ran.err
@@ -344,14 +436,14 @@ def test_retiring_a_local_job_is_refused(world: World, terminal: Terminal) -> No
     assert (ran.status, world.issued()) == (2, 1)
 
 
-def test_the_script_runs_in_a_folder_that_has_a_handler_of_its_own(world: World, tmp_path: Path) -> None:
-    """As its wrapper does, whose own folder is the first of `sys.path`; `python -m handler` would run handler.py."""
+def test_the_script_runs_in_a_folder_with_another_handler_module(world: World, tmp_path: Path) -> None:
+    """The script's own folder is the first of `sys.path`; `python -m handler` would run the folder's handler.py."""
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "handler.py").write_text("raise SystemExit('somebody else')\n")
+    (tmp_path / "work" / "handler.py").write_text("raise SystemExit('another handler')\n")
     script = tmp_path / "telenor-token"
     target = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["scripts"]["telenor-token"]
     module, _, function = target.partition(":")
     script.write_text(f"import sys; from {module} import {function}; sys.exit({function}())\n")
     arguments = str(script), "--local", "status", "--json"
-    done = outside(world, *arguments, cwd=tmp_path / "work", PYTHONPATH=str(Path.cwd()))
+    done = run_python(world, *arguments, cwd=tmp_path / "work", PYTHONPATH=str(Path.cwd()))
     assert json.loads(done.stdout)["state"] == "no-value"

@@ -1,4 +1,4 @@
-"""The picture of status: to be understood in 80 columns, without colour, and where there is only ASCII."""
+"""The drawing of status: readable in 80 columns, without colour, and in ASCII."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ def drawn(
     return "\n".join(line.rstrip() for line in file.read().splitlines()) + "\n"
 
 
-def test_the_picture() -> None:
+def test_status_is_drawn_as_expected() -> None:
     assert drawn(LEDGER, 6) == PICTURE
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
 @pytest.mark.parametrize("minutes", [0, 0.1, 15, 29, 31, 45, 55, 59.99, 61, 10_000])
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_it_fits_whatever_the_time_and_the_width(width: int, minutes: float, encoding: str) -> None:
+def test_the_drawing_fits_any_time_and_width(width: int, minutes: float, encoding: str) -> None:
     text = drawn(LEDGER, minutes, width=width, encoding=encoding)
     assert all(len(line) <= width for line in text.splitlines())
     assert "\x1b" not in text
 
 
 @pytest.mark.parametrize("minutes", [0, 6, 31, 59.99])
-def test_each_mark_is_named_once(minutes: float) -> None:
+def test_the_legend_names_each_mark_once(minutes: float) -> None:
     text = drawn(LEDGER, minutes)
     assert [text.count(name) for name in ("╵ published 22:00:00", "╵ renewed by 22:20:00", "▲", "now 22:")] == [
         1,
@@ -71,7 +71,7 @@ def test_each_mark_is_named_once(minutes: float) -> None:
     assert [text.count(name) for name in ("grace 22:50:00 ╵", "expires 23:00:00 ╵")] == [1, 1]
 
 
-def test_now_is_not_marked_on_the_life_of_an_expired_token() -> None:
+def test_now_is_not_marked_on_an_expired_tokens_timeline() -> None:
     text = drawn(LEDGER, 61)
     assert "now" not in text
     assert "current 9d1c4b02: expired" in text
@@ -86,9 +86,9 @@ def test_now_is_not_marked_on_the_life_of_an_expired_token() -> None:
         (Ledger(Entry("9d1c4b02-0000", labels=("x",)), (Entry("old-0000", labels=("x",)),)), "cannot be read"),
     ],
 )
-def test_what_has_no_times_is_told_in_words(ledger: Ledger | None, says: str) -> None:
+def test_a_token_without_known_times_is_described_in_words(ledger: Ledger | None, says: str) -> None:
     assert says in drawn(ledger, 0)
 
 
-def test_colours_are_for_terminals() -> None:
+def test_only_a_terminal_gets_colours() -> None:
     assert "\x1b[" in drawn(LEDGER, 6, is_terminal=True)

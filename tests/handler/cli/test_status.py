@@ -1,4 +1,4 @@
-"""What labels say at a time."""
+"""The status at a given time, computed from labels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ T0 = datetime(2026, 11, 23, 22, tzinfo=UTC)
 POLICY = Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5))
 
 
-def entry(name: str, minutes: float = 0.0, life_minutes: float = 60.0) -> Entry:
+def entry(name: str, minutes: float = 0.0, lifetime_minutes: float = 60.0) -> Entry:
     published_at = T0 + timedelta(minutes=minutes)
     return Entry(
         f"{name}-0000-0000",
         published_at,
-        published_at + timedelta(minutes=life_minutes),
+        published_at + timedelta(minutes=lifetime_minutes),
         (f"label of {name}",),
         first_published_at=published_at,
     )
@@ -61,7 +61,7 @@ def test_the_state_of_the_current_token(current: Entry | None, minutes: float, s
     assert headline(status).startswith(says)
 
 
-def test_a_secret_that_is_marked_for_deletion_says_so() -> None:
+def test_a_secret_marked_for_deletion_is_reported() -> None:
     status = status_of(None, POLICY, T0)
     assert status.state == "marked-for-deletion"
     assert "RestoreSecret" in headline(status)
@@ -87,7 +87,7 @@ def test_a_secret_that_is_marked_for_deletion_says_so() -> None:
         (None, entry("old", -30), 4, "unknown", "stays until another token is published"),
     ],
 )
-def test_what_becomes_of_a_superseded_token(
+def test_the_state_of_a_superseded_token(
     current: Entry | None, superseded: Entry, minutes: float, state: str, says: str
 ) -> None:
     now = T0 + timedelta(minutes=minutes)
@@ -101,7 +101,7 @@ def test_without_a_grace_a_superseded_token_is_due_at_once() -> None:
     assert seen.ending == "revocation-due"
 
 
-def test_the_json_has_what_the_help_says() -> None:
+def test_the_json_has_the_fields_that_the_help_lists() -> None:
     status = status_of(Ledger(CURRENT, (entry("old", -30),)), POLICY, T0 + timedelta(seconds=90.5))
     epoch = int(T0.timestamp())
     assert as_json(status) == {
@@ -130,16 +130,16 @@ def test_the_json_has_what_the_help_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ledger", "alive"),
+    ("ledger", "active"),
     [
         (None, 0),
         (Ledger(None), 0),
-        (Ledger(CURRENT, (entry("old", -30), entry("dead", -60), UNREADABLE)), 3),
-        (Ledger(entry("dead", -60), (entry("older", -90),)), 0),
+        (Ledger(CURRENT, (entry("old", -30), entry("expired", -60), UNREADABLE)), 3),
+        (Ledger(entry("expired", -60), (entry("older", -90),)), 0),
     ],
 )
-def test_what_may_be_alive_is_counted(ledger: Ledger | None, alive: int) -> None:
-    assert live(status_of(ledger, POLICY, T0)) == alive
+def test_possibly_active_tokens_are_counted(ledger: Ledger | None, active: int) -> None:
+    assert live(status_of(ledger, POLICY, T0)) == active
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_may_be_alive_is_counted(ledger: Ledger | None, alive: int) -> None
         (90_000, "1 d 1 h"),
     ],
 )
-def test_a_duration_is_said_in_its_two_largest_units(seconds: float, says: str) -> None:
+def test_a_duration_has_its_two_largest_units(seconds: float, says: str) -> None:
     assert duration(timedelta(seconds=seconds)) == says
 
 
@@ -168,7 +168,7 @@ def ran(minutes: float, outcome: str) -> PastRun:
     [
         ([], "not-running", "no run has ended since 21:34:00: check that the schedule is enabled"),
         ([ran(0, "rotated")], "fresh", "the last run ended at 22:00:00: rotated"),
-        # Two periods of the schedule, and two minutes.
+        # Two schedule periods and two minutes.
         ([ran(-8, "not-due")], "fresh", "the last run ended at 21:52:00: not-due"),
         ([ran(-8.1, "not-due")], "not-running", "the last run ended at 21:51:54: check that the schedule is enabled"),
         ([ran(-5, "not-due"), ran(0, "failed")], "failing", "the last run failed, the last at 22:00:00: run ended"),
@@ -176,7 +176,7 @@ def ran(minutes: float, outcome: str) -> PastRun:
         ([ran(-5, "failed"), ran(0, "not-due")], "fresh", "the last run ended at 22:00:00: not-due"),
     ],
 )
-def test_how_the_last_runs_ended_counts(ended: list[PastRun], state: str, says: str) -> None:
+def test_the_outcomes_of_the_last_runs_set_the_state(ended: list[PastRun], state: str, says: str) -> None:
     runs = PastRuns(T0 - timedelta(minutes=26), tuple(ended))
     status = status_of(Ledger(CURRENT), POLICY, T0 + timedelta(minutes=4), runs=runs)
     assert status.state == state
@@ -184,14 +184,14 @@ def test_how_the_last_runs_ended_counts(ended: list[PastRun], state: str, says: 
     assert "renewed within" in headline(status)
 
 
-def test_a_token_that_is_refused_is_unusable_whatever_its_label_says() -> None:
+def test_a_rejected_token_is_unusable_whatever_its_label_says() -> None:
     status = status_of(Ledger(CURRENT), POLICY, T0, accepted=False)
     assert (status.state, as_json(status)["accepted"]) == ("not-accepted", False)
     assert "rejected by VERIFY_URL" in headline(status)
 
 
 @pytest.mark.parametrize("ledger", [None, Ledger(None), Ledger(UNLABELLED)])
-def test_runs_that_fail_are_told_beside_every_other_trouble(ledger: Ledger | None) -> None:
+def test_failing_runs_are_reported_beside_any_other_problem(ledger: Ledger | None) -> None:
     runs = PastRuns(T0, (ran(0, "failed"),))
     status = status_of(ledger, POLICY, T0, runs=runs)
     assert status.state in {"marked-for-deletion", "no-value", "not-in-ledger"}

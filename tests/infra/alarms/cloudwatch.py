@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EVALUATED_EVERY = 60
 
-# How many data points more than EvaluationPeriods CloudWatch asks for. AWS says "a higher number", and shows two.
+# How many more data points than EvaluationPeriods CloudWatch retrieves. AWS says "a higher number", and shows two.
 MORE_DATA_POINTS = 2
 
 
@@ -36,14 +36,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """M out of N, and what missing data counts as."""
+    """M out of N, and the treatment of missing data."""
 
     evaluation_periods: int
     datapoints_to_alarm: int
     treat_missing_data: str
 
 
-def judge(points: Sequence[bool | None], rule: Rule, state: State) -> State:
+def next_state(points: Sequence[bool | None], rule: Rule, state: State) -> State:
     """Return the state after an evaluation.
 
     The points are those of the evaluation range, oldest first: breaching, within the threshold, or missing.
@@ -82,7 +82,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a metric is found by: each other dimension makes it another metric."""
+    """The identity of a metric: other dimensions make another metric."""
 
     namespace: str
     name: str
@@ -97,7 +97,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A metric with its statistic, under the name that an expression has for it."""
+    """A metric with its statistic, under the id that an expression uses."""
 
     name: str
     metric: Metric
@@ -106,7 +106,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Alarm:
-    """An AWS::CloudWatch::Alarm, without what it does."""
+    """An AWS::CloudWatch::Alarm without its actions."""
 
     queries: tuple[Query, ...]
     expression: Expression
@@ -117,7 +117,7 @@ class Alarm:
 
     @classmethod
     def of(cls, properties: Mapping[str, Any], *, fills_nothing: bool = False) -> Alarm:
-        """Make an alarm of its properties, with every reference resolved.
+        """Create an alarm from its properties, whose references are resolved.
 
         AWS does not say whether FILL fills a series without a single value in the evaluation range; with
         `fills_nothing` it does not.
@@ -166,7 +166,7 @@ _OPERATORS: dict[type[ast.AST], Callable[[float, float], float]] = {
 
 
 class _Parser:
-    """Metric math reads like Python where alarms need it."""
+    """Parses metric math with Python's parser: the syntax that alarms use is the same."""
 
     def __init__(self, fills_nothing: bool) -> None:
         self._fills_nothing = fills_nothing
@@ -204,8 +204,8 @@ class _Parser:
     def _applied(function: Callable[[float, float], float], left: Expression, right: Expression) -> Expression:
         """Return the function of each two points.
 
-        "Missing values in a time series are treated as 0", next to a value of another series. Nothing says that a
-        number makes values where a series has none.
+        "Missing values in a time series are treated as 0" next to a value of another series. AWS does not document that
+        a number adds values where a series has none.
         """
 
         def apply(given: Mapping[str, Series]) -> Series | float:
@@ -237,18 +237,18 @@ _STATISTICS: dict[str, Callable[[list[float]], float]] = {"Minimum": min, "Maxim
 
 
 class CloudWatch:
-    """Metrics that were put, each seen from when it arrived, and what alarms make of them."""
+    """Metrics, each visible from its arrival on, and the states of alarms on them."""
 
     def __init__(self) -> None:
         self._samples: dict[Metric, tuple[list[float], list[float], list[float]]] = defaultdict(lambda: ([], [], []))
 
     @property
     def metrics(self) -> set[Metric]:
-        """Every metric that was put."""
+        """Every metric that has values."""
         return {metric for metric, (times, _, _) in self._samples.items() if times}
 
     def put(self, metric: Metric, at: float, value: float, arrives_at: float) -> None:
-        """Take a value in. Call it in the order of `at`."""
+        """Add a value. Call this in the order of `at`."""
         times, values, arrivals = self._samples[metric]
         assert not times or times[-1] <= at
         times.append(at)
@@ -274,7 +274,7 @@ class CloudWatch:
         points = alarm.expression(given)
         assert isinstance(points, list)
         breaching = [None if point is None else alarm.comparison(point, alarm.threshold) for point in points]
-        return judge(breaching, alarm.rule, state)
+        return next_state(breaching, alarm.rule, state)
 
     def changes(
         self, alarm: Alarm, begin: float, end: float, more: int = MORE_DATA_POINTS

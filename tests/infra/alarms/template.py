@@ -1,4 +1,4 @@
-"""Reads a CloudFormation template as CloudFormation would deploy it: intrinsic functions resolved, for parameters."""
+"""Resolves the intrinsic functions of a CloudFormation template for given parameters, as CloudFormation would."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_VALUE = object()
 
 @dataclass(frozen=True)
 class Template:
-    """A template as it is written."""
+    """A template with unresolved functions."""
 
     body: dict[str, Any]
 
@@ -35,12 +35,12 @@ class Template:
         return cls(load())
 
     def parameter(self, name: str) -> dict[str, Any]:
-        """Return what a parameter accepts."""
+        """Return the declaration of a parameter."""
         accepted: dict[str, Any] = self.body["Parameters"][name]
         return accepted
 
     def deployed(self, **parameters: object) -> Stack:
-        """Return it with parameters, and the defaults of the others. Raises KeyError for one that it has not."""
+        """Return a stack with these parameters and the other defaults. Raises KeyError for an unknown parameter."""
         unknown = parameters.keys() - self.body["Parameters"].keys()
         if unknown:
             raise KeyError(f"the template has no parameter {', '.join(sorted(unknown))}")
@@ -53,13 +53,13 @@ class Template:
 
 @dataclass(frozen=True)
 class Stack:
-    """A template with the values of its parameters."""
+    """A template with values for its parameters."""
 
     body: dict[str, Any]
     values: dict[str, Any]
 
     def resources(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Return the resolved properties of a kind of resource, of those that there are."""
+        """Return the resolved properties of each created resource of a type."""
         return {
             name: self._resolved(resource.get("Properties", {}))
             for name, resource in self.body["Resources"].items()
@@ -67,7 +67,7 @@ class Stack:
         }
 
     def outputs(self) -> dict[str, str]:
-        """Return the outputs that there are."""
+        """Return the outputs whose condition holds."""
         return {
             name: self._resolved(output["Value"])
             for name, output in self.body["Outputs"].items()
@@ -86,7 +86,7 @@ class Stack:
             ((name, argument),) = value.items()
             if name in self._functions:
                 return self._functions[name](argument)
-            # A policy has statements with a Condition of their own.
+            # The statements of a policy have a Condition too.
             if name.startswith("Fn::"):
                 raise NotImplementedError(f"this reader of templates does not know {name}")
         resolved = {key: self._resolved(each) for key, each in value.items()}

@@ -1,4 +1,4 @@
-"""The alarms of the template, the dashboard, and who is told."""
+"""The template's alarms, their recipients, and the dashboard."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from handler.decisions import is_piling_up
 from handler.model import Policy
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
-from tests.infra.alarms.job import Fate, Job, Run, Settings
-from tests.infra.alarms.page import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
+from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
+from tests.infra.alarms.paging_margins import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.alarms.template import PSEUDO
 from tests.infra.dashboard.widgets import lines
 
@@ -48,7 +48,7 @@ def alarm(name: str, minutes: int = 5, grace: int = 600) -> Alarm:
 def changes(
     watching: Alarm, values: Mapping[int, float] | Mapping[float, float], until: float
 ) -> list[tuple[float, State]]:
-    """Return what an alarm does when its metric has these values at these seconds, each a minute late."""
+    """Return the state changes of an alarm whose metric has these values at these seconds, each a minute late."""
     cloudwatch = CloudWatch()
     (metric,) = watching.metrics
     for at, value in sorted(values.items()):
@@ -60,11 +60,11 @@ def states(found: list[tuple[float, State]]) -> list[State]:
     return [state for _, state in found]
 
 
-# --- What each alarm watches and says
+# --- The metric and description of each alarm
 
 
 @pytest.mark.parametrize("name", properties())
-def test_each_names_its_client_and_its_chapter_and_watches_a_metric_that_is_put_out_for_it(name: str) -> None:
+def test_each_alarm_names_its_client_and_runbook_section_and_watches_an_emitted_metric(name: str) -> None:
     deployed, elsewhere = properties()[name], properties(RunbookUrl="https://wiki.example.com/token")[name]
     assert deployed["AlarmName"] == f"stack-broadband-{name}"
     assert deployed["AlarmDescription"].startswith("Client broadband of stack stack: ")
@@ -91,7 +91,7 @@ def test_the_longest_names_and_values_fit_into_what_aws_takes(monkeypatch: pytes
     assert sum(len(f"{name}{value}") for name, value in environment.items()) <= 4096
 
 
-def test_there_is_one_for_each_way_to_go_wrong() -> None:
+def test_there_is_an_alarm_for_each_kind_of_failure() -> None:
     watched = {metric.name for name in properties() for metric in alarm(name).metrics}
     assert watched == {
         *("SecondsUntilExpiry", "Errors", "RevocationFailed", "RevocationsPending", "RevocationAbandoned"),
@@ -99,18 +99,18 @@ def test_there_is_one_for_each_way_to_go_wrong() -> None:
     }
 
 
-# --- Who receives what
+# --- Recipients
 
-NOBODY: dict[str, str] = {}
+NO_RECIPIENTS: dict[str, str] = {}
 ALARM_MAIL, PAGER_MAIL = {"AlarmEmail": "a@example.com"}, {"PagerEmail": "p@example.com"}
 ALARM_TOPIC = {"AlarmTopicArn": "arn:aws:sns:eu-north-1:000000000000:alarms"}
 PAGER_TOPIC = {"PagerTopicArn": "arn:aws:sns:eu-north-1:000000000000:pager"}
 
 
 @pytest.mark.parametrize(
-    ("given", "page", "others"),
+    ("given", "expiry", "others"),
     [
-        (NOBODY, [], []),
+        (NO_RECIPIENTS, [], []),
         (ALARM_MAIL, ["AlarmTopic"], ["AlarmTopic"]),
         (ALARM_TOPIC, [*ALARM_TOPIC.values()], [*ALARM_TOPIC.values()]),
         (PAGER_MAIL, ["PagerTopic"], []),
@@ -120,31 +120,31 @@ PAGER_TOPIC = {"PagerTopicArn": "arn:aws:sns:eu-north-1:000000000000:pager"}
         (ALARM_MAIL | ALARM_TOPIC, [*ALARM_TOPIC.values(), "AlarmTopic"], [*ALARM_TOPIC.values(), "AlarmTopic"]),
     ],
 )
-def test_the_page_has_its_own_address_where_there_is_one(
-    given: dict[str, str], page: list[str], others: list[str]
+def test_the_expiry_alarm_has_its_own_recipients_if_configured(
+    given: dict[str, str], expiry: list[str], others: list[str]
 ) -> None:
     for name, deployed in properties(**given).items():
-        told = page if name == "TokenExpiryAlarm" else others
-        assert deployed["AlarmActions"] == told, name
-        assert deployed["OKActions"] == told, name
+        recipients = expiry if name == "TokenExpiryAlarm" else others
+        assert deployed["AlarmActions"] == recipients, name
+        assert deployed["OKActions"] == recipients, name
     outputs = TEMPLATE.deployed(**given).outputs()
     assert ("UntoldAlarms" in outputs) == (not others)
     if not others:
-        assert ("not even TokenExpiryAlarm" in outputs["UntoldAlarms"]) == (not page)
+        assert ("not even TokenExpiryAlarm" in outputs["UntoldAlarms"]) == (not expiry)
     topics = TEMPLATE.deployed(**given).resources("AWS::SNS::Topic")
     addressed = {topic["Subscription"][0]["Endpoint"] for topic in topics.values()}
     assert addressed == {value for name, value in given.items() if name.endswith("Email")}
 
 
 @pytest.mark.parametrize("name", ["PagerTopicArn", "AlarmTopicArn"])
-def test_a_topic_is_named_whole(name: str) -> None:
+def test_an_alarm_topic_must_be_a_full_arn(name: str) -> None:
     pattern = TEMPLATE.parameter(name)["AllowedPattern"]
     assert re.fullmatch(pattern, PAGER_TOPIC["PagerTopicArn"])
     for wrong in ("arn:aws:sns:eu-north-1:000000000000:*", "arn:aws:sns:*:000000000000:pager", "pager"):
         assert not re.fullmatch(pattern, wrong), wrong
 
 
-# --- When they ring
+# --- When alarms fire
 
 
 @pytest.mark.parametrize(
@@ -152,73 +152,75 @@ def test_a_topic_is_named_whole(name: str) -> None:
     [("RunsFailingAlarm", 1), ("ThrottledAlarm", 1), ("WaitingAlarm", 31_000), ("RevocationFailedAlarm", 1)],
 )
 @pytest.mark.parametrize("minutes", SCHEDULES)
-def test_again_and_again_rings_and_once_does_not(name: str, value: int, minutes: int) -> None:
+def test_repeated_failures_fire_an_alarm_and_a_single_one_does_not(name: str, value: int, minutes: int) -> None:
     period = minutes * 60
     healthy = dict.fromkeys(range(0, 40 * period, period), 0.0)
     assert changes(alarm(name, minutes), healthy, 40 * period) == []
     assert changes(alarm(name, minutes), healthy | {20 * period: value}, 40 * period) == []
     often = healthy | dict.fromkeys(range(20 * period, 30 * period, period), float(value))
-    (rung, first), (_, last) = changes(alarm(name, minutes), often, 45 * period)
+    (alarmed_at, first), (_, last) = changes(alarm(name, minutes), often, 45 * period)
     assert (first, last) == (State.ALARM, State.OK)
-    assert rung <= 23 * period + LATEST_METRIC + 60
+    assert alarmed_at <= 23 * period + LATEST_METRIC + 60
 
 
-def test_what_lambda_counts_only_when_it_happens_rings_as_well() -> None:
-    """Throttles and the age have no value where nothing has happened."""
+def test_metrics_that_lambda_sends_only_on_failure_fire_their_alarms_too() -> None:
+    """Throttles and the event age have no value while nothing happens."""
     for name, value in (("ThrottledAlarm", 3), ("WaitingAlarm", 45_000)):
         assert changes(alarm(name), {}, DAY) == []
         assert changes(alarm(name), {6000: value}, DAY) == []
         assert states(changes(alarm(name), {6000: value, 6300: value}, DAY)) == [State.ALARM, State.OK], name
 
 
-def test_one_abandoned_token_rings_once() -> None:
+def test_one_abandoned_token_fires_its_alarm_once() -> None:
     values = dict.fromkeys(range(0, DAY, 300), 0.0) | {7200: 2.0}
-    (rung, first), (over, last) = changes(alarm("RevocationAbandonedAlarm"), values, DAY)
+    (alarmed_at, first), (over, last) = changes(alarm("RevocationAbandonedAlarm"), values, DAY)
     assert (first, last) == (State.ALARM, State.OK)
-    assert rung <= 7200 + LATEST_METRIC + 120
+    assert alarmed_at <= 7200 + LATEST_METRIC + 120
     assert over <= 7200 + HOUR + 60
 
 
 @pytest.mark.parametrize(("minutes", "grace"), [(1, 0), (5, 600), (5, 1200)])
 @pytest.mark.parametrize("fraction", [0.001, 0.33, 0.999])
-def test_credentials_that_are_refused_ring_at_once_and_do_not_flap(minutes: int, grace: int, fraction: float) -> None:
+def test_rejected_credentials_fire_their_alarm_at_once_without_flapping(
+    minutes: int, grace: int, fraction: float
+) -> None:
     settings = Settings(minutes * 60, grace, fraction)
     runs = (
         Run(number * settings.period + late)
         for number, late in enumerate(itertools.islice(itertools.cycle((0, 60, 30)), DAY // settings.period))
     )
     begin, end = DAY / 4, DAY / 2
-    values = {told.at: float(told.has_published and begin <= told.at < end) for told in Job(settings).live(runs)}
-    (rung, first), (over, last) = changes(alarm("CredentialsFallbackAlarm", minutes, grace), values, DAY)
+    values = {sent.at: float(sent.has_published and begin <= sent.at < end) for sent in Job(settings).simulate(runs)}
+    (alarmed_at, first), (over, last) = changes(alarm("CredentialsFallbackAlarm", minutes, grace), values, DAY)
     assert (first, last) == (State.ALARM, State.OK)
     counted = [at for at, value in values.items() if value]
-    assert rung <= counted[0] + LATEST_METRIC + 120
+    assert alarmed_at <= counted[0] + LATEST_METRIC + 120
     assert over <= counted[-1] + HOUR + 120
 
 
-def test_an_undelivered_event_rings_until_the_queue_is_empty() -> None:
+def test_an_undelivered_event_keeps_its_alarm_active_until_the_queue_is_empty() -> None:
     values = dict.fromkeys(range(0, 3000, 60), 0.0) | dict.fromkeys(range(3000, 9000, 60), 1.0)
     found = changes(alarm("UndeliveredAlarm"), values | dict.fromkeys(range(9000, DAY, 60), 0.0), DAY)
     assert states(found) == [State.ALARM, State.OK]
 
 
 def pending(job: Job, runs: list[Run]) -> dict[float, float]:
-    return {told.at: float(told.pending) for told in job.live(runs)}
+    return {sent.at: float(sent.pending) for sent in job.simulate(runs)}
 
 
 def runs_of(settings: Settings, seconds: int, *, lost_every: int) -> list[Run]:
-    """Return runs of which some are lost; the rest start on time and a minute late by turns."""
+    """Return runs of which some are lost; the others start on time and a minute late in turn."""
     return [
         Run(
             number * settings.period + (0, 60, 30)[number % 3],
-            Fate.LOST if number % lost_every == lost_every - 1 else Fate.WELL,
+            RunOutcome.LOST if number % lost_every == lost_every - 1 else RunOutcome.SUCCEEDS,
         )
         for number in range(seconds // settings.period)
     ]
 
 
 @pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
-def test_what_waits_for_its_grace_is_no_pile(minutes: int, grace: int) -> None:
+def test_tokens_in_their_grace_do_not_fire_the_pending_alarm(minutes: int, grace: int) -> None:
     for fraction in (0.001, 0.33, 0.999):
         settings = Settings(minutes * 60, grace, fraction)
         values = pending(Job(settings), runs_of(settings, DAY // 2, lost_every=17))
@@ -227,13 +229,13 @@ def test_what_waits_for_its_grace_is_no_pile(minutes: int, grace: int) -> None:
 
 
 @pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
-def test_the_job_knows_from_how_many_on_it_rings(minutes: int, grace: int) -> None:
-    """Without routine metrics the job sends no other number."""
+def test_the_job_has_the_same_threshold_as_the_pending_alarm(minutes: int, grace: int) -> None:
+    """Without routine metrics the job sends the metric only from that threshold on."""
     policy = Policy(timedelta(seconds=grace), 0.33, timedelta(minutes=minutes))
     for count in range(1, 8):
         values = dict.fromkeys(range(0, 6 * HOUR, 60), float(count))
-        rings = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, 6 * HOUR) != []
-        assert rings is is_piling_up(count, policy)
+        fires = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, 6 * HOUR) != []
+        assert fires is is_piling_up(count, policy)
 
 
 @pytest.mark.parametrize("count", [4, 14])
@@ -249,7 +251,7 @@ def test_a_pile_of_an_hour_rings_nothing_wherever_it_begins(minutes: int, count:
 def test_a_pile_that_stays_rings_within_two_hours_and_until_it_is_gone(minutes: int) -> None:
     """Some runs are lost, and the others late by turns."""
     settings = Settings(minutes * 60, 600, 0.33)
-    runs = [run for run in runs_of(settings, 6 * HOUR, lost_every=17) if run.fate is Fate.WELL]
+    runs = [run for run in runs_of(settings, 6 * HOUR, lost_every=17) if run.outcome is RunOutcome.SUCCEEDS]
     ((rung, first), (over, last)) = changes(
         alarm("RevocationsPendingAlarm", minutes), {run.at: 4.0 for run in runs}, 12 * HOUR
     )
@@ -259,15 +261,15 @@ def test_a_pile_that_stays_rings_within_two_hours_and_until_it_is_gone(minutes: 
 
 
 @pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)
-def test_a_pile_of_labels_rings_before_the_ledger_is_full(minutes: int, grace: int) -> None:
-    """Of tokens that live longer, or have expired and keep their labels."""
+def test_the_pending_alarm_fires_before_the_ledger_is_full(minutes: int, grace: int) -> None:
+    """Labels of tokens with a longer lifetime, or of expired ones that keep their labels."""
     for fraction in (0.001, 0.33, 0.999):
         settings = Settings(minutes * 60, grace, fraction)
         values = pending(Job(settings, revokes=False), runs_of(settings, DAY, lost_every=10**6))
         full_at = next(at for at, value in values.items() if value == 15)
-        ((rung, state),) = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY)
+        ((alarmed_at, state),) = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, DAY)
         assert state is State.ALARM
-        assert rung < full_at
+        assert alarmed_at < full_at
 
 
 # --- The dashboard
@@ -276,7 +278,7 @@ def test_a_pile_of_labels_rings_before_the_ledger_is_full(minutes: int, grace: i
 def widgets(kind: str = "", **parameters: object) -> list[dict[str, Any]]:
     stack = TEMPLATE.deployed(ClientName="broadband", **parameters)
     (dashboard,) = stack.resources("AWS::CloudWatch::Dashboard").values()
-    # One for each region.
+    # One dashboard for each region.
     assert dashboard["DashboardName"] == "stack-eu-north-1"
     return [widget for widget in json.loads(dashboard["DashboardBody"])["widgets"] if kind in {"", widget["type"]}]
 
@@ -294,7 +296,7 @@ def test_the_dashboard_names_the_runbook(given: dict[str, str], runbook: str) ->
     assert f"Runbook: {runbook}." in text["properties"]["markdown"]
 
 
-def test_the_dashboard_draws_every_metric_of_this_client_and_what_does_not_reach_the_function() -> None:
+def test_the_dashboard_shows_every_metric_of_this_client_and_undelivered_events() -> None:
     drawn = {line.metric for widget in widgets("metric") for line in lines(widget["properties"])}
     own = {Metric("TelenorToken", name, OWN) for name in METRICS - SHOWN_FROM_THE_LOG}
     assert {metric for metric in drawn if metric.namespace == "TelenorToken"} == own

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, Query, Rule, State, judge, parse
+from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, Query, Rule, State, next_state, parse
 
 RETAINED = "Retain current state"
 
-# Amazon CloudWatch User Guide, "How alarm state is evaluated when data is missing": two tables, word for word. The
-# columns are data points, how many must be filled, MISSING, IGNORE, BREACHING, NOT BREACHING.
+# Amazon CloudWatch User Guide, "How alarm state is evaluated when data is missing": two tables, unchanged. The columns
+# are data points, how many must be filled, MISSING, IGNORE, BREACHING, NOT BREACHING.
 THREE_OF_THREE = """
 0 - X - X | 0 | OK | OK | OK | OK
 0 - - - - | 2 | OK | OK | OK | OK
@@ -43,20 +43,20 @@ def rows() -> list[Any]:
 
 @pytest.mark.parametrize(("points", "to_fill", "datapoints_to_alarm", "treatment", "state"), rows())
 @pytest.mark.parametrize("before", list(State))
-def test_each_row_of_aws_own_tables(
+def test_each_row_of_awss_own_tables(
     points: list[str], to_fill: int, datapoints_to_alarm: int, treatment: str, state: str, before: State
 ) -> None:
     given = [POINTS[point] for point in points]
     assert max(0, 3 - sum(point is not None for point in given)) == to_fill
-    after = judge(given, Rule(3, datapoints_to_alarm, treatment), before)
+    after = next_state(given, Rule(3, datapoints_to_alarm, treatment), before)
     assert after == (before if state == RETAINED else state)
 
 
 # The same page, "Avoiding premature transitions to alarm state".
 @pytest.mark.parametrize("points", ["- - - - X", "- - - X -"])
-def test_an_alarm_is_not_premature(points: str) -> None:
+def test_an_alarm_does_not_fire_prematurely(points: str) -> None:
     given = [POINTS[point] for point in points.split()]
-    assert judge(given, Rule(3, 3, "missing"), State.OK) is State.OK
+    assert next_state(given, Rule(3, 3, "missing"), State.OK) is State.OK
 
 
 # "Metric math", "Comparison and logical operators": metric1 is [30, 20, 0, 0] and metric2 is [20, -, 20, -].
@@ -74,18 +74,18 @@ def test_an_alarm_is_not_premature(points: str) -> None:
         ("-metric1 / 2", [-15, -10, 0, 0]),
     ],
 )
-def test_metric_math_is_read_as_aws_shows_it(expression: str, result: list[float | None]) -> None:
+def test_metric_math_is_evaluated_as_documented(expression: str, result: list[float | None]) -> None:
     given: dict[str, list[float | None]] = {"metric1": [30.0, 20.0, 0.0, 0.0], "metric2": [20.0, None, 20.0, None]}
     assert parse(expression)(given) == result
 
 
 @pytest.mark.parametrize("expression", ["AVG(m)", "m AND m", "FILL(m, REPEAT)", "m ** 2", "__import__('os')"])
-def test_what_it_does_not_know_it_says(expression: str) -> None:
+def test_unknown_expressions_are_refused(expression: str) -> None:
     with pytest.raises(SyntaxError):
         parse(expression)
 
 
-def test_filling_nothing_can_be_asked_for() -> None:
+def test_fill_can_leave_an_empty_series_empty() -> None:
     assert parse("FILL(m, 0)")({"m": [None, None]}) == [0, 0]
     assert parse("FILL(m, 0)", fills_nothing=True)({"m": [None, None]}) == [None, None]
     assert parse("FILL(m, 0)", fills_nothing=True)({"m": [None, 1.0]}) == [0, 1]
@@ -94,7 +94,7 @@ def test_filling_nothing_can_be_asked_for() -> None:
 METRIC = Metric("N", "m", frozenset())
 
 
-def test_periods_end_with_the_last_full_minute_and_slide_with_it() -> None:
+def test_periods_end_at_the_last_full_minute() -> None:
     cloudwatch = CloudWatch()
     cloudwatch.put(METRIC, 61, 1, 61)
     cloudwatch.put(METRIC, 119, 2, 119)
@@ -104,7 +104,7 @@ def test_periods_end_with_the_last_full_minute_and_slide_with_it() -> None:
         assert expected == seen, now
 
 
-def test_a_value_is_not_seen_before_it_has_arrived() -> None:
+def test_a_value_counts_only_after_it_has_arrived() -> None:
     cloudwatch = CloudWatch()
     cloudwatch.put(METRIC, 30, 5, 90)
     query = Query("m", METRIC, "Maximum")
@@ -112,7 +112,7 @@ def test_a_value_is_not_seen_before_it_has_arrived() -> None:
     assert cloudwatch.series(query, 60, 1, 90) == [5]
 
 
-def test_one_good_reading_in_the_wider_range_hides_silence_unless_it_is_filled() -> None:
+def test_one_good_reading_in_the_evaluation_range_hides_missing_data_unless_filled() -> None:
     """The reason for metric math (CloudWatch User Guide, "Configuring how alarms treat missing data")."""
     cloudwatch = CloudWatch()
     cloudwatch.put(METRIC, 0, 3600, 0)
@@ -133,9 +133,9 @@ def test_one_good_reading_in_the_wider_range_hides_silence_unless_it_is_filled()
         {"Id": "e", "Expression": "FILL(m, 0)"},
     ]
     filled = {key: value for key, value in plain.items() if key not in metric} | {"Metrics": metrics}
-    rung = [
+    alarmed_at = [
         next(at for at, state in cloudwatch.changes(Alarm.of(properties), 300, 7200) if state is State.ALARM)
         for properties in (plain, filled)
     ]
-    # Two periods are silent at second 660. As missing data they count only when the reading has left four of them.
-    assert rung == [1260, 660]
+    # Two periods have no data at second 660. They count as missing only when the reading is out of four of them.
+    assert alarmed_at == [1260, 660]

@@ -1,4 +1,4 @@
-"""P7 for many clients of one function: each has a page of its own, and no other's data hides its silence."""
+"""P7 for many clients of one function: each has its own expiry alarm, and no other client's data hides missing data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
-from tests.infra.alarms.job import Fate, Job, Run, Settings
-from tests.infra.alarms.page import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
+from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
+from tests.infra.alarms.paging_margins import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.terraform
 
 PERIOD = 300
 
-# Graces of which the module's arithmetic is compared with the template's.
+# Graces for which the module's arithmetic is compared with the template's.
 COMPARED = (GRACES[0], 1, 600, GRACES[-1])
 
-# Many clients, whose graces are not all the same.
+# Many clients with different graces.
 CLIENTS = {f"client-{number:02}": (600, 0, 1200)[number % 3] for number in range(12)}
 CASES: dict[str, dict[str, Any]] = {
     "many": {"clients": {name: {"grace_seconds": grace} for name, grace in CLIENTS.items()}},
@@ -51,28 +51,28 @@ def alarms() -> dict[str, Alarms]:
     }
 
 
-def put(cloudwatch: CloudWatch, name: str, fates: Sequence[Fate]) -> None:
-    """Put out what a client's runs tell, each on time and its metrics a minute late."""
-    runs = [Run(number * PERIOD, fate) for number, fate in enumerate(fates)]
+def put(cloudwatch: CloudWatch, name: str, outcomes: Sequence[RunOutcome]) -> None:
+    """Send the metrics of a client's runs, each run on time and its metrics a minute late."""
+    runs = [Run(number * PERIOD, outcome) for number, outcome in enumerate(outcomes)]
     dimensions = frozenset({("service", "stack"), ("client", name)})
-    for told in Job(Settings(PERIOD, CLIENTS[name], 0.33)).live(runs):
+    for sent in Job(Settings(PERIOD, CLIENTS[name], 0.33)).simulate(runs):
         values = {
-            "SecondsUntilExpiry": told.seconds_until_expiry,
-            "RevocationsPending": told.pending,
-            "RotationFailed": fates[int(told.at // PERIOD)] in {Fate.FAILS, Fate.TIMES_OUT},
+            "SecondsUntilExpiry": sent.seconds_until_expiry,
+            "RevocationsPending": sent.pending,
+            "RotationFailed": outcomes[int(sent.at // PERIOD)] in {RunOutcome.FAILS, RunOutcome.TIMES_OUT},
             "RevocationFailed": 0,
             "RevocationAbandoned": 0,
             "CredentialsFallback": 0,
         }
         for metric, value in values.items():
-            cloudwatch.put(Metric("TelenorToken", metric, dimensions), told.at, float(value), told.at + LATEST_METRIC)
+            cloudwatch.put(Metric("TelenorToken", metric, dimensions), sent.at, float(value), sent.at + LATEST_METRIC)
 
 
-def rung(alarms: Alarms, fates: Mapping[str, Sequence[Fate]]) -> dict[str, float]:
-    """Return which alarms ring over six hours, and when each first does. All is well at first."""
+def first_alarms(alarms: Alarms, outcomes: Mapping[str, Sequence[RunOutcome]]) -> dict[str, float]:
+    """Return the alarms that fire within six hours, and when each first does. Clients without outcomes succeed."""
     cloudwatch = CloudWatch()
     for name in CLIENTS:
-        put(cloudwatch, name, fates.get(name, [Fate.WELL] * (6 * HOUR // PERIOD)))
+        put(cloudwatch, name, outcomes.get(name, [RunOutcome.SUCCEEDS] * (6 * HOUR // PERIOD)))
     found = {}
     for name, alarm in alarms.items():
         changes = cloudwatch.changes(Alarm.of(alarm), HOUR, 6 * HOUR)
@@ -81,7 +81,7 @@ def rung(alarms: Alarms, fates: Mapping[str, Sequence[Fate]]) -> dict[str, float
     return found
 
 
-def test_every_client_has_each_alarm_once_and_named_after_it(alarms: dict[str, Alarms]) -> None:
+def test_each_client_has_each_alarm_once_under_its_own_name(alarms: dict[str, Alarms]) -> None:
     kinds = {"TokenExpiry", "RunsFailing", "RevocationFailed", "RevocationsPending", "RevocationAbandoned"}
     kinds |= {"CredentialsFallback"}
     of_the_function = {"stack-UndeliveredAlarm", "stack-ThrottledAlarm", "stack-WaitingAlarm"}
@@ -97,39 +97,42 @@ def test_every_client_has_each_alarm_once_and_named_after_it(alarms: dict[str, A
 
 
 @pytest.mark.parametrize("silent", ["client-00", "client-01", "client-11"])
-def test_one_silent_client_among_many_rings_its_own_page_and_no_other_alarm(
-    alarms: dict[str, Alarms], silent: str
-) -> None:
+def test_one_silent_client_fires_only_its_own_expiry_alarm(alarms: dict[str, Alarms], silent: str) -> None:
     last_well = 3 * HOUR // PERIOD
-    fates = [Fate.WELL] * last_well + [Fate.LOST] * (6 * HOUR // PERIOD - last_well)
-    assert rung(alarms["many"], {}) == {}
-    found = rung(alarms["many"], {silent: fates})
+    outcomes = [RunOutcome.SUCCEEDS] * last_well + [RunOutcome.LOST] * (6 * HOUR // PERIOD - last_well)
+    assert first_alarms(alarms["many"], {}) == {}
+    found = first_alarms(alarms["many"], {silent: outcomes})
     assert found.keys() == {f"stack-{silent}-TokenExpiryAlarm"}
-    # Before the first of its consumers has less than the grace: of the token that was published last.
+    # Before the first consumer of the last published token has less than the grace.
     runs = (Run(number * PERIOD) for number in range(last_well))
-    published = list(Job(Settings(PERIOD, CLIENTS[silent], 0.33)).live(runs))
-    broken_at = max(told.at for told in published if told.has_published) + 3600 - CLIENTS[silent]
+    published = list(Job(Settings(PERIOD, CLIENTS[silent], 0.33)).simulate(runs))
+    broken_at = max(sent.at for sent in published if sent.has_published) + 3600 - CLIENTS[silent]
     assert last_well * PERIOD < found[f"stack-{silent}-TokenExpiryAlarm"] < broken_at
 
 
-def test_one_failing_client_among_many_rings_its_own_alarms_and_no_other(alarms: dict[str, Alarms]) -> None:
-    fates = [Fate.WELL] * 36 + [Fate.FAILS] * 36
-    found = rung(alarms["many"], {"client-07": fates})
+def test_one_failing_client_fires_only_its_own_alarms(alarms: dict[str, Alarms]) -> None:
+    outcomes = [RunOutcome.SUCCEEDS] * 36 + [RunOutcome.FAILS] * 36
+    found = first_alarms(alarms["many"], {"client-07": outcomes})
     assert found.keys() == {"stack-client-07-RunsFailingAlarm", "stack-client-07-TokenExpiryAlarm"}
     assert found["stack-client-07-RunsFailingAlarm"] <= (36 + 3) * PERIOD
 
 
 @pytest.mark.parametrize("minutes", SCHEDULES)
-def test_the_page_is_the_templates_page_for_every_schedule_and_grace(alarms: dict[str, Alarms], minutes: int) -> None:
-    """So what `make alarms` shows of the template goes for the module."""
+def test_the_expiry_alarm_equals_the_templates_for_every_schedule_and_grace(
+    alarms: dict[str, Alarms], minutes: int
+) -> None:
+    """So the results of `make alarms` hold for the module too."""
     for grace in COMPARED:
         stack = TEMPLATE.deployed(ClientName=f"grace-{grace}", ScheduleMinutes=str(minutes), GraceSeconds=grace)
         for kind in ("TokenExpiryAlarm", "RevocationsPendingAlarm"):
             of_stack = stack.resources("AWS::CloudWatch::Alarm")[kind]
-            assert judged(alarms[f"every_{minutes}"][f"stack-grace-{grace}-{kind}"]) == judged(of_stack), (grace, kind)
+            assert comparable(alarms[f"every_{minutes}"][f"stack-grace-{grace}-{kind}"]) == comparable(of_stack), (
+                grace,
+                kind,
+            )
 
 
-def judged(properties: Mapping[str, Any]) -> Alarm:
+def comparable(properties: Mapping[str, Any]) -> Alarm:
     """Return the alarm with its expression as text, so that two can be compared."""
     (expression,) = (each["Expression"] for each in properties["Metrics"] if "Expression" in each)
     return replace(Alarm.of(properties), expression=expression)

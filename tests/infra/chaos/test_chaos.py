@@ -12,7 +12,7 @@ SEED = 200
 
 
 @pytest.mark.long
-def test_the_handler_keeps_its_promises_in_a_chaos() -> None:
+def test_the_handler_keeps_its_promises_under_chaos() -> None:
     played = run(seed=SEED, seconds=60, concurrency=CONCURRENCY, experiments=CONCURRENCY)
     assert [each.violations for each in played] == [[]] * CONCURRENCY
     runs = [run for each in played for run in each.history.runs]
@@ -26,12 +26,12 @@ def test_the_handler_keeps_its_promises_in_a_chaos() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("variant", BROKEN_VARIANTS)
 def test_a_broken_variant_is_caught(variant: str) -> None:
-    """The machine decides how runs interleave, so experiments go on until one shows it."""
+    """The machine's scheduling decides how runs interleave, so experiments repeat until one detects the variant."""
     promise = BROKEN_VARIANTS[variant][0]
     played = run(seed=SEED, seconds=600, concurrency=CONCURRENCY, variant=variant, until_broken=promise)
     assert promise in {violation.promise for each in played for violation in each.violations}
 
 
-def test_a_chaos_without_time_shows_nothing_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+def test_chaos_without_time_reports_that_nothing_was_tested(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--seconds", "0", "--seed", "7"]) == 1
     assert "seed              7" in capfd.readouterr().out

@@ -13,7 +13,7 @@ from typing import Any
 
 from infra.artifact import ROOT
 from tests.infra.alarms.template import Template
-from tests.infra.dashboard.day import simulate
+from tests.infra.dashboard.simulated_day import simulate
 
 _END = datetime(2026, 11, 24, 21, tzinfo=UTC)
 _BEGIN = _END - timedelta(hours=24)
@@ -25,7 +25,7 @@ def _outage(hour: int, minute: int, minutes: int) -> tuple[datetime, datetime]:
     return begin, begin + timedelta(minutes=minutes)
 
 
-# The first outage is shorter than the tolerance, the second one goes on.
+# The first outage is shorter than the tolerance; the second one does not end.
 _OUTAGES = {"healthy": [], "outage": [_outage(7, 10, 20), _outage(19, 40, 120)]}
 
 

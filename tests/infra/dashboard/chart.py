@@ -1,6 +1,6 @@
 """Draws one simulated day: `python -m tests.infra.dashboard.chart FILE`, with its figures as JSON on stdin.
 
-It runs in an environment with matplotlib and nothing else of this project's packages.
+It runs in an environment that has matplotlib but none of this project's packages.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 mpl.use("svg")
-# Text stays text, and identifiers are not random, so that the same figures give the same file.
+# Keep text as text and identifiers fixed, so that the same figures give the same file.
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "dashboard", "font.family": "sans-serif"})
 
 from matplotlib import dates  # noqa: E402  after the back end is chosen
@@ -39,7 +39,7 @@ def main() -> None:
     chart.suptitle(day["title"], fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     chart.savefig(path, metadata={"Date": None, "Creator": None})
-    # matplotlib ends lines with blanks.
+    # matplotlib writes trailing spaces.
     path.write_text("".join(f"{line.rstrip()}\n" for line in path.read_text(encoding="utf-8").splitlines()))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.infra.alarms.cloudwatch import Metric
 from tests.infra.alarms.template import Template
-from tests.infra.dashboard.day import simulate
+from tests.infra.dashboard.simulated_day import simulate
 from tests.infra.dashboard.widgets import unknown_names
 from tests.test_metrics import DEFINED
 
@@ -39,12 +39,12 @@ Day = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def day() -> Day:
-    """Two hours, and an outage of Telenor's token endpoint that outlasts a token."""
+    """Simulate two hours with an outage of the token endpoint that is longer than a token's lifetime."""
     return simulate(ENVIRON, BEGIN, END, [(OUTAGE, END)])
 
 
 def problems(body: dict[str, Any], day: Day) -> list[tuple[str, str]]:
-    """Every metric of the job has the dimensions that the job emits."""
+    """Return the unknown names; check that each metric of the job has the dimensions that the job emits."""
     emitted = next(line for line in day if "_aws" in line)
     (directive,) = emitted["_aws"]["CloudWatchMetrics"]
     (names,) = directive["Dimensions"]
@@ -54,7 +54,7 @@ def problems(body: dict[str, Any], day: Day) -> list[tuple[str, str]]:
     return [(title, name) for title, name in unknown_names(body, metrics, LOG_GROUP, fields)]
 
 
-def test_every_widget_names_what_exists(day: Day) -> None:
+def test_every_widget_names_existing_metrics_logs_and_fields(day: Day) -> None:
     assert problems(BODY, day) == []
 
 
@@ -81,7 +81,7 @@ def test_a_wrong_name_is_found(day: Day, title: str, name: str, instead: str, fo
 
 
 def test_the_token_stays_fresh_until_an_outage_outlasts_it(day: Day) -> None:
-    """The runbook's pictures show the same."""
+    """The runbook's charts show the same."""
     left = {line["at"]: line["SecondsUntilExpiry"][0] for line in day if "_aws" in line}
     assert min(seconds for at, seconds in left.items() if at < OUTAGE.timestamp()) >= 44 * 60
     assert left[max(left)] == 0

@@ -50,7 +50,7 @@ def with_token(token: SeenToken) -> dict[str, Any]:
     return {"view": replace(GOOD.view, tokens={**GOOD.view.tokens, token.short_id: token})}
 
 
-def test_the_exit_status_is_0_when_every_claim_holds() -> None:
+def test_the_exit_status_is_0_if_every_claim_holds() -> None:
     assert all(check.holds for check in checks(GOOD))
     assert exit_status(GOOD) == 0
 
@@ -83,12 +83,12 @@ def test_each_claim_can_fail(changes: dict[str, Any], claims: list[str]) -> None
     assert "A promise was broken." in printed(summary_table(results), checks_table(results))
 
 
-def test_caches_end_a_second_before_the_grace_and_an_outage_before_the_slack() -> None:
+def test_caches_end_before_the_grace_and_the_outage_before_the_tolerance() -> None:
     assert (max(settings.CACHE_SECONDS) + 1) * settings.SPEED <= settings.GRACE_SECONDS
-    assert 0 < OUTAGE_SECONDS < settings.OUTAGE_TOLERANCE_SECONDS == 24 * 60  # as P1 says
+    assert 0 < OUTAGE_SECONDS < settings.OUTAGE_TOLERANCE_SECONDS == 24 * 60  # as P1 states
 
 
-def test_events_are_in_the_order_of_the_servers_times() -> None:
+def test_events_are_ordered_by_server_time() -> None:
     before = view_of(CURRENT)
     revoked = replace(CURRENT, status="revoked", ended_at=950.6, superseded_at=950.4)
     issued = replace(ISSUED, short_id="ffffffff", issued_at=950.2, published_at=950.4)
@@ -122,12 +122,12 @@ def test_the_timeline_fits_on_the_terminal_and_names_each_token(columns: int, ro
     assert [name for name in (*GOOD.view.tokens, *GOOD.planned) if name not in text] == []
 
 
-def test_the_saved_timeline_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_the_saved_timeline_loads_no_external_resource(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "demo.svg"
     save_svg(path, picture(GOOD))
     svg = path.read_text(encoding="utf-8")
     assert "aaaaaaaa" in svg
     assert "font-face" not in svg
     assert svg.count("http") == svg.count('xmlns="http://www.w3.org/2000/svg"') == 1
-    # librsvg would trim the spaces around each piece of text.
+    # Without this attribute librsvg trims the spaces around each piece of text.
     assert 'xml:space="preserve"' in svg

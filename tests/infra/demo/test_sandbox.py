@@ -1,4 +1,4 @@
-"""`make sandbox` gives a consumer all that it needs, lets it see a rotation, and ends cleanly."""
+"""`make sandbox` gives a consumer all that it needs, lets it observe a rotation, and exits cleanly."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 import requests
+
+from infra.demo.sandbox import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +37,10 @@ def wait_for(lines: Iterator[str], pattern: str) -> str:
 
 
 @pytest.mark.parametrize("options", [(), ("--oauth",)])
-def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emergency(
+def test_a_consumer_uses_the_token_through_a_rotation_and_an_emergency(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    # Below the ports that the system gives to connections, whose neighbour may be taken.
+    # Below the ephemeral ports, so that the next port is likely to be free too.
     port = 20_000 + os.getpid() % 6_000 * 2
     with subprocess.Popen(  # noqa: S603  this project's own program
         [
@@ -62,6 +64,19 @@ def test_a_consumer_reads_a_token_calls_the_api_and_sees_a_rotation_and_an_emerg
             watchdog.cancel()
     assert (process.returncode, errors) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--port", "-1"), ("--port", "65535"), ("--port", "x"), ("--folder", "/dev/null"), ("--folder", "/dev/null/x")],
+)
+def test_wrong_options_are_a_sentence_and_start_nothing(
+    capfd: pytest.CaptureFixture[str], options: tuple[str, str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(options)
+    out, err = capfd.readouterr()
+    assert (ended.value.code, out, f"error: argument {options[0]}" in err) == (2, "", True)
 
 
 def use_as_a_consumer(process: subprocess.Popen[str], folder: Path, port: int, *, is_oauth: bool) -> None:

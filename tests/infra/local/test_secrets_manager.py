@@ -1,4 +1,4 @@
-"""The corrected moto, and the simulation's model, against what is known of Secrets Manager itself."""
+"""The patched moto and the simulation's model behave as Secrets Manager is known to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECRET = "telenor/token"
 
 @pytest.fixture(params=["moto", "model"])
 def store(request: pytest.FixtureRequest, aws: LocalSecretsManager, client: SecretsManagerClient) -> Any:
-    """One secret without a value, in the corrected moto and in the model of the simulation."""
+    """Create a secret without a value, in the patched moto and in the simulation's model."""
     assert aws.url
     store = client if request.param == "moto" else SecretsManagerModel()
     store.create_secret(Name=SECRET)
@@ -27,13 +27,13 @@ def store(request: pytest.FixtureRequest, aws: LocalSecretsManager, client: Secr
 
 
 def put(store: Any, content: str, *labels: str, version_id: str | None = None) -> str:
-    answer = store.put_secret_value(
+    response = store.put_secret_value(
         SecretId=SECRET,
         SecretString=content,
         VersionStages=["AWSCURRENT", *labels],
         ClientRequestToken=version_id or str(uuid.uuid4()),
     )
-    return str(answer["VersionId"])
+    return str(response["VersionId"])
 
 
 def labels(store: Any) -> dict[str, set[str]]:
@@ -41,7 +41,7 @@ def labels(store: Any) -> dict[str, set[str]]:
     return {version_id: set(labels) for version_id, labels in stages.items() if labels}
 
 
-def test_a_put_moves_current_and_previous_and_leaves_other_labels_where_they_are(store: Any) -> None:
+def test_a_put_moves_awscurrent_and_awsprevious_and_keeps_other_labels(store: Any) -> None:
     first, second, third = (put(store, f"value {name}", f"LIVE_{name}") for name in "abc")
     assert labels(store) == {
         first: {"LIVE_a"},
@@ -50,25 +50,25 @@ def test_a_put_moves_current_and_previous_and_leaves_other_labels_where_they_are
     }
 
 
-def test_a_label_named_in_a_put_is_taken_from_whoever_has_it(store: Any) -> None:
+def test_a_label_named_in_a_put_moves_from_its_version(store: Any) -> None:
     first, second = put(store, "1", "LIVE_x"), put(store, "2", "LIVE_x")
     assert labels(store) == {first: {"AWSPREVIOUS"}, second: {"LIVE_x", "AWSCURRENT"}}
 
 
-def test_a_put_answers_with_the_labels_that_were_set(store: Any) -> None:
-    answer = store.put_secret_value(SecretId=SECRET, SecretString="1", VersionStages=["AWSCURRENT", "LIVE_x"])
-    assert set(answer["VersionStages"]) == {"AWSCURRENT", "LIVE_x"}
+def test_a_put_returns_the_labels_that_were_set(store: Any) -> None:
+    response = store.put_secret_value(SecretId=SECRET, SecretString="1", VersionStages=["AWSCURRENT", "LIVE_x"])
+    assert set(response["VersionStages"]) == {"AWSCURRENT", "LIVE_x"}
 
 
-def test_a_put_after_a_roll_back_makes_the_version_previous_that_really_was_current(
+def test_after_a_roll_back_a_put_moves_awsprevious_to_the_current_version(
     store: Any,
 ) -> None:
     first, second = put(store, "1", "LIVE_a"), put(store, "2", "LIVE_b")
     store.update_secret_version_stage(
         SecretId=SECRET, VersionStage="AWSCURRENT", MoveToVersionId=first, RemoveFromVersionId=second
     )
-    answer = store.get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")
-    assert (answer["VersionId"], answer["SecretString"]) == (first, "1")
+    response = store.get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")
+    assert (response["VersionId"], response["SecretString"]) == (first, "1")
     third = put(store, "3", "LIVE_c")
     assert labels(store) == {
         first: {"LIVE_a", "AWSPREVIOUS"},
@@ -110,7 +110,7 @@ def test_a_secret_without_a_value_is_described_but_not_read(store: Any) -> None:
             store.get_secret_value(SecretId=SECRET, **version)
 
 
-def test_a_label_is_removed_by_its_version_and_a_second_time_refused(store: Any) -> None:
+def test_removing_a_label_twice_is_refused(store: Any) -> None:
     version_id = put(store, "1", "LIVE_a")
     store.update_secret_version_stage(SecretId=SECRET, VersionStage="LIVE_a", RemoveFromVersionId=version_id)
     assert labels(store) == {version_id: {"AWSCURRENT"}}
@@ -122,11 +122,11 @@ def test_a_superseded_version_is_read_by_its_id(store: Any) -> None:
     first = put(store, "first", "LIVE_a")
     put(store, "second", "LIVE_b")
     put(store, "third", "LIVE_c")
-    answer = store.get_secret_value(SecretId=SECRET, VersionId=first)
-    assert (answer["SecretString"], answer["VersionStages"]) == ("first", ["LIVE_a"])
+    response = store.get_secret_value(SecretId=SECRET, VersionId=first)
+    assert (response["SecretString"], response["VersionStages"]) == ("first", ["LIVE_a"])
 
 
-def test_a_secret_marked_for_deletion_says_so_and_is_not_read(client: SecretsManagerClient) -> None:
+def test_a_secret_marked_for_deletion_is_reported_and_not_readable(client: SecretsManagerClient) -> None:
     client.create_secret(Name=SECRET, SecretString="1")
     client.delete_secret(SecretId=SECRET, RecoveryWindowInDays=7)
     assert client.describe_secret(SecretId=SECRET)["DeletedDate"]
@@ -134,12 +134,12 @@ def test_a_secret_marked_for_deletion_says_so_and_is_not_read(client: SecretsMan
         client.get_secret_value(SecretId=SECRET)
 
 
-# What AWS refuses
+# Quotas
 
 
 @pytest.fixture
 def at(aws: LocalSecretsManager, client: SecretsManagerClient, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """One secret without a value, and a way to set the clock: hours since it began."""
+    """Create a secret without a value; return a function that sets the clock to some hours after the start."""
     client.create_secret(Name=SECRET)
 
     def set_clock(hours: float) -> None:
@@ -149,7 +149,7 @@ def at(aws: LocalSecretsManager, client: SecretsManagerClient, monkeypatch: pyte
     return set_clock
 
 
-def test_a_secret_gets_144_versions_within_a_day_and_no_more(client: SecretsManagerClient, at: Any) -> None:
+def test_a_secret_gets_at_most_144_versions_a_day(client: SecretsManagerClient, at: Any) -> None:
     for number in range(144):
         at(number / 10)
         put(client, str(number))
@@ -158,13 +158,13 @@ def test_a_secret_gets_144_versions_within_a_day_and_no_more(client: SecretsMana
         put(client, "one too many")
     at(24.05)
     version_id = put(client, "the first is a day old")
-    # A write that makes no version never meets the quota.
+    # A write that creates no version does not count towards the quota.
     assert put(client, "the first is a day old", version_id=version_id) == version_id
     with pytest.raises(client.exceptions.LimitExceededException):
         put(client, "the second is not")
 
 
-def test_a_secret_carries_20_labels_of_whatever_kind_and_no_more(client: SecretsManagerClient, at: Any) -> None:
+def test_a_secret_has_at_most_20_labels_of_any_kind(client: SecretsManagerClient, at: Any) -> None:
     at(0)
     put(client, "1")
     version_id = put(client, "2")
@@ -179,10 +179,10 @@ def test_a_secret_carries_20_labels_of_whatever_kind_and_no_more(client: Secrets
     assert put(client, "3", "LIVE_0")
 
 
-# Reads that lag
+# Stale reads
 
 
-def test_a_read_that_lags_answers_as_before_the_last_write(
+def test_a_stale_read_returns_the_state_before_the_last_write(
     aws: LocalSecretsManager, client: SecretsManagerClient, at: Any
 ) -> None:
     at(0)
@@ -195,7 +195,7 @@ def test_a_read_that_lags_answers_as_before_the_last_write(
     assert labels(client) == {first: {"AWSPREVIOUS", "LIVE_a"}, second: {"AWSCURRENT", "LIVE_b"}}
 
 
-def test_a_read_lags_no_longer_than_it_may(aws: LocalSecretsManager, client: SecretsManagerClient, at: Any) -> None:
+def test_a_read_is_stale_only_within_the_limit(aws: LocalSecretsManager, client: SecretsManagerClient, at: Any) -> None:
     at(0)
     put(client, "1")
     put(client, "2")

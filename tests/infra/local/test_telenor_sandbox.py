@@ -1,4 +1,4 @@
-"""The Telenor sandbox refuses as the API reference says, and fails in each way that a test asks for.
+"""The Telenor sandbox refuses requests as the API reference documents, and fails in each way that a test configures.
 
 `tests/handler/test_error_responses.py` and the tests of `doctor` use its error formats and its knobs.
 """
@@ -24,12 +24,12 @@ from infra.local.telenor_sandbox import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-START = 1_800_000_000.25  # epoch seconds, with a fraction as real clocks have
+START = 1_800_000_000.25  # epoch seconds, with a fraction as on real clocks
 LIFETIME = 3599  # seconds, the reference's example
 
 
 class Visitor:
-    """A client of the API, over real HTTP, and a clock that stands still until a test moves it."""
+    """A client of the API over real HTTP, and a clock that only the test moves."""
 
     def __init__(self) -> None:
         self.now = START
@@ -72,7 +72,7 @@ def visitor() -> Iterator[Visitor]:
         yield visitor
 
 
-def test_a_client_revokes_its_own_tokens_alone(visitor: Visitor) -> None:
+def test_a_client_revokes_only_its_own_tokens(visitor: Visitor) -> None:
     mine, other, url = visitor.token(), visitor.ask("demo-portal").json()["access_token"], visitor.sandbox.url
     pair = (DEMO_CLIENT_ID, DEMO_CLIENT_SECRET)
     statuses = [
@@ -105,7 +105,7 @@ def test_a_client_revokes_its_own_tokens_alone(visitor: Visitor) -> None:
         (401, 6, lambda v: v.call("incidents")),
     ],
 )
-def test_a_request_is_refused_as_the_reference_says(
+def test_a_request_is_refused_as_documented(
     visitor: Visitor, status: int, code: int, request_of: Callable[[Visitor], requests.Response]
 ) -> None:
     response = request_of(visitor)
@@ -140,7 +140,9 @@ def test_a_response_varies_and_keeps_its_meaning(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(("when", "issued", "is_live"), [("before", 0, True), ("after", 1, False)])
-def test_a_dropped_connection_takes_effect_or_not(visitor: Visitor, when: str, issued: int, *, is_live: bool) -> None:
+def test_a_dropped_connection_takes_effect_only_with_when_after(
+    visitor: Visitor, when: str, issued: int, *, is_live: bool
+) -> None:
     visitor.sandbox.fault(operation="token", drop=True, when=when, times=1)
     visitor.sandbox.fault(operation="logout", delay_seconds=11, drop=True, when=when)
     with pytest.raises(requests.ConnectionError):
@@ -154,9 +156,9 @@ def test_a_dropped_connection_takes_effect_or_not(visitor: Visitor, when: str, i
     assert visitor.delays == [11]
 
 
-def test_faults_and_state_are_reached_over_http(visitor: Visitor) -> None:
+def test_faults_and_state_are_available_over_http(visitor: Visitor) -> None:
     def control(method: str, body: object) -> int:
-        # As curl -d sends it.
+        # As `curl -d` sends it.
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         url = f"{visitor.sandbox.url}/_sandbox/faults"
         return requests.request(method, url, data=json.dumps(body), headers=form, timeout=5).status_code
@@ -169,10 +171,10 @@ def test_faults_and_state_are_reached_over_http(visitor: Visitor) -> None:
     assert requests.get(f"{visitor.sandbox.url}/_sandbox/state", timeout=5).json() == visitor.sandbox.state()
 
 
-def test_nothing_that_is_shown_has_a_secret(visitor: Visitor) -> None:
+def test_the_shown_state_contains_no_secret(visitor: Visitor) -> None:
     visitor.sandbox.knobs(refresh_token=True)
     document = visitor.ask(password="hidden").json()
-    visitor.call("logout", document["access_token"])  # a raw token where a scheme belongs
+    visitor.call("logout", document["access_token"])  # a raw token without a scheme
     shown = f"{visitor.sandbox.requests} {visitor.sandbox.state()} {Client(secret=DEMO_CLIENT_SECRET)}"
     for secret in (document["access_token"], document["refresh_token"], "hidden", DEMO_CLIENT_SECRET):
         assert secret not in shown

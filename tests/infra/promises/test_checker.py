@@ -1,4 +1,4 @@
-"""The checker against histories of a few lines: what is a violation, and what is excused."""
+"""The checker finds violations in short histories, and accepts the documented exceptions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def seen(name: str = "run", at: float = 0, action: str = "rotate-now", **more: A
 
 
 def state(at: float, by: RunRecord | None, *versions: str, current: str) -> State:
-    """All versions are tracked."""
+    """Return a state in which all versions are tracked."""
     stages = {version: frozenset({f"LIVE_{version}"}) for version in versions}
     return State(at, by, stages | {current: frozenset({"AWSCURRENT", f"LIVE_{current}"})})
 
 
 def without_label(at: float, **more: Any) -> State:
-    """Take the label off the version of a."""
+    """Return a state in which the version of token a has no label."""
     return State(at, seen(at=at - 0.1, **more), {"b": frozenset({"AWSCURRENT", "LIVE_b"}), "a": frozenset()})
 
 
@@ -34,7 +34,7 @@ def logout(at: float, version: str = "a", **more: Any) -> dict[str, Any]:
 
 FIRST, SECOND = seen("first", 0, put_at=0.05), seen("second", 5, put_at=5.05)
 STATES = [state(0.1, FIRST, current="a"), state(5.1, SECOND, "a", current="b")]
-# Two runs have published the tokens of a and b; each lives eighteen seconds, and the grace is two.
+# Two runs have published tokens a and b; the lifetime is eighteen seconds and the grace two.
 HISTORY = History(
     grace=2,
     runs=[FIRST, SECOND],
@@ -96,11 +96,11 @@ RECOVERED = seen("second", 5, put_at=5.05, is_recovery=True)
         ),
     ],
 )
-def test_what_a_history_breaks(changes: dict[str, Any], broken: list[str]) -> None:
+def test_the_promises_that_a_history_breaks(changes: dict[str, Any], broken: list[str]) -> None:
     assert [violation.promise for violation in violations(replace(HISTORY, **changes))] == broken
 
 
-def test_the_events_of_an_experiment_name_versions_and_no_token() -> None:
-    told = render_events(replace(HISTORY, logouts=[Logout(7.2, "token-a", FIRST, 7.15)]))
-    assert "run first logged out the token of a" in told
-    assert "token-a" not in told
+def test_rendered_events_name_versions_instead_of_tokens() -> None:
+    rendered = render_events(replace(HISTORY, logouts=[Logout(7.2, "token-a", FIRST, 7.15)]))
+    assert "run first logged out the token of a" in rendered
+    assert "token-a" not in rendered

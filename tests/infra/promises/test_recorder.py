@@ -1,4 +1,4 @@
-"""What both servers record of a run lets the checker find the promises that it breaks."""
+"""The checker finds broken promises in what both servers record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GRACE_SECONDS = 600
 
 
 class Clock(FastClock):
-    """A clock that a test moves."""
+    """A clock that only the test moves."""
 
     now_at = 1_000_000.0
 
@@ -34,7 +34,7 @@ class Clock(FastClock):
 
 
 class Runs:
-    """Publish and revoke as the job does, or wrongly."""
+    """Publishes and revokes like the job, or wrongly."""
 
     def __init__(self, job: RecordedJob) -> None:
         self._job, self._url = job, f"{job.stack.telenor.url}/worker/oauth/v2"
@@ -92,7 +92,7 @@ def test_a_logout_of_the_current_token_breaks_p3_and_p5(runs: Runs) -> None:
     assert runs.broken() == {"P3", "P5"}
 
 
-def test_a_live_token_that_loses_its_label_breaks_p2(runs: Runs) -> None:
+def test_an_active_token_that_loses_its_label_breaks_p2(runs: Runs) -> None:
     old = runs.publish()
     Clock.now_at += 900
     runs.publish()
@@ -101,7 +101,7 @@ def test_a_live_token_that_loses_its_label_breaks_p2(runs: Runs) -> None:
     assert runs.broken() == {"P2"}
 
 
-def test_a_request_of_no_run_is_refused(runs: Runs) -> None:
+def test_a_request_outside_of_a_run_is_refused(runs: Runs) -> None:
     assert runs.ask().status_code == 503
     runs.publish()
     assert runs.ask().status_code == 200

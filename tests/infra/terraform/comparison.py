@@ -1,4 +1,4 @@
-"""SAM's translation of template.yaml beside the Terraform module's apply for one client, to a mocked provider."""
+"""Compares SAM's translation of template.yaml with the Terraform module, applied for one client (mocked provider)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _READER = f"arn:aws:iam::{_ACCOUNT}:role/reader"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One deployment, as both are told of it."""
+    """One deployment: the stack's parameters and the module's variables."""
 
     parameters: Mapping[str, Any]
     variables: Mapping[str, Any]
@@ -123,23 +123,23 @@ CASES = {
     ),
 }
 
-_SHARED = "one function serves all clients of the module, so that the alarm names the job"
+_SHARED = "one function serves all clients of the module, so the alarm names the job"
 _ERRORS = (
-    "Lambda counts the errors of all clients as one, and the job each client's own. A run that cannot even start is "
-    "silence, and rings TokenExpiryAlarm"
+    "Lambda counts the errors of all clients together, and the job each client's own. A run that cannot start sends no "
+    "metrics, which fires TokenExpiryAlarm"
 )
-_LEFT = "Terraform leaves none behind, and stops while another role still holds it"
+_LEFT = "Terraform deletes it, and fails while another role still has it"
 _OPERATORS = "OperatorPolicy.PolicyDocument.Statement"
 
-# Every difference that is meant, and why. A name stands for all that is below it.
-MEANT = {
-    "TokenFunction.Environment.Variables.SERVES_CLIENTS": "an event of the module names its client, a stack's may not",
+# Every intended difference with its reason. A name includes everything below it.
+INTENDED = {
+    "TokenFunction.Environment.Variables.SERVES_CLIENTS": "only an event of the module names its client",
     "TokenFunction.Tags": "SAM's own tags",
-    "TokenFunctionEventInvokeConfig.Qualifier": "SAM names the version that is meant without it, too",
-    "TokenFunctionScheduleRole.Description": "SAM makes this role, and takes no description",
+    "TokenFunctionEventInvokeConfig.Qualifier": "SAM names the default version explicitly",
+    "TokenFunctionScheduleRole.Description": "SAM creates this role, without a description",
     **dict.fromkeys(
         (f"{_OPERATORS}.ReadAndDisableTheSchedule.Resource", f"{_OPERATORS}.ReadTheLabels.Resource"),
-        "a pattern in the module: a managed policy has no room for a list of every client's",
+        "a pattern in the module: a managed policy has no space for a list of all clients",
     ),
     f"{_OPERATORS}.FindTheStack": "there is no stack; operators name the function",
     **dict.fromkeys(
@@ -149,30 +149,30 @@ MEANT = {
         ),
         _ERRORS,
     ),
-    "TokenSecretPolicy.PolicyDocument.Statement.NobodyDeletes": "a stack has termination protection of its own",
-    "CredentialsSecretPolicy.BlockPublicPolicy": "it is a part of the secret, and stays with it",
+    "TokenSecretPolicy.PolicyDocument.Statement.NobodyDeletes": "a stack has termination protection",
+    "CredentialsSecretPolicy.BlockPublicPolicy": "it belongs to the secret's policy, which stays with the secret",
     **{
         f"{alarm}.{name}": _SHARED
         for alarm in ("UndeliveredAlarm", "ThrottledAlarm", "WaitingAlarm")
         for name in ("AlarmName", "AlarmDescription.Whose")
     },
-    "CredentialsSecret.SecretString": "it would stand in Terraform's state, and Terraform may not read the secret",
-    "CredentialsSecret.DeletionPolicy": "Terraform leaves no secret behind: thirty days to take it back instead",
+    "CredentialsSecret.SecretString": "it would be in Terraform's state, and Terraform may not read the secret",
+    "CredentialsSecret.DeletionPolicy": "Terraform deletes the secret, which can be restored for thirty days",
     **dict.fromkeys(("ConsumerPolicy.DeletionPolicy", "OperatorPolicy.DeletionPolicy"), _LEFT),
 }
 
 _FUNCTION_NAME = "telenor-token-default-0a1b2c3d"
 
-# What tells the members of a list apart.
+# The property that identifies the members of a list.
 _KEYS = {"Statement": "Sid", "Policies": "Sid", "Metrics": "Id"}
 
 Facts = dict[str, Any]
-"""What a deployment comes to, by the paths of all values."""
+"""All values of a deployment by their paths."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A fact about which the two deployments say different things."""
+    """A value in which the two deployments differ."""
 
     case: str
     name: str
@@ -180,16 +180,16 @@ class Difference:
     terraform: Any
 
     @property
-    def meant(self) -> str | None:
-        """The entry of MEANT that it falls under."""
-        return next((name for name in MEANT if f"{self.name}.".startswith(f"{name}.")), None)
+    def intended(self) -> str | None:
+        """The entry of INTENDED that includes it."""
+        return next((name for name in INTENDED if f"{self.name}.".startswith(f"{name}.")), None)
 
 
 @cache
 def translated() -> dict[str, Any]:
     """Return template.yaml as SAM translates it for CloudFormation."""
     template = load()
-    # What `sam package` would put there.
+    # The value that `sam package` would set.
     template["Resources"]["TokenFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=PSEUDO["AWS::Region"]))
     body: dict[str, Any] = translator.translate(sam_template=template, parameter_values={})
@@ -197,7 +197,7 @@ def translated() -> dict[str, Any]:
 
 
 def differences(states: Mapping[str, module.State], body: Mapping[str, Any] | None = None) -> list[Difference]:
-    """Compare the cases that were applied, fact by fact."""
+    """Compare the applied cases value by value."""
     found = []
     for case, state in states.items():
         sam, terraform = _of_sam(dict(body or translated()), CASES[case].parameters), _of_terraform(state)
@@ -214,9 +214,9 @@ def _of_sam(body: dict[str, Any], parameters: Mapping[str, object]) -> Facts:
     template = Template(body)
     stack = template.deployed(**parameters)
     resources = {
-        name: said | {"DeletionPolicy": body["Resources"][name].get("DeletionPolicy", "Delete")}
+        name: properties | {"DeletionPolicy": body["Resources"][name].get("DeletionPolicy", "Delete")}
         for kind in {resource["Type"] for resource in body["Resources"].values()}
-        for name, said in stack.resources(kind).items()
+        for name, properties in stack.resources(kind).items()
     }
     del resources["TokenFunction"]["Code"], resources["TokenFunctionNewCredentials"]["Targets"][0]["Id"]
     for resource in resources.values():
@@ -237,7 +237,7 @@ def _of_terraform(state: module.State) -> Facts:
 
 
 def _facts(value: Any, names: Mapping[str, str], path: str = "") -> Facts:
-    """Return each part of a value by its path: no order, nothing empty, a list of one as that one, common names."""
+    """Return each part of a value by its path: unordered, no empty values, single items unwrapped, common names."""
     key = path.rpartition(".")[2]
     if key == "DashboardBody":
         value = _drawn(json.loads(value), names)
@@ -247,9 +247,9 @@ def _facts(value: Any, names: Mapping[str, str], path: str = "") -> Facts:
     elif key == "Dimensions":
         value = {each["Name"]: each["Value"] for each in value}
     elif key in _KEYS and isinstance(value, list):
-        told = {str(each.get(_KEYS[key], each.get("Action"))): each for each in value}
-        assert len(told) == len(value), f"two of the same name in {path}"
-        value = told
+        by_name = {str(each.get(_KEYS[key], each.get("Action"))): each for each in value}
+        assert len(by_name) == len(value), f"two of the same name in {path}"
+        value = by_name
     elif isinstance(value, str) and value.startswith("{"):
         value = json.loads(value)
     if isinstance(value, list) and len(value) == 1:
@@ -266,14 +266,14 @@ def _facts(value: Any, names: Mapping[str, str], path: str = "") -> Facts:
 
 def _plain(key: str, value: Any, names: Mapping[str, str]) -> str:
     text = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-    # AWS, "AWS JSON policy elements: Principal": an account's id is short for this ARN.
+    # AWS, "AWS JSON policy elements: Principal": an account id is equivalent to this ARN.
     if re.fullmatch("[0-9]{12}", text):
         return f"arn:aws:iam::{text}:root"
     return names.get(f"{key} {text}", names.get(text, text))
 
 
 def _drawn(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a dashboard shows, wherever it stands: metrics, the graces' lines and alarms."""
+    """Return the contents of a dashboard without their positions: metrics, lines for the graces, and alarms."""
     widgets = [widget["properties"] for widget in body["widgets"]]
     metrics = {line.metric for widget in widgets if "metrics" in widget for line in lines(widget)}
     horizontal = (line for widget in widgets for line in widget.get("annotations", {}).get("horizontal", []))

@@ -1,4 +1,4 @@
-"""A configuration with one block of the module, which Terraform plans and applies to a server in place of AWS."""
+"""A configuration with one block of the module, which Terraform plans and applies to a local AWS server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REGION = "eu-north-1"
 
-# The services that the module has resources of, by the provider's names for their endpoints.
+# The services of the module's resources, by the provider's endpoint names.
 _SERVICES = (
     *("cloudwatch", "cloudwatchevents", "cloudwatchlogs", "iam", "kms", "lambda", "scheduler", "secretsmanager"),
     *("sns", "sqs", "sts"),
@@ -23,22 +23,22 @@ _SERVICES = (
 
 
 class RefusedError(Exception):
-    """Terraform refused a configuration, or AWS a call of it: every sentence of the errors."""
+    """Terraform refused a configuration, or AWS refused a call; the message has all errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of a resource that Terraform plans."""
+    """A planned change of a resource."""
 
     address: str
     """Within the module."""
     key: str
-    """Its key of `for_each`; empty where it has none."""
+    """Its `for_each` key; empty if it has none."""
     action: str
 
     @property
     def client(self) -> str:
-        """The client that its key names, alone or with a kind of alarm; empty where it has no key."""
+        """The client in its key, which may include a kind of alarm; empty if it has no key."""
         return self.key.partition("/")[0]
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Configuration:
         return outputs
 
     def _changes(self, command: str, *options: str) -> list[Change]:
-        """Return what was planned (HashiCorp, "Machine-Readable UI")."""
+        """Return the planned changes (HashiCorp, "Machine-Readable UI")."""
         printed = self._run(command, "-json", "-input=false", *options)
         self.warnings = [text for level, text in _diagnostics(printed) if level == "warn"]
         messages = map(json.loads, printed.splitlines())

@@ -1,4 +1,4 @@
-"""What the Terraform module deploys, in CloudFormation's words: its state after an apply to a mocked provider."""
+"""The Terraform module's resources as CloudFormation's: its state after an apply to a mocked provider."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _arn(service: str, name: str, region: str = _REGION) -> str:
     return f"arn:aws:{service}:{region}:{_ACCOUNT}:{name}"
 
 
-# What the mocked AWS calls things, so that each can be told from the others.
+# Distinct ARNs that the mocked provider returns.
 _ARNS = {
     "TokenSecret": _arn("secretsmanager", "secret:token-a1b2c3"),
     "CredentialsSecret": _arn("secretsmanager", "secret:credentials-a1b2c3"),
@@ -71,11 +71,11 @@ _ARNS = {
 }
 _LOG_NAME, _QUEUE_URL = "/aws/lambda/the-log", "https://queue"
 
-# The template's name for each of these. The function's name is its service as well, so its place tells which is meant.
+# The template's name for each of these. The function's name is also the service's, so its key is part of it.
 NAMES = {arn: name for name, arn in _ARNS.items() if name != "TokenFunctionLogGroup"} | {
     f"FunctionName {NAME}": "TokenFunction",
     _LOG_NAME: "TokenFunctionLogGroup",
-    # CloudFormation, "AWS::Logs::LogGroup", Return values: the ARN ends in `:*`, and so means the group's streams.
+    # CloudFormation, "AWS::Logs::LogGroup", Return values: the ARN ends with `:*`, which includes the streams.
     f"{_ARNS['TokenFunctionLogGroup']}:*": "TokenFunctionLogGroup",
     **dict.fromkeys((f"{NAME}-undelivered", _QUEUE_URL), "UndeliveredQueue"),
 }
@@ -91,13 +91,13 @@ _PROPERTIES = {
     "secret_arn": "SecretId",
 }
 
-# Names of its own, Terraform's arguments, and what CloudFormation's `DeletionPolicy` says.
+# Resource names, arguments of Terraform itself, and the equivalents of CloudFormation's `DeletionPolicy`.
 _OMITTED = {"name", "name_prefix", "tags", "statement_id", "filename", "source_code_hash", "replica"}
 _OMITTED |= {"skip_destroy", "recovery_window_in_days"}
 
 
 class State(NamedTuple):
-    """An applied module: what its files say of each resource, by address, and its outputs."""
+    """An applied module: the configured attributes of each resource, by address, and the outputs."""
 
     resources: dict[str, dict[str, Any]]
     outputs: Mapping[str, Any]
@@ -114,14 +114,14 @@ def applied(cases: Mapping[str, Mapping[str, Any]], module: Path = MODULE) -> di
 
 
 def tested(module: Path, name: str) -> list[dict[str, Any]]:
-    """Run a file of `terraform test`, and return all that it says. Raises MissingError, and ValueError if it fails."""
+    """Run a file of `terraform test`, and return its messages. Raises MissingError, and ValueError if it fails."""
     terraform = find()
     terraform.init(module)
     ran = terraform.run(module, "test", "-json", "-verbose", f"-filter=tests/{name}.tftest.hcl", check=False)
     messages: list[dict[str, Any]] = [json.loads(line) for line in ran.stdout.splitlines()]
     if ran.returncode:
-        said = [m["diagnostic"] for m in messages if m["@level"] == "error" and "diagnostic" in m]
-        raise ValueError("\n".join(f"{each['summary']}: {each['detail']}" for each in said) or ran.stderr)
+        errors = [m["diagnostic"] for m in messages if m["@level"] == "error" and "diagnostic" in m]
+        raise ValueError("\n".join(f"{each['summary']}: {each['detail']}" for each in errors) or ran.stderr)
     return messages
 
 
@@ -143,21 +143,21 @@ def _test(cases: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _target(address: str) -> str:
-    """Return what an override names: of the alarms one, of another resource all."""
+    """Return the target of an override: one alarm, or all instances of another resource."""
     return address if "alarm" in address else address.partition("[")[0]
 
 
 def _state(values: Mapping[str, Any], configured: Mapping[str, set[str]]) -> State:
     resources = {
-        said["address"]: {name: said["values"].get(name) for name in configured[f"{said['type']}.{said['name']}"]}
-        for said in values["root_module"]["resources"]
-        if said["mode"] == "managed"
+        each["address"]: {name: each["values"].get(name) for name in configured[f"{each['type']}.{each['name']}"]}
+        for each in values["root_module"]["resources"]
+        if each["mode"] == "managed"
     }
     return State(resources, {name: output.get("value") for name, output in values["outputs"].items()})
 
 
 def _configured(module: Path) -> dict[str, set[str]]:
-    """Return what the module's files say about each resource: all other values are defaults or AWS's."""
+    """Return the attributes that the module's files set for each resource: all others are defaults or AWS's."""
     found: dict[str, set[str]] = {}
     for path in module.glob("*.tf"):
         for block in hcl2.loads(path.read_text(encoding="utf-8")).get("resource", []):
@@ -170,7 +170,7 @@ def _configured(module: Path) -> dict[str, set[str]]:
 
 
 def _own(block: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what the parser adds."""
+    """Remove the keys that the parser adds."""
     return {key: value for key, value in block.items() if not key.startswith("__")}
 
 
@@ -180,20 +180,20 @@ def properties(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if value in (None, "", [], {}) or name in _OMITTED:
             continue
-        told = value
+        converted = value
         if name == "dimensions":
-            told = [{"Name": dimension, "Value": given} for dimension, given in value.items()]
+            converted = [{"Name": dimension, "Value": given} for dimension, given in value.items()]
         elif isinstance(value, list) and isinstance(value[0], dict):
             blocks = [properties(block) for block in value]
-            told = blocks if name == "metric_query" else blocks[0]
+            converted = blocks if name == "metric_query" else blocks[0]
         if name == "metric":
-            told = {"Stat": told.pop("Stat"), "Period": told.pop("Period"), "Metric": told}
-        found[_PROPERTIES.get(name) or name.title().replace("_", "")] = told
+            converted = {"Stat": converted.pop("Stat"), "Period": converted.pop("Period"), "Metric": converted}
+        found[_PROPERTIES.get(name) or name.title().replace("_", "")] = converted
     return found
 
 
 def stack(state: State) -> dict[str, dict[str, Any]]:
-    """Return the template's resources as this state has them, and its others by their addresses."""
+    """Return this state's resources under the template's names, and all others under their addresses."""
     left = dict(state.resources)
 
     def take(address: str) -> dict[str, Any]:
@@ -203,15 +203,15 @@ def stack(state: State) -> dict[str, dict[str, Any]]:
     rule = found["TokenFunctionNewCredentials"]
     rule["Targets"] = take(f'aws_cloudwatch_event_target.new_credentials["{CLIENT}"]')
     assert rule["Targets"].pop("Rule") == state.resources[ADDRESSES["TokenFunctionNewCredentials"]]["name"]
-    # A run sees both: the event goes before the environment. handler/config.py
+    # Event fields override the environment (handler/config.py), so equal values make no difference.
     event = json.loads(found["TokenFunctionSchedule"]["Target"].pop("Input"))
     variables = found["TokenFunction"]["Environment"]["Variables"] | {
         {"client": "CLIENT_NAME", "scope": "TELENOR_SCOPE"}.get(field, field.upper()): value
         for field, value in event.items()
     }
     found["TokenFunction"]["Environment"] = {"Variables": variables}
-    said = json.loads(rule["Targets"]["Input"])
-    rule["Targets"]["Input"] = {field: value for field, value in said.items() if event.get(field) != value}
+    fields = json.loads(rule["Targets"]["Input"])
+    rule["Targets"]["Input"] = {field: value for field, value in fields.items() if event.get(field) != value}
     for name in ("TokenFunctionRole", "TokenFunctionScheduleRole"):
         found[name]["Policies"] = _policies(left, ADDRESSES[name].rpartition(".")[2], state)
     # SAM gives these two statements no Sid.
@@ -237,7 +237,7 @@ def _with_deletion_policy(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _policies(left: dict[str, dict[str, Any]], role: str, state: State) -> list[dict[str, Any]]:
-    """Return the statements of a role's own policy and of those that are attached to it."""
+    """Return the statements of a role's inline and attached policies."""
     own = left.pop(f"aws_iam_role_policy.{role}")
     name = state.resources[f"aws_iam_role.{role}"]["name"]
     assert own["role"] == name

@@ -1,6 +1,6 @@
-"""An AWS account on this machine, by moto, to which Terraform applies the module for real.
+"""A local AWS account by moto, to which Terraform really applies the module.
 
-moto enforces no resource policies; the two calls that a token secret's policy denies to everybody are refused here.
+moto enforces no resource policies, so this server refuses the two calls that a token secret's policy denies to all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BACKENDS = ("cloudwatch", "events", "logs", "iam", "kms", "lambda", "scheduler"
 
 
 class Account(LoopbackServer):
-    """AWS, as far as the module uses it. One at a time in a process, since moto keeps everything there."""
+    """AWS, as far as the module uses it. One at a time in a process, since moto's state is global."""
 
     def __init__(self) -> None:
         for service in _BACKENDS:
@@ -52,8 +52,8 @@ class Account(LoopbackServer):
         )
 
     def __enter__(self) -> Self:
-        """Serve, with a secret's key told as AWS tells it."""
-        # AWS names an alias that it was given; moto leaves this one out.
+        """Start serving, and return a secret's key as AWS does."""
+        # AWS returns a given alias; moto omits this one.
         self._corrected.enter_context(patch.object(SecretsManagerBackend, "DEFAULT_KMS_KEY_ALIAS", ""))
         return super().__enter__()
 
@@ -68,8 +68,8 @@ class Account(LoopbackServer):
         environ["wsgi.input"] = io.BytesIO(body)
         if action.startswith("secretsmanager.Delete") and _denies(json.loads(body)["SecretId"], action):
             refusal = {"__type": "AccessDeniedException", "message": "an explicit deny in a resource-based policy"}
-            answer = Response(json.dumps(refusal), 400, content_type="application/x-amz-json-1.1")
-            return answer(environ, start_response)
+            response = Response(json.dumps(refusal), 400, content_type="application/x-amz-json-1.1")
+            return response(environ, start_response)
         return Response.from_app(self._moto, environ, buffered=True)(environ, start_response)
 
 

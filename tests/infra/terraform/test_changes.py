@@ -1,4 +1,4 @@
-"""What a second apply changes, takes away and leaves: several applies by Terraform to an account of moto's."""
+"""The changes, deletions and leftovers of a second apply, by Terraform to an account of moto's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def account() -> Iterator[Account]:
 
 @pytest.fixture
 def configuration(account: Account, tmp_path: Path) -> Configuration:
-    # moto keeps no logging_config of a function, and every plan puts it there again.
+    # moto does not store a function's logging_config, so every plan adds it again.
     return Configuration(account.url, tmp_path, KEYS, not_kept=["aws_lambda_function.token"])
 
 
@@ -43,8 +43,8 @@ def managed(configuration: Configuration) -> list[str]:
 
 
 def policy_of_secret(account: Account, secret: str) -> dict[str, dict[str, Any]]:
-    answer = account.client("secretsmanager").get_resource_policy(SecretId=secret)
-    return statements(answer.get("ResourcePolicy", '{"Statement": []}'))
+    response = account.client("secretsmanager").get_resource_policy(SecretId=secret)
+    return statements(response.get("ResourcePolicy", '{"Statement": []}'))
 
 
 def policy_of_role(account: Account) -> dict[str, dict[str, Any]]:
@@ -59,7 +59,7 @@ def policy_of_consumers(account: Account, client: str) -> dict[str, dict[str, An
     return statements(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
 
 
-def test_what_the_module_waits_for_may_change(configuration: Configuration) -> None:
+def test_resources_that_the_module_depends_on_may_change(configuration: Configuration) -> None:
     def beside(delay_seconds: int) -> dict[str, Any]:
         return {"aws_sns_topic": {"theirs": {"name": "theirs", "display_name": f"number {delay_seconds}"}}}
 
@@ -69,7 +69,9 @@ def test_what_the_module_waits_for_may_change(configuration: Configuration) -> N
     assert configuration.plan({}, resources=beside(1)) == []
 
 
-def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, configuration: Configuration) -> None:
+def test_removed_settings_take_effect_without_breaking_active_tokens(
+    account: Account, configuration: Configuration
+) -> None:
     secretsmanager = account.client("secretsmanager")
     given: dict[str, Any] = {
         "kms_key_arn": OLD_KEY,
@@ -82,7 +84,7 @@ def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, co
     credentials = configuration.outputs["clients"]["shop"]["credentials_secret_arn"]
     assert secretsmanager.describe_secret(SecretId=token)["KmsKeyId"] == OLD_KEY
 
-    # The reader's account deletes the role, and IAM shows its unique id in its place.
+    # The reader's account deletes the role, and IAM shows its unique id instead.
     policy = secretsmanager.get_resource_policy(SecretId=token)["ResourcePolicy"]
     deleted = json.loads(policy)
     for statement in deleted["Statement"]:
@@ -101,15 +103,15 @@ def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, co
     role = policy_of_role(account)
     assert role["DecryptWithPreviousKeys"]["Resource"] in (OLD_KEY, [OLD_KEY])
     assert policy_of_consumers(account, "shop")["DecryptWithPreviousKeys"]["Action"] == "kms:Decrypt"
-    # Lambda detaches the function some minutes after it has left its subnets, as its role.
+    # Lambda detaches the function a few minutes after it leaves its subnets, with the function's role.
     assert {"ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"} <= {*role["AttachToTheSubnets"]["Action"]}
     assert configuration.plan(left) == []
 
-    # The provider leaves the copy where it is, so that each plan says by which command it goes.
+    # The provider does not remove the replica, so each plan names the command that does.
     (copy,) = secretsmanager.describe_secret(SecretId=token)["ReplicationStatus"]
-    (said,) = [warning for warning in configuration.warnings if "clients: shop" in warning]
-    assert f"remove-regions-from-replication --region {REGION} --secret-id {token}" in said
-    assert f"--remove-replica-regions {copy['Region']}" in said
+    (message,) = [warning for warning in configuration.warnings if "clients: shop" in warning]
+    assert f"remove-regions-from-replication --region {REGION} --secret-id {token}" in message
+    assert f"--remove-replica-regions {copy['Region']}" in message
     secretsmanager.remove_regions_from_replication(SecretId=token, RemoveReplicaRegions=[copy["Region"]])
     assert configuration.plan(left) == []
     assert configuration.warnings == []
@@ -120,17 +122,19 @@ def test_what_is_taken_away_is_gone_and_not_before_its_time(account: Account, co
     assert configuration.plan(without) == []
 
 
-def test_a_client_keeps_its_token_until_it_is_told_to_leave(account: Account, configuration: Configuration) -> None:
+def test_a_clients_token_secret_survives_until_its_deletion_is_allowed(
+    account: Account, configuration: Configuration
+) -> None:
     secretsmanager = account.client("secretsmanager")
     mail = {"alarm_email": "us@example.com", "pager_email": "pager@example.com"}
     both: dict[str, Any] = {"clients": {"shop": {}, "support": {}}, **mail}
     configuration.apply(both)
     before, outputs = configuration.state(), configuration.outputs["clients"]["shop"]
 
-    # Mistyped, or renamed.
+    # The client was mistyped or renamed.
     with pytest.raises(RefusedError, match="clients: shop: it is missing, and its token secret is protected"):
         configuration.apply(both | {"clients": {"shpo": {}, "support": {}}})
-    # What a plan cannot refuse, AWS does, and the job goes on.
+    # AWS refuses what a plan cannot refuse, and the job keeps running.
     with pytest.raises(RefusedError, match="AccessDenied"):
         configuration.destroy()
     assert managed(configuration) == [address for address in before if ".data." not in address]
@@ -141,14 +145,14 @@ def test_a_client_keeps_its_token_until_it_is_told_to_leave(account: Account, co
     assert secretsmanager.describe_secret(SecretId=outputs["token_secret_arn"])["Name"] == "telenor-token/shop/token"
     assert "NobodyButTheJobWrites" in policy_of_secret(account, outputs["token_secret_arn"])
 
-    # On purpose.
+    # An intended deletion.
     configuration.apply(both | {"clients": {"shop": {"deletion_protection": False}, "support": {}}})
     assert sorted(configuration.state()) == sorted(before)
     gone = configuration.apply(both | {"clients": {"support": {}}})
     assert {change.client for change in gone if change.action == "delete"} == {"shop"}
     assert [each["Name"] for each in secretsmanager.list_secrets()["SecretList"] if "shop" in each["Name"]] == []
 
-    # The credentials can be taken back, and are as closed as they were.
+    # The credentials can be restored, with the same policy as before.
     credentials = outputs["credentials_secret_arn"]
     secretsmanager.restore_secret(SecretId=credentials)
     assert policy_of_secret(account, credentials).keys() == {"NobodyButTheJobReads"}

@@ -1,4 +1,4 @@
-"""The module on its own: its tests pass, and one client's coming or going leaves the others alone."""
+"""The module itself: its own tests pass, and adding or removing a client does not change the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.terraform
 
-# What names all clients, and so changes with each of them, where it is.
+# The resources that list all clients, and therefore change with each of them.
 SHARED = {
     "aws_cloudwatch_dashboard.token[0]",
     'aws_iam_policy.function["ledger"]',
@@ -27,7 +27,7 @@ SHARED = {
 
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
-    """Return for each plan of tests/clients.tftest.hcl which resources it does what with."""
+    """Return the resources of each plan of tests/clients.tftest.hcl by the planned action."""
     copy = copied(MODULE, tmp_path_factory.mktemp("terraform") / "module")
     messages = module.tested(copy, "clients")
     return {m["@testrun"]: by_action(m["test_plan"]) for m in messages if m["type"] == "test_plan"}
@@ -44,7 +44,7 @@ def of_client(addresses: set[str], name: str) -> bool:
     return all(f'["{name}"]' in address or f'["{name}/' in address for address in addresses)
 
 
-def test_a_client_that_comes_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
+def test_adding_a_client_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
     plan = plans["one_comes"]
     assert set(plan) == {"create", "update", "no-op"}
     assert of_client(plan["create"], "aa")
@@ -53,7 +53,7 @@ def test_a_client_that_comes_changes_nothing_of_the_others(plans: dict[str, dict
     assert "aws_lambda_function.token" in plan["no-op"]
 
 
-def test_a_client_that_goes_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
+def test_removing_a_client_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
     plan = plans["one_goes"]
     assert set(plan) == {"delete", "update", "no-op"}
     assert of_client(plan["delete"], "a")
@@ -65,7 +65,7 @@ SECRET = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:mine-a1b2c3"
 KEY = "arn:aws:kms:eu-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 READER = "arn:aws:iam::999999999999:root"
 
-# By its name each client that is refused, and a word of its sentence.
+# Each refused client by its name, with a word of its message.
 REFUSED: dict[str, tuple[Any, str]] = {
     "In-Capitals": ({}, "lower-case"),
     "a23456789012345678901234567890123": ({}, "1 to 32"),
@@ -121,25 +121,25 @@ REFUSED: dict[str, tuple[Any, str]] = {
 }
 
 
-def test_every_refusal_names_its_client_and_what_is_wrong(tmp_path: Path) -> None:
+def test_every_refusal_names_its_client_and_the_fault(tmp_path: Path) -> None:
     good = {
         "nothing": {},
         "nulls": {"scope": None, "replica_regions": None, "reader_principals": None},
         "everything": {"scope": "one two", "grace_seconds": 0, "replica_regions": []},
     }
     clients = good | {name: value for name, (value, _) in REFUSED.items()}
-    said: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for line in refused(tmp_path, {"clients": clients}).splitlines():
         _, _, sentence = line.partition("clients: ")
         name, _, what = sentence.partition(": ")
         if what:
-            said[name] = said.get(name, "") + what
+            messages[name] = messages.get(name, "") + what
     for name, (_, word) in REFUSED.items():
-        assert word in said[name]
-    assert said.keys() == REFUSED.keys()
+        assert word in messages[name]
+    assert messages.keys() == REFUSED.keys()
 
 
-def test_an_arn_of_another_region_is_refused_by_both_regions(tmp_path: Path) -> None:
+def test_an_arn_of_another_region_is_refused_and_both_regions_named(tmp_path: Path) -> None:
     elsewhere = KEY.replace("eu-north-1", "eu-west-1")
     topic = "arn:aws:sns:eu-west-1:123456789012:mine"
     variables = {
@@ -149,15 +149,15 @@ def test_an_arn_of_another_region_is_refused_by_both_regions(tmp_path: Path) -> 
         "pager_topic_arn": topic,
         "permissions_boundary_arn": "arn:aws:iam::999999999999:policy/theirs",
     }
-    said = refused(tmp_path, variables)
+    message = refused(tmp_path, variables)
     for name in ("kms_key_arn", "previous_kms_key_arns[1]", "alarm_topic_arn", "pager_topic_arn"):
-        assert f"{name} is in eu-west-1, and this module's region is eu-north-1." in said
-    assert "previous_kms_key_arns[0]" not in said
-    assert "permissions_boundary_arn is not a policy of account 123456789012 in the partition aws" in said
+        assert f"{name} is in eu-west-1, and this module's region is eu-north-1." in message
+    assert "previous_kms_key_arns[0]" not in message
+    assert "permissions_boundary_arn is not a policy of account 123456789012 in the partition aws" in message
 
 
 def refused(directory: Path, variables: dict[str, Any]) -> str:
-    """Plan with these variables, and return everything that is said against it."""
+    """Plan with these variables, and return all error messages."""
     copy = copied(MODULE, directory / "module")
     given = "".join(
         f"    {name} = {json.dumps(value)}\n" for name, value in {"artifact_path": "versions.tf", **variables}.items()

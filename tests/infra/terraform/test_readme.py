@@ -1,4 +1,4 @@
-"""What the main README tells those to write who deploy by Terraform, written as it stands there."""
+"""The main README's module block for Terraform can be planned unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.terraform
 
-# What a configuration for AWS has already.
+# The rest of a configuration.
 PROVIDER = """
 terraform {
   required_providers {
@@ -43,7 +43,7 @@ run "the_readme" {
 """
 
 
-def test_the_readme_s_module_block_can_be_planned_as_it_stands(tmp_path: Path) -> None:
+def test_the_readmes_module_block_can_be_planned_unchanged(tmp_path: Path) -> None:
     readme = (MODULE.parents[1] / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```hcl\n(.*?)```", readme, re.DOTALL)
     checkout = tmp_path / "telenor-token"
@@ -53,5 +53,5 @@ def test_the_readme_s_module_block_can_be_planned_as_it_stands(tmp_path: Path) -
     (checkout / "build" / "telenor-token.zip").write_bytes(b"")
     (tmp_path / "main.tf").write_text(PROVIDER + block, encoding="utf-8")
     (tmp_path / "tests" / "readme.tftest.hcl").write_text(PLAN, encoding="utf-8")
-    (summary,) = (said["test_summary"] for said in module.tested(tmp_path, "readme") if said["type"] == "test_summary")
+    (summary,) = (each["test_summary"] for each in module.tested(tmp_path, "readme") if each["type"] == "test_summary")
     assert (summary["passed"], summary["failed"]) == (1, 0)

@@ -1,4 +1,4 @@
-"""The Terraform module deploys for one client what template.yaml deploys, but for what is listed with its reason."""
+"""For one client the Terraform module deploys the same as template.yaml, except for the listed differences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from infra.terraform_cli import MODULE, copied
 from tests.infra.terraform import module
-from tests.infra.terraform.comparison import CASES, MEANT, differences, translated
+from tests.infra.terraform.comparison import CASES, INTENDED, differences, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,8 +27,8 @@ def states() -> States:
 
 def test_both_deploy_the_same_for_one_client(states: States) -> None:
     found = differences(states)
-    assert [difference for difference in found if difference.meant is None] == []
-    assert {difference.meant for difference in found} == set(MEANT), "a difference that is meant is gone"
+    assert [difference for difference in found if difference.intended is None] == []
+    assert {difference.intended for difference in found} == set(INTENDED), "a difference that is intended is gone"
 
 
 def role_statement(body: dict[str, Any], sid: str) -> dict[str, Any]:
@@ -71,20 +71,20 @@ BROKEN: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_the_template_changes_or_adds_is_found_by_its_name(name: str, states: States) -> None:
+def test_a_change_of_the_template_is_found_by_name(name: str, states: States) -> None:
     body = copy.deepcopy(translated())
     BROKEN[name](body)
     assert name in {difference.name for difference in differences(states, body)}
 
 
-def test_what_the_module_changes_or_adds_is_found(tmp_path: Path, states: States) -> None:
+def test_a_change_of_the_module_is_found(tmp_path: Path, states: States) -> None:
     other = copied(MODULE, tmp_path / "module")
     iam, function = (other / "iam.tf").read_text(), (other / "function.tf").read_text()
     (other / "iam.tf").write_text(iam.replace('"LIVE_*"', '"*"'))
     queue = '\n\nresource "aws_sqs_queue" "other" {\n  name = "other"\n  fifo_queue = true\n}\n'
     (other / "function.tf").write_text(function.replace("timeout = 120", "timeout = 120\n  publish = true") + queue)
     changed = module.applied({"by_default": CASES["by_default"].variables}, other)
-    found = {each.name: each.terraform for each in differences({**states, **changed}) if each.meant is None}
+    found = {each.name: each.terraform for each in differences({**states, **changed}) if each.intended is None}
     assert found == {
         "TokenFunction.Publish": "true",
         "TokenFunctionRole.Policies.KeepTheLedger.Condition.ForAnyValue:StringLike.secretsmanager:VersionStage": "*",

@@ -1,4 +1,4 @@
-"""The module's README says of inputs and outputs what their files say."""
+"""The inputs and outputs in the module's README match its files."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import pytest
 from infra.terraform_docs import README, generated
 
 
-def test_the_readme_lists_inputs_and_outputs_as_they_are() -> None:
+def test_the_readme_lists_the_actual_inputs_and_outputs() -> None:
     readme = README.read_text(encoding="utf-8")
     assert generated(readme) == readme, "write it anew: python -m infra.terraform_docs"
 
 
-def test_what_the_readme_says_otherwise_is_put_right() -> None:
+def test_a_wrong_list_in_the_readme_is_corrected() -> None:
     readme = README.read_text(encoding="utf-8")
     stale = readme.replace("| `grace_seconds` |", "| `patience_seconds` |").replace("| `function_name` |", "| `job` |")
     assert stale != readme
     assert generated(stale) == readme
 
 
-def test_a_readme_without_a_place_for_them_is_refused() -> None:
+def test_a_readme_without_the_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="has no place for its inputs"):
         generated("# Module\n")

@@ -1,4 +1,4 @@
-"""URLs and numbers: what a plan or a stack accepts the job accepts, and what the job refuses both refuse."""
+"""URLs and numbers: the job accepts what a plan or a stack accepts, and both refuse what the job refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handler.errors import InvalidInputError
 from infra.template import TEMPLATE, load, parameters
 from infra.terraform_cli import MODULE
 
-# How the module, the template and the job call each.
+# The names of each setting in the module, the template and the job.
 URLS = {
     "telenor_base_url": ("TelenorBaseUrl", "TELENOR_BASE_URL"),
     "verify_url": ("VerifyUrl", "VERIFY_URL"),
@@ -57,7 +57,7 @@ REFUSED = [
 WITH_QUERY = ["https://api.telenor.no/hello?x=1", "https://api.telenor.no?x=a@b"]
 
 
-# What the patterns use means the same in Python.
+# The patterns use only syntax that means the same in Python.
 PATTERNS = {
     name.strip('"'): re.findall(r'regex\("(.*)", var', body["validation"][0]["condition"])[0].replace("\\\\", "\\")
     for block in hcl2.loads((MODULE / "variables.tf").read_text(encoding="utf-8"))["variable"]
@@ -75,17 +75,17 @@ LENGTHS = {
 }
 
 
-def takers(variable: str, url: str) -> dict[str, bool]:
-    """Return who takes a URL: the module, the template, the job."""
+def accepted_by(variable: str, url: str) -> dict[str, bool]:
+    """Return which of module, template and job accept a URL."""
     parameter, setting = URLS[variable]
     return {
         "module": re.fullmatch(PATTERNS[variable], url, re.ASCII) is not None,
         "template": PARAMETERS[parameter].accepts(url),
-        "job": is_taken_by_the_job(setting, url),
+        "job": is_accepted_by_the_job(setting, url),
     }
 
 
-def is_taken_by_the_job(setting: str, value: str) -> bool:
+def is_accepted_by_the_job(setting: str, value: str) -> bool:
     settings = {"CREDENTIALS_SECRET_ID": "credentials", "TOKEN_SECRET_ID": "token"}
     if setting in OTHER_SERVER:
         settings |= OTHER_SERVER
@@ -98,20 +98,20 @@ def is_taken_by_the_job(setting: str, value: str) -> bool:
 
 @pytest.mark.parametrize("variable", URLS)
 @pytest.mark.parametrize("url", TAKEN)
-def test_a_url_that_all_take(variable: str, url: str) -> None:
-    assert set(takers(variable, url).values()) == {True}
+def test_a_url_that_module_template_and_job_accept(variable: str, url: str) -> None:
+    assert set(accepted_by(variable, url).values()) == {True}
 
 
 @pytest.mark.parametrize("variable", URLS)
 @pytest.mark.parametrize("url", REFUSED)
-def test_a_url_that_all_refuse(variable: str, url: str) -> None:
-    assert set(takers(variable, url).values()) == {False}
+def test_a_url_that_module_template_and_job_refuse(variable: str, url: str) -> None:
+    assert set(accepted_by(variable, url).values()) == {False}
 
 
 @pytest.mark.parametrize("variable", URLS)
 @pytest.mark.parametrize("url", WITH_QUERY)
-def test_a_query_is_taken_but_for_the_base(variable: str, url: str) -> None:
-    assert set(takers(variable, url).values()) == {variable not in WITHOUT_QUERY}
+def test_a_query_is_accepted_except_in_the_base_url(variable: str, url: str) -> None:
+    assert set(accepted_by(variable, url).values()) == {variable not in WITHOUT_QUERY}
 
 
 def test_both_take_texts_of_the_same_length() -> None:
@@ -120,19 +120,19 @@ def test_both_take_texts_of_the_same_length() -> None:
     assert limits == LENGTHS
 
 
-def test_the_consumers_template_takes_the_same_base() -> None:
+def test_the_consumers_template_accepts_the_same_base_urls() -> None:
     consumer = parameters(load(TEMPLATE.parent / "infra" / "consumer" / "template.yaml"))["TelenorBaseUrl"]
     for property_of_it in ("AllowedPattern", "MaxLength"):
         assert consumer.definition[property_of_it] == PARAMETERS["TelenorBaseUrl"].definition[property_of_it]
 
 
-def test_a_server_may_have_no_revocation() -> None:
-    assert set(takers("revocation_url", "none").values()) == {True}
-    assert set(takers("token_url", "none").values()) == {False}
+def test_the_revocation_url_is_optional() -> None:
+    assert set(accepted_by("revocation_url", "none").values()) == {True}
+    assert set(accepted_by("token_url", "none").values()) == {False}
 
 
 @pytest.mark.parametrize(
-    ("fields", "is_taken"),
+    ("fields", "is_accepted"),
     [
         ("audience=https://api.example.com&resource=a%20b&resource=c", True),
         ("scope_of_use=client_id", True),
@@ -146,13 +146,13 @@ def test_a_server_may_have_no_revocation() -> None:
         ("audience=a&client_secret=b", False),
     ],
 )
-def test_fields_that_the_job_refuses_are_refused_before(fields: str, is_taken: bool) -> None:
-    assert PARAMETERS["TokenParameters"].accepts(fields) is is_taken
-    assert is_taken_by_the_job("TOKEN_PARAMETERS", fields) is is_taken
+def test_fields_that_the_job_refuses_are_refused_at_plan_time(fields: str, is_accepted: bool) -> None:
+    assert PARAMETERS["TokenParameters"].accepts(fields) is is_accepted
+    assert is_accepted_by_the_job("TOKEN_PARAMETERS", fields) is is_accepted
 
 
 @pytest.mark.parametrize(
-    ("parameter", "setting", "value", "is_taken"),
+    ("parameter", "setting", "value", "is_accepted"),
     [
         *[("GraceSeconds", "GRACE_SECONDS", value, True) for value in ("0", "600", "1000", "1199", "1200")],
         *[("GraceSeconds", "GRACE_SECONDS", value, False) for value in ("600.5", "-1", "1e2000")],
@@ -161,8 +161,8 @@ def test_fields_that_the_job_refuses_are_refused_before(fields: str, is_taken: b
         ("RenewAtFraction", "RENEW_AT_FRACTION", f".{'0' * 400}1", False),
     ],
 )
-def test_numbers_that_the_job_refuses_are_refused_before(
-    parameter: str, setting: str, value: str, is_taken: bool
+def test_numbers_that_the_job_refuses_are_refused_at_plan_time(
+    parameter: str, setting: str, value: str, is_accepted: bool
 ) -> None:
-    assert PARAMETERS[parameter].accepts(value) is is_taken
-    assert is_taken_by_the_job(setting, value) is is_taken
+    assert PARAMETERS[parameter].accepts(value) is is_accepted
+    assert is_accepted_by_the_job(setting, value) is is_accepted

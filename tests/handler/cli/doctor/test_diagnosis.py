@@ -1,4 +1,4 @@
-"""What follows from what was seen, where the sandbox does not go."""
+"""Diagnoses from findings that the sandbox cannot produce."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.handler.cli.test_status import POLICY, T0
 STATUS = status_of(Ledger(None), POLICY, T0)
 
 UNTRIED = Trial()
-ALIVE = Watch()
-DEAD = Watch(timedelta(seconds=3))
+ACTIVE = Watch()
+INACTIVE = Watch(timedelta(seconds=3))
 
 
 def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **token_test: Any) -> Findings:
-    """Return what was seen of two different tokens, while one was published."""
+    """Return findings about two different tokens while a token is published."""
     given: dict[str, Any] = {
         "is_new": True,
         "obtained": 2,
@@ -45,10 +45,10 @@ def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **token_test: Any) -> Findi
 @pytest.mark.parametrize(
     ("old", "new", "lives"),
     [
-        # VERIFY_URL counts for more than what logout says.
+        # VERIFY_URL overrides the responses of logout.
         (Trial(accepted=True, logout=False), Trial(logout=True), True),
         (Trial(accepted=False, logout=True, logout_again=False), Trial(), False),
-        # One answer of logout alone proves nothing.
+        # A single response of logout proves nothing.
         (Trial(logout=True), Trial(), None),
         (Trial(logout=True, logout_again=True), Trial(logout=True), None),
         (Trial(logout=False), Trial(), None),
@@ -58,7 +58,7 @@ def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **token_test: Any) -> Findi
         (Trial(logout=False), Trial(logout=True), False),
     ],
 )
-def test_whether_the_old_token_lives_on(old: Trial, new: Trial, lives: bool | None) -> None:
+def test_whether_the_old_token_stays_active(old: Trial, new: Trial, lives: bool | None) -> None:
     assert old_stays_active(seen(old, new)) is lives
 
 
@@ -70,13 +70,13 @@ def test_whether_the_old_token_lives_on(old: Trial, new: Trial, lives: bool | No
         (Trial(logout=True, logout_again=True), Trial(), None),
         (Trial(logout=True, logout_again=False), Trial(), True),
         (Trial(logout=False), Trial(logout=True, logout_again=False), True),
-        (Trial(logout=True, watch=DEAD), Trial(), True),
-        # Also where logout refuses it the second time: the API itself still takes it.
-        (Trial(logout=True, logout_again=False, watch=ALIVE), Trial(), False),
-        (Trial(logout=True, watch=DEAD), Trial(logout=True, watch=ALIVE), False),
+        (Trial(logout=True, watch=INACTIVE), Trial(), True),
+        # Even if logout rejects it the second time: the API still accepts it.
+        (Trial(logout=True, logout_again=False, watch=ACTIVE), Trial(), False),
+        (Trial(logout=True, watch=INACTIVE), Trial(logout=True, watch=ACTIVE), False),
     ],
 )
-def test_whether_logout_ends_a_token(old: Trial, new: Trial, ends: bool | None) -> None:
+def test_whether_logout_revokes_a_token(old: Trial, new: Trial, ends: bool | None) -> None:
     assert logout_ends(seen(old, new)) is ends
 
 
@@ -86,37 +86,39 @@ def test_whether_logout_ends_a_token(old: Trial, new: Trial, ends: bool | None) 
         (Trial(logout=True, logout_again=False), Trial(logout=True), False),
         (Trial(logout=True, logout_again=False), Trial(logout=False), True),
         (Trial(logout=True, logout_again=False), Trial(), None),
-        # The old one was dead before: nothing follows for the others.
+        # The old token was inactive before, so this says nothing about other tokens.
         (Trial(logout=False), Trial(logout=True, logout_again=False), None),
-        # Where logout takes anything, only what is still accepted can have been left alone.
-        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=ALIVE), False),
-        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=DEAD), None),
+        # If logout accepts any token, only a token that is still accepted was certainly not revoked.
+        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=ACTIVE), False),
+        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=INACTIVE), None),
     ],
 )
-def test_whether_logout_ends_other_tokens(old: Trial, new: Trial, others: bool | None) -> None:
+def test_whether_logout_revokes_other_tokens(old: Trial, new: Trial, others: bool | None) -> None:
     assert logout_ends_others(seen(old, new)) is others
 
 
-KILLED = Trial(logout=False), Trial(logout=True)
+OLD_REVOKED = Trial(logout=False), Trial(logout=True)
 SEPARATE = Trial(logout=True, logout_again=False), Trial(logout=True)
-ALL_ENDED = Trial(logout=True, logout_again=False), Trial(logout=False)
+ALL_REVOKED = Trial(logout=True, logout_again=False), Trial(logout=False)
 
 
 @pytest.mark.parametrize(
     ("found", "ended"),
     [
-        (replace(seen(*KILLED), survey=Survey()), False),
+        (replace(seen(*OLD_REVOKED), survey=Survey()), False),
         (
-            replace(seen(*KILLED), survey=Survey(published=Published(accepted=False), verify_url=VerifyUrl.CONCLUSIVE)),
+            replace(
+                seen(*OLD_REVOKED), survey=Survey(published=Published(accepted=False), verify_url=VerifyUrl.CONCLUSIVE)
+            ),
             False,
         ),
         (seen(published_accepted=False), True),
-        # A gateway's cache may accept what is dead.
-        (seen(*KILLED, published_accepted=True), True),
-        (seen(*ALL_ENDED, published_accepted=True), True),
+        # A gateway's cache may accept an inactive token.
+        (seen(*OLD_REVOKED, published_accepted=True), True),
+        (seen(*ALL_REVOKED, published_accepted=True), True),
         (seen(published_accepted=True), None),
-        (seen(*KILLED), True),
-        (seen(*ALL_ENDED), True),
+        (seen(*OLD_REVOKED), True),
+        (seen(*ALL_REVOKED), True),
         (seen(*SEPARATE), False),
         (seen(Trial(logout=True, logout_again=False)), None),
         (seen(obtained=0, failure="refused", is_refused=True), False),
@@ -124,7 +126,7 @@ ALL_ENDED = Trial(logout=True, logout_again=False), Trial(logout=False)
         (seen(obtained=0), False),
     ],
 )
-def test_whether_the_published_token_was_ended(found: Findings, ended: bool | None) -> None:
+def test_whether_the_published_token_was_revoked(found: Findings, ended: bool | None) -> None:
     assert published_ended(found) is ended
 
 
@@ -136,7 +138,9 @@ def test_whether_the_published_token_was_ended(found: Findings, ended: bool | No
         (840, Judgement.AT_RISK, "14 min"),
     ],
 )
-def test_the_life_is_held_against_the_grace_and_the_schedule(seconds: int, judgement: Judgement, says: str) -> None:
+def test_the_lifetime_is_compared_with_the_grace_and_the_schedule(
+    seconds: int, judgement: Judgement, says: str
+) -> None:
     p1, *_ = diagnosis(seen(*SEPARATE, lifetime=timedelta(seconds=seconds)), STATUS).promises
     assert (p1.judgement, says in p1.because) == (judgement, True)
 
@@ -149,14 +153,16 @@ def test_the_life_is_held_against_the_grace_and_the_schedule(seconds: int, judge
         (-90, Judgement.HOLDS_IF, "this machine's is 1 min 30 s behind the server's"),
     ],
 )
-def test_a_clock_that_is_off_is_told_and_is_a_condition(ahead_seconds: int, judgement: Judgement, says: str) -> None:
+def test_a_clock_difference_is_reported_and_becomes_a_condition(
+    ahead_seconds: int, judgement: Judgement, says: str
+) -> None:
     server_format = ServerFormat(clock_ahead=timedelta(seconds=ahead_seconds))
     found = diagnosis(replace(seen(*SEPARATE), server_format=server_format), STATUS)
     assert {answer.about: answer.words for answer in found.answers}["the clock"] == says
     assert found.promises[0].judgement is judgement
 
 
-def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing_is_known() -> None:
+def test_without_any_findings_every_question_and_every_promise_still_has_a_result() -> None:
     found = diagnosis(Findings(), STATUS)
     assert all(answer.words for answer in found.answers)
     assert [promise.name[:2] for promise in found.promises] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
@@ -166,8 +172,8 @@ def test_every_question_has_an_answer_and_every_promise_a_judgement_when_nothing
     assert as_json(Findings(), found)["old_token_lives_on"] is None
 
 
-def test_several_risks_are_all_told() -> None:
-    found = seen(*KILLED, lifetime=timedelta(seconds=1500), verify_url=VerifyUrl.REFUSES_FRESH)
+def test_several_risks_are_all_reported() -> None:
+    found = seen(*OLD_REVOKED, lifetime=timedelta(seconds=1500), verify_url=VerifyUrl.REFUSES_FRESH)
     p1, *_, p6, p7 = diagnosis(found, STATUS).promises
     assert {p1.judgement, p6.judgement, p7.judgement} == {Judgement.AT_RISK}
     assert p1.because.count(";") == 1

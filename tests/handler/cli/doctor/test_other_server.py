@@ -1,12 +1,13 @@
-"""What doctor finds on another authorization server, with VERIFY_URL and without."""
+"""The findings of doctor on another authorization server, with and without VERIFY_URL."""
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.handler.cli.doctor.test_probe import NEW, SAME, told, verdicts
+from tests.handler.cli.doctor.test_probe import NEW, SAME, answers_of, results_of
 
 if TYPE_CHECKING:
     from infra.local.oauth_server import OAuthServer
@@ -32,7 +33,7 @@ UNKNOWN = NEW | {"lives": None, "ends": None, "others": None, "harmed": None}
         pytest.param({"revokes": "nothing"}, NEW | {"ends": False}, "+!++++", id="200 that revokes nothing"),
     ],
 )
-def test_with_a_verify_url_it_finds_out_what_the_server_does(
+def test_with_verify_url_doctor_detects_how_the_server_behaves(
     job: World,
     server: OAuthServer,
     terminal: Terminal,
@@ -47,21 +48,21 @@ def test_with_a_verify_url_it_finds_out_what_the_server_does(
     for name, value in server_does.items():
         setattr(server, name, value)
     ran = terminal.doctor()
-    assert told(ran.json) == answers
-    assert verdicts(ran.json) == signs
+    assert answers_of(ran.json) == answers
+    assert results_of(ran.json) == signs
     assert server.is_active(job.token())
     assert "Telenor" not in ran.out + ran.err
 
 
-def test_without_one_a_200_shows_nothing(job: World, terminal: Terminal) -> None:
+def test_without_verify_url_a_200_proves_nothing(job: World, terminal: Terminal) -> None:
     job.run()
     ran = terminal.doctor()
-    assert told(ran.json) == UNKNOWN
+    assert answers_of(ran.json) == UNKNOWN
     assert "VERIFY_URL" in ran.json["answers"]["logout"]
 
 
 @pytest.mark.parametrize("revocation", ["unsupported", "none"])
-def test_a_server_that_revokes_no_access_token_is_found_out(
+def test_a_server_that_revokes_no_access_tokens_is_detected(
     job: World, server: OAuthServer, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, revocation: str
 ) -> None:
     if revocation == "none":
@@ -73,3 +74,29 @@ def test_a_server_that_revokes_no_access_token_is_found_out(
     assert ran.status == 4
     assert ran.json["tokens_left"] == 2
     assert "access tokens" in ran.json["answers"]["logout"]
+
+
+@pytest.mark.parametrize("revocation", ["none", "reached"])
+@pytest.mark.parametrize("is_verified", [False, True])
+def test_where_the_token_endpoint_is_not_reached_nothing_is_asked_and_nothing_rotates(
+    job: World,
+    server: OAuthServer,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    revocation: str,
+    is_verified: bool,
+) -> None:
+    job.run()
+    if revocation == "none":
+        monkeypatch.setenv("REVOCATION_URL", "none")
+    if is_verified:
+        monkeypatch.setenv("VERIFY_URL", server.resource_url)
+    before = job.aws.calls()["PutSecretValue"]
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("TOKEN_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}/token")
+        ran = terminal.doctor()
+    assert (ran.status, ran.out) == (1, "")
+    assert "cannot be reached from here, so no token was requested" in ran.err
+    assert "rotates" not in ran.err
+    assert job.aws.calls()["PutSecretValue"] == before

@@ -1,4 +1,4 @@
-"""What doctor finds, and what it leaves behind, in every mode of the sandbox."""
+"""The findings of doctor and the tokens that it leaves behind, in every mode of the sandbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from handler import app
 from infra.local.secrets_manager import CallFault, Meanwhile
 from tests.conftest import CLIENT_ID, CLIENT_SECRET
-from tests.handler.cli.conftest import PatientClock
+from tests.handler.cli.conftest import InterruptingClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("local")
 
 
-def told(document: dict[str, Any]) -> dict[str, bool | None]:
-    """Return the answers to the questions of yes and no, by short names."""
+def answers_of(document: dict[str, Any]) -> dict[str, bool | None]:
+    """Return the answers to doctor's yes/no questions, by short names."""
     return {
         "new": document["second_request_gives_new_token"],
         "longer": document["same_token_gets_longer_life"],
@@ -36,8 +36,8 @@ def told(document: dict[str, Any]) -> dict[str, bool | None]:
     }
 
 
-def verdicts(document: dict[str, Any]) -> str:
-    """Return the verdicts of P1 to P6, one sign each: + holds, ? holds if, ! at risk."""
+def results_of(document: dict[str, Any]) -> str:
+    """Return the results of P1 to P6 as signs: + holds, ? holds if, ! at risk."""
     signs = {"holds": "+", "holds-if": "?", "at-risk": "!"}
     return "".join(signs[promise["verdict"]] for promise in document["promises"][:6])
 
@@ -57,24 +57,24 @@ NEW = {"new": True, "longer": None, "lives": True, "ends": True, "others": False
 SAME = {"new": False, "longer": False, "lives": None, "ends": None, "others": None, "harmed": False}
 NOTHING = {"new": True, "longer": None, "lives": None, "ends": None, "others": None, "harmed": None}
 
-KILLS = NEW | {"lives": False, "others": None, "harmed": True}
+REVOKES_OLD = NEW | {"lives": False, "others": None, "harmed": True}
 
-# A fault or knobs of the sandbox, the answers, the verdicts, and other fields. First what is found in either way.
+# A fault or knobs of the sandbox, the answers, the results, and other fields. First those independent of VERIFY_URL.
 Case = tuple[dict[str, Any], dict[str, bool | None], str, dict[str, Any]]
 ALWAYS: list[Case] = [
     ({"issue": "new"}, NEW, "++++++", {}),
     ({"issue": "same"}, SAME, "!?++++", {}),
     ({"issue": "same-extended"}, SAME | {"longer": True}, "+?++++", {}),
-    ({"issue": "new-revokes-old"}, KILLS, "!++++!", {}),
+    ({"issue": "new-revokes-old"}, REVOKES_OLD, "!++++!", {}),
     ({"logout_ends": "client"}, NEW | {"others": True, "harmed": True}, "!+!+++", {}),
-    ({"issue": "new-revokes-old", "logout_ends": "client"}, KILLS, "!++++!", {}),
-    # Of the made-up token.
+    ({"issue": "new-revokes-old", "logout_ends": "client"}, REVOKES_OLD, "!++++!", {}),
+    # The logout of doctor's made-up token.
     ({"operation": "logout", "status": 200, "body": "OK!", "times": 1}, NEW, "++++++", {}),
 ]
 WITHOUT_VERIFY_URL: list[Case] = [
     ({"logout_ends": "nothing"}, NOTHING, "???++?", {"tokens_left": None}),
     ({"operation": "logout", "status": 503}, NOTHING, "?!?++?", {"tokens_left": 2}),
-    # Five attempts with the made-up token, one for each of the four probes; not those at the end.
+    # Five attempts with the made-up token and one for each of the four probes; the logouts at the end succeed.
     ({"operation": "logout", "status": 503, "times": 9}, NOTHING, "?!?++?", {"tokens_left": 0}),
     ({"operation": "logout", "status": 401, "body": '{"code": 2}'}, NOTHING, "?!?++?", {"tokens_left": 2}),
     ({"error_format": "gateway"}, NEW, "++++++", {"dialect": "gateway"}),
@@ -90,7 +90,7 @@ WITH_VERIFY_URL: list[Case] = [
     ({"revocation_lags_seconds": 0}, NEW, "++++++", {"revocation_lag_seconds": pytest.approx(2.5, abs=2.5)}),
     ({"revocation_lags_seconds": 180}, NEW, "++++++", {"revocation_lag_seconds": pytest.approx(182.5, abs=2.5)}),
     ({"approved_again_after_seconds": 4}, AGAIN, "?!?+++", {"accepted_again_after_logout": True}),
-    # A gateway that learns late of a new token does not make it dead.
+    # A gateway that learns of a new token late does not make it inactive.
     ({"new_token_lags_seconds": 3}, NEW, "++++++", {}),
     ({"operation": "incidents", "status": 403}, NEW, "+++++!", {"verify_url": "refuses-a-new-token"}),
     ({"operation": "incidents", "status": 500}, NEW, "++++++", {"verify_url": "no-clear-answer"}),
@@ -102,7 +102,7 @@ WITH_VERIFY_URL: list[Case] = [
     ("is_verified", "server_does", "answers", "signs", "fields"),
     [(False, *case) for case in ALWAYS + WITHOUT_VERIFY_URL] + [(True, *case) for case in ALWAYS + WITH_VERIFY_URL],
 )
-def test_what_the_server_does_is_found_out(
+def test_doctor_detects_how_the_server_behaves(
     world: World,
     terminal: Terminal,
     request: pytest.FixtureRequest,
@@ -118,10 +118,10 @@ def test_what_the_server_does_is_found_out(
     world.clock.advance(minutes=10)
     (world.telenor.fault if "operation" in server_does else world.telenor.knobs)(**server_does)
     ran = terminal.doctor()
-    assert told(ran.json) == answers
-    assert verdicts(ran.json) == signs
+    assert answers_of(ran.json) == answers
+    assert results_of(ran.json) == signs
     assert ran.status == (4 if "!" in signs else 0)
-    # Also where asking has ended the published token, or nothing tells: --yes has rotated then.
+    # Even if doctor's requests have revoked the published token, or may have: --yes has rotated then.
     assert world.is_current_live()
     assert len(world.labels()) == (1 if answers["harmed"] is False else 2)
     cleanup = world.live() - sum(map(world.is_live, world.tracked()))
@@ -131,47 +131,45 @@ def test_what_the_server_does_is_found_out(
 
 
 @pytest.mark.parametrize(("issue", "signs"), [("new", "++++++"), ("same", "!+++++"), ("same-extended", "++++++")])
-def test_without_a_published_token_it_harms_nobody_and_leaves_nothing(
+def test_without_a_published_token_doctor_leaves_no_token_behind(
     world: World, terminal: Terminal, issue: str, signs: str
 ) -> None:
     world.telenor.knobs(issue=issue)
     ran = terminal.doctor()
-    assert told(ran.json)["ends"] is True
-    assert verdicts(ran.json) == signs
+    assert answers_of(ran.json)["ends"] is True
+    assert results_of(ran.json) == signs
     assert "No published token is active" in ran.words
     assert world.live() == 0
     assert world.labels() == {}
 
 
-# What a token's answer says
+# The token response
 
 
-def test_the_shape_of_a_tokens_answer_is_shown(world: World, terminal: Terminal) -> None:
+def test_the_shape_of_the_token_response_is_shown(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(refresh_token=True, variations=False)
     fields = dict.fromkeys(("access_token", "token_type", "refresh_token"), "string") | {"expires_in": "number"}
     assert terminal.doctor().json["token_answer"]["fields"] == fields
 
 
-def test_the_life_of_a_token_that_is_handed_out_again_is_counted_from_its_issue(
-    world: World, terminal: Terminal
-) -> None:
+def test_the_lifetime_of_a_reissued_token_counts_from_its_first_issue(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(issue="same")
     world.run()
     world.clock.advance(minutes=55)
     assert terminal.doctor().json["life_seconds"] == 3599
 
 
-def test_a_life_that_telenor_does_not_tell_is_said_to_be_assumed(world: World, terminal: Terminal) -> None:
+def test_an_assumed_lifetime_is_reported_as_assumed(world: World, terminal: Terminal) -> None:
     world.telenor.knobs(expires_in_as="missing", issue="same-extended")
     ran = terminal.doctor()
     assert ran.json["answers"]["a token's life"].startswith("15 min is assumed, since the server sends no expires_in")
-    assert told(ran.json)["longer"] is None
+    assert answers_of(ran.json)["longer"] is None
 
 
 # VERIFY_URL
 
 
-def test_a_verify_url_that_accepts_anything_is_told_and_not_relied_on(
+def test_a_verify_url_that_accepts_anything_is_reported_and_not_relied_on(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VERIFY_URL", f"{world.telenor.url}/_sandbox/state")
@@ -179,20 +177,20 @@ def test_a_verify_url_that_accepts_anything_is_told_and_not_relied_on(
     world.telenor.knobs(issue="new-revokes-old")
     ran = terminal.doctor()
     assert ran.json["verify_url"] == "accepts-a-made-up-token"
-    assert told(ran.json)["harmed"] is True
+    assert answers_of(ran.json)["harmed"] is True
 
 
 @verifying
-def test_a_published_token_that_is_dead_already_is_told(world: World, terminal: Terminal) -> None:
+def test_an_inactive_published_token_is_reported(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.reset()
     ran = terminal.doctor()
-    assert verdicts(ran.json) == "!+++++"
+    assert results_of(ran.json) == "!+++++"
     assert "VERIFY_URL rejects the published token" in because(ran.json, "P1")
-    assert told(ran.json)["harmed"] is False
+    assert answers_of(ran.json)["harmed"] is False
 
 
-# Where no usable token
+# No token
 
 
 def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> None:
@@ -200,8 +198,8 @@ def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> No
     world.put_client(CLIENT_ID, "CANARY-wrong")
     ran = terminal.doctor()
     assert "Connect ID and Min Bedrift" in because(ran.json, "P1")
-    assert verdicts(ran.json) == "!??++?"
-    assert told(ran.json)["harmed"] is False
+    assert results_of(ran.json) == "!??++?"
+    assert answers_of(ran.json)["harmed"] is False
     assert ran.status == 4
     assert world.is_current_live()
 
@@ -210,7 +208,7 @@ def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> No
     "trouble",
     [{"expires_in_as": "raw", "expires_in_raw": "soon"}, {"token_type": "MAC"}, {"lifetime_seconds": 0.5}],
 )
-def test_tokens_that_nobody_can_use_are_ended_too(world: World, terminal: Terminal, trouble: dict[str, Any]) -> None:
+def test_unusable_tokens_are_revoked_too(world: World, terminal: Terminal, trouble: dict[str, Any]) -> None:
     world.run()
     world.telenor.knobs(**trouble)
     ran = terminal.doctor()
@@ -225,29 +223,27 @@ def test_an_outage_of_the_token_endpoint_is_a_finding(world: World, terminal: Te
     world.run()
     world.telenor.fault(operation="token", drop=True)
     ran = terminal.doctor()
-    assert told(ran.json)["harmed"] is None
+    assert answers_of(ran.json)["harmed"] is None
     assert because(ran.json, "P1").startswith("no usable token: no answer from 127.0.0.1")
     assert len(world.labels()) == 1, "a rotation would fail too"
 
 
 @pytest.mark.parametrize("requests", [1, 2])
-def test_an_outage_in_between_leaves_no_token_behind(world: World, terminal: Terminal, requests: int) -> None:
+def test_an_outage_between_two_requests_leaves_no_token_behind(world: World, terminal: Terminal, requests: int) -> None:
     world.telenor.knobs(issue="same")
     world.telenor.fault(operation="token", delay_seconds=0.001, times=requests)
     world.telenor.fault(operation="token", status=503)
     ran = terminal.doctor()
-    assert told(ran.json)["new"] is (None if requests == 1 else False)
+    assert answers_of(ran.json)["new"] is (None if requests == 1 else False)
     assert ran.json["tokens_left"] == 0
     assert world.live() == 0
 
 
-# What must never happen
+# Tokens that must not be logged out
 
 
 @pytest.mark.parametrize("before", range(1, 8))
-def test_a_token_that_a_run_publishes_meanwhile_is_not_logged_out(
-    world: World, terminal: Terminal, before: int
-) -> None:
+def test_a_token_published_during_doctor_is_not_logged_out(world: World, terminal: Terminal, before: int) -> None:
     world.telenor.knobs(issue="same")
     world.aws.fault(Meanwhile(operation="DescribeSecret", happens=lambda: world.run("rotate-now")), after=before)
     assert terminal.doctor().status in {0, 4}
@@ -255,16 +251,16 @@ def test_a_token_that_a_run_publishes_meanwhile_is_not_logged_out(
         assert world.is_current_live()
 
 
-def test_a_superseded_token_that_is_handed_out_again_is_not_logged_out(world: World, terminal: Terminal) -> None:
+def test_a_reissued_superseded_token_is_not_logged_out(world: World, terminal: Terminal) -> None:
     first, second = world.supersede()
-    world.telenor.knobs(issue="same")  # gives out the oldest that lives
+    world.telenor.knobs(issue="same")  # issues the oldest active token again
     assert "1 left active" in terminal.doctor().json["answers"]["tokens"]
     assert world.is_live(first)
     assert world.is_live(second)
 
 
 @pytest.mark.parametrize(("operation", "good"), [("DescribeSecret", 1), ("GetSecretValue", 3)])
-def test_nothing_is_logged_out_that_cannot_be_compared(
+def test_a_token_that_cannot_be_compared_is_not_logged_out(
     world: World, terminal: Terminal, operation: str, good: int
 ) -> None:
     world.run()
@@ -274,22 +270,22 @@ def test_nothing_is_logged_out_that_cannot_be_compared(
     assert world.live() == 3
 
 
-def test_a_token_that_cannot_be_read_in_its_answer_is_counted(world: World, terminal: Terminal) -> None:
+def test_a_token_that_cannot_be_parsed_from_its_response_is_counted(world: World, terminal: Terminal) -> None:
     world.telenor.fault(operation="token", body="", when="after")
     assert (terminal.doctor().json["tokens_left"], world.live()) == (5, 5)
 
 
 def test_ctrl_c_leaves_no_token_behind(world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     world.telenor.knobs(issue="same")
-    monkeypatch.setattr(app, "clock", PatientClock())
+    monkeypatch.setattr(app, "clock", InterruptingClock())
     assert terminal.doctor().status == 130
     assert (world.issued(), world.live()) == (1, 0)
 
 
-# Asking first
+# Confirmation
 
 
-def test_it_does_not_ask_telenor_while_a_token_is_published_and_nobody_can_say_yes(
+def test_without_a_terminal_doctor_requests_nothing_while_a_token_is_published(
     world: World, terminal: Terminal
 ) -> None:
     world.run()
@@ -306,11 +302,11 @@ def test_it_does_not_ask_telenor_while_a_token_is_published_and_nobody_can_say_y
     [
         ("new", 1, "VERIFY_URL still accepts superseded"),
         ("new-revokes-old", 1, "this would revoke the published one"),
-        # Its grace is over.
+        # The grace of the superseded token is over.
         ("new", 11, "doctor never logs out a published token. Request"),
     ],
 )
-def test_it_says_before_it_asks_what_a_superseded_token_hints_at(
+def test_the_confirmation_mentions_what_a_superseded_token_suggests(
     world: World, terminal: Terminal, issue: str, minutes: int, says: str
 ) -> None:
     world.telenor.knobs(issue=issue)
@@ -321,7 +317,7 @@ def test_it_says_before_it_asks_what_a_superseded_token_hints_at(
     assert (ran.status, world.issued(), world.is_current_live()) == (1, 2, True)
 
 
-def test_it_has_the_job_replace_a_published_token_that_it_has_ended(world: World, terminal: Terminal) -> None:
+def test_the_job_replaces_a_published_token_that_doctor_revoked(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(issue="new-revokes-old")
     ran = terminal.run("--local", "doctor", typed="yes\n")
@@ -330,22 +326,22 @@ def test_it_has_the_job_replace_a_published_token_that_it_has_ended(world: World
     assert world.is_current_live()
 
 
-def test_a_replacement_that_fails_is_said_loudly(world: World, terminal: Terminal) -> None:
+def test_a_failed_replacement_is_reported_as_an_error(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(issue="new-revokes-old")
     world.aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
     ran = terminal.doctor()
     assert ran.status == 4
-    assert "THE PUBLISHED TOKEN WAS REVOKED AND IS NOT REPLACED: run `rotate` until it ends with 0." in ran.err
+    assert "THE PUBLISHED TOKEN WAS REVOKED, AND NO REPLACEMENT IS CONFIRMED: run `rotate` until" in ran.err
 
 
 @verifying
-def test_ctrl_c_has_the_job_replace_what_may_have_been_ended(
+def test_after_ctrl_c_the_job_replaces_a_possibly_revoked_token(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
     world.telenor.knobs(issue="new-revokes-old")
-    monkeypatch.setattr(app, "clock", PatientClock())
+    monkeypatch.setattr(app, "clock", InterruptingClock())
     ran = terminal.doctor()
     assert ran.status == 130
     assert "may have been revoked, so the job rotates" in ran.err
@@ -354,14 +350,14 @@ def test_ctrl_c_has_the_job_replace_what_may_have_been_ended(
 def test_a_schedule_that_does_not_run_puts_self_healing_at_risk(world: World, terminal: Terminal) -> None:
     world.run()
     world.clock.advance(minutes=45)
-    assert verdicts(terminal.doctor().json) == "++++!+"
+    assert results_of(terminal.doctor().json) == "++++!+"
 
 
-# Revocation that lags
+# Delayed revocation
 
 
 @verifying
-def test_a_token_is_tried_after_its_logout_for_longer_than_any_cache_keeps_it(world: World, terminal: Terminal) -> None:
+def test_a_token_is_tried_after_logout_for_longer_than_a_gateway_caches_it(world: World, terminal: Terminal) -> None:
     world.run()
     world.telenor.knobs(logout_ends="nothing")
     began_at = world.clock.now()
@@ -370,21 +366,21 @@ def test_a_token_is_tried_after_its_logout_for_longer_than_any_cache_keeps_it(wo
 
 
 @verifying
-def test_the_newer_token_is_not_tried_before_its_logout(world: World, terminal: Terminal) -> None:
-    """A gateway that has seen a token keeps it in its cache, and would show a lag that the revocation has not."""
+def test_the_newer_token_is_not_used_before_its_logout(world: World, terminal: Terminal) -> None:
+    """A gateway caches a token that it has seen, which would show a delay that the revocation does not have."""
     world.run()
     before = len(world.telenor.requests)
     terminal.doctor()
     token_test = [request.operation for request in world.telenor.requests[before:]]
     first_logout = token_test.index("logout", token_test.index("token"))
-    # The made-up token, the published one, and the older of the two that were asked for.
+    # The made-up token, the published one, and the older of the two requested ones.
     assert token_test[:first_logout].count("incidents") == 3
 
 
-# What this identity may do
+# Permissions
 
 
-def test_without_the_credentials_it_asks_for_nothing_unless_a_file_has_them(
+def test_without_credentials_doctor_requests_nothing_unless_a_file_has_them(
     world: World, terminal: Terminal, tmp_path: Path
 ) -> None:
     world.run()
@@ -401,7 +397,7 @@ def test_without_the_credentials_it_asks_for_nothing_unless_a_file_has_them(
 
 
 @pytest.mark.parametrize("content", [None, b"nonsense", b"\xff", b"{}"])
-def test_a_file_that_holds_no_credentials_is_refused_before_anything_is_asked(
+def test_a_file_without_credentials_is_refused_before_any_request(
     world: World, terminal: Terminal, tmp_path: Path, content: bytes | None
 ) -> None:
     file = tmp_path / "credentials.json"
@@ -412,7 +408,7 @@ def test_a_file_that_holds_no_credentials_is_refused_before_anything_is_asked(
     assert "the file of --credentials" in ran.err
 
 
-def test_where_the_job_may_not_be_started_nothing_is_asked_for(
+def test_without_permission_to_invoke_the_job_doctor_requests_nothing(
     deployed: DeployedAws, world: World, terminal: Terminal
 ) -> None:
     deployed.run({})
@@ -422,7 +418,7 @@ def test_where_the_job_may_not_be_started_nothing_is_asked_for(
     assert "lambda:InvokeFunction" in " ".join(ran.json["cannot"])
 
 
-def test_the_repair_goes_through_the_function(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
+def test_the_repair_invokes_the_function(deployed: DeployedAws, world: World, terminal: Terminal) -> None:
     deployed.run({})
     world.telenor.knobs(issue="new-revokes-old")
     before = world.aws.calls()
@@ -432,13 +428,13 @@ def test_the_repair_goes_through_the_function(deployed: DeployedAws, world: Worl
     assert world.is_current_live()
 
 
-def test_where_telenor_is_not_reached_nothing_is_asked(
+def test_an_unreachable_telenor_ends_doctor_before_any_token_request(
     world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.run()
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("TELENOR_BASE_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("TELENOR_BASE_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
         ran = terminal.doctor()
     assert (ran.status, ran.out, world.issued()) == (1, "", 1)
     assert "the authorization server cannot be reached from here, so no token was requested" in ran.err

@@ -1,4 +1,4 @@
-"""What an answer looked like: names, types and the place of its code, and nothing that it held."""
+"""The shape of a response: field names, types and the place of its error code, but no values."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def response(body: str, **headers: str) -> Response:
         ("", {}, None),
     ],
 )
-def test_a_shape_has_the_names_and_types_of_fields_and_where_the_code_is(
+def test_a_shape_has_field_names_types_and_the_place_of_the_error_code(
     body: str, fields: dict[str, str], code_at: str | None
 ) -> None:
     shape = response_shape_of(response(body))
     assert (shape.fields, shape.code_at) == (fields, code_at)
 
 
-def test_a_code_in_a_header_is_told() -> None:
+def test_a_code_in_a_header_is_found() -> None:
     shape = response_shape_of(
         response("", WWW_Authenticate='Bearer error="invalid_token"', Content_Type="text/plain; charset=x")
     )
@@ -51,7 +51,7 @@ def test_a_code_in_a_header_is_told() -> None:
     assert shape.media_type == "text/plain"
 
 
-def test_a_shape_holds_nothing_of_what_was_said() -> None:
+def test_a_shape_contains_no_value_of_the_response() -> None:
     body = f'{{"access_token": "{CANARY}", "code": "oauth.v2.{CANARY}", "{CANARY}-1": 2}}'
     assert CANARY not in repr(response_shape_of(response(body, Content_Type=f"text/{CANARY} {CANARY}", Date=CANARY)))
 
@@ -65,5 +65,5 @@ def test_a_shape_holds_nothing_of_what_was_said() -> None:
         ("yesterday", None),
     ],
 )
-def test_the_clocks_are_compared_by_the_date_of_the_answer(date: str, ahead: timedelta | None) -> None:
+def test_clocks_are_compared_by_the_date_header(date: str, ahead: timedelta | None) -> None:
     assert response_shape_of(response("", Date=date)).clock_ahead == ahead

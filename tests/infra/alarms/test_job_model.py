@@ -1,4 +1,4 @@
-"""The model of the job that the alarms are tested with renews when the handler does."""
+"""The model of the job that the alarm tests use renews when the handler does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from handler import decisions
 from handler.ledger import Ledger, new_entry
 from handler.model import Action, Policy
-from tests.infra.alarms.job import Settings
-from tests.infra.alarms.page import GRACES, SCHEDULES
+from tests.infra.alarms.job_model import Settings
+from tests.infra.alarms.paging_margins import GRACES, SCHEDULES
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -20,12 +20,12 @@ BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
     ("minutes", "grace", "fraction"),
     list(itertools.product(SCHEDULES, GRACES, (0.001, 0.25, 0.33, 0.5, 0.75, 0.999))),
 )
-def test_a_token_is_due_when_the_handler_says_so(minutes: int, grace: int, fraction: float) -> None:
+def test_the_model_renews_when_the_handler_does(minutes: int, grace: int, fraction: float) -> None:
     policy = Policy(timedelta(seconds=grace), fraction, timedelta(minutes=minutes))
-    for life in (3600, 3570, 900):
-        settings = Settings(minutes * 60, grace, fraction, life)
-        ledger = Ledger(new_entry("v" * 36, BEGIN, BEGIN + timedelta(seconds=life)))
-        for age in range(0, life, 29):
+    for lifetime in (3600, 3570, 900):
+        settings = Settings(minutes * 60, grace, fraction, lifetime)
+        ledger = Ledger(new_entry("v" * 36, BEGIN, BEGIN + timedelta(seconds=lifetime)))
+        for age in range(0, lifetime, 29):
             now = BEGIN + timedelta(seconds=age)
             due, _ = decisions.is_renewal_due(ledger, policy, now, Action.RENEW_IF_DUE, "r" * 36)
             assert due == settings.is_due(age), age

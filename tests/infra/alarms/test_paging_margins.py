@@ -1,4 +1,4 @@
-"""P7, tried: the page rings before a consumer has less than the grace, and not otherwise. `make alarms` tries more."""
+"""P7: TokenExpiryAlarm fires before a consumer has less than the grace, and not otherwise. `make alarms` tries more."""
 
 from __future__ import annotations
 
@@ -7,80 +7,82 @@ import random
 import pytest
 
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
-from tests.infra.alarms.job import Fate, Job, Run, Settings
-from tests.infra.alarms.page import (
+from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
+from tests.infra.alarms.paging_margins import (
     DAY,
     GRACES,
     LATEST_METRIC,
     MONTH,
     SCHEDULES,
     TEMPLATE,
-    false_pages,
+    expiry_alarm,
+    failing_outcomes,
+    false_alarms,
     first_due,
     least_margin,
     margin,
-    page,
-    trouble,
 )
 
 CASES = [(minutes, grace) for minutes in SCHEDULES for grace in (GRACES[0], 600, GRACES[-1])]
 
-# What is left for the message to reach somebody.
+# The time left for the notification to arrive.
 A_MINUTE = 60
 
 
 @pytest.mark.parametrize(("minutes", "grace"), CASES)
-def test_the_page_rings_a_minute_before_a_consumer_has_less_than_the_grace(minutes: int, grace: int) -> None:
-    seconds, how = least_margin(minutes, grace, fractions=(0.001, 0.33, 0.999), lives=(3600,), phases=(0, 59))
+def test_the_expiry_alarm_fires_a_minute_before_a_consumer_has_less_than_the_grace(minutes: int, grace: int) -> None:
+    seconds, how = least_margin(minutes, grace, fractions=(0.001, 0.33, 0.999), lifetimes=(3600,), phases=(0, 59))
     assert seconds >= A_MINUTE, how
 
 
 @pytest.mark.parametrize(("minutes", "grace"), CASES)
-def test_the_lead_outlasts_the_minutes_whatever_happened_before(minutes: int, grace: int) -> None:
-    """The sum behind the numbers in the template, for every course of events and not only for those that were tried."""
-    alarm = page(minutes, grace)
+def test_the_lead_time_covers_detection_after_any_history(minutes: int, grace: int) -> None:
+    """The calculation behind the template's numbers, for every history instead of a sample."""
+    alarm = expiry_alarm(minutes, grace)
     lead = -alarm.expression({"left": [0.0]})[0] - grace  # type: ignore[index,operator]
     window = alarm.rule.evaluation_periods * alarm.period
     assert alarm.rule.datapoints_to_alarm == alarm.rule.evaluation_periods
-    # The last good reading falls somewhere into a minute, and CloudWatch looks somewhere in the next one.
+    # The last good reading is at any time in a minute, and CloudWatch evaluates at any time in the next one.
     assert lead >= window + 2 * 60 + A_MINUTE
-    # From one reading to the next if a run between them is lost, the later one starts late and its reading comes late.
+    # The longest gap between two readings: one run is lost, and the next one starts late and its metric arrives late.
     assert window >= 2 * minutes * 60 + 60 + LATEST_METRIC + 60
-    # The last run before a renewal reads a good value, and so does every one before.
+    # Every run before a renewal still sends a good value.
     settings = Settings(minutes * 60, grace, 0.999)
     schedule_jitter = min(60, settings.period / 2)
-    assert settings.life - settings.renewed_at() + settings.period + schedule_jitter > grace + lead
+    assert settings.lifetime - settings.renewed_at() + settings.period + schedule_jitter > grace + lead
 
 
 @pytest.mark.parametrize(("minutes", "grace"), CASES)
 @pytest.mark.parametrize("fills_nothing", [False, True])
-def test_the_page_is_silent_in_a_healthy_month(minutes: int, grace: int, *, fills_nothing: bool) -> None:
-    alarm = page(minutes, grace, fills_nothing=fills_nothing)
-    # A month of the default, and days of the rest: make alarms lives through months of all.
+def test_the_expiry_alarm_does_not_fire_in_a_healthy_month(minutes: int, grace: int, *, fills_nothing: bool) -> None:
+    alarm = expiry_alarm(minutes, grace, fills_nothing=fills_nothing)
+    # A month of the defaults, and two days of other settings; `make alarms` simulates months of all of them.
     seconds = MONTH if (minutes, grace) == (5, 600) else 2 * DAY
     for seed, fraction in enumerate((0.001, 0.33, 0.999)):
-        assert false_pages(alarm, Settings(minutes * 60, grace, fraction), seed, seconds, lost_every=10) == []
+        assert false_alarms(alarm, Settings(minutes * 60, grace, fraction), seed, seconds, lost_every=10) == []
 
 
 @pytest.mark.parametrize("fills_nothing", [False, True])
 @pytest.mark.parametrize("more", [0, 2, 10])
 @pytest.mark.parametrize("minutes", SCHEDULES)
-def test_silence_rings_whatever_aws_leaves_unsaid(minutes: int, more: int, *, fills_nothing: bool) -> None:
-    """How wide the evaluation range is, and what FILL makes of nothing."""
-    alarm = page(minutes, 600, fills_nothing=fills_nothing)
+def test_missing_data_fires_the_alarm_under_any_reading_of_the_documentation(
+    minutes: int, more: int, *, fills_nothing: bool
+) -> None:
+    """AWS does not document the width of the evaluation range, or whether FILL fills an empty series."""
+    alarm = expiry_alarm(minutes, 600, fills_nothing=fills_nothing)
     cloudwatch = CloudWatch()
     (metric,) = alarm.metrics
     last = 30 * minutes * 60
     for at in range(0, last + 1, minutes * 60):
         cloudwatch.put(metric, at, 3600, at)
-    ((rung, state),) = cloudwatch.changes(alarm, 20 * 60, last + DAY, more)
+    ((alarmed_at, state),) = cloudwatch.changes(alarm, 20 * 60, last + DAY, more)
     assert state is State.ALARM
-    assert rung == last + 60 + alarm.rule.evaluation_periods * alarm.period
+    assert alarmed_at == last + 60 + alarm.rule.evaluation_periods * alarm.period
 
 
 @pytest.mark.parametrize("minutes", SCHEDULES)
-def test_one_reading_alone_does_not_ring(minutes: int) -> None:
-    alarm = page(minutes, 600)
+def test_a_single_bad_reading_does_not_fire_the_alarm(minutes: int) -> None:
+    alarm = expiry_alarm(minutes, 600)
     (metric,) = alarm.metrics
     dice = random.Random(7)  # noqa: S311  to be repeated, not kept secret
     for wrong_at in range(3600, 3600 + minutes * 60, 7):
@@ -92,8 +94,8 @@ def test_one_reading_alone_does_not_ring(minutes: int) -> None:
 
 
 @pytest.mark.parametrize("other", [{"client": "other"}, {"service": "other"}])
-def test_no_silence_hides_behind_the_data_of_another_client(other: dict[str, str]) -> None:
-    alarm = page(5, 600)
+def test_another_clients_data_does_not_hide_missing_data(other: dict[str, str]) -> None:
+    alarm = expiry_alarm(5, 600)
     (metric,) = alarm.metrics
     dimensions = frozenset((dict(metric.dimensions) | other).items())
     assert dimensions != metric.dimensions
@@ -106,20 +108,22 @@ def test_no_silence_hides_behind_the_data_of_another_client(other: dict[str, str
     assert state is State.ALARM
 
 
-def test_it_is_over_when_a_run_has_renewed() -> None:
-    alarm = page(5, 600)
+def test_the_alarm_clears_after_a_renewal() -> None:
+    alarm = expiry_alarm(5, 600)
     (metric,) = alarm.metrics
     cloudwatch = CloudWatch()
-    fates = [Fate.WELL] + [Fate.FAILS] * 10 + [Fate.WELL] * 5
-    for told in Job(Settings(300, 600, 0.33)).live(Run(300 * number, fate) for number, fate in enumerate(fates)):
-        cloudwatch.put(metric, told.at, told.seconds_until_expiry, told.at)
+    outcomes = [RunOutcome.SUCCEEDS] + [RunOutcome.FAILS] * 10 + [RunOutcome.SUCCEEDS] * 5
+    for sent in Job(Settings(300, 600, 0.33)).simulate(
+        Run(300 * number, outcome) for number, outcome in enumerate(outcomes)
+    ):
+        cloudwatch.put(metric, sent.at, sent.seconds_until_expiry, sent.at)
     changes = list(cloudwatch.changes(alarm, 900, 4500))
     assert [state for _, state in changes] == [State.ALARM, State.OK]
     assert changes[1][0] == 11 * 300 + 60
 
 
-def test_the_evaluator_would_notice_a_page_without_metric_math() -> None:
-    """The page as it once was: it cannot pass here."""
+def test_the_evaluator_detects_an_alarm_without_metric_math() -> None:
+    """An earlier version of TokenExpiryAlarm, which must fail here."""
     stack = TEMPLATE.deployed()
     dimensions = [{"Name": "service", "Value": "stack"}, {"Name": "client", "Value": "default"}]
     once = Alarm.of(
@@ -137,4 +141,4 @@ def test_the_evaluator_would_notice_a_page_without_metric_math() -> None:
         }
     )
     settings = Settings(300, 600, 0.33)
-    assert margin(once, settings, trouble(first_due(settings, (0,)), (Fate.FAILS,)), (0,), 0, 0) < 0
+    assert margin(once, settings, failing_outcomes(first_due(settings, (0,)), (RunOutcome.FAILS,)), (0,), 0, 0) < 0

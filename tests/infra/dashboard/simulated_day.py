@@ -1,7 +1,7 @@
 """A simulated day: the real handler over the local servers, every five minutes of a clock that jumps from run to run.
 
-`python -m tests.infra.dashboard.day TIMES` is the function's process. It prints what the handler logs and emits, after
-a line with the time of each run.
+`python -m tests.infra.dashboard.simulated_day TIMES` is the function's process. It prints what the handler logs and
+emits, after a line with the time of each run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def simulate(
     """Return every line that the handler prints, with the time of its run as `at`. Raises CalledProcessError."""
     times = [time.timestamp() for time in (begin, end, *(each for outage in outages for each in outage))]
     printed = subprocess.run(  # noqa: S603  this very Python and times
-        [sys.executable, "-m", "tests.infra.dashboard.day", *map(str, times)],
+        [sys.executable, "-m", "tests.infra.dashboard.simulated_day", *map(str, times)],
         cwd=ROOT,
         env={**os.environ, **environ},
         stdout=subprocess.PIPE,
@@ -49,7 +49,7 @@ def simulate(
 
 
 class _Clock:
-    """A clock that moves only by `sleep` and from run to run."""
+    """A clock that moves only by `sleep` and between runs."""
 
     time = datetime.fromtimestamp(0, UTC)
 

@@ -1,4 +1,4 @@
-"""The eye on leaks sees what it should."""
+"""The leak detector finds secrets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.conftest import CLIENT_ID, CLIENT_SECRET, Seen, canaries_in
         "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode(),
     ],
 )
-def test_a_secret_is_seen(text: str) -> None:
+def test_a_leaked_secret_is_detected(text: str) -> None:
     assert canaries_in(text)
 
 
-def test_a_secret_behind_an_error_is_seen(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_secret_in_a_chained_error_is_detected(capfd: pytest.CaptureFixture[str]) -> None:
     seen = Seen(capfd)
     error = RuntimeError("nothing to see")
     error.__context__ = ValueError("CANARY")
     seen.errors.append(error)
-    assert canaries_in(seen.everything())
+    assert canaries_in(seen.all_output())
