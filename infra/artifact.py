@@ -55,7 +55,9 @@ def bundled_requirements(locked: str) -> str:
 
 
 def make(directory: Path) -> None:
-    """Fill a directory with the artifact. Raises ArtifactError."""
+    """Fill a new or empty directory with the artifact. Raises ArtifactError, OSError and CalledProcessError."""
+    if directory.exists() and any(directory.iterdir()):
+        raise ArtifactError(f"{directory} is not empty: remove it, or name another directory")
     copy_handler(directory)
     with tempfile.TemporaryDirectory() as temporary:
         requirements = Path(temporary) / "requirements.txt"
@@ -191,17 +193,18 @@ def main() -> int:
     try:
         make(arguments.directory)
         wrong = "; ".join(faults(arguments.directory))
-    except ArtifactError as error:
+        if not wrong and arguments.zip:
+            content = zipped(arguments.directory)
+            arguments.zip.parent.mkdir(parents=True, exist_ok=True)
+            arguments.zip.write_bytes(content)
+            print(f"packed into {arguments.zip}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
+    except (ArtifactError, OSError) as error:
         wrong = str(error)
+    except subprocess.CalledProcessError as error:
+        wrong = f"{' '.join(error.cmd[:4])} failed: what it says stands above"
     if wrong:
         print(wrong, file=sys.stderr)
-        return 1
-    if arguments.zip:
-        content = zipped(arguments.directory)
-        arguments.zip.parent.mkdir(parents=True, exist_ok=True)
-        arguments.zip.write_bytes(content)
-        print(f"packed into {arguments.zip}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
-    return 0
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":

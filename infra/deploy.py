@@ -130,6 +130,16 @@ def existing(stack: str, region: str) -> Deployed:
     return found
 
 
+def refuse_foreign(found: Deployed, stack: str, region: str) -> None:
+    """Refuse a stack that this template did not make. Raises RefusalError."""
+    # The example of a consumer has the first two.
+    for output in ("FunctionName", "FunctionRoleArn", "TokenSecretArn", "LogGroupName"):
+        if output not in found.outputs:
+            raise RefusalError(
+                f"stack {stack} in {region} is not this job's: it has no output {output}. Name another with STACK="
+            )
+
+
 def ask(parameter: Parameter, before: str) -> str:
     """Ask for a parameter until its value is accepted; Enter keeps the value in brackets."""
     may_be_empty = parameter.accepts("")
@@ -177,22 +187,48 @@ def given_values(template: Mapping[str, Any], text: str) -> dict[str, str]:
     return values
 
 
-def check(template: Mapping[str, Any], values: Mapping[str, str], region: str) -> None:
+def everything_given(template: Mapping[str, Any], arguments: argparse.Namespace, stack: str) -> dict[str, str]:
+    """Return the parameters of CLIENT and SET, and the commit. Raises RefusalError."""
+    client = f"ClientName={shlex.quote(arguments.client)} " if arguments.client else ""
+    given = given_values(template, client + arguments.set)
+    if arguments.client and given["ClientName"] != arguments.client:
+        raise RefusalError(f"CLIENT is {arguments.client}, and SET has ClientName={given['ClientName']}: name one")
+    if "Version" in given:
+        raise RefusalError("SET has Version, which is the commit that is checked out: leave it out")
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,127}", stack):
+        raise RefusalError(f"STACK={stack} is not 1 to 128 letters, digits and hyphens that begin with a letter")
+    return given | {"Version": checked_out()}
+
+
+def account_of(region: str) -> str:
+    """Return the id of the account. Raises RefusalError if AWS does not answer."""
+    try:
+        return str(boto3.client("sts", region_name=region).get_caller_identity()["Account"])
+    except (BotoCoreError, ClientError) as error:
+        raise RefusalError(f"AWS does not tell which account this is: {error}") from None
+
+
+def check(template: Mapping[str, Any], values: Mapping[str, str], region: str, account: str) -> None:
     """Check all values together, as CloudFormation and the job do. Raises RefusalError."""
     known = parameters(template)
     faults = [*filter(None, (fault_of(known[name], value) for name, value in values.items()))]
-    if faults := faults or [*broken_rules(template, values), *misplaced(values, region)]:
+    if faults := faults or [*broken_rules(template, values), *misplaced(values, region, account)]:
         raise RefusalError("; ".join(faults))
 
 
-def misplaced(values: Mapping[str, str], region: str) -> Iterator[str]:
-    """Yield the faults of regions and accounts in ARNs, which no rule of CloudFormation can check."""
+def misplaced(values: Mapping[str, str], region: str, own_account: str) -> Iterator[str]:
+    """Yield the faults of partitions, regions and accounts in ARNs, which no rule of CloudFormation can check."""
+    own_partition = boto3.session.Session().get_partition_for_region(region)
     accounts = {each.strip() for each in values["ReaderAccountIds"].split(",")}
     for name, value in values.items():
         for arn in value.split(",") if value and name.endswith(("Arn", "Arns", "Principals")) else []:
-            _, _, _, of_region, account, *_ = arn.split(":")
+            _, partition, _, of_region, account, *_ = arn.split(":")
+            if partition != own_partition:
+                yield f"{name} is in the partition {partition}, and the stack is deployed in {own_partition}"
             if of_region not in {"", region}:
                 yield f"{name} is in {of_region}, and the stack is deployed in {region}: use one of {region}"
+            if name == "PermissionsBoundaryArn" and account not in {"aws", own_account}:
+                yield f"{name} is in account {account}, and the stack in {own_account}: use one of {own_account}"
             if name == "ReaderPrincipals" and account not in accounts:
                 yield f"{name} has a role or user of account {account}: add {account} to ReaderAccountIds too"
 
@@ -248,11 +284,12 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
     template = load()
     known = parameters(template)
     is_again = arguments.command == "redeploy"
-    client = f"ClientName={shlex.quote(arguments.client)} " if arguments.client else ""
-    given = given_values(template, client + arguments.set) | {"Version": checked_out()}
+    given = everything_given(template, arguments, stack)
     before = existing(stack, region) if is_again else describe(stack, region)
     if before and before.obstacle:
         raise RefusalError(before.obstacle)
+    if before:
+        refuse_foreign(before, stack, region)
     deployed = {name: parameter.default for name, parameter in known.items()}
     deployed |= {name: value for name, value in (before.parameters if before else {}).items() if name in known}
     values = deployed | given
@@ -262,7 +299,8 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
         for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
             print(f"\n{group['Label']['default']}")
             values |= {name: ask(known[name], values[name]) for name in group["Parameters"] if name not in given}
-    check(template, values, region)
+    account = account_of(region) if values["PermissionsBoundaryArn"] else ""
+    check(template, values, region, account)
     if not any(values[name] for name in ("AlarmEmail", "AlarmTopicArn", "PagerEmail", "PagerTopicArn")):
         print("WARNING: no alarm has a recipient. Set AlarmEmail or AlarmTopicArn.")
     changed = {name: value for name, value in values.items() if value != deployed[name]}

@@ -36,6 +36,9 @@ class Parameter:
     def accepts(self, value: str) -> bool:
         """Return whether CloudFormation accepts a value. Lists are checked item by item."""
         definition = self.definition
+        # AWS, "CloudFormation quotas": a parameter's value has 4,096 bytes at most.
+        if len(value.encode()) > int(definition.get("MaxLength", 4096)):
+            return False
         is_list = definition["Type"] == "CommaDelimitedList"
         items = [item.strip() for item in value.split(",")] if is_list else [value]
         # The pattern of a list that may be empty accepts an empty item too.

@@ -8,7 +8,7 @@ using System.Text.Json;
 
 static string Env(string name, string otherwise) => Environment.GetEnvironmentVariable(name) ?? otherwise;
 
-var baseUrl = Env("TELENOR_BASE_URL", "https://api.telenor.no");
+var baseUrl = Env("TELENOR_BASE_URL", "https://api.telenor.no").TrimEnd('/');
 var agentUrl = Env("AGENT_URL", "http://localhost:2773");
 var agentTokenFile = Env("AGENT_TOKEN_FILE", "/var/run/awssmatoken");
 // At least a minute less than the GRACE_SECONDS of the token job.
@@ -61,6 +61,11 @@ async Task<HttpStatusCode> Call(string path, string token)
     if (!path.StartsWith('/') || new Uri(baseUrl + path).Authority != new Uri(baseUrl).Authority)
     {
         throw new ArgumentException("a path must begin with / and stay at TELENOR_BASE_URL");
+    }
+    // The exception about an invalid header would show the token.
+    if (token.Any(character => character is < ' ' or > '~'))
+    {
+        throw new ArgumentException("the token has characters that a header cannot carry");
     }
     using var answer = await Send(baseUrl + path, "Authorization", $"Bearer {token}");
     return answer.StatusCode;

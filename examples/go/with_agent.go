@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	baseURL        = env("TELENOR_BASE_URL", "https://api.telenor.no")
+	baseURL        = strings.TrimRight(env("TELENOR_BASE_URL", "https://api.telenor.no"), "/")
 	agentURL       = env("AGENT_URL", "http://localhost:2773")
 	agentTokenFile = env("AGENT_TOKEN_FILE", "/var/run/awssmatoken")
 

@@ -19,13 +19,13 @@ import java.util.regex.Pattern;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 public class WithAgent {
-    static final String BASE_URL = env("TELENOR_BASE_URL", "https://api.telenor.no");
+    static final String BASE_URL = env("TELENOR_BASE_URL", "https://api.telenor.no").replaceAll("/+$", "");
     static final String AGENT_URL = env("AGENT_URL", "http://localhost:2773");
     static final Path AGENT_TOKEN_FILE = Path.of(env("AGENT_TOKEN_FILE", "/var/run/awssmatoken"));
     // At least a minute less than the GRACE_SECONDS of the token job.
     static final long CACHE_NANOS = Duration.ofSeconds(Long.parseLong(env("CACHE_SECONDS", "300"))).toNanos();
     // The document is text within the agent's JSON. A token has neither quotes nor backslashes (RFC 6750, section 2.1).
-    static final Pattern TOKEN = Pattern.compile("\\\\\"access_token\\\\\": *\\\\\"([^\"\\\\]+)\\\\\"");
+    static final Pattern TOKEN = Pattern.compile("\\\\\"access_token\\\\\": *\\\\\"([!#-\\[\\]-~]+)\\\\\"");
 
     // Follow no redirect: the token stays at TELENOR_BASE_URL.
     static final HttpClient http = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.NEVER).build();

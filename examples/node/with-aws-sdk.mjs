@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 
-const BASE_URL = process.env.TELENOR_BASE_URL ?? "https://api.telenor.no";
+const BASE_URL = (process.env.TELENOR_BASE_URL ?? "https://api.telenor.no").replace(/\/+$/, "");
 
 // At least a minute less than the GRACE_SECONDS of the token job.
 const CACHE_SECONDS = Number(process.env.CACHE_SECONDS ?? 300);
@@ -38,6 +38,10 @@ function urlOf(path) {
 
 /** Send one request. Follow no redirect: the token stays at TELENOR_BASE_URL. */
 function call(path, token) {
+  // The exception about an invalid header would show the token.
+  if (!/^[ -~]+$/.test(token)) {
+    throw new Error("the token has characters that a header cannot carry");
+  }
   const headers = { Authorization: `Bearer ${token}` };
   return fetch(urlOf(path), { headers, redirect: "manual", signal: AbortSignal.timeout(10_000) });
 }

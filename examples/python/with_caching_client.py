@@ -14,7 +14,7 @@ import boto3
 import requests
 from aws_secretsmanager_caching import SecretCache, SecretCacheConfig
 
-BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no").rstrip("/")
 
 # At least a minute less than the GRACE_SECONDS of the token job. The client's own default is an hour.
 CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
@@ -46,6 +46,9 @@ def call(path: str, token: str) -> requests.Response:
     url = BASE_URL + path
     if not path.startswith("/") or urlsplit(url)[:2] != urlsplit(BASE_URL)[:2]:
         raise ValueError("a path must begin with / and stay at TELENOR_BASE_URL")
+    # The exception about an invalid header would show the token.
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("the token has characters that a header cannot carry")
     headers = {"Authorization": f"Bearer {token}"}
     return requests.get(url, headers=headers, timeout=10, allow_redirects=False)
 

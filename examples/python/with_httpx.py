@@ -16,7 +16,7 @@ from http import HTTPStatus
 import boto3
 import httpx
 
-BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no").rstrip("/")
 
 # At least a minute less than the GRACE_SECONDS of the token job.
 CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
@@ -65,6 +65,9 @@ class SharedToken(httpx.Auth):
     def _signed(self, request: httpx.Request, token: str) -> httpx.Request:
         if origin(request.url) != self._origin:
             raise ValueError("the token is for TELENOR_BASE_URL alone, and this request goes elsewhere")
+        # The exception about an invalid header would show the token.
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("the token has characters that a header cannot carry")
         request.headers["Authorization"] = f"Bearer {token}"
         return request
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import boto3
 import urllib3
 
-BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no").rstrip("/")
 PORT = os.environ.get("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "2773")
 SECRET_ID = os.environ["TOKEN_SECRET_ID"]
 
@@ -53,6 +53,9 @@ def call(path: str, token: str) -> urllib3.BaseHTTPResponse:
     url = BASE_URL + path
     if not path.startswith("/") or urlsplit(url)[:2] != urlsplit(BASE_URL)[:2]:
         raise ValueError("a path must begin with / and stay at TELENOR_BASE_URL")
+    # The exception about an invalid header would show the token.
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("the token has characters that a header cannot carry")
     headers = {"Authorization": f"Bearer {token}"}
     return http.request("GET", url, headers=headers, timeout=10, redirect=False)
 

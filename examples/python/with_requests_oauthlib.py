@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.parameters import get_secret
 from oauthlib.oauth2 import TokenExpiredError
 from requests_oauthlib import OAuth2Session
 
-BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no")
+BASE_URL = os.environ.get("TELENOR_BASE_URL", "https://api.telenor.no").rstrip("/")
 
 # At least a minute less than the GRACE_SECONDS of the token job.
 CACHE_SECONDS = int(os.environ.get("CACHE_SECONDS", "300"))
@@ -26,7 +26,12 @@ logging.getLogger("requests_oauthlib").setLevel(logging.INFO)
 
 def token_document(*, fresh: bool = False) -> dict[str, Any]:
     """Return the token document: from the cache, or read again if that is too old or `fresh` is set."""
-    return get_secret(os.environ["TOKEN_SECRET_ID"], transform="json", max_age=CACHE_SECONDS, force_fetch=fresh)
+    document = get_secret(os.environ["TOKEN_SECRET_ID"], transform="json", max_age=CACHE_SECONDS, force_fetch=fresh)
+    token = document["access_token"]
+    # The exception about an invalid header would show the token.
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("the token has characters that a header cannot carry")
+    return document
 
 
 session = OAuth2Session(token=token_document())

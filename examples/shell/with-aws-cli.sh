@@ -6,6 +6,7 @@
 set -euo pipefail
 
 base_url=${TELENOR_BASE_URL:-https://api.telenor.no}
+base_url=${base_url%/}
 
 # At least a minute less than the GRACE_SECONDS of the token job.
 cache_seconds=${CACHE_SECONDS:-300}

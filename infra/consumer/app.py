@@ -45,7 +45,10 @@ def access_token(*, fresh: bool = False) -> str:
 
 def call(path: str, token: str) -> tuple[int, bytes]:
     """Call Telenor's API with a token, which stays at TELENOR_BASE_URL."""
-    url = os.environ["TELENOR_BASE_URL"] + path
+    url = os.environ["TELENOR_BASE_URL"].rstrip("/") + path
+    # The exception about an invalid header would show the token.
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("the token has characters that a header cannot carry")
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310  https in the template
     try:
         with _http.open(request, timeout=10) as response:

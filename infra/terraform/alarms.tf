@@ -100,7 +100,8 @@ resource "aws_cloudwatch_metric_alarm" "revocations_pending" {
       metric_name = "RevocationsPending"
       dimensions  = { service = var.name, client = each.key }
       stat        = "Minimum"
-      period      = 3600
+      # Two runs of the longest schedule, so that a late one leaves no period empty.
+      period = 600
     }
   }
 
@@ -113,8 +114,9 @@ resource "aws_cloudwatch_metric_alarm" "revocations_pending" {
     expression  = "900 * (FILL(pending, 0) - 2) - (${local.grace_seconds[each.key]} + 2 * ${local.schedule_seconds})"
   }
 
-  evaluation_periods  = 2
-  datapoints_to_alarm = 2
+  # Two hours. One lost run and the period that has just begun may lack a reading.
+  evaluation_periods  = 12
+  datapoints_to_alarm = 10
   threshold           = 0
   comparison_operator = "GreaterThanOrEqualToThreshold"
   treat_missing_data  = "notBreaching"

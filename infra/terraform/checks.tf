@@ -3,6 +3,7 @@
 
 # For checks only: no name and no policy depends on it (main.tf says why).
 data "aws_region" "current" {}
+data "aws_caller_identity" "current" {}
 
 # The token secrets of this module under deletion_protection, including those of removed clients. A replica from another
 # region has that region as the tag's value.
@@ -60,6 +61,10 @@ locals {
           sentence = "credentials_secret_arn is not the whole ARN of a secret, with its last six characters. Leave it out, and the module creates one."
         },
         {
+          is_wrong = can(regex(":secret:${var.name}/[a-z0-9-]+/token-[A-Za-z0-9]{6}$", client.credentials_secret_arn))
+          sentence = "credentials_secret_arn is a token secret of this module. Name the secret with client_id and client_secret."
+        },
+        {
           is_wrong = !can(regex("^$|^${local.key_arn}$", client.credentials_kms_key_arn))
           sentence = "credentials_kms_key_arn is not the whole ARN of a key. The ARN of an alias does not work."
         },
@@ -70,6 +75,10 @@ locals {
         {
           is_wrong = !can(regex("^$|^[!#-\\[\\]-~]+( [!#-\\[\\]-~]+)*$", client.scope))
           sentence = "scope is not words with one space between them."
+        },
+        {
+          is_wrong = length(client.scope) > 512 || length(client.token_parameters) > 512
+          sentence = "scope and token_parameters have 512 characters at most each."
         },
         {
           is_wrong = !can(regex("^$|^${local.form_field}(&${local.form_field})*$", client.token_parameters))
@@ -111,14 +120,14 @@ locals {
           sentence = "reader_principals need kms_key_arn, since no other account can use the key aws/secretsmanager. For readers in this account leave it out and attach the output consumer_policy_arn to them."
         },
         {
-          is_wrong = (try(var.clients[name].replica_regions, null) != null && !can([for replica in var.clients[name].replica_regions : replica.region])) || !alltrue([
+          is_wrong = (try(var.clients[name].replica_regions, null) != null && !can([for replica in var.clients[name].replica_regions : tostring(replica.region)])) || !alltrue([
             for replica in client.replica_regions : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]+$", replica.region))
           ])
           sentence = "replica_regions has an invalid region. Write it as { region = \"eu-west-1\" }."
         },
         {
           is_wrong = !alltrue([
-            for attribute in flatten([for replica in try(var.clients[name].replica_regions, []) : try(keys(replica), [])]) :
+            for attribute in try(flatten([for replica in var.clients[name].replica_regions : try(keys(replica), [])]), []) :
             contains(["region", "kms_key_arn"], attribute)
           ])
           sentence = "a replica has an attribute other than region and kms_key_arn."
@@ -128,7 +137,9 @@ locals {
           sentence = "replica_regions names a region twice."
         },
         {
-          is_wrong = !alltrue([
+          is_wrong = !alltrue(try([
+            for replica in var.clients[name].replica_regions : can(tostring(try(replica.kms_key_arn, null)))
+            ], [])) || !alltrue([
             for replica in client.replica_regions :
             can(regex("^$|^${replace(local.key_arn, "[a-z0-9-]+", replica.region)}$", replica.kms_key_arn))
           ])
@@ -157,10 +168,15 @@ locals {
       "clients: ${name}: credentials_kms_key_arn" = client.credentials_kms_key_arn
     }]...),
   )
+  own_partition = split(":", data.aws_caller_identity.current.arn)[1]
   refusals_of_region = concat(
     [for what, arn in local.arns_of_this_region :
       "${what} is in ${split(":", arn)[3]}, and this module's region is ${data.aws_region.current.name}. Name one of ${data.aws_region.current.name}."
       if can(split(":", arn)[3]) && try(split(":", arn)[3], "") != data.aws_region.current.name
+    ],
+    [for arn in [var.permissions_boundary_arn] :
+      "permissions_boundary_arn is not a policy of account ${data.aws_caller_identity.current.account_id} in the partition ${local.own_partition}, nor one of AWS. Name one of them."
+      if !can(regex("^$|^arn:${local.own_partition}:iam::(${data.aws_caller_identity.current.account_id}|aws):", arn))
     ],
     [for name, client in local.clients :
       "clients: ${name}: it has a replica in ${data.aws_region.current.name}, where the secret itself is. Leave that region out."

@@ -95,7 +95,7 @@ resource "aws_cloudwatch_dashboard" "token" {
         {
           type = "log", x = 8, y = local.bottom, width = 8, height = 6
           properties = merge(local.graph, {
-            title = "Towards Telenor: attempts a token, and seconds until it was there"
+            title = "Towards the authorization server: attempts a token, and seconds until it was there"
             query = "${local.source} | filter attempts > 0 | stats max(attempts) as most_attempts, max(telenor_seconds) as longest_seconds by bin(1h)"
           })
         },

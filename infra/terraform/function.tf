@@ -4,14 +4,17 @@ locals {
 }
 
 resource "aws_lambda_function" "token" {
-  function_name    = var.name
-  description      = "Renews the shared Telenor token if it is due, and revokes superseded ones."
-  filename         = var.artifact_path
-  source_code_hash = filebase64sha256(var.artifact_path)
-  handler          = "handler.app.lambda_handler"
-  runtime          = "python3.13"
-  architectures    = [var.architecture]
-  memory_size      = 256
+  function_name     = var.name
+  description       = "Renews the shared Telenor token if it is due, and revokes superseded ones."
+  filename          = var.artifact_path
+  source_code_hash  = var.artifact_path == null ? null : filebase64sha256(var.artifact_path)
+  s3_bucket         = one(var.artifact_s3[*].bucket)
+  s3_key            = one(var.artifact_s3[*].key)
+  s3_object_version = one(var.artifact_s3[*].object_version)
+  handler           = "handler.app.lambda_handler"
+  runtime           = "python3.13"
+  architectures     = [var.architecture]
+  memory_size       = 256
   # Five attempts at Telenor with their waits, and the time to store what they got.
   timeout = 120
   role    = aws_iam_role.function.arn
@@ -88,7 +91,7 @@ resource "aws_cloudwatch_log_group" "function" {
     }
     precondition {
       # No validation of the variable, which would need the artifact for `terraform validate`.
-      condition     = fileexists(var.artifact_path)
+      condition     = var.artifact_path == null ? true : fileexists(var.artifact_path)
       error_message = "artifact_path names no file: run make build, and name build/telenor-token.zip."
     }
     precondition {

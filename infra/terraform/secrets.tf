@@ -123,12 +123,18 @@ resource "aws_secretsmanager_secret_policy" "token" {
   # Terraform destroys this policy first. While deletion_protection is on, AWS refuses that. Then everything listed here
   # stays, with all that it depends on, and the client's runs continue.
   depends_on = [
+    aws_cloudwatch_dashboard.token,
     aws_cloudwatch_event_target.new_credentials,
     aws_cloudwatch_metric_alarm.client,
+    aws_cloudwatch_metric_alarm.function,
     aws_cloudwatch_metric_alarm.revocations_pending,
     aws_cloudwatch_metric_alarm.token_expiry,
     aws_iam_policy.consumer,
+    aws_iam_policy.operator,
     aws_lambda_permission.new_credentials,
     aws_scheduler_schedule.client,
+    aws_sns_topic_subscription.alarms,
+    aws_sns_topic_subscription.pager,
+    aws_sqs_queue_policy.undelivered,
   ]
 }

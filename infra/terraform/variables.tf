@@ -14,9 +14,21 @@ variable "name" {
 }
 
 variable "artifact_path" {
-  description = "The zip file that `make build` writes: build/telenor-token.zip."
+  description = "The zip file that `make build` writes: build/telenor-token.zip. Name this or artifact_s3."
   type        = string
-  nullable    = false
+  default     = null
+
+  validation {
+    condition     = (var.artifact_path == null) != (var.artifact_s3 == null)
+    error_message = "name one of artifact_path and artifact_s3."
+  }
+}
+
+variable "artifact_s3" {
+  description = "The same zip file in a bucket of this region. Terraform sees no new content under an old key: name another key or object_version, which is null in a bucket without versions."
+  # No optional attribute: Terraform silently drops one that is misspelled.
+  type    = object({ bucket = string, key = string, object_version = string })
+  default = null
 }
 
 variable "clients" {
@@ -51,8 +63,8 @@ variable "telenor_base_url" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?$", var.telenor_base_url))
-    error_message = "telenor_base_url is not an https URL of ASCII with a host of labels, a port from 1 to 65535 if any, and no user, query and fragment."
+    condition     = length(var.telenor_base_url) <= 400 && can(regex("^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?$", var.telenor_base_url))
+    error_message = "telenor_base_url is not an https URL of ASCII, of 400 characters at most, with a host of labels, a port from 1 to 65535 if any, and no user, query and fragment."
   }
 }
 
@@ -63,8 +75,8 @@ variable "verify_url" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.verify_url))
-    error_message = "verify_url is not an https URL of ASCII with a host of labels, a port from 1 to 65535 if any, and no user and fragment. Leave it empty to try nothing."
+    condition     = length(var.verify_url) <= 400 && can(regex("^$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.verify_url))
+    error_message = "verify_url is not an https URL of ASCII, of 400 characters at most, with a host of labels, a port from 1 to 65535 if any, and no user and fragment. Leave it empty to try nothing."
   }
 }
 
@@ -77,8 +89,8 @@ variable "token_url" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.token_url))
-    error_message = "token_url is not an https URL of ASCII with a host of labels, a port from 1 to 65535 if any, and no user and fragment. Leave it empty for Telenor."
+    condition     = length(var.token_url) <= 400 && can(regex("^$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.token_url))
+    error_message = "token_url is not an https URL of ASCII, of 400 characters at most, with a host of labels, a port from 1 to 65535 if any, and no user and fragment. Leave it empty for Telenor."
   }
   validation {
     condition     = var.token_url == "" || var.revocation_url != ""
@@ -98,8 +110,8 @@ variable "revocation_url" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^$|^none$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.revocation_url))
-    error_message = "revocation_url is neither none nor an https URL of ASCII with a host of labels, a port from 1 to 65535 if any, and no user and fragment."
+    condition     = length(var.revocation_url) <= 400 && can(regex("^$|^none$|^(https://[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*|http://(127\\.0\\.0\\.1|localhost))(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!$-&(->@-\\[\\]-~]*)?(\\?[!$-&(-\\[\\]-~]*)?$", var.revocation_url))
+    error_message = "revocation_url is neither none nor an https URL of ASCII, of 400 characters at most, with a host of labels, a port from 1 to 65535 if any, and no user and fragment."
   }
 }
 
@@ -310,8 +322,8 @@ variable "runbook_url" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^$|^https://[!#-\\[\\]-~]+$", var.runbook_url))
-    error_message = "runbook_url is not an https URL."
+    condition     = length(var.runbook_url) <= 512 && can(regex("^$|^https://[!#-\\[\\]-~]+$", var.runbook_url))
+    error_message = "runbook_url is not an https URL of 512 characters at most."
   }
 }
 

@@ -7,6 +7,7 @@ job and of Telenor are simulated.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import runpy
 import shutil
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -308,6 +309,30 @@ def test_a_path_cannot_send_the_token_to_another_host(
         consumer.get(path)
     assert leaked_headers == []
     assert "a path must begin with /" in consumers_world.seen.all_output()
+
+
+def test_a_base_url_may_end_with_a_slash(example: Example, consumers_world: World) -> None:
+    paths = []
+
+    def serve(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        paths.append(environ["PATH_INFO"])
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b"[]"]
+
+    with (
+        LoopbackServer(serve) as gateway,
+        running(example, consumers_world, LONG_SECONDS, base_url=f"{gateway.url}/gateway/") as consumer,
+    ):
+        assert consumer.get() == 200
+    assert paths == [f"/gateway{PATH}"]
+
+
+@pytest.mark.parametrize("token", ["put-by\n-hand", "put-by\u20ac-hand"])
+def test_a_token_that_no_header_can_carry_is_not_shown(example: Example, consumers_world: World, token: str) -> None:
+    consumers_world.put(json.dumps(consumers_world.document() | {"access_token": token}, ensure_ascii=False))
+    with suppress(AssertionError), running(example, consumers_world, LONG_SECONDS) as consumer:
+        consumer.get()
+    assert "put-by" not in consumers_world.seen.all_output()
 
 
 def test_a_redirect_is_not_followed(

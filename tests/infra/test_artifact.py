@@ -160,6 +160,45 @@ def test_a_correct_artifact_is_packed_and_a_faulty_one_is_not(built: Path, monke
     assert not file.exists()
 
 
+@pytest.mark.parametrize(
+    ("directory", "options", "said"),
+    [
+        ("foreign", [], "foreign is not empty: remove it, or name another directory"),
+        ("a-file", [], "Not a directory: 'a-file'"),
+        ("new", ["--zip", "foreign"], "Is a directory: 'foreign'"),
+    ],
+)
+def test_what_cannot_be_written_is_one_sentence(
+    directory: str,
+    options: list[str],
+    said: str,
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(checkout.parent)
+    write(checkout / "requirements.txt", "")
+    write(checkout.parent / "foreign" / "notes.txt", "")
+    write(checkout.parent / "a-file", "")
+    monkeypatch.setattr("sys.argv", ["artifact", directory, *options])
+    assert artifact.main() == 1
+    printed = capfd.readouterr().err.splitlines()
+    assert said in printed[-1]
+    assert packed(checkout.parent / "foreign") == {"notes.txt"}
+
+
+def test_a_pip_that_fails_is_one_more_sentence(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(checkout / "requirements.txt", "requests==2.34.2 \\\n    --hash=sha256:00\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr("sys.argv", ["artifact", str(checkout.parent / "new")])
+    assert artifact.main() == 1
+    printed = capfd.readouterr().err.splitlines()
+    assert "requests==2.34.2" in printed[0]
+    assert printed[-1].endswith("-m pip install failed: what it says stands above")
+
+
 # Bytecode. Tests that need Lambda's Python are skipped without it; there a build reports that it has no bytecode.
 
 PYTHON313, VERSION = artifact.lambdas_python()

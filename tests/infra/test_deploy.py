@@ -25,6 +25,9 @@ ASKED = [
     for name in group["Parameters"]
 ]
 
+# By these a stack is this job's.
+OWN = {"FunctionName": "x", "FunctionRoleArn": "x", "LogGroupName": "x", "TokenSecretArn": "y"}
+
 # Records its arguments and region.
 SAM = """\
 #!/bin/sh
@@ -40,18 +43,21 @@ class FakeCloudFormation:
         self.regions: list[str] = []
 
     def client(self, service: str, region_name: str) -> FakeCloudFormation:
-        assert service == "cloudformation"
+        assert service in {"cloudformation", "sts"}
         self.regions.append(region_name)
         return self
 
     def put(
-        self, status: str = "CREATE_COMPLETE", name: str = "telenor-token", given: Any = (), **outputs: str
+        self, status: str = "CREATE_COMPLETE", name: str = "telenor-token", given: Any = (), outputs: Any = OWN
     ) -> None:
         self.stacks[name] = {
             "StackStatus": status,
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in dict(given).items()],
-            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
+            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in dict(outputs).items()],
         }
+
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": ACCOUNT}
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803  boto3's own name
         if StackName not in self.stacks:
@@ -151,6 +157,7 @@ def test_a_question_is_repeated_until_its_answer_is_valid(
 
 # Refusals
 
+ACCOUNT = "123456789012"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mine-a1b2c3"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mine"
@@ -165,16 +172,27 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
         ({"SubnetIds": "subnet-0a"}, "SubnetIds needs SecurityGroupIds"),
         (READER | {"ReaderAccountIds": "888888888888"}, "add 999999999999 to ReaderAccountIds"),
         (READER | {"ReaderAccountIds": "888888888888, 999999999999"}, None),
+        ({"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/a"}, None),
+        ({"PermissionsBoundaryArn": "arn:aws:iam::aws:policy/a"}, None),
+        (
+            {"PermissionsBoundaryArn": "arn:aws:iam::999999999999:policy/a"},
+            "is in account 999999999999, and the stack in 123456789012",
+        ),
+        ({"PermissionsBoundaryArn": "arn:aws-cn:iam::123456789012:policy/a"}, "is in the partition aws-cn"),
+        ({"AlarmTopicArn": "arn:aws-cn:sns:eu-west-1:123456789012:a"}, "is in the partition aws-cn"),
+        ({"RunbookUrl": f"https://{'a' * 504}"}, None),
+        ({"RunbookUrl": f"https://{'a' * 505}"}, "RunbookUrl=https://a+ is not accepted"),
+        ({"TelenorScope": "a" * 513}, "TelenorScope=a+ is not accepted"),
     ],
 )
 def test_values_that_cloudformation_would_refuse_are_refused_first(
     changed: dict[str, str], sentence: str | None
 ) -> None:
     if sentence is None:
-        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1")
+        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
         return
     with pytest.raises(deploy.RefusalError, match=sentence):
-        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1")
+        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
 
 
 @pytest.mark.parametrize(
@@ -184,8 +202,8 @@ def test_an_arn_of_another_region_is_refused_and_both_regions_named(name: str) -
     arn = TOPIC if "Topic" in name else KEY if "Kms" in name else SECRET
     values = DEFAULTS | {"CredentialsSecretArn": SECRET.replace("eu-west-1", "eu-north-1"), name: arn}
     with pytest.raises(deploy.RefusalError, match=f"{name} is in eu-west-1, and the stack is deployed in eu-north-1"):
-        deploy.check(TEMPLATE, values, "eu-north-1")
-    deploy.check(TEMPLATE, DEFAULTS | {"CredentialsSecretArn": SECRET, name: arn}, "eu-west-1")
+        deploy.check(TEMPLATE, values, "eu-north-1", ACCOUNT)
+    deploy.check(TEMPLATE, DEFAULTS | {"CredentialsSecretArn": SECRET, name: arn}, "eu-west-1", ACCOUNT)
 
 
 @pytest.mark.parametrize(
@@ -200,12 +218,14 @@ def test_an_arn_of_another_region_is_refused_and_both_regions_named(name: str) -
         (f"PreviousKmsKeyArns={KEY},", "PreviousKmsKeyArns"),
         ("SubnetIds=subnet-1, SecurityGroupIds=sg-1", "SubnetIds"),
         ("TelenorScope=' a'", "TelenorScope"),
+        ("ClientName=beta", "CLIENT is acme, and SET has ClientName=beta"),
+        ("Version=v1", "SET has Version"),
     ],
 )
 def test_an_invalid_set_option_is_refused_before_any_call_to_aws(
     given: str, named: str, cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert deploy.main(["deploy", "--sam", str(sam), "--yes", "--set", given]) == 2
+    assert deploy.main(["deploy", "--sam", str(sam), "--client", "acme", "--yes", "--set", given]) == 2
     assert named in capfd.readouterr().err
     assert not called(sam)
     assert not cloudformation.regions
@@ -231,7 +251,7 @@ def test_a_stack_that_cannot_be_updated_is_refused_before_the_build(
     sam: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    cloudformation.put(status=status, FunctionName="x")
+    cloudformation.put(status=status)
     assert deploy.main([subcommand, "--sam", str(sam)]) == 2
     printed = capfd.readouterr()
     assert status in printed.err
@@ -250,16 +270,43 @@ def test_a_stack_in_any_other_state_is_deployed(status: str, cloudformation: Fak
     assert "deploy" in called(sam)
 
 
+@pytest.mark.parametrize("outputs", [{}, {"FunctionName": "x"}, {"TokenSecretArn": "y"}])
+@pytest.mark.parametrize("command", [["deploy", "--yes"], ["redeploy"]])
+def test_a_stack_that_is_not_the_job_s_is_not_replaced(
+    command: list[str],
+    outputs: dict[str, str],
+    cloudformation: FakeCloudFormation,
+    sam: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    cloudformation.put(name="network-prod", given={"VpcCidr": "10.0.0.0/16"}, outputs=outputs)
+    assert deploy.main([*command, "--sam", str(sam), "--stack", "network-prod"]) == 2
+    printed = capfd.readouterr()
+    assert "network-prod in eu-north-1 is not this job's" in printed.err
+    assert not called(sam)
+
+
+@pytest.mark.parametrize("stack", ["telenor_token", "1telenor", "t" * 129, "-"])
+def test_a_stack_name_that_cloudformation_refuses_is_not_built(
+    stack: str, cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert deploy.main(["deploy", "--yes", "--sam", str(sam), f"--stack={stack}"]) == 2
+    assert f"STACK={stack}" in capfd.readouterr().err
+    assert not cloudformation.regions
+    assert not called(sam)
+
+
 def test_outputs_and_redeployment_require_a_stack(
     cloudformation: FakeCloudFormation, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for command in ("outputs", "redeploy"):
         assert deploy.main([command]) == 2
         assert "there is no stack telenor-token in eu-north-1" in capfd.readouterr().err
-    cloudformation.put(status="ROLLBACK_COMPLETE")
+    cloudformation.put(status="ROLLBACK_COMPLETE", outputs={})
     assert deploy.main(["outputs"]) == 2
     assert "ROLLBACK_COMPLETE" in capfd.readouterr().err
-    cloudformation.put(status="UPDATE_IN_PROGRESS", FunctionName="x", UntoldAlarms="WARNING: it's so")
+    outputs = {"FunctionName": "x", "UntoldAlarms": "WARNING: it's so"}
+    cloudformation.put(status="UPDATE_IN_PROGRESS", outputs=outputs)
     assert deploy.main(["outputs"]) == 0
     assert capfd.readouterr().out.splitlines() == [
         "export AWS_REGION=eu-north-1",
@@ -323,7 +370,7 @@ def test_aws_calls_and_sam_use_the_same_region(
     for name, region in regions.items():
         monkeypatch.setenv(name, region)
     assert deploy.main(["deploy", "--yes", "--sam", str(sam)]) == 0
-    assert cloudformation.regions == ["eu-west-1"]
+    assert set(cloudformation.regions) == {"eu-west-1"}
     assert called(sam)[:6] == ["eu-west-1", "eu-west-1", "build", "eu-west-1", "eu-west-1", "deploy"]
     assert called(sam)[called(sam).index("--region") + 1] == "eu-west-1"
 

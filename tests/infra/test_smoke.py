@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    ReadTimeoutError,
+)
 
 from infra import smoke
 from infra.deploy import Deployed, RefusalError
@@ -23,8 +30,8 @@ PENDING = "PendingConfirmation"
 class FakeStack(Stack):
     """A stack of alarms with these actions. Listing the subscriptions of any other topic is denied."""
 
-    def __init__(self, actions: list[list[str]], topics: dict[str, list[str]], **alarm: Any) -> None:
-        super().__init__("telenor-token", "eu-north-1", {"FunctionName": "the-job"}, print)
+    def __init__(self, actions: list[list[str]], topics: dict[str, list[str]], outputs: Any = (), **alarm: Any) -> None:
+        super().__init__("telenor-token", "eu-north-1", {"FunctionName": "the-job", **dict(outputs)}, print)
         alarm = {"AlarmName": "an-alarm", "StateValue": "OK", "ActionsEnabled": True} | alarm
         self.found = [alarm | {"AlarmActions": each} for each in actions]
         self.topics = topics
@@ -91,16 +98,115 @@ def test_metrics_arrive_if_every_run_in_the_log_has_sent_one(
     assert check(smoke.metrics_arrive, stack)[1] == result
 
 
-def test_a_claim_that_aws_cannot_answer_is_not_shown() -> None:
+@pytest.mark.parametrize("error", [EndpointConnectionError(endpoint_url="https://sns"), KeyError("eyJhbGciOi")])
+def test_a_claim_that_ends_with_an_error_is_not_shown(error: Exception) -> None:
     def unreachable(_: Stack) -> tuple[bool, str]:
         """Hold."""
-        raise EndpointConnectionError(endpoint_url="https://sns")
+        raise error
 
-    assert check(unreachable, FakeStack([], {}))[1] == NOT_SHOWN
+    _, found, evidence = check(unreachable, FakeStack([], {}))
+    assert found == NOT_SHOWN
+    assert "eyJhbGciOi" not in evidence
+
+
+@pytest.mark.parametrize("value", ["eyJhbGciOi", "[]", "{}", '{"access_token": null}', '{"access_token": ""}'])
+def test_a_value_that_is_no_token_document_is_not_shown_nor_printed(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    class SecretsManager:
+        def get_secret_value(self, **_: Any) -> dict[str, str]:
+            return {"SecretString": value}
+
+    stack = FakeStack([], {}, outputs={"TokenSecretArn": "y"})
+    monkeypatch.setattr(stack, "client", lambda _service: SecretsManager())
+    monkeypatch.setattr(stack, "log_since", lambda _when: ["{}"])
+    _, found, evidence = check(smoke.no_token_is_in_the_log, stack)
+    assert found == NOT_SHOWN
+    assert value not in evidence
+
+
+def test_a_line_that_only_looks_like_json_is_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = FakeStack([], {})
+    lines = ["{'a': 1}", "START", '{"a": 1}', '{"function_request_id": "1"}']
+    monkeypatch.setattr(stack, "log_since", lambda _when: lines)
+    assert stack.records_since(datetime.now(UTC)) == [{"function_request_id": "1"}]
+
+
+class FakeLambda:
+    """Answers an invocation with a payload, or raises."""
+
+    def __init__(self, answer: bytes | Exception) -> None:
+        self.answer = answer
+
+    def invoke(self, **_: Any) -> dict[str, Any]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {"Payload": io.BytesIO(self.answer)}
+
+
+@pytest.mark.parametrize("answer", [b"null", b"<html>", b"[]", b"\xff", b'{"errorMessage": "no"}'])
+def test_an_answer_that_is_no_result_fails_the_first_claim(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    stack = FakeStack([], {})
+    monkeypatch.setattr(stack, "client", lambda *_: FakeLambda(answer))
+    smoke.rotate(stack)
+    assert check(smoke.the_rotation_succeeds, stack)[1] == FAILS
 
 
 @pytest.mark.parametrize(
-    ("outputs", "missing"), [({}, "FunctionName"), ({"FunctionName": "consumer"}, "TokenSecretArn")]
+    ("error", "is_unknown"),
+    [
+        (ReadTimeoutError(endpoint_url="https://lambda"), True),
+        (ConnectionClosedError(endpoint_url="https://lambda"), True),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
+        (EndpointConnectionError(endpoint_url="https://lambda"), False),
+    ],
+)
+def test_a_rotation_without_an_answer_is_said_to_be_unknown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception, is_unknown: bool
+) -> None:
+    stack = FakeStack([], {})
+    monkeypatch.setattr(stack, "client", lambda *_: FakeLambda(error))
+    monkeypatch.setattr(smoke, "read_stack", lambda *_: stack)
+    monkeypatch.setattr("sys.argv", ["smoke", "--yes"])
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert smoke.main() == 2
+    assert ("was sent, and its outcome is unknown" in capfd.readouterr().err) is is_unknown
+
+
+@pytest.mark.parametrize(
+    ("configuration", "missing"),
+    [
+        ({}, "CLIENT_NAME"),
+        ({"Environment": {"Error": {}}}, "CLIENT_NAME"),
+        (
+            {"Environment": {"Variables": {"CLIENT_NAME": "a", "GRACE_SECONDS": "0", "SCHEDULE_MINUTES": "5"}}},
+            "POWERTOOLS_SERVICE_NAME",
+        ),
+    ],
+)
+def test_a_function_without_the_job_s_settings_is_refused(
+    monkeypatch: pytest.MonkeyPatch, configuration: dict[str, Any], missing: str
+) -> None:
+    outputs = dict.fromkeys(("FunctionName", "FunctionRoleArn", "LogGroupName", "TokenSecretArn"), "x")
+    monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, outputs))
+
+    class Lambda:
+        def get_function_configuration(self, **_: Any) -> dict[str, Any]:
+            return {"FunctionArn": FUNCTION} | configuration
+
+    monkeypatch.setattr(Stack, "client", lambda *_: Lambda())
+    with pytest.raises(RefusalError, match=f"has no {missing} in its environment"):
+        smoke.read_stack("telenor-token", "eu-north-1", print)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "missing"),
+    [
+        ({}, "FunctionName"),
+        ({"FunctionName": "consumer"}, "FunctionRoleArn"),
+        ({"FunctionName": "consumer", "FunctionRoleArn": "x"}, "TokenSecretArn"),
+        ({"FunctionName": "x", "FunctionRoleArn": "x", "TokenSecretArn": "x"}, "LogGroupName"),
+    ],
 )
 def test_another_stack_is_refused(monkeypatch: pytest.MonkeyPatch, outputs: dict[str, str], missing: str) -> None:
     monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, outputs))

@@ -55,6 +55,18 @@ run "by_default_nothing_optional_is_there" {
   }
 }
 
+run "an_artifact_from_a_bucket" {
+  variables {
+    artifact_path = null
+    artifact_s3   = { bucket = "a-bucket", key = "telenor-token.zip", object_version = "1" }
+  }
+
+  assert {
+    condition     = [aws_lambda_function.token.s3_bucket, aws_lambda_function.token.s3_key, aws_lambda_function.token.s3_object_version] == ["a-bucket", "telenor-token.zip", "1"] && aws_lambda_function.token.filename == null
+    error_message = "the function is not the one in the bucket"
+  }
+}
+
 run "credentials_that_exist_stay_their_owners" {
   variables {
     clients = { a = {

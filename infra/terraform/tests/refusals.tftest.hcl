@@ -78,6 +78,33 @@ run "an_artifact_that_is_not_there" {
   expect_failures = [aws_cloudwatch_log_group.function]
 }
 
+run "two_artifacts_and_long_urls" {
+  command = plan
+
+  variables {
+    artifact_s3      = { bucket = "a-bucket", key = "a.zip", object_version = null }
+    telenor_base_url = "https://api.telenor.no/${join("", [for part in range(40) : "a-long-url"])}"
+    verify_url       = "https://api.telenor.no/${join("", [for part in range(40) : "a-long-url"])}"
+    token_url        = "https://api.telenor.no/${join("", [for part in range(40) : "a-long-url"])}"
+    revocation_url   = "none"
+    runbook_url      = "https://api.telenor.no/${join("", [for part in range(50) : "a-long-url"])}"
+  }
+
+  expect_failures = [
+    var.artifact_path, var.telenor_base_url, var.verify_url, var.token_url, var.runbook_url,
+  ]
+}
+
+run "no_artifact" {
+  command = plan
+
+  variables {
+    artifact_path = null
+  }
+
+  expect_failures = [var.artifact_path]
+}
+
 run "words_of_another_shape" {
   command = plan
 

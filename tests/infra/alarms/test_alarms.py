@@ -15,6 +15,7 @@ from handler.model import Policy
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
 from tests.infra.alarms.paging_margins import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
+from tests.infra.alarms.template import PSEUDO
 from tests.infra.dashboard.widgets import lines
 
 if TYPE_CHECKING:
@@ -73,6 +74,21 @@ def test_each_alarm_names_its_client_and_runbook_section_and_watches_an_emitted_
     if metric.namespace == "TelenorToken":
         assert metric.name in METRICS
     assert metric.dimensions == DIMENSIONS[metric.namespace]
+
+
+def test_the_longest_names_and_values_fit_into_what_aws_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A description of 1,024 characters, and an environment of 4,096 bytes (AWS, "Lambda quotas")."""
+    monkeypatch.setitem(PSEUDO, "AWS::StackName", "s" * 128)
+    accepted = TEMPLATE.body["Parameters"]
+    given = {name: "x" * each["MaxLength"] for name, each in accepted.items() if "MaxLength" in each}
+    secret = f"arn:aws-us-gov:secretsmanager:us-gov-west-1:{'0' * 12}:secret:{'x' * 512}-a1b2c3"
+    stack = TEMPLATE.deployed(ClientName="c" * 32, CredentialsSecretArn=secret, **given)
+    for name, each in stack.resources("AWS::CloudWatch::Alarm").items():
+        assert len(each["AlarmDescription"]) <= 1024, name
+    (function,) = stack.resources("AWS::Serverless::Function").values()
+    environment = function["Environment"]["Variables"] | {"TOKEN_SECRET_ID": secret[:300]}
+    assert {"x" * 400, "x" * 512} <= set(environment.values())
+    assert sum(len(f"{name}{value}") for name, value in environment.items()) <= 4096
 
 
 def test_there_is_an_alarm_for_each_kind_of_failure() -> None:
@@ -220,6 +236,28 @@ def test_the_job_has_the_same_threshold_as_the_pending_alarm(minutes: int, grace
         values = dict.fromkeys(range(0, 6 * HOUR, 60), float(count))
         fires = changes(alarm("RevocationsPendingAlarm", minutes, grace), values, 6 * HOUR) != []
         assert fires is is_piling_up(count, policy)
+
+
+@pytest.mark.parametrize("count", [4, 14])
+@pytest.mark.parametrize("minutes", SCHEDULES)
+def test_a_pile_of_an_hour_rings_nothing_wherever_it_begins(minutes: int, count: int) -> None:
+    """Nor where nothing else is sent, as without routine metrics."""
+    for begin in range(DAY, DAY + HOUR, 300):
+        values = dict.fromkeys(range(begin, begin + HOUR, minutes * 60), float(count))
+        assert changes(alarm("RevocationsPendingAlarm", minutes), values, DAY + 6 * HOUR) == []
+
+
+@pytest.mark.parametrize("minutes", SCHEDULES)
+def test_a_pile_that_stays_rings_within_two_hours_and_until_it_is_gone(minutes: int) -> None:
+    """Some runs are lost, and the others late by turns."""
+    settings = Settings(minutes * 60, 600, 0.33)
+    runs = [run for run in runs_of(settings, 6 * HOUR, lost_every=17) if run.outcome is RunOutcome.SUCCEEDS]
+    ((rung, first), (over, last)) = changes(
+        alarm("RevocationsPendingAlarm", minutes), {run.at: 4.0 for run in runs}, 12 * HOUR
+    )
+    assert (first, last) == (State.ALARM, State.OK)
+    assert HOUR < rung <= 2 * HOUR
+    assert over <= 7 * HOUR
 
 
 @pytest.mark.parametrize(("minutes", "grace"), PARAMETERS)

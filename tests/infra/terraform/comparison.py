@@ -25,7 +25,8 @@ _OTHER_KEY = "arn:aws:kms:eu-north-1:000000000000:key/abcd1234-12ab-34cd-56ef-12
 _SECRET = "arn:aws:secretsmanager:eu-north-1:000000000000:secret:theirs-a1b2c3"
 _TOPIC = "arn:aws:sns:eu-north-1:000000000000:theirs"
 _PAGER = "arn:aws:sns:eu-north-1:000000000000:pages"
-_BOUNDARY = "arn:aws:iam::000000000000:policy/boundary"
+# Of the account that tests/mocks of the module names.
+_BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 _DEPLOYER = "arn:aws:iam::000000000000:role/deploys"
 _ACCOUNT = "999999999999"
 _READER = f"arn:aws:iam::{_ACCOUNT}:role/reader"

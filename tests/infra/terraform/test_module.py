@@ -72,6 +72,12 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "none": (None, "object"),
     "mistyped": ({"grace_second": 900}, "grace_second "),
     "a-list-as-scope": ({"scope": ["a"]}, "strings"),
+    "a-long-scope": ({"scope": "a" * 513}, "512"),
+    "long-parameters": ({"token_parameters": f"audience={'a' * 504}"}, "512"),
+    "its-own-token": (
+        {"credentials_secret_arn": SECRET.replace("mine", "telenor-token/its-own-token/token")},
+        "is a token secret",
+    ),
     "an-arn-cut-short": ({"credentials_secret_arn": SECRET.removesuffix("-a1b2c3")}, "last six"),
     "a-wildcard": ({"credentials_secret_arn": SECRET.replace("mine", "*")}, "last six"),
     "the-same": ({"credentials_secret_arn": SECRET}, "the-same-again"),
@@ -101,6 +107,12 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "one-reader-not-listed": ({"reader_principals": READER}, "whole ARNs"),
     "readers-without-a-key": ({"reader_principals": [READER]}, "need kms_key_arn"),
     "ireland": ({"replica_regions": [{"region": "Ireland"}]}, "eu-west-1"),
+    "a-region-alone": ({"replica_regions": "eu-west-1"}, "eu-west-1"),
+    "a-region-as-a-list": ({"replica_regions": [{"region": ["eu-west-1"]}]}, "eu-west-1"),
+    "a-replicas-key-as-a-list": (
+        {"replica_regions": [{"region": "eu-west-1", "kms_key_arn": ["x"]}]},
+        "replica's region",
+    ),
     "regions-as-words": ({"replica_regions": ["eu-west-1"]}, "eu-west-1"),
     "twice": ({"replica_regions": [{"region": "eu-west-1"}, {"region": "eu-west-1"}]}, "twice"),
     "where-it-is": ({"replica_regions": [{"region": "eu-north-1"}]}, "eu-north-1"),
@@ -110,7 +122,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 
 def test_every_refusal_names_its_client_and_the_fault(tmp_path: Path) -> None:
-    good = {"nothing": {}, "everything": {"scope": "one two", "grace_seconds": 0, "replica_regions": []}}
+    good = {
+        "nothing": {},
+        "nulls": {"scope": None, "replica_regions": None, "reader_principals": None},
+        "everything": {"scope": "one two", "grace_seconds": 0, "replica_regions": []},
+    }
     clients = good | {name: value for name, (value, _) in REFUSED.items()}
     messages: dict[str, str] = {}
     for line in refused(tmp_path, {"clients": clients}).splitlines():
@@ -131,11 +147,13 @@ def test_an_arn_of_another_region_is_refused_and_both_regions_named(tmp_path: Pa
         "previous_kms_key_arns": [KEY, elsewhere],
         "alarm_topic_arn": topic,
         "pager_topic_arn": topic,
+        "permissions_boundary_arn": "arn:aws:iam::999999999999:policy/theirs",
     }
     message = refused(tmp_path, variables)
     for name in ("kms_key_arn", "previous_kms_key_arns[1]", "alarm_topic_arn", "pager_topic_arn"):
         assert f"{name} is in eu-west-1, and this module's region is eu-north-1." in message
     assert "previous_kms_key_arns[0]" not in message
+    assert "permissions_boundary_arn is not a policy of account 123456789012 in the partition aws" in message
 
 
 def refused(directory: Path, variables: dict[str, Any]) -> str:

@@ -66,6 +66,14 @@ PATTERNS = {
 }
 PARAMETERS = parameters(load())
 
+# The longest text that the module takes, of each of its variables that has such a limit.
+LENGTHS = {
+    name.strip('"'): int(longest[1])
+    for block in hcl2.loads((MODULE / "variables.tf").read_text(encoding="utf-8"))["variable"]
+    for name, body in block.items()
+    if (longest := re.search(r"length\(var\.\w+\) <= ([0-9]+)", str(body.get("validation"))))
+}
+
 
 def accepted_by(variable: str, url: str) -> dict[str, bool]:
     """Return which of module, template and job accept a URL."""
@@ -106,9 +114,16 @@ def test_a_query_is_accepted_except_in_the_base_url(variable: str, url: str) -> 
     assert set(accepted_by(variable, url).values()) == {variable not in WITHOUT_QUERY}
 
 
+def test_both_take_texts_of_the_same_length() -> None:
+    names = {variable: parameter for variable, (parameter, _) in URLS.items()} | {"runbook_url": "RunbookUrl"}
+    limits = {variable: PARAMETERS[parameter].definition["MaxLength"] for variable, parameter in names.items()}
+    assert limits == LENGTHS
+
+
 def test_the_consumers_template_accepts_the_same_base_urls() -> None:
     consumer = parameters(load(TEMPLATE.parent / "infra" / "consumer" / "template.yaml"))["TelenorBaseUrl"]
-    assert consumer.definition["AllowedPattern"] == PARAMETERS["TelenorBaseUrl"].definition["AllowedPattern"]
+    for property_of_it in ("AllowedPattern", "MaxLength"):
+        assert consumer.definition[property_of_it] == PARAMETERS["TelenorBaseUrl"].definition[property_of_it]
 
 
 def test_the_revocation_url_is_optional() -> None:

@@ -5,6 +5,10 @@ mock_data "aws_region" {
   defaults = { name = "eu-north-1" }
 }
 
+mock_data "aws_caller_identity" {
+  defaults = { account_id = "123456789012", arn = "arn:aws:iam::123456789012:user/mocked" }
+}
+
 mock_data "aws_secretsmanager_secrets" {
   defaults = { names = [] }
 }
