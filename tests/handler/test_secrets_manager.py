@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -83,6 +84,17 @@ class FakeClient:
 
 def secrets_of(client: FakeClient) -> SecretsManager:
     return SecretsManager(cast("Any", client), "credentials", "token")
+
+
+def test_an_id_is_reported_once_aws_has_found_its_secret() -> None:
+    found: list[dict[str, str]] = []
+    response = {"ARN": "arn", "VersionIdsToStages": {}, "SecretString": '{"client_id": "a", "client_secret": "b"}'}
+    for client in (FakeClient(response), FakeClient({})):
+        secrets = SecretsManager(cast("Any", client), "credentials", "token", lambda **ids: found.append(ids))
+        for call in (secrets.read_credentials, lambda: secrets.describe(T0)):  # noqa: B023  called at once
+            with suppress(SecretsManagerError):
+                call()
+    assert found == [{"credentials_secret_id": "credentials"}, {"token_secret_id": "token"}]
 
 
 # Publishing
