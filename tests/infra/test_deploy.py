@@ -76,25 +76,39 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
-@pytest.fixture
-def cloudformation(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
-    """Set up an account without stacks, with AWS_REGION alone."""
-    fake = FakeCloudFormation()
-    monkeypatch.setattr(boto3, "client", fake.client)
-    monkeypatch.setenv("AWS_REGION", "eu-north-1")
-    return fake
+class Program:
+    """The program on an account without stacks, with a fake SAM CLI in a checkout of its own."""
+
+    def __init__(self, root: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.aws = FakeCloudFormation()
+        self.sam = root / "sam"
+        self._capture = capture
+        self.sam.write_text(SAM)
+        self.sam.chmod(0o755)
+        git(root, "init", "--quiet")
+        git(root, "add", "sam")
+        git(root, "commit", "--quiet", "--message", "A commit")
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Return its exit status, stdout and stderr."""
+        status = deploy.main([*arguments, "--sam", str(self.sam)])
+        printed = self._capture.readouterr()
+        return status, printed.out, printed.err
+
+    @property
+    def called(self) -> list[str]:
+        """The arguments of every call of SAM, each after the two regions of its environment."""
+        written = self.sam.with_name("called")
+        return written.read_text().splitlines() if written.exists() else []
 
 
 @pytest.fixture
-def sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Create a fake SAM CLI, in a checkout of its own."""
-    program = tmp_path / "sam"
-    program.write_text(SAM)
-    program.chmod(0o755)
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Program:
+    """Set up the program, with AWS_REGION alone."""
+    program = Program(tmp_path, capfd)
+    monkeypatch.setattr(boto3, "client", program.aws.client)
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "add", "sam")
-    git(tmp_path, "commit", "--quiet", "--message", "A commit")
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
     return program
 
 
@@ -104,18 +118,6 @@ def git(root: Path, *arguments: str) -> str:
         ["/usr/bin/env", "git", "-C", str(root), *identity, *arguments], check=True, capture_output=True, text=True
     )
     return done.stdout.strip()
-
-
-def called(sam: Path) -> list[str]:
-    """Return the arguments of every call of SAM, each after the two regions of its environment."""
-    written = sam.with_name("called")
-    return written.read_text().splitlines() if written.exists() else []
-
-
-def overrides(sam: Path) -> list[str]:
-    """Return the parameters that SAM changes, except Version."""
-    words = called(sam)
-    return [word for word in words[words.index("--parameter-overrides") + 1 :] if not word.startswith("Version=")]
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
@@ -139,13 +141,7 @@ def test_every_parameter_is_asked_for_once() -> None:
     ],
 )
 def test_a_question_is_repeated_until_its_answer_is_valid(
-    name: str,
-    before: str,
-    answers: list[str],
-    value: str,
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    name: str, before: str, answers: list[str], value: str, message: str, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     answer(monkeypatch, *answers)
     parameter = parameters(TEMPLATE)[name]
@@ -222,13 +218,11 @@ def test_an_arn_of_another_region_is_refused_and_both_regions_named(name: str) -
         ("Version=v1", "SET has Version"),
     ],
 )
-def test_an_invalid_set_option_is_refused_before_any_call_to_aws(
-    given: str, named: str, cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert deploy.main(["deploy", "--sam", str(sam), "--client", "acme", "--yes", "--set", given]) == 2
-    assert named in capfd.readouterr().err
-    assert not called(sam)
-    assert not cloudformation.regions
+def test_an_invalid_set_option_is_refused_before_any_call_to_aws(given: str, named: str, program: Program) -> None:
+    status, _, message = program.run("deploy", "--client", "acme", "--yes", "--set", given)
+    assert (status, named in message) == (2, True)
+    assert not program.called
+    assert not program.aws.regions
 
 
 @pytest.mark.parametrize(
@@ -244,71 +238,58 @@ def test_an_invalid_set_option_is_refused_before_any_call_to_aws(
 )
 @pytest.mark.parametrize("subcommand", ["deploy", "redeploy"])
 def test_a_stack_that_cannot_be_updated_is_refused_before_the_build(
-    subcommand: str,
-    status: str,
-    command: str,
-    cloudformation: FakeCloudFormation,
-    sam: Path,
-    capfd: pytest.CaptureFixture[str],
+    subcommand: str, status: str, command: str, program: Program
 ) -> None:
-    cloudformation.put(status=status)
-    assert deploy.main([subcommand, "--sam", str(sam)]) == 2
-    printed = capfd.readouterr()
-    assert status in printed.err
-    assert command in printed.err
-    assert printed.err.count("\n") == 1
-    assert "[" not in printed.out, "it asked questions first"
-    assert not called(sam)
+    program.aws.put(status=status)
+    exit_status, out, message = program.run(subcommand)
+    assert exit_status == 2
+    assert status in message
+    assert command in message
+    assert message.count("\n") == 1
+    assert "[" not in out, "it asked questions first"
+    assert not program.called
 
 
 @pytest.mark.parametrize(
     "status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"]
 )
-def test_a_stack_in_any_other_state_is_deployed(status: str, cloudformation: FakeCloudFormation, sam: Path) -> None:
-    cloudformation.put(status=status)
-    assert deploy.main(["deploy", "--sam", str(sam), "--yes"]) == 0
-    assert "deploy" in called(sam)
+def test_a_stack_in_any_other_state_is_deployed(status: str, program: Program) -> None:
+    program.aws.put(status=status)
+    assert program.run("deploy", "--yes")[0] == 0
+    assert "deploy" in program.called
 
 
 @pytest.mark.parametrize("outputs", [{}, {"FunctionName": "x"}, {"TokenSecretArn": "y"}])
 @pytest.mark.parametrize("command", [["deploy", "--yes"], ["redeploy"]])
 def test_a_stack_that_is_not_the_job_s_is_not_replaced(
-    command: list[str],
-    outputs: dict[str, str],
-    cloudformation: FakeCloudFormation,
-    sam: Path,
-    capfd: pytest.CaptureFixture[str],
+    command: list[str], outputs: dict[str, str], program: Program
 ) -> None:
-    cloudformation.put(name="network-prod", given={"VpcCidr": "10.0.0.0/16"}, outputs=outputs)
-    assert deploy.main([*command, "--sam", str(sam), "--stack", "network-prod"]) == 2
-    printed = capfd.readouterr()
-    assert "network-prod in eu-north-1 is not this job's" in printed.err
-    assert not called(sam)
+    program.aws.put(name="network-prod", given={"VpcCidr": "10.0.0.0/16"}, outputs=outputs)
+    status, _, message = program.run(*command, "--stack", "network-prod")
+    assert (status, "network-prod in eu-north-1 is not this job's" in message) == (2, True)
+    assert not program.called
 
 
 @pytest.mark.parametrize("stack", ["telenor_token", "1telenor", "t" * 129, "-"])
-def test_a_stack_name_that_cloudformation_refuses_is_not_built(
-    stack: str, cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert deploy.main(["deploy", "--yes", "--sam", str(sam), f"--stack={stack}"]) == 2
-    assert f"STACK={stack}" in capfd.readouterr().err
-    assert not cloudformation.regions
-    assert not called(sam)
+def test_a_stack_name_that_cloudformation_refuses_is_not_built(stack: str, program: Program) -> None:
+    status, _, message = program.run("deploy", "--yes", f"--stack={stack}")
+    assert (status, f"STACK={stack}" in message) == (2, True)
+    assert not program.aws.regions
+    assert not program.called
 
 
-def test_outputs_and_redeployment_require_a_stack(
-    cloudformation: FakeCloudFormation, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_outputs_and_redeployment_require_a_stack(program: Program) -> None:
     for command in ("outputs", "redeploy"):
-        assert deploy.main([command]) == 2
-        assert "there is no stack telenor-token in eu-north-1" in capfd.readouterr().err
-    cloudformation.put(status="ROLLBACK_COMPLETE", outputs={})
-    assert deploy.main(["outputs"]) == 2
-    assert "ROLLBACK_COMPLETE" in capfd.readouterr().err
+        status, _, message = program.run(command)
+        assert (status, "there is no stack telenor-token in eu-north-1" in message) == (2, True)
+    program.aws.put(status="ROLLBACK_COMPLETE", outputs={})
+    status, _, message = program.run("outputs")
+    assert (status, "ROLLBACK_COMPLETE" in message) == (2, True)
     outputs = {"FunctionName": "x", "UntoldAlarms": "WARNING: it's so"}
-    cloudformation.put(status="UPDATE_IN_PROGRESS", outputs=outputs)
-    assert deploy.main(["outputs"]) == 0
-    assert capfd.readouterr().out.splitlines() == [
+    program.aws.put(status="UPDATE_IN_PROGRESS", outputs=outputs)
+    status, out, _ = program.run("outputs")
+    assert status == 0
+    assert out.splitlines() == [
         "export AWS_REGION=eu-north-1",
         "export AWS_DEFAULT_REGION=eu-north-1",
         "export FUNCTION_NAME=x",
@@ -343,16 +324,13 @@ def test_an_unusable_environment_prints_one_sentence(
     assert printed.count("\n") == 1
 
 
-def test_an_unreachable_aws_prints_one_sentence(
-    cloudformation: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreachable_aws_prints_one_sentence(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     def describe_stacks(**_: object) -> None:
         raise EndpointConnectionError(endpoint_url="https://nowhere")
 
-    monkeypatch.setattr(cloudformation, "describe_stacks", describe_stacks)
-    assert deploy.main(["outputs"]) == 2
-    printed = capfd.readouterr().err
-    assert (printed.count("\n"), "Log in" in printed) == (1, False)
+    monkeypatch.setattr(program.aws, "describe_stacks", describe_stacks)
+    status, _, message = program.run("outputs")
+    assert (status, message.count("\n"), "Log in" in message) == (2, 1, False)
 
 
 @pytest.mark.parametrize(
@@ -364,88 +342,77 @@ def test_an_unreachable_aws_prints_one_sentence(
     ],
 )
 def test_aws_calls_and_sam_use_the_same_region(
-    regions: dict[str, str], cloudformation: FakeCloudFormation, sam: Path, monkeypatch: pytest.MonkeyPatch
+    regions: dict[str, str], program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_REGION")
     for name, region in regions.items():
         monkeypatch.setenv(name, region)
-    assert deploy.main(["deploy", "--yes", "--sam", str(sam)]) == 0
-    assert set(cloudformation.regions) == {"eu-west-1"}
-    assert called(sam)[:6] == ["eu-west-1", "eu-west-1", "build", "eu-west-1", "eu-west-1", "deploy"]
-    assert called(sam)[called(sam).index("--region") + 1] == "eu-west-1"
+    assert program.run("deploy", "--yes")[0] == 0
+    assert set(program.aws.regions) == {"eu-west-1"}
+    assert program.called[:6] == ["eu-west-1", "eu-west-1", "build", "eu-west-1", "eu-west-1", "deploy"]
+    assert program.called[program.called.index("--region") + 1] == "eu-west-1"
 
 
 @pytest.mark.parametrize("missing", ["sam", ".git"])
-@pytest.mark.usefixtures("cloudformation")
-def test_without_a_sam_cli_or_a_git_checkout_nothing_is_deployed(
-    missing: str, sam: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    sam.with_name(missing).rename(sam.with_name("moved"))
-    assert deploy.main(["deploy", "--yes", "--sam", str(sam)]) == 2
-    assert capfd.readouterr().err.count("\n") == 1
-    assert not called(sam)
+def test_without_a_sam_cli_or_a_git_checkout_nothing_is_deployed(missing: str, program: Program) -> None:
+    program.sam.with_name(missing).rename(program.sam.with_name("moved"))
+    status, _, message = program.run("deploy", "--yes")
+    assert (status, message.count("\n")) == (2, 1)
+    assert not program.called
 
 
 # Deployments
 
 
-def test_without_questions_set_values_are_deployed_and_the_others_kept(
-    cloudformation: FakeCloudFormation, sam: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_without_questions_set_values_are_deployed_and_the_others_kept(program: Program) -> None:
     kept = {"GraceSeconds": "900", "AlarmEmail": "somebody@example.com", "RunbookUrl": "https://example.com/it's"}
-    cloudformation.put(given=kept | {"TelenorScope": "read"})
+    program.aws.put(given=kept | {"TelenorScope": "read"})
     given = "GraceSeconds=900 RenewAtFraction=0.25 TelenorScope='read write'"
-    assert deploy.main(["deploy", "--sam", str(sam), "--yes", "--set", given]) == 0
-    assert overrides(sam) == ['TelenorScope="read write"', 'RenewAtFraction="0.25"']
-    printed = capfd.readouterr().out
-    assert [line.strip() for line in printed.splitlines() if "→" in line] == [
+    status, out, _ = program.run("deploy", "--yes", "--set", given)
+    commit = git(program.sam.parent, "rev-parse", "HEAD")
+    assert status == 0
+    *_, option, scope, fraction, version = program.called
+    assert [option, scope, fraction] == ["--parameter-overrides", 'TelenorScope="read write"', 'RenewAtFraction="0.25"']
+    assert version.startswith('Version="')
+    assert [line.strip() for line in out.splitlines() if "→" in line] == [
         "TelenorScope: read → read write",
         "RenewAtFraction: 0.33 → 0.25",
-        f"Version: unknown → {git(sam.parent, 'rev-parse', 'HEAD')}",
+        f"Version: unknown → {commit}",
     ]
-    assert "WARNING" not in printed
+    assert "WARNING" not in out
 
 
 @pytest.mark.parametrize("command", [["deploy", "--yes"], ["redeploy"]])
-def test_the_function_gets_the_commit_as_its_version(
-    command: list[str], cloudformation: FakeCloudFormation, sam: Path
-) -> None:
-    cloudformation.put(given={"Version": "v1.2.2-0-g0123"})
-    git(sam.parent, "tag", "v1.2.3")
-    commit = git(sam.parent, "rev-parse", "HEAD")
-    assert deploy.main([*command, "--sam", str(sam)]) == 0
-    assert called(sam)[-1] == f'Version="v1.2.3-0-g{commit}"'
-    sam.write_text(f"{SAM}\n")
-    assert deploy.main([*command, "--sam", str(sam)]) == 0
-    assert called(sam)[-1] == f'Version="v1.2.3-0-g{commit}-dirty"'
+def test_the_function_gets_the_commit_as_its_version(command: list[str], program: Program) -> None:
+    program.aws.put(given={"Version": "v1.2.2-0-g0123"})
+    git(program.sam.parent, "tag", "v1.2.3")
+    commit = git(program.sam.parent, "rev-parse", "HEAD")
+    assert program.run(*command)[0] == 0
+    assert program.called[-1] == f'Version="v1.2.3-0-g{commit}"'
+    program.sam.write_text(f"{SAM}\n")
+    assert program.run(*command)[0] == 0
+    assert program.called[-1] == f'Version="v1.2.3-0-g{commit}-dirty"'
 
 
 def test_changes_are_shown_before_confirmation_and_no_deploys_nothing(
-    cloudformation: FakeCloudFormation,
-    sam: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = {"ClientName": "b2b", "TelenorScope": "read", "Version": git(sam.parent, "rev-parse", "HEAD")}
-    cloudformation.put(name="telenor-token-b2b", given=kept)
+    kept = {"ClientName": "b2b", "TelenorScope": "read", "Version": git(program.sam.parent, "rev-parse", "HEAD")}
+    program.aws.put(name="telenor-token-b2b", given=kept)
     answers = {"GraceSeconds": "900", "TelenorScope": "-"}
     answer(monkeypatch, *(answers.get(name, "") for name in ASKED if name not in {"ClientName", "Version"}), "n")
-    assert deploy.main(["deploy", "--sam", str(sam), "--client", "b2b"]) == 2
-    printed = capfd.readouterr()
-    assert "WARNING: no alarm has a recipient" in printed.out
-    assert printed.out.index("GraceSeconds: 600 → 900") < printed.out.index("[y/N]")
-    assert "TelenorScope: read → (empty)" in printed.out
-    assert printed.out.count("→") == 2
-    assert "nothing was deployed" in printed.err
-    assert not called(sam)
+    status, out, message = program.run("deploy", "--client", "b2b")
+    assert (status, "nothing was deployed" in message) == (2, True)
+    assert "WARNING: no alarm has a recipient" in out
+    assert out.index("GraceSeconds: 600 → 900") < out.index("[y/N]")
+    assert "TelenorScope: read → (empty)" in out
+    assert out.count("→") == 2
+    assert not program.called
 
 
 @pytest.mark.parametrize("answered", [0, 3])
-@pytest.mark.usefixtures("cloudformation")
-def test_an_end_of_stdin_deploys_nothing(
-    answered: int, sam: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_end_of_stdin_deploys_nothing(answered: int, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, *[""] * answered)
-    assert deploy.main(["deploy", "--sam", str(sam)]) == 2
-    assert "YES=1" in capfd.readouterr().err
-    assert not called(sam)
+    status, _, message = program.run("deploy")
+    assert (status, "YES=1" in message) == (2, True)
+    assert not program.called

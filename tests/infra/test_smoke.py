@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import types
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import (
@@ -20,21 +22,40 @@ from infra import smoke
 from infra.deploy import Deployed, RefusalError
 from infra.smoke import FAILS, HOLDS, NOT_SHOWN, Stack, check
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    ExitOf = Callable[..., tuple[int, str]]
+
 TOPIC = "arn:aws:sns:eu-north-1:000000000000:telenor-token-alarms"
 PAGER = "arn:aws:sns:eu-north-1:000000000000:telenor-token-pager"
 FUNCTION = "arn:aws:lambda:eu-north-1:000000000000:function:token"
 CONFIRMED = f"{TOPIC}:0b5d3d5e-3a8c-4e0a-9b0c-0f8f7c5a2b1d"
 PENDING = "PendingConfirmation"
+OUTPUTS = ("FunctionName", "FunctionRoleArn", "TokenSecretArn", "LogGroupName")
 
 
 class FakeStack(Stack):
-    """A stack of alarms with these actions. Listing the subscriptions of any other topic is denied."""
+    """A stack with alarms of these actions. Listing the subscriptions of any other topic is denied.
 
-    def __init__(self, actions: list[list[str]], topics: dict[str, list[str]], outputs: Any = (), **alarm: Any) -> None:
-        super().__init__("telenor-token", "eu-north-1", {"FunctionName": "the-job", **dict(outputs)}, print)
+    It has these lines in its log, and its clients these operations.
+    """
+
+    def __init__(
+        self, actions: Any = (), topics: Any = (), *, lines: Any = (), operations: Any = (), **alarm: Any
+    ) -> None:
+        super().__init__("telenor-token", "eu-north-1", dict.fromkeys(OUTPUTS, "x"), print)
         alarm = {"AlarmName": "an-alarm", "StateValue": "OK", "ActionsEnabled": True} | alarm
         self.found = [alarm | {"AlarmActions": each} for each in actions]
-        self.topics = topics
+        self.topics: dict[str, list[str]] = dict(topics)
+        self.lines = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+        self.operations = types.SimpleNamespace(**dict(operations))
+
+    def client(self, *_: object) -> Any:
+        return self.operations
+
+    def log_since(self, _: datetime) -> list[str]:
+        return self.lines
 
     def alarms(self) -> list[dict[str, Any]]:
         return self.found
@@ -43,6 +64,20 @@ class FakeStack(Stack):
         if topic not in self.topics:
             raise ClientError({"Error": {"Code": "AuthorizationError"}}, "ListSubscriptionsByTopic")
         return self.topics[topic]
+
+
+@pytest.fixture
+def exit_of(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> ExitOf:
+    """Return a function that runs the program on a stack, and returns its exit status and stderr."""
+
+    def run(stack: Stack | None, *options: str) -> tuple[int, str]:
+        if stack:
+            monkeypatch.setattr(smoke, "read_stack", lambda *_: stack)
+        monkeypatch.setattr("sys.argv", ["smoke", *options])
+        monkeypatch.setenv("AWS_REGION", "eu-north-1")
+        return smoke.main(), capfd.readouterr().err
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -54,12 +89,12 @@ class FakeStack(Stack):
         (FakeStack([[TOPIC]], {TOPIC: [PENDING]}), FAILS),
         (FakeStack([[TOPIC]], {TOPIC: ["Deleted"]}), FAILS),
         (FakeStack([[TOPIC], [PAGER]], {TOPIC: [CONFIRMED], PAGER: []}), FAILS),
-        (FakeStack([[TOPIC]], {}), NOT_SHOWN),
+        (FakeStack([[TOPIC]]), NOT_SHOWN),
         # An action that is not a topic needs no subscription.
-        (FakeStack([[FUNCTION]], {}), HOLDS),
-        (FakeStack([[FUNCTION]], {}, ActionsEnabled=False), FAILS),
-        (FakeStack([[FUNCTION], []], {}), FAILS),
-        (FakeStack([], {}), FAILS),
+        (FakeStack([[FUNCTION]]), HOLDS),
+        (FakeStack([[FUNCTION]], ActionsEnabled=False), FAILS),
+        (FakeStack([[FUNCTION], []]), FAILS),
+        (FakeStack(), FAILS),
     ],
 )
 def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(stack: FakeStack, result: str) -> None:
@@ -70,7 +105,7 @@ def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(st
 
 @pytest.mark.parametrize(
     ("stack", "result"),
-    [(FakeStack([[]], {}, StateValue="ALARM"), FAILS), (FakeStack([], {}), FAILS), (FakeStack([[]], {}), HOLDS)],
+    [(FakeStack([[]], StateValue="ALARM"), FAILS), (FakeStack(), FAILS), (FakeStack([[]]), HOLDS)],
 )
 def test_the_claim_that_no_alarm_is_active(stack: FakeStack, result: str) -> None:
     assert check(smoke.no_alarm_is_active, stack)[1] == result
@@ -82,17 +117,16 @@ def test_metrics_arrive_if_every_run_in_the_log_has_sent_one(
 ) -> None:
     """`ROUTINE_METRICS=false` leaves out TokenRotated."""
 
-    class CloudWatch:
-        def get_metric_data(self, *, MetricDataQueries: list[Any], **_: Any) -> dict[str, Any]:  # noqa: N803  boto3's
-            stat = MetricDataQueries[0]["MetricStat"]
-            is_sent = (stat["Metric"]["MetricName"], stat["Stat"]) == ("SecondsUntilExpiry", "SampleCount")
-            return {"MetricDataResults": [{"Values": [sent] if is_sent else []}]}
+    def get_metric_data(*, MetricDataQueries: list[Any], **_: Any) -> dict[str, Any]:  # noqa: N803  boto3's
+        stat = MetricDataQueries[0]["MetricStat"]
+        is_sent = (stat["Metric"]["MetricName"], stat["Stat"]) == ("SecondsUntilExpiry", "SampleCount")
+        return {"MetricDataResults": [{"Values": [sent] if is_sent else []}]}
 
-    stack = FakeStack([], {})
+    lines = [{"outcome": "rotated"}, {"error_code": "label-lost"}, {"outcome": "not-due"}]
+    stack = FakeStack(
+        lines=[line | {"function_request_id": "1"} for line in lines], operations={"get_metric_data": get_metric_data}
+    )
     stack.settings = {"POWERTOOLS_SERVICE_NAME": "telenor-token", "CLIENT_NAME": "default"}
-    records = [{"outcome": "rotated"}, {"error_code": "label-lost"}, {"outcome": "not-due"}]
-    monkeypatch.setattr(stack, "client", lambda _service: CloudWatch())
-    monkeypatch.setattr(stack, "records_since", lambda _when: records)
     monkeypatch.setattr(smoke, "_METRICS_SECONDS", 0)
     monkeypatch.setattr(smoke, "_POLL_SECONDS", 0)
     assert check(smoke.metrics_arrive, stack)[1] == result
@@ -104,50 +138,27 @@ def test_a_claim_that_ends_with_an_error_is_not_shown(error: Exception) -> None:
         """Hold."""
         raise error
 
-    _, found, evidence = check(unreachable, FakeStack([], {}))
+    _, found, evidence = check(unreachable, FakeStack())
     assert found == NOT_SHOWN
     assert "eyJhbGciOi" not in evidence
 
 
 @pytest.mark.parametrize("value", ["eyJhbGciOi", "[]", "{}", '{"access_token": null}', '{"access_token": ""}'])
-def test_a_value_that_is_no_token_document_is_not_shown_nor_printed(
-    monkeypatch: pytest.MonkeyPatch, value: str
-) -> None:
-    class SecretsManager:
-        def get_secret_value(self, **_: Any) -> dict[str, str]:
-            return {"SecretString": value}
-
-    stack = FakeStack([], {}, outputs={"TokenSecretArn": "y"})
-    monkeypatch.setattr(stack, "client", lambda _service: SecretsManager())
-    monkeypatch.setattr(stack, "log_since", lambda _when: ["{}"])
+def test_a_value_that_is_no_token_document_is_not_shown_nor_printed(value: str) -> None:
+    stack = FakeStack(lines=["{}"], operations={"get_secret_value": lambda **_: {"SecretString": value}})
     _, found, evidence = check(smoke.no_token_is_in_the_log, stack)
     assert found == NOT_SHOWN
     assert value not in evidence
 
 
-def test_a_line_that_only_looks_like_json_is_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    stack = FakeStack([], {})
-    lines = ["{'a': 1}", "START", '{"a": 1}', '{"function_request_id": "1"}']
-    monkeypatch.setattr(stack, "log_since", lambda _when: lines)
+def test_a_line_that_only_looks_like_json_is_no_record() -> None:
+    stack = FakeStack(lines=["{'a': 1}", "START", {"a": 1}, {"function_request_id": "1"}])
     assert stack.records_since(datetime.now(UTC)) == [{"function_request_id": "1"}]
 
 
-class FakeLambda:
-    """Answers an invocation with a payload, or raises."""
-
-    def __init__(self, answer: bytes | Exception) -> None:
-        self.answer = answer
-
-    def invoke(self, **_: Any) -> dict[str, Any]:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return {"Payload": io.BytesIO(self.answer)}
-
-
 @pytest.mark.parametrize("answer", [b"null", b"<html>", b"[]", b"\xff", b'{"errorMessage": "no"}'])
-def test_an_answer_that_is_no_result_fails_the_first_claim(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
-    stack = FakeStack([], {})
-    monkeypatch.setattr(stack, "client", lambda *_: FakeLambda(answer))
+def test_an_answer_that_is_no_result_fails_the_first_claim(answer: bytes) -> None:
+    stack = FakeStack(operations={"invoke": lambda **_: {"Payload": io.BytesIO(answer)}})
     smoke.rotate(stack)
     assert check(smoke.the_rotation_succeeds, stack)[1] == FAILS
 
@@ -162,76 +173,48 @@ def test_an_answer_that_is_no_result_fails_the_first_claim(monkeypatch: pytest.M
     ],
 )
 def test_a_rotation_without_an_answer_is_said_to_be_unknown(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception, is_unknown: bool
+    exit_of: ExitOf, error: Exception, is_unknown: bool
 ) -> None:
-    stack = FakeStack([], {})
-    monkeypatch.setattr(stack, "client", lambda *_: FakeLambda(error))
-    monkeypatch.setattr(smoke, "read_stack", lambda *_: stack)
-    monkeypatch.setattr("sys.argv", ["smoke", "--yes"])
-    monkeypatch.setenv("AWS_REGION", "eu-north-1")
-    assert smoke.main() == 2
-    assert ("was sent, and its outcome is unknown" in capfd.readouterr().err) is is_unknown
+    def invoke(**_: Any) -> None:
+        raise error
+
+    status, message = exit_of(FakeStack(operations={"invoke": invoke}), "--yes")
+    assert (status, "was sent, and its outcome is unknown" in message) == (2, is_unknown)
 
 
 @pytest.mark.parametrize(
-    ("configuration", "missing"),
+    ("outputs", "configuration", "missing"),
     [
-        ({}, "CLIENT_NAME"),
-        ({"Environment": {"Error": {}}}, "CLIENT_NAME"),
+        *((OUTPUTS[:count], {}, f"no output {name}") for count, name in enumerate(OUTPUTS)),
+        (OUTPUTS, {}, "no CLIENT_NAME in its environment"),
+        (OUTPUTS, {"Environment": {"Error": {}}}, "no CLIENT_NAME in its environment"),
         (
+            OUTPUTS,
             {"Environment": {"Variables": {"CLIENT_NAME": "a", "GRACE_SECONDS": "0", "SCHEDULE_MINUTES": "5"}}},
-            "POWERTOOLS_SERVICE_NAME",
+            "no POWERTOOLS_SERVICE_NAME in its environment",
         ),
     ],
 )
-def test_a_function_without_the_job_s_settings_is_refused(
-    monkeypatch: pytest.MonkeyPatch, configuration: dict[str, Any], missing: str
+def test_another_stack_and_a_function_without_the_job_s_settings_are_refused(
+    monkeypatch: pytest.MonkeyPatch, outputs: tuple[str, ...], configuration: dict[str, Any], missing: str
 ) -> None:
-    outputs = dict.fromkeys(("FunctionName", "FunctionRoleArn", "LogGroupName", "TokenSecretArn"), "x")
-    monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, outputs))
-
-    class Lambda:
-        def get_function_configuration(self, **_: Any) -> dict[str, Any]:
-            return {"FunctionArn": FUNCTION} | configuration
-
-    monkeypatch.setattr(Stack, "client", lambda *_: Lambda())
-    with pytest.raises(RefusalError, match=f"has no {missing} in its environment"):
+    response = {"FunctionArn": FUNCTION} | configuration
+    function = types.SimpleNamespace(get_function_configuration=lambda **_: response)
+    monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, dict.fromkeys(outputs, "x")))
+    monkeypatch.setattr(Stack, "client", lambda *_: function)
+    with pytest.raises(RefusalError, match=f"has {missing}"):
         smoke.read_stack("telenor-token", "eu-north-1", print)
 
 
-@pytest.mark.parametrize(
-    ("outputs", "missing"),
-    [
-        ({}, "FunctionName"),
-        ({"FunctionName": "consumer"}, "FunctionRoleArn"),
-        ({"FunctionName": "consumer", "FunctionRoleArn": "x"}, "TokenSecretArn"),
-        ({"FunctionName": "x", "FunctionRoleArn": "x", "TokenSecretArn": "x"}, "LogGroupName"),
-    ],
-)
-def test_another_stack_is_refused(monkeypatch: pytest.MonkeyPatch, outputs: dict[str, str], missing: str) -> None:
-    monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, outputs))
-    with pytest.raises(RefusalError, match=f"no output {missing}"):
-        smoke.read_stack("telenor-consumer", "eu-north-1", print)
-
-
-def test_an_end_of_stdin_sends_nothing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(smoke, "read_stack", lambda *_: FakeStack([], {}))
+def test_an_end_of_stdin_sends_nothing(exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoke, "rotate", lambda *_: pytest.fail("something was sent"))
-    monkeypatch.setattr("sys.argv", ["smoke"])
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    monkeypatch.setenv("AWS_REGION", "eu-north-1")
-    assert smoke.main() == 2
-    assert "YES=1" in capfd.readouterr().err
+    status, message = exit_of(FakeStack())
+    assert (status, "YES=1" in message) == (2, True)
 
 
-def test_an_unknown_profile_prints_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["smoke"])
+def test_an_unknown_profile_prints_one_sentence(exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_PROFILE", "nope")
-    monkeypatch.setenv("AWS_REGION", "eu-north-1")
-    assert smoke.main() == 2
-    message = capfd.readouterr().err
-    assert "nope" in message
-    assert message.count("\n") == 1
+    status, message = exit_of(None)
+    assert (status, "nope" in message, message.count("\n")) == (2, True, 1)
