@@ -64,7 +64,6 @@ class DeployedAws:
     lines: list[tuple[int, str]] = field(default_factory=list)
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
     output: str = "FunctionName"
-    refuses_credentials: bool = False
     loses_responses: bool = False
     responses: dict[str, Response] = field(default_factory=dict)
     """What is answered instead, by action, or by action and schedule; by "run" what is answered after a run."""
@@ -107,9 +106,7 @@ class DeployedAws:
 
     def respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
-        if self.refuses_credentials:
-            response = refusal("ExpiredTokenException", "The security token included in the request is expired", 403)
-        elif match := _FUNCTIONS.fullmatch(request.path):
+        if match := _FUNCTIONS.fullmatch(request.path):
             response = self._lambda(request, unquote(match[1]), match[2])
         elif match := _SCHEDULES.fullmatch(request.path):
             response = self._scheduler(request, match[1])
