@@ -28,13 +28,14 @@ import httpx
 import pytest
 import requests
 from botocore.config import Config
+from werkzeug.wrappers import Request, Response
 
 from infra.local.secrets_manager import CallFault
 from infra.local.server import LoopbackServer
 from tests.examples.lambda_extension import LambdaExtension, SecretsManagerAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.conftest import World
 
@@ -276,55 +277,44 @@ def test_calls_succeed_again_after_the_first_publication(example: Example, consu
         assert [consumer.get(), consumer.get()] == [200, 200]
 
 
-@pytest.fixture
-def leaked_headers() -> list[str]:
-    """Collect the Authorization headers that arrive at another host."""
-    return []
+class OtherHost(LoopbackServer):
+    """Another host than Telenor, which answers with an empty list."""
+
+    def __init__(self) -> None:
+        super().__init__(self._respond)
+        self.requests: list[Request] = []
+
+    def _respond(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.requests.append(Request(environ))
+        return Response("[]", content_type="application/json")(environ, start_response)
 
 
 @pytest.fixture
-def other_host(leaked_headers: list[str]) -> Iterator[str]:
-    """Serve another host than Telenor, and return its URL."""
-
-    def listen(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        leaked_headers.append(environ.get("HTTP_AUTHORIZATION", ""))
-        start_response("200 OK", [("Content-Type", "application/json")])
-        return [b"[]"]
-
-    with LoopbackServer(listen) as server:
-        yield server.url
+def other_host() -> Iterator[OtherHost]:
+    with OtherHost() as host:
+        yield host
 
 
 @pytest.mark.parametrize("path", [":{port}/x", ".evil.example/x", "@127.0.0.1:{port}/x", "x"])
 def test_a_path_cannot_send_the_token_to_another_host(
-    example: Example, consumers_world: World, path: str, other_host: str, leaked_headers: list[str]
+    example: Example, consumers_world: World, path: str, other_host: OtherHost
 ) -> None:
     if example.file == "infra/consumer/app.py":
         pytest.skip("its path is fixed")
-    path = path.format(port=other_host.rpartition(":")[2])
+    path = path.format(port=other_host.url.rpartition(":")[2])
     with (
         pytest.raises(AssertionError, match="has ended"),
         running(example, consumers_world, LONG_SECONDS, base_url="http://localhost") as consumer,
     ):
         consumer.get(path)
-    assert leaked_headers == []
+    assert other_host.requests == []
     assert "a path must begin with /" in consumers_world.seen.all_output()
 
 
-def test_a_base_url_may_end_with_a_slash(example: Example, consumers_world: World) -> None:
-    paths = []
-
-    def serve(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        paths.append(environ["PATH_INFO"])
-        start_response("200 OK", [("Content-Type", "application/json")])
-        return [b"[]"]
-
-    with (
-        LoopbackServer(serve) as gateway,
-        running(example, consumers_world, LONG_SECONDS, base_url=f"{gateway.url}/gateway/") as consumer,
-    ):
+def test_a_base_url_may_end_with_a_slash(example: Example, consumers_world: World, other_host: OtherHost) -> None:
+    with running(example, consumers_world, LONG_SECONDS, base_url=f"{other_host.url}/gateway/") as consumer:
         assert consumer.get() == 200
-    assert paths == [f"/gateway{PATH}"]
+    assert [request.path for request in other_host.requests] == [f"/gateway{PATH}"]
 
 
 @pytest.mark.parametrize("token", ["put-by\n-hand", "put-by\u20ac-hand"])
@@ -335,19 +325,13 @@ def test_a_token_that_no_header_can_carry_is_not_shown(example: Example, consume
     assert "put-by" not in consumers_world.seen.all_output()
 
 
-def test_a_redirect_is_not_followed(
-    example: Example, consumers_world: World, other_host: str, leaked_headers: list[str]
-) -> None:
-    def redirect(_: dict[str, Any], start_response: Any) -> list[bytes]:
-        start_response("302 Found", [("Location", other_host + PATH), ("Content-Length", "0")])
-        return [b""]
-
+def test_a_redirect_is_not_followed(example: Example, consumers_world: World, other_host: OtherHost) -> None:
     with (
-        LoopbackServer(redirect) as telenor,
+        LoopbackServer(Response(status=302, headers={"Location": other_host.url + PATH})) as telenor,
         running(example, consumers_world, LONG_SECONDS, base_url=telenor.url) as consumer,
     ):
         assert [consumer.get(), consumer.get()] == [302, 302]
-    assert leaked_headers == []
+    assert other_host.requests == []
 
 
 def fail_reads(world: World) -> None:

@@ -147,7 +147,7 @@ class Alarm:
 
 
 def parse(text: str, *, fills_nothing: bool = False) -> Expression:
-    """Return a metric math expression: numbers, names, arithmetic, comparisons, FILL and IF. Raises SyntaxError."""
+    """Return a metric math expression: numbers, names, arithmetic and FILL. Raises SyntaxError."""
     return _Parser(fills_nothing).expression(ast.parse(text, mode="eval").body)
 
 
@@ -155,13 +155,6 @@ _OPERATORS: dict[type[ast.AST], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
 }
 
 
@@ -171,23 +164,17 @@ class _Parser:
     def __init__(self, fills_nothing: bool) -> None:
         self._fills_nothing = fills_nothing
 
-    def expression(self, node: ast.expr) -> Expression:  # noqa: PLR0911  a grammar
+    def expression(self, node: ast.expr) -> Expression:
         match node:
             case ast.Constant(value=int() | float() as number):
                 value = float(number)
                 return lambda _: value
             case ast.Name(id=name):
                 return lambda series: series[name]
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return self._applied(operator.sub, lambda _: 0.0, self.expression(operand))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                return self._applied(_OPERATORS[type(op)], self.expression(left), self.expression(right))
-            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _OPERATORS:
                 return self._applied(_OPERATORS[type(op)], self.expression(left), self.expression(right))
             case ast.Call(func=ast.Name(id="FILL"), args=[series, ast.Constant(value=int() | float() as filler)]):
                 return self._filled(self.expression(series), float(filler))
-            case ast.Call(func=ast.Name(id="IF"), args=[condition, yes, no]):
-                return self._chosen(self.expression(condition), self.expression(yes), self.expression(no))
         raise SyntaxError(f"this reader of metric math does not know {ast.unparse(node)}")
 
     def _filled(self, series: Expression, filler: float) -> Expression:
@@ -222,16 +209,6 @@ class _Parser:
 
         return apply
 
-    @staticmethod
-    def _chosen(condition: Expression, yes: Expression, no: Expression) -> Expression:
-        def choose(given: Mapping[str, Series]) -> Series:
-            asked = condition(given)
-            assert isinstance(asked, list)
-            a, b = ([each] * len(asked) if isinstance(each, float) else each for each in (yes(given), no(given)))
-            return [None if q is None else x if q else y for q, x, y in zip(asked, a, b, strict=True)]
-
-        return choose
-
 
 _STATISTICS: dict[str, Callable[[list[float]], float]] = {"Minimum": min, "Maximum": max, "Sum": sum}
 
@@ -241,11 +218,6 @@ class CloudWatch:
 
     def __init__(self) -> None:
         self._samples: dict[Metric, tuple[list[float], list[float], list[float]]] = defaultdict(lambda: ([], [], []))
-
-    @property
-    def metrics(self) -> set[Metric]:
-        """Every metric that has values."""
-        return {metric for metric, (times, _, _) in self._samples.items() if times}
 
     def put(self, metric: Metric, at: float, value: float, arrives_at: float) -> None:
         """Add a value. Call this in the order of `at`."""

@@ -104,7 +104,6 @@ class Stack:
             "Fn::Equals": lambda given: len({str(self._resolved(each)) for each in given}) == 1,
             "Fn::Not": lambda given: not self._resolved(given[0]),
             "Fn::Or": lambda given: any(self._resolved(given)),
-            "Fn::And": lambda given: all(self._resolved(given)),
             "Fn::Select": lambda given: self._resolved(given[1])[int(given[0])],
             "Fn::Split": lambda given: self._resolved(given[1]).split(given[0]),
         }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import random
+from dataclasses import replace
 
 import pytest
 
-from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
+from tests.infra.alarms.cloudwatch import CloudWatch, Metric, Rule, State, parse
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
 from tests.infra.alarms.paging_margins import (
     DAY,
@@ -14,7 +16,6 @@ from tests.infra.alarms.paging_margins import (
     LATEST_METRIC,
     MONTH,
     SCHEDULES,
-    TEMPLATE,
     expiry_alarm,
     failing_outcomes,
     false_alarms,
@@ -124,21 +125,13 @@ def test_the_alarm_clears_after_a_renewal() -> None:
 
 def test_the_evaluator_detects_an_alarm_without_metric_math() -> None:
     """An earlier version of TokenExpiryAlarm, which must fail here."""
-    stack = TEMPLATE.deployed()
-    dimensions = [{"Name": "service", "Value": "stack"}, {"Name": "client", "Value": "default"}]
-    once = Alarm.of(
-        {
-            "Namespace": "TelenorToken",
-            "MetricName": "SecondsUntilExpiry",
-            "Dimensions": dimensions,
-            "Statistic": "Minimum",
-            "Period": 300,
-            "EvaluationPeriods": 2,
-            "DatapointsToAlarm": 2,
-            "Threshold": int(stack.values["GraceSeconds"]),
-            "ComparisonOperator": "LessThanOrEqualToThreshold",
-            "TreatMissingData": "breaching",
-        }
+    once = replace(
+        expiry_alarm(5, 600),
+        expression=parse("left"),
+        period=300,
+        threshold=600,
+        comparison=operator.le,
+        rule=Rule(2, 2, "breaching"),
     )
     settings = Settings(300, 600, 0.33)
     assert margin(once, settings, failing_outcomes(first_due(settings, (0,)), (RunOutcome.FAILS,)), (0,), 0, 0) < 0
