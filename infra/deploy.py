@@ -37,13 +37,7 @@ _STACK = "telenor-token"
 # Most SDKs and the AWS CLI read the first, boto3 and SAM the second.
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
-_NO_CREDENTIALS = (
-    NoCredentialsError,
-    PartialCredentialsError,
-    CredentialRetrievalError,
-    SSOError,
-    TokenRetrievalError,
-)
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError, TokenRetrievalError)
 
 # SAM silently removes these from parameter values.
 _LOST_BY_SAM = "\"'\\"

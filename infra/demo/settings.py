@@ -40,10 +40,7 @@ OUTAGE_TOLERANCE_SECONDS = decisions.outage_tolerance(_LIFE, _POLICY).total_seco
 TOLERANCES = Tolerances(late=SCHEDULE_SECONDS + 2.0 * SPEED, recording=1.0 * SPEED, slow=2.0 * SPEED)
 """As in chaos, of the machine's seconds; a logout waits for the next run."""
 
-JOB_ENVIRON = {
-    "RENEW_AT_FRACTION": str(RENEW_AT_FRACTION),
-    "SCHEDULE_MINUTES": f"{SCHEDULE_SECONDS / 60:g}",
-}
+JOB_ENVIRON = {"RENEW_AT_FRACTION": str(RENEW_AT_FRACTION), "SCHEDULE_MINUTES": f"{SCHEDULE_SECONDS / 60:g}"}
 """The job's environment, besides its secrets and the grace."""
 
 # Real seconds

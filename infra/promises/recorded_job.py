@@ -175,11 +175,7 @@ class RecordedJob:
     def _start(self) -> LambdaWorker:
         name = f"{self.name}-{next(self._numbers)}"
         # Also what leads the SDK here: the process that forks may be older than these servers.
-        environ = {
-            **self.stack.aws.environment,
-            **self.environ,
-            "TELENOR_BASE_URL": f"{self.stack.telenor.url}/{name}",
-        }
+        environ = {**self.stack.aws.environment, **self.environ, "TELENOR_BASE_URL": f"{self.stack.telenor.url}/{name}"}
         for variable in URLS:
             if path := environ.get(variable):
                 environ[variable] = environ["TELENOR_BASE_URL"] + path

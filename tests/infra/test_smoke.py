@@ -104,8 +104,7 @@ def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(st
 
 
 @pytest.mark.parametrize(
-    ("stack", "result"),
-    [(FakeStack([[]], StateValue="ALARM"), FAILS), (FakeStack(), FAILS), (FakeStack([[]]), HOLDS)],
+    ("stack", "result"), [(FakeStack([[]], StateValue="ALARM"), FAILS), (FakeStack(), FAILS), (FakeStack([[]]), HOLDS)]
 )
 def test_the_claim_that_no_alarm_is_active(stack: FakeStack, result: str) -> None:
     assert check(smoke.no_alarm_is_active, stack)[1] == result

@@ -32,21 +32,31 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("local")
 
 
+def run_python(
+    world: World, *arguments: str, stdout: int = subprocess.PIPE, cwd: Path | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in a separate process."""
+    done = subprocess.run(  # noqa: S603  our own words
+        [sys.executable, "-W", "error", *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=os.environ | environ,
+    )
+    world.seen.streams += [done.stdout or "", done.stderr]
+    return done
+
+
 # Runs
 
 
 def test_a_process_whose_pipe_is_closed_ends_quietly(world: World) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-m", "handler", "--local", "status", "--json"],
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    done = run_python(world, "-m", "handler", "--local", "status", "--json", stdout=writer)
     os.close(writer)
-    world.seen.streams += [done.stderr]
     assert (done.returncode, done.stderr) == (3, "")
 
 
@@ -378,22 +388,6 @@ def test_a_watch_on_a_real_terminal_redraws_in_place(terminal: Terminal, monkeyp
 
 
 # Environment
-
-
-def run_python(
-    world: World, *arguments: str, cwd: Path | None = None, **environ: str
-) -> subprocess.CompletedProcess[str]:
-    """Run Python in a separate process."""
-    done = subprocess.run(  # noqa: S603  our own words
-        [sys.executable, "-W", "error", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=os.environ | environ,
-    )
-    world.seen.streams += [done.stdout, done.stderr]
-    return done
 
 
 def test_without_rich_status_explains_how_to_install_it_and_json_works(world: World) -> None:

@@ -43,11 +43,7 @@ def labels(store: Any) -> dict[str, set[str]]:
 
 def test_a_put_moves_awscurrent_and_awsprevious_and_keeps_other_labels(store: Any) -> None:
     first, second, third = (put(store, f"value {name}", f"LIVE_{name}") for name in "abc")
-    assert labels(store) == {
-        first: {"LIVE_a"},
-        second: {"LIVE_b", "AWSPREVIOUS"},
-        third: {"LIVE_c", "AWSCURRENT"},
-    }
+    assert labels(store) == {first: {"LIVE_a"}, second: {"LIVE_b", "AWSPREVIOUS"}, third: {"LIVE_c", "AWSCURRENT"}}
 
 
 def test_a_label_named_in_a_put_moves_from_its_version(store: Any) -> None:
@@ -60,9 +56,7 @@ def test_a_put_returns_the_labels_that_were_set(store: Any) -> None:
     assert set(response["VersionStages"]) == {"AWSCURRENT", "LIVE_x"}
 
 
-def test_after_a_roll_back_a_put_moves_awsprevious_to_the_current_version(
-    store: Any,
-) -> None:
+def test_after_a_roll_back_a_put_moves_awsprevious_to_the_current_version(store: Any) -> None:
     first, second = put(store, "1", "LIVE_a"), put(store, "2", "LIVE_b")
     store.update_secret_version_stage(
         SecretId=SECRET, VersionStage="AWSCURRENT", MoveToVersionId=first, RemoveFromVersionId=second
@@ -70,11 +64,7 @@ def test_after_a_roll_back_a_put_moves_awsprevious_to_the_current_version(
     response = store.get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")
     assert (response["VersionId"], response["SecretString"]) == (first, "1")
     third = put(store, "3", "LIVE_c")
-    assert labels(store) == {
-        first: {"LIVE_a", "AWSPREVIOUS"},
-        second: {"LIVE_b"},
-        third: {"LIVE_c", "AWSCURRENT"},
-    }
+    assert labels(store) == {first: {"LIVE_a", "AWSPREVIOUS"}, second: {"LIVE_b"}, third: {"LIVE_c", "AWSCURRENT"}}
 
 
 def test_the_same_request_token_with_the_same_content_changes_nothing(store: Any) -> None:

@@ -45,10 +45,7 @@ class Account(LoopbackServer):
     def client(self, service: str, region: str = REGION) -> Any:
         """Return a client of the SDK."""
         return boto3.client(  # type: ignore[call-overload]
-            service,
-            region_name=region,
-            endpoint_url=self.url,
-            **KEYS,
+            service, region_name=region, endpoint_url=self.url, **KEYS
         )
 
     def __enter__(self) -> Self:

@@ -205,8 +205,7 @@ def test_wrong_credentials_are_a_finding(world: World, terminal: Terminal) -> No
 
 
 @pytest.mark.parametrize(
-    "trouble",
-    [{"expires_in_as": "raw", "expires_in_raw": "soon"}, {"token_type": "MAC"}, {"lifetime_seconds": 0.5}],
+    "trouble", [{"expires_in_as": "raw", "expires_in_raw": "soon"}, {"token_type": "MAC"}, {"lifetime_seconds": 0.5}]
 )
 def test_unusable_tokens_are_revoked_too(world: World, terminal: Terminal, trouble: dict[str, Any]) -> None:
     world.run()
