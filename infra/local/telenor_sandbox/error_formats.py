@@ -81,16 +81,6 @@ _APIGEE_FAULTS = {
 }
 """The status, the code and the text of {"fault": …}."""
 
-_APIGEE_OWN_RESPONSES = {
-    ErrorKind.GRANT_TYPE: (400, "invalid_request", "Unsupported grant type"),
-    ErrorKind.GRANT_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type"),
-    ErrorKind.CLIENT_HEADER: (400, "invalid_request", "The request is missing a required parameter : client_id"),
-    ErrorKind.CLIENT_ID: (401, "invalid_client", "ClientId is Invalid"),
-    ErrorKind.CREDENTIALS: (401, "invalid_client", "Client credentials are invalid"),
-    ErrorKind.SCOPE: (400, "invalid_scope", "Invalid Scope"),
-}
-"""The status, the word and the text of {"ErrorCode": …}, of a policy that generates its own response."""
-
 _BAD_CLIENT = (401, "invalid_client", "Client authentication failed", "Basic")
 _STANDARD = {
     ErrorKind.GRANT_TYPE: (400, "unsupported_grant_type", "Unknown grant type", ""),
@@ -149,15 +139,15 @@ class ErrorFormats:
         if error_format == "rfc6749":
             return self._standard(*_STANDARD[kind])
         if error_format == "apigee":
-            fault, own = _APIGEE_FAULTS.get(kind), _APIGEE_OWN_RESPONSES.get(kind)
-            if own and (fault is None or self._knobs.apigee_shape == "ErrorCode"):
-                return self.json(own[0], {"ErrorCode": own[1], "Error": own[2]})
-            if fault:
+            if kind is ErrorKind.CLIENT_HEADER:  # a policy that generates its own response
+                error = "The request is missing a required parameter : client_id"
+                return self.json(400, {"ErrorCode": "invalid_request", "Error": error})
+            if fault := _APIGEE_FAULTS.get(kind):
                 return self.json(fault[0], {"fault": {"faultstring": fault[2], "detail": {"errorcode": fault[1]}}})
         # The gateway stands before the API; what only one of them refuses has that one's code.
         if kind in _REFERENCE and (error_format != "gateway" or kind not in _GATEWAY):
-            error = _REFERENCE[kind]
-            return self._numbered(error.status, error.code, error.message)
+            known = _REFERENCE[kind]
+            return self._numbered(known.status, known.code, known.message)
         codes, message = _GATEWAY[kind]
         code = self._rng.choice(codes) if self._rng else codes[0]
         return self._numbered(int(str(code)[:3]), code, message)
@@ -174,8 +164,6 @@ class ErrorFormats:
             document["token_type"] = usual if knobs.token_type == USUAL else knobs.token_type
         if knobs.refresh_token:
             document["refresh_token"] = random_text()
-        if knobs.scope_in_answer:
-            document["scope"] = token.scope
         headers = _NO_STORE if knobs.error_format == "rfc6749" else {}  # section 5.1
         return replace(self.json(200, document), headers=headers, token=token)
 

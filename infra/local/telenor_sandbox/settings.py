@@ -27,8 +27,6 @@ class Knobs(Setting):
     """The error format of its responses."""
     error_shape: Literal["code", "errorCode", "error_code", "error", "fault", "text", "none"] = "code"
     """How an error with a number looks: the reference's and the gateway's JSON is not documented."""
-    apigee_shape: Literal["fault", "ErrorCode"] = "fault"
-    """How Apigee refuses a token request: as a fault, or as a policy that generates its own response."""
     variations: bool = True
     """Whether the order of fields, the spacing and unknown fields vary, which no client should rely on."""
 
@@ -39,7 +37,6 @@ class Knobs(Setting):
     """None: leave it out."""
     refresh_token: bool = False
     """Whether a token comes with a refresh token, which opens nothing."""
-    scope_in_answer: bool = False
     issue: Literal["new", "same", "same-extended", "new-revokes-old"] = "new"
     """Whether a client's active token stays, is reissued (with a later expiry), or is revoked."""
 

@@ -52,11 +52,8 @@ def run_python(
 # Runs
 
 
-def test_a_process_whose_pipe_is_closed_ends_quietly(world: World) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = run_python(world, "-m", "handler", "--local", "status", "--json", stdout=writer)
-    os.close(writer)
+def test_a_process_whose_pipe_is_closed_ends_quietly(world: World, closed_pipe: TextIO) -> None:
+    done = run_python(world, "-m", "handler", "--local", "status", "--json", stdout=closed_pipe.fileno())
     assert (done.returncode, done.stderr) == (3, "")
 
 

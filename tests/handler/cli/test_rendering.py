@@ -62,13 +62,8 @@ def test_the_drawing_fits_any_time_and_width(width: int, minutes: float, encodin
 @pytest.mark.parametrize("minutes", [0, 6, 31, 59.99])
 def test_the_legend_names_each_mark_once(minutes: float) -> None:
     text = drawn(LEDGER, minutes)
-    assert [text.count(name) for name in ("╵ published 22:00:00", "╵ renewed by 22:20:00", "▲", "now 22:")] == [
-        1,
-        1,
-        1,
-        1,
-    ]
-    assert [text.count(name) for name in ("grace 22:50:00 ╵", "expires 23:00:00 ╵")] == [1, 1]
+    marks = ("╵ published 22:00:00", "╵ renewed by 22:20:00", "▲", "now 22:", "grace 22:50:00 ╵", "expires 23:00:00 ╵")
+    assert {name: text.count(name) for name in marks} == dict.fromkeys(marks, 1)
 
 
 def test_now_is_not_marked_on_an_expired_tokens_timeline() -> None:

@@ -44,21 +44,18 @@ def of_client(addresses: set[str], name: str) -> bool:
     return all(f'["{name}"]' in address or f'["{name}/' in address for address in addresses)
 
 
-def test_adding_a_client_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
-    plan = plans["one_comes"]
-    assert set(plan) == {"create", "update", "no-op"}
-    assert of_client(plan["create"], "aa")
+@pytest.mark.parametrize(
+    ("run", "action", "client", "other"), [("one_comes", "create", "aa", "a"), ("one_goes", "delete", "a", "b")]
+)
+def test_adding_or_removing_a_client_changes_nothing_of_the_others(
+    plans: dict[str, dict[str, set[str]]], run: str, action: str, client: str, other: str
+) -> None:
+    plan = plans[run]
+    assert set(plan) == {action, "update", "no-op"}
+    assert of_client(plan[action], client)
     assert plan["update"] == SHARED
-    assert {'aws_secretsmanager_secret.token["a"]', 'aws_scheduler_schedule.client["b"]'} <= plan["no-op"]
+    assert {f'aws_secretsmanager_secret.token["{other}"]', 'aws_scheduler_schedule.client["b"]'} <= plan["no-op"]
     assert "aws_lambda_function.token" in plan["no-op"]
-
-
-def test_removing_a_client_changes_nothing_of_the_others(plans: dict[str, dict[str, set[str]]]) -> None:
-    plan = plans["one_goes"]
-    assert set(plan) == {"delete", "update", "no-op"}
-    assert of_client(plan["delete"], "a")
-    assert plan["update"] == SHARED
-    assert {'aws_secretsmanager_secret.token["b"]', 'aws_scheduler_schedule.client["b"]'} <= plan["no-op"]
 
 
 SECRET = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:mine-a1b2c3"
