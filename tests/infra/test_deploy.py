@@ -181,9 +181,7 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
         ({"TelenorScope": "a" * 513}, "TelenorScope=a+ is not accepted"),
     ],
 )
-def test_values_that_cloudformation_would_refuse_are_refused_first(
-    changed: dict[str, str], sentence: str | None
-) -> None:
+def test_values_that_cloudformation_refuses_are_refused_first(changed: dict[str, str], sentence: str | None) -> None:
     if sentence is None:
         deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
         return

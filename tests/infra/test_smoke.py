@@ -171,9 +171,7 @@ def test_an_answer_that_is_no_result_fails_the_first_claim(answer: bytes) -> Non
         (EndpointConnectionError(endpoint_url="https://lambda"), False),
     ],
 )
-def test_a_rotation_without_an_answer_is_said_to_be_unknown(
-    exit_of: ExitOf, error: Exception, is_unknown: bool
-) -> None:
+def test_a_rotation_without_an_answer_is_unknown(exit_of: ExitOf, error: Exception, is_unknown: bool) -> None:
     def invoke(**_: Any) -> None:
         raise error
 

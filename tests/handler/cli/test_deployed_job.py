@@ -107,9 +107,7 @@ def clients(deployed: DeployedAws) -> Events:
     return {"acme": acme, "zeta": zeta}
 
 
-def test_a_named_clients_event_is_read_from_its_schedule(
-    deployed: DeployedAws, terminal: Terminal, clients: Events
-) -> None:
+def test_a_clients_event_is_read_from_its_schedule(deployed: DeployedAws, terminal: Terminal, clients: Events) -> None:
     ran = terminal.on_function("rotate")
     assert (ran.status, "--client" in ran.err) == (2, True)
     assert not deployed.events
@@ -166,9 +164,7 @@ def test_a_stacks_own_client_is_listed_once(deployed: DeployedAws, terminal: Ter
 
 
 @pytest.mark.parametrize("order", [(STACK, "nowhere"), ("nowhere", STACK)])
-def test_a_missing_stack_does_not_hide_the_others(
-    deployed: DeployedAws, terminal: Terminal, order: tuple[str, str]
-) -> None:
+def test_a_missing_stack_hides_no_other(deployed: DeployedAws, terminal: Terminal, order: tuple[str, str]) -> None:
     deployed.run({})
     stacks = ("--stack", order[0], "--stack", order[1])
     ran = terminal.run("status", "--json", *stacks)
@@ -436,9 +432,7 @@ def test_a_credentials_fallback_needs_action_although_the_token_is_fresh(
     assert (table.status, "[credentials-fallback]" in " ".join(table.out.split())) == (4, True)
 
 
-def test_a_fallback_ends_with_the_next_token_from_the_new_credentials(
-    deployed: DeployedAws, terminal: Terminal
-) -> None:
+def test_a_fallback_ends_with_the_next_token_from_new_credentials(deployed: DeployedAws, terminal: Terminal) -> None:
     good = deployed.world.client.get_secret_value(SecretId="telenor/credentials")["SecretString"]
     deployed.world.put_credentials('{"client_id": "mistyped", "client_secret": "CANARY"}')
     deployed.run({})
@@ -495,9 +489,7 @@ def test_no_control_character_of_a_log_reaches_the_terminal(deployed: DeployedAw
 # Retiring
 
 
-def test_retiring_disables_the_schedule_and_revokes_all_but_the_last_token(
-    deployed: DeployedAws, terminal: Terminal
-) -> None:
+def test_retiring_disables_the_schedule_and_leaves_one_token(deployed: DeployedAws, terminal: Terminal) -> None:
     deployed.run({})
     deployed.run({"action": "rotate-now"})
     before = dict(deployed.schedules[SCHEDULE])
@@ -513,9 +505,7 @@ def test_retiring_disables_the_schedule_and_revokes_all_but_the_last_token(
     assert deployed.calls["scheduler:UpdateSchedule"] == 1
 
 
-def test_retiring_one_client_leaves_the_others_running(
-    deployed: DeployedAws, terminal: Terminal, clients: Events
-) -> None:
+def test_retiring_one_client_leaves_others_running(deployed: DeployedAws, terminal: Terminal, clients: Events) -> None:
     deployed.run(clients["acme"])
     assert terminal.on_function("retire", "--yes").status == 2
     assert terminal.on_function("retire", "--yes", "--client", "acme").status == 0
@@ -586,9 +576,7 @@ def test_a_response_that_is_not_awss_is_one_sentence(
 
 
 @pytest.mark.parametrize("response", [HTML, *answered("application/json", "[]", '{"events": [{}]}', '{"events": [1]}')])
-def test_a_log_that_is_not_awss_leaves_the_labels(
-    deployed: DeployedAws, terminal: Terminal, response: Response
-) -> None:
+def test_a_log_that_is_not_awss_leaves_labels(deployed: DeployedAws, terminal: Terminal, response: Response) -> None:
     deployed.run({})
     deployed.responses["logs:FilterLogEvents"] = response
     ran = terminal.on_stack("status", "--json")

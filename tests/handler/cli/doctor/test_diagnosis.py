@@ -134,9 +134,7 @@ def test_whether_the_published_token_was_revoked(found: Findings, ended: bool | 
     ("seconds", "judgement", "says"),
     [(3599, Judgement.HOLDS, "24 min"), (2340, Judgement.AT_RISK, "39 min"), (840, Judgement.AT_RISK, "14 min")],
 )
-def test_the_lifetime_is_compared_with_the_grace_and_the_schedule(
-    seconds: int, judgement: Judgement, says: str
-) -> None:
+def test_the_lifetime_is_compared_with_grace_and_schedule(seconds: int, judgement: Judgement, says: str) -> None:
     p1, *_ = diagnosis(seen(*SEPARATE, lifetime=timedelta(seconds=seconds)), STATUS).promises
     assert (p1.judgement, says in p1.because) == (judgement, True)
 

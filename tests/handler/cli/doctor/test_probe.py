@@ -284,9 +284,7 @@ def test_ctrl_c_leaves_no_token_behind(world: World, terminal: Terminal, monkeyp
 # Confirmation
 
 
-def test_without_a_terminal_doctor_requests_nothing_while_a_token_is_published(
-    world: World, terminal: Terminal
-) -> None:
+def test_without_a_terminal_doctor_requests_nothing_if_a_token_is_published(world: World, terminal: Terminal) -> None:
     world.run()
     ran = terminal.run("--local", "doctor")
     assert ran.status == 2
