@@ -47,7 +47,7 @@ def _no_comparison() -> None:
         return revocation.RevocationResult.REVOKED
 
     # This fails if the function has another name by now.
-    del revocation._revoke_unless_in_use
+    del revocation._revoke_unless_in_use  # noqa: SLF001
     revocation._revoke_unless_in_use = revoke  # noqa: SLF001  the variant is inside
 
 
