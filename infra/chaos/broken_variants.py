@@ -41,12 +41,14 @@ def _no_comparison() -> None:
     """Revoke the tokens chosen at the start of the run, without reading the current one again."""
     revocation = _handler("revocation")
 
-    def log_out(context: Any, version: Any, access_token: str, *_: object) -> object:  # noqa: ANN401  as the original
+    def revoke(context: Any, version: Any, access_token: str, *_: object) -> object:  # noqa: ANN401  as the original
         context.server.revoke(access_token, context.end_by)
         context.report.revoked.append(version.version_id)
-        return revocation.Logout.REVOKED
+        return revocation.RevocationResult.REVOKED
 
-    revocation._log_out_unless_in_use = log_out  # noqa: SLF001  the variant is inside
+    # This fails if the function has another name by now.
+    del revocation._revoke_unless_in_use  # noqa: SLF001
+    revocation._revoke_unless_in_use = revoke  # noqa: SLF001  the variant is inside
 
 
 def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be replaced
