@@ -184,12 +184,12 @@ def _bytecode_of(source: str) -> str:
     return str(path.parent / "__pycache__" / f"{path.stem}.{_BYTECODE_TAG}.pyc")
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Build and pack an artifact; 1 if that fails or the artifact has faults."""
     parser = argparse.ArgumentParser(prog="python -m infra.artifact", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--zip", type=Path, metavar="FILE", help="pack it into this file")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     try:
         make(arguments.directory)
         wrong = "; ".join(faults(arguments.directory))

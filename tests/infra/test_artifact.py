@@ -123,11 +123,10 @@ def test_the_command_line_may_contain_other_files(checkout: Path, tmp_path: Path
 
 
 def test_outside_a_git_checkout_nothing_is_built(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    checkout: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(checkout / ".git")
-    monkeypatch.setattr("sys.argv", ["artifact", str(tmp_path / "artifact")])
-    assert artifact.main() == 1
+    assert artifact.main([str(tmp_path / "artifact")]) == 1
     printed = capfd.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)
     assert not (tmp_path / "artifact").exists()
@@ -150,38 +149,31 @@ def test_the_same_content_gives_the_same_bytes_at_any_time(built: Path) -> None:
 
 def test_a_correct_artifact_is_packed_and_a_faulty_one_is_not(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = built.parent / "build" / "packed.zip"
-    monkeypatch.setattr("sys.argv", ["artifact", str(built), "--zip", str(file)])
     monkeypatch.setattr(artifact, "make", lambda _: None)
-    assert artifact.main() == 0
+    assert artifact.main([str(built), "--zip", str(file)]) == 0
     assert file.read_bytes() == artifact.zipped(built)
     file.unlink()
     (built / "handler" / "app.py").unlink()
-    assert artifact.main() == 1
+    assert artifact.main([str(built), "--zip", str(file)]) == 1
     assert not file.exists()
 
 
 @pytest.mark.parametrize(
-    ("directory", "options", "said"),
+    ("arguments", "said"),
     [
-        ("foreign", [], "foreign is not empty: remove it, or name another directory"),
-        ("a-file", [], "Not a directory: 'a-file'"),
-        ("new", ["--zip", "foreign"], "Is a directory: 'foreign'"),
+        (["foreign"], "foreign is not empty: remove it, or name another directory"),
+        (["a-file"], "Not a directory: 'a-file'"),
+        (["new", "--zip", "foreign"], "Is a directory: 'foreign'"),
     ],
 )
 def test_what_cannot_be_written_is_one_sentence(
-    directory: str,
-    options: list[str],
-    said: str,
-    checkout: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    arguments: list[str], said: str, checkout: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(checkout.parent)
     write(checkout / "requirements.txt", "")
     write(checkout.parent / "foreign" / "notes.txt", "")
     write(checkout.parent / "a-file", "")
-    monkeypatch.setattr("sys.argv", ["artifact", directory, *options])
-    assert artifact.main() == 1
+    assert artifact.main(arguments) == 1
     printed = capfd.readouterr().err.splitlines()
     assert said in printed[-1]
     assert packed(checkout.parent / "foreign") == {"notes.txt"}
@@ -192,8 +184,7 @@ def test_a_pip_that_fails_is_one_more_sentence(
 ) -> None:
     write(checkout / "requirements.txt", "requests==2.34.2 \\\n    --hash=sha256:00\n")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setattr("sys.argv", ["artifact", str(checkout.parent / "new")])
-    assert artifact.main() == 1
+    assert artifact.main([str(checkout.parent / "new")]) == 1
     printed = capfd.readouterr().err.splitlines()
     assert "requests==2.34.2" in printed[0]
     assert printed[-1].endswith("-m pip install failed: what it says stands above")

@@ -16,17 +16,12 @@ from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
 from tests.infra.alarms.paging_margins import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.alarms.template import PSEUDO
 from tests.infra.dashboard.widgets import lines
+from tests.test_metrics import DEFINED, SHOWN_FROM_THE_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-# docs/configuration.md, "Metrics".
-METRICS = {
-    *("TokenRotated", "TokenRevoked", "TokenReissued", "RotationFailed", "RevocationFailed", "RevocationAbandoned"),
-    *("RevocationsPending", "CredentialsFallback", "SecondsUntilExpiry"),
-}
-SHOWN_FROM_THE_LOG = {"TokenRotated", "TokenRevoked"}
 OWN = frozenset({("service", "stack"), ("client", "broadband")})
 DIMENSIONS = {
     "TelenorToken": OWN,
@@ -71,7 +66,7 @@ def test_each_alarm_names_its_client_and_runbook_section_and_watches_an_emitted_
     assert elsewhere["AlarmDescription"].endswith(f'See https://wiki.example.com/token, "{name}".')
     (metric,) = alarm(name).metrics
     if metric.namespace == "TelenorToken":
-        assert metric.name in METRICS
+        assert metric.name in DEFINED
     assert metric.dimensions == DIMENSIONS[metric.namespace]
 
 
@@ -286,7 +281,7 @@ def test_the_dashboard_names_the_runbook(given: dict[str, str], runbook: str) ->
 
 def test_the_dashboard_shows_every_metric_of_this_client_and_undelivered_events() -> None:
     drawn = {line.metric for widget in widgets("metric") for line in lines(widget["properties"])}
-    own = {Metric("TelenorToken", name, OWN) for name in METRICS - SHOWN_FROM_THE_LOG}
+    own = {Metric("TelenorToken", name, OWN) for name in DEFINED - SHOWN_FROM_THE_LOG}
     assert {metric for metric in drawn if metric.namespace == "TelenorToken"} == own
     of_lambda = {metric.name for metric in drawn if metric.namespace == "AWS/Lambda"}
     assert of_lambda >= {"Invocations", "Errors", "Throttles", "AsyncEventAge"}
