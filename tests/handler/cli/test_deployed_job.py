@@ -600,9 +600,9 @@ def test_a_missing_permission_is_named_with_its_identity_and_resource(
     deployed.denied.add(action)
     ran = terminal.on_stack(*command)
     assert (ran.status, ran.out) == (1, "")
-    *_, cause = ran.err.splitlines()[: -len(notes) or None]
-    assert f"user/operator has no permission for {action} on" in cause
-    assert all(map(str.startswith, ran.err.splitlines()[-len(notes) :], notes))
+    lines = ran.err.splitlines()
+    assert f"user/operator has no permission for {action} on" in lines[-1 - len(notes)]
+    assert all(map(str.startswith, lines[-len(notes) :], notes))
     assert "in eu-north-1" in ran.err
     assert (deployed.events, deployed.schedules[SCHEDULE]["State"]) == ([], "ENABLED")
 
