@@ -82,6 +82,11 @@ class Ledger(NamedTuple):
             return True
         return not any(_is_not_before(other, self.current.published_at) for other in self.superseded)
 
+    @property
+    def latest_publication(self) -> datetime | None:
+        """The time of the latest publication, if a label says so."""
+        return max((entry.published_at for entry in self.entries if entry.published_at), default=None)
+
     def find(self, version_id: str) -> Entry | None:
         """Return the entry of a version, if it is current or tracked."""
         return next((entry for entry in self.entries if entry.version_id == version_id), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from handler import decisions
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from handler.context import Context
     from handler.ledger import Entry, Ledger
     from handler.model import Credentials, SecretVersion, Token
-
-
-_SECOND = timedelta(seconds=1)
 
 
 class Renewal(NamedTuple):
@@ -256,6 +252,7 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
             unpublished.remove(token.access_token)
             return Renewal(ledger, _report_reissued(context))
         rejection = _verify(context, ledger, token, current)
+        ledger = _restart_grace(context, ledger, current)
         # From here on the outcome of the write decides whether the token must be revoked.
         unpublished.remove(token.access_token)
         renewal = _publish(context, ledger, token, current)
@@ -401,7 +398,8 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
         case Published(entry):
             context.token_secret.published_token = token.access_token
             report.outcome, report.has_published, report.is_rejected = Outcome.ROTATED, True, False
-            ledger = _track_replaced(context, ledger, entry, current, token)
+            if _leaves_untracked(context, ledger, current, token):
+                context.report_abandoned("the replaced token has no label, and its document could not give it one")
             ledger = restore_lost_labels(context, ledger.superseded_by(entry))
             _warn_about_settings(context, ledger, token)
             return Renewal(ledger)
@@ -427,34 +425,45 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
             return Renewal(ledger, error)
 
 
-def _track_replaced(
-    context: Context, ledger: Ledger, new: Entry, version: SecretVersion | None, token: Token
-) -> Ledger:
-    """If the replaced version has no label, track its token in another way, or report that no run will revoke it.
+def _restart_grace(context: Context, ledger: Ledger, version: SecretVersion | None) -> Ledger:
+    """If a person has put the current value, restart the grace of the tokens that consumers read until now.
 
-    A person may have published a superseded token again by its value. The label of its own version then gets a later
-    date: consumers have read that token until now, so its grace starts anew.
+    These are the token that the value replaced, and one that the value copies. Their own labels may say that later
+    versions superseded them long ago.
     """
-    replaced = ledger.current
-    if replaced is None or replaced.is_tracked:
+    if ledger.current is None or ledger.current.is_tracked:
         return ledger
-    if version is not None and version.version_id == replaced.version_id:
-        for entry in ledger.superseded:
-            if entry.expires_at is not None and new.published_at is not None and _is_copied(context, entry, version):
-                return _track(context, ledger, with_label(entry, new.published_at - _SECOND, entry.expires_at))
-        has_expired = version.expires_at is not None and context.clock.now() >= version.expires_at
-        if has_expired or version.access_token in {None, token.access_token}:
-            return ledger
-    context.report_abandoned("the replaced token has no label, and its document could not give it one")
+    for entry in ledger.superseded:
+        if entry.expires_at is None or entry.published_at == ledger.latest_publication:
+            continue
+        if entry.was_current_last or _is_copied(context, entry, ledger.current, version):
+            published_at = ledger.next_publication(context.clock.now())
+            ledger = _track(context, ledger, with_label(entry, published_at, entry.expires_at))
     return ledger
 
 
-def _is_copied(context: Context, entry: Entry, version: SecretVersion) -> bool:
-    """Return whether a version contains the token of a superseded one."""
+def _leaves_untracked(context: Context, ledger: Ledger, version: SecretVersion | None, token: Token) -> bool:
+    """Return whether the replaced version has no label, and may hold an active token that no other version tracks."""
+    replaced = ledger.current
+    if replaced is None or replaced.is_tracked:
+        return False
+    if version is None or version.version_id != replaced.version_id:
+        return True
+    has_expired = version.expires_at is not None and context.clock.now() >= version.expires_at
+    if has_expired or version.access_token in {None, token.access_token}:
+        return False
+    return not any(_is_copied(context, entry, replaced, version) for entry in ledger.superseded)
+
+
+def _is_copied(context: Context, entry: Entry, replaced: Entry, version: SecretVersion | None) -> bool:
+    """Return whether the replaced version, if it was read, contains the token of a superseded one."""
+    if version is None or version.version_id != replaced.version_id:
+        return False
     with suppress(SecretsManagerError):
         original = context.token_secret.read_version(entry.version_id)
-        access_token = None if original is None else original.access_token
-        return access_token is not None and version.contains_token(access_token)
+        return (
+            original is not None and original.access_token is not None and version.contains_token(original.access_token)
+        )
     return False
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler.errors import (
-    LabelsExhaustedError,
-)
+from handler.errors import LabelsExhaustedError, SecretsManagerUnavailableError
+from handler.ledger import Entry
+from handler.secrets_manager import SecretsManager
+from handler.token_secret import TokenSecret
 from infra.local.secrets_manager import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY
 
@@ -81,6 +83,7 @@ def test_nothing_is_revoked_when_no_time_is_left(world: World) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=11)
     assert world.run(seconds=0)["revoked"] == []
+    assert world.seen.codes() == []
     assert world.run()["revoked"] == [first]
 
 
@@ -148,6 +151,28 @@ def test_a_superseded_token_republished_by_an_operator_gets_a_new_grace(world: W
     world.clock.advance(seconds=3)
     assert first in world.run()["revoked"]
     assert world.seen.metrics()["RevocationAbandoned"] == 0
+
+
+def test_a_token_that_was_rolled_back_to_until_somebody_put_a_value_gets_its_grace_anew(world: World) -> None:
+    first, _ = world.supersede()
+    world.clock.advance(minutes=9)
+    world.roll_back_to(first)
+    world.clock.advance(minutes=2)
+    world.put("by hand")
+    assert world.run()["revoked"] == []
+    world.clock.advance(minutes=9, seconds=58)
+    assert first not in world.run()["revoked"]
+    world.clock.advance(seconds=3)
+    assert first in world.run()["revoked"]
+
+
+def test_a_copied_token_that_cannot_be_compared_keeps_its_label_as_it_is(world: World) -> None:
+    first, _ = world.supersede()
+    labels = world.labels()[first]
+    world.put("by hand")
+    world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED), after=3)
+    assert world.run()["outcome"] == "rotated"
+    assert world.labels()[first] == [label for label in labels if "LIVE_" in label]
 
 
 def test_a_response_of_verify_url_does_not_cause_retries_of_logouts_at_an_unreachable_server(
@@ -501,6 +526,23 @@ def fill(world: World) -> list[str]:
         versions.append(world.run("rotate-now")["version_id"])
         world.clock.advance(seconds=1)
     return versions
+
+
+def test_a_full_ledger_frees_no_slot_when_no_time_is_left(world: World) -> None:
+    fill(world)
+    assert world.failure("rotate-now", seconds=0) == "no-time-left"
+    assert "grace-cut-short" not in world.seen.codes()
+
+
+def test_a_token_is_not_compared_when_no_time_is_left(world: World) -> None:
+    version_id = world.run()["version_id"]
+    secrets = SecretsManager(world.client, "telenor/credentials", "telenor/token")
+    entry = Entry(version_id)
+    now = world.clock.now()
+    with pytest.raises(SecretsManagerUnavailableError) as failure:
+        TokenSecret(secrets, world.clock, end_by=now).is_held("another", [entry])
+    assert failure.value.error_code == "no-time-left"
+    assert not TokenSecret(secrets, world.clock, end_by=now + timedelta(seconds=1)).is_held("another", [entry])
 
 
 def test_a_full_ledger_cuts_short_the_grace_of_its_oldest_token(world: World) -> None:

@@ -254,7 +254,7 @@ def a_current_token_that_lost_its_label_is_superseded_and_not_counted(patch: pyt
 
 def lost_labels_are_neither_restored_nor_counted(patch: pytest.MonkeyPatch) -> None:
     replace_function(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
-    replace_function(patch, rotation, "_track_replaced", lambda _real, _context, ledger, *_: ledger)
+    replace_function(patch, rotation, "_leaves_untracked", lambda *_: False)
 
 
 @breaks("P5", "rolled_back_while_fresh")

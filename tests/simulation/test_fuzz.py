@@ -155,8 +155,8 @@ def _world(responses: Mapping[str, list[FakeResponse]] = MappingProxyType({})) -
 
 def _runs(world: World, action: Action) -> None:
     """Run a few times. Raises any exception but RotationError, and the violations that the models find."""
-    for number, asked in enumerate([action, Action.RENEW_IF_DUE, Action.RENEW_IF_DUE]):
-        run = Run(world, asked, request_id=f"0000000{number}-run-of-the-fuzz-test-{number:04}")
+    for asked in (action, Action.RENEW_IF_DUE, Action.RENEW_IF_DUE):
+        run = Run(world, asked, request_id=f"run-{len(world.runs):04}-of-the-fuzz-test-of-responses")
         run.finish()
         world.clock.advance(minutes=11)
         assert CANARY not in "\n".join(world.log.lines), "P4: in the log"
