@@ -33,6 +33,8 @@ _FIELDS_OF_A_CLIENT = {
     "token_parameters": "TOKEN_PARAMETERS",
 }
 
+_ACTIONS = {action.value: action for action in Action}
+
 # Whoever may invoke the function could otherwise have the client secret sent anywhere.
 _URL_FIELDS = ("telenor_base_url", "base_url", "token_url", "revocation_url", "verify_url")
 
@@ -120,10 +122,10 @@ def _check_fields(environ: Mapping[str, str], event: dict[str, Any]) -> None:
 def client_of(environ: Mapping[str, str], event: object) -> str:
     """Return the client of a run, for its metrics, even if the settings are invalid."""
     named = event.get("client") if isinstance(event, dict) and environ.get("SERVES_CLIENTS") == "true" else None
-    for name in (named, environ.get("CLIENT_NAME")):
-        if isinstance(name, str) and _CLIENT_NAME.fullmatch(name):
-            return name
-    return DEFAULT_CLIENT
+    if isinstance(named, str) and _CLIENT_NAME.fullmatch(named):
+        return named
+    name = environ.get("CLIENT_NAME", "")
+    return name if _CLIENT_NAME.fullmatch(name) else DEFAULT_CLIENT
 
 
 def _flag(environ: Mapping[str, str], name: str, default: str) -> bool:
@@ -159,10 +161,11 @@ def _setting_error(where: str, sentence: str) -> InvalidInputError:
 
 def _action(event: dict[str, Any]) -> Action:
     # Events of EventBridge have no action.
-    action = event.get("action", Action.RENEW_IF_DUE)
-    if not isinstance(action, str) or action not in list(Action):
+    name = event.get("action", Action.RENEW_IF_DUE)
+    action = _ACTIONS.get(name) if isinstance(name, str) else None
+    if action is None:
         raise _event_error(f"the event's action is not one that this job knows: use one of {', '.join(Action)}")
-    return Action(action)
+    return action
 
 
 def _secret_id(environ: Mapping[str, str], event: dict[str, Any], variable: str, field: str) -> str:

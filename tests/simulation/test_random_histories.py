@@ -127,3 +127,16 @@ def test_a_year_of_credentials_changes_every_minute_blocks_none_either(other: st
     change_credentials_all_day(world)
     # Each further day repeats this one.
     assert ages(world) == after_one_day
+
+
+def test_overlapping_runs_and_a_value_by_hand_leave_a_token_its_grace() -> None:
+    history = RandomHistory()
+    history.first_run(issue=Issue.NEW)
+    history.operator_puts_a_value(content="")
+    moves = [(False, None), *[(True, None)] * 6]
+    history.two_runs_overlap(Action.RENEW_IF_DUE, Action.RENEW_IF_DUE, is_duplicate=False, skew=1, moves=moves)
+    history.time_passes(seconds=300)
+    history.operator_puts_a_value(content="")
+    history.scheduled_tick_with_faults(call_faults=[], skew=1)
+    history.promises_hold()
+    history.teardown()
