@@ -24,7 +24,7 @@ _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _DNS_LABEL_LENGTH = 63
 
 # The maximum clock skew between two machines.
-_MAX_CLOCK_SKEW = timedelta(minutes=1)
+MAX_CLOCK_SKEW = timedelta(minutes=1)
 
 
 class Clock(Protocol):
@@ -205,7 +205,7 @@ def is_loopback(host: str) -> bool:
 
 def is_too_far_ahead(instant: datetime, now: datetime) -> bool:
     """Return whether a time that should be in the past lies more than a minute ahead."""
-    return instant > now + _MAX_CLOCK_SKEW
+    return instant > now + MAX_CLOCK_SKEW
 
 
 def is_plausible(instant: datetime) -> bool:

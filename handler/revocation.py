@@ -86,14 +86,6 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     return ledger
 
 
-def _with_documented_expiry(context: Context, entry: Entry) -> Entry:
-    """Return a version without a readable label with the expiry in its document, if that can be read."""
-    with suppress(SecretsManagerError):
-        version = context.token_secret.read_version(entry.version_id)
-        return entry if version is None else entry._replace(expires_at=version.expires_at)
-    return entry
-
-
 def raise_if_leak_stays_active(context: Context, ledger: Ledger) -> None:
     """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
     is_emergency = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
@@ -153,6 +145,14 @@ def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) ->
         if context.clock.now() >= context.end_by:
             break
     return ledger
+
+
+def _with_documented_expiry(context: Context, entry: Entry) -> Entry:
+    """Return a version without a readable label with the expiry in its document, if that can be read."""
+    with suppress(SecretsManagerError):
+        version = context.token_secret.read_version(entry.version_id)
+        return entry if version is None else entry._replace(expires_at=version.expires_at)
+    return entry
 
 
 def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:

@@ -7,7 +7,6 @@ these do not permit is reported as not shown.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from rich.console import Console
 from rich.table import Table
 
+from handler.model import json_object
 from infra.deploy import RefusalError, existing, refuse_foreign, the_region
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ class Stack:
 
     def records_since(self, when: datetime) -> list[dict[str, Any]]:
         """Return the job's own lines since a time."""
-        lines = map(_json_object, self.log_since(when))
-        return [line for line in lines if "function_request_id" in line]
+        lines = map(json_object, self.log_since(when))
+        return [line for line in lines if line and "function_request_id" in line]
 
     def codes(self) -> set[str]:
         """Return the error codes of the rotation, once its last line has reached the log."""
@@ -111,15 +111,6 @@ class Stack:
         while not (done := holds()) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         return done
-
-
-def _json_object(text: str | bytes) -> dict[str, Any]:
-    """Return a JSON object, which is empty if the text is something else."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def read_stack(name: str, region: str, say: Callable[[str], None]) -> Stack:
@@ -147,7 +138,7 @@ def rotate(stack: Stack) -> None:
         answer = stack.client("lambda", config).invoke(
             FunctionName=stack.outputs["FunctionName"], Payload=b'{"action": "rotate-now"}'
         )
-        stack.answer = _json_object(answer["Payload"].read())
+        stack.answer = json_object(answer["Payload"].read().decode(errors="replace")) or {}
     except (HTTPClientError, IncompleteReadError) as error:
         # A connection that was never made is another class.
         raise RefusalError(f"the rotate-now was sent, and its outcome is unknown: {error}. The log shows it") from None
@@ -263,7 +254,7 @@ def every_alarm_has_a_recipient(stack: Stack) -> tuple[bool, str]:
 def no_token_is_in_the_log(stack: Stack) -> tuple[bool | None, str]:
     """The new token is not in the log."""
     value = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["TokenSecretArn"])
-    token = _json_object(value["SecretString"]).get("access_token")
+    token = (json_object(value["SecretString"]) or {}).get("access_token")
     if not token or not isinstance(token, str):
         return None, "the token secret's value is no token document"
     lines = stack.log_since(stack.rotated_at)

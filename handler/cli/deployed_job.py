@@ -15,6 +15,7 @@ from handler.cli.job import PastRun, PastRuns
 from handler.cli.schedules import Schedules
 from handler.config import settings_from
 from handler.errors import ErrorCode, InvalidInputError, RotationError
+from handler.model import MAX_CLOCK_SKEW
 from handler.secrets_manager import SecretsManager
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ _IDENTIFYING_VARIABLES = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
 # The read timeout is longer than the function's by this.
 _RESPONSE_MARGIN = timedelta(seconds=30)
 
-# The largest difference of the clocks of Lambda and of the log.
-_CLOCK_DIFFERENCE = timedelta(minutes=1)
 
 # How far back the command reads the log: some runs, in one page.
 _LOOK_BACK_PERIODS = 6
@@ -105,8 +104,8 @@ class DeployedJob:
         """Return whether the run that published a version logged a fallback. The version id is the run's request id."""
         if version.first_published_at is None:
             return None
-        since = version.first_published_at - self.function.timeout - _CLOCK_DIFFERENCE
-        until = version.first_published_at + _CLOCK_DIFFERENCE
+        since = version.first_published_at - self.function.timeout - MAX_CLOCK_SKEW
+        until = version.first_published_at + MAX_CLOCK_SKEW
         records = self._records(since, until=until, pattern=f'{{ $.error_code = "{_FALLBACK}" }}')
         return any(
             record.get("function_request_id") == version.version_id and record.get("error_code") == _FALLBACK

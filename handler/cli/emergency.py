@@ -138,5 +138,5 @@ def _consequences(seen: Status | RotationError) -> str:
         f"This publishes a new token and revokes {' and '.join(named)} at once. A gateway's cache may accept them for "
         "some minutes more. Consumers that cache one get 401 until they read the secret again. Those that read again "
         "on a 401 hardly notice; the others wait until their cache expires, which should take less than "
-        f" {status.duration(seen.policy.grace)} (GRACE_SECONDS)."
+        f"{status.duration(seen.policy.grace)} (GRACE_SECONDS)."
     )

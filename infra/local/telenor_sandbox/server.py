@@ -225,12 +225,9 @@ class TelenorSandbox(LoopbackServer):
             if operation == "token":
                 return formats.issued(self._issuer.create_token(authorization, request.form), self._clock())
             if operation == "logout":
-                is_revocation = request.method == "POST"
-                return formats.logged_out(
-                    self._issuer.revoke(authorization, request.form)
-                    if is_revocation
-                    else self._issuer.logout(authorization)
-                )
+                if request.method == "POST":
+                    return formats.logged_out(self._issuer.revoke(authorization, request.form))
+                return formats.logged_out(self._issuer.logout(authorization))
             self._issuer.open(authorization)
         except RefusalError as refusal:
             self._protected["refused"] += operation == "incidents"
