@@ -25,7 +25,7 @@ _GRACE = f"a whole number of seconds from 0 to {_DAY_SECONDS}"
 # AWS, "CreateSecret": letters, digits and /_+=.@- ; an ARN adds colons.
 _SECRET_ID = re.compile(r"[A-Za-z0-9/_+=.@:-]{1,2048}")
 
-_CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
+CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _CLIENT_FIELDS = ("client", "credentials_secret_id", "token_secret_id")
 _FIELDS_OF_A_CLIENT = {
     "scope": "TELENOR_SCOPE",
@@ -122,10 +122,10 @@ def _check_fields(environ: Mapping[str, str], event: dict[str, Any]) -> None:
 def client_of(environ: Mapping[str, str], event: object) -> str:
     """Return the client of a run, for its metrics, even if the settings are invalid."""
     named = event.get("client") if isinstance(event, dict) and environ.get("SERVES_CLIENTS") == "true" else None
-    if isinstance(named, str) and _CLIENT_NAME.fullmatch(named):
+    if isinstance(named, str) and CLIENT_NAME.fullmatch(named):
         return named
     name = environ.get("CLIENT_NAME", "")
-    return name if _CLIENT_NAME.fullmatch(name) else DEFAULT_CLIENT
+    return name if CLIENT_NAME.fullmatch(name) else DEFAULT_CLIENT
 
 
 def _flag(environ: Mapping[str, str], name: str, default: str) -> bool:
@@ -139,7 +139,7 @@ def _client(environ: Mapping[str, str], event: dict[str, Any]) -> str:
     where, name = _either(environ, event, "CLIENT_NAME", "client")
     if name == "" and "client" not in event:
         return DEFAULT_CLIENT
-    if not isinstance(name, str) or not _CLIENT_NAME.fullmatch(name):
+    if not isinstance(name, str) or not CLIENT_NAME.fullmatch(name):
         raise _setting_error(
             where, f"{where} is not the name of a client: it must be 1 to 32 characters from a-z, 0-9 and -"
         )

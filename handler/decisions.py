@@ -22,9 +22,9 @@ _MIN_SHARE_OF_LIFETIME = 2 / 3
 
 # Secrets Manager asks for no more than a write every ten minutes, which are 144 a day, and keeps the versions of that
 # day (AWS, "PutSecretValue"). Sixteen are left for emergencies.
-DAY = timedelta(days=1)
+_DAY = timedelta(days=1)
 _WRITES_A_DAY = 128
-_RENEWALS_OF_TWO_DAYS = [number * _MIN_RENEWAL_INTERVAL for number in range(1, 2 * DAY // _MIN_RENEWAL_INTERVAL)]
+_RENEWALS_OF_TWO_DAYS = [number * _MIN_RENEWAL_INTERVAL for number in range(1, 2 * _DAY // _MIN_RENEWAL_INTERVAL)]
 
 # With a write more often than every ten minutes, a day's versions may be more than Secrets Manager keeps.
 _MIN_WRITE_INTERVAL = timedelta(minutes=10)
@@ -38,11 +38,11 @@ _SPARE_RUNS = 3
 _ALARM_DELAY = timedelta(minutes=4)
 
 # A secret can carry 20 labels in all. Sixteen leave room for AWSCURRENT, AWSPREVIOUS and the next version's.
-LEDGER_LIMIT = 16
+_LEDGER_LIMIT = 16
 
 # An expiry is counted from before the request, so it is early by the time that the answer took, and by up to a second
 # of rounding. A token that is handed out again with a quicker answer seems to live longer by that much.
-SAME_LIFETIME = timedelta(seconds=2)
+_SAME_LIFETIME = timedelta(seconds=2)
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -120,7 +120,7 @@ def is_renewal_due(
         return True, Reason.NOT_IN_LEDGER
     if now >= current.expires_at:
         return True, Reason.EXPIRED
-    # In the last run before its time, and not in the first one after it.
+    # Renew now if the next run may come after `due_at`.
     next_run_may_come_at = now + policy.schedule + schedule_jitter(policy)
     return (True, times.reason) if next_run_may_come_at > times.due_at else (False, Reason.FRESH)
 
@@ -154,14 +154,19 @@ def earliest_forced_rotation(written: Iterable[datetime], now: datetime) -> date
     writes of the renewals after it.
     """
     written = sorted(min(then, now) for then in written)
-    return next(at for at in (now, *(max(now, then + DAY) for then in written)) if _leaves_room(written, at, now))
+    return next(at for at in (now, *(max(now, then + _DAY) for then in written)) if _leaves_room(written, at, now))
 
 
 def _leaves_room(written: list[datetime], at: datetime, now: datetime) -> bool:
     renewals = (now + later for later in _RENEWALS_OF_TWO_DAYS)
-    times = sorted((at, *(then for then in (*written, *renewals) if then > at - DAY)))
+    times = sorted((at, *(then for then in (*written, *renewals) if then > at - _DAY)))
     pairs = zip(times, times[_WRITES_A_DAY:], strict=False)  # pragma: no mutate  strict=False is the default
-    return all(later - earlier >= DAY for earlier, later in pairs)
+    return all(later - earlier >= _DAY for earlier, later in pairs)
+
+
+def is_in_time(lifetime: timedelta, policy: Policy) -> bool:
+    """Return whether tokens of this lifetime are renewed in time for P1 and P7."""
+    return renewal_times(_ANY_TIME, _ANY_TIME + lifetime, policy).is_in_time
 
 
 def outage_tolerance(lifetime: timedelta, policy: Policy) -> timedelta:
@@ -179,7 +184,7 @@ def writes_too_often(lifetime: timedelta) -> bool:
 
 def outlives(token: Token, expires_at: datetime | None) -> bool:
     """Return whether a token that was issued again expires later than its published expiry."""
-    return expires_at is None or token.expires_at > expires_at + SAME_LIFETIME
+    return expires_at is None or token.expires_at > expires_at + _SAME_LIFETIME
 
 
 # Revocation
@@ -228,4 +233,4 @@ def is_piling_up(pending: int, policy: Policy) -> bool:
 
 def is_near_label_quota(ledger: Ledger) -> bool:
     """Return whether labels must be removed before the next publication."""
-    return ledger.size >= LEDGER_LIMIT
+    return ledger.size >= _LEDGER_LIMIT

@@ -61,10 +61,11 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
         if entry.expires_at is None:
             ledger = ledger.updated(_with_documented_expiry(context, entry))
     if is_emergency:
-        # If another run has just superseded this run's version, that version's grace has only started.
+        # Leave out this run's own version: if a newer run has superseded it, its grace has just begun.
         to_revoke = tuple(entry for entry in ledger.superseded if entry.version_id != context.version_id)
     else:
         to_revoke = decisions.revocable(ledger, context.clock.now(), context.settings.policy.grace)
+    # A token that one of these holds as well stays active.
     to_keep = [entry for entry in ledger.superseded if entry not in to_revoke]
     expired = decisions.expired(ledger, context.clock.now())
     ledger = remove_labels(context, ledger, expired)
@@ -88,8 +89,8 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
 
 def raise_if_leak_stays_active(context: Context, ledger: Ledger) -> None:
     """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
-    is_emergency = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
-    if is_emergency and ledger.superseded and not context.server.endpoints.can_revoke:
+    has_replaced_leak = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
+    if has_replaced_leak and ledger.superseded and not context.server.endpoints.can_revoke:
         raise ServerRefusedError(
             "a new token is published, but the authorization server cannot revoke access tokens (REVOCATION_URL is "
             "none), so the leaked one stays active until it expires: revoke it at the server, or disable the client "
@@ -166,13 +167,9 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
     )
     can_revoke = context.server.endpoints.can_revoke
     result = _revoke(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.POSTPONED
-    if result.ends_tracking:
-        freed = remove_labels(context, ledger, [oldest])
-        if freed != ledger:
-            return freed
-    if context.token_secret.was_read_as_current(oldest.version_id):
-        return ledger
-    if result not in {RevocationResult.REVOKED, RevocationResult.NOTHING_TO_REVOKE}:
+    if not result.ends_tracking:
+        if context.token_secret.was_read_as_current(oldest.version_id):
+            return ledger
         # Counted before its label goes, since the response about that may be lost.
         context.report_abandoned("a superseded token is given up although it was not revoked", **fields)
     return remove_labels(context, ledger, [oldest])

@@ -42,11 +42,10 @@ if TYPE_CHECKING:
 
 
 class Renewal(NamedTuple):
-    """The ledger after a renewal, why the renewal failed, if it did, and whether the new token must be revoked."""
+    """The ledger after a renewal, and why the renewal failed, if it did."""
 
     ledger: Ledger
     failure: RotationError | None = None
-    is_surplus: bool = False
 
 
 def rotate(context: Context) -> None:
@@ -58,11 +57,11 @@ def rotate(context: Context) -> None:
         if isinstance(renewal.failure, WriteUnknownError):
             # It is unknown which token is current, so a revocation could end the current one.
             raise renewal.failure
+        # Any other failure waits until superseded tokens are revoked.
         ledger = revoke_superseded(context, ledger, is_emergency=_is_emergency(context, ledger))
     finally:
         context.report.record(ledger, context.settings.policy)
     if renewal.failure is not None:
-        # Raised late, so that it does not delay revocations.
         raise renewal.failure
     raise_if_leak_stays_active(context, ledger)
 
@@ -196,8 +195,8 @@ def _is_rejected(context: Context) -> bool:
 def _is_emergency(context: Context, ledger: Ledger) -> bool:
     """Return whether superseded tokens are revoked without their grace.
 
-    Applies only to the version that this request published. If another version is current, this is a late duplicate of
-    the event, and the tokens superseded since keep their grace.
+    That is so if this request's version is current, or if it has published none yet. If another version has replaced
+    it, this is a late duplicate of the event, and the tokens superseded since keep their grace.
     """
     if context.settings.action is not Action.ROTATE_AND_REVOKE_NOW:
         return False
@@ -229,37 +228,32 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
 
     Slots come first: a token without a label could not be tracked.
     """
-    unpublished: list[str] = []
+    to_revoke: list[str] = []
 
-    def keep_for_revocation(access_token: str | None) -> None:
+    def on_unusable(access_token: str | None) -> None:
         if access_token is None:
             context.report_abandoned("a successful token response holds no readable token")
         else:
-            unpublished.append(access_token)
+            to_revoke.append(access_token)
 
     try:
         credentials = context.secrets.read_credentials()
         current = _read_current(context)
         ledger = free_label_slots(context, ledger)
         _check_room(ledger)
-        token = _obtain(context, credentials, keep_for_revocation)
-        unpublished.append(token.access_token)
-        if (
-            current is not None
-            and current.contains_token(token.access_token)
-            and not _is_longer(context, token, current)
-        ):
-            unpublished.remove(token.access_token)
-            return Renewal(ledger, _report_reissued(context))
+        token = _obtain(context, credentials, on_unusable)
+        if _is_reissued(context, token, current):
+            # It is the published token, so it is not revoked.
+            return Renewal(ledger, _failure_of_reissue(context))
+        to_revoke.append(token.access_token)
         rejection = _verify(context, ledger, token, current)
+        # While the value to be replaced is still current.
         ledger = _restart_grace(context, ledger, current)
-        # From here on the outcome of the write decides whether the token must be revoked.
-        unpublished.remove(token.access_token)
+        # From here on the outcome of the write decides whether the token is revoked.
+        to_revoke.remove(token.access_token)
         renewal = _publish(context, ledger, token, current)
         ledger = renewal.ledger
-        if renewal.is_surplus:
-            unpublished.append(token.access_token)
-        # If another delivery of the event has published, the rejected token is not the published one.
+        # The published token is the rejected one only if this run published it.
         if rejection is not None and renewal.failure is None and context.report.has_published:
             context.report.is_rejected = True
             renewal = renewal._replace(failure=rejection)
@@ -268,7 +262,7 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
     else:
         return renewal
     finally:
-        for access_token in unpublished:
+        for access_token in to_revoke:
             revoke_unpublished(context, ledger, access_token)
 
 
@@ -332,15 +326,16 @@ def _previous_credentials(context: Context, refused: Credentials) -> Credentials
     return previous if previous != refused else None
 
 
-def _is_longer(context: Context, token: Token, current: SecretVersion) -> bool:
-    """Return whether the current token, issued again, is worth publishing for its longer lifetime."""
-    if context.report.reason in {Reason.LEAKED, Reason.NOT_ACCEPTED}:
+def _is_reissued(context: Context, token: Token, current: SecretVersion | None) -> bool:
+    """Return whether the token is the published one, and not worth publishing again for a longer lifetime."""
+    if current is None or not current.contains_token(token.access_token):
         return False
-    return decisions.outlives(token, current.expires_at)
+    needs_another = context.report.reason in {Reason.LEAKED, Reason.NOT_ACCEPTED}
+    return needs_another or not decisions.outlives(token, current.expires_at)
 
 
-def _report_reissued(context: Context) -> TokenReissuedError | None:
-    """Return an error if another token was needed."""
+def _failure_of_reissue(context: Context) -> TokenReissuedError | None:
+    """Set the outcome; return an error if another token was needed."""
     context.report.outcome = Outcome.REISSUED
     if context.report.reason is Reason.LEAKED:
         return TokenReissuedError(
@@ -386,7 +381,7 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersi
 
 
 def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVersion | None) -> Renewal:
-    """Write a token, and act on the outcome of the write."""
+    """Write a token, and act on the outcome of the write. Revoke a token that is certainly not published."""
     report = context.report
     try:
         publication = publish(context, ledger, token)
@@ -397,7 +392,10 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
     match publication:
         case Published(entry):
             context.token_secret.published_token = token.access_token
-            report.outcome, report.has_published, report.is_rejected = Outcome.ROTATED, True, False
+            report.outcome = Outcome.ROTATED
+            report.has_published = True
+            # Whatever token VERIFY_URL rejected before is replaced.
+            report.is_rejected = False
             if _leaves_untracked(context, ledger, current, token):
                 context.report_abandoned("the replaced token has no label, and its document could not give it one")
             ledger = restore_lost_labels(context, ledger.superseded_by(entry))
@@ -415,9 +413,12 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
                     "another delivery of the event has published a token that cannot be read, so this run's is not "
                     "revoked"
                 )
-            return Renewal(ledger, is_surplus=version is not None)
+            else:
+                revoke_unpublished(context, ledger, token.access_token)
+            return Renewal(ledger)
         case WriteRefused(error):
-            return Renewal(ledger, error, is_surplus=True)
+            revoke_unpublished(context, ledger, token.access_token)
+            return Renewal(ledger, error)
         case WriteUnknown(error):  # pragma: no branch  mypy knows that there is no fifth case
             # Keep it from being revoked: it may be current.
             context.token_secret.published_token = token.access_token

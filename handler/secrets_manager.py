@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from handler.model import Credentials, Token
 
 # A response of Secrets Manager takes milliseconds; three attempts of these outlast one that was lost.
-_CONNECT_TIMEOUT_SECONDS = 3
-_READ_TIMEOUT_SECONDS = 5
-_ATTEMPTS = 3
+CONNECT_TIMEOUT_SECONDS = 3
+READ_TIMEOUT_SECONDS = 5
+ATTEMPTS = 3
 
 _CREDENTIALS_SECRET = "credentials secret (CREDENTIALS_SECRET_ID)"  # noqa: S105  a name, not a password
 _TOKEN_SECRET = "token secret (TOKEN_SECRET_ID)"  # noqa: S105  likewise
@@ -65,18 +65,18 @@ _HINTS = {
     ),
     "ThrottlingException": "find out who else calls Secrets Manager so often in this account",
 }
-# Errors from parsing a 200 response that is not Secrets Manager's.
-_NOT_AWS = (AttributeError, KeyError, TypeError, ValueError, ResponseParserError)
+# Errors from parsing a response that is not AWS's.
+NOT_AWS_ERRORS = (AttributeError, KeyError, TypeError, ValueError, ResponseParserError)
 
-_THROTTLED = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
+THROTTLING_CODES = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 
 
 def create_client() -> SecretsManagerClient:
     """Return the SDK's client, with timeouts that leave a run time for everything else. Raises InvalidInputError."""
     config = Config(
-        connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-        read_timeout=_READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
     # At DEBUG it logs every request and response, and both secrets are in them. Lambda sets that level with one click.
     logging.getLogger("botocore").setLevel(logging.INFO)
@@ -200,7 +200,7 @@ class SecretsManager:
                 f"PutSecretValue on the {_TOKEN_SECRET} got no response ({type(error).__name__}), and may be written: "
                 "the next run goes on from what it finds"
             ) from None
-        except _NOT_AWS:
+        except NOT_AWS_ERRORS:
             stages = None
         finally:
             self._client.meta.events.unregister(_EVERY_ATTEMPT, attempts.note)
@@ -265,12 +265,11 @@ class _Attempts:
         botocore does not document this event. If it is missing, the outcome of the write is unknown.
         """
         retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts")
-        return retries is not None and len(self.statuses) == retries + 1 and self.were_all_answered
-
-    @property
-    def were_all_answered(self) -> bool:
-        """Whether the attempts that were seen had a response that excludes an effect."""
-        return all(status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR for status in self.statuses)
+        return (
+            retries is not None
+            and len(self.statuses) == retries + 1
+            and all(status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR for status in self.statuses)
+        )
 
 
 @contextmanager
@@ -280,7 +279,7 @@ def _translated_errors(operation: str, secret: str) -> Iterator[None]:
         yield
     except ClientError as error:
         code = _code(error)
-        is_transient = code in _THROTTLED or _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        is_transient = code in THROTTLING_CODES or _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
         kind = SecretsManagerUnavailableError if is_transient else SecretsManagerRefusedError
         msg = f"{operation} on the {secret} failed with {code}: {_hint(code)}"
         raise kind(msg) from error
@@ -289,7 +288,7 @@ def _translated_errors(operation: str, secret: str) -> Iterator[None]:
             f"{operation} on the {secret} got no response ({type(error).__name__}): check the network path to Secrets "
             "Manager, and that the SDK has a region and credentials"
         ) from error
-    except _NOT_AWS as error:
+    except NOT_AWS_ERRORS as error:
         raise SecretsManagerUnavailableError(
             f"{operation} on the {secret} got a response that is not Secrets Manager's: check for a proxy that "
             "changes responses"

@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,8 +54,8 @@ EXCHANGE_SECONDS = 10.0
 _RESPONSE_LIMIT_BYTES = 64 * 1024
 _HEADER_LIMIT_CHARACTERS = 8 * 1024
 
-# Threads that are still resolving or connecting after their deadline. Each ends by itself.
-_MAX_ABANDONED = 8
+# Threads that may still be resolving or connecting after their deadline. Each ends by itself.
+_threads = threading.BoundedSemaphore(8)
 
 # Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): up to 1, 2, 4, 8 s between five attempts.
 _BACKOFF = wait_random_exponential(multiplier=1, max=8)
@@ -149,12 +150,21 @@ def create_session(on_socket: Callable[[socket.socket], None]) -> requests.Sessi
 def run_in_thread(exchange: Callable[[], None], seconds: float) -> None:
     """Run an exchange in a thread of its own, and return when it has ended or when the time is over.
 
-    Only this bounds all of it: name resolution takes no timeout, and a socket's timeout is for each read alone.
+    Only this bounds all of it: name resolution takes no timeout, and a socket's timeout is for each read alone. While
+    eight earlier threads still hang, this waits for one of them; if none ends in time, nothing is sent.
     """
-    thread = threading.Thread(target=exchange, name="exchange", daemon=True)
-    if sum(other.name == thread.name for other in threading.enumerate()) < _MAX_ABANDONED:
+
+    def run() -> None:
+        try:
+            exchange()
+        finally:
+            _threads.release()
+
+    started_at = time.monotonic()
+    if _threads.acquire(timeout=seconds):
+        thread = threading.Thread(target=run, name="exchange", daemon=True)
         thread.start()
-        thread.join(seconds)
+        thread.join(seconds - (time.monotonic() - started_at))
 
 
 class Transport:
@@ -192,7 +202,7 @@ class Transport:
         check_environment(request.url)
         exchange = _Exchange(request, self._new_session, seconds)
         self._run(exchange.run, seconds)
-        # Copy before close(): the abandoned thread would take the closed socket for the end of the body.
+        # Copy first: after close() the read of an abandoned thread ends as if the body were whole.
         status, body, has_all = exchange.status, bytes(exchange.body), exchange.is_whole
         exchange.close()
         if exchange.defect is not None:
@@ -203,7 +213,7 @@ class Transport:
         if not (has_all and is_decoded):
             self._log.warning(
                 f"the response of {urlsplit(request.url).hostname} "
-                + ("is in an encoding that it does not name" if has_all else f"was cut short ({exchange.cause})"),
+                + ("has another encoding than its header says" if has_all else f"was cut short ({exchange.cause})"),
                 extra={"error_code": ErrorCode.ANSWER_CUT_SHORT},
             )
         self.last_response = Response(

@@ -372,7 +372,7 @@ def world(
     create_secret(_CREDENTIALS_SECRET, json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}))
     create_secret(_TOKEN_SECRET)
     optional = "CLIENT_NAME GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES SERVES_CLIENTS TELENOR_SCOPE VERIFY_URL "
-    optional += "TOKEN_URL REVOCATION_URL CLIENT_AUTHENTICATION TOKEN_PARAMETERS"
+    optional += "TOKEN_URL REVOCATION_URL CLIENT_AUTHENTICATION TOKEN_PARAMETERS ROUTINE_METRICS"
     for name in optional.split():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(aws, "clock", lambda: clock.now().timestamp())

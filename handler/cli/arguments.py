@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tomllib
 from importlib import metadata
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handler.cli.console import print_stdout
+from handler.config import CLIENT_NAME
 from handler.model import json_object
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _SCRIPT = "telenor-token"
 _PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
-_CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
 
 _DEFAULT_WATCH_SECONDS = 5.0
 _WATCH_SECONDS = (1.0, 3600.0)
@@ -289,7 +288,7 @@ def _name(text: str) -> str:
 
 
 def _client(text: str) -> str | dict[str, object]:
-    if _CLIENT_NAME.fullmatch(text):
+    if CLIENT_NAME.fullmatch(text):
         return text
     event = json_object(text)
     if event is None or "client" not in event:

@@ -28,9 +28,9 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
-from botocore.parsers import ResponseParserError
 
 from handler.cli.errors import AccessError, CliError, NotAllowedError, UsageError
+from handler.secrets_manager import NOT_AWS_ERRORS, THROTTLING_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +55,7 @@ _NOT_LOGGED_IN = (
     getattr(exceptions, "LoginError", SSOError),
 )
 _NO_ANSWER = (EndpointConnectionError, HTTPClientError, NoConnectionError)
-# Errors from parsing a response that is not AWS's.
-_NOT_AWS = (AttributeError, KeyError, TypeError, ValueError, ResponseParserError)
-CALL_ERRORS = (BotoCoreError, ClientError, *_NOT_AWS)
+CALL_ERRORS = (BotoCoreError, ClientError, *NOT_AWS_ERRORS)
 
 _STALE_CREDENTIALS = {
     "ExpiredToken",
@@ -72,15 +70,11 @@ _STALE_CREDENTIALS = {
     "MissingAuthenticationTokenException",
 }
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
-_THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
 
 # IAM's action for each operation.
 _ACTIONS = {
     "DescribeSecret": "secretsmanager:DescribeSecret",
     "GetSecretValue": "secretsmanager:GetSecretValue",
-    "ListSecretVersionIds": "secretsmanager:ListSecretVersionIds",
-    "PutSecretValue": "secretsmanager:PutSecretValue",
-    "UpdateSecretVersionStage": "secretsmanager:UpdateSecretVersionStage",
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
     "Invoke": "lambda:InvokeFunction",
     "FilterLogEvents": "logs:FilterLogEvents",
@@ -138,7 +132,7 @@ def explained(what: str, region: str | None = None) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise _error(error, what, region) from error
-    except _NOT_AWS as error:
+    except NOT_AWS_ERRORS as error:
         raise AccessError(
             f"AWS's response about {what}{_in(region)} cannot be read ({type(error).__name__}): check AWS_ENDPOINT_URL "
             "and for a proxy that changes responses"
@@ -192,7 +186,7 @@ def _refusal(error: ClientError, what: str, region: str | None) -> CliError:
         )
     if code == "ResourceNotFoundException" or (code == "ValidationError" and "not exist" in message):
         return UsageError(f"there is no {what}{_in(region)}: correct the name, or use another --region or --profile")
-    if code in _THROTTLED:
+    if code in THROTTLING_CODES:
         return AccessError(f"AWS throttles calls about {what} ({code}): try again in a minute")
     return AccessError(f"{action} on {what}{_in(region)} failed with {code}")
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws, log_output
 from handler.cli.console import printable
-from handler.cli.errors import NotAllowedError, RunFailedError, RunUnknownError, UsageError, named
-from handler.cli.job import PastRun, PastRuns
+from handler.cli.errors import NotAllowedError, RunFailedError, RunUnknownError, UsageError, prefixed
+from handler.cli.job import REQUIRED_VARIABLES, PastRun, PastRuns
 from handler.cli.schedules import Schedules
 from handler.config import settings_from
 from handler.errors import ErrorCode, InvalidInputError, RotationError
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 _FUNCTION_OUTPUT = "FunctionName"
 
 _FALLBACK = ErrorCode.CREDENTIALS_FALLBACK
-
-# Variables that identify the job. Without them the function uses defaults that this version does not know.
-_IDENTIFYING_VARIABLES = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
 
 # The read timeout is longer than the function's by this.
 _RESPONSE_MARGIN = timedelta(seconds=30)
@@ -123,7 +120,7 @@ class DeployedJob:
             )
         return ", ".join(names)
 
-    def may_run(self) -> None:
+    def check_may_run(self) -> None:
         """Ask Lambda whether it would invoke the function for this identity (AWS, "Invoke": DryRun)."""
         with self._explained():
             self._client(self.function.timeout).invoke(FunctionName=self.function.name, InvocationType="DryRun")
@@ -203,7 +200,7 @@ def find_function(name: str, region: str | None) -> Function:
                 f"the settings of function {name} cannot be decrypted: use an identity that may use its KMS key"
             )
         variables = environment.get("Variables", {})
-        if missing := [name for name in _IDENTIFYING_VARIABLES if not variables.get(name)]:
+        if missing := [name for name in REQUIRED_VARIABLES if not variables.get(name)]:
             raise UsageError(
                 f"function {name} is not this job, or was deployed otherwise: it has no {' and no '.join(missing)}"
             )
@@ -229,7 +226,7 @@ def find_jobs(
         try:
             settings = settings_from(function.variables, {})
         except InvalidInputError as error:
-            raise named(error, f"function {function.name}") from None
+            raise prefixed(error, f"function {function.name}") from None
         is_meant = not clients or settings.client in map(client_name, clients)
         return [DeployedJob(name, function, settings, log)] if is_meant else [], []
     events, errors = ([], []) if clients else function.schedules.events()
@@ -241,7 +238,7 @@ def find_jobs(
                 settings = settings_from(function.variables, event)
                 jobs.append(DeployedJob(settings.client, function, settings, log, event))
         except RotationError as error:
-            errors.append(named(error, f"client {client_name(client)}"))
+            errors.append(prefixed(error, f"client {client_name(client)}"))
     return jobs, errors
 
 

@@ -48,7 +48,7 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
         ) from None
     console.print_stderr(f"Schedule {schedule} is disabled. To undo this, enable it in EventBridge Scheduler.")
     seen = _labels(job)
-    if not isinstance(seen, RotationError) and not status.live(seen):
+    if not isinstance(seen, RotationError) and not status.count_active(seen):
         console.print_stderr("No token is active.")
         return True
     result = _replace_and_revoke(job, log, "retire")
@@ -128,7 +128,7 @@ def _labels(job: Job) -> Status | RotationError:
 def _consequences(seen: Status | RotationError) -> str:
     if isinstance(seen, RotationError):
         return f"This publishes a new token and revokes every other one. Which ones is unknown: {sentence(seen)}."
-    active = status.live(seen)
+    active = status.count_active(seen)
     if not active:
         return "No token is active, so there is none to revoke. A new one is published."
     is_current_active = seen.state not in status.UNUSABLE

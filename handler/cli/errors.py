@@ -60,7 +60,7 @@ def is_bad_input(error: RotationError) -> bool:
     return isinstance(error, InvalidInputError | UsageError)
 
 
-def named(error: RotationError, name: str) -> RotationError:
+def prefixed(error: RotationError, name: str) -> RotationError:
     """Put a name before the sentence of an error, and return the error."""
     error.args = (f"{name}: {error}",)
     return error

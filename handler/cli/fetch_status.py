@@ -80,5 +80,5 @@ def _is_accepted(job: Job, secrets: SecretsManager) -> bool | None:
         return None
     if current is None or current.access_token is None or job.settings.verify_url is None:
         return None
-    server = app.create_server(job.settings, job.secrets())
+    server = app.create_server(job.settings, secrets)
     return is_accepted(server, job.settings.verify_url, current.access_token, app.clock.now() + _PATIENCE)

@@ -30,6 +30,10 @@ class PastRun:
         return self.outcome == "failed"
 
 
+# These decide when a superseded token is revoked. A default of the command line could differ from the job's.
+REQUIRED_VARIABLES = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
+
+
 @dataclass(frozen=True, slots=True)
 class PastRuns:
     """The runs that ended since a time, the oldest first.
@@ -74,7 +78,7 @@ class Job(Protocol):
     def disable_schedule(self) -> str:
         """Stop its schedule, and return the schedule's name. Raises AccessError or UsageError."""
 
-    def may_run(self) -> None:
+    def check_may_run(self) -> None:
         """Check whether the operator may start it, without starting it. Raises AccessError."""
 
     def run(self, action: Action) -> Mapping[str, object]:

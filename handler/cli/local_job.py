@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from handler import app
 from handler.cli import aws
 from handler.cli.errors import RunFailedError, UsageError, is_bad_input
+from handler.cli.job import REQUIRED_VARIABLES
 from handler.config import settings_from
 from handler.errors import InvalidInputError, RotationError
 from handler.secrets_manager import SecretsManager
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
 # The timeout of the deployed function.
 _TIME_LEFT = timedelta(seconds=120)
 
-# These decide when a superseded token is revoked. A default here could differ from the deployed job's.
-_REQUIRED = ("GRACE_SECONDS", "SCHEDULE_MINUTES")
-
-_USED_BY_STATUS = {"TOKEN_SECRET_ID", "CLIENT_NAME", "VERIFY_URL", "RENEW_AT_FRACTION", *_REQUIRED}
+_USED_BY_STATUS = {"TOKEN_SECRET_ID", "CLIENT_NAME", "VERIFY_URL", "RENEW_AT_FRACTION", *REQUIRED_VARIABLES}
 _UNUSED = {"CREDENTIALS_SECRET_ID": "not-used"}
 
 
@@ -59,7 +57,7 @@ class LocalJob:
         """Raise UsageError: the command does not know what starts a local job."""
         raise UsageError("--local has no schedule: stop whatever starts the job, then run `emergency`")
 
-    def may_run(self) -> None:
+    def check_may_run(self) -> None:
         """Do nothing: no call checks beforehand whether a write would be allowed."""
 
     def run(self, action: Action) -> Mapping[str, object]:
@@ -69,9 +67,7 @@ class LocalJob:
             with contextlib.redirect_stdout(self.log):
                 return app.lambda_handler({"action": action}, _Context())
         except RotationError as error:
-            explained = aws.explained_error(error, "the job's secrets", self.region)
-            summary = self.log.summary
-            raise RunFailedError(str(explained), summary=summary, is_bad_input=is_bad_input(explained)) from error
+            raise RunFailedError(str(error), summary=self.log.summary, is_bad_input=is_bad_input(error)) from error
 
 
 def find(environ: Mapping[str, str], region: str | None, log: LogOutput, *, is_status_only: bool = False) -> LocalJob:
@@ -79,7 +75,7 @@ def find(environ: Mapping[str, str], region: str | None, log: LogOutput, *, is_s
 
     Raises InvalidInputError.
     """
-    for name in _REQUIRED:
+    for name in REQUIRED_VARIABLES:
         if not environ.get(name):
             raise InvalidInputError(
                 f"{name} is not set: --local runs the job with the environment's settings, and this one decides when a "

@@ -14,7 +14,7 @@ from handler.cli import console, deployed_job, local_job, status
 from handler.cli.doctor import command as doctor
 from handler.cli.doctor import diagnosis
 from handler.cli.emergency import emergency, retire
-from handler.cli.errors import UsageError, is_bad_input, named, sentence
+from handler.cli.errors import UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
 from handler.cli.log_output import LogOutput
 from handler.errors import RotationError
@@ -87,25 +87,7 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
             "name the job: --stack NAME or --function NAME for a deployed job, or --local to run it here with the "
             "environment's settings"
         )
-    found: dict[tuple[str, str], Job] = {}
-    errors: list[RotationError] = []
-    named = [(name, deployed_job.find_stack) for name in stacks]
-    named += [(name, deployed_job.find_function) for name in functions]
-    for name, find in named:
-        try:
-            function = find(name, arguments.region)
-            if function.serves_clients and not clients and arguments.command != "status":
-                raise UsageError(
-                    f"function {function.name} serves several clients: name one with --client; `status` lists them"
-                )
-            its_jobs, its_errors = deployed_job.find_jobs(name, function, log, clients)
-            errors += its_errors
-            for job in its_jobs:
-                # A job that is named twice counts once.
-                found.setdefault((function.arn, job.settings.client), job)
-        except RotationError as error:
-            errors.append(error)
-    jobs = list(found.values())
+    jobs, errors = _find_deployed(arguments, log)
     served = {job.settings.client for job in jobs}
     missing = sorted({deployed_job.client_name(client) for client in clients} - served)
     # A job that was not found may serve it.
@@ -114,6 +96,29 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
     if not jobs and not errors:
         errors.append(UsageError("no schedule starts this function with the event of a client"))
     return jobs, errors
+
+
+def _find_deployed(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job], list[RotationError]]:
+    found: dict[tuple[str, str], Job] = {}
+    errors: list[RotationError] = []
+    lookups = [(name, deployed_job.find_stack) for name in arguments.stacks]
+    lookups += [(name, deployed_job.find_function) for name in arguments.functions]
+    for name, find in lookups:
+        try:
+            function = find(name, arguments.region)
+            if function.serves_clients and not arguments.clients and arguments.command != "status":
+                raise UsageError(
+                    f"function {function.name} serves several clients: name one with --client; `status` lists them"
+                )
+            its_jobs, its_errors = deployed_job.find_jobs(name, function, log, arguments.clients)
+        except RotationError as error:
+            errors.append(error)
+            continue
+        errors += its_errors
+        for job in its_jobs:
+            # A job that is named twice counts once.
+            found.setdefault((function.arn, job.settings.client), job)
+    return list(found.values()), errors
 
 
 def _find(arguments: argparse.Namespace, log: LogOutput) -> Job:
@@ -170,7 +175,7 @@ def _fetch_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[Rot
         try:
             seen.append((job, fetch_status(job)))
         except RotationError as error:
-            errors.append(named(error, job.name))
+            errors.append(prefixed(error, job.name))
     return seen, errors
 
 
@@ -186,7 +191,7 @@ def _doctor(arguments: argparse.Namespace, log: LogOutput) -> Exit:
         output.show_diagnosis(findings, found)
     if found.is_at_risk:
         return Exit.AT_RISK
-    return Exit.DONE if findings.survey.access.may_obtain else Exit.FAILED
+    return Exit.DONE if findings.survey.permissions.may_obtain else Exit.FAILED
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {

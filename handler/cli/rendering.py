@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from handler.cli.console import print_stdout, printable, unwritable
-from handler.cli.doctor.diagnosis import Judgement
+from handler.cli.doctor.diagnosis import Rating
 from handler.cli.doctor.findings import WATCH
 from handler.cli.status import (
     UNUSABLE,
@@ -54,7 +54,7 @@ _ELAPSED, _LEFT, _LAST = "elapsed", "left", "last"
 # A sign for each part, for terminals without colours; the second is for ASCII terminals.
 _SIGNS = {_ELAPSED: ("█", "#"), _LEFT: ("─", "-"), _LAST: ("░", "~"), "mark": ("╵", "'"), "now": ("▲", "^")}
 _STYLES = {_ELAPSED: "green", _LEFT: "green", _LAST: "yellow"}
-_JUDGEMENTS = {Judgement.HOLDS: "green", Judgement.HOLDS_IF: "yellow", Judgement.AT_RISK: "bold red"}
+_RATING_STYLES = {Rating.HOLDS: "green", Rating.HOLDS_IF: "yellow", Rating.AT_RISK: "bold red"}
 
 
 class Stretch(NamedTuple):
@@ -249,15 +249,15 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Group:
     answers.add_column()
     for answer in diagnosis.answers:
         answers.add_row(answer.about, Text(printable(answer.words)))
-    promises = Table.grid(padding=(0, 2))
-    promises.add_column(no_wrap=True)
-    promises.add_column(no_wrap=True)
-    promises.add_column()
-    for promise in diagnosis.promises:
-        judged = Text(promise.judgement.replace("-", " "), style=_JUDGEMENTS[promise.judgement])
-        promises.add_row(Text(promise.name), judged, Text(printable(promise.because)))
+    guarantees = Table.grid(padding=(0, 2))
+    guarantees.add_column(no_wrap=True)
+    guarantees.add_column(no_wrap=True)
+    guarantees.add_column()
+    for guarantee in diagnosis.guarantees:
+        rating = Text(guarantee.rating.replace("-", " "), style=_RATING_STYLES[guarantee.rating])
+        guarantees.add_row(Text(guarantee.name), rating, Text(printable(guarantee.because)))
     return Group(
-        _heading("behaviour of the server"), _indented(answers), "", _heading("guarantees"), _indented(promises)
+        _heading("behaviour of the server"), _indented(answers), "", _heading("guarantees"), _indented(guarantees)
     )
 
 

@@ -15,12 +15,6 @@ from handler.model import json_object
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# UpdateSchedule unsets every field that the call leaves out (AWS, "UpdateSchedule").
-_KEPT = (
-    *("Name", "GroupName", "Description", "StartDate", "EndDate", "FlexibleTimeWindow", "Target"),
-    *("ScheduleExpression", "ScheduleExpressionTimezone", "ActionAfterCompletion", "KmsKeyArn"),
-)
-
 
 class Schedules:
     """The schedules that start one function. Every method raises AccessError or UsageError."""
@@ -57,9 +51,12 @@ class Schedules:
         for schedule in filter(None, schedules):
             name = str(schedule["Name"])
             if schedule.get("State") != "DISABLED":
-                kept = {field: schedule[field] for field in _KEPT if field in schedule}
                 with aws.explained(f"schedule {name}", self._region):
-                    self._client().update_schedule(**kept, State="DISABLED")
+                    scheduler = self._client()
+                    # UpdateSchedule unsets every field that the call leaves out (AWS, "UpdateSchedule").
+                    fields = scheduler.meta.service_model.operation_model("UpdateSchedule").input_shape.members
+                    kept = {field: schedule[field] for field in fields if field in schedule}
+                    scheduler.update_schedule(**kept | {"State": "DISABLED"})
             names.append(name)
         return names
 

@@ -145,7 +145,7 @@ def status_of(
     )
 
 
-def live(status: Status) -> int:
+def count_active(status: Status) -> int:
     """Count the tokens that may be active, including the current one."""
     entries = [each.entry for each in status.superseded] + ([status.current] if status.current else [])
     return sum(entry.expires_at is None or status.at < entry.expires_at for entry in entries)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from handler.secrets_manager import ATTEMPTS, CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from infra.artifact import ROOT
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CONFIG = (
-    'Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})'  # the handler's
+    f"Config(connect_timeout={CONNECT_TIMEOUT_SECONDS}, read_timeout={READ_TIMEOUT_SECONDS}, "
+    f"retries={{'mode': 'standard', 'total_max_attempts': {ATTEMPTS}}})"
 )
 _BOTO3 = f"""
 import boto3

@@ -277,12 +277,12 @@ def test_days_of_forced_rotations_leave_writes_for_renewals_and_emergencies(forc
     written: list[datetime] = []
     for minute in range(2 * 24 * 60):
         now = at(minutes=minute)
-        recent = [then for then in written[-144:] if then > now - decisions.DAY]
+        recent = [then for then in written[-144:] if then > now - timedelta(days=1)]
         is_renewed = not written or now - written[-1] >= timedelta(minutes=15)
         is_forced = minute % forced_every == 0 and decisions.earliest_forced_rotation(recent, now) == now
         written += [now] if is_renewed or is_forced else []
     assert len(written) > 2 * 96
-    assert all(last - first >= decisions.DAY for first, last in zip(written, written[128:], strict=False))
+    assert all(last - first >= timedelta(days=1) for first, last in zip(written, written[128:], strict=False))
 
 
 @pytest.mark.parametrize(

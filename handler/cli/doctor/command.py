@@ -33,21 +33,22 @@ def examine(
     job: Job, on_wait: Callable[[timedelta], object], *, yes: bool, credentials_file: Path | None = None
 ) -> tuple[Findings, Diagnosis]:
     """Test the server of a job. Raises RotationError, or DeclinedError if the operator declined."""
-    server = app.create_server(job.settings, job.secrets())
-    token_secret = TokenSecret(job.secrets(), app.clock)
-    check = PermissionCheck(job, token_secret, credentials_file)
-    access = check.access()
-    for sentence in access.cannot:
+    # One adapter: it refuses credentials that stand in the token secret only if it has described that one.
+    secrets = job.secrets()
+    server, token_secret = app.create_server(job.settings, secrets), TokenSecret(secrets, app.clock)
+    check = PermissionCheck(job, secrets, token_secret, credentials_file)
+    permissions = check.permissions()
+    for sentence in permissions.cannot:
         print_wrapped(f"With this identity doctor cannot {sentence}.")
     probe = Probe(job.settings, token_secret, server, app.clock, check.credentials, _notify_once(on_wait))
     try:
-        survey = probe.survey(access, check.ledger)
+        survey = probe.survey(permissions, check.ledger)
     except ServerError as error:
         raise ServerError(
             f"the authorization server cannot be reached from here, so no token was requested: {error}"
         ) from error
     findings = Findings(survey=survey, server_format=probe.server_format)
-    if access.may_obtain:
+    if permissions.may_obtain:
         print_wrapped(_consequences(survey))
         if not is_confirmed("Request two tokens from the authorization server now?", yes=yes):
             raise DeclinedError("No token was requested.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -15,16 +15,13 @@ from handler.error_responses import ErrorFormat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from handler.cli.doctor.findings import Findings, Trial
+    from handler.cli.doctor.findings import Findings, Observation
     from handler.cli.doctor.response_shape import ResponseShape
     from handler.cli.status import Status
     from handler.model import Policy
 
 # A Date header has whole seconds, and a response takes a moment.
 _CLOCK_TOLERANCE = timedelta(seconds=5)
-
-# An arbitrary publication time, if only the lifetime of a token is known.
-_ANY_TIME = datetime(2000, 1, 1)  # noqa: DTZ001  only differences count
 
 _ERROR_FORMATS = {
     ErrorFormat.REFERENCE: "the codes of the API reference",
@@ -34,7 +31,7 @@ _ERROR_FORMATS = {
 }
 
 
-class Judgement(StrEnum):
+class Rating(StrEnum):
     """The rating of a guarantee."""
 
     HOLDS = "holds"
@@ -51,11 +48,11 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Guarantee:
     """A guarantee, its rating and the reason."""
 
     name: str
-    judgement: Judgement
+    rating: Rating
     because: str
 
 
@@ -64,23 +61,23 @@ class Diagnosis:
     """All answers and all ratings."""
 
     answers: tuple[Answered, ...]
-    promises: tuple[Promise, ...]
+    guarantees: tuple[Guarantee, ...]
 
     @property
     def is_at_risk(self) -> bool:
         """Whether any guarantee is at risk."""
-        return any(promise.judgement is Judgement.AT_RISK for promise in self.promises)
+        return any(guarantee.rating is Rating.AT_RISK for guarantee in self.guarantees)
 
 
 def diagnosis(findings: Findings, status: Status) -> Diagnosis:
     """Return the conclusions about each guarantee."""
     return Diagnosis(
         answers=tuple(Answered(about, answer(findings, status.policy)) for about, answer in _ANSWERS.items()),
-        promises=(
+        guarantees=(
             _overlap(findings, status.policy),
             _nothing_forgotten(findings),
             _never_the_current(findings),
-            Promise("P4 no leaks", Judgement.HOLDS, "does not depend on the server; the tests check it"),
+            Guarantee("P4 no leaks", Rating.HOLDS, "does not depend on the server; the tests check it"),
             _self_healing(status),
             _availability(findings),
             _paged_in_time(findings, status.policy),
@@ -93,7 +90,7 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
     server_format, token_test = findings.server_format, findings.token_test
     lifetime, ahead, lag = token_test.lifetime, server_format.clock_ahead, longest_lag(findings)
     return {
-        "dialect": dialect(findings),
+        "dialect": error_format(findings),
         "second_request_gives_new_token": token_test.is_new,
         "same_token_gets_longer_life": token_test.prolongs,
         "old_token_lives_on": old_stays_active(findings),
@@ -109,11 +106,11 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
         "clock_ahead_seconds": None if ahead is None else round(ahead.total_seconds(), 1),
         "tokens_obtained": token_test.obtained,
         "tokens_left": _still_active(findings),
-        "cannot": list(findings.survey.access.cannot),
+        "cannot": list(findings.survey.permissions.cannot),
         "answers": {answer.about: answer.words for answer in found.answers},
         "promises": [
-            {"name": promise.name, "verdict": promise.judgement, "because": promise.because}
-            for promise in found.promises
+            {"name": guarantee.name, "verdict": guarantee.rating, "because": guarantee.because}
+            for guarantee in found.guarantees
         ],
     }
 
@@ -121,7 +118,7 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
 # Conclusions
 
 
-def dialect(found: Findings) -> str | None:
+def error_format(found: Findings) -> str | None:
     """Return the error format; None if no error was seen."""
     if found.server_format.error_format is not None:
         return str(found.server_format.error_format)
@@ -146,7 +143,7 @@ def old_stays_active(found: Findings) -> bool | None:
 
 def logout_ends(found: Findings) -> bool | None:
     """Return whether a token is inactive some time after its logout."""
-    ended = [trial.is_ended_by_logout for trial in (found.token_test.old, found.token_test.new)]
+    ended = [token.is_ended_by_logout for token in (found.token_test.old, found.token_test.new)]
     if False in ended:
         return False
     return True if True in ended else None
@@ -154,13 +151,13 @@ def logout_ends(found: Findings) -> bool | None:
 
 def longest_lag(found: Findings) -> timedelta | None:
     """Return how long a token was still accepted after its logout; None if none became inactive."""
-    watches = (trial.watch for trial in (found.token_test.old, found.token_test.new))
+    watches = (token.watch for token in (found.token_test.old, found.token_test.new))
     return max((watch.lag for watch in watches if watch is not None and watch.lag is not None), default=None)
 
 
 def accepted_again(found: Findings) -> bool | None:
     """Return whether a token was accepted again after a rejection; None if none was rejected."""
-    watches = [trial.watch for trial in (found.token_test.old, found.token_test.new)]
+    watches = [token.watch for token in (found.token_test.old, found.token_test.new)]
     seen = [watch.accepted_again for watch in watches if watch is not None and watch.lag is not None]
     return any(seen) if seen else None
 
@@ -231,7 +228,7 @@ def _still_active(found: Findings) -> int | None:
 # The answers in words
 
 
-def _dialect(found: Findings, _policy: Policy) -> str:
+def _error_format(found: Findings, _policy: Policy) -> str:
     if found.server_format.error_format is not None:
         return f"its errors use {_ERROR_FORMATS[found.server_format.error_format]}"
     if found.server_format.error_shape is None:
@@ -274,7 +271,7 @@ def _logout(found: Findings, _policy: Policy) -> str:
 
 
 def _lag(found: Findings, _policy: Policy) -> str:
-    in_use, fresh = (_lag_of(trial) for trial in (found.token_test.old, found.token_test.new))
+    in_use, fresh = (_lag_of(token) for token in (found.token_test.old, found.token_test.new))
     if in_use is None and fresh is None:
         return "unknown: only VERIFY_URL shows how long a token is accepted after its logout"
     parts = [f"a used token is rejected {in_use}"] if in_use else []
@@ -284,10 +281,10 @@ def _lag(found: Findings, _policy: Policy) -> str:
     return f"{', '.join(parts)}{again}"
 
 
-def _lag_of(trial: Trial) -> str | None:
-    if trial.watch is None or trial.watch.lag is None:
+def _lag_of(token: Observation) -> str | None:
+    if token.watch is None or token.watch.lag is None:
         return None
-    return f"{duration(trial.watch.lag)} after its logout"
+    return f"{duration(token.watch.lag)} after its logout"
 
 
 def _others(found: Findings, _policy: Policy) -> str:
@@ -346,7 +343,7 @@ def _verify_url(found: Findings, _policy: Policy) -> str:
 
 
 def _published(found: Findings, _policy: Policy) -> str:
-    if not found.survey.access.reads_both_secrets:
+    if not found.survey.permissions.reads_both_secrets:
         return "unknown: this identity may not read its value"
     if found.survey.published is None:
         return "there is no active one"
@@ -375,7 +372,7 @@ def _tokens(found: Findings, _policy: Policy) -> str:
 
 
 def _why_unknown(found: Findings) -> str:
-    if not found.survey.access.may_obtain:
+    if not found.survey.permissions.may_obtain:
         return "unknown: no token was requested, since this identity lacks permissions"
     if found.token_test.failure:
         return f"unknown: {found.token_test.failure}"
@@ -390,7 +387,7 @@ def _why_unknown(found: Findings) -> str:
 
 
 _ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
-    "the dialect": _dialect,
+    "the dialect": _error_format,
     "an error": _error,
     "a second request": _second_request,
     "the old token": _old_token,
@@ -409,7 +406,7 @@ _ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
 # The guarantees
 
 
-def _overlap(found: Findings, policy: Policy) -> Promise:
+def _overlap(found: Findings, policy: Policy) -> Guarantee:
     token_test, lives, others = found.token_test, old_stays_active(found), logout_ends_others(found)
     risks = {
         f"no usable token: {token_test.failure}": token_test.failure is not None,
@@ -437,7 +434,7 @@ def _overlap(found: Findings, policy: Policy) -> Promise:
         if token_test.lifetime
         else ""
     )
-    return _promise("P1 overlap", risks, conditions, holds)
+    return _guarantee("P1 overlap", risks, conditions, holds)
 
 
 def _is_open(found: Findings) -> bool:
@@ -450,9 +447,7 @@ def _renewal_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool
         return {}
     return {
         f"a lifetime of {duration(lifetime)} is too short for GRACE_SECONDS and SCHEDULE_MINUTES: near its end a "
-        "reader has less than the grace period": (
-            not decisions.renewal_times(_ANY_TIME, _ANY_TIME + lifetime, policy).is_in_time
-        ),
+        "reader has less than the grace period": (not decisions.is_in_time(lifetime, policy)),
     }
 
 
@@ -467,7 +462,7 @@ def _life_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
     }
 
 
-def _nothing_forgotten(found: Findings) -> Promise:
+def _nothing_forgotten(found: Findings) -> Guarantee:
     ends, refuses_all, lag = logout_ends(found), _logout_refuses_all(found), longest_lag(found)
     risks = {
         "a revoked token is accepted until it expires": ends is False,
@@ -478,7 +473,7 @@ def _nothing_forgotten(found: Findings) -> Promise:
         ),
     }
     later = f", {duration(lag)} later at the most" if lag and lag >= timedelta(seconds=1) else ""
-    return _promise(
+    return _guarantee(
         "P2 every token tracked",
         risks,
         {"logout revokes a token": ends is None},
@@ -486,10 +481,10 @@ def _nothing_forgotten(found: Findings) -> Promise:
     )
 
 
-def _never_the_current(found: Findings) -> Promise:
+def _never_the_current(found: Findings) -> Guarantee:
     others = logout_ends_others(found)
     can_coexist = _is_open(found) and old_stays_active(found) is not False
-    return _promise(
+    return _guarantee(
         "P3 never the current",
         {
             "the logout of a superseded token revokes the current one as well: ask whoever runs the server": others
@@ -500,9 +495,9 @@ def _never_the_current(found: Findings) -> Promise:
     )
 
 
-def _self_healing(status: Status) -> Promise:
+def _self_healing(status: Status) -> Guarantee:
     is_stuck = status.state in {State.OVERDUE, State.EXPIRED, State.FAILING, State.NOT_RUNNING}
-    return _promise(
+    return _guarantee(
         "P5 self-healing",
         {f"runs fail or do not happen; {headline(status)}": is_stuck},
         {},
@@ -510,9 +505,9 @@ def _self_healing(status: Status) -> Promise:
     )
 
 
-def _availability(found: Findings) -> Promise:
+def _availability(found: Findings) -> Guarantee:
     lives = old_stays_active(found)
-    return _promise(
+    return _guarantee(
         "P6 availability",
         {
             "VERIFY_URL rejects new tokens, so none is published: correct it, or leave it out": (
@@ -525,8 +520,8 @@ def _availability(found: Findings) -> Promise:
     )
 
 
-def _paged_in_time(found: Findings, policy: Policy) -> Promise:
-    return _promise(
+def _paged_in_time(found: Findings, policy: Policy) -> Guarantee:
+    return _guarantee(
         "P7 paged in time",
         _renewal_risks(found.token_test.lifetime, policy),
         {"the lifetime is long enough for GRACE_SECONDS and SCHEDULE_MINUTES": found.token_test.lifetime is None},
@@ -534,13 +529,13 @@ def _paged_in_time(found: Findings, policy: Policy) -> Promise:
     )
 
 
-def _promise(name: str, risks: dict[str, bool], conditions: dict[str, bool], holds: str) -> Promise:
+def _guarantee(name: str, risks: dict[str, bool], conditions: dict[str, bool], holds: str) -> Guarantee:
     """Rate a guarantee by the risks and conditions that apply."""
     if at_risk := [words for words, applies in risks.items() if applies]:
-        return Promise(name, Judgement.AT_RISK, "; ".join(at_risk))
+        return Guarantee(name, Rating.AT_RISK, "; ".join(at_risk))
     if holds_if := [words for words, applies in conditions.items() if applies]:
-        return Promise(name, Judgement.HOLDS_IF, " and ".join(holds_if))
-    return Promise(name, Judgement.HOLDS, holds)
+        return Guarantee(name, Rating.HOLDS_IF, " and ".join(holds_if))
+    return Guarantee(name, Rating.HOLDS, holds)
 
 
 def _described(shape: ResponseShape) -> str:

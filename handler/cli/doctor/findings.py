@@ -62,7 +62,7 @@ class Published:
 class Survey:
     """The findings without a token of doctor's own. `published` is None if no published token is active."""
 
-    access: Permissions = Permissions()
+    permissions: Permissions = Permissions()
     verify_url: VerifyUrl = VerifyUrl.NOT_SET
     published: Published | None = None
     logout_failure: str | None = None
@@ -79,7 +79,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Observation:
     """The findings about one token that doctor obtained."""
 
     accepted: bool | None = None
@@ -120,8 +120,8 @@ class TokenTest:
     """Whether the same token was reissued with a later expiry."""
     is_published_reissued: bool = False
     """Whether the server returned the published token."""
-    old: Trial = Trial()
-    new: Trial = Trial()
+    old: Observation = Observation()
+    new: Observation = Observation()
     published_accepted: bool | None = None
     """Whether VERIFY_URL accepts the published token at the end."""
 

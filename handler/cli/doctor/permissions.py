@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from handler.cli.job import Job, PastRuns
     from handler.model import Credentials
+    from handler.secrets_manager import SecretsManager
     from handler.token_secret import TokenSecret
 
 
@@ -28,6 +29,7 @@ class PermissionCheck:
     """Reads what doctor needs. A missing permission is recorded; every other failure is raised."""
 
     job: Job
+    secrets: SecretsManager
     token_secret: TokenSecret
     credentials_file: Path | None = None
     ledger: Ledger = field(init=False, default=Ledger(None))
@@ -35,7 +37,7 @@ class PermissionCheck:
     credentials: Credentials | None = field(init=False, default=None, repr=False)
     cannot: list[str] = field(init=False, default_factory=list)
 
-    def access(self) -> Permissions:
+    def permissions(self) -> Permissions:
         """Try what doctor needs. Raises RotationError."""
         with self._allowed("see the labels", "the token secret"):
             self.ledger = self.token_secret.describe()
@@ -52,14 +54,14 @@ class PermissionCheck:
         with self._allowed(
             "request tokens, because the job could not replace a published token that this revokes", "the function"
         ):
-            self.job.may_run()
+            self.job.check_may_run()
             can_start = True
         reads_both = can_compare and self.credentials is not None
         return Permissions(tuple(self.cannot), reads_both_secrets=reads_both, starts_the_job=can_start)
 
     def _credentials(self) -> Credentials:
         if self.credentials_file is None:
-            return self.job.secrets().read_credentials()
+            return self.secrets.read_credentials()
         try:
             content = self.credentials_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

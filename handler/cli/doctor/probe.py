@@ -16,11 +16,11 @@ from handler import decisions
 from handler.cli.doctor.findings import (
     WATCH,
     Cleanup,
+    Observation,
     Published,
     ServerFormat,
     Survey,
     TokenTest,
-    Trial,
     VerifyUrl,
     Watch,
 )
@@ -70,7 +70,7 @@ class Probe:
     _logout_failure: str | None = field(init=False, default=None)
     _accepts_anything: bool = field(init=False, default=False)
 
-    def survey(self, access: Permissions, ledger: Ledger) -> Survey:
+    def survey(self, permissions: Permissions, ledger: Ledger) -> Survey:
         """Probe without obtaining a token. Raises ServerError if there is no response.
 
         It sends a made-up token to logout and VERIFY_URL, to learn the response for an inactive token, and to
@@ -94,8 +94,10 @@ class Probe:
             answers = {True: VerifyUrl.ACCEPTS_ANYTHING, False: VerifyUrl.CONCLUSIVE, None: VerifyUrl.SILENT}
             verify_url = answers[self._try(made_up)]
         is_conclusive = verify_url is VerifyUrl.CONCLUSIVE
-        published = self._survey_published(ledger, is_conclusive=is_conclusive) if access.reads_both_secrets else None
-        return Survey(access, verify_url, published, failure)
+        published = (
+            self._survey_published(ledger, is_conclusive=is_conclusive) if permissions.reads_both_secrets else None
+        )
+        return Survey(permissions, verify_url, published, failure)
 
     def obtain(self, survey: Survey) -> TokenTest:
         """Request two tokens, and revoke them; a failure is a finding."""
@@ -216,15 +218,15 @@ class Probe:
         is_conclusive = survey.verify_url is VerifyUrl.CONCLUSIVE
         # Only this shows whether the old token stays active beside the new one. From now on a gateway may cache it. So
         # the new one is not tried before its logout, and shows whether a late rejection comes from a cache.
-        old = Trial(accepted=self._try_fresh(first)) if token_test.is_new and is_conclusive else Trial()
-        new = Trial()
+        old = Observation(accepted=self._try_fresh(first)) if token_test.is_new and is_conclusive else Observation()
+        new = Observation()
         if is_conclusive and not (old.accepted or (survey.published and survey.published.accepted)):
             # Nothing has shown yet that VERIFY_URL accepts an active token.
-            new = Trial(accepted=self._try_fresh(second))
+            new = Observation(accepted=self._try_fresh(second))
             is_conclusive = new.accepted is not False
             token_test = token_test if is_conclusive else replace(token_test, verify_url=VerifyUrl.REFUSES_FRESH)
             if not is_conclusive:
-                old = Trial()
+                old = Observation()
         ended_at: dict[str, datetime] = {}
         if token_test.is_new:
             old = replace(old, logout=self._logout(first, ended_at))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from handler.cli.job import PastRun, PastRuns
-from handler.cli.status import as_json, duration, ending_of, headline, live, runs_in_words, status_of
+from handler.cli.status import as_json, count_active, duration, ending_of, headline, runs_in_words, status_of
 from handler.ledger import Entry, Ledger
 from handler.model import Policy
 
@@ -139,7 +139,7 @@ def test_the_json_has_the_fields_that_the_help_lists() -> None:
     ],
 )
 def test_possibly_active_tokens_are_counted(ledger: Ledger | None, active: int) -> None:
-    assert live(status_of(ledger, POLICY, T0)) == active
+    assert count_active(status_of(ledger, POLICY, T0)) == active
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from handler.cli.doctor.diagnosis import (
-    Judgement,
+    Rating,
     as_json,
     diagnosis,
     logout_ends,
@@ -17,19 +17,28 @@ from handler.cli.doctor.diagnosis import (
     old_stays_active,
     published_ended,
 )
-from handler.cli.doctor.findings import Findings, Published, ServerFormat, Survey, TokenTest, Trial, VerifyUrl, Watch
+from handler.cli.doctor.findings import (
+    Findings,
+    Observation,
+    Published,
+    ServerFormat,
+    Survey,
+    TokenTest,
+    VerifyUrl,
+    Watch,
+)
 from handler.cli.status import status_of
 from handler.ledger import Ledger
 from tests.handler.cli.test_status import POLICY, T0
 
 STATUS = status_of(Ledger(None), POLICY, T0)
 
-UNTRIED = Trial()
+UNTRIED = Observation()
 ACTIVE = Watch()
 INACTIVE = Watch(timedelta(seconds=3))
 
 
-def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **token_test: Any) -> Findings:
+def seen(old: Observation = UNTRIED, new: Observation = UNTRIED, **token_test: Any) -> Findings:
     """Return findings about two different tokens while a token is published."""
     given: dict[str, Any] = {
         "is_new": True,
@@ -46,60 +55,68 @@ def seen(old: Trial = UNTRIED, new: Trial = UNTRIED, **token_test: Any) -> Findi
     ("old", "new", "lives"),
     [
         # VERIFY_URL overrides the responses of logout.
-        (Trial(accepted=True, logout=False), Trial(logout=True), True),
-        (Trial(accepted=False, logout=True, logout_again=False), Trial(), False),
+        (Observation(accepted=True, logout=False), Observation(logout=True), True),
+        (Observation(accepted=False, logout=True, logout_again=False), Observation(), False),
         # A single response of logout proves nothing.
-        (Trial(logout=True), Trial(), None),
-        (Trial(logout=True, logout_again=True), Trial(logout=True), None),
-        (Trial(logout=False), Trial(), None),
-        (Trial(logout=False), Trial(logout=False), None),
-        (Trial(), Trial(logout=True, logout_again=False), None),
-        (Trial(logout=True, logout_again=False), Trial(), True),
-        (Trial(logout=False), Trial(logout=True), False),
+        (Observation(logout=True), Observation(), None),
+        (Observation(logout=True, logout_again=True), Observation(logout=True), None),
+        (Observation(logout=False), Observation(), None),
+        (Observation(logout=False), Observation(logout=False), None),
+        (Observation(), Observation(logout=True, logout_again=False), None),
+        (Observation(logout=True, logout_again=False), Observation(), True),
+        (Observation(logout=False), Observation(logout=True), False),
     ],
 )
-def test_whether_the_old_token_stays_active(old: Trial, new: Trial, lives: bool | None) -> None:
+def test_whether_the_old_token_stays_active(old: Observation, new: Observation, lives: bool | None) -> None:
     assert old_stays_active(seen(old, new)) is lives
 
 
 @pytest.mark.parametrize(
     ("old", "new", "ends"),
     [
-        (Trial(), Trial(), None),
-        (Trial(logout=True), Trial(), None),
-        (Trial(logout=True, logout_again=True), Trial(), None),
-        (Trial(logout=True, logout_again=False), Trial(), True),
-        (Trial(logout=False), Trial(logout=True, logout_again=False), True),
-        (Trial(logout=True, watch=INACTIVE), Trial(), True),
+        (Observation(), Observation(), None),
+        (Observation(logout=True), Observation(), None),
+        (Observation(logout=True, logout_again=True), Observation(), None),
+        (Observation(logout=True, logout_again=False), Observation(), True),
+        (Observation(logout=False), Observation(logout=True, logout_again=False), True),
+        (Observation(logout=True, watch=INACTIVE), Observation(), True),
         # Even if logout rejects it the second time: the API still accepts it.
-        (Trial(logout=True, logout_again=False, watch=ACTIVE), Trial(), False),
-        (Trial(logout=True, watch=INACTIVE), Trial(logout=True, watch=ACTIVE), False),
+        (Observation(logout=True, logout_again=False, watch=ACTIVE), Observation(), False),
+        (Observation(logout=True, watch=INACTIVE), Observation(logout=True, watch=ACTIVE), False),
     ],
 )
-def test_whether_logout_revokes_a_token(old: Trial, new: Trial, ends: bool | None) -> None:
+def test_whether_logout_revokes_a_token(old: Observation, new: Observation, ends: bool | None) -> None:
     assert logout_ends(seen(old, new)) is ends
 
 
 @pytest.mark.parametrize(
     ("old", "new", "others"),
     [
-        (Trial(logout=True, logout_again=False), Trial(logout=True), False),
-        (Trial(logout=True, logout_again=False), Trial(logout=False), True),
-        (Trial(logout=True, logout_again=False), Trial(), None),
+        (Observation(logout=True, logout_again=False), Observation(logout=True), False),
+        (Observation(logout=True, logout_again=False), Observation(logout=False), True),
+        (Observation(logout=True, logout_again=False), Observation(), None),
         # The old token was inactive before, so this says nothing about other tokens.
-        (Trial(logout=False), Trial(logout=True, logout_again=False), None),
+        (Observation(logout=False), Observation(logout=True, logout_again=False), None),
         # If logout accepts any token, only a token that is still accepted was certainly not revoked.
-        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=ACTIVE), False),
-        (Trial(accepted=True, logout=True, logout_again=True), Trial(logout=True, watch=INACTIVE), None),
+        (
+            Observation(accepted=True, logout=True, logout_again=True),
+            Observation(logout=True, watch=ACTIVE),
+            False,
+        ),
+        (
+            Observation(accepted=True, logout=True, logout_again=True),
+            Observation(logout=True, watch=INACTIVE),
+            None,
+        ),
     ],
 )
-def test_whether_logout_revokes_other_tokens(old: Trial, new: Trial, others: bool | None) -> None:
+def test_whether_logout_revokes_other_tokens(old: Observation, new: Observation, others: bool | None) -> None:
     assert logout_ends_others(seen(old, new)) is others
 
 
-OLD_REVOKED = Trial(logout=False), Trial(logout=True)
-SEPARATE = Trial(logout=True, logout_again=False), Trial(logout=True)
-ALL_REVOKED = Trial(logout=True, logout_again=False), Trial(logout=False)
+OLD_REVOKED = Observation(logout=False), Observation(logout=True)
+SEPARATE = Observation(logout=True, logout_again=False), Observation(logout=True)
+ALL_REVOKED = Observation(logout=True, logout_again=False), Observation(logout=False)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +137,7 @@ ALL_REVOKED = Trial(logout=True, logout_again=False), Trial(logout=False)
         (seen(*OLD_REVOKED), True),
         (seen(*ALL_REVOKED), True),
         (seen(*SEPARATE), False),
-        (seen(Trial(logout=True, logout_again=False)), None),
+        (seen(Observation(logout=True, logout_again=False)), None),
         (seen(obtained=0, failure="refused", is_refused=True), False),
         (seen(obtained=0, failure="no answer"), None),
         (seen(obtained=0), False),
@@ -131,44 +148,42 @@ def test_whether_the_published_token_was_revoked(found: Findings, ended: bool | 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "judgement", "says"),
-    [(3599, Judgement.HOLDS, "24 min"), (2340, Judgement.AT_RISK, "39 min"), (840, Judgement.AT_RISK, "14 min")],
+    ("seconds", "rating", "says"),
+    [(3599, Rating.HOLDS, "24 min"), (2340, Rating.AT_RISK, "39 min"), (840, Rating.AT_RISK, "14 min")],
 )
-def test_the_lifetime_is_compared_with_grace_and_schedule(seconds: int, judgement: Judgement, says: str) -> None:
-    p1, *_ = diagnosis(seen(*SEPARATE, lifetime=timedelta(seconds=seconds)), STATUS).promises
-    assert (p1.judgement, says in p1.because) == (judgement, True)
+def test_the_lifetime_is_compared_with_grace_and_schedule(seconds: int, rating: Rating, says: str) -> None:
+    p1, *_ = diagnosis(seen(*SEPARATE, lifetime=timedelta(seconds=seconds)), STATUS).guarantees
+    assert (p1.rating, says in p1.because) == (rating, True)
 
 
 @pytest.mark.parametrize(
-    ("ahead_seconds", "judgement", "says"),
+    ("ahead_seconds", "rating", "says"),
     [
-        (4, Judgement.HOLDS, "agrees with the server's to within 5 s"),
-        (90, Judgement.HOLDS_IF, "this machine's is 1 min 30 s ahead of the server's"),
-        (-90, Judgement.HOLDS_IF, "this machine's is 1 min 30 s behind the server's"),
+        (4, Rating.HOLDS, "agrees with the server's to within 5 s"),
+        (90, Rating.HOLDS_IF, "this machine's is 1 min 30 s ahead of the server's"),
+        (-90, Rating.HOLDS_IF, "this machine's is 1 min 30 s behind the server's"),
     ],
 )
-def test_a_clock_difference_is_reported_and_becomes_a_condition(
-    ahead_seconds: int, judgement: Judgement, says: str
-) -> None:
+def test_a_clock_difference_is_reported_and_becomes_a_condition(ahead_seconds: int, rating: Rating, says: str) -> None:
     server_format = ServerFormat(clock_ahead=timedelta(seconds=ahead_seconds))
     found = diagnosis(replace(seen(*SEPARATE), server_format=server_format), STATUS)
     assert {answer.about: answer.words for answer in found.answers}["the clock"] == says
-    assert found.promises[0].judgement is judgement
+    assert found.guarantees[0].rating is rating
 
 
 def test_without_any_findings_every_question_and_every_promise_still_has_a_result() -> None:
     found = diagnosis(Findings(), STATUS)
     assert all(answer.words for answer in found.answers)
-    assert [promise.name[:2] for promise in found.promises] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
-    assert found.promises[-1].judgement is Judgement.HOLDS_IF
-    assert diagnosis(seen(*SEPARATE), STATUS).promises[-1].judgement is Judgement.HOLDS
-    assert all(promise.because for promise in found.promises)
+    assert [promise.name[:2] for promise in found.guarantees] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
+    assert found.guarantees[-1].rating is Rating.HOLDS_IF
+    assert diagnosis(seen(*SEPARATE), STATUS).guarantees[-1].rating is Rating.HOLDS
+    assert all(promise.because for promise in found.guarantees)
     assert as_json(Findings(), found)["old_token_lives_on"] is None
 
 
 def test_several_risks_are_all_reported() -> None:
     found = seen(*OLD_REVOKED, lifetime=timedelta(seconds=1500), verify_url=VerifyUrl.REFUSES_FRESH)
-    p1, *_, p6, p7 = diagnosis(found, STATUS).promises
-    assert {p1.judgement, p6.judgement, p7.judgement} == {Judgement.AT_RISK}
+    p1, *_, p6, p7 = diagnosis(found, STATUS).guarantees
+    assert {p1.rating, p6.rating, p7.rating} == {Rating.AT_RISK}
     assert p1.because.count(";") == 1
     assert p6.because.count(";") == 1

@@ -405,6 +405,15 @@ def test_a_file_without_credentials_is_refused_before_any_request(
     assert "the file of --credentials" in ran.err
 
 
+def test_credentials_in_the_token_secret_are_refused_before_any_request(
+    world: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One secret by its name and by its ARN."""
+    monkeypatch.setenv("CREDENTIALS_SECRET_ID", world.client.describe_secret(SecretId="telenor/token")["ARN"])
+    world.put(json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}))
+    assert (terminal.doctor().status, world.issued()) == (2, 0)
+
+
 def test_without_permission_to_invoke_the_job_doctor_requests_nothing(
     deployed: DeployedAws, world: World, terminal: Terminal
 ) -> None:
