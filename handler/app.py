@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from handler.model import Clock
 
 # Time reserved at the end of a run; a short run reserves half. Publishing survives two lost answers of Secrets Manager;
-# after the last revocation one call may take all of its three attempts; then come the metrics and the summary line.
+# the last other call may take all of its three attempts; then come the metrics and the summary line.
 _PUBLISHING_NEEDS = timedelta(seconds=45)
 _CLEANUP_NEEDS = timedelta(seconds=20)
 _REPORTING_NEEDS = timedelta(seconds=5)
@@ -131,22 +131,23 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
 def _rotate_with(
     settings: Settings, request_id: str, started_at: datetime, time_left: timedelta, report: Report
 ) -> None:
+    publish_by, end_by = deadlines(started_at, time_left)
     secrets = SecretsManager(
         _client(os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER")),
         settings.credentials_secret_id,
         settings.token_secret_id,
         logger.append_keys,
+        lambda: clock.now() < end_by,
     )
     server = create_server(settings, secrets)
     report.can_revoke = server.endpoints.can_revoke
     report.has_routine_metrics = settings.has_routine_metrics
-    publish_by, end_by = deadlines(started_at, time_left)
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     rotate(
         Context(
             settings=settings,
             secrets=secrets,
-            token_secret=TokenSecret(secrets, clock, version_id, end_by),
+            token_secret=TokenSecret(secrets, clock, version_id),
             server=server,
             clock=clock,
             log=logger,
@@ -171,7 +172,7 @@ def endpoints_of(settings: Settings, secrets: SecretsManager) -> Endpoints:
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:
-    """Return the deadlines for token requests and for revocations."""
+    """Return the deadline for token requests, and the one by which every other call begins."""
     ends_at = started_at + time_left
     return (
         ends_at - min(_PUBLISHING_NEEDS, time_left / 2),

@@ -63,6 +63,11 @@ class Settings(NamedTuple):
     has_routine_metrics: bool = True
     """Whether the run sends metrics that a healthy month has every hour and no alarm needs."""
 
+    @property
+    def can_revoke(self) -> bool:
+        """Whether the authorization server can revoke access tokens."""
+        return self.server is None or self.server.revocation_url is not None
+
 
 def settings_from(environ: Mapping[str, str], event: object) -> Settings:
     """Check the environment and the event; an empty variable counts as unset. Raises InvalidInputError."""
@@ -298,7 +303,7 @@ def _is_safe_url(url: str, *, with_query: bool) -> bool:
         port = parts.port
     except ValueError:
         return False
-    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url or "[v" in url.lower():
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url or "[v" in parts.netloc.lower():
         return False
     if not parts.hostname or port == 0 or "@" in parts.netloc or "#" in url or ("?" in url and not with_query):
         return False

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Context:
     """The parts of one run over one token secret.
 
-    The run publishes under `version_id`. It requests a token until `publish_by`, which leaves the time to store it, and
-    sends revocations until `end_by`.
+    The run publishes under `version_id`. It requests a token until `publish_by`, which leaves the time to store it. No
+    other call begins after `end_by`.
     """
 
     settings: Settings

@@ -24,7 +24,6 @@ _MIN_SHARE_OF_LIFETIME = 2 / 3
 # day (AWS, "PutSecretValue"). Sixteen are left for emergencies.
 _DAY = timedelta(days=1)
 _WRITES_A_DAY = 128
-_RENEWALS_OF_TWO_DAYS = [number * _MIN_RENEWAL_INTERVAL for number in range(1, 2 * _DAY // _MIN_RENEWAL_INTERVAL)]
 
 # With a write more often than every ten minutes, a day's versions may be more than Secrets Manager keeps.
 _MIN_WRITE_INTERVAL = timedelta(minutes=10)
@@ -147,19 +146,30 @@ def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
     return now > times.due_at + schedule_jitter(policy) or now > current.expires_at - policy.grace
 
 
-def earliest_forced_rotation(written: Iterable[datetime], now: datetime) -> datetime:
+def renewal_interval(current: Entry | None, policy: Policy) -> timedelta:
+    """Return the time between two renewals of tokens like the current one, or a shorter one if that is unknown."""
+    times = times_of(current, policy)
+    if times is None or current is None or current.first_published_at is None:
+        return _MIN_RENEWAL_INTERVAL
+    earliest = times.due_at - policy.schedule - schedule_jitter(policy) - current.first_published_at
+    return max(_MIN_RENEWAL_INTERVAL, earliest)
+
+
+def earliest_forced_rotation(written: Iterable[datetime], now: datetime, interval: timedelta) -> datetime:
     """Return the earliest time of a forced rotation that leaves enough writes for the next day's renewals.
 
-    `written` has the times of the writes until now. Counting those of the last day alone would let a burst take the
-    writes of the renewals after it.
+    `written` has the times of the writes until now, and `interval` is the time between two renewals. Counting the
+    writes of the last day alone would let a burst take those of the renewals after it.
     """
     written = sorted(min(then, now) for then in written)
-    return next(at for at in (now, *(max(now, then + _DAY) for then in written)) if _leaves_room(written, at, now))
+    renewals = [now + number * interval for number in range(1, 2 * _DAY // interval)]
+    return next(
+        at for at in (now, *(max(now, then + _DAY) for then in written)) if _leaves_room([*written, *renewals], at)
+    )
 
 
-def _leaves_room(written: list[datetime], at: datetime, now: datetime) -> bool:
-    renewals = (now + later for later in _RENEWALS_OF_TWO_DAYS)
-    times = sorted((at, *(then for then in (*written, *renewals) if then > at - _DAY)))
+def _leaves_room(writes: list[datetime], at: datetime) -> bool:
+    times = sorted((at, *(then for then in writes if then > at - _DAY)))
     pairs = zip(times, times[_WRITES_A_DAY:], strict=False)  # pragma: no mutate  strict=False is the default
     return all(later - earlier >= _DAY for earlier, later in pairs)
 

@@ -316,7 +316,8 @@ def is_transient(status: int) -> bool:
 
 def is_retryable(status: int, kind: ErrorKind) -> bool:
     """Return whether a retry may help. The kind decides, unless the status is always transient or always permanent."""
-    return status in _TRANSIENT_STATUSES or (status not in _PERMANENT_STATUSES and kind.is_retryable)
+    is_permanent = status in _PERMANENT_STATUSES | _PERMANENT_5XX
+    return status in _TRANSIENT_STATUSES or (not is_permanent and kind.is_retryable)
 
 
 def _by_status(status: int) -> ErrorKind:

@@ -20,8 +20,8 @@ _ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
-# RFC 1035, section 2.3.4.
-_DNS_LABEL_LENGTH = 63
+# RFC 1035, section 2.3.4, with the underscore that some networks use.
+_DNS_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 # The maximum clock skew between two machines.
 MAX_CLOCK_SKEW = timedelta(minutes=1)
@@ -189,8 +189,14 @@ def json_object(text: str) -> dict[str, object] | None:
 
 
 def is_hostname(host: str) -> bool:
-    """Return whether a host can be looked up (RFC 1035, section 2.3.4), or is an address."""
-    return "*" not in host and all(0 < len(label) <= _DNS_LABEL_LENGTH for label in host.split("."))
+    """Return whether a host can be looked up, or is an address, which may stand in brackets."""
+    if all(_DNS_LABEL.fullmatch(label) for label in host.split(".")):
+        return True
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

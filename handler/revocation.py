@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from handler.errors import (
     ServerError,
     ServerRefusedError,
 )
-from handler.model import Action
+from handler.model import Action, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,9 +56,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
 
     Return the ledger without those that are revoked or expired; the others wait for the next run.
     """
-    for entry in ledger.superseded:
-        if entry.expires_at is None:
-            ledger = ledger.updated(_with_documented_expiry(context, entry))
+    ledger = _with_documented_expiries(context, ledger)
     if is_emergency:
         # Leave out this run's own version: if a newer run has superseded it, its grace has just begun.
         to_revoke = tuple(entry for entry in ledger.superseded if entry.version_id != context.version_id)
@@ -125,12 +122,30 @@ def revoke_unpublished(context: Context, ledger: Ledger, access_token: str) -> N
         )
 
 
+def revoke_or_abandon(context: Context, replaced: Entry) -> None:
+    """In an emergency revoke the token of a replaced version without a label; else report that no run will."""
+    reason = "the replaced token has no label, and its document could not give it one"
+    if context.report.reason is Reason.LEAKED:
+        try:
+            version = context.token_secret.read_version(replaced.version_id)
+            token = None if version is None else version.access_token
+            if version is not None and token is not None:
+                result = _revoke_unless_in_use(context, version, token, Trigger.EMERGENCY, ())
+                if result is RevocationResult.REVOKED:
+                    return
+        except (SecretsManagerError, ServerError) as error:
+            reason += f", and it could not be revoked ({error})"
+    context.report_abandoned(reason)
+
+
 def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) -> Ledger:
     """Remove the labels of inactive tokens; return the ledger without those that lost theirs.
 
     It stops at the first call without a response, which takes seconds, and when no time is left.
     """
     for entry in entries:
+        if context.clock.now() >= context.end_by:
+            break
         try:
             context.secrets.remove_labels(entry)
         except SecretsManagerError as error:
@@ -143,17 +158,23 @@ def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) ->
                 break
         else:
             ledger = ledger.without(entry)
-        if context.clock.now() >= context.end_by:
-            break
     return ledger
 
 
-def _with_documented_expiry(context: Context, entry: Entry) -> Entry:
-    """Return a version without a readable label with the expiry in its document, if that can be read."""
-    with suppress(SecretsManagerError):
-        version = context.token_secret.read_version(entry.version_id)
-        return entry if version is None else entry._replace(expires_at=version.expires_at)
-    return entry
+def _with_documented_expiries(context: Context, ledger: Ledger) -> Ledger:
+    """Return the versions without a readable label with the expiry in their documents, as far as these can be read."""
+    for entry in ledger.superseded:
+        if entry.expires_at is None:
+            try:
+                version = context.token_secret.read_version(entry.version_id)
+            except SecretsManagerUnavailableError:
+                # Each further read would take seconds as well.
+                break
+            except SecretsManagerError:
+                continue
+            if version is not None:
+                ledger = ledger.updated(entry._replace(expires_at=version.expires_at))
+    return ledger
 
 
 def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:

@@ -30,7 +30,13 @@ from handler.publication import (
     publish,
     restore_lost_labels,
 )
-from handler.revocation import free_label_slots, raise_if_leak_stays_active, revoke_superseded, revoke_unpublished
+from handler.revocation import (
+    free_label_slots,
+    raise_if_leak_stays_active,
+    revoke_or_abandon,
+    revoke_superseded,
+    revoke_unpublished,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +132,7 @@ def _is_due(context: Context, ledger: Ledger) -> bool:
         and not decisions.is_renewal_due(ledger, settings.policy, now, Action.RENEW_IF_DUE, context.version_id)[0]
     ):
         # No scheduled run would renew now.
-        postponed_for = _reason_to_postpone(context, now)
+        postponed_for = _reason_to_postpone(context, ledger, now)
         if postponed_for is not None:
             is_due, reason = False, postponed_for
     # An event that has rotated before must not do so again.
@@ -143,7 +149,7 @@ def _is_due(context: Context, ledger: Ledger) -> bool:
     return is_due
 
 
-def _reason_to_postpone(context: Context, now: datetime) -> Reason | None:
+def _reason_to_postpone(context: Context, ledger: Ledger, now: datetime) -> Reason | None:
     """Return why to postpone a rotation that is not due, or None to go ahead.
 
     Raises WriteBudgetSpentError if an operator waits for the result.
@@ -152,7 +158,8 @@ def _reason_to_postpone(context: Context, now: datetime) -> Reason | None:
     if action is Action.CREDENTIALS_CHANGED and _are_credentials_unchanged(context):
         return Reason.CREDENTIALS_UNCHANGED
     try:
-        possible_at = decisions.earliest_forced_rotation(context.secrets.write_times(), now)
+        interval = decisions.renewal_interval(ledger.current, context.settings.policy)
+        possible_at = decisions.earliest_forced_rotation(context.secrets.write_times(), now, interval)
     except SecretsManagerError as error:
         # Go ahead: the request is certain, a spent budget is only possible.
         context.log_warning(ErrorCode.WRITES_NOT_COUNTED, f"the writes of the day could not be counted: {error}")
@@ -238,6 +245,8 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
 
     try:
         credentials = context.secrets.read_credentials()
+        # A pair that cannot be sent ends the run before it frees a slot.
+        context.server.endpoints.token_request(credentials, context.settings.scope)
         current = _read_current(context)
         ledger = free_label_slots(context, ledger)
         _check_room(ledger)
@@ -247,11 +256,12 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
             return Renewal(ledger, _failure_of_reissue(context))
         to_revoke.append(token.access_token)
         rejection = _verify(context, ledger, token, current)
-        # While the value to be replaced is still current.
-        ledger = _restart_grace(context, ledger, current)
+        # None if it could not be read, or another publisher has made another version current since.
+        replaced = current if current and ledger.current and current.version_id == ledger.current.version_id else None
+        ledger = _restart_grace(context, ledger, replaced)
         # From here on the outcome of the write decides whether the token is revoked.
         to_revoke.remove(token.access_token)
-        renewal = _publish(context, ledger, token, current)
+        renewal = _publish(context, ledger, token, replaced)
         ledger = renewal.ledger
         # The published token is the rejected one only if this run published it.
         if rejection is not None and renewal.failure is None and context.report.has_published:
@@ -380,7 +390,7 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersi
 # Publish
 
 
-def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVersion | None) -> Renewal:
+def _publish(context: Context, ledger: Ledger, token: Token, replaced: SecretVersion | None) -> Renewal:
     """Write a token, and act on the outcome of the write. Revoke a token that is certainly not published."""
     report = context.report
     try:
@@ -396,8 +406,8 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
             report.has_published = True
             # Whatever token VERIFY_URL rejected before is replaced.
             report.is_rejected = False
-            if _leaves_untracked(context, ledger, current, token):
-                context.report_abandoned("the replaced token has no label, and its document could not give it one")
+            if (untracked := _untracked(context, ledger, replaced, token)) is not None:
+                revoke_or_abandon(context, untracked)
             ledger = restore_lost_labels(context, ledger.superseded_by(entry))
             _warn_about_settings(context, ledger, token)
             return Renewal(ledger)
@@ -426,7 +436,7 @@ def _publish(context: Context, ledger: Ledger, token: Token, current: SecretVers
             return Renewal(ledger, error)
 
 
-def _restart_grace(context: Context, ledger: Ledger, version: SecretVersion | None) -> Ledger:
+def _restart_grace(context: Context, ledger: Ledger, replaced: SecretVersion | None) -> Ledger:
     """If a person has put the current value, restart the grace of the tokens that consumers read until now.
 
     These are the token that the value replaced, and one that the value copies. Their own labels may say that later
@@ -435,31 +445,34 @@ def _restart_grace(context: Context, ledger: Ledger, version: SecretVersion | No
     if ledger.current is None or ledger.current.is_tracked:
         return ledger
     for entry in ledger.superseded:
-        if entry.expires_at is None or entry.published_at == ledger.latest_publication:
-            continue
-        if entry.was_current_last or _is_copied(context, entry, ledger.current, version):
+        was_readable = entry.was_current_last or (replaced is not None and _is_copied(context, replaced, entry))
+        if was_readable and entry.expires_at is not None and entry.published_at != ledger.latest_publication:
             published_at = ledger.next_publication(context.clock.now())
             ledger = _track(context, ledger, with_label(entry, published_at, entry.expires_at))
     return ledger
 
 
-def _leaves_untracked(context: Context, ledger: Ledger, version: SecretVersion | None, token: Token) -> bool:
-    """Return whether the replaced version has no label, and may hold an active token that no other version tracks."""
-    replaced = ledger.current
-    if replaced is None or replaced.is_tracked:
-        return False
-    if version is None or version.version_id != replaced.version_id:
-        return True
-    has_expired = version.expires_at is not None and context.clock.now() >= version.expires_at
-    if has_expired or version.access_token in {None, token.access_token}:
-        return False
-    return not any(_is_copied(context, entry, replaced, version) for entry in ledger.superseded)
+def _untracked(context: Context, ledger: Ledger, replaced: SecretVersion | None, token: Token) -> Entry | None:
+    """Return the replaced version, if it has no label and may hold an active token that no other version tracks."""
+    if ledger.current is None or ledger.current.is_tracked:
+        return None
+    is_settled = replaced is not None and (
+        (replaced.expires_at is not None and context.clock.now() >= replaced.expires_at)
+        or replaced.access_token == token.access_token
+        or _is_placeholder(context, replaced)
+        or any(_is_copied(context, replaced, entry) for entry in ledger.superseded)
+    )
+    return None if is_settled else ledger.current
 
 
-def _is_copied(context: Context, entry: Entry, replaced: Entry, version: SecretVersion | None) -> bool:
-    """Return whether the replaced version, if it was read, contains the token of a superseded one."""
-    if version is None or version.version_id != replaced.version_id:
-        return False
+def _is_placeholder(context: Context, version: SecretVersion) -> bool:
+    """Return whether a value is no token document. In an emergency any text may be the leaked token."""
+    is_text = version.content.strip() not in {"", "{}"}
+    return version.access_token is None and not (is_text and context.report.reason is Reason.LEAKED)
+
+
+def _is_copied(context: Context, version: SecretVersion, entry: Entry) -> bool:
+    """Return whether a version contains the token of a superseded one."""
     with suppress(SecretsManagerError):
         original = context.token_secret.read_version(entry.version_id)
         return (

@@ -103,9 +103,15 @@ class SecretsManager:
         credentials_secret_id: str,
         token_secret_id: str,
         on_found: Callable[..., None] = lambda **_: None,
+        has_time: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`on_found` gets the id of each secret once AWS has found it. Until then it may be a misplaced secret."""
+        """`on_found` gets the id of each secret once AWS has found it. Until then it may be a misplaced secret.
+
+        `has_time` tells whether a call may begin: one that gets no response takes all of its attempts. A publication
+        begins in any case.
+        """
         self._client = client
+        self._has_time = has_time
         self._on_found = on_found
         self._credentials_secret_id = credentials_secret_id
         self._token_secret_id = token_secret_id
@@ -122,7 +128,7 @@ class SecretsManager:
         return self._credentials(PREVIOUS_LABEL)
 
     def _credentials(self, stage: str) -> Credentials:
-        with _translated_errors("GetSecretValue", _CREDENTIALS_SECRET):
+        with self._call("GetSecretValue", _CREDENTIALS_SECRET):
             response = self._client.get_secret_value(SecretId=self._credentials_secret_id, VersionStage=stage)
             arn = response["ARN"]
         self._on_found(credentials_secret_id=self._credentials_secret_id)
@@ -137,7 +143,7 @@ class SecretsManager:
 
     def describe(self, now: datetime) -> Ledger:
         """Return the ledger of the token secret, which must be one that can be written."""
-        with _translated_errors("DescribeSecret", _TOKEN_SECRET):
+        with self._call("DescribeSecret", _TOKEN_SECRET):
             description = self._client.describe_secret(SecretId=self._token_secret_id)
             self._token_secret_arn = arn = description["ARN"]
         self._on_found(token_secret_id=self._token_secret_id)
@@ -168,7 +174,7 @@ class SecretsManager:
         # Those without a label count as well.
         versions = partial(self._client.list_secret_version_ids, SecretId=self._token_secret_id, IncludeDeprecated=True)
         written: list[datetime] = []
-        with _translated_errors("ListSecretVersionIds", _TOKEN_SECRET):
+        with self._call("ListSecretVersionIds", _TOKEN_SECRET):
             page = versions()
             while True:
                 written += [version["CreatedDate"] for version in page["Versions"]]
@@ -214,7 +220,7 @@ class SecretsManager:
     def add_labels(self, version_id: str, labels: Iterable[str]) -> None:
         """Give a version labels that it lacks."""
         for label in labels:
-            with _translated_errors("UpdateSecretVersionStage", _TOKEN_SECRET):
+            with self._call("UpdateSecretVersionStage", _TOKEN_SECRET):
                 self._client.update_secret_version_stage(
                     SecretId=self._token_secret_id, VersionStage=label, MoveToVersionId=version_id
                 )
@@ -222,7 +228,7 @@ class SecretsManager:
     def remove_labels(self, entry: Entry) -> None:
         """Remove a version's labels from the ledger. One that has lost them already is no error."""
         for label in entry.labels:
-            with _translated_errors("UpdateSecretVersionStage", _TOKEN_SECRET):
+            with self._call("UpdateSecretVersionStage", _TOKEN_SECRET):
                 try:
                     self._client.update_secret_version_stage(
                         SecretId=self._token_secret_id, VersionStage=label, RemoveFromVersionId=entry.version_id
@@ -230,8 +236,17 @@ class SecretsManager:
                 except self._client.exceptions.InvalidParameterException:
                     continue
 
+    @contextmanager
+    def _call(self, operation: str, secret: str) -> Iterator[None]:
+        if not self._has_time():
+            raise SecretsManagerUnavailableError(
+                f"no time was left for {operation} on the {secret}", error_code=ErrorCode.NO_TIME_LEFT
+            )
+        with _translated_errors(operation, secret):
+            yield
+
     def _read(self, **version: str) -> SecretVersion | None:
-        with _translated_errors("GetSecretValue", _TOKEN_SECRET):
+        with self._call("GetSecretValue", _TOKEN_SECRET):
             try:
                 response = self._client.get_secret_value(SecretId=self._token_secret_id, **version)
             except self._client.exceptions.ResourceNotFoundException:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from handler.errors import ErrorCode, SecretsManagerUnavailableError
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from handler.secrets_manager import SecretsManager
 
 
-_NEVER = datetime.max.replace(tzinfo=UTC)
-
-
 class TokenSecret:
     """The token secret as one run sees it.
 
@@ -26,18 +22,11 @@ class TokenSecret:
     holds, which never changes. Every method that reads raises SecretsManagerError.
     """
 
-    def __init__(
-        self,
-        secrets: SecretsManager,
-        clock: Clock,
-        version_id: str | None = None,
-        end_by: datetime = _NEVER,
-    ) -> None:
-        """`version_id` is the id that this run publishes under, if it does. `is_held` reads until `end_by`."""
+    def __init__(self, secrets: SecretsManager, clock: Clock, version_id: str | None = None) -> None:
+        """`version_id` is the id that this run publishes under, if it does."""
         self._secrets = secrets
         self._clock = clock
         self._version_id = version_id
-        self._end_by = end_by
         self._versions: dict[str, SecretVersion] = {}
         self._expected_current: set[str] = set()
         self._read_as_current: set[str] = set()
@@ -94,10 +83,6 @@ class TokenSecret:
         ):
             return True
         for entry in entries:
-            if self._clock.now() >= self._end_by:
-                raise SecretsManagerUnavailableError(
-                    "no time is left to compare the token with the other versions", error_code=ErrorCode.NO_TIME_LEFT
-                )
             version = self.read_version(entry.version_id)
             if version is None:
                 raise SecretsManagerUnavailableError(

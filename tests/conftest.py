@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+import requests
 from botocore.loaders import JSONFileLoader, Loader
 
 from handler import app, errors
+from handler.transport import basic
 from infra.local.secrets_manager import (
     REGION,
     LocalSecretsManager,
@@ -303,6 +305,12 @@ class World:
     def token(self, version_id: str | None = None) -> str:
         """Return the token of a version, or the one that consumers read."""
         return str(json.loads(value_of(_TOKEN_SECRET, version_id))["access_token"])
+
+    def obtain(self) -> str:
+        """Return a token that the job knows nothing of."""
+        url, form = f"{self.telenor.url}/oauth/v2/token", {"grant_type": "client_credentials"}
+        response = requests.post(url, form, auth=basic(CLIENT_ID, CLIENT_SECRET), timeout=5)
+        return str(response.json()["access_token"])
 
     def rotate(self) -> str:
         """Replace the current token, and return the replaced one."""

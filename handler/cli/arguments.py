@@ -125,9 +125,9 @@ unknown.
   failed_runs   the number of failed runs since the last successful one
   checked_at, version_id, published_at, renews_at, expires_at
   superseded    a list of version_id, state (in-grace, revocation-due,
-                newer-than-current, expired or unknown), published_at,
-                expires_at, ends_at, failed_with (the error code of the last
-                attempt to revoke it)
+                newer-than-current, not-revocable, expired or unknown),
+                published_at, expires_at, ends_at, failed_with (the error code
+                of the last attempt to revoke it)
 """
 
 _DOCTOR = """\

@@ -123,7 +123,7 @@ class DeployedJob:
     def check_may_run(self) -> None:
         """Ask Lambda whether it would invoke the function for this identity (AWS, "Invoke": DryRun)."""
         with self._explained():
-            self._client(self.function.timeout).invoke(FunctionName=self.function.name, InvocationType="DryRun")
+            self._client(self.function.timeout).invoke(FunctionName=self.function.arn, InvocationType="DryRun")
 
     def run(self, action: Action) -> Mapping[str, object]:
         """Invoke the function, once: a second attempt of the SDK would run an emergency twice."""
@@ -131,7 +131,7 @@ class DeployedJob:
         client = self._client(self.function.timeout + _RESPONSE_MARGIN)
         with self._explained():
             try:
-                response = client.invoke(FunctionName=self.function.name, LogType="Tail", Payload=event)
+                response = client.invoke(FunctionName=self.function.arn, LogType="Tail", Payload=event)
                 document = json.loads(response["Payload"].read() or b"null")
                 # The last 4 KB (AWS, "Invoke"); the first line may be incomplete.
                 log = base64.b64decode(response.get("LogResult", "")).decode("utf-8", errors="replace")

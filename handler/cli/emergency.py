@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from handler.cli.status import Status
 
 
+# Codes of failures that a second run meets again. The sentence of the error says what to do.
+_NOT_MENDED_BY_REPEATING = {ErrorCode.REVOCATION_UNSUPPORTED, ErrorCode.TOKEN_REISSUED}
+
+_DELETE_NOW = "Delete the stack or the client now, and its token secret with it, so that nobody reads a token there."
+
+
 def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
-    console.print_wrapped(_consequences(_labels(job)))
+    console.print_wrapped(_consequences(_labels(job), can_revoke=job.settings.can_revoke))
     if not console.is_confirmed("Revoke them now?", yes=yes):
         return False
     console.print_json(_replace_and_revoke(job, log, "emergency"))
@@ -34,9 +40,14 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
 
     Raises RotationError.
     """
+    does = (
+        "publishes one last token and revokes every other one"
+        if job.settings.can_revoke
+        else "revokes nothing: the authorization server cannot revoke access tokens"
+    )
     console.print_wrapped(
-        f"This disables the schedule of client {job.settings.client}, publishes one last token and revokes every other "
-        "one. After that no token is renewed, consumers get 401, and the alarms stay active until you delete them."
+        f"This disables the schedule of client {job.settings.client}, and {does}. After that no token is renewed, "
+        "consumers get 401, and the alarms stay active until you delete them."
     )
     if not console.is_confirmed("Retire it now?", yes=yes):
         return False
@@ -51,12 +62,14 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
     if not isinstance(seen, RotationError) and not status.count_active(seen):
         console.print_stderr("No token is active.")
         return True
+    if not job.settings.can_revoke:
+        console.print_wrapped("The tokens stay active until they expire; `status` shows when. " + _DELETE_NOW)
+        return True
     result = _replace_and_revoke(job, log, "retire")
     console.print_wrapped(
         f"One token stays active: version {result.get('version_id')}, just published, which expires at "
-        f"{_instant(result.get('expires_at'))}. The job never revokes the published token. Delete the stack or the "
-        "client now, and its token secret with it, so that nobody reads this token. To end it earlier, have the "
-        "authorization server revoke it."
+        f"{_instant(result.get('expires_at'))}. The job never revokes the published token. {_DELETE_NOW} To end it "
+        "earlier, have the authorization server revoke it."
     )
     console.print_json(result)
     return True
@@ -67,9 +80,10 @@ def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, 
     try:
         result = job.run(Action.ROTATE_AND_REVOKE_NOW)
     except RunFailedError as error:
-        raise _noted(
-            error, _done(error.summary), f"correct the cause, and run `{command}` until it ends with 0"
-        ) from None
+        remedy = f"correct the cause, and run `{command}` until it ends with 0"
+        if error.job_code in _NOT_MENDED_BY_REPEATING:
+            remedy = f"what the error says; do not repeat `{command}`, which would not end the token either"
+        raise _noted(error, _done(error.summary), remedy) from None
     except RunUnknownError as error:
         raise _noted(error, _done({}), f"check `status`, then run `{command}` until it ends with 0") from None
     except CliError as error:
@@ -106,7 +120,8 @@ def _done(result: Mapping[str, object]) -> str:
     if version_id is None:
         return f"{counted}, none published"
     expires = f"which expires at {_instant(result.get('expires_at'))}"
-    if result.get("outcome") == Outcome.ROTATED:
+    # A run publishes under its own request id, and may fail afterwards.
+    if result.get("outcome") == Outcome.ROTATED or version_id == result.get("function_request_id"):
         return f"{counted}; version {version_id} is published, {expires}"
     return f"{counted}; no new token is published: version {version_id} is still current, {expires}"
 
@@ -125,7 +140,12 @@ def _labels(job: Job) -> Status | RotationError:
         return error
 
 
-def _consequences(seen: Status | RotationError) -> str:
+def _consequences(seen: Status | RotationError, *, can_revoke: bool) -> str:
+    if not can_revoke:
+        return (
+            "This publishes a new token, and revokes nothing: the authorization server cannot revoke access tokens, so "
+            "that the others stay active until they expire."
+        )
     if isinstance(seen, RotationError):
         return f"This publishes a new token and revokes every other one. Which ones is unknown: {sentence(seen)}."
     active = status.count_active(seen)

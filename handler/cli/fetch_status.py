@@ -37,14 +37,17 @@ def fetch_status(job: Job) -> Status:
     current = ledger.current if ledger else None
     runs = _past_runs(job, current, now)
     accepted = _is_accepted(job, secrets) if current and job.settings.verify_url else None
-    return status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
+    return status.status_of(
+        ledger, job.settings.policy, now, runs=runs, accepted=accepted, can_revoke=job.settings.can_revoke
+    )
 
 
 def fetch_labels(job: Job) -> Status:
     """Return the status by the labels only. Raises RotationError."""
     now = app.clock.now()
     try:
-        return status.status_of(job.secrets().describe(now), job.settings.policy, now)
+        ledger = job.secrets().describe(now)
+        return status.status_of(ledger, job.settings.policy, now, can_revoke=job.settings.can_revoke)
     except SecretsManagerError as error:
         raise explained(error, job) from error.__cause__
 

@@ -62,6 +62,7 @@ class Ending(StrEnum):
     REVOCATION_DUE = "revocation-due"
     NEWER_THAN_CURRENT = "newer-than-current"
     EXPIRED = "expired"
+    NOT_REVOCABLE = "not-revocable"
     UNKNOWN = "unknown"
 
 
@@ -119,13 +120,14 @@ class Status:
         return next((n for n, run in enumerate(reversed(ended)) if not run.has_failed), len(ended))
 
 
-def status_of(
+def status_of(  # noqa: PLR0913  all that a status is made of
     ledger: Ledger | None,
     policy: Policy,
     now: datetime,
     *,
     runs: PastRuns | None = None,
     accepted: bool | None = None,
+    can_revoke: bool = True,
 ) -> Status:
     """Return the state of a job. The ledger is None if the secret is marked for deletion."""
     if ledger is None:
@@ -139,7 +141,9 @@ def status_of(
         reason=reason,
         current=ledger.current,
         renews_at=times.due_at if times else None,
-        superseded=tuple(_superseded(ledger, entry, policy, now, runs) for entry in ledger.superseded),
+        superseded=tuple(
+            _superseded(ledger, entry, policy, now, runs, can_revoke=can_revoke) for entry in ledger.superseded
+        ),
         accepted=accepted,
         runs=runs,
     )
@@ -239,6 +243,8 @@ def ending_of(superseded: Superseded, at: datetime) -> str:
             text = f"newer than current (rolled back), grace period starts with the next run, expires in {left}"
         case Ending.EXPIRED:
             text = "expired, removed by the next run"
+        case Ending.NOT_REVOCABLE:
+            text = f"the server cannot revoke it, expires {f'in {left}' if left else 'at an unknown time'}"
         case Ending.UNKNOWN:
             text = "stays until another token is published"
     text += f" [{superseded.failed_with}]" if superseded.failed_with else ""
@@ -327,16 +333,20 @@ def _run_json(run: PastRun | None) -> dict[str, object] | None:
     return {"at": _epoch(run.at), "outcome": run.outcome, "message": run.message, "error_code": run.error_code}
 
 
-def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, runs: PastRuns | None) -> Superseded:
-    superseded = _ending(ledger, entry, policy, now)
+def _superseded(  # noqa: PLR0913  all that decides how a token ends
+    ledger: Ledger, entry: Entry, policy: Policy, now: datetime, runs: PastRuns | None, *, can_revoke: bool
+) -> Superseded:
+    superseded = _ending(ledger, entry, policy, now, can_revoke=can_revoke)
     failed_with = runs.failed_revocations.get(entry.version_id) if runs else None
     # The next run removes an expired one, even after a failed revocation.
     return superseded if superseded.ending is Ending.EXPIRED else replace(superseded, failed_with=failed_with)
 
 
-def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Superseded:
+def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, *, can_revoke: bool) -> Superseded:
     if entry.expires_at is not None and now >= entry.expires_at:
         return Superseded(entry, Ending.EXPIRED, entry.expires_at)
+    if not can_revoke:
+        return Superseded(entry, Ending.NOT_REVOCABLE, entry.expires_at)
     superseded_at = decisions.superseded_at(ledger, entry)
     if superseded_at is None:
         is_newer = ledger.current is not None and not ledger.is_in_order and entry.published_at is not None

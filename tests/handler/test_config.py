@@ -158,6 +158,8 @@ BAD_SETTINGS: dict[str, list[str]] = {
         "file:///etc/passwd",
         "https://api..telenor.no",
         "https://*.telenor.no",
+        "https://a%zz",
+        "https://a^b.telenor.no",
         f"https://{'x' * 64}.telenor.no",
     ],
     "TELENOR_SCOPE": ["two  spaces", 'a "quoted" CANARY', " incidents.read"],

@@ -268,7 +268,25 @@ def every(minutes: float, count: int) -> list[datetime]:
 def test_a_forced_rotation_is_allowed_while_writes_remain_for_renewals(
     written: list[datetime], possible_at: datetime
 ) -> None:
-    assert decisions.earliest_forced_rotation(written, T0) == possible_at
+    assert decisions.earliest_forced_rotation(written, T0, timedelta(minutes=15)) == possible_at
+
+
+@pytest.mark.parametrize(
+    ("lifetime_seconds", "interval_seconds"), [(600, 900), (3599, 900), (86_400, 0.33 * 86_400 - 360)]
+)
+def test_writes_are_reserved_for_the_renewals_of_tokens_of_this_lifetime(
+    lifetime_seconds: float, interval_seconds: float
+) -> None:
+    interval = decisions.renewal_interval(entry("current", lifetime_seconds=lifetime_seconds), DEFAULTS)
+    assert interval == timedelta(seconds=interval_seconds)
+    free = 127 - timedelta(seconds=86_399) // interval
+    assert decisions.earliest_forced_rotation([T0] * free, T0, interval) == T0
+    assert decisions.earliest_forced_rotation([T0] * (free + 1), T0, interval) > T0
+
+
+@pytest.mark.parametrize("current", [None, UNREADABLE])
+def test_without_a_lifetime_the_shortest_interval_between_renewals_counts(current: Entry | None) -> None:
+    assert decisions.renewal_interval(current, DEFAULTS) == timedelta(minutes=15)
 
 
 @pytest.mark.parametrize("forced_every", [5, 20])
@@ -279,7 +297,9 @@ def test_days_of_forced_rotations_leave_writes_for_renewals_and_emergencies(forc
         now = at(minutes=minute)
         recent = [then for then in written[-144:] if then > now - timedelta(days=1)]
         is_renewed = not written or now - written[-1] >= timedelta(minutes=15)
-        is_forced = minute % forced_every == 0 and decisions.earliest_forced_rotation(recent, now) == now
+        is_forced = (
+            minute % forced_every == 0 and decisions.earliest_forced_rotation(recent, now, timedelta(minutes=15)) == now
+        )
         written += [now] if is_renewed or is_forced else []
     assert len(written) > 2 * 96
     assert all(last - first >= timedelta(days=1) for first, last in zip(written, written[128:], strict=False))

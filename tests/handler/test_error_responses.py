@@ -210,7 +210,8 @@ def test_an_unknown_gateway_code_does_not_mean_that_a_token_is_inactive() -> Non
         pytest.param(429, {"code": 40108}, True, id="429 is transient with any code"),
         pytest.param(499, {"error": "invalid_client"}, True, id="499 is transient with any code"),
         pytest.param(502, {"code": 40102}, False, id="the code decides for a 502"),
-        pytest.param(501, {"error": "temporarily_unavailable"}, True, id="the code decides for a 501"),
+        pytest.param(501, {"error": "temporarily_unavailable"}, False, id="a 501 is permanent"),
+        pytest.param(505, {"code": 50001}, False, id="a 505 is permanent"),
         pytest.param(500, {"code": 16}, False, id="the code decides for a 500"),
         pytest.param(404, {"code": 40401}, False, id="the code decides for other statuses"),
         pytest.param(

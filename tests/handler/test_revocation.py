@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler.errors import LabelsExhaustedError, SecretsManagerUnavailableError
-from handler.ledger import Entry
-from handler.secrets_manager import SecretsManager
-from handler.token_secret import TokenSecret
+from handler.errors import LabelsExhaustedError
 from infra.local.secrets_manager import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY
 
@@ -79,10 +75,15 @@ def test_without_a_grace_a_republished_token_is_not_revoked(world: World, monkey
     assert world.is_current_live()
 
 
+def use_up_time(world: World) -> None:
+    world.aws.fault(Meanwhile(operation="DescribeSecret", happens=lambda: world.clock.advance(seconds=100)))
+
+
 def test_nothing_is_revoked_when_no_time_is_left(world: World) -> None:
     first, _ = world.supersede()
     world.clock.advance(minutes=11)
-    assert world.run(seconds=0)["revoked"] == []
+    use_up_time(world)
+    assert world.run()["revoked"] == []
     assert world.seen.codes() == []
     assert world.run()["revoked"] == [first]
 
@@ -173,6 +174,60 @@ def test_a_copied_token_that_cannot_be_compared_keeps_its_label_as_it_is(world: 
     world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED), after=3)
     assert world.run()["outcome"] == "rotated"
     assert world.labels()[first] == [label for label in labels if "LIVE_" in label]
+
+
+def test_a_value_that_cannot_be_read_gives_no_token_a_new_grace(world: World) -> None:
+    first, _ = world.supersede()
+    labels = world.labels()[first]
+    world.run("rotate-now")
+    world.put(world.token(first))
+    world.aws.fault(CallFault(operation="GetSecretValue", when="before"), after=2, times=3)
+    assert world.run()["outcome"] == "rotated"
+    assert world.labels()[first] == [label for label in labels if "LIVE_" in label]
+
+
+def test_a_copied_token_that_stays_tracked_is_not_abandoned(world: World) -> None:
+    first, _ = world.supersede()
+    world.run("rotate-now")
+    world.put(json.dumps({"access_token": world.token(first)}))
+    world.run()
+    assert first in world.tracked()
+    assert world.seen.metrics()["RevocationAbandoned"] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "action", "is_live", "abandoned"),
+    [
+        ('{{"access_token": "{0}"}}', "rotate-and-revoke-now", False, 0),
+        ('{{"access_token": "{0}"}}', "rotate-now", True, 1),
+        ("{0}", "rotate-and-revoke-now", True, 1),
+        ("{0}", "rotate-now", True, 0),
+        ("{{}}", "rotate-and-revoke-now", True, 0),
+    ],
+)
+def test_an_untracked_token_put_by_hand_is_revoked_in_an_emergency_or_abandoned(
+    world: World, content: str, action: str, is_live: bool, abandoned: int
+) -> None:
+    """Text without a document counts as a placeholder, but in an emergency."""
+    token = world.obtain()
+    world.put(content.format(token))
+    assert world.run(action)["outcome"] == "rotated"
+    assert world.telenor.is_live(token) is is_live
+    assert world.seen.metrics()["RevocationAbandoned"] == abandoned
+    assert world.is_current_live()
+
+
+@pytest.mark.parametrize("fails", ["logout", "GetSecretValue"])
+def test_an_untracked_token_that_an_emergency_cannot_revoke_is_abandoned(world: World, fails: str) -> None:
+    token = world.obtain()
+    world.put(json.dumps({"access_token": token}))
+    if fails == "logout":
+        world.telenor.fault(operation="logout", status=503)
+    else:
+        world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED), after=3)
+    assert world.run("rotate-and-revoke-now")["outcome"] == "rotated"
+    assert world.telenor.is_live(token)
+    assert world.seen.metrics()["RevocationAbandoned"] == 1
 
 
 def test_a_response_of_verify_url_does_not_cause_retries_of_logouts_at_an_unreachable_server(
@@ -451,17 +506,26 @@ def test_after_a_label_removal_times_out_a_run_removes_no_further_labels(world: 
     assert world.seen.codes().count("label-not-removed") == 1
 
 
-def test_a_run_without_time_removes_one_label_and_sends_no_logout(world: World) -> None:
+def test_a_run_without_time_removes_no_label(world: World) -> None:
     expire_three(world)
-    before = world.aws.calls()
-    world.failure(seconds=0)
-    assert (world.aws.calls() - before)["UpdateSecretVersionStage"] == 1
     world.telenor.clear_faults()
-    world.run("rotate-now")
-    world.clock.advance(seconds=601)
-    assert world.run(seconds=0)["revoked"] == []
-    assert "logout" not in world.operations()
-    assert world.seen.metrics()["RevocationFailed"] == 0
+    before = world.aws.calls()
+    use_up_time(world)
+    assert world.failure() == "no-time-left"
+    assert (world.aws.calls() - before)["UpdateSecretVersionStage"] == 0
+    assert "label-not-removed" not in world.seen.codes()
+
+
+def test_a_run_waits_for_one_silent_read_of_unreadable_labels(world: World) -> None:
+    """Each read takes three attempts of five seconds."""
+    versions = [world.run("rotate-now")["version_id"] for _ in range(4)]
+    for version_id in versions[:-1]:
+        world.unlabel(version_id)
+        world.label(version_id, f"LIVE_{version_id}")
+    world.aws.fault(CallFault(operation="GetSecretValue", when="before"), times=99)
+    before = world.aws.calls()
+    assert world.run()["outcome"] == "not-due"
+    assert (world.aws.calls() - before)["GetSecretValue"] == 3
 
 
 # Unpublished tokens
@@ -534,15 +598,12 @@ def test_a_full_ledger_frees_no_slot_when_no_time_is_left(world: World) -> None:
     assert "grace-cut-short" not in world.seen.codes()
 
 
-def test_a_token_is_not_compared_when_no_time_is_left(world: World) -> None:
-    version_id = world.run()["version_id"]
-    secrets = SecretsManager(world.client, "telenor/credentials", "telenor/token")
-    entry = Entry(version_id)
-    now = world.clock.now()
-    with pytest.raises(SecretsManagerUnavailableError) as failure:
-        TokenSecret(secrets, world.clock, end_by=now).is_held("another", [entry])
-    assert failure.value.error_code == "no-time-left"
-    assert not TokenSecret(secrets, world.clock, end_by=now + timedelta(seconds=1)).is_held("another", [entry])
+def test_a_client_id_that_cannot_be_sent_frees_no_slot(world: World) -> None:
+    versions = fill(world)
+    world.put_client("a:b", "secret")
+    assert world.failure("rotate-now") == "credentials-unusable"
+    assert world.tracked() == set(versions)
+    assert "logout" not in world.operations()
 
 
 def test_a_full_ledger_cuts_short_the_grace_of_its_oldest_token(world: World) -> None:

@@ -33,6 +33,8 @@ from infra.local.secrets_manager import CallFault, LocalSecretsManager, create_s
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
@@ -95,6 +97,28 @@ def test_an_id_is_reported_once_aws_has_found_its_secret() -> None:
             with suppress(SecretsManagerError):
                 call()
     assert found == [{"credentials_secret_id": "credentials"}, {"token_secret_id": "token"}]
+
+
+@pytest.mark.usefixtures("secrets")
+def test_without_time_only_a_publication_is_begun(client: SecretsManagerClient) -> None:
+    """Each other call could take three attempts of five seconds."""
+    secrets = SecretsManager(client, "credentials", "token", has_time=lambda: False)
+    entry = new_entry(ID, T0, T0 + timedelta(hours=1))
+    calls: list[Callable[[], object]] = [
+        secrets.read_credentials,
+        secrets.read_previous_credentials,
+        secrets.read_current,
+        secrets.write_times,
+        lambda: secrets.describe(T0),
+        lambda: secrets.read_version(ID),
+        lambda: secrets.add_labels(ID, ["LIVE_x"]),
+        lambda: secrets.remove_labels(entry),
+    ]
+    for call in calls:
+        with pytest.raises(SecretsManagerUnavailableError) as failure:
+            call()
+        assert failure.value.error_code == "no-time-left"
+    assert secrets.publish(Token("t", "Bearer", T0, T0 + timedelta(hours=1)), entry) == set()
 
 
 # Publishing

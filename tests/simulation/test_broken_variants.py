@@ -202,11 +202,13 @@ def renewals_have_no_minimum_interval(real: Real, published_at: datetime, expire
 
 @breaks("P6", "rotations_in_a_burst")
 def forced_rotations_are_not_counted(patch: pytest.MonkeyPatch) -> None:
-    replace_function(patch, decisions, "earliest_forced_rotation", lambda _real, _written, now: now)
+    replace_function(patch, decisions, "earliest_forced_rotation", lambda _real, _written, now, _interval: now)
 
 
 @breaks("P6", "rotations_in_a_burst", replaces=(decisions, "earliest_forced_rotation"))
-def forced_rotations_are_counted_without_the_renewals_to_come(_real: Real, written: Any, now: datetime) -> Any:
+def forced_rotations_are_counted_without_the_renewals_to_come(
+    _real: Real, written: Any, now: datetime, _interval: Any
+) -> Any:
     return now if len(written) < 128 else min(written) + timedelta(days=1)
 
 
@@ -255,7 +257,7 @@ def a_current_token_that_lost_its_label_is_superseded_and_not_counted(patch: pyt
 
 def lost_labels_are_neither_restored_nor_counted(patch: pytest.MonkeyPatch) -> None:
     replace_function(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
-    replace_function(patch, rotation, "_leaves_untracked", lambda *_: False)
+    replace_function(patch, rotation, "_untracked", lambda *_: None)
 
 
 @breaks("P5", "rolled_back_while_fresh")

@@ -219,7 +219,7 @@ class Run:
         publish_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
         transport = Transport(self.clock, log, lambda _on_socket: _SESSION, lambda exchange, _seconds: exchange())
         with sdk.client(self._respond, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
-            secrets = SecretsManager(client, CREDENTIALS, TOKEN)
+            secrets = SecretsManager(client, CREDENTIALS, TOKEN, has_time=lambda: self.clock.now() < end_by)
             server = AuthorizationServer(endpoints_of(settings, secrets), self.clock, log, transport)
             rotate(
                 Context(

@@ -63,6 +63,7 @@ class DeployedAws:
     events: list[Any] = field(default_factory=list)
     lines: list[tuple[int, str]] = field(default_factory=list)
     schedules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    invoked: list[str] = field(default_factory=list)
     output: str = "FunctionName"
     loses_responses: bool = False
     responses: dict[str, Response] = field(default_factory=dict)
@@ -121,18 +122,19 @@ class DeployedAws:
         action = {"configuration": "lambda:GetFunctionConfiguration", "invocations": "lambda:InvokeFunction"}[what]
         if denial := self._denial(action, arn()):
             return denial
-        if name not in {FUNCTION, arn()} or f"/{REGION}/" not in request.headers["Authorization"]:
+        if name not in {FUNCTION, arn(), f"{arn()}:live"} or f"/{REGION}/" not in request.headers["Authorization"]:
             return refusal("ResourceNotFoundException", f"Function not found: {name}", 404)
         if what == "configuration":
             return _json(
                 {
                     "FunctionName": FUNCTION,
-                    "FunctionArn": arn(),
+                    "FunctionArn": name if ":" in name else arn(),
                     "Timeout": 120,
                     "Environment": {"Variables": self.variables},
                     "LoggingConfig": {"LogFormat": "JSON", "LogGroup": LOG_GROUP},
                 }
             )
+        self.invoked.append(name)
         if request.headers.get("X-Amz-Invocation-Type") == "DryRun":
             return Response(status=204)
         return self._invoke(request, json.loads(payload))

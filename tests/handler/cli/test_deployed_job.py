@@ -53,6 +53,17 @@ def test_a_job_is_found_by_stack_function_or_arn(deployed: DeployedAws, terminal
     assert deployed.world.is_current_live()
 
 
+@pytest.mark.parametrize("command", ["rotate", "doctor"])
+@pytest.mark.parametrize(("name", "function"), [(FUNCTION, arn()), (f"{arn()}:live", f"{arn()}:live")])
+def test_the_function_that_was_read_is_invoked(
+    deployed: DeployedAws, terminal: Terminal, command: str, name: str, function: str
+) -> None:
+    """A bare name means the own account and the unpublished version."""
+    deployed.run({})
+    terminal.run(command, "--function", name, typed="no\n")
+    assert deployed.invoked == [function]
+
+
 def test_an_arn_brings_its_region(deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     deployed.run({})
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
@@ -524,6 +535,13 @@ def test_retiring_asks_for_confirmation(deployed: DeployedAws, terminal: Termina
 def test_retiring_without_an_active_token_only_disables_the_schedule(deployed: DeployedAws, terminal: Terminal) -> None:
     assert terminal.on_stack("retire", "--yes").status == 0
     assert (deployed.schedules[SCHEDULE]["State"], deployed.world.issued()) == ("DISABLED", 0)
+
+
+def test_retiring_where_the_server_cannot_revoke_publishes_nothing(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.run({})
+    deployed.variables |= {"TOKEN_URL": "https://auth.test/token", "REVOCATION_URL": "none"}
+    assert terminal.on_stack("retire", "--yes").status == 0
+    assert (deployed.schedules[SCHEDULE]["State"], deployed.world.issued()) == ("DISABLED", 1)
 
 
 def test_retiring_a_job_without_a_schedule_is_refused(deployed: DeployedAws, terminal: Terminal) -> None:

@@ -438,3 +438,31 @@ def test_the_script_runs_in_a_folder_with_another_handler_module(world: World, t
     arguments = str(script), "--local", "status", "--json"
     done = run_python(world, *arguments, cwd=tmp_path / "work", PYTHONPATH=str(Path.cwd()))
     assert json.loads(done.stdout)["state"] == "no-value"
+
+
+# A server that cannot revoke access tokens
+
+
+def test_an_emergency_says_what_is_published_and_not_to_repeat_it(
+    job: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVOCATION_URL", "none")
+    job.run()
+    ran = terminal.run("--local", "emergency", typed="yes\n")
+    assert "revokes nothing" in ran.words
+    cause, done, remedy = ran.err.splitlines()[-3:]
+    assert (ran.status, cause.endswith("[revocation-unsupported]")) == (1, True)
+    (current,) = (version for version, labels in job.labels().items() if "AWSCURRENT" in labels)
+    assert f"version {current} is published" in done
+    assert "do not repeat" in remedy
+
+
+def test_status_shows_when_a_superseded_token_expires(
+    job: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVOCATION_URL", "none")
+    job.run()
+    job.run("rotate-now")
+    (superseded,) = terminal.run("--local", "status", "--json").json["superseded"]
+    assert (superseded["state"], superseded["ends_at"]) == ("not-revocable", superseded["expires_at"])
+    assert "the server cannot revoke it" in terminal.run("--local", "status").out
