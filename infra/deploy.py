@@ -42,6 +42,9 @@ _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrie
 # SAM silently removes these from parameter values.
 _LOST_BY_SAM = "\"'\\"
 
+# ARNs of which another account's is refused, unless a key allows it.
+_OF_OWN_ACCOUNT = ("PermissionsBoundaryArn", "DeploymentRoleArn", "CredentialsSecretArn")
+
 # The command that repairs a stack whose status allows no update.
 _REMEDIES = {
     "ROLLBACK_COMPLETE": "delete-stack",
@@ -221,8 +224,12 @@ def misplaced(values: Mapping[str, str], region: str, own_account: str) -> Itera
                 yield f"{name} is in the partition {partition}, and the stack is deployed in {own_partition}"
             if of_region not in {"", region}:
                 yield f"{name} is in {of_region}, and the stack is deployed in {region}: use one of {region}"
-            if name == "PermissionsBoundaryArn" and account not in {"aws", own_account}:
-                yield f"{name} is in account {account}, and the stack in {own_account}: use one of {own_account}"
+            if name in _OF_OWN_ACCOUNT and account not in {"aws", own_account}:
+                elsewhere = f"{name} is in account {account}, and the stack in {own_account}"
+                if name != "CredentialsSecretArn":
+                    yield f"{elsewhere}: use one of {own_account}"
+                elif not values["CredentialsKmsKeyArn"]:
+                    yield f"{elsewhere}: set CredentialsKmsKeyArn, since no other account can use aws/secretsmanager"
             if name == "ReaderPrincipals" and account not in accounts:
                 yield f"{name} has a role or user of account {account}: add {account} to ReaderAccountIds too"
 
@@ -293,7 +300,7 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
         for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
             print(f"\n{group['Label']['default']}")
             values |= {name: ask(known[name], values[name]) for name in group["Parameters"] if name not in given}
-    account = account_of(region) if values["PermissionsBoundaryArn"] else ""
+    account = account_of(region) if any(values[name] for name in _OF_OWN_ACCOUNT) else ""
     check(template, values, region, account)
     if not any(values[name] for name in ("AlarmEmail", "AlarmTopicArn", "PagerEmail", "PagerTopicArn")):
         print("WARNING: no alarm has a recipient. Set AlarmEmail or AlarmTopicArn.")

@@ -157,6 +157,7 @@ ACCOUNT = "123456789012"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mine-a1b2c3"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mine"
+ELSEWHERE = SECRET.replace(ACCOUNT, "999999999999")
 READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": KEY}
 
 
@@ -175,6 +176,10 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
             "is in account 999999999999, and the stack in 123456789012",
         ),
         ({"PermissionsBoundaryArn": "arn:aws-cn:iam::123456789012:policy/a"}, "is in the partition aws-cn"),
+        ({"DeploymentRoleArn": "arn:aws:iam::123456789012:role/a"}, None),
+        ({"DeploymentRoleArn": "arn:aws:iam::999999999999:role/a"}, "is in account 999999999999"),
+        ({"CredentialsSecretArn": ELSEWHERE}, "set CredentialsKmsKeyArn"),
+        ({"CredentialsSecretArn": ELSEWHERE, "CredentialsKmsKeyArn": KEY}, None),
         ({"AlarmTopicArn": "arn:aws-cn:sns:eu-west-1:123456789012:a"}, "is in the partition aws-cn"),
         ({"RunbookUrl": f"https://{'a' * 504}"}, None),
         ({"RunbookUrl": f"https://{'a' * 505}"}, "RunbookUrl=https://a+ is not accepted"),
@@ -187,6 +192,20 @@ def test_values_that_cloudformation_refuses_are_refused_first(changed: dict[str,
         return
     with pytest.raises(deploy.RefusalError, match=sentence):
         deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "PermissionsBoundaryArn=arn:aws:iam::999999999999:policy/a",
+        "DeploymentRoleArn=arn:aws:iam::999999999999:role/a",
+        f"CredentialsSecretArn={ELSEWHERE.replace('eu-west-1', 'eu-north-1')}",
+    ],
+)
+def test_an_arn_of_another_account_is_refused_before_the_build(given: str, program: Program) -> None:
+    status, _, message = program.run("deploy", "--yes", "--set", given)
+    assert (status, "999999999999" in message) == (2, True)
+    assert not program.called
 
 
 @pytest.mark.parametrize(
