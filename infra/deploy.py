@@ -6,6 +6,7 @@ Errors are reported before the build, with the parameter's name. It only writes 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import re
@@ -26,6 +27,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from handler.secrets_manager import NOT_AWS_ERRORS
 from infra.template import TEMPLATE, Parameter, broken_rules, load, parameters
 
 if TYPE_CHECKING:
@@ -69,6 +71,18 @@ class Deployed:
     obstacle: str | None = None
 
 
+@contextlib.contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Refuse a response that is not AWS's. Raises RefusalError."""
+    try:
+        yield
+    except (*NOT_AWS_ERRORS, IndexError) as error:
+        raise RefusalError(
+            f"AWS's response about {what} cannot be read ({type(error).__name__}): check AWS_ENDPOINT_URL and for a "
+            "proxy that changes responses"
+        ) from None
+
+
 def the_region() -> str:
     """Return the region of the environment or the profile. Raises RefusalError."""
     try:
@@ -81,6 +95,7 @@ def the_region() -> str:
     return region
 
 
+@readable("the stack")
 def describe(stack: str, region: str) -> Deployed | None:
     """Return a stack, or None if it does not exist. Raises RefusalError if AWS does not answer."""
     try:
@@ -197,6 +212,7 @@ def everything_given(template: Mapping[str, Any], arguments: argparse.Namespace,
     return given | {"Version": checked_out()}
 
 
+@readable("the account")
 def account_of(region: str) -> str:
     """Return the id of the account. Raises RefusalError if AWS does not answer."""
     try:

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from handler.model import json_object
-from infra.deploy import RefusalError, existing, refuse_foreign, the_region
+from handler.secrets_manager import NOT_AWS_ERRORS
+from infra.deploy import RefusalError, existing, readable, refuse_foreign, the_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,6 +114,7 @@ class Stack:
         return done
 
 
+@readable("the function")
 def read_stack(name: str, region: str, say: Callable[[str], None]) -> Stack:
     """Read the stack. Raises RefusalError if it does not exist or is not this job's."""
     found = existing(name, region)
@@ -139,7 +141,7 @@ def rotate(stack: Stack) -> None:
             FunctionName=stack.outputs["FunctionName"], Payload=b'{"action": "rotate-now"}'
         )
         stack.answer = json_object(answer["Payload"].read().decode(errors="replace")) or {}
-    except (HTTPClientError, IncompleteReadError) as error:
+    except (HTTPClientError, IncompleteReadError, *NOT_AWS_ERRORS) as error:
         # A connection that was never made is another class.
         raise RefusalError(f"the rotate-now was sent, and its outcome is unknown: {error}. The log shows it") from None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
 
 from infra import deploy
 from infra.template import load, parameters
@@ -348,6 +349,29 @@ def test_an_unreachable_aws_prints_one_sentence(program: Program, monkeypatch: p
     monkeypatch.setattr(program.aws, "describe_stacks", describe_stacks)
     status, _, message = program.run("outputs")
     assert (status, message.count("\n"), "Log in" in message) == (2, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("operation", "response"),
+    [
+        *(("describe_stacks", response) for response in (ResponseParserError(), None, {}, {"Stacks": []})),
+        *(("describe_stacks", {"Stacks": [stack]}) for stack in (None, {}, {"StackStatus": None})),
+        ("describe_stacks", {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": [{}]}]}),
+        *(("get_caller_identity", response) for response in (ResponseParserError(), None, {})),
+    ],
+)
+def test_a_response_that_is_not_aws_s_prints_one_sentence(
+    operation: str, response: Any, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def respond(**_: object) -> Any:
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    monkeypatch.setattr(program.aws, operation, respond)
+    status, _, message = program.run("deploy", "--yes", "--set", "DeploymentRoleArn=arn:aws:iam::123456789012:role/a")
+    assert (status, message.count("\n"), "cannot be read" in message) == (2, 1, True)
+    assert not program.called
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from botocore.exceptions import (
     IncompleteReadError,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 
 from infra import smoke
 from infra.deploy import Deployed, RefusalError
@@ -168,6 +169,8 @@ def test_an_answer_that_is_no_result_fails_the_first_claim(answer: bytes) -> Non
         (ReadTimeoutError(endpoint_url="https://lambda"), True),
         (ConnectionClosedError(endpoint_url="https://lambda"), True),
         (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
+        (ResponseParserError("invalid"), True),
+        (KeyError("Payload"), True),
         (EndpointConnectionError(endpoint_url="https://lambda"), False),
     ],
 )
@@ -201,6 +204,21 @@ def test_another_stack_and_a_function_without_the_job_s_settings_are_refused(
     monkeypatch.setattr(Stack, "client", lambda *_: function)
     with pytest.raises(RefusalError, match=f"has {missing}"):
         smoke.read_stack("telenor-token", "eu-north-1", print)
+
+
+@pytest.mark.parametrize("response", [ResponseParserError(), None, {"Environment": None}, {"Environment": []}])
+def test_a_response_that_is_not_aws_s_prints_one_sentence(
+    exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch, response: Any
+) -> None:
+    def respond(**_: object) -> Any:
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, dict.fromkeys(OUTPUTS, "x")))
+    monkeypatch.setattr(Stack, "client", lambda *_: types.SimpleNamespace(get_function_configuration=respond))
+    status, message = exit_of(None)
+    assert (status, message.count("\n"), "cannot be read" in message) == (2, 1, True)
 
 
 def test_an_end_of_stdin_sends_nothing(exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch) -> None:
