@@ -7,6 +7,7 @@ these do not permit is reported as not shown.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -77,7 +78,9 @@ class Stack:
     def alarms(self) -> list[dict[str, Any]]:
         """Return the stack's alarms."""
         own = f"{self.name}-{self.settings['CLIENT_NAME']}-"
-        return self.listed("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=own)
+        listed = self.listed("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=own)
+        # Names of other stacks can begin so too.
+        return [alarm for alarm in listed if re.fullmatch("[A-Za-z]+Alarm", alarm["AlarmName"].removeprefix(own))]
 
     def subscriptions(self, topic: str) -> list[str]:
         """Return the ARNs of a topic's subscriptions, or SNS's word in place of an ARN."""

@@ -111,6 +111,15 @@ def test_the_claim_that_no_alarm_is_active(stack: FakeStack, result: str) -> Non
     assert check(smoke.no_alarm_is_active, stack)[1] == result
 
 
+def test_alarms_of_other_stacks_and_clients_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [
+        f"telenor-token-a-{rest}" for rest in ("WaitingAlarm", "b-WaitingAlarm", "b-c-WaitingAlarm", "WaitingAlarm2")
+    ]
+    stack = Stack("telenor-token", "eu-north-1", {}, print, settings={"CLIENT_NAME": "a"})
+    monkeypatch.setattr(stack, "listed", lambda *_, **__: [{"AlarmName": name} for name in names])
+    assert stack.alarms() == [{"AlarmName": names[0]}]
+
+
 @pytest.mark.parametrize(("sent", "result"), [(2.0, HOLDS), (1.0, FAILS)])
 def test_metrics_arrive_if_every_run_in_the_log_has_sent_one(
     monkeypatch: pytest.MonkeyPatch, sent: float, result: str
