@@ -27,6 +27,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from handler.cli import console
+from handler.cli.errors import CliError
 from handler.secrets_manager import NOT_AWS_ERRORS
 from infra.template import TEMPLATE, Parameter, broken_rules, load, parameters
 
@@ -323,11 +325,19 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
     changed = {name: value for name, value in values.items() if value != deployed[name]}
     print(f"Changes to the {'deployed values' if before else 'defaults'}:{'' if changed else ' none'}")
     for name, value in changed.items():
-        print(f"  {name}: {deployed[name] or '(empty)'} → {value or '(empty)'}")
+        print(f"  {name}: {deployed[name] or '(empty)'} -> {value or '(empty)'}")
     if asks and input(f"Deploy {stack} in {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise RefusalError("nothing was deployed")
+    print(end="", flush=True)
     build_and_deploy(arguments.sam, stack, region, changed)
-    print(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"')
+    with contextlib.suppress(CliError):
+        console.print_stdout(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"\n')
+
+
+def discard_stdout() -> None:
+    """Discard what could not be written to stdout, or the interpreter fails again at its exit."""
+    with contextlib.suppress(CliError):
+        console.print_stdout("")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -344,7 +354,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         region = the_region()
         stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
         if arguments.command == "outputs":
-            print("\n".join(exports(existing(stack, region).outputs, region)))
+            print("\n".join(exports(existing(stack, region).outputs, region)), flush=True)
         else:
             deploy(arguments, stack, region)
     except RefusalError as error:
@@ -355,6 +365,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("\nnothing was deployed", file=sys.stderr)
+        return 2
+    except OSError as error:
+        discard_stdout()
+        print(f"nothing was deployed: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -374,6 +374,26 @@ def test_a_response_that_is_not_aws_s_prints_one_sentence(
     assert not program.called
 
 
+@pytest.mark.parametrize("command", [["outputs"], ["redeploy"], ["deploy", "--yes"], ["deploy"]])
+@pytest.mark.parametrize("is_full", [True, False])
+def test_an_unwritable_stdout_deploys_nothing_and_prints_one_sentence(
+    command: list[str], program: Program, monkeypatch: pytest.MonkeyPatch, *, is_full: bool
+) -> None:
+    program.aws.put()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full" if is_full else writer, "w") as stdout:  # noqa: PTH123  one is a descriptor
+        monkeypatch.setattr("sys.stdout", stdout)
+        status, _, message = program.run(*command)
+    assert (status, message.count("\n"), "nothing was deployed" in message) == (2, 1, True)
+    assert not program.called
+
+
+def test_a_stdout_in_ascii_shows_the_changes(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert program.run("deploy", "--yes")[0] == 0
+
+
 @pytest.mark.parametrize(
     "regions",
     [
@@ -415,10 +435,10 @@ def test_without_questions_set_values_are_deployed_and_the_others_kept(program: 
     *_, option, scope, fraction, version = program.called
     assert [option, scope, fraction] == ["--parameter-overrides", 'TelenorScope="read write"', 'RenewAtFraction="0.25"']
     assert version.startswith('Version="')
-    assert [line.strip() for line in out.splitlines() if "→" in line] == [
-        "TelenorScope: read → read write",
-        "RenewAtFraction: 0.33 → 0.25",
-        f"Version: unknown → {commit}",
+    assert [line.strip() for line in out.splitlines() if "->" in line] == [
+        "TelenorScope: read -> read write",
+        "RenewAtFraction: 0.33 -> 0.25",
+        f"Version: unknown -> {commit}",
     ]
     assert "WARNING" not in out
 
@@ -445,9 +465,9 @@ def test_changes_are_shown_before_confirmation_and_no_deploys_nothing(
     status, out, message = program.run("deploy", "--client", "b2b")
     assert (status, "nothing was deployed" in message) == (2, True)
     assert "WARNING: no alarm has a recipient" in out
-    assert out.index("GraceSeconds: 600 → 900") < out.index("[y/N]")
-    assert "TelenorScope: read → (empty)" in out
-    assert out.count("→") == 2
+    assert out.index("GraceSeconds: 600 -> 900") < out.index("[y/N]")
+    assert "TelenorScope: read -> (empty)" in out
+    assert out.count("->") == 2
     assert not program.called
 
 
