@@ -22,7 +22,7 @@ from rich.table import Table
 
 from handler.model import json_object
 from handler.secrets_manager import NOT_AWS_ERRORS
-from infra.deploy import RefusalError, existing, readable, refuse_foreign, the_region
+from infra.deploy import RefusalError, discard_stdout, existing, readable, refuse_foreign, the_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -307,7 +307,7 @@ def check(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> tu
 
 
 def main() -> int:
-    """Ask, rotate once, and print the table. Exit status: 0 if no claim fails, 1 if one does, 2 if none was checked."""
+    """Ask, rotate once, and print the table. Exit status: 0 if no claim fails, 1 if one does, 2 if none is shown."""
     parser = argparse.ArgumentParser(prog="python -m infra.smoke", description=__doc__)
     parser.add_argument("--stack", default="telenor-token")
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -323,6 +323,10 @@ def main() -> int:
             return 2
         rotate(stack)
         rows = [check(claim, stack) for claim in CLAIMS]
+        table = Table("claim", "", "evidence", title=f"{stack.name} in {stack.region}", expand=True)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
     except (RefusalError, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -332,10 +336,11 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: a rotate-now that was sent still runs", file=sys.stderr)
         return 2
-    table = Table("claim", "", "evidence", title=f"{stack.name} in {stack.region}", expand=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    except (OSError, SystemExit):
+        # rich exits if the reader has closed the pipe.
+        discard_stdout()
+        print("stdout cannot be written: a rotate-now that was sent still runs", file=sys.stderr)
+        return 2
     return int(any(result == FAILS for _, result, _ in rows))
 
 

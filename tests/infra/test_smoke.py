@@ -230,6 +230,28 @@ def test_a_response_that_is_not_aws_s_prints_one_sentence(
     assert (status, message.count("\n"), "cannot be read" in message) == (2, 1, True)
 
 
+@pytest.mark.parametrize("is_sent", [True, False])
+@pytest.mark.parametrize("is_full", [True, False])
+def test_an_unwritable_stdout_prints_one_sentence(
+    exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch, *, is_full: bool, is_sent: bool
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full" if is_full else writer, "w") as stdout:  # noqa: PTH123  one is a descriptor
+
+        def claim(_: Stack) -> tuple[bool, str]:
+            """Hold."""
+            monkeypatch.setattr("sys.stdout", stdout)
+            return True, ""
+
+        monkeypatch.setattr(smoke, "rotate", lambda _: None)
+        monkeypatch.setattr(smoke, "CLAIMS", [claim])
+        if not is_sent:
+            claim(FakeStack())
+        status, message = exit_of(FakeStack(), "--yes")
+    assert (status, message.count("\n"), "rotate-now" in message) == (2, 1, True)
+
+
 def test_an_end_of_stdin_sends_nothing(exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoke, "rotate", lambda *_: pytest.fail("something was sent"))
     monkeypatch.setattr("sys.stdin", io.StringIO())
