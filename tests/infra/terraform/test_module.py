@@ -80,7 +80,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "the-same": ({"credentials_secret_arn": SECRET}, "the-same-again"),
     "the-same-again": ({"credentials_secret_arn": SECRET}, "the-same"),
     "elsewhere": ({"credentials_secret_arn": SECRET.replace("eu-north-1", "eu-west-1")}, "eu-west-1"),
-    "of-another-account": ({"credentials_secret_arn": SECRET.replace("123456789012", "999999999999")}, "another account"),
+    "another-account": ({"credentials_secret_arn": SECRET.replace("123456789012", "999999999999")}, "another account"),
     "an-alias": ({"credentials_secret_arn": SECRET + "2", "credentials_kms_key_arn": "alias/mine"}, "alias"),
     "a-key-elsewhere": (
         {
