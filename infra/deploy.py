@@ -6,6 +6,7 @@ Errors are reported before the build, with the parameter's name. It only writes 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import re
@@ -26,6 +27,9 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from handler.cli import console
+from handler.cli.errors import CliError
+from handler.secrets_manager import NOT_AWS_ERRORS
 from infra.template import TEMPLATE, Parameter, broken_rules, load, parameters
 
 if TYPE_CHECKING:
@@ -41,6 +45,9 @@ _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrie
 
 # SAM silently removes these from parameter values.
 _LOST_BY_SAM = "\"'\\"
+
+# ARNs of which another account's is refused, unless a key allows it.
+_OF_OWN_ACCOUNT = ("PermissionsBoundaryArn", "DeploymentRoleArn", "CredentialsSecretArn")
 
 # The command that repairs a stack whose status allows no update.
 _REMEDIES = {
@@ -66,6 +73,18 @@ class Deployed:
     obstacle: str | None = None
 
 
+@contextlib.contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Refuse a response that is not AWS's. Raises RefusalError."""
+    try:
+        yield
+    except (*NOT_AWS_ERRORS, IndexError) as error:
+        raise RefusalError(
+            f"AWS's response about {what} cannot be read ({type(error).__name__}): check AWS_ENDPOINT_URL and for a "
+            "proxy that changes responses"
+        ) from None
+
+
 def the_region() -> str:
     """Return the region of the environment or the profile. Raises RefusalError."""
     try:
@@ -78,6 +97,7 @@ def the_region() -> str:
     return region
 
 
+@readable("the stack")
 def describe(stack: str, region: str) -> Deployed | None:
     """Return a stack, or None if it does not exist. Raises RefusalError if AWS does not answer."""
     try:
@@ -194,6 +214,7 @@ def everything_given(template: Mapping[str, Any], arguments: argparse.Namespace,
     return given | {"Version": checked_out()}
 
 
+@readable("the account")
 def account_of(region: str) -> str:
     """Return the id of the account. Raises RefusalError if AWS does not answer."""
     try:
@@ -221,8 +242,12 @@ def misplaced(values: Mapping[str, str], region: str, own_account: str) -> Itera
                 yield f"{name} is in the partition {partition}, and the stack is deployed in {own_partition}"
             if of_region not in {"", region}:
                 yield f"{name} is in {of_region}, and the stack is deployed in {region}: use one of {region}"
-            if name == "PermissionsBoundaryArn" and account not in {"aws", own_account}:
-                yield f"{name} is in account {account}, and the stack in {own_account}: use one of {own_account}"
+            if name in _OF_OWN_ACCOUNT and account not in {"aws", own_account}:
+                elsewhere = f"{name} is in account {account}, and the stack in {own_account}"
+                if name != "CredentialsSecretArn":
+                    yield f"{elsewhere}: use one of {own_account}"
+                elif not values["CredentialsKmsKeyArn"]:
+                    yield f"{elsewhere}: set CredentialsKmsKeyArn, since no other account can use aws/secretsmanager"
             if name == "ReaderPrincipals" and account not in accounts:
                 yield f"{name} has a role or user of account {account}: add {account} to ReaderAccountIds too"
 
@@ -293,18 +318,26 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
         for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
             print(f"\n{group['Label']['default']}")
             values |= {name: ask(known[name], values[name]) for name in group["Parameters"] if name not in given}
-    account = account_of(region) if values["PermissionsBoundaryArn"] else ""
+    account = account_of(region) if any(values[name] for name in _OF_OWN_ACCOUNT) else ""
     check(template, values, region, account)
     if not any(values[name] for name in ("AlarmEmail", "AlarmTopicArn", "PagerEmail", "PagerTopicArn")):
         print("WARNING: no alarm has a recipient. Set AlarmEmail or AlarmTopicArn.")
     changed = {name: value for name, value in values.items() if value != deployed[name]}
     print(f"Changes to the {'deployed values' if before else 'defaults'}:{'' if changed else ' none'}")
     for name, value in changed.items():
-        print(f"  {name}: {deployed[name] or '(empty)'} → {value or '(empty)'}")
+        print(f"  {name}: {deployed[name] or '(empty)'} -> {value or '(empty)'}")
     if asks and input(f"Deploy {stack} in {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise RefusalError("nothing was deployed")
+    print(end="", flush=True)
     build_and_deploy(arguments.sam, stack, region, changed)
-    print(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"')
+    with contextlib.suppress(CliError):
+        console.print_stdout(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"\n')
+
+
+def discard_stdout() -> None:
+    """Discard what could not be written to stdout, or the interpreter fails again at its exit."""
+    with contextlib.suppress(CliError):
+        console.print_stdout("")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -321,7 +354,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         region = the_region()
         stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
         if arguments.command == "outputs":
-            print("\n".join(exports(existing(stack, region).outputs, region)))
+            print("\n".join(exports(existing(stack, region).outputs, region)), flush=True)
         else:
             deploy(arguments, stack, region)
     except RefusalError as error:
@@ -332,6 +365,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("\nnothing was deployed", file=sys.stderr)
+        return 2
+    except OSError as error:
+        discard_stdout()
+        print(f"nothing was deployed: {error}", file=sys.stderr)
         return 2
     return 0
 

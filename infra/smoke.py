@@ -7,6 +7,7 @@ these do not permit is reported as not shown.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from handler.model import json_object
-from infra.deploy import RefusalError, existing, refuse_foreign, the_region
+from handler.secrets_manager import NOT_AWS_ERRORS
+from infra.deploy import RefusalError, discard_stdout, existing, readable, refuse_foreign, the_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,7 +78,9 @@ class Stack:
     def alarms(self) -> list[dict[str, Any]]:
         """Return the stack's alarms."""
         own = f"{self.name}-{self.settings['CLIENT_NAME']}-"
-        return self.listed("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=own)
+        listed = self.listed("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=own)
+        # Names of other stacks can begin so too.
+        return [alarm for alarm in listed if re.fullmatch("[A-Za-z]+Alarm", alarm["AlarmName"].removeprefix(own))]
 
     def subscriptions(self, topic: str) -> list[str]:
         """Return the ARNs of a topic's subscriptions, or SNS's word in place of an ARN."""
@@ -113,6 +117,7 @@ class Stack:
         return done
 
 
+@readable("the function")
 def read_stack(name: str, region: str, say: Callable[[str], None]) -> Stack:
     """Read the stack. Raises RefusalError if it does not exist or is not this job's."""
     found = existing(name, region)
@@ -139,7 +144,7 @@ def rotate(stack: Stack) -> None:
             FunctionName=stack.outputs["FunctionName"], Payload=b'{"action": "rotate-now"}'
         )
         stack.answer = json_object(answer["Payload"].read().decode(errors="replace")) or {}
-    except (HTTPClientError, IncompleteReadError) as error:
+    except (HTTPClientError, IncompleteReadError, *NOT_AWS_ERRORS) as error:
         # A connection that was never made is another class.
         raise RefusalError(f"the rotate-now was sent, and its outcome is unknown: {error}. The log shows it") from None
 
@@ -302,7 +307,7 @@ def check(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> tu
 
 
 def main() -> int:
-    """Ask, rotate once, and print the table. Exit status: 0 if no claim fails, 1 if one does, 2 if none was checked."""
+    """Ask, rotate once, and print the table. Exit status: 0 if no claim fails, 1 if one does, 2 if none is shown."""
     parser = argparse.ArgumentParser(prog="python -m infra.smoke", description=__doc__)
     parser.add_argument("--stack", default="telenor-token")
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -318,6 +323,10 @@ def main() -> int:
             return 2
         rotate(stack)
         rows = [check(claim, stack) for claim in CLAIMS]
+        table = Table("claim", "", "evidence", title=f"{stack.name} in {stack.region}", expand=True)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
     except (RefusalError, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -327,10 +336,11 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: a rotate-now that was sent still runs", file=sys.stderr)
         return 2
-    table = Table("claim", "", "evidence", title=f"{stack.name} in {stack.region}", expand=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    except (OSError, SystemExit):
+        # rich exits if the reader has closed the pipe.
+        discard_stdout()
+        print("stdout cannot be written: a rotate-now that was sent still runs", file=sys.stderr)
+        return 2
     return int(any(result == FAILS for _, result, _ in rows))
 
 

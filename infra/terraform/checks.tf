@@ -178,6 +178,19 @@ locals {
       "permissions_boundary_arn is not a policy of account ${data.aws_caller_identity.current.account_id} in the partition ${local.own_partition}, nor one of AWS. Name one of them."
       if !can(regex("^$|^arn:${local.own_partition}:iam::(${data.aws_caller_identity.current.account_id}|aws):", arn))
     ],
+    [for arn in [var.deployment_role_arn] :
+      "deployment_role_arn is not a role of account ${data.aws_caller_identity.current.account_id} in the partition ${local.own_partition}. Name one of them."
+      if !can(regex("^$|^arn:${local.own_partition}:iam::${data.aws_caller_identity.current.account_id}:", arn))
+    ],
+    # Those that are not whole ARNs have another refusal.
+    [for name, client in local.clients :
+      "clients: ${name}: credentials_secret_arn is of another account, and no other account can use the key aws/secretsmanager. Name credentials_kms_key_arn too."
+      if client.credentials_kms_key_arn == "" && try(split(":", client.credentials_secret_arn)[4], data.aws_caller_identity.current.account_id) != data.aws_caller_identity.current.account_id
+    ],
+    [for name, client in local.clients :
+      "clients: ${name}: reader_principals are not all in the partition ${local.own_partition}."
+      if !alltrue([for principal in client.reader_principals : try(split(":", principal)[1], local.own_partition) == local.own_partition])
+    ],
     [for name, client in local.clients :
       "clients: ${name}: it has a replica in ${data.aws_region.current.name}, where the secret itself is. Leave that region out."
       if contains([for replica in client.replica_regions : replica.region], data.aws_region.current.name)

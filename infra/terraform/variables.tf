@@ -1,7 +1,7 @@
 # Telenor's clients
 
 variable "name" {
-  description = "Names the job: the function, the dimension service of every metric, and the beginning of every other name. Two instances of this module in one region need two names."
+  description = "Names the job: the function, the dimension service of every metric, and the beginning of every other name. Two instances of this module in one region need two names, and neither name may begin with the other and a hyphen."
   type        = string
   default     = "telenor-token"
   nullable    = false

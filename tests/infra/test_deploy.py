@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
 
 from infra import deploy
 from infra.template import load, parameters
@@ -157,6 +158,7 @@ ACCOUNT = "123456789012"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mine-a1b2c3"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mine"
+ELSEWHERE = SECRET.replace(ACCOUNT, "999999999999")
 READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": KEY}
 
 
@@ -175,6 +177,10 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
             "is in account 999999999999, and the stack in 123456789012",
         ),
         ({"PermissionsBoundaryArn": "arn:aws-cn:iam::123456789012:policy/a"}, "is in the partition aws-cn"),
+        ({"DeploymentRoleArn": "arn:aws:iam::123456789012:role/a"}, None),
+        ({"DeploymentRoleArn": "arn:aws:iam::999999999999:role/a"}, "is in account 999999999999"),
+        ({"CredentialsSecretArn": ELSEWHERE}, "set CredentialsKmsKeyArn"),
+        ({"CredentialsSecretArn": ELSEWHERE, "CredentialsKmsKeyArn": KEY}, None),
         ({"AlarmTopicArn": "arn:aws-cn:sns:eu-west-1:123456789012:a"}, "is in the partition aws-cn"),
         ({"RunbookUrl": f"https://{'a' * 504}"}, None),
         ({"RunbookUrl": f"https://{'a' * 505}"}, "RunbookUrl=https://a+ is not accepted"),
@@ -187,6 +193,20 @@ def test_values_that_cloudformation_refuses_are_refused_first(changed: dict[str,
         return
     with pytest.raises(deploy.RefusalError, match=sentence):
         deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "PermissionsBoundaryArn=arn:aws:iam::999999999999:policy/a",
+        "DeploymentRoleArn=arn:aws:iam::999999999999:role/a",
+        f"CredentialsSecretArn={ELSEWHERE.replace('eu-west-1', 'eu-north-1')}",
+    ],
+)
+def test_an_arn_of_another_account_is_refused_before_the_build(given: str, program: Program) -> None:
+    status, _, message = program.run("deploy", "--yes", "--set", given)
+    assert (status, "999999999999" in message) == (2, True)
+    assert not program.called
 
 
 @pytest.mark.parametrize(
@@ -332,6 +352,53 @@ def test_an_unreachable_aws_prints_one_sentence(program: Program, monkeypatch: p
 
 
 @pytest.mark.parametrize(
+    ("operation", "response"),
+    [
+        ("describe_stacks", ResponseParserError()),
+        ("describe_stacks", None),
+        ("describe_stacks", {}),
+        ("describe_stacks", {"Stacks": []}),
+        ("describe_stacks", {"Stacks": [{"StackStatus": None}]}),
+        ("describe_stacks", {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": [{}]}]}),
+        ("get_caller_identity", ResponseParserError()),
+        ("get_caller_identity", {}),
+    ],
+)
+def test_a_response_that_is_not_aws_s_prints_one_sentence(
+    operation: str, response: Any, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def respond(**_: object) -> Any:
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    monkeypatch.setattr(program.aws, operation, respond)
+    status, _, message = program.run("deploy", "--yes", "--set", "DeploymentRoleArn=arn:aws:iam::123456789012:role/a")
+    assert (status, message.count("\n"), "cannot be read" in message) == (2, 1, True)
+    assert not program.called
+
+
+@pytest.mark.parametrize("command", [["outputs"], ["redeploy"], ["deploy", "--yes"], ["deploy"]])
+@pytest.mark.parametrize("is_full", [True, False])
+def test_an_unwritable_stdout_deploys_nothing_and_prints_one_sentence(
+    command: list[str], program: Program, monkeypatch: pytest.MonkeyPatch, *, is_full: bool
+) -> None:
+    program.aws.put()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full" if is_full else writer, "w") as stdout:  # noqa: PTH123  one is a descriptor
+        monkeypatch.setattr("sys.stdout", stdout)
+        status, _, message = program.run(*command)
+    assert (status, message.count("\n"), "nothing was deployed" in message) == (2, 1, True)
+    assert not program.called
+
+
+def test_a_stdout_in_ascii_shows_the_changes(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert program.run("deploy", "--yes")[0] == 0
+
+
+@pytest.mark.parametrize(
     "regions",
     [
         {"AWS_REGION": "eu-west-1"},
@@ -372,10 +439,10 @@ def test_without_questions_set_values_are_deployed_and_the_others_kept(program: 
     *_, option, scope, fraction, version = program.called
     assert [option, scope, fraction] == ["--parameter-overrides", 'TelenorScope="read write"', 'RenewAtFraction="0.25"']
     assert version.startswith('Version="')
-    assert [line.strip() for line in out.splitlines() if "→" in line] == [
-        "TelenorScope: read → read write",
-        "RenewAtFraction: 0.33 → 0.25",
-        f"Version: unknown → {commit}",
+    assert [line.strip() for line in out.splitlines() if "->" in line] == [
+        "TelenorScope: read -> read write",
+        "RenewAtFraction: 0.33 -> 0.25",
+        f"Version: unknown -> {commit}",
     ]
     assert "WARNING" not in out
 
@@ -402,9 +469,9 @@ def test_changes_are_shown_before_confirmation_and_no_deploys_nothing(
     status, out, message = program.run("deploy", "--client", "b2b")
     assert (status, "nothing was deployed" in message) == (2, True)
     assert "WARNING: no alarm has a recipient" in out
-    assert out.index("GraceSeconds: 600 → 900") < out.index("[y/N]")
-    assert "TelenorScope: read → (empty)" in out
-    assert out.count("→") == 2
+    assert out.index("GraceSeconds: 600 -> 900") < out.index("[y/N]")
+    assert "TelenorScope: read -> (empty)" in out
+    assert out.count("->") == 2
     assert not program.called
 
 

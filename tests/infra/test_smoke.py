@@ -17,6 +17,7 @@ from botocore.exceptions import (
     IncompleteReadError,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 
 from infra import smoke
 from infra.deploy import Deployed, RefusalError
@@ -110,6 +111,15 @@ def test_the_claim_that_no_alarm_is_active(stack: FakeStack, result: str) -> Non
     assert check(smoke.no_alarm_is_active, stack)[1] == result
 
 
+def test_alarms_of_other_stacks_and_clients_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [
+        f"telenor-token-a-{rest}" for rest in ("WaitingAlarm", "b-WaitingAlarm", "b-c-WaitingAlarm", "WaitingAlarm2")
+    ]
+    stack = Stack("telenor-token", "eu-north-1", {}, print, settings={"CLIENT_NAME": "a"})
+    monkeypatch.setattr(stack, "listed", lambda *_, **__: [{"AlarmName": name} for name in names])
+    assert stack.alarms() == [{"AlarmName": names[0]}]
+
+
 @pytest.mark.parametrize(("sent", "result"), [(2.0, HOLDS), (1.0, FAILS)])
 def test_metrics_arrive_if_every_run_in_the_log_has_sent_one(
     monkeypatch: pytest.MonkeyPatch, sent: float, result: str
@@ -168,6 +178,8 @@ def test_an_answer_that_is_no_result_fails_the_first_claim(answer: bytes) -> Non
         (ReadTimeoutError(endpoint_url="https://lambda"), True),
         (ConnectionClosedError(endpoint_url="https://lambda"), True),
         (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
+        (ResponseParserError("invalid"), True),
+        (KeyError("Payload"), True),
         (EndpointConnectionError(endpoint_url="https://lambda"), False),
     ],
 )
@@ -201,6 +213,43 @@ def test_another_stack_and_a_function_without_the_job_s_settings_are_refused(
     monkeypatch.setattr(Stack, "client", lambda *_: function)
     with pytest.raises(RefusalError, match=f"has {missing}"):
         smoke.read_stack("telenor-token", "eu-north-1", print)
+
+
+@pytest.mark.parametrize("response", [ResponseParserError(), None, {"Environment": None}, {"Environment": []}])
+def test_a_response_that_is_not_aws_s_prints_one_sentence(
+    exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch, response: Any
+) -> None:
+    def respond(**_: object) -> Any:
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, dict.fromkeys(OUTPUTS, "x")))
+    monkeypatch.setattr(Stack, "client", lambda *_: types.SimpleNamespace(get_function_configuration=respond))
+    status, message = exit_of(None)
+    assert (status, message.count("\n"), "cannot be read" in message) == (2, 1, True)
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+@pytest.mark.parametrize("is_full", [True, False])
+def test_an_unwritable_stdout_prints_one_sentence(
+    exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch, *, is_full: bool, is_sent: bool
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full" if is_full else writer, "w") as stdout:  # noqa: PTH123  one is a descriptor
+
+        def claim(_: Stack) -> tuple[bool, str]:
+            """Hold."""
+            monkeypatch.setattr("sys.stdout", stdout)
+            return True, ""
+
+        monkeypatch.setattr(smoke, "rotate", lambda _: None)
+        monkeypatch.setattr(smoke, "CLAIMS", [claim])
+        if not is_sent:
+            claim(FakeStack())
+        status, message = exit_of(FakeStack(), "--yes")
+    assert (status, message.count("\n"), "rotate-now" in message) == (2, 1, True)
 
 
 def test_an_end_of_stdin_sends_nothing(exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch) -> None:

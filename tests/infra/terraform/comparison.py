@@ -27,7 +27,7 @@ _TOPIC = "arn:aws:sns:eu-north-1:000000000000:theirs"
 _PAGER = "arn:aws:sns:eu-north-1:000000000000:pages"
 # Of the account that tests/mocks of the module names.
 _BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
-_DEPLOYER = "arn:aws:iam::000000000000:role/deploys"
+_DEPLOYER = "arn:aws:iam::123456789012:role/deploys"
 _ACCOUNT = "999999999999"
 _READER = f"arn:aws:iam::{_ACCOUNT}:role/reader"
 

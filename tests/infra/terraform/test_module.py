@@ -80,6 +80,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "the-same": ({"credentials_secret_arn": SECRET}, "the-same-again"),
     "the-same-again": ({"credentials_secret_arn": SECRET}, "the-same"),
     "elsewhere": ({"credentials_secret_arn": SECRET.replace("eu-north-1", "eu-west-1")}, "eu-west-1"),
+    "another-account": ({"credentials_secret_arn": SECRET.replace("123456789012", "999999999999")}, "another account"),
     "an-alias": ({"credentials_secret_arn": SECRET + "2", "credentials_kms_key_arn": "alias/mine"}, "alias"),
     "a-key-elsewhere": (
         {
@@ -102,6 +103,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "half-protected": ({"deletion_protection": "perhaps"}, "true or false"),
     "everybody-reads": ({"reader_principals": ["*"]}, "whole ARNs"),
     "one-reader-not-listed": ({"reader_principals": READER}, "whole ARNs"),
+    "readers-elsewhere": ({"reader_principals": [READER.replace("aws", "aws-cn")]}, "partition aws"),
     "readers-without-a-key": ({"reader_principals": [READER]}, "need kms_key_arn"),
     "ireland": ({"replica_regions": [{"region": "Ireland"}]}, "eu-west-1"),
     "a-region-alone": ({"replica_regions": "eu-west-1"}, "eu-west-1"),
@@ -122,6 +124,10 @@ def test_every_refusal_names_its_client_and_the_fault(tmp_path: Path) -> None:
     good = {
         "nothing": {},
         "nulls": {"scope": None, "replica_regions": None, "reader_principals": None},
+        "another-accounts-with-its-key": {
+            "credentials_secret_arn": SECRET.replace("123456789012", "888888888888"),
+            "credentials_kms_key_arn": KEY,
+        },
         "everything": {"scope": "one two", "grace_seconds": 0, "replica_regions": []},
     }
     clients = good | {name: value for name, (value, _) in REFUSED.items()}
@@ -145,12 +151,14 @@ def test_an_arn_of_another_region_is_refused_and_both_regions_named(tmp_path: Pa
         "alarm_topic_arn": topic,
         "pager_topic_arn": topic,
         "permissions_boundary_arn": "arn:aws:iam::999999999999:policy/theirs",
+        "deployment_role_arn": "arn:aws:iam::999999999999:role/theirs",
     }
     message = refused(tmp_path, variables)
     for name in ("kms_key_arn", "previous_kms_key_arns[1]", "alarm_topic_arn", "pager_topic_arn"):
         assert f"{name} is in eu-west-1, and this module's region is eu-north-1." in message
     assert "previous_kms_key_arns[0]" not in message
     assert "permissions_boundary_arn is not a policy of account 123456789012 in the partition aws" in message
+    assert "deployment_role_arn is not a role of account 123456789012 in the partition aws" in message
 
 
 def refused(directory: Path, variables: dict[str, Any]) -> str:
