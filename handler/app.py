@@ -16,11 +16,11 @@ from aws_lambda_powertools import Logger, Metrics
 from handler.authorization_server import AuthorizationServer
 from handler.config import client_of, settings_from
 from handler.context import Context
-from handler.endpoints import OAuthEndpoints, TelenorEndpoints
 from handler.errors import InvalidInputError, RotationError, SecretsManagerUnavailableError
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager, create_client
+from handler.server_protocols import OAuthProtocol, TelenorProtocol
 from handler.token_secret import TokenSecret
 from handler.transport import check_environment
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
     from handler.config import Settings
-    from handler.endpoints import Endpoints
     from handler.model import Clock
+    from handler.server_protocols import ServerProtocol
 
 # Time reserved at the end of a run; a short run reserves half. Publishing survives two lost answers of Secrets Manager;
 # the last other call may take all of its three attempts; then come the metrics and the summary line.
@@ -140,7 +140,7 @@ def _rotate_with(
         lambda: clock.now() < end_by,
     )
     server = create_server(settings, secrets)
-    report.can_revoke = server.endpoints.can_revoke
+    report.can_revoke = server.protocol.can_revoke
     report.has_routine_metrics = settings.has_routine_metrics
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     rotate(
@@ -161,14 +161,14 @@ def _rotate_with(
 
 def create_server(settings: Settings, secrets: SecretsManager) -> AuthorizationServer:
     """Return the authorization server of the settings."""
-    return AuthorizationServer(endpoints_of(settings, secrets), clock, logger)
+    return AuthorizationServer(protocol_of(settings, secrets), clock, logger)
 
 
-def endpoints_of(settings: Settings, secrets: SecretsManager) -> Endpoints:
-    """Return the endpoints of the authorization server: Telenor's, unless the settings name another one."""
+def protocol_of(settings: Settings, secrets: SecretsManager) -> ServerProtocol:
+    """Return the protocol of the authorization server: Telenor's, unless the settings name another server."""
     if settings.server is None:
-        return TelenorEndpoints(settings.base_url)
-    return OAuthEndpoints(settings.server, (secrets.read_credentials, secrets.read_previous_credentials))
+        return TelenorProtocol(settings.base_url)
+    return OAuthProtocol(settings.server, (secrets.read_credentials, secrets.read_previous_credentials))
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:

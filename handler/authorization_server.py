@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from handler.endpoints import Endpoints
+    from handler.server_protocols import ServerProtocol
 
 # With less time than this a token is more likely to be lost than stored.
 _MIN_TIME_FOR_A_TOKEN = timedelta(seconds=2)
@@ -54,10 +54,10 @@ _REJECTIONS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 class AuthorizationServer:
-    """An authorization server, as one run uses it. `endpoints` build its requests and read its responses."""
+    """An authorization server, as one run uses it. `protocol` builds its requests and reads its responses."""
 
-    def __init__(self, endpoints: Endpoints, clock: Clock, log: Logger, transport: Transport | None = None) -> None:
-        self.endpoints = endpoints
+    def __init__(self, protocol: ServerProtocol, clock: Clock, log: Logger, transport: Transport | None = None) -> None:
+        self.protocol = protocol
         self._clock = clock
         self._log = log
         self._transport = transport or Transport(clock, log)
@@ -88,7 +88,7 @@ class AuthorizationServer:
         The request is not idempotent: an attempt whose answer is lost may leave a token behind that the job does not
         know. That token expires by itself.
         """
-        request = self.endpoints.token_request(credentials, scope)
+        request = self.protocol.token_request(credentials, scope)
         begin_by = deadline - _MIN_TIME_FOR_A_TOKEN
 
         def report_unusable(access_token: str | None) -> None:
@@ -107,13 +107,13 @@ class AuthorizationServer:
             self.token_attempts += 1
             response = self._send(request, deadline)
             if not response.is_success:
-                raise _failure(request, response, self.endpoints.parse_error(response))
+                raise _failure(request, response, self.protocol.parse_error(response))
             # The token of an unusable response must be revoked with them.
             if credentials not in self._accepted_credentials:
                 self._accepted_credentials.append(credentials)
             token = self._token(request, response, requested_at.replace(microsecond=0), scope, report_unusable)
             self._client_id_by_token[token.access_token] = credentials.client_id
-            return replace(token, client_id=credentials.client_id) if self.endpoints.names_client else token
+            return replace(token, client_id=credentials.client_id) if self.protocol.names_client else token
 
         return self._transport.retry("a token request", attempt, begin_by=begin_by)
 
@@ -134,7 +134,7 @@ class AuthorizationServer:
         """
         refusal: InvalidClientError | None = None
         client_id = self._client_id_by_token.get(access_token, client_id)
-        for request in self.endpoints.revocation_requests(access_token, client_id, self._accepted_credentials):
+        for request in self.protocol.revocation_requests(access_token, client_id, self._accepted_credentials):
             try:
                 return self._revoke(request, deadline, once=once)
             except InvalidClientError as error:
@@ -151,8 +151,8 @@ class AuthorizationServer:
                     error_code=ErrorCode.ANSWER_UNREADABLE,
                     status=response.status,
                 )
-            parsed = self.endpoints.parse_error(response)
-            was_active = self.endpoints.was_active(response, parsed)
+            parsed = self.protocol.parse_error(response)
+            was_active = self.protocol.was_active(response, parsed)
             if was_active is None:
                 raise _failure(request, response, parsed)
             return was_active
@@ -224,7 +224,7 @@ class AuthorizationServer:
             if self._clock.now() >= expires_at:
                 raise ServerUnavailableError(
                     "the token had expired before its response came: find out what delays the response, or ask "
-                    f"{self.endpoints.operator} for a longer lifetime",
+                    f"{self.protocol.operator} for a longer lifetime",
                     error_code=ErrorCode.TOKEN_LATE,
                     status=response.status,
                 )
@@ -236,7 +236,7 @@ class AuthorizationServer:
 
     def _unusable(self, request: Request, response: Response, on_unusable: Callable[[str | None], None]) -> ServerError:
         """Return the error for a success without a usable token, and hand over the tokens that it may have issued."""
-        parsed = self.endpoints.parse_error(response)
+        parsed = self.protocol.parse_error(response)
         # The last word of a response that was cut short may lack its end.
         end = len(response.text) if response.is_whole else max(map(response.text.rfind, "&<\"',; \t\r\n")) + 1
         tokens = _find_tokens(response.text[:end])
@@ -249,7 +249,7 @@ class AuthorizationServer:
             return _failure(request, response, parsed)
         return ServerUnavailableError(
             f"the token request answered {response.status} without a readable access_token: check that "
-            f"{self.endpoints.url_variable} leads to {self.endpoints.name} itself and that no proxy on the way "
+            f"{self.protocol.url_variable} leads to {self.protocol.name} itself and that no proxy on the way "
             "replaces or cuts its responses",
             error_code=ErrorCode.ANSWER_UNREADABLE,
             status=response.status,
@@ -261,7 +261,7 @@ class AuthorizationServer:
         if token_type is not None and str(token_type).lower() not in _BEARER_TYPES:
             raise ServerRefusedError(
                 "the token response has a token_type other than Bearer, which no consumer could use: ask "
-                f"{self.endpoints.operator}",
+                f"{self.protocol.operator}",
                 error_code=ErrorCode.TOKEN_TYPE_REFUSED,
             )
 
@@ -271,7 +271,7 @@ class AuthorizationServer:
         if seconds is None or seconds < 1:
             raise ServerUnavailableError(
                 "the token response has an expires_in that is not a number of seconds of 1 or more: ask "
-                f"{self.endpoints.operator} to correct it",
+                f"{self.protocol.operator} to correct it",
                 error_code=ErrorCode.EXPIRES_IN_MALFORMED,
             )
         if expires_in is None:
@@ -285,7 +285,7 @@ class AuthorizationServer:
 
     def _assume(self, what: str, *, error_code: ErrorCode) -> None:
         self._log.warning(
-            f"{what}: {_ASSUMED_LIFETIME_SECONDS} s are assumed; ask {self.endpoints.operator} to send it in seconds",
+            f"{what}: {_ASSUMED_LIFETIME_SECONDS} s are assumed; ask {self.protocol.operator} to send it in seconds",
             extra={"error_code": error_code},
         )
 

@@ -66,7 +66,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     to_keep = [entry for entry in ledger.superseded if entry not in to_revoke]
     expired = decisions.expired(ledger, context.clock.now())
     ledger = remove_labels(context, ledger, expired)
-    if not context.server.endpoints.can_revoke:
+    if not context.server.protocol.can_revoke:
         return ledger
     trigger = Trigger.EMERGENCY if is_emergency else Trigger.GRACE_PASSED
     for entry in to_revoke:
@@ -87,7 +87,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
 def raise_if_leak_stays_active(context: Context, ledger: Ledger) -> None:
     """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
     has_replaced_leak = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
-    if has_replaced_leak and ledger.superseded and not context.server.endpoints.can_revoke:
+    if has_replaced_leak and ledger.superseded and not context.server.protocol.can_revoke:
         raise ServerRefusedError(
             "a new token is published, but the authorization server cannot revoke access tokens (REVOCATION_URL is "
             "none), so the leaked one stays active until it expires: revoke it at the server, or disable the client "
@@ -186,7 +186,7 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
         "passed: find out why revocations fail, or whose labels these are",
         **fields,
     )
-    can_revoke = context.server.endpoints.can_revoke
+    can_revoke = context.server.protocol.can_revoke
     result = _revoke(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.POSTPONED
     if not result.ends_tracking:
         if context.token_secret.was_read_as_current(oldest.version_id):

@@ -246,7 +246,7 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
     try:
         credentials = context.secrets.read_credentials()
         # A pair that cannot be sent ends the run before it frees a slot.
-        context.server.endpoints.token_request(credentials, context.settings.scope)
+        context.server.protocol.token_request(credentials, context.settings.scope)
         current = _read_current(context)
         ledger = free_label_slots(context, ledger)
         _check_room(ledger)
@@ -350,12 +350,12 @@ def _failure_of_reissue(context: Context) -> TokenReissuedError | None:
     if context.report.reason is Reason.LEAKED:
         return TokenReissuedError(
             "the leaked token was issued again, so it is still the current one: change the client secret, or have "
-            f"{context.server.endpoints.operator} revoke the token"
+            f"{context.server.protocol.operator} revoke the token"
         )
     if context.report.reason is Reason.NOT_ACCEPTED:
         return TokenReissuedError(
             "the published token was issued again, and VERIFY_URL rejects it: correct VERIFY_URL, or ask "
-            f"{context.server.endpoints.operator}"
+            f"{context.server.protocol.operator}"
         )
     context.log_warning(
         ErrorCode.TOKEN_REISSUED,

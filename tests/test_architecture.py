@@ -18,8 +18,8 @@ HANDLER = Path(__file__).parent.parent / "handler"
     [
         ("'AWSCURRENT'", {"ledger"}),
         ("'LIVE_", {"ledger"}),
-        ("/oauth/", {"endpoints"}),
-        ("HTTPStatus", {"error_responses", "secrets_manager", "authorization_server", "endpoints", "transport"}),
+        ("/oauth/", {"server_protocols"}),
+        ("HTTPStatus", {"error_responses", "secrets_manager", "authorization_server", "server_protocols", "transport"}),
     ],
 )
 def test_only_the_allowed_modules_contain_a_word(word: str, modules: set[str]) -> None:

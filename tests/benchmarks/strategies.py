@@ -14,12 +14,12 @@ from aws_lambda_powertools import Logger
 from handler.authorization_server import AuthorizationServer
 from handler.config import Settings
 from handler.context import Context
-from handler.endpoints import TelenorEndpoints
 from handler.errors import RotationError, ServerError, TokenRejectedError
 from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
+from handler.server_protocols import TelenorProtocol
 from handler.token_secret import TokenSecret
 from handler.transport import Transport
 from tests.simulation.world import CREDENTIALS, TOKEN, ModelSession
@@ -154,7 +154,7 @@ def _telenor(environment: Environment) -> AuthorizationServer:
     session = ModelSession()
     session.mount("https://", environment.telenor)
     transport = Transport(environment.clock, _LOG, lambda _on_socket: session, lambda exchange, _seconds: exchange())
-    return AuthorizationServer(TelenorEndpoints(_URL), environment.clock, _LOG, transport)
+    return AuthorizationServer(TelenorProtocol(_URL), environment.clock, _LOG, transport)
 
 
 def _request(environment: Environment, telenor: AuthorizationServer) -> str:

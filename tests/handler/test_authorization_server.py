@@ -13,7 +13,6 @@ import pytest
 
 from handler import app
 from handler.authorization_server import AuthorizationServer
-from handler.endpoints import TelenorEndpoints
 from handler.errors import (
     InvalidClientError,
     ServerError,
@@ -22,6 +21,7 @@ from handler.errors import (
     TokenRejectedError,
 )
 from handler.model import Credentials, Token
+from handler.server_protocols import TelenorProtocol
 from infra.local.telenor_sandbox import ApiError
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET, FakeClock, Seen
 from tests.handler.slow_server import SlowServer
@@ -48,7 +48,7 @@ class Adapter:
     unusable: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.server = AuthorizationServer(TelenorEndpoints(self.url), self.clock, app.logger)
+        self.server = AuthorizationServer(TelenorProtocol(self.url), self.clock, app.logger)
         self.resource = f"{self.url}/service-tickets/v2/incidents"
 
     def count(self, operation: str = "token") -> int:

@@ -15,7 +15,7 @@ import requests
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
-from handler.endpoints import TOKEN_REQUEST_SECONDS
+from handler.server_protocols import TOKEN_REQUEST_SECONDS
 from handler.transport import EXCHANGE_SECONDS
 
 if TYPE_CHECKING:

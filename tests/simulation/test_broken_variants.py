@@ -16,13 +16,13 @@ import pytest
 from handler import decisions, publication, revocation, rotation, secrets_manager
 from handler.authorization_server import AuthorizationServer
 from handler.decisions import RenewalTimes
-from handler.endpoints import OAuthEndpoints
 from handler.errors import ServerError, ServerRefusedError, ServerUnavailableError, WriteRefusedError
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, SecretVersion, Token
 from handler.publication import DuplicateDelivery, Published, WriteRefused, WriteUnknown
 from handler.revocation import RevocationResult
 from handler.secrets_manager import SecretsManager
+from handler.server_protocols import OAuthProtocol
 from handler.token_secret import TokenSecret
 from tests.simulation.model_checker import crashes_and_faults, orders, prepared
 
@@ -368,12 +368,12 @@ def any_200_of_logout_counts_as_revoked(real: Real, *args: Any, **kwargs: Any) -
 # Another authorization server
 
 
-@breaks("P2", "client_replaced", replaces=(OAuthEndpoints, "revocation_requests"))
-def a_token_is_revoked_with_the_current_credentials(real: Real, self: OAuthEndpoints, token: str, *_: Any) -> Any:
+@breaks("P2", "client_replaced", replaces=(OAuthProtocol, "revocation_requests"))
+def a_token_is_revoked_with_the_current_credentials(real: Real, self: OAuthProtocol, token: str, *_: Any) -> Any:
     return real(self, token, self._read_pairs()[0].client_id, ())
 
 
-@breaks("P2", "client_replaced_twice", replaces=(OAuthEndpoints, "revocation_requests"))
+@breaks("P2", "client_replaced_twice", replaces=(OAuthProtocol, "revocation_requests"))
 def a_200_for_another_clients_token_counts_as_revoked(real: Real, *args: Any) -> Any:
     self, token, client_id, accepted = args
     pairs = self._read_pairs()
@@ -381,7 +381,7 @@ def a_200_for_another_clients_token_counts_as_revoked(real: Real, *args: Any) ->
     return real(self, token, client_id if is_known else pairs[-1].client_id, accepted)
 
 
-@breaks("P6", "credentials_unusable", replaces=(OAuthEndpoints, "_read_pairs"))
+@breaks("P6", "credentials_unusable", replaces=(OAuthProtocol, "_read_pairs"))
 def an_unusable_credentials_secret_fails_a_run_that_only_revokes(_real: Real, self: Any) -> Any:
     return [read() for read in self._read_credentials]
 

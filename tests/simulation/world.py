@@ -15,7 +15,7 @@ import requests
 from botocore.exceptions import ReadTimeoutError
 from greenlet import getcurrent, greenlet
 
-from handler.app import deadlines, endpoints_of
+from handler.app import deadlines, protocol_of
 from handler.authorization_server import AuthorizationServer
 from handler.config import Settings
 from handler.context import Context
@@ -220,7 +220,7 @@ class Run:
         transport = Transport(self.clock, log, lambda _on_socket: _SESSION, lambda exchange, _seconds: exchange())
         with sdk.client(self._respond, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN, has_time=lambda: self.clock.now() < end_by)
-            server = AuthorizationServer(endpoints_of(settings, secrets), self.clock, log, transport)
+            server = AuthorizationServer(protocol_of(settings, secrets), self.clock, log, transport)
             rotate(
                 Context(
                     settings=settings,

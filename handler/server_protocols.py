@@ -1,4 +1,4 @@
-"""The token and revocation endpoints of an authorization server: Telenor's, or those of RFC 6749 and RFC 7009.
+"""How a kind of server is asked for a token and a revocation: Telenor, or any by RFC 6749 and RFC 7009.
 
 Both classes build the requests and read the responses. Messages use `name`, `operator` and `url_variable`. With
 `names_client`, a token document carries the client_id, with which the token is revoked.
@@ -41,7 +41,7 @@ TOKEN_REQUEST_SECONDS = 25.0
 _INACTIVE_STATUSES = {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
 
 
-class TelenorEndpoints:
+class TelenorProtocol:
     """Token and logout (the Telenor Stores API reference, "Client credentials Grant Type" and "oauth")."""
 
     name = operator = "Telenor"
@@ -90,7 +90,7 @@ class TelenorEndpoints:
         return False if says_inactive else None
 
 
-class OAuthEndpoints:
+class OAuthProtocol:
     """The client credentials grant (RFC 6749, section 4.4) and token revocation (RFC 7009).
 
     A server may answer 200 to another client and revoke nothing, so a token is revoked with the pair that it was issued
@@ -191,4 +191,4 @@ def _grant(scope: str | None) -> tuple[tuple[str, str], ...]:
     return (("grant_type", "client_credentials"), *((("scope", scope),) if scope else ()))
 
 
-Endpoints = TelenorEndpoints | OAuthEndpoints
+ServerProtocol = TelenorProtocol | OAuthProtocol

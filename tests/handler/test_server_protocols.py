@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.endpoints import OAuthEndpoints, TelenorEndpoints
 from handler.error_responses import OAUTH_ERROR_KINDS
 from handler.errors import (
     ErrorCode,
@@ -20,6 +19,7 @@ from handler.errors import (
 )
 from handler.model import ClientAuthentication, Credentials
 from handler.model import OAuthServer as OAuthSettings
+from handler.server_protocols import OAuthProtocol, TelenorProtocol
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def test_missing_previous_credentials_do_not_count_as_unreadable() -> None:
     settings = OAuthSettings("https://id.example/token", "https://id.example/revoke", ClientAuthentication.BASIC)
     for read, code in (([lambda: pair, missing], "client-replaced"), ([missing, missing], "secrets-manager-refused")):
         with pytest.raises(ServerError) as failure:
-            next(OAuthEndpoints(settings, read).revocation_requests(f"{CANARY}-token", "another", ()))
+            next(OAuthProtocol(settings, read).revocation_requests(f"{CANARY}-token", "another", ()))
         assert failure.value.error_code == code
 
 
@@ -260,13 +260,13 @@ def test_messages_about_another_server_do_not_name_telenor(job: World, server: O
 def test_a_requests_repr_hides_its_secrets(server: OAuthServer) -> None:
     settings = OAuthSettings(server.token_url, server.revocation_url, ClientAuthentication.POST)
     pair = Credentials("x", f"{CANARY}-secret")
-    endpoints = OAuthEndpoints(settings, [lambda: pair])
-    requests = [endpoints.token_request(pair, None), *endpoints.revocation_requests(f"{CANARY}-token", "x", ())]
+    protocol = OAuthProtocol(settings, [lambda: pair])
+    requests = [protocol.token_request(pair, None), *protocol.revocation_requests(f"{CANARY}-token", "x", ())]
     assert [CANARY in str(request.form) for request in requests] == [True, True]
     assert CANARY not in repr(requests)
 
 
 def test_a_client_id_with_a_colon_is_refused_only_for_telenor() -> None:
     with pytest.raises(InvalidInputError) as failure:
-        TelenorEndpoints("https://api.telenor.no").token_request(Credentials("x:y", CANARY), None)
+        TelenorProtocol("https://api.telenor.no").token_request(Credentials("x:y", CANARY), None)
     assert failure.value.error_code == ErrorCode.CREDENTIALS_UNUSABLE
