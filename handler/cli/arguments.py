@@ -164,7 +164,7 @@ concludes from the responses of logout, and reports the rest as unknown.
                           of a response, without its values
   life_seconds, clock_ahead_seconds, tokens_obtained, tokens_left
   cannot                  what this identity may not do
-  answers                 the findings in words
+  answers                 the observations in words
   promises                a list of name, verdict (holds, holds-if or at-risk)
                           and because
 """

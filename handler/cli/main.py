@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from handler import app
 from handler.cli import arguments as command_line
 from handler.cli import console, deployed_job, local_job, status
-from handler.cli.doctor import command as doctor
 from handler.cli.doctor import diagnosis
+from handler.cli.doctor import run as doctor
 from handler.cli.emergency import emergency, retire
 from handler.cli.errors import UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from handler.cli.doctor.diagnosis import Diagnosis
-    from handler.cli.doctor.findings import Findings
+    from handler.cli.doctor.observations import Observations
     from handler.cli.job import Job
     from handler.cli.status import Status
 
@@ -183,15 +183,15 @@ def _doctor(arguments: argparse.Namespace, log: LogOutput) -> Exit:
     job = _find(arguments, log)
     with _output(arguments) as output:
         try:
-            findings, found = doctor.examine(
+            observations, found = doctor.examine(
                 job, output.show_wait, yes=arguments.yes, credentials_file=arguments.credentials
             )
         except doctor.DeclinedError:
             return Exit.FAILED
-        output.show_diagnosis(findings, found)
+        output.show_diagnosis(observations, found)
     if found.is_at_risk:
         return Exit.AT_RISK
-    return Exit.DONE if findings.survey.permissions.may_obtain else Exit.FAILED
+    return Exit.DONE if observations.survey.permissions.may_obtain else Exit.FAILED
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {
@@ -216,8 +216,8 @@ class Output(Protocol):
     def show_wait(self, waited: timedelta) -> None:
         """Show for how long doctor has tried a revoked token."""
 
-    def show_diagnosis(self, findings: Findings, found: Diagnosis) -> None:
-        """Show the findings of doctor."""
+    def show_diagnosis(self, observations: Observations, found: Diagnosis) -> None:
+        """Show the observations of doctor."""
 
 
 class _Json:
@@ -232,8 +232,8 @@ class _Json:
     def show_wait(self, waited: timedelta) -> None:
         pass
 
-    def show_diagnosis(self, findings: Findings, found: Diagnosis) -> None:
-        console.print_json(diagnosis.as_json(findings, found))
+    def show_diagnosis(self, observations: Observations, found: Diagnosis) -> None:
+        console.print_json(diagnosis.as_json(observations, found))
 
 
 def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> AbstractContextManager[Output]:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from handler.cli.console import print_stdout, printable, unwritable
 from handler.cli.doctor.diagnosis import Rating
-from handler.cli.doctor.findings import WATCH
+from handler.cli.doctor.observations import WATCH
 from handler.cli.status import (
     UNUSABLE,
     Ending,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from handler.cli.doctor.diagnosis import Diagnosis
-    from handler.cli.doctor.findings import Findings
+    from handler.cli.doctor.observations import Observations
     from handler.cli.job import Job
     from handler.cli.status import Superseded
 
@@ -168,8 +168,8 @@ class Rendering:
         bar, task = self._wait
         bar.update(task, completed=waited.total_seconds())
 
-    def show_diagnosis(self, _findings: Findings, found: Diagnosis) -> None:
-        """Draw the findings of doctor."""
+    def show_diagnosis(self, _findings: Observations, found: Diagnosis) -> None:
+        """Draw the observations of doctor."""
         self._end_wait()
         self._show(draw_diagnosis(found))
 
@@ -243,7 +243,7 @@ def draw_status(status: Status, job_name: str, client: str) -> Group:
 
 
 def draw_diagnosis(diagnosis: Diagnosis) -> Group:
-    """Draw the findings, and the rating of each guarantee."""
+    """Draw the observations, and the rating of each guarantee."""
     answers = Table.grid(padding=(0, 2))
     answers.add_column(style="dim", no_wrap=True)
     answers.add_column()

@@ -1,4 +1,4 @@
-"""Draws conclusions from the findings: an answer to each open question, and a rating of each guarantee. Pure."""
+"""Draws conclusions from the observations: an answer to each open question, and a rating of each guarantee. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from handler import decisions
-from handler.cli.doctor.findings import WATCH, VerifyUrl
+from handler.cli.doctor.observations import WATCH, VerifyUrl
 from handler.cli.status import State, duration, headline
 from handler.error_responses import ErrorFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from handler.cli.doctor.findings import Findings, Observation
+    from handler.cli.doctor.observations import Observation, Observations
     from handler.cli.doctor.response_shape import ResponseShape
     from handler.cli.status import Status
     from handler.model import Policy
@@ -69,44 +69,44 @@ class Diagnosis:
         return any(guarantee.rating is Rating.AT_RISK for guarantee in self.guarantees)
 
 
-def diagnosis(findings: Findings, status: Status) -> Diagnosis:
+def diagnosis(observations: Observations, status: Status) -> Diagnosis:
     """Return the conclusions about each guarantee."""
     return Diagnosis(
-        answers=tuple(Answered(about, answer(findings, status.policy)) for about, answer in _ANSWERS.items()),
+        answers=tuple(Answered(about, answer(observations, status.policy)) for about, answer in _ANSWERS.items()),
         guarantees=(
-            _overlap(findings, status.policy),
-            _nothing_forgotten(findings),
-            _never_the_current(findings),
+            _overlap(observations, status.policy),
+            _nothing_forgotten(observations),
+            _never_the_current(observations),
             Guarantee("P4 no leaks", Rating.HOLDS, "does not depend on the server; the tests check it"),
             _self_healing(status),
-            _availability(findings),
-            _paged_in_time(findings, status.policy),
+            _availability(observations),
+            _paged_in_time(observations, status.policy),
         ),
     )
 
 
-def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
+def as_json(observations: Observations, found: Diagnosis) -> dict[str, object]:
     """Return the stable fields for scripts; null means unknown."""
-    server_format, token_test = findings.server_format, findings.token_test
-    lifetime, ahead, lag = token_test.lifetime, server_format.clock_ahead, longest_lag(findings)
+    server_format, token_test = observations.server_format, observations.token_test
+    lifetime, ahead, lag = token_test.lifetime, server_format.clock_ahead, longest_lag(observations)
     return {
-        "dialect": error_format(findings),
+        "dialect": error_format(observations),
         "second_request_gives_new_token": token_test.is_new,
         "same_token_gets_longer_life": token_test.prolongs,
-        "old_token_lives_on": old_stays_active(findings),
-        "logout_ends_token": logout_ends(findings),
+        "old_token_lives_on": old_stays_active(observations),
+        "logout_ends_token": logout_ends(observations),
         "revocation_lag_seconds": None if lag is None else round(lag.total_seconds(), 1),
-        "accepted_again_after_logout": accepted_again(findings),
-        "logout_ends_other_tokens": logout_ends_others(findings),
-        "published_token_ended": published_ended(findings),
-        "verify_url": findings.verify_url,
+        "accepted_again_after_logout": accepted_again(observations),
+        "logout_ends_other_tokens": logout_ends_others(observations),
+        "published_token_ended": published_ended(observations),
+        "verify_url": observations.verify_url,
         "error": _shape_json(server_format.error_shape),
         "token_answer": _shape_json(token_test.token_shape),
         "life_seconds": lifetime and int(lifetime.total_seconds()),
         "clock_ahead_seconds": None if ahead is None else round(ahead.total_seconds(), 1),
         "tokens_obtained": token_test.obtained,
-        "tokens_left": _still_active(findings),
-        "cannot": list(findings.survey.permissions.cannot),
+        "tokens_left": _still_active(observations),
+        "cannot": list(observations.survey.permissions.cannot),
         "answers": {answer.about: answer.words for answer in found.answers},
         "promises": [
             {"name": guarantee.name, "verdict": guarantee.rating, "because": guarantee.because}
@@ -118,14 +118,14 @@ def as_json(findings: Findings, found: Diagnosis) -> dict[str, object]:
 # Conclusions
 
 
-def error_format(found: Findings) -> str | None:
+def error_format(found: Observations) -> str | None:
     """Return the error format; None if no error was seen."""
     if found.server_format.error_format is not None:
         return str(found.server_format.error_format)
     return None if found.server_format.error_shape is None else "none-known"
 
 
-def old_stays_active(found: Findings) -> bool | None:
+def old_stays_active(found: Observations) -> bool | None:
     """Return whether a token stays active after the next one is issued."""
     old, new = found.token_test.old, found.token_test.new
     if not found.token_test.is_new:
@@ -141,7 +141,7 @@ def old_stays_active(found: Findings) -> bool | None:
     return None
 
 
-def logout_ends(found: Findings) -> bool | None:
+def logout_ends(found: Observations) -> bool | None:
     """Return whether a token is inactive some time after its logout."""
     ended = [token.is_ended_by_logout for token in (found.token_test.old, found.token_test.new)]
     if False in ended:
@@ -149,20 +149,20 @@ def logout_ends(found: Findings) -> bool | None:
     return True if True in ended else None
 
 
-def longest_lag(found: Findings) -> timedelta | None:
+def longest_lag(found: Observations) -> timedelta | None:
     """Return how long a token was still accepted after its logout; None if none became inactive."""
     watches = (token.watch for token in (found.token_test.old, found.token_test.new))
     return max((watch.lag for watch in watches if watch is not None and watch.lag is not None), default=None)
 
 
-def accepted_again(found: Findings) -> bool | None:
+def accepted_again(found: Observations) -> bool | None:
     """Return whether a token was accepted again after a rejection; None if none was rejected."""
     watches = [token.watch for token in (found.token_test.old, found.token_test.new)]
     seen = [watch.accepted_again for watch in watches if watch is not None and watch.lag is not None]
     return any(seen) if seen else None
 
 
-def logout_ends_others(found: Findings) -> bool | None:
+def logout_ends_others(found: Observations) -> bool | None:
     """Return whether the logout of one token revokes another one of the same client.
 
     Logout's own responses take precedence over VERIFY_URL, where a cache may answer instead.
@@ -180,7 +180,7 @@ def logout_ends_others(found: Findings) -> bool | None:
     return None
 
 
-def published_ended(found: Findings) -> bool | None:
+def published_ended(found: Observations) -> bool | None:
     """Return whether the probe has revoked the published token."""
     token_test = found.token_test
     if found.survey.published is None or _was_published_refused(found):
@@ -200,13 +200,13 @@ def published_ended(found: Findings) -> bool | None:
     return False if lives and others is False else None
 
 
-def _was_published_refused(found: Findings) -> bool:
+def _was_published_refused(found: Observations) -> bool:
     """Return whether the published token was inactive before the probe."""
     published = found.survey.published
     return published is not None and published.accepted is False and found.verify_url is VerifyUrl.CONCLUSIVE
 
 
-def _logout_refuses_all(found: Findings) -> bool:
+def _logout_refuses_all(found: Observations) -> bool:
     """Return whether logout rejects tokens that must be active."""
     return (
         found.token_test.new.logout is False
@@ -215,7 +215,7 @@ def _logout_refuses_all(found: Findings) -> bool:
     )
 
 
-def _still_active(found: Findings) -> int | None:
+def _still_active(found: Observations) -> int | None:
     """Count the obtained tokens that stay active until they expire; None if unknown."""
     token_test, ends = found.token_test, logout_ends(found)
     if ends is False or _logout_refuses_all(found):
@@ -228,7 +228,7 @@ def _still_active(found: Findings) -> int | None:
 # The answers in words
 
 
-def _error_format(found: Findings, _policy: Policy) -> str:
+def _error_format(found: Observations, _policy: Policy) -> str:
     if found.server_format.error_format is not None:
         return f"its errors use {_ERROR_FORMATS[found.server_format.error_format]}"
     if found.server_format.error_shape is None:
@@ -236,7 +236,7 @@ def _error_format(found: Findings, _policy: Policy) -> str:
     return "its errors are in an unknown format: check that the URL leads to the server itself"
 
 
-def _second_request(found: Findings, _policy: Policy) -> str:
+def _second_request(found: Observations, _policy: Policy) -> str:
     token_test = found.token_test
     if token_test.is_new is None:
         return _why_unknown(found)
@@ -251,7 +251,7 @@ def _second_request(found: Findings, _policy: Policy) -> str:
     return f"returns the same token{which}, {lifetime[token_test.prolongs]}"
 
 
-def _old_token(found: Findings, _policy: Policy) -> str:
+def _old_token(found: Observations, _policy: Policy) -> str:
     if found.token_test.is_new is False:
         return "the server keeps one at a time"
     answers = {True: "stays active beside the new one", False: "is inactive as soon as there is a new one"}
@@ -259,7 +259,7 @@ def _old_token(found: Findings, _policy: Policy) -> str:
     return _why_unknown(found) if lives is None else answers[lives]
 
 
-def _logout(found: Findings, _policy: Policy) -> str:
+def _logout(found: Observations, _policy: Policy) -> str:
     if _logout_refuses_all(found):
         return "rejects tokens that were just issued: check that it accepts tokens of this grant"
     ends = logout_ends(found)
@@ -270,7 +270,7 @@ def _logout(found: Findings, _policy: Policy) -> str:
     return f"reports that it revoked the token, but VERIFY_URL still accepts it {duration(WATCH)} later"
 
 
-def _lag(found: Findings, _policy: Policy) -> str:
+def _lag(found: Observations, _policy: Policy) -> str:
     in_use, fresh = (_lag_of(token) for token in (found.token_test.old, found.token_test.new))
     if in_use is None and fresh is None:
         return "unknown: only VERIFY_URL shows how long a token is accepted after its logout"
@@ -287,7 +287,7 @@ def _lag_of(token: Observation) -> str | None:
     return f"{duration(token.watch.lag)} after its logout"
 
 
-def _others(found: Findings, _policy: Policy) -> str:
+def _others(found: Observations, _policy: Policy) -> str:
     if old_stays_active(found) is False or found.token_test.is_new is False:
         return "there is no other token that it could revoke"
     answers = {True: "logout revokes every token of the client", False: "logout revokes none of them"}
@@ -295,7 +295,7 @@ def _others(found: Findings, _policy: Policy) -> str:
     return _why_unknown(found) if others is None else answers[others]
 
 
-def _error(found: Findings, _policy: Policy) -> str:
+def _error(found: Observations, _policy: Policy) -> str:
     shape = found.server_format.error_shape
     if shape is None:
         return "no error was seen, not even for a made-up token"
@@ -308,11 +308,11 @@ def _error(found: Findings, _policy: Policy) -> str:
     return f"{_described(shape)}; {at}"
 
 
-def _token_answer(found: Findings, _policy: Policy) -> str:
+def _token_answer(found: Observations, _policy: Policy) -> str:
     return _described(found.token_test.token_shape) if found.token_test.token_shape else _why_unknown(found)
 
 
-def _life(found: Findings, policy: Policy) -> str:
+def _life(found: Observations, policy: Policy) -> str:
     lifetime = found.token_test.lifetime
     if lifetime is None:
         return _why_unknown(found)
@@ -321,7 +321,7 @@ def _life(found: Findings, policy: Policy) -> str:
     return f"{duration(lifetime)}{assumed}; consumers notice no outage of up to {_minutes(tolerance)}"
 
 
-def _clock(found: Findings, _policy: Policy) -> str:
+def _clock(found: Observations, _policy: Policy) -> str:
     ahead = found.server_format.clock_ahead
     if ahead is None:
         return "unknown: the server sends no Date"
@@ -332,9 +332,9 @@ def _clock(found: Findings, _policy: Policy) -> str:
     return f"this machine's is {duration(timedelta(seconds=seconds))} {side} the server's"
 
 
-def _verify_url(found: Findings, _policy: Policy) -> str:
+def _verify_url(found: Observations, _policy: Policy) -> str:
     return {
-        VerifyUrl.NOT_SET: "is not set; the findings rest on the responses of logout alone",
+        VerifyUrl.NOT_SET: "is not set; the observations rest on the responses of logout alone",
         VerifyUrl.CONCLUSIVE: "tells an active token from an inactive one",
         VerifyUrl.ACCEPTS_ANYTHING: "accepts a made-up token, so it proves nothing: choose one that needs a token",
         VerifyUrl.REFUSES_FRESH: "rejects a token that was just issued: check that the app has access to that API",
@@ -342,7 +342,7 @@ def _verify_url(found: Findings, _policy: Policy) -> str:
     }[found.verify_url]
 
 
-def _published(found: Findings, _policy: Policy) -> str:
+def _published(found: Observations, _policy: Policy) -> str:
     if not found.survey.permissions.reads_both_secrets:
         return "unknown: this identity may not read its value"
     if found.survey.published is None:
@@ -357,7 +357,7 @@ def _published(found: Findings, _policy: Policy) -> str:
     return answers[published_ended(found)]
 
 
-def _tokens(found: Findings, _policy: Policy) -> str:
+def _tokens(found: Observations, _policy: Policy) -> str:
     active, spared, obtained = _still_active(found), found.cleanup.spared, found.token_test.obtained
     parts = [f"{obtained} obtained"]
     if active is None:
@@ -371,7 +371,7 @@ def _tokens(found: Findings, _policy: Policy) -> str:
     return ", ".join(parts)
 
 
-def _why_unknown(found: Findings) -> str:
+def _why_unknown(found: Observations) -> str:
     if not found.survey.permissions.may_obtain:
         return "unknown: no token was requested, since this identity lacks permissions"
     if found.token_test.failure:
@@ -386,7 +386,7 @@ def _why_unknown(found: Findings) -> str:
     return f"unknown: {why}{'' if found.verify_url is VerifyUrl.CONCLUSIVE else '; VERIFY_URL would show it'}"
 
 
-_ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
+_ANSWERS: dict[str, Callable[[Observations, Policy], str]] = {
     "the dialect": _error_format,
     "an error": _error,
     "a second request": _second_request,
@@ -406,7 +406,7 @@ _ANSWERS: dict[str, Callable[[Findings, Policy], str]] = {
 # The guarantees
 
 
-def _overlap(found: Findings, policy: Policy) -> Guarantee:
+def _overlap(found: Observations, policy: Policy) -> Guarantee:
     token_test, lives, others = found.token_test, old_stays_active(found), logout_ends_others(found)
     risks = {
         f"no usable token: {token_test.failure}": token_test.failure is not None,
@@ -437,8 +437,8 @@ def _overlap(found: Findings, policy: Policy) -> Guarantee:
     return _guarantee("P1 overlap", risks, conditions, holds)
 
 
-def _is_open(found: Findings) -> bool:
-    """Return whether a client may have two tokens, by the findings."""
+def _is_open(found: Observations) -> bool:
+    """Return whether a client may have two tokens, by the observations."""
     return found.token_test.is_new is not False
 
 
@@ -462,7 +462,7 @@ def _life_risks(lifetime: timedelta | None, policy: Policy) -> dict[str, bool]:
     }
 
 
-def _nothing_forgotten(found: Findings) -> Guarantee:
+def _nothing_forgotten(found: Observations) -> Guarantee:
     ends, refuses_all, lag = logout_ends(found), _logout_refuses_all(found), longest_lag(found)
     risks = {
         "a revoked token is accepted until it expires": ends is False,
@@ -481,7 +481,7 @@ def _nothing_forgotten(found: Findings) -> Guarantee:
     )
 
 
-def _never_the_current(found: Findings) -> Guarantee:
+def _never_the_current(found: Observations) -> Guarantee:
     others = logout_ends_others(found)
     can_coexist = _is_open(found) and old_stays_active(found) is not False
     return _guarantee(
@@ -505,7 +505,7 @@ def _self_healing(status: Status) -> Guarantee:
     )
 
 
-def _availability(found: Findings) -> Guarantee:
+def _availability(found: Observations) -> Guarantee:
     lives = old_stays_active(found)
     return _guarantee(
         "P6 availability",
@@ -520,7 +520,7 @@ def _availability(found: Findings) -> Guarantee:
     )
 
 
-def _paged_in_time(found: Findings, policy: Policy) -> Guarantee:
+def _paged_in_time(found: Observations, policy: Policy) -> Guarantee:
     return _guarantee(
         "P7 paged in time",
         _renewal_risks(found.token_test.lifetime, policy),

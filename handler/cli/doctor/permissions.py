@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from handler import app
 from handler.cli import aws
-from handler.cli.doctor.findings import Permissions
+from handler.cli.doctor.observations import Permissions
 from handler.cli.errors import NotAllowedError
 from handler.credentials import credentials_from
 from handler.errors import ErrorCode, InvalidInputError, RotationError

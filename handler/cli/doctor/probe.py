@@ -1,4 +1,4 @@
-"""Probes the authorization server and returns the findings; `diagnosis.py` draws the conclusions.
+"""Probes the authorization server and returns the observations; `diagnosis.py` draws the conclusions.
 
 It first surveys, which changes nothing. Then it obtains two tokens and revokes them again. That also revokes the
 published token if the server keeps one active token for a client, or if logout revokes all of them.
@@ -13,7 +13,7 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 from handler import decisions
-from handler.cli.doctor.findings import (
+from handler.cli.doctor.observations import (
     WATCH,
     Cleanup,
     Observation,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from handler.authorization_server import AuthorizationServer
-    from handler.cli.doctor.findings import Permissions
+    from handler.cli.doctor.observations import Permissions
     from handler.config import Settings
     from handler.ledger import Entry, Ledger
     from handler.model import Clock, Credentials, Token

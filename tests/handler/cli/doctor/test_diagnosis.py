@@ -1,4 +1,4 @@
-"""Diagnoses from findings that the sandbox cannot produce."""
+"""Diagnoses from observations that the sandbox cannot produce."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from handler.cli.doctor.diagnosis import (
     old_stays_active,
     published_ended,
 )
-from handler.cli.doctor.findings import (
-    Findings,
+from handler.cli.doctor.observations import (
     Observation,
+    Observations,
     Published,
     ServerFormat,
     Survey,
@@ -38,15 +38,15 @@ ACTIVE = Watch()
 INACTIVE = Watch(timedelta(seconds=3))
 
 
-def seen(old: Observation = UNTRIED, new: Observation = UNTRIED, **token_test: Any) -> Findings:
-    """Return findings about two different tokens while a token is published."""
+def seen(old: Observation = UNTRIED, new: Observation = UNTRIED, **token_test: Any) -> Observations:
+    """Return observations about two different tokens while a token is published."""
     given: dict[str, Any] = {
         "is_new": True,
         "obtained": 2,
         "lifetime": timedelta(hours=1),
         "verify_url": VerifyUrl.CONCLUSIVE,
     } | token_test
-    return Findings(
+    return Observations(
         Survey(published=Published(), verify_url=VerifyUrl.CONCLUSIVE), token_test=TokenTest(old=old, new=new, **given)
     )
 
@@ -143,7 +143,7 @@ ALL_REVOKED = Observation(logout=True, logout_again=False), Observation(logout=F
         (seen(obtained=0), False),
     ],
 )
-def test_whether_the_published_token_was_revoked(found: Findings, ended: bool | None) -> None:
+def test_whether_the_published_token_was_revoked(found: Observations, ended: bool | None) -> None:
     assert published_ended(found) is ended
 
 
@@ -172,13 +172,13 @@ def test_a_clock_difference_is_reported_and_becomes_a_condition(ahead_seconds: i
 
 
 def test_without_any_findings_every_question_and_every_promise_still_has_a_result() -> None:
-    found = diagnosis(Findings(), STATUS)
+    found = diagnosis(Observations(), STATUS)
     assert all(answer.words for answer in found.answers)
     assert [promise.name[:2] for promise in found.guarantees] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
     assert found.guarantees[-1].rating is Rating.HOLDS_IF
     assert diagnosis(seen(*SEPARATE), STATUS).guarantees[-1].rating is Rating.HOLDS
     assert all(promise.because for promise in found.guarantees)
-    assert as_json(Findings(), found)["old_token_lives_on"] is None
+    assert as_json(Observations(), found)["old_token_lives_on"] is None
 
 
 def test_several_risks_are_all_reported() -> None:

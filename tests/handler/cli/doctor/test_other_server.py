@@ -1,4 +1,4 @@
-"""The findings of doctor on another authorization server, with and without VERIFY_URL."""
+"""The observations of doctor on another authorization server, with and without VERIFY_URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The findings of doctor and the tokens that it leaves behind, in every mode of the sandbox."""
+"""The observations of doctor and the tokens that it leaves behind, in every mode of the sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The findings of doctor: frozen values. For a token, True is active, False inactive, None unknown."""
+"""The observations of doctor: frozen values. For a token, True is active, False inactive, None unknown."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The findings without a token of doctor's own. `published` is None if no published token is active."""
+    """The observations without a token of doctor's own. `published` is None if no published token is active."""
 
     permissions: Permissions = Permissions()
     verify_url: VerifyUrl = VerifyUrl.NOT_SET
@@ -80,7 +80,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The findings about one token that doctor obtained."""
+    """The observations about one token that doctor obtained."""
 
     accepted: bool | None = None
     """Whether VERIFY_URL accepted it before its logout. No gateway caches a token that was never tried."""
@@ -101,7 +101,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class TokenTest:
-    """The findings of two token requests. `old` was issued and revoked before `new`.
+    """The observations of two token requests. `old` was issued and revoked before `new`.
 
     If the second request returned the same token, only `new` is set.
     """
@@ -136,8 +136,8 @@ class Cleanup:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """All findings of one doctor run."""
+class Observations:
+    """All observations of one doctor run."""
 
     survey: Survey = Survey()
     server_format: ServerFormat = ServerFormat()
@@ -146,7 +146,7 @@ class Findings:
 
     @property
     def verify_url(self) -> VerifyUrl:
-        """Whether VERIFY_URL is conclusive, by all findings."""
+        """Whether VERIFY_URL is conclusive, by all observations."""
         return self.token_test.verify_url if self.token_test.obtained else self.survey.verify_url
 
     @property

@@ -8,7 +8,7 @@ from handler import app
 from handler.cli import status
 from handler.cli.console import is_confirmed, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
-from handler.cli.doctor.findings import WATCH, Findings
+from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.permissions import PermissionCheck
 from handler.cli.doctor.probe import Probe
 from handler.errors import RotationError, ServerError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from handler.cli.doctor.diagnosis import Diagnosis
-    from handler.cli.doctor.findings import Survey
+    from handler.cli.doctor.observations import Survey
     from handler.cli.job import Job
 
 
@@ -31,7 +31,7 @@ class DeclinedError(RotationError):
 
 def examine(
     job: Job, on_wait: Callable[[timedelta], object], *, yes: bool, credentials_file: Path | None = None
-) -> tuple[Findings, Diagnosis]:
+) -> tuple[Observations, Diagnosis]:
     """Test the server of a job. Raises RotationError, or DeclinedError if the operator declined."""
     # One adapter: it refuses credentials that stand in the token secret only if it has described that one.
     secrets = job.secrets()
@@ -47,17 +47,17 @@ def examine(
         raise ServerError(
             f"the authorization server cannot be reached from here, so no token was requested: {error}"
         ) from error
-    findings = Findings(survey=survey, server_format=probe.server_format)
+    observations = Observations(survey=survey, server_format=probe.server_format)
     if permissions.may_obtain:
         print_wrapped(_consequences(survey))
         if not is_confirmed("Request two tokens from the authorization server now?", yes=yes):
             raise DeclinedError("No token was requested.")
-        findings = _test(job, probe, survey)
+        observations = _test(job, probe, survey)
     seen = status.status_of(check.ledger, job.settings.policy, app.clock.now(), runs=check.past_runs)
-    return findings, diagnosis.diagnosis(findings, seen)
+    return observations, diagnosis.diagnosis(observations, seen)
 
 
-def _test(job: Job, probe: Probe, survey: Survey) -> Findings:
+def _test(job: Job, probe: Probe, survey: Survey) -> Observations:
     """Request tokens, clean up in any case, and replace a published token that this has, or may have, revoked."""
     # Ctrl-C may come at any time, so this stays unknown until the end.
     ended: bool | None = None
@@ -66,9 +66,9 @@ def _test(job: Job, probe: Probe, survey: Survey) -> Findings:
             token_test = probe.obtain(survey)
         finally:
             cleanup = probe.clean_up()
-        findings = Findings(survey, probe.server_format, token_test, cleanup)
-        ended = diagnosis.published_ended(findings)
-        return findings
+        observations = Observations(survey, probe.server_format, token_test, cleanup)
+        ended = diagnosis.published_ended(observations)
+        return observations
     finally:
         if survey.published is not None and probe.has_requested and ended is not False:
             _repair(job, is_known=ended is True)
