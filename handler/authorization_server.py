@@ -20,7 +20,7 @@ from handler.errors import (
     ServerUnavailableError,
     TokenRejectedError,
 )
-from handler.model import Clock, Credentials, Token, is_access_token, json_object, json_value
+from handler.model import Clock, Token, is_access_token, json_object, json_value
 from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Bearer, Request, Response, Transport
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
+    from handler.credentials import Credentials
     from handler.server_protocols import ServerProtocol
 
 # With less time than this a token is more likely to be lost than stored.

@@ -1,9 +1,11 @@
-"""Parses the credentials secret, and explains common mistakes."""
+"""The client credentials: their class, and the parser of their secret, which explains common mistakes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from handler.errors import ErrorCode, InvalidInputError
-from handler.model import Credentials, json_object
+from handler.model import json_object
 
 _DEFAULT_SOURCE = "the credentials secret (CREDENTIALS_SECRET_ID)"
 
@@ -14,6 +16,14 @@ _INVISIBLE = {
 }
 
 _SHAPE = '{"client_id": "...", "client_secret": "..."}'
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The app's own `client_id` and `client_secret` (RFC 6749, section 2.3.1)."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
 
 
 def credentials_from(content: str, where: str = _DEFAULT_SOURCE) -> Credentials:

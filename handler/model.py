@@ -1,4 +1,4 @@
-"""Frozen values that the other modules share. Their repr shows no secret."""
+"""Values that the other modules share, whose repr shows no secret, and how JSON and host names are read."""
 
 from __future__ import annotations
 
@@ -69,14 +69,6 @@ class Reason(StrEnum):
     ALREADY_ROTATED = "already-rotated-by-this-request"
     CREDENTIALS_UNCHANGED = "credentials-unchanged"
     WRITE_BUDGET_SPENT = "write-budget-spent"
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The app's own `client_id` and `client_secret` (RFC 6749, section 2.3.1)."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
 
 
 class ClientAuthentication(StrEnum):

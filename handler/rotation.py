@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from handler.context import Context
+    from handler.credentials import Credentials
     from handler.ledger import Entry, Ledger
-    from handler.model import Credentials, SecretVersion, Token
+    from handler.model import SecretVersion, Token
 
 
 class Renewal(NamedTuple):

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import GetSecretValueResponseTypeDef
 
+    from handler.credentials import Credentials
     from handler.ledger import Entry, Ledger
-    from handler.model import Credentials, Token
+    from handler.model import Token
 
 # A response of Secrets Manager takes milliseconds; three attempts of these outlast one that was lost.
 CONNECT_TIMEOUT_SECONDS = 3

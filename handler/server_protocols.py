@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from requests.auth import AuthBase
 
+    from handler.credentials import Credentials
     from handler.error_responses import ParsedError
-    from handler.model import Credentials, OAuthServer
+    from handler.model import OAuthServer
     from handler.transport import Response
 
 _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password

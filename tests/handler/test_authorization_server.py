@@ -13,6 +13,7 @@ import pytest
 
 from handler import app
 from handler.authorization_server import AuthorizationServer
+from handler.credentials import Credentials
 from handler.errors import (
     InvalidClientError,
     ServerError,
@@ -20,7 +21,6 @@ from handler.errors import (
     ServerUnavailableError,
     TokenRejectedError,
 )
-from handler.model import Credentials, Token
 from handler.server_protocols import TelenorProtocol
 from infra.local.telenor_sandbox import ApiError
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET, FakeClock, Seen
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from handler.model import Token
     from infra.local.telenor_sandbox import TelenorSandbox
 
 CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)

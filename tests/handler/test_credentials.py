@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from handler.credentials import credentials_from
+from handler.credentials import Credentials, credentials_from
 from handler.errors import InvalidInputError
-from handler.model import Credentials
 
 GOOD = {"client_id": "client-ø", "client_secret": "CANARY-æ"}
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from handler.model import Credentials, SecretVersion, Token, is_access_token
+from handler.credentials import Credentials
+from handler.model import SecretVersion, Token, is_access_token
 from tests.conftest import CANARY
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)

@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from handler import secrets_manager
+from handler.credentials import Credentials
 from handler.errors import (
     InvalidInputError,
     MarkedForDeletionError,
@@ -27,7 +28,7 @@ from handler.errors import (
     WriteUnknownError,
 )
 from handler.ledger import Ledger, new_entry
-from handler.model import Credentials, SecretVersion, Token
+from handler.model import SecretVersion, Token
 from handler.secrets_manager import SecretsManager, create_client
 from infra.local.secrets_manager import CallFault, LocalSecretsManager, create_secret, stages_of
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET

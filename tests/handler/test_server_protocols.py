@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handler.credentials import Credentials
 from handler.error_responses import OAUTH_ERROR_KINDS
 from handler.errors import (
     ErrorCode,
@@ -17,7 +18,7 @@ from handler.errors import (
     ServerError,
     ServerRefusedError,
 )
-from handler.model import ClientAuthentication, Credentials
+from handler.model import ClientAuthentication
 from handler.model import OAuthServer as OAuthSettings
 from handler.server_protocols import OAuthProtocol, TelenorProtocol
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from handler.cli.job import Job, PastRuns
-    from handler.model import Credentials
+    from handler.credentials import Credentials
     from handler.secrets_manager import SecretsManager
     from handler.token_secret import TokenSecret
 

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from handler.authorization_server import AuthorizationServer
     from handler.cli.doctor.observations import Permissions
     from handler.config import Settings
+    from handler.credentials import Credentials
     from handler.ledger import Entry, Ledger
-    from handler.model import Clock, Credentials, Token
+    from handler.model import Clock, Token
     from handler.token_secret import TokenSecret
 
 # For one request with its retries.
