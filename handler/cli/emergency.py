@@ -1,4 +1,4 @@
-"""The commands that revoke: `emergency` for a leaked token, `retire` before a stack is deleted."""
+"""The command `emergency`: publish a new token and revoke every other one at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from handler.cli import console, status
-from handler.cli.errors import AccessError, CliError, RunFailedError, RunUnknownError, sentence
+from handler.cli.errors import CliError, RunFailedError, RunUnknownError, sentence
 from handler.cli.fetch_status import fetch_labels
 from handler.errors import ErrorCode, RotationError
 from handler.model import Action, Outcome
@@ -23,59 +23,17 @@ if TYPE_CHECKING:
 # Codes of failures that a second run meets again. The sentence of the error says what to do.
 _NOT_MENDED_BY_REPEATING = {ErrorCode.REVOCATION_UNSUPPORTED, ErrorCode.TOKEN_REISSUED}
 
-_DELETE_NOW = "Delete the stack or the client now, and its token secret with it, so that nobody reads a token there."
-
 
 def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
-    console.print_wrapped(_consequences(_labels(job), can_revoke=job.settings.can_revoke))
+    console.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.can_revoke))
     if not console.is_confirmed("Revoke them now?", yes=yes):
         return False
-    console.print_json(_replace_and_revoke(job, log, "emergency"))
+    console.print_json(replace_and_revoke(job, log, "emergency"))
     return True
 
 
-def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
-    """Disable the schedule and revoke every token but a last one. Return whether the operator agreed.
-
-    Raises RotationError.
-    """
-    does = (
-        "publishes one last token and revokes every other one"
-        if job.settings.can_revoke
-        else "revokes nothing: the authorization server cannot revoke access tokens"
-    )
-    console.print_wrapped(
-        f"This disables the schedule of client {job.settings.client}, and {does}. After that no token is renewed, "
-        "consumers get 401, and the alarms stay active until you delete them."
-    )
-    if not console.is_confirmed("Retire it now?", yes=yes):
-        return False
-    try:
-        schedule = job.disable_schedule()
-    except AccessError as error:
-        raise _noted(
-            error, "no token was revoked; a schedule may be disabled", "correct the cause, and run `retire` again"
-        ) from None
-    console.print_stderr(f"Schedule {schedule} is disabled. To undo this, enable it in EventBridge Scheduler.")
-    seen = _labels(job)
-    if not isinstance(seen, RotationError) and not status.count_active(seen):
-        console.print_stderr("No token is active.")
-        return True
-    if not job.settings.can_revoke:
-        console.print_wrapped("The tokens stay active until they expire; `status` shows when. " + _DELETE_NOW)
-        return True
-    result = _replace_and_revoke(job, log, "retire")
-    console.print_wrapped(
-        f"One token stays active: version {result.get('version_id')}, just published, which expires at "
-        f"{_instant(result.get('expires_at'))}. The job never revokes the published token. {_DELETE_NOW} To end it "
-        "earlier, have the authorization server revoke it."
-    )
-    console.print_json(result)
-    return True
-
-
-def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, object]:
+def replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, object]:
     """Run the job once, and return its result. Raises CliError, with notes on what was done and what to do."""
     try:
         result = job.run(Action.ROTATE_AND_REVOKE_NOW)
@@ -83,16 +41,16 @@ def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, 
         remedy = f"correct the cause, and run `{command}` until it ends with 0"
         if error.job_code in _NOT_MENDED_BY_REPEATING:
             remedy = f"what the error says; do not repeat `{command}`, which would not end the token either"
-        raise _noted(error, _done(error.summary), remedy) from None
+        raise noted(error, _done(error.summary), remedy) from None
     except RunUnknownError as error:
-        raise _noted(error, _done({}), f"check `status`, then run `{command}` until it ends with 0") from None
+        raise noted(error, _done({}), f"check `status`, then run `{command}` until it ends with 0") from None
     except CliError as error:
-        raise _noted(error, "the job was not started", f"correct the cause, and run `{command}` again") from None
+        raise noted(error, "the job was not started", f"correct the cause, and run `{command}` again") from None
     if pending := result.get("pending_revocations"):
         with contextlib.suppress(CliError):
             console.print_json(result)
         failure = log.failed_revocation
-        raise _noted(
+        raise noted(
             CliError(
                 f"{console.count(int(str(pending)), 'token')} not revoked: {failure.get('message', 'see the log')}",
                 job_code=str(failure["error_code"]) if failure else None,
@@ -103,7 +61,8 @@ def _replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, 
     return result
 
 
-def _noted(error: CliError, done: str, remedy: str) -> CliError:
+def noted(error: CliError, done: str, remedy: str) -> CliError:
+    """Return an error with what was done and what to do."""
     error.add_note(f"Done: {done}.")
     error.add_note(f"To do: {remedy}.")
     return error
@@ -119,20 +78,21 @@ def _done(result: Mapping[str, object]) -> str:
         return f"{counted}; whether a new token is published is unknown"
     if version_id is None:
         return f"{counted}, none published"
-    expires = f"which expires at {_instant(result.get('expires_at'))}"
+    expires = f"which expires at {instant(result.get('expires_at'))}"
     # A run publishes under its own request id, and may fail afterwards.
     if result.get("outcome") == Outcome.ROTATED or version_id == result.get("function_request_id"):
         return f"{counted}; version {version_id} is published, {expires}"
     return f"{counted}; no new token is published: version {version_id} is still current, {expires}"
 
 
-def _instant(epoch: object) -> str:
+def instant(epoch: object) -> str:
+    """Return a time of a run's result in UTC."""
     return (
         f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC" if isinstance(epoch, int) else "an unknown time"
     )
 
 
-def _labels(job: Job) -> Status | RotationError:
+def labels_or_error(job: Job) -> Status | RotationError:
     """Return the status, or the error if the labels cannot be read, which must not stop an emergency."""
     try:
         return fetch_labels(job)

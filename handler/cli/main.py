@@ -13,10 +13,11 @@ from handler.cli import arguments as command_line
 from handler.cli import console, deployed_job, local_job, status
 from handler.cli.doctor import diagnosis
 from handler.cli.doctor import run as doctor
-from handler.cli.emergency import emergency, retire
+from handler.cli.emergency import emergency
 from handler.cli.errors import UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
 from handler.cli.log_output import LogOutput
+from handler.cli.retire import retire
 from handler.errors import RotationError
 from handler.model import Action
 
