@@ -9,7 +9,7 @@ from handler.cli import status
 from handler.cli.console import is_confirmed, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
 from handler.cli.doctor.observations import WATCH, Observations
-from handler.cli.doctor.permissions import PermissionCheck
+from handler.cli.doctor.operator_permissions import PermissionCheck
 from handler.cli.doctor.probe import Probe
 from handler.errors import RotationError, ServerError
 from handler.model import Action
