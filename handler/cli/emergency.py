@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from handler.cli.status import Status
 
 
-# Codes of failures that a second run meets again. The sentence of the error says what to do.
-_NOT_MENDED_BY_REPEATING = {ErrorCode.REVOCATION_UNSUPPORTED, ErrorCode.TOKEN_REISSUED}
+# A second run would fail with these codes as well.
+_LASTING = {ErrorCode.REVOCATION_UNSUPPORTED, ErrorCode.CLIENT_REPLACED, ErrorCode.TOKEN_REISSUED}
 
 
 def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
@@ -38,9 +38,7 @@ def replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, o
     try:
         result = job.run(Action.ROTATE_AND_REVOKE_NOW)
     except RunFailedError as error:
-        remedy = f"correct the cause, and run `{command}` until it ends with 0"
-        if error.job_code in _NOT_MENDED_BY_REPEATING:
-            remedy = f"what the error says; do not repeat `{command}`, which would not end the token either"
+        remedy = _remedy(error, f"correct the cause, and run `{command}` until it ends with 0")
         raise noted(error, _done(error.summary), remedy) from None
     except RunUnknownError as error:
         raise noted(error, _done({}), f"check `status`, then run `{command}` until it ends with 0") from None
@@ -50,15 +48,17 @@ def replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, o
         with contextlib.suppress(CliError):
             console.print_json(result)
         failure = log.failed_revocation
-        raise noted(
-            CliError(
-                f"{console.count(int(str(pending)), 'token')} not revoked: {failure.get('message', 'see the log')}",
-                job_code=str(failure["error_code"]) if failure else None,
-            ),
-            _done(result),
-            f"run `{command}` until it ends with 0; `status` shows when each token expires",
+        left = CliError(
+            f"{console.count(int(str(pending)), 'token')} not revoked: {failure.get('message', 'see the log')}",
+            job_code=str(failure["error_code"]) if failure else None,
         )
+        remedy = _remedy(left, f"run `{command}` until it ends with 0; `status` shows when each token expires")
+        raise noted(left, _done(result), remedy)
     return result
+
+
+def _remedy(error: CliError, otherwise: str) -> str:
+    return "follow the message; a second run would not help" if error.job_code in _LASTING else otherwise
 
 
 def noted(error: CliError, done: str, remedy: str) -> CliError:

@@ -454,7 +454,7 @@ def test_an_emergency_says_what_is_published_and_not_to_repeat_it(
     assert (ran.status, cause.endswith("[revocation-unsupported]")) == (1, True)
     (current,) = (version for version, labels in job.labels().items() if "AWSCURRENT" in labels)
     assert f"version {current} is published" in done
-    assert "do not repeat" in remedy
+    assert "a second run would not help" in remedy
 
 
 def test_status_shows_when_a_superseded_token_expires(
