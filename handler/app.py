@@ -140,7 +140,7 @@ def _rotate_with(
         lambda: clock.now() < end_by,
     )
     server = create_server(settings, secrets)
-    report.can_revoke = server.protocol.can_revoke
+    report.can_revoke = settings.can_revoke
     report.has_routine_metrics = settings.has_routine_metrics
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     rotate(
@@ -172,7 +172,7 @@ def protocol_of(settings: Settings, secrets: SecretsManager) -> ServerProtocol:
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:
-    """Return the deadline for token requests, and the one by which every other call begins."""
+    """Return the deadline for token requests, and the one by which every other call but a publication begins."""
     ends_at = started_at + time_left
     return (
         ends_at - min(_PUBLISHING_NEEDS, time_left / 2),

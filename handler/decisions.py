@@ -147,7 +147,7 @@ def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
 
 
 def renewal_interval(current: Entry | None, policy: Policy) -> timedelta:
-    """Return the time between two renewals of tokens like the current one, or a shorter one if that is unknown."""
+    """Return the shortest time between two renewals of tokens like the current one. A rejected one may come earlier."""
     times = times_of(current, policy)
     if times is None or current is None or current.first_published_at is None:
         return _MIN_RENEWAL_INTERVAL
@@ -163,9 +163,8 @@ def earliest_forced_rotation(written: Iterable[datetime], now: datetime, interva
     """
     written = sorted(min(then, now) for then in written)
     renewals = [now + number * interval for number in range(1, 2 * _DAY // interval)]
-    return next(
-        at for at in (now, *(max(now, then + _DAY) for then in written)) if _leaves_room([*written, *renewals], at)
-    )
+    writes = [*written, *renewals]
+    return next(at for at in (now, *(max(now, then + _DAY) for then in written)) if _leaves_room(writes, at))
 
 
 def _leaves_room(writes: list[datetime], at: datetime) -> bool:

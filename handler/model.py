@@ -1,4 +1,4 @@
-"""Values that the other modules share, whose repr shows no secret, and how JSON and host names are read."""
+"""Values that the other modules share, whose repr shows no secret, and helpers for JSON and host names."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     to_keep = [entry for entry in ledger.superseded if entry not in to_revoke]
     expired = decisions.expired(ledger, context.clock.now())
     ledger = remove_labels(context, ledger, expired)
-    if not context.server.protocol.can_revoke:
+    if not context.settings.can_revoke:
         return ledger
     trigger = Trigger.EMERGENCY if is_emergency else Trigger.GRACE_PASSED
     for entry in to_revoke:
@@ -87,7 +87,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
 def raise_if_leak_stays_active(context: Context, ledger: Ledger) -> None:
     """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
     has_replaced_leak = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
-    if has_replaced_leak and ledger.superseded and not context.server.protocol.can_revoke:
+    if has_replaced_leak and ledger.superseded and not context.settings.can_revoke:
         raise ServerRefusedError(
             "a new token is published, but the authorization server cannot revoke access tokens (REVOCATION_URL is "
             "none), so the leaked one stays active until it expires: revoke it at the server, or disable the client "
@@ -122,20 +122,38 @@ def revoke_unpublished(context: Context, ledger: Ledger, access_token: str) -> N
         )
 
 
-def revoke_or_abandon(context: Context, replaced: Entry) -> None:
-    """In an emergency revoke the token of a replaced version without a label; else report that no run will."""
-    reason = "the replaced token has no label, and its document could not give it one"
-    if context.report.reason is Reason.LEAKED:
-        try:
-            version = context.token_secret.read_version(replaced.version_id)
-            token = None if version is None else version.access_token
-            if version is not None and token is not None:
-                result = _revoke_unless_in_use(context, version, token, Trigger.EMERGENCY, ())
-                if result is RevocationResult.REVOKED:
-                    return
-        except (SecretsManagerError, ServerError) as error:
-            reason += f", and it could not be revoked ({error})"
-    context.report_abandoned(reason)
+def give_up_untracked(context: Context, version_id: str) -> ServerRefusedError | None:
+    """Report that no run will revoke the token of a replaced version without a label.
+
+    In an emergency revoke it instead; return an error if that fails.
+    """
+    if context.report.reason is not Reason.LEAKED:
+        context.report_abandoned("the replaced version has no label")
+        return None
+    cause = _revoke_untracked(context, version_id)
+    if cause is None:
+        return None
+    context.report_abandoned(f"the replaced version has no label, and {cause}")
+    return ServerRefusedError(
+        "a new token is published, but the token of the replaced version may have leaked and stay active, since "
+        f"{cause}: have it revoked at the server, or change the client secret",
+        error_code=ErrorCode.REVOCATION_ABANDONED,
+    )
+
+
+def _revoke_untracked(context: Context, version_id: str) -> str | None:
+    """Return why the token of a version could not be revoked; None if it was."""
+    try:
+        version = context.token_secret.read_version(version_id)
+        token = None if version is None else version.access_token
+        if version is not None and token is not None:
+            result = _revoke_unless_in_use(context, version, token, Trigger.EMERGENCY, ())
+            if result is RevocationResult.REVOKED:
+                return None
+            return str(result.value)
+    except (SecretsManagerError, ServerError) as error:
+        return f"it could not be revoked ({error})"
+    return "its value is no token document"
 
 
 def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) -> Ledger:
@@ -145,6 +163,7 @@ def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) ->
     """
     for entry in entries:
         if context.clock.now() >= context.end_by:
+            context.log.info("the next run removes the labels of other inactive tokens: no time is left")
             break
         try:
             context.secrets.remove_labels(entry)
@@ -186,7 +205,7 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
         "passed: find out why revocations fail, or whose labels these are",
         **fields,
     )
-    can_revoke = context.server.protocol.can_revoke
+    can_revoke = context.settings.can_revoke
     result = _revoke(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.POSTPONED
     if not result.ends_tracking:
         if context.token_secret.was_read_as_current(oldest.version_id):

@@ -32,8 +32,8 @@ from handler.publication import (
 )
 from handler.revocation import (
     free_label_slots,
+    give_up_untracked,
     raise_if_leak_stays_active,
-    revoke_or_abandon,
     revoke_superseded,
     revoke_unpublished,
 )
@@ -203,8 +203,8 @@ def _is_rejected(context: Context) -> bool:
 def _is_emergency(context: Context, ledger: Ledger) -> bool:
     """Return whether superseded tokens are revoked without their grace.
 
-    That is so if this request's version is current, or if it has published none yet. If another version has replaced
-    it, this is a late duplicate of the event, and the tokens superseded since keep their grace.
+    That is so if this request's version is current, or if this request has published no version yet. If another
+    version has replaced it, this is a late duplicate of the event, and the tokens superseded since keep their grace.
     """
     if context.settings.action is not Action.ROTATE_AND_REVOKE_NOW:
         return False
@@ -257,7 +257,7 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
             return Renewal(ledger, _failure_of_reissue(context))
         to_revoke.append(token.access_token)
         rejection = _verify(context, ledger, token, current)
-        # None if it could not be read, or another publisher has made another version current since.
+        # None if nothing was current, it could not be read, or another publisher has replaced it since.
         replaced = current if current and ledger.current and current.version_id == ledger.current.version_id else None
         ledger = _restart_grace(context, ledger, replaced)
         # From here on the outcome of the write decides whether the token is revoked.
@@ -407,11 +407,10 @@ def _publish(context: Context, ledger: Ledger, token: Token, replaced: SecretVer
             report.has_published = True
             # Whatever token VERIFY_URL rejected before is replaced.
             report.is_rejected = False
-            if (untracked := _untracked(context, ledger, replaced, token)) is not None:
-                revoke_or_abandon(context, untracked)
+            untracked = _untracked(context, ledger, replaced, token)
             ledger = restore_lost_labels(context, ledger.superseded_by(entry))
             _warn_about_settings(context, ledger, token)
-            return Renewal(ledger)
+            return Renewal(ledger, None if untracked is None else give_up_untracked(context, untracked.version_id))
         case DuplicateDelivery(version):
             # The other delivery of this event has published and counted its token, so ours is surplus.
             report.outcome = Outcome.ROTATED
@@ -446,6 +445,9 @@ def _restart_grace(context: Context, ledger: Ledger, replaced: SecretVersion | N
     if ledger.current is None or ledger.current.is_tracked:
         return ledger
     for entry in ledger.superseded:
+        if context.clock.now() >= context.publish_by:
+            # The publication matters more.
+            break
         was_readable = entry.was_current_last or (replaced is not None and _is_copied(context, replaced, entry))
         if was_readable and entry.expires_at is not None and entry.published_at != ledger.latest_publication:
             published_at = ledger.next_publication(context.clock.now())
@@ -468,8 +470,9 @@ def _untracked(context: Context, ledger: Ledger, replaced: SecretVersion | None,
 
 def _is_placeholder(context: Context, version: SecretVersion) -> bool:
     """Return whether a value is no token document. In an emergency any text may be the leaked token."""
-    is_text = version.content.strip() not in {"", "{}"}
-    return version.access_token is None and not (is_text and context.report.reason is Reason.LEAKED)
+    if version.access_token is not None:
+        return False
+    return context.report.reason is not Reason.LEAKED or version.content.strip() in {"", "{}"}
 
 
 def _is_copied(context: Context, version: SecretVersion, entry: Entry) -> bool:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from handler.model import Token
 
 # A response of Secrets Manager takes milliseconds; three attempts of these outlast one that was lost.
-CONNECT_TIMEOUT_SECONDS = 3
+CONNECT_TIMEOUT_SECONDS = 2
 READ_TIMEOUT_SECONDS = 5
 ATTEMPTS = 3
 
@@ -108,8 +108,8 @@ class SecretsManager:
     ) -> None:
         """`on_found` gets the id of each secret once AWS has found it. Until then it may be a misplaced secret.
 
-        `has_time` tells whether a call may begin: one that gets no response takes all of its attempts. A publication
-        begins in any case.
+        `has_time` returns whether a call may begin, since a call without a response takes all of its attempts. A
+        publication begins in any case.
         """
         self._client = client
         self._has_time = has_time

@@ -1,6 +1,6 @@
-"""How a kind of server is asked for a token and a revocation: Telenor, or any by RFC 6749 and RFC 7009.
+"""Builds requests and reads responses: for Telenor, and for servers by RFC 6749 and RFC 7009.
 
-Both classes build the requests and read the responses. Messages use `name`, `operator` and `url_variable`. With
+Messages use `name`, `operator` and `url_variable`. With
 `names_client`, a token document carries the client_id, with which the token is revoked.
 """
 
@@ -47,7 +47,6 @@ class TelenorProtocol:
 
     name = operator = "Telenor"
     url_variable = "TELENOR_BASE_URL"
-    can_revoke = True
     names_client = False
 
     def __init__(self, base_url: str) -> None:
@@ -108,7 +107,6 @@ class OAuthProtocol:
         self._read_credentials = read_credentials
         self._pairs: list[Credentials] | None = None
         self._unreadable: RotationError | None = None
-        self.can_revoke = server.revocation_url is not None
 
     def token_request(self, credentials: Credentials, scope: str | None) -> Request:
         """Return a POST with the authentication of CLIENT_AUTHENTICATION."""

@@ -151,7 +151,7 @@ def run_in_thread(exchange: Callable[[], None], seconds: float) -> None:
     """Run an exchange in a thread of its own, and return when it has ended or when the time is over.
 
     Only this bounds all of it: name resolution takes no timeout, and a socket's timeout is for each read alone. While
-    eight earlier threads still hang, this waits for one of them; if none ends in time, nothing is sent.
+    eight earlier threads still hang, this waits for one of them for half of the time; then nothing is sent.
     """
 
     def run() -> None:
@@ -161,9 +161,14 @@ def run_in_thread(exchange: Callable[[], None], seconds: float) -> None:
             _threads.release()
 
     started_at = time.monotonic()
-    if _threads.acquire(timeout=seconds):
+    # A request that begins too late could leave a token behind.
+    if _threads.acquire(timeout=seconds / 2):
         thread = threading.Thread(target=run, name="exchange", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            _threads.release()
+            raise
         thread.join(seconds - (time.monotonic() - started_at))
 
 

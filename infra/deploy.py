@@ -46,7 +46,7 @@ _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrie
 # SAM silently removes these from parameter values.
 _LOST_BY_SAM = "\"'\\"
 
-# ARNs of which another account's is refused, unless a key allows it.
+# Parameters that must name something of the stack's own account; a secret of another one needs its key.
 _OF_OWN_ACCOUNT = ("PermissionsBoundaryArn", "DeploymentRoleArn", "CredentialsSecretArn")
 
 # The command that repairs a stack whose status allows no update.

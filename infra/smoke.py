@@ -146,7 +146,8 @@ def rotate(stack: Stack) -> None:
         stack.answer = json_object(answer["Payload"].read().decode(errors="replace")) or {}
     except (HTTPClientError, IncompleteReadError, *NOT_AWS_ERRORS) as error:
         # A connection that was never made is another class.
-        raise RefusalError(f"the rotate-now was sent, and its outcome is unknown: {error}. The log shows it") from None
+        cause = type(error).__name__
+        raise RefusalError(f"the rotate-now was sent, and its outcome is unknown ({cause}): see the log") from None
 
 
 def the_rotation_succeeds(stack: Stack) -> tuple[bool, str]:
@@ -336,10 +337,11 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: a rotate-now that was sent still runs", file=sys.stderr)
         return 2
-    except (OSError, SystemExit):
+    except (OSError, SystemExit) as error:
         # rich exits if the reader has closed the pipe.
+        reason = "stdout is closed" if isinstance(error, SystemExit) else str(error)
         discard_stdout()
-        print("stdout cannot be written: a rotate-now that was sent still runs", file=sys.stderr)
+        print(f"{reason}: a rotate-now that was sent still runs", file=sys.stderr)
         return 2
     return int(any(result == FAILS for _, result, _ in rows))
 

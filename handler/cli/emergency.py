@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 
 # A second run would fail with these codes as well.
-_LASTING = {ErrorCode.REVOCATION_UNSUPPORTED, ErrorCode.CLIENT_REPLACED, ErrorCode.TOKEN_REISSUED}
+_LASTING = {ErrorCode.REVOCATION_UNSUPPORTED, ErrorCode.CLIENT_REPLACED, ErrorCode.REVOCATION_ABANDONED}
 
 
 def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
     console.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.can_revoke))
-    if not console.is_confirmed("Revoke them now?", yes=yes):
+    question = "Revoke them now?" if job.settings.can_revoke else "Publish a new token now?"
+    if not console.is_confirmed(question, yes=yes):
         return False
     console.print_json(replace_and_revoke(job, log, "emergency"))
     return True
@@ -38,7 +39,7 @@ def replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, o
     try:
         result = job.run(Action.ROTATE_AND_REVOKE_NOW)
     except RunFailedError as error:
-        remedy = _remedy(error, f"correct the cause, and run `{command}` until it ends with 0")
+        remedy = _remedy(error, command, f"correct the cause, and run `{command}` until it ends with 0")
         raise noted(error, _done(error.summary), remedy) from None
     except RunUnknownError as error:
         raise noted(error, _done({}), f"check `status`, then run `{command}` until it ends with 0") from None
@@ -52,13 +53,17 @@ def replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, o
             f"{console.count(int(str(pending)), 'token')} not revoked: {failure.get('message', 'see the log')}",
             job_code=str(failure["error_code"]) if failure else None,
         )
-        remedy = _remedy(left, f"run `{command}` until it ends with 0; `status` shows when each token expires")
+        remedy = _remedy(left, command, f"run `{command}` until it ends with 0; `status` shows when each token expires")
         raise noted(left, _done(result), remedy)
     return result
 
 
-def _remedy(error: CliError, otherwise: str) -> str:
-    return "follow the message; a second run would not help" if error.job_code in _LASTING else otherwise
+def _remedy(error: CliError, command: str, otherwise: str) -> str:
+    if error.job_code in _LASTING:
+        return "follow the message; a second run would not help"
+    if error.job_code == ErrorCode.TOKEN_REISSUED:
+        return f"follow the message, then run `{command}` again: before that it would get the same token"
+    return otherwise
 
 
 def noted(error: CliError, done: str, remedy: str) -> CliError:
@@ -104,7 +109,7 @@ def _consequences(seen: Status | RotationError, *, can_revoke: bool) -> str:
     if not can_revoke:
         return (
             "This publishes a new token, and revokes nothing: the authorization server cannot revoke access tokens, so "
-            "that the others stay active until they expire."
+            "the others stay active until they expire."
         )
     if isinstance(seen, RotationError):
         return f"This publishes a new token and revokes every other one. Which ones is unknown: {sentence(seen)}."

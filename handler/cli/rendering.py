@@ -168,7 +168,7 @@ class Rendering:
         bar, task = self._wait
         bar.update(task, completed=waited.total_seconds())
 
-    def show_diagnosis(self, _findings: Observations, found: Diagnosis) -> None:
+    def show_diagnosis(self, _observations: Observations, found: Diagnosis) -> None:
         """Draw the observations of doctor."""
         self._end_wait()
         self._show(draw_diagnosis(found))

@@ -134,6 +134,7 @@ def status_of(  # noqa: PLR0913  all that a status is made of
         return Status(now, policy, State.MARKED_FOR_DELETION, None, None, None, (), runs=runs)
     _, reason = decisions.is_renewal_due(ledger, policy, now, Action.RENEW_IF_DUE, "")
     times = decisions.times_of(ledger.current, policy)
+    superseded = (_superseded(ledger, entry, policy, now, runs) for entry in ledger.superseded)
     return Status(
         at=now,
         policy=policy,
@@ -141,9 +142,7 @@ def status_of(  # noqa: PLR0913  all that a status is made of
         reason=reason,
         current=ledger.current,
         renews_at=times.due_at if times else None,
-        superseded=tuple(
-            _superseded(ledger, entry, policy, now, runs, can_revoke=can_revoke) for entry in ledger.superseded
-        ),
+        superseded=tuple(each if can_revoke else _not_revocable(each) for each in superseded),
         accepted=accepted,
         runs=runs,
     )
@@ -333,20 +332,22 @@ def _run_json(run: PastRun | None) -> dict[str, object] | None:
     return {"at": _epoch(run.at), "outcome": run.outcome, "message": run.message, "error_code": run.error_code}
 
 
-def _superseded(  # noqa: PLR0913  all that decides how a token ends
-    ledger: Ledger, entry: Entry, policy: Policy, now: datetime, runs: PastRuns | None, *, can_revoke: bool
-) -> Superseded:
-    superseded = _ending(ledger, entry, policy, now, can_revoke=can_revoke)
+def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, runs: PastRuns | None) -> Superseded:
+    superseded = _ending(ledger, entry, policy, now)
     failed_with = runs.failed_revocations.get(entry.version_id) if runs else None
     # The next run removes an expired one, even after a failed revocation.
     return superseded if superseded.ending is Ending.EXPIRED else replace(superseded, failed_with=failed_with)
 
 
-def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, *, can_revoke: bool) -> Superseded:
+def _not_revocable(superseded: Superseded) -> Superseded:
+    if superseded.ending is Ending.EXPIRED:
+        return superseded
+    return replace(superseded, ending=Ending.NOT_REVOCABLE, ends_at=superseded.entry.expires_at)
+
+
+def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Superseded:
     if entry.expires_at is not None and now >= entry.expires_at:
         return Superseded(entry, Ending.EXPIRED, entry.expires_at)
-    if not can_revoke:
-        return Superseded(entry, Ending.NOT_REVOCABLE, entry.expires_at)
     superseded_at = decisions.superseded_at(ledger, entry)
     if superseded_at is None:
         is_newer = ledger.current is not None and not ledger.is_in_order and entry.published_at is not None

@@ -179,7 +179,7 @@ locals {
       if !can(regex("^$|^arn:${local.own_partition}:iam::(${data.aws_caller_identity.current.account_id}|aws):", arn))
     ],
     [for arn in [var.deployment_role_arn] :
-      "deployment_role_arn is not a role of account ${data.aws_caller_identity.current.account_id} in the partition ${local.own_partition}. Name one of them."
+      "deployment_role_arn is not a role of account ${data.aws_caller_identity.current.account_id} in the partition ${local.own_partition}. Name a role of that account."
       if !can(regex("^$|^arn:${local.own_partition}:iam::${data.aws_caller_identity.current.account_id}:", arn))
     ],
     # Those that are not whole ARNs have another refusal.
@@ -188,7 +188,7 @@ locals {
       if client.credentials_kms_key_arn == "" && try(split(":", client.credentials_secret_arn)[4], data.aws_caller_identity.current.account_id) != data.aws_caller_identity.current.account_id
     ],
     [for name, client in local.clients :
-      "clients: ${name}: reader_principals are not all in the partition ${local.own_partition}."
+      "clients: ${name}: reader_principals are not all in the partition ${local.own_partition}. Name principals of that partition."
       if !alltrue([for principal in client.reader_principals : try(split(":", principal)[1], local.own_partition) == local.own_partition])
     ],
     [for name, client in local.clients :

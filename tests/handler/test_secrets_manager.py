@@ -392,7 +392,7 @@ def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest
 def test_a_call_without_a_response_times_out_early_enough_for_the_rest_of_the_run(aws: LocalSecretsManager) -> None:
     assert aws.url
     config: Any = create_client().meta.config  # its type declares only the options that can be set
-    assert (config.connect_timeout, config.read_timeout) == (3, 5)
+    assert (config.connect_timeout, config.read_timeout) == (2, 5)
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
 
 

@@ -15,7 +15,7 @@ from handler.error_responses import ErrorFormat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from handler.cli.doctor.observations import Observation, Observations
+    from handler.cli.doctor.observations import Observations, TokenResult
     from handler.cli.doctor.response_shape import ResponseShape
     from handler.cli.status import Status
     from handler.model import Policy
@@ -281,7 +281,7 @@ def _lag(found: Observations, _policy: Policy) -> str:
     return f"{', '.join(parts)}{again}"
 
 
-def _lag_of(token: Observation) -> str | None:
+def _lag_of(token: TokenResult) -> str | None:
     if token.watch is None or token.watch.lag is None:
         return None
     return f"{duration(token.watch.lag)} after its logout"

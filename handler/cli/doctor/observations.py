@@ -79,7 +79,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class TokenResult:
     """The observations about one token that doctor obtained."""
 
     accepted: bool | None = None
@@ -120,8 +120,8 @@ class TokenTest:
     """Whether the same token was reissued with a later expiry."""
     is_published_reissued: bool = False
     """Whether the server returned the published token."""
-    old: Observation = Observation()
-    new: Observation = Observation()
+    old: TokenResult = TokenResult()
+    new: TokenResult = TokenResult()
     published_accepted: bool | None = None
     """Whether VERIFY_URL accepts the published token at the end."""
 

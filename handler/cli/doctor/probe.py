@@ -16,10 +16,10 @@ from handler import decisions
 from handler.cli.doctor.observations import (
     WATCH,
     Cleanup,
-    Observation,
     Published,
     ServerFormat,
     Survey,
+    TokenResult,
     TokenTest,
     VerifyUrl,
     Watch,
@@ -101,7 +101,7 @@ class Probe:
         return Survey(permissions, verify_url, published, failure)
 
     def obtain(self, survey: Survey) -> TokenTest:
-        """Request two tokens, and revoke them; a failure is a finding."""
+        """Request two tokens, and revoke them; a failure is an observation."""
         first, token_test = self._request(TokenTest(verify_url=survey.verify_url))
         if first is None:
             return token_test
@@ -219,15 +219,15 @@ class Probe:
         is_conclusive = survey.verify_url is VerifyUrl.CONCLUSIVE
         # Only this shows whether the old token stays active beside the new one. From now on a gateway may cache it. So
         # the new one is not tried before its logout, and shows whether a late rejection comes from a cache.
-        old = Observation(accepted=self._try_fresh(first)) if token_test.is_new and is_conclusive else Observation()
-        new = Observation()
+        old = TokenResult(accepted=self._try_fresh(first)) if token_test.is_new and is_conclusive else TokenResult()
+        new = TokenResult()
         if is_conclusive and not (old.accepted or (survey.published and survey.published.accepted)):
             # Nothing has shown yet that VERIFY_URL accepts an active token.
-            new = Observation(accepted=self._try_fresh(second))
+            new = TokenResult(accepted=self._try_fresh(second))
             is_conclusive = new.accepted is not False
             token_test = token_test if is_conclusive else replace(token_test, verify_url=VerifyUrl.REFUSES_FRESH)
             if not is_conclusive:
-                old = Observation()
+                old = TokenResult()
         ended_at: dict[str, datetime] = {}
         if token_test.is_new:
             old = replace(old, logout=self._logout(first, ended_at))

@@ -18,11 +18,11 @@ from handler.cli.doctor.diagnosis import (
     published_ended,
 )
 from handler.cli.doctor.observations import (
-    Observation,
     Observations,
     Published,
     ServerFormat,
     Survey,
+    TokenResult,
     TokenTest,
     VerifyUrl,
     Watch,
@@ -33,12 +33,12 @@ from tests.handler.cli.test_status import POLICY, T0
 
 STATUS = status_of(Ledger(None), POLICY, T0)
 
-UNTRIED = Observation()
+UNTRIED = TokenResult()
 ACTIVE = Watch()
 INACTIVE = Watch(timedelta(seconds=3))
 
 
-def seen(old: Observation = UNTRIED, new: Observation = UNTRIED, **token_test: Any) -> Observations:
+def seen(old: TokenResult = UNTRIED, new: TokenResult = UNTRIED, **token_test: Any) -> Observations:
     """Return observations about two different tokens while a token is published."""
     given: dict[str, Any] = {
         "is_new": True,
@@ -55,68 +55,68 @@ def seen(old: Observation = UNTRIED, new: Observation = UNTRIED, **token_test: A
     ("old", "new", "lives"),
     [
         # VERIFY_URL overrides the responses of logout.
-        (Observation(accepted=True, logout=False), Observation(logout=True), True),
-        (Observation(accepted=False, logout=True, logout_again=False), Observation(), False),
+        (TokenResult(accepted=True, logout=False), TokenResult(logout=True), True),
+        (TokenResult(accepted=False, logout=True, logout_again=False), TokenResult(), False),
         # A single response of logout proves nothing.
-        (Observation(logout=True), Observation(), None),
-        (Observation(logout=True, logout_again=True), Observation(logout=True), None),
-        (Observation(logout=False), Observation(), None),
-        (Observation(logout=False), Observation(logout=False), None),
-        (Observation(), Observation(logout=True, logout_again=False), None),
-        (Observation(logout=True, logout_again=False), Observation(), True),
-        (Observation(logout=False), Observation(logout=True), False),
+        (TokenResult(logout=True), TokenResult(), None),
+        (TokenResult(logout=True, logout_again=True), TokenResult(logout=True), None),
+        (TokenResult(logout=False), TokenResult(), None),
+        (TokenResult(logout=False), TokenResult(logout=False), None),
+        (TokenResult(), TokenResult(logout=True, logout_again=False), None),
+        (TokenResult(logout=True, logout_again=False), TokenResult(), True),
+        (TokenResult(logout=False), TokenResult(logout=True), False),
     ],
 )
-def test_whether_the_old_token_stays_active(old: Observation, new: Observation, lives: bool | None) -> None:
+def test_whether_the_old_token_stays_active(old: TokenResult, new: TokenResult, lives: bool | None) -> None:
     assert old_stays_active(seen(old, new)) is lives
 
 
 @pytest.mark.parametrize(
     ("old", "new", "ends"),
     [
-        (Observation(), Observation(), None),
-        (Observation(logout=True), Observation(), None),
-        (Observation(logout=True, logout_again=True), Observation(), None),
-        (Observation(logout=True, logout_again=False), Observation(), True),
-        (Observation(logout=False), Observation(logout=True, logout_again=False), True),
-        (Observation(logout=True, watch=INACTIVE), Observation(), True),
+        (TokenResult(), TokenResult(), None),
+        (TokenResult(logout=True), TokenResult(), None),
+        (TokenResult(logout=True, logout_again=True), TokenResult(), None),
+        (TokenResult(logout=True, logout_again=False), TokenResult(), True),
+        (TokenResult(logout=False), TokenResult(logout=True, logout_again=False), True),
+        (TokenResult(logout=True, watch=INACTIVE), TokenResult(), True),
         # Even if logout rejects it the second time: the API still accepts it.
-        (Observation(logout=True, logout_again=False, watch=ACTIVE), Observation(), False),
-        (Observation(logout=True, watch=INACTIVE), Observation(logout=True, watch=ACTIVE), False),
+        (TokenResult(logout=True, logout_again=False, watch=ACTIVE), TokenResult(), False),
+        (TokenResult(logout=True, watch=INACTIVE), TokenResult(logout=True, watch=ACTIVE), False),
     ],
 )
-def test_whether_logout_revokes_a_token(old: Observation, new: Observation, ends: bool | None) -> None:
+def test_whether_logout_revokes_a_token(old: TokenResult, new: TokenResult, ends: bool | None) -> None:
     assert logout_ends(seen(old, new)) is ends
 
 
 @pytest.mark.parametrize(
     ("old", "new", "others"),
     [
-        (Observation(logout=True, logout_again=False), Observation(logout=True), False),
-        (Observation(logout=True, logout_again=False), Observation(logout=False), True),
-        (Observation(logout=True, logout_again=False), Observation(), None),
+        (TokenResult(logout=True, logout_again=False), TokenResult(logout=True), False),
+        (TokenResult(logout=True, logout_again=False), TokenResult(logout=False), True),
+        (TokenResult(logout=True, logout_again=False), TokenResult(), None),
         # The old token was inactive before, so this says nothing about other tokens.
-        (Observation(logout=False), Observation(logout=True, logout_again=False), None),
+        (TokenResult(logout=False), TokenResult(logout=True, logout_again=False), None),
         # If logout accepts any token, only a token that is still accepted was certainly not revoked.
         (
-            Observation(accepted=True, logout=True, logout_again=True),
-            Observation(logout=True, watch=ACTIVE),
+            TokenResult(accepted=True, logout=True, logout_again=True),
+            TokenResult(logout=True, watch=ACTIVE),
             False,
         ),
         (
-            Observation(accepted=True, logout=True, logout_again=True),
-            Observation(logout=True, watch=INACTIVE),
+            TokenResult(accepted=True, logout=True, logout_again=True),
+            TokenResult(logout=True, watch=INACTIVE),
             None,
         ),
     ],
 )
-def test_whether_logout_revokes_other_tokens(old: Observation, new: Observation, others: bool | None) -> None:
+def test_whether_logout_revokes_other_tokens(old: TokenResult, new: TokenResult, others: bool | None) -> None:
     assert logout_ends_others(seen(old, new)) is others
 
 
-OLD_REVOKED = Observation(logout=False), Observation(logout=True)
-SEPARATE = Observation(logout=True, logout_again=False), Observation(logout=True)
-ALL_REVOKED = Observation(logout=True, logout_again=False), Observation(logout=False)
+OLD_REVOKED = TokenResult(logout=False), TokenResult(logout=True)
+SEPARATE = TokenResult(logout=True, logout_again=False), TokenResult(logout=True)
+ALL_REVOKED = TokenResult(logout=True, logout_again=False), TokenResult(logout=False)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ ALL_REVOKED = Observation(logout=True, logout_again=False), Observation(logout=F
         (seen(*OLD_REVOKED), True),
         (seen(*ALL_REVOKED), True),
         (seen(*SEPARATE), False),
-        (seen(Observation(logout=True, logout_again=False)), None),
+        (seen(TokenResult(logout=True, logout_again=False)), None),
         (seen(obtained=0, failure="refused", is_refused=True), False),
         (seen(obtained=0, failure="no answer"), None),
         (seen(obtained=0), False),
@@ -171,7 +171,7 @@ def test_a_clock_difference_is_reported_and_becomes_a_condition(ahead_seconds: i
     assert found.guarantees[0].rating is rating
 
 
-def test_without_any_findings_every_question_and_every_promise_still_has_a_result() -> None:
+def test_without_any_observations_every_question_and_every_promise_still_has_a_result() -> None:
     found = diagnosis(Observations(), STATUS)
     assert all(answer.words for answer in found.answers)
     assert [promise.name[:2] for promise in found.guarantees] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
