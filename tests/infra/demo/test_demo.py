@@ -14,7 +14,7 @@ from infra.demo import settings
 from infra.demo.checks import Count, FaultRecord, Results, checks, exit_status
 from infra.demo.faults import OUTAGE_SECONDS, PLAN
 from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
-from infra.demo.view import SeenToken, View, events
+from infra.demo.view import SeenToken, View
 from infra.promises.checker import Violation
 
 if TYPE_CHECKING:
@@ -50,14 +50,10 @@ def with_token(token: SeenToken) -> dict[str, Any]:
     return {"view": replace(GOOD.view, tokens={**GOOD.view.tokens, token.short_id: token})}
 
 
-def test_the_exit_status_is_0_if_every_claim_holds() -> None:
-    assert all(check.holds for check in checks(GOOD))
-    assert exit_status(GOOD) == 0
-
-
 @pytest.mark.parametrize(
     ("changes", "claims"),
     [
+        ({}, []),
         ({"view": replace(GOOD.view, refused=1)}, ["no consumer was refused"]),
         ({"view": replace(GOOD.view, served=0)}, ["no consumer was refused"]),
         ({"view": view_of(CURRENT, LOST_AND_EXPIRED)}, ["there were at least 2 rotations"]),
@@ -74,30 +70,18 @@ def test_the_exit_status_is_0_if_every_claim_holds() -> None:
         ({"is_log_clean": False}, ["no token and no secret"]),
     ],
 )
-def test_each_claim_can_fail(changes: dict[str, Any], claims: list[str]) -> None:
+def test_the_exit_status_is_0_only_if_every_claim_holds(changes: dict[str, Any], claims: list[str]) -> None:
     results = replace(GOOD, **changes)
     broken = [check.claim for check in checks(results) if not check.holds]
     assert len(broken) == len(claims)
     assert all(claim.startswith(start) for claim, start in zip(broken, claims, strict=True))
-    assert exit_status(results) == 1
-    assert "A promise was broken." in printed(summary_table(results), checks_table(results))
+    assert exit_status(results) == bool(claims)
+    assert ("A promise was broken." in printed(summary_table(results), checks_table(results))) == bool(claims)
 
 
 def test_caches_end_before_the_grace_and_the_outage_before_the_tolerance() -> None:
     assert (max(settings.CACHE_SECONDS) + 1) * settings.SPEED <= settings.GRACE_SECONDS
     assert 0 < OUTAGE_SECONDS < settings.OUTAGE_TOLERANCE_SECONDS == 24 * 60  # as P1 states
-
-
-def test_events_are_ordered_by_server_time() -> None:
-    before = view_of(CURRENT)
-    revoked = replace(CURRENT, status="revoked", ended_at=950.6, superseded_at=950.4)
-    issued = replace(ISSUED, short_id="ffffffff", issued_at=950.2, published_at=950.4)
-    assert events(before, view_of(revoked, issued)) == [
-        (950.2, "token ffffffff issued"),
-        (950.4, "token ffffffff published"),
-        (950.6, "token aaaaaaaa revoked"),
-    ]
-    assert events(GOOD.view, GOOD.view) == []
 
 
 def printed(*what: Any, space: ConsoleDimensions = PAGE) -> str:
