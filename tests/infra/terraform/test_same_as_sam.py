@@ -22,7 +22,7 @@ pytestmark = pytest.mark.terraform
 
 @pytest.fixture(scope="module")
 def states() -> States:
-    return module.applied({name: case.variables for name, case in CASES.items()})
+    return module.applied({name: case["variables"] for name, case in CASES.items()})
 
 
 def test_both_deploy_the_same_for_one_client(states: States) -> None:
@@ -69,7 +69,7 @@ def test_a_change_of_the_module_is_found(tmp_path: Path, states: States) -> None
     (other / "iam.tf").write_text(iam.replace('"LIVE_*"', '"*"'))
     queue = '\n\nresource "aws_sqs_queue" "other" {\n  name = "other"\n  fifo_queue = true\n}\n'
     (other / "function.tf").write_text(function.replace("timeout = 120", "timeout = 120\n  publish = true") + queue)
-    changed = module.applied({"by_default": CASES["by_default"].variables}, other)
+    changed = module.applied({"by_default": CASES["by_default"]["variables"]}, other)
     found = {each.name: each.terraform for each in differences({**states, **changed}) if each.intended is None}
     assert found == {
         "TokenFunction.Publish": "true",
