@@ -6,6 +6,7 @@ import json
 import re
 from functools import cache
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,25 +33,6 @@ OTHER_SERVER = {
     "ClientAuthentication": "client_secret_post",
     "TokenParameters": "audience=a",
 }
-
-# AWS, "Secret Label Updated event": its example, unchanged
-LABEL_UPDATED = """
-{
-  "version": "0",
-  "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
-  "detail-type": "Secret Label Updated",
-  "source": "aws.secretsmanager",
-  "account": "012345678901",
-  "time": "2024-02-06T16:43:48Z",
-  "region": "us-west-2",
-  "resources": [ "arn:aws:secretsmanager:us-west-2:012345678901:secret:mySecret-a1b2c3" ],
-  "detail": {
-    "name": "mySecret",
-    "labelUpdated": "AWSCURRENT",
-    "versionId": "a1b2c3d4-5678-90ab-cdef-EXAMPLE11111"
-  }
-}
-"""
 
 
 @cache
@@ -81,6 +63,12 @@ def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def role_statements() -> dict[str, dict[str, Any]]:
     (policy,) = properties("TokenFunctionRole")["Policies"]
     return statements(policy["PolicyDocument"])
+
+
+def label_updated() -> dict[str, Any]:
+    """Return the example of AWS, "Secret Label Updated event", unchanged."""
+    event: dict[str, Any] = json.loads(Path(__file__).with_name("secret_label_updated.json").read_text("utf-8"))
+    return event
 
 
 def matches(pattern: dict[str, Any], event: Any) -> bool:
@@ -136,7 +124,7 @@ def test_the_client_has_a_name() -> None:
 
 
 def test_new_credentials_are_tried_at_once() -> None:
-    event = json.loads(LABEL_UPDATED)
+    event = label_updated()
     rule = events()["NewCredentials"]["Properties"]
     (of_whom,) = rule["Pattern"]["resources"]
     assert list(branches(of_whom)) == [{"Fn::GetAtt": ["CredentialsSecret", "Id"]}, {"Ref": "CredentialsSecretArn"}]
@@ -359,7 +347,7 @@ def test_a_consumer_in_another_account_may_read_this_secret_and_use_this_key() -
 
 
 def test_a_consumer_is_notified_only_of_new_current_tokens() -> None:
-    event = json.loads(LABEL_UPDATED)
+    event = label_updated()
     rule = consumer()["Events"]["NewToken"]["Properties"]
     assert rule["Pattern"]["resources"] == [{"Ref": "TokenSecretArn"}]
     pattern = rule["Pattern"] | {"resources": event["resources"]}
