@@ -16,7 +16,7 @@ from samtranslator.translator.translator import Translator
 
 from infra.template import load
 from tests.infra.alarms.template import PSEUDO, Template
-from tests.infra.dashboard.widgets import lines
+from tests.infra.dashboard.widgets import metrics_of
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _plain(key: str, value: Any, names: Mapping[str, str]) -> str:
 def _drawn(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the contents of a dashboard without their positions: metrics, lines for the graces, and alarms."""
     widgets = [widget["properties"] for widget in body["widgets"]]
-    metrics = {line.metric for widget in widgets if "metrics" in widget for line in lines(widget)}
+    metrics = {metric for widget in widgets if "metrics" in widget for metric in metrics_of(widget)}
     horizontal = (line for widget in widgets for line in widget.get("annotations", {}).get("horizontal", []))
     return {
         "Shown": [
