@@ -38,7 +38,7 @@ FAULTS[0].lost_token = LOST
 GOOD = Results(
     view=view_of(CURRENT, IN_GRACE, REVOKED, LOST_AND_EXPIRED),
     violations=[],
-    counts=[Count("a cache", 1, served=500), Count("another cache", 1, served=500)],
+    counts=[Count("a cache", served=500), Count("another cache", served=500)],
     fault_records=FAULTS,
     planned=[planned.name for planned in PLAN],
     calls=Counter(DescribeSecret=60, PutSecretValue=3),
@@ -65,8 +65,8 @@ def with_token(token: SeenToken) -> dict[str, Any]:
         ({"fault_records": FAULTS[:-1]}, ["every fault took effect"]),
         ({"fault_records": [*FAULTS[:-1], replace(FAULTS[-1], evidence=None)]}, ["every fault took effect"]),
         ({"counts": []}, ["every consumer was served"]),
-        ({"counts": [Count("a cache", 1)]}, ["every consumer was served"]),
-        ({"counts": [Count("a cache", 1, served=5, failed=1)]}, ["every consumer was served"]),
+        ({"counts": [Count("a cache")]}, ["every consumer was served"]),
+        ({"counts": [Count("a cache", served=5, failed=1)]}, ["every consumer was served"]),
         ({"is_log_clean": False}, ["no token and no secret"]),
     ],
 )
@@ -97,7 +97,7 @@ def picture(results: Results, space: ConsoleDimensions = PAGE) -> Any:
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 40), (120, 24), (120, 40)])
 def test_the_timeline_fits_on_the_terminal_and_names_each_token(columns: int, rows: int) -> None:
     spares = [replace(REVOKED, short_id=f"{number:08}", published_at=None) for number in range(40)]
-    counts = [Count(cache, seconds, 1_234) for cache in ("Powertools", "b") for seconds in settings.CACHE_SECONDS]
+    counts = [Count(cache, 1_234) for cache in ("Powertools", "b") for _ in settings.CACHE_SECONDS]
     view = view_of(*spares, *GOOD.view.tokens.values())
     space = ConsoleDimensions(columns, rows)
     text = printed(picture(replace(GOOD, view=view, counts=counts), space), space=space)
