@@ -37,6 +37,20 @@ def _any_401_means_inactive() -> None:
     server.revoke = revoke
 
 
+def _no_comparison() -> None:
+    """Revoke the tokens chosen at the start of the run, without reading the current one again."""
+    revocation = _handler("revocation")
+
+    def revoke(context: Any, version: Any, access_token: str, *_: object) -> object:  # noqa: ANN401  as the original
+        context.server.revoke(access_token, context.end_by)
+        context.report.revoked.append(version.version_id)
+        return revocation.RevocationResult.REVOKED
+
+    # This fails if the function has another name by now.
+    del revocation._revoke_unless_in_use  # noqa: SLF001
+    revocation._revoke_unless_in_use = revoke  # noqa: SLF001  the variant is inside
+
+
 def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be replaced
     return importlib.import_module(f"handler.{module}")
 
@@ -44,5 +58,6 @@ def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be 
 BROKEN_VARIANTS: Mapping[str, tuple[str, Callable[[], None]]] = {
     "refusal-is-certain": ("P3", _refusal_is_certain),
     "any-401-means-inactive": ("P2", _any_401_means_inactive),
+    "no-comparison": ("P3", _no_comparison),
 }
 """Each breaks a promise."""

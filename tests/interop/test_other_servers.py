@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 import requests
 
-from handler.errors import InvalidClientError
+from handler.errors import InvalidClientError, ServerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -162,3 +162,32 @@ def test_a_replaced_clients_token_is_revoked_with_its_own_credentials(server: Se
     assert len(world.run()["revoked"]) == 1
     assert not server.is_active(replaced, "first")
     assert server.is_active(world.token(), "second")
+
+
+def test_an_outage_of_the_token_endpoint_keeps_the_published_token(
+    server: Server, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run()
+    published = world.token()
+    monkeypatch.setenv("TOKEN_URL", "http://127.0.0.1:1/token")
+    with pytest.raises(ServerUnavailableError) as outage:
+        world.run("rotate-now")
+    assert outage.value.error_code == "token-endpoint-out"
+    assert (world.token(), server.is_active(published)) == (published, True)
+    monkeypatch.setenv("TOKEN_URL", server.token)
+    world.rotate()
+    assert server.is_active(world.token())
+
+
+def test_an_outage_of_the_revocation_endpoint_postpones_revocations(
+    server: Server, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run()
+    replaced = world.rotate()
+    world.clock.advance(seconds=GRACE_SECONDS + 1)
+    monkeypatch.setenv("REVOCATION_URL", "http://127.0.0.1:1/revoke")
+    result = world.run()
+    assert (result["revoked"], result["pending_revocations"], server.is_active(replaced)) == ([], 1, True)
+    monkeypatch.setenv("REVOCATION_URL", server.revocation)
+    assert len(world.run()["revoked"]) == 1
+    assert not server.is_active(replaced)
