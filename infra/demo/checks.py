@@ -43,7 +43,6 @@ class Count:
     """The results of one consumer's calls."""
 
     cache: str
-    cache_seconds: int
     served: int = 0
     refused: int = 0
     failed: int = 0

@@ -73,7 +73,7 @@ class Consumers:
     @property
     def counts(self) -> list[Count]:
         """The results of each consumer until now."""
-        return [Count(*consumer, *figures[:]) for consumer, figures in zip(_CONSUMERS, self._figures, strict=True)]
+        return [Count(cache, *figures[:]) for (cache, _), figures in zip(_CONSUMERS, self._figures, strict=True)]
 
 
 def _consume_all(

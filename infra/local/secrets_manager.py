@@ -155,15 +155,15 @@ class _Past(NamedTuple):
     default_version_id: str | None
 
 
-class LocalSecretsManager:
+class LocalSecretsManager(LoopbackServer):
     """Secrets Manager at `url`, empty when the `with` block begins.
 
     `clock` gives epoch seconds, and decides which writes fall into the same day.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, port: int = 0) -> None:
+        super().__init__(self._answer, port)
         self.clock = clock
-        self._server = LoopbackServer(self._answer, port)
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
         self._calls: deque[tuple[str, str]] = deque()
@@ -175,17 +175,11 @@ class LocalSecretsManager:
     def __enter__(self) -> Self:
         self._correction.start()
         self.reset()
-        self._server.__enter__()
-        return self
+        return super().__enter__()
 
     def __exit__(self, *exception: object) -> None:
-        self._server.__exit__(*exception)
+        super().__exit__(*exception)
         self._correction.stop()
-
-    @property
-    def url(self) -> str:
-        """The base URL."""
-        return self._server.url
 
     @property
     def environment(self) -> dict[str, str]:

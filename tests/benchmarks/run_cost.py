@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from infra.local.secrets_manager import LocalSecretsManager, create_secret
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
+from tests.benchmarks import worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -82,27 +84,13 @@ def measure(rounds: int) -> list[Kind]:
     both = Kind("rotated, one revoked", 5, 2, "state, credentials, write, superseded token, label; token, logout")
     with (
         servers() as (environ, calls),
-        subprocess.Popen(  # noqa: S603  our own words
-            [sys.executable, *(f"-W{option}" for option in sys.warnoptions), "-m", "tests.benchmarks.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | environ,
-        ) as worker,
+        patch.dict(os.environ, environ),
+        ProcessPoolExecutor(1, get_context("spawn"), worker.redirect_output) as process,
     ):
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        requests, responses = worker.stdin, worker.stdout
-
-        def ask(do: str, **arguments: object) -> Any:
-            print(json.dumps({"do": do, **arguments}), file=requests, flush=True)
-            if not (response := responses.readline()):
-                raise RuntimeError("the worker has ended: see above")
-            return json.loads(response)
 
         def run(kind: Kind, client: str, minutes: int) -> None:
-            bare, (aws, http) = ask("describe", client=client), calls()
-            run = ask("invoke", client=client, minutes=minutes)
+            bare, (aws, http) = process.submit(worker.describe, client).result(), calls()
+            run = process.submit(worker.invoke, client, minutes).result()
             aws_after, http_after = calls()
             _check(kind, run["result"], aws_after - aws, http_after - http)
             if kind is not not_due:
@@ -113,12 +101,12 @@ def measure(rounds: int) -> list[Kind]:
             # GRACE_SECONDS is the default, 600.
             run(first, client, minutes=0)
             run(not_due, client, minutes=5)
-            for bare, logged, repeated in ask("in_turn", client=client, minutes=5, times=_REPEATED):
+            for bare, logged, repeated in process.submit(worker.in_turn, client, 5, _REPEATED).result():
                 not_due.add(bare, repeated)
                 not_due.logged_ratios.append(logged["own"] / bare["own"])
             run(rotated, client, minutes=30)
             run(revoked, client, minutes=41)
-            ask("invoke", client=client, minutes=41, action="rotate-now")
+            process.submit(worker.invoke, client, 41, "rotate-now").result()
             run(both, client, minutes=71)
     return [first, not_due, rotated, revoked, both]
 

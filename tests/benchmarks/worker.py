@@ -1,14 +1,9 @@
-"""A warm execution environment that measures itself: `python -m tests.benchmarks.worker`.
-
-It reads lines `{"do": ..., ...}` and writes a line for each. The handler's output goes to a file.
-"""
+"""The functions of a warm execution environment, a process that measures itself."""
 
 from __future__ import annotations
 
 import functools
-import json
 import os
-import sys
 import tempfile
 import time
 import uuid
@@ -103,15 +98,7 @@ def in_turn(client: str, minutes: int, times: int) -> list[list[Times]]:
     return took
 
 
-def main() -> None:
-    """Execute each line until stdin closes."""
-    operations: dict[str, Callable[..., object]] = {"describe": describe, "invoke": invoke, "in_turn": in_turn}
-    with os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8") as responses, tempfile.TemporaryFile() as log:
+def redirect_output() -> None:
+    """Let the handler write into a file instead of stdout."""
+    with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 1)
-        for line in sys.stdin:
-            asked = json.loads(line)
-            responses.write(json.dumps(operations[asked.pop("do")](**asked)) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The documents explain every alarm, permission and parameter, and their figures are the job's own."""
+"""The documents explain every alarm, permission, parameter and error code, and their figures are the job's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from handler import decisions
 from handler.config import settings_from
+from handler.errors import ErrorCode
 from infra import template
 from tests.docs.documents import ROOT, files, inline_code, rows
 
@@ -41,6 +42,13 @@ def test_each_permission_of_the_template_is_explained() -> None:
 
 def test_each_parameter_of_the_template_is_explained() -> None:
     assert set(template.parameters(template.load())) - code_of("deploy.md", "configuration.md") == set()
+
+
+def test_each_error_code_has_exactly_one_row() -> None:
+    text = (ROOT / "docs" / "error-codes.md").read_text("utf-8")
+    # A code, its meaning, and the remedy. AWS's own codes are not in kebab-case.
+    found = re.findall(r"^\| `([a-z]+(?:-[a-z]+)*)` \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
+    assert sorted(found) == sorted(ErrorCode)
 
 
 # The figures

@@ -195,15 +195,8 @@ def test_values_that_cloudformation_refuses_are_refused_first(changed: dict[str,
         deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        "PermissionsBoundaryArn=arn:aws:iam::999999999999:policy/a",
-        "DeploymentRoleArn=arn:aws:iam::999999999999:role/a",
-        f"CredentialsSecretArn={ELSEWHERE.replace('eu-west-1', 'eu-north-1')}",
-    ],
-)
-def test_an_arn_of_another_account_is_refused_before_the_build(given: str, program: Program) -> None:
+def test_an_arn_of_another_account_is_refused_before_the_build(program: Program) -> None:
+    given = "DeploymentRoleArn=arn:aws:iam::999999999999:role/a"
     status, _, message = program.run("deploy", "--yes", "--set", given)
     assert (status, "999999999999" in message) == (2, True)
     assert not program.called

@@ -15,7 +15,7 @@ from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
 from tests.infra.alarms.paging_margins import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.alarms.template import PSEUDO
-from tests.infra.dashboard.widgets import lines
+from tests.infra.dashboard.widgets import metrics_of
 from tests.test_metrics import DEFINED, SHOWN_FROM_THE_LOG
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def test_the_dashboard_names_the_runbook(given: dict[str, str], runbook: str) ->
 
 
 def test_the_dashboard_shows_every_metric_of_this_client_and_undelivered_events() -> None:
-    drawn = {line.metric for widget in widgets("metric") for line in lines(widget["properties"])}
+    drawn = {metric for widget in widgets("metric") for metric in metrics_of(widget["properties"])}
     own = {Metric("TelenorToken", name, OWN) for name in DEFINED - SHOWN_FROM_THE_LOG}
     assert {metric for metric in drawn if metric.namespace == "TelenorToken"} == own
     of_lambda = {metric.name for metric in drawn if metric.namespace == "AWS/Lambda"}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import operator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, Query, Rule, State, next_state, parse
+from tests.infra.alarms.cloudwatch import CloudWatch, Metric, Query, Rule, State, next_state, parse
 
 RETAINED = "Retain current state"
 
@@ -110,16 +108,3 @@ def test_a_value_counts_only_after_it_has_arrived() -> None:
     query = Query("m", METRIC, "Maximum")
     assert cloudwatch.series(query, 60, 1, 89) == [None]
     assert cloudwatch.series(query, 60, 1, 90) == [5]
-
-
-def test_one_good_reading_in_the_evaluation_range_hides_missing_data_unless_filled() -> None:
-    """The reason for metric math (CloudWatch User Guide, "Configuring how alarms treat missing data")."""
-    cloudwatch = CloudWatch()
-    cloudwatch.put(METRIC, 0, 3600, 0)
-    plain = Alarm((Query("m", METRIC, "Minimum"),), parse("m"), 300, 600, operator.le, Rule(2, 2, "breaching"))
-    alarmed_at = [
-        next(at for at, state in cloudwatch.changes(alarm, 300, 7200) if state is State.ALARM)
-        for alarm in (plain, replace(plain, expression=parse("FILL(m, 0)")))
-    ]
-    # Two periods have no data at second 660. They count as missing only when the reading is out of four of them.
-    assert alarmed_at == [1260, 660]

@@ -81,21 +81,6 @@ def first_alarms(alarms: Alarms, outcomes: Mapping[str, Sequence[RunOutcome]]) -
     return found
 
 
-def test_each_client_has_each_alarm_once_under_its_own_name(alarms: dict[str, Alarms]) -> None:
-    kinds = {"TokenExpiry", "RunsFailing", "RevocationFailed", "RevocationsPending", "RevocationAbandoned"}
-    kinds |= {"CredentialsFallback"}
-    of_the_function = {"stack-UndeliveredAlarm", "stack-ThrottledAlarm", "stack-WaitingAlarm"}
-    assert (
-        alarms["many"].keys() == {f"stack-{name}-{kind}Alarm" for name in CLIENTS for kind in kinds} | of_the_function
-    )
-    for name in CLIENTS:
-        for kind in kinds:
-            alarm = alarms["many"][f"stack-{name}-{kind}Alarm"]
-            assert alarm["AlarmDescription"].startswith(f"Client {name} of job stack: ")
-            (metric,) = Alarm.of(alarm).metrics
-            assert metric.dimensions == {("service", "stack"), ("client", name)}
-
-
 @pytest.mark.parametrize("silent", ["client-00", "client-01", "client-11"])
 def test_one_silent_client_fires_only_its_own_expiry_alarm(alarms: dict[str, Alarms], silent: str) -> None:
     last_well = 3 * HOUR // PERIOD

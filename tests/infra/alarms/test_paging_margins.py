@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.infra.alarms.cloudwatch import CloudWatch, Metric, Rule, State, parse
+from tests.infra.alarms.cloudwatch import CloudWatch, Rule, State, parse
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
 from tests.infra.alarms.paging_margins import (
     DAY,
@@ -92,21 +92,6 @@ def test_a_single_bad_reading_does_not_fire_the_alarm(minutes: int) -> None:
         for at, value in sorted(readings):
             cloudwatch.put(metric, at, value, at + dice.uniform(0, LATEST_METRIC))
         assert list(cloudwatch.changes(alarm, 1800, 7200)) == []
-
-
-@pytest.mark.parametrize("other", [{"client": "other"}, {"service": "other"}])
-def test_another_clients_data_does_not_hide_missing_data(other: dict[str, str]) -> None:
-    alarm = expiry_alarm(5, 600)
-    (metric,) = alarm.metrics
-    dimensions = frozenset((dict(metric.dimensions) | other).items())
-    assert dimensions != metric.dimensions
-    cloudwatch = CloudWatch()
-    for at in range(0, 7200, 300):
-        cloudwatch.put(Metric(metric.namespace, metric.name, dimensions), at, 3600, at)
-        if at <= 3600:
-            cloudwatch.put(metric, at, 3600, at)
-    ((_, state),) = cloudwatch.changes(alarm, 1200, 7200)
-    assert state is State.ALARM
 
 
 def test_the_alarm_clears_after_a_renewal() -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from handler.errors import RotationError
 from infra.artifact import ROOT
 from infra.local.secrets_manager import LocalSecretsManager, create_secret
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
+from tests.simulation.world import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,26 +49,15 @@ def simulate(
     return lines
 
 
-class _Clock:
-    """A clock that moves only by `sleep` and between runs."""
-
-    time = datetime.fromtimestamp(0, UTC)
-
-    def now(self) -> datetime:
-        return self.time
-
-    def seconds(self) -> float:
-        return self.time.timestamp()
-
-    def sleep(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
-
-
 def main() -> None:
     """Run the handler until the end."""
     begin, end, *edges = map(float, sys.argv[1:])
-    app.clock = clock = _Clock()
-    with LocalSecretsManager(clock.seconds) as aws, TelenorSandbox(clock=clock.seconds, sleep=clock.sleep) as sandbox:
+    app.clock = clock = Clock()
+
+    def seconds() -> float:
+        return clock.time.timestamp()
+
+    with LocalSecretsManager(seconds) as aws, TelenorSandbox(clock=seconds, sleep=clock.sleep) as sandbox:
         os.environ.update({**aws.environment, "TELENOR_BASE_URL": sandbox.url})
         credentials = {"client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET}
         create_secret(os.environ["CREDENTIALS_SECRET_ID"], json.dumps(credentials))

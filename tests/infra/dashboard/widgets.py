@@ -6,7 +6,6 @@ Amazon CloudWatch User Guide, "Dashboard body structure and syntax"; CloudWatch 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.infra.alarms.cloudwatch import Metric
@@ -21,23 +20,14 @@ _NAME = re.compile(r"[@A-Za-z_]\w*")
 _LITERAL = re.compile(r"'[^']*'|\b\d+[mhd]?\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One metric of a widget, with its options."""
-
-    metric: Metric
-    options: Mapping[str, Any]
-
-
-def lines(properties: Mapping[str, Any]) -> Iterator[Line]:
+def metrics_of(properties: Mapping[str, Any]) -> Iterator[Metric]:
     """Yield the metrics of a widget; a dot repeats the word above it."""
     above: list[str] = []
     for entry in properties["metrics"]:
         words = [each for each in entry if isinstance(each, str)]
         above = [above[place] if each == "." else each for place, each in enumerate(words)]
         namespace, name, *rest = above
-        options = next((each for each in entry if isinstance(each, dict)), {})
-        yield Line(Metric(namespace, name, frozenset(zip(rest[::2], rest[1::2], strict=True))), options)
+        yield Metric(namespace, name, frozenset(zip(rest[::2], rest[1::2], strict=True)))
 
 
 def unknown_names(
@@ -47,7 +37,7 @@ def unknown_names(
     for widget in body["widgets"]:
         properties = widget["properties"]
         if widget["type"] == "metric":
-            names = [line.metric.name for line in lines(properties) if line.metric not in metrics]
+            names = [metric.name for metric in metrics_of(properties) if metric not in metrics]
         elif widget["type"] == "log":
             names = list(_unknown_in_query(properties["query"], log_group, fields))
         else:

@@ -14,7 +14,7 @@ from infra.demo import settings
 from infra.demo.checks import Count, FaultRecord, Results, checks, exit_status
 from infra.demo.faults import OUTAGE_SECONDS, PLAN
 from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
-from infra.demo.view import SeenToken, View, events
+from infra.demo.view import SeenToken, View
 from infra.promises.checker import Violation
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ FAULTS[0].lost_token = LOST
 GOOD = Results(
     view=view_of(CURRENT, IN_GRACE, REVOKED, LOST_AND_EXPIRED),
     violations=[],
-    counts=[Count("a cache", 1, served=500), Count("another cache", 1, served=500)],
+    counts=[Count("a cache", served=500), Count("another cache", served=500)],
     fault_records=FAULTS,
     planned=[planned.name for planned in PLAN],
     calls=Counter(DescribeSecret=60, PutSecretValue=3),
@@ -50,14 +50,10 @@ def with_token(token: SeenToken) -> dict[str, Any]:
     return {"view": replace(GOOD.view, tokens={**GOOD.view.tokens, token.short_id: token})}
 
 
-def test_the_exit_status_is_0_if_every_claim_holds() -> None:
-    assert all(check.holds for check in checks(GOOD))
-    assert exit_status(GOOD) == 0
-
-
 @pytest.mark.parametrize(
     ("changes", "claims"),
     [
+        ({}, []),
         ({"view": replace(GOOD.view, refused=1)}, ["no consumer was refused"]),
         ({"view": replace(GOOD.view, served=0)}, ["no consumer was refused"]),
         ({"view": view_of(CURRENT, LOST_AND_EXPIRED)}, ["there were at least 2 rotations"]),
@@ -69,8 +65,8 @@ def test_the_exit_status_is_0_if_every_claim_holds() -> None:
         ({"fault_records": FAULTS[:-1]}, ["every fault took effect"]),
         ({"fault_records": [*FAULTS[:-1], replace(FAULTS[-1], evidence=None)]}, ["every fault took effect"]),
         ({"counts": []}, ["every consumer was served"]),
-        ({"counts": [Count("a cache", 1)]}, ["every consumer was served"]),
-        ({"counts": [Count("a cache", 1, served=5, failed=1)]}, ["every consumer was served"]),
+        ({"counts": [Count("a cache")]}, ["every consumer was served"]),
+        ({"counts": [Count("a cache", served=5, failed=1)]}, ["every consumer was served"]),
         ({"is_log_clean": False}, ["no token and no secret"]),
     ],
 )
@@ -79,25 +75,13 @@ def test_each_claim_can_fail(changes: dict[str, Any], claims: list[str]) -> None
     broken = [check.claim for check in checks(results) if not check.holds]
     assert len(broken) == len(claims)
     assert all(claim.startswith(start) for claim, start in zip(broken, claims, strict=True))
-    assert exit_status(results) == 1
-    assert "A promise was broken." in printed(summary_table(results), checks_table(results))
+    assert exit_status(results) == bool(claims)
+    assert ("A promise was broken." in printed(summary_table(results), checks_table(results))) == bool(claims)
 
 
 def test_caches_end_before_the_grace_and_the_outage_before_the_tolerance() -> None:
     assert (max(settings.CACHE_SECONDS) + 1) * settings.SPEED <= settings.GRACE_SECONDS
     assert 0 < OUTAGE_SECONDS < settings.OUTAGE_TOLERANCE_SECONDS == 24 * 60  # as P1 states
-
-
-def test_events_are_ordered_by_server_time() -> None:
-    before = view_of(CURRENT)
-    revoked = replace(CURRENT, status="revoked", ended_at=950.6, superseded_at=950.4)
-    issued = replace(ISSUED, short_id="ffffffff", issued_at=950.2, published_at=950.4)
-    assert events(before, view_of(revoked, issued)) == [
-        (950.2, "token ffffffff issued"),
-        (950.4, "token ffffffff published"),
-        (950.6, "token aaaaaaaa revoked"),
-    ]
-    assert events(GOOD.view, GOOD.view) == []
 
 
 def printed(*what: Any, space: ConsoleDimensions = PAGE) -> str:
@@ -113,7 +97,7 @@ def picture(results: Results, space: ConsoleDimensions = PAGE) -> Any:
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 40), (120, 24), (120, 40)])
 def test_the_timeline_fits_on_the_terminal_and_names_each_token(columns: int, rows: int) -> None:
     spares = [replace(REVOKED, short_id=f"{number:08}", published_at=None) for number in range(40)]
-    counts = [Count(cache, seconds, 1_234) for cache in ("Powertools", "b") for seconds in settings.CACHE_SECONDS]
+    counts = [Count(cache, 1_234) for cache in ("Powertools", "b") for _ in settings.CACHE_SECONDS]
     view = view_of(*spares, *GOOD.view.tokens.values())
     space = ConsoleDimensions(columns, rows)
     text = printed(picture(replace(GOOD, view=view, counts=counts), space), space=space)

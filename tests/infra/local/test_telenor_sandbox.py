@@ -11,38 +11,31 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from infra.local.telenor_sandbox import (
-    DEMO_CLIENT_ID,
-    DEMO_CLIENT_SECRET,
-    OPERATIONS,
-    REVOCATION_PATH,
-    Client,
-    TelenorSandbox,
-    short_id,
-)
+from handler.transport import basic
+from infra.local.telenor_sandbox import DEMO_CLIENT_ID, OPERATIONS, REVOCATION_PATH, Client, TelenorSandbox
+from tests.conftest import CLIENT_SECRET, FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-START = 1_800_000_000.25  # epoch seconds, with a fraction as on real clocks
+    from requests.auth import AuthBase
+
 LIFETIME = 3599  # seconds, the reference's example
 
 
 class Visitor:
-    """A client of the API over real HTTP, and a clock that only the test moves."""
+    """A client of the API over real HTTP."""
 
-    def __init__(self) -> None:
-        self.now = START
-        self.delays: list[float] = []
-        self.sandbox = TelenorSandbox(clock=lambda: self.now, sleep=self.delays.append)
+    def __init__(self, sandbox: TelenorSandbox, clock: FakeClock) -> None:
+        self.sandbox, self.clock = sandbox, clock
 
-    def ask(self, client_id: str = DEMO_CLIENT_ID, secret: str = DEMO_CLIENT_SECRET, **form: str) -> requests.Response:
-        return self.call("token", (client_id, secret), **{"grant_type": "client_credentials", **form})
+    def ask(self, client_id: str = DEMO_CLIENT_ID, secret: str = CLIENT_SECRET, **form: str) -> requests.Response:
+        return self.call("token", basic(client_id, secret), **{"grant_type": "client_credentials", **form})
 
-    def call(self, operation: str, authorization: object = None, **form: str) -> requests.Response:
+    def call(self, operation: str, authorization: str | AuthBase | None = None, **form: str) -> requests.Response:
         method, path = OPERATIONS[operation]
         headers = {"Authorization": authorization} if isinstance(authorization, str) else {}
-        auth = authorization if isinstance(authorization, tuple) else None
+        auth = None if isinstance(authorization, str) else authorization
         return requests.request(method, self.sandbox.url + path, headers=headers, auth=auth, data=form, timeout=5)
 
     def token(self) -> str:
@@ -54,30 +47,19 @@ class Visitor:
     def incidents(self, token: str) -> int:
         return self.call("incidents", f"Bearer {token}").status_code
 
-    def revoked(self) -> str:
-        token = self.token()
-        assert self.logout(token).ok
-        return token
-
-    def expired(self) -> str:
-        token = self.token()
-        self.now += LIFETIME
-        return token
-
 
 @pytest.fixture
-def visitor() -> Iterator[Visitor]:
-    visitor = Visitor()
-    with visitor.sandbox:
-        yield visitor
+def visitor(telenor: TelenorSandbox, clock: FakeClock) -> Visitor:
+    return Visitor(telenor, clock)
 
 
 def test_a_client_revokes_only_its_own_tokens(visitor: Visitor) -> None:
     mine, other, url = visitor.token(), visitor.ask("demo-portal").json()["access_token"], visitor.sandbox.url
-    pair = (DEMO_CLIENT_ID, DEMO_CLIENT_SECRET)
     statuses = [
-        requests.post(url + REVOCATION_PATH, auth=auth, data={"token": token}, timeout=5).status_code
-        for auth, token in [(pair, mine), (pair, other), (pair, "unknown"), ((DEMO_CLIENT_ID, "wrong"), other)]
+        requests.post(
+            url + REVOCATION_PATH, auth=basic(DEMO_CLIENT_ID, secret), data={"token": token}, timeout=5
+        ).status_code
+        for secret, token in [(CLIENT_SECRET, mine), (CLIENT_SECRET, other), (CLIENT_SECRET, "?"), ("wrong", other)]
     ]
     assert statuses == [200, 200, 200, 401]
     assert [visitor.sandbox.is_live(token) for token in (mine, other)] == [False, True]
@@ -86,22 +68,14 @@ def test_a_client_revokes_only_its_own_tokens(visitor: Visitor) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "request_of"),
     [
-        (400, 2, lambda v: v.ask(grant_type="")),
         (400, 2, lambda v: v.ask(grant_type="implicit")),
         (401, 21, lambda v: v.ask(grant_type="password")),
         (401, 1, lambda v: v.ask("nobody")),
         (401, 22, lambda v: v.ask(secret="wrong")),
         (401, 6, lambda v: v.call("token")),
-        (401, 6, lambda v: v.call("token", "Basic ***")),
-        (401, 6, lambda v: v.call("token", "Bearer x")),
         (403, 8, lambda v: v.ask(scope="incidents.read admin")),
         (401, 2, lambda v: v.logout("made-up")),
-        (401, 2, lambda v: v.logout(v.expired())),
-        (401, 2, lambda v: v.logout(v.revoked())),
         (401, 6, lambda v: v.call("logout")),
-        (401, 6, lambda v: v.call("logout", "Bearer ")),
-        (401, 2, lambda v: v.call("incidents", f"Bearer {v.revoked()}")),
-        (401, 2, lambda v: v.call("incidents", f"Bearer {v.expired()}")),
         (401, 6, lambda v: v.call("incidents")),
     ],
 )
@@ -116,20 +90,13 @@ def test_a_token_is_accepted_until_it_expires_or_is_revoked(visitor: Visitor) ->
     first, second = visitor.token(), visitor.token()
     assert visitor.logout(first).text == "OK!"
     assert [visitor.incidents(token) for token in (first, second)] == [401, 200]
-    visitor.now += LIFETIME - 0.5
+    visitor.clock.advance(seconds=LIFETIME - 0.5)
     assert visitor.incidents(second) == 200
-    visitor.now += 0.5
+    visitor.clock.advance(seconds=0.5)
     assert visitor.incidents(second) == 401
-    tokens = visitor.sandbox.state()["tokens"]
-    assert tokens[short_id(first)] == {
-        "client_id": DEMO_CLIENT_ID,
-        "scope": "incidents.read incidents.write",
-        "issued_at": START,
-        "expires_at": START + LIFETIME,
-        "ended_at": START,
-        "status": "revoked",
-    }
-    assert tokens[short_id(second)]["status"] == "expired"
+    assert [visitor.logout(token).json()["code"] for token in (first, second)] == [2, 2]
+    tokens = visitor.sandbox.state()["tokens"].values()
+    assert [token["status"] for token in tokens] == ["revoked", "expired"]
     assert visitor.sandbox.state()["protected"] == {"accepted": 2, "refused": 2}
 
 
@@ -153,7 +120,7 @@ def test_a_dropped_connection_takes_effect_only_with_when_after(
     with pytest.raises(requests.ConnectionError):
         visitor.logout(token)
     assert visitor.sandbox.is_live(token) is is_live
-    assert visitor.delays == [11]
+    assert visitor.clock.slept == [11]
 
 
 def test_faults_and_state_are_available_over_http(visitor: Visitor) -> None:
@@ -175,8 +142,8 @@ def test_the_shown_state_contains_no_secret(visitor: Visitor) -> None:
     visitor.sandbox.knobs(refresh_token=True)
     document = visitor.ask(password="hidden").json()
     visitor.call("logout", document["access_token"])  # a raw token without a scheme
-    shown = f"{visitor.sandbox.requests} {visitor.sandbox.state()} {Client(secret=DEMO_CLIENT_SECRET)}"
-    for secret in (document["access_token"], document["refresh_token"], "hidden", DEMO_CLIENT_SECRET):
+    shown = f"{visitor.sandbox.requests} {visitor.sandbox.state()} {Client(secret=CLIENT_SECRET)}"
+    for secret in (document["access_token"], document["refresh_token"], "hidden", CLIENT_SECRET):
         assert secret not in shown
     asked, odd = visitor.sandbox.requests
     assert (asked.headers["authorization"], odd.headers["authorization"]) == ("Basic", "other")

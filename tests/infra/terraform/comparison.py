@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -14,152 +16,23 @@ from samtranslator.translator.translator import Translator
 
 from infra.template import load
 from tests.infra.alarms.template import PSEUDO, Template
-from tests.infra.dashboard.widgets import lines
+from tests.infra.dashboard.widgets import metrics_of
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_KEY = "arn:aws:kms:eu-north-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-_OTHER_KEY = "arn:aws:kms:eu-north-1:000000000000:key/abcd1234-12ab-34cd-56ef-1234567890ab"
-_SECRET = "arn:aws:secretsmanager:eu-north-1:000000000000:secret:theirs-a1b2c3"
-_TOPIC = "arn:aws:sns:eu-north-1:000000000000:theirs"
-_PAGER = "arn:aws:sns:eu-north-1:000000000000:pages"
-# Of the account that tests/mocks of the module names.
-_BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
-_DEPLOYER = "arn:aws:iam::123456789012:role/deploys"
-_ACCOUNT = "999999999999"
-_READER = f"arn:aws:iam::{_ACCOUNT}:role/reader"
+_HERE = Path(__file__).parent
 
+CASES: dict[str, dict[str, Any]] = tomllib.loads((_HERE / "deployments.toml").read_text(encoding="utf-8"))
+"""Deployments: the parameters of the stack, and the variables of the module."""
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One deployment: the stack's parameters and the module's variables."""
-
-    parameters: Mapping[str, Any]
-    variables: Mapping[str, Any]
-
-
-CASES = {
-    "by_default": Case({}, {"clients": {"default": {}}}),
-    "with_everything": Case(
-        {
-            "CredentialsSecretArn": _SECRET,
-            "CredentialsKmsKeyArn": _OTHER_KEY,
-            "TelenorBaseUrl": "https://gateway.example.com",
-            "TelenorScope": "one two",
-            "VerifyUrl": "https://api.telenor.no/me",
-            "ScheduleMinutes": "1",
-            "GraceSeconds": 300,
-            "RenewAtFraction": "0.5",
-            "ReaderAccountIds": _ACCOUNT,
-            "ReaderPrincipals": _READER,
-            "KmsKeyArn": _KEY,
-            "PermissionsBoundaryArn": _BOUNDARY,
-            "DeploymentRoleArn": _DEPLOYER,
-            "SubnetIds": "subnet-0a1b2c3d,subnet-1a1b2c3d",
-            "SecurityGroupIds": "sg-0a1b2c3d",
-            "PagerTopicArn": _PAGER,
-            "AlarmTopicArn": _TOPIC,
-            "LogRetentionDays": 30,
-            "Architecture": "x86_64",
-        },
-        {
-            "clients": {
-                "default": {
-                    "credentials_secret_arn": _SECRET,
-                    "credentials_kms_key_arn": _OTHER_KEY,
-                    "scope": "one two",
-                    "grace_seconds": 300,
-                    "reader_principals": [_READER],
-                }
-            },
-            "telenor_base_url": "https://gateway.example.com",
-            "verify_url": "https://api.telenor.no/me",
-            "schedule_minutes": 1,
-            "renew_at_fraction": 0.5,
-            "kms_key_arn": _KEY,
-            "permissions_boundary_arn": _BOUNDARY,
-            "deployment_role_arn": _DEPLOYER,
-            "subnet_ids": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"],
-            "security_group_ids": ["sg-0a1b2c3d"],
-            "pager_topic_arn": _PAGER,
-            "alarm_topic_arn": _TOPIC,
-            "log_retention_days": 30,
-            "architecture": "x86_64",
-        },
-    ),
-    "with_mail_and_a_key": Case(
-        {
-            "ScheduleMinutes": "2",
-            "GraceSeconds": 0,
-            "KmsKeyArn": _KEY,
-            "ReaderAccountIds": _ACCOUNT,
-            "PagerEmail": "pager@example.com",
-            "AlarmEmail": "us@example.com",
-        },
-        {
-            "clients": {"default": {"reader_principals": [f"arn:aws:iam::{_ACCOUNT}:root"]}},
-            "schedule_minutes": 2,
-            "grace_seconds": 0,
-            "kms_key_arn": _KEY,
-            "pager_email": "pager@example.com",
-            "alarm_email": "us@example.com",
-        },
-    ),
-    "with_another_server": Case(
-        {
-            "TokenUrl": "https://login.example.com/token?tenant=1",
-            "RevocationUrl": "none",
-            "ClientAuthentication": "client_secret_post",
-            "TokenParameters": "audience=https://api.example.com&resource=a%20b",
-        },
-        {
-            "clients": {"default": {"token_parameters": "audience=https://api.example.com&resource=a%20b"}},
-            "token_url": "https://login.example.com/token?tenant=1",
-            "revocation_url": "none",
-            "client_authentication": "client_secret_post",
-        },
-    ),
+INTENDED: dict[str, str] = {
+    name: each["reason"]
+    for each in tomllib.loads((_HERE / "intended_differences.toml").read_text(encoding="utf-8"))["differences"]
+    for name in each["names"]
 }
-
-_SHARED = "one function serves all clients of the module, so the alarm names the job"
-_ERRORS = (
-    "Lambda counts the errors of all clients together, and the job each client's own. A run that cannot start sends no "
-    "metrics, which fires TokenExpiryAlarm"
-)
-_LEFT = "Terraform deletes it, and fails while another role still has it"
-_OPERATORS = "OperatorPolicy.PolicyDocument.Statement"
-
-# Every intended difference with its reason. A name includes everything below it.
-INTENDED = {
-    "TokenFunction.Environment.Variables.SERVES_CLIENTS": "only an event of the module names its client",
-    "TokenFunction.Tags": "SAM's own tags",
-    "TokenFunctionEventInvokeConfig.Qualifier": "SAM names the default version explicitly",
-    "TokenFunctionScheduleRole.Description": "SAM creates this role, without a description",
-    **dict.fromkeys(
-        (f"{_OPERATORS}.ReadAndDisableTheSchedule.Resource", f"{_OPERATORS}.ReadTheLabels.Resource"),
-        "a pattern in the module: a managed policy has no space for a list of all clients",
-    ),
-    f"{_OPERATORS}.FindTheStack": "there is no stack; operators name the function",
-    **dict.fromkeys(
-        (
-            f"RunsFailingAlarm.{name}"
-            for name in ("Namespace", "MetricName", "Dimensions", "Statistic", "Period", "Metrics")
-        ),
-        _ERRORS,
-    ),
-    "TokenSecretPolicy.PolicyDocument.Statement.NobodyDeletes": "a stack has termination protection",
-    "CredentialsSecretPolicy.BlockPublicPolicy": "it belongs to the secret's policy, which stays with the secret",
-    **{
-        f"{alarm}.{name}": _SHARED
-        for alarm in ("UndeliveredAlarm", "ThrottledAlarm", "WaitingAlarm")
-        for name in ("AlarmName", "AlarmDescription.Whose")
-    },
-    "CredentialsSecret.SecretString": "it would be in Terraform's state, and Terraform may not read the secret",
-    "CredentialsSecret.DeletionPolicy": "Terraform deletes the secret, which can be restored for thirty days",
-    **dict.fromkeys(("ConsumerPolicy.DeletionPolicy", "OperatorPolicy.DeletionPolicy"), _LEFT),
-}
+"""The reason of each intended difference. A name includes everything below it."""
 
 _FUNCTION_NAME = "telenor-token-default-0a1b2c3d"
 
@@ -200,7 +73,7 @@ def differences(states: Mapping[str, module.State], body: Mapping[str, Any] | No
     """Compare the applied cases value by value."""
     found = []
     for case, state in states.items():
-        sam, terraform = _of_sam(dict(body or translated()), CASES[case].parameters), _of_terraform(state)
+        sam, terraform = _of_sam(dict(body or translated()), CASES[case]["parameters"]), _of_terraform(state)
         assert len(sam) > 200
         found += [
             Difference(case, name, sam.get(name), terraform.get(name))
@@ -275,7 +148,7 @@ def _plain(key: str, value: Any, names: Mapping[str, str]) -> str:
 def _drawn(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the contents of a dashboard without their positions: metrics, lines for the graces, and alarms."""
     widgets = [widget["properties"] for widget in body["widgets"]]
-    metrics = {line.metric for widget in widgets if "metrics" in widget for line in lines(widget)}
+    metrics = {metric for widget in widgets if "metrics" in widget for metric in metrics_of(widget)}
     horizontal = (line for widget in widgets for line in widget.get("annotations", {}).get("horizontal", []))
     return {
         "Shown": [

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
 
 import pytest
 
 from infra.terraform_cli import MODULE, copied
 from tests.infra.terraform import module
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 pytestmark = pytest.mark.terraform
 
-# The rest of a configuration.
-PROVIDER = """
-terraform {
-  required_providers {
-    aws = { source = "hashicorp/aws" }
-  }
-}
-
-provider "aws" {
-  region = "eu-north-1"
-}
-"""
-PLAN = """
-mock_provider "aws" {
-  source = "./telenor-token/infra/terraform/tests/mocks"
-}
-
-run "the_readme" {
-  command = plan
-
-  assert {
-    condition     = length(module.telenor_token.clients) == 2
-    error_message = "it deploys other clients"
-  }
-}
-"""
+# The rest of a configuration, and its test.
+BESIDE = Path(__file__).with_name("readme")
 
 
 def test_the_readmes_module_block_can_be_planned_unchanged(tmp_path: Path) -> None:
@@ -50,8 +24,9 @@ def test_the_readmes_module_block_can_be_planned_unchanged(tmp_path: Path) -> No
     copied(MODULE, checkout / "infra" / "terraform")
     for directory in (checkout / "build", tmp_path / "tests"):
         directory.mkdir()
+    shutil.copy(BESIDE / "provider.tf", tmp_path)
+    shutil.copy(BESIDE / "readme.tftest.hcl", tmp_path / "tests")
     (checkout / "build" / "telenor-token.zip").write_bytes(b"")
-    (tmp_path / "main.tf").write_text(PROVIDER + block, encoding="utf-8")
-    (tmp_path / "tests" / "readme.tftest.hcl").write_text(PLAN, encoding="utf-8")
+    (tmp_path / "main.tf").write_text(block, encoding="utf-8")
     (summary,) = (each["test_summary"] for each in module.tested(tmp_path, "readme") if each["type"] == "test_summary")
     assert (summary["passed"], summary["failed"]) == (1, 0)

@@ -57,7 +57,7 @@ REFUSED = [
 FORMS = ["audience=https://api.example.com&resource=a%20b&resource=c", "scope_of_use=client_id"]
 NOT_FORMS = [
     *("audience", "audience=a&", "audience=%FF", "audience=\u00f8", "audience=a\nb", "grant_type=password"),
-    *("%67rant_type=password", "audience=a&client_secret=b"),
+    *("%67rant_type=password", "audience=a&client_secret=b", "audience=a&client_id=b", "scope=read"),
 ]
 WITH_QUERY = ["https://api.telenor.no/hello?x=1", "https://api.telenor.no?x=a@b"]
 
