@@ -27,7 +27,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from handler.cli import console
+from handler.cli import aws, console
 from handler.cli.errors import CliError
 from handler.secrets_manager import NOT_AWS_ERRORS
 from infra.template import TEMPLATE, Parameter, broken_rules, load, parameters
@@ -79,10 +79,7 @@ def readable(what: str) -> Iterator[None]:
     try:
         yield
     except (*NOT_AWS_ERRORS, IndexError) as error:
-        raise RefusalError(
-            f"AWS's response about {what} cannot be read ({type(error).__name__}): check AWS_ENDPOINT_URL and for a "
-            "proxy that changes responses"
-        ) from None
+        raise RefusalError(aws.unreadable(error, what)) from None
 
 
 def the_region() -> str:

@@ -133,10 +133,15 @@ def explained(what: str, region: str | None = None) -> Iterator[None]:
     except (BotoCoreError, ClientError) as error:
         raise _error(error, what, region) from error
     except NOT_AWS_ERRORS as error:
-        raise AccessError(
-            f"AWS's response about {what}{_in(region)} cannot be read ({type(error).__name__}): check AWS_ENDPOINT_URL "
-            "and for a proxy that changes responses"
-        ) from error
+        raise AccessError(unreadable(error, what + _in(region))) from error
+
+
+def unreadable(error: Exception, what: str) -> str:
+    """Return the sentence about a response that is not AWS's."""
+    return (
+        f"AWS's response about {what} cannot be read ({type(error).__name__}): check AWS_ENDPOINT_URL and for a proxy "
+        "that changes responses"
+    )
 
 
 def explained_error(error: RotationError, what: str, region: str | None = None) -> RotationError:
