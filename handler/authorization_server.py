@@ -20,7 +20,8 @@ from handler.errors import (
     ServerUnavailableError,
     TokenRejectedError,
 )
-from handler.model import Clock, Token, is_access_token, json_object, json_value
+from handler.json_text import json_object, json_value
+from handler.model import Clock, Token, is_access_token
 from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Bearer, Request, Response, Transport
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from handler.errors import ErrorCode, InvalidInputError
-from handler.model import Action, ClientAuthentication, OAuthServer, Policy, is_hostname, is_loopback
+from handler.hostnames import is_hostname, is_loopback
+from handler.model import Action, ClientAuthentication, OAuthServer, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

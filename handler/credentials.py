@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from handler.errors import ErrorCode, InvalidInputError
-from handler.model import json_object
+from handler.json_text import json_object
 
 _DEFAULT_SOURCE = "the credentials secret (CREDENTIALS_SECRET_ID)"
 

@@ -1,17 +1,15 @@
-"""Values that the other modules share, whose repr shows no secret, and helpers for JSON and host names."""
+"""Values that the other modules share, whose repr shows no secret."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
+from typing import NamedTuple, Protocol, TypeGuard
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from handler.json_text import json_object, json_values
 
 # RFC 6749, appendix A.12, without the space, which a Bearer header cannot carry (RFC 6750, section 2.1).
 _ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -19,9 +17,6 @@ _ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")
 # Beyond these, adding a grace to a time could overflow a datetime.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-
-# RFC 1035, section 2.3.4, with the underscore that some networks use.
-_DNS_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 # The maximum clock skew between two machines.
 MAX_CLOCK_SKEW = timedelta(minutes=1)
@@ -165,40 +160,13 @@ class SecretVersion:
             return access_token == self.access_token
         # Escapes of JSON may hide it from a search of the text: "\\/" is "/".
         return access_token in self.content or any(
-            isinstance(value, str) and access_token in value for value in _json_values(self.content)
+            isinstance(value, str) and access_token in value for value in json_values(self.content)
         )
 
 
 def is_access_token(value: object) -> TypeGuard[str]:
     """Return whether a value can be sent as a Bearer token (RFC 6750, section 2.1)."""
     return isinstance(value, str) and _ACCESS_TOKEN.fullmatch(value) is not None
-
-
-def json_object(text: str) -> dict[str, object] | None:
-    """Return the JSON object in a text from outside, or None if there is none."""
-    value = json_value(text)
-    return value if isinstance(value, dict) else None
-
-
-def is_hostname(host: str) -> bool:
-    """Return whether a host can be looked up, or is an address, which may stand in brackets."""
-    if all(_DNS_LABEL.fullmatch(label) for label in host.split(".")):
-        return True
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_too_far_ahead(instant: datetime, now: datetime) -> bool:
@@ -217,31 +185,3 @@ def _instant(value: object) -> datetime | None:
     if not _EARLIEST.timestamp() <= value <= _LATEST.timestamp():
         return None
     return datetime.fromtimestamp(value, UTC)
-
-
-def json_value(text: str) -> object:
-    """Return the JSON value in a text from outside, or None if there is none."""
-    try:
-        # Editors on Windows begin a file with a byte order mark, which RFC 8259, section 8.1, lets a reader ignore.
-        return json.loads(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError):
-        return None
-
-
-def json_fields(text: str) -> Iterator[tuple[str, object]]:
-    """Yield the name and the value of each field in a JSON text, at any depth."""
-    for value in _json_values(text):
-        if isinstance(value, dict):
-            yield from value.items()
-
-
-def _json_values(text: str) -> Iterator[object]:
-    """Yield every value in a JSON text, and the names of its fields."""
-    values = [json_value(text)]
-    while values:
-        value = values.pop()
-        yield value
-        if isinstance(value, dict):
-            values += [*value, *value.values()]
-        elif isinstance(value, list):
-            values += value

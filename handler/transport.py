@@ -33,7 +33,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
 from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerUnavailableError
-from handler.model import is_hostname, is_loopback
+from handler.hostnames import is_hostname, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
