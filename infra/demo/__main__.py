@@ -25,7 +25,7 @@ from infra.demo.consumers import Consumers
 from infra.demo.faults import PLAN, Faults
 from infra.demo.live_view import live_view, size_of
 from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
-from infra.demo.view import read_view
+from infra.demo.token_states import read_token_states
 from infra.local.fast_clock import FastClock
 from infra.promises.checker import violations
 from infra.promises.history import History
@@ -100,9 +100,9 @@ def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) ->
         with live_view(console, axis, stack.logs if arguments.verbose else None) as show:
             is_whole = _play(job, consumers, faults, axis, show)
         history.ended_at = stack.clock.time()
-        view, calls = read_view(job), stack.aws.calls(job.name)
+        states, calls = read_token_states(job), stack.aws.calls(job.name)
     results = Results(
-        view=view,
+        states=states,
         violations=violations(history),
         counts=consumers.counts,
         fault_records=faults.fault_records,
@@ -113,10 +113,10 @@ def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) ->
     last = checks_table(results) if is_whole else Text("Interrupted: no result.", style="bold")
     below: list[RenderableType] = ["", summary_table(results), "", last]
     if console.is_terminal:
-        console.print(timeline(view, results.counts, results.fault_records, axis, size_of(console)))
+        console.print(timeline(states, results.counts, results.fault_records, axis, size_of(console)))
     console.print(*below, sep="\n")
     if arguments.svg:
-        save_svg(arguments.svg, timeline(view, results.counts, results.fault_records, axis), *below)
+        save_svg(arguments.svg, timeline(states, results.counts, results.fault_records, axis), *below)
         console.print(f"The picture is in {arguments.svg}")
     return exit_status(results) if is_whole else _INTERRUPTED
 
@@ -128,17 +128,17 @@ def _play(job: RecordedJob, consumers: Consumers, faults: Faults, axis: Axis, sh
             tasks = [background.submit(job.keep_schedule, faults.stop, settings.SCHEDULE_SECONDS)]
             while True:
                 time.sleep(_FRAME_SECONDS)
-                view = read_view(job)
-                show(view, consumers.counts, faults.fault_records)
+                states = read_token_states(job)
+                show(states, consumers.counts, faults.fault_records)
                 for ended in (task for task in tasks if task.done()):
                     ended.result()  # raises what it has ended with
-                if view.current is None and view.at > axis.begin + _FIRST_TOKEN_SECONDS * settings.SPEED:
+                if states.current is None and states.at > axis.begin + _FIRST_TOKEN_SECONDS * settings.SPEED:
                     raise RuntimeError("no token was published in time: the log says why")
-                if view.current is not None and len(tasks) == 1:
+                if states.current is not None and len(tasks) == 1:
                     consumers.begin.set()
                     tasks.append(background.submit(faults.play, axis.begin, axis.seconds))
-                is_over = len(tasks) > 1 and tasks[1].done() and view.at >= axis.begin + axis.seconds
-                if is_over and not faults.waits_for_expiry(view):
+                is_over = len(tasks) > 1 and tasks[1].done() and states.at >= axis.begin + axis.seconds
+                if is_over and not faults.waits_for_expiry(states):
                     return True
         except KeyboardInterrupt:
             return False

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from infra.demo.view import Phase
+from infra.demo.token_states import Phase
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
 
-    from infra.demo.view import View
+    from infra.demo.token_states import TokenStates
     from infra.promises.checker import Violation
 
 MIN_ROTATIONS = 2
@@ -53,7 +53,7 @@ class Count:
 class Results:
     """Everything that the checks need."""
 
-    view: View
+    states: TokenStates
     violations: Sequence[Violation]
     counts: Sequence[Count]
     fault_records: Sequence[FaultRecord]
@@ -74,23 +74,23 @@ class Check(NamedTuple):
 
 def checks(results: Results) -> list[Check]:
     """Check the demo's claims."""
-    view = results.view
+    states = results.states
     broken = {violation.promise for violation in results.violations}
     struck = {record.name for record in results.fault_records if record.evidence is not None}
-    lost = [view.tokens.get(record.lost_token) for record in results.fault_records if record.lost_token]
+    lost = [states.tokens.get(record.lost_token) for record in results.fault_records if record.lost_token]
     return [
-        Check("no consumer was refused", view.served > 0 and view.refused == 0),
+        Check("no consumer was refused", states.served > 0 and states.refused == 0),
         Check(
             "every consumer was served all the time",
             len(results.counts) > 0 and all(each.served > 0 and each.failed == 0 for each in results.counts),
         ),
         Check(
             "no active token is unpublished",
-            not any(token.phase is Phase.UNPUBLISHED for token in view.tokens.values()),
+            not any(token.phase is Phase.UNPUBLISHED for token in states.tokens.values()),
         ),
         *(Check(f"{promise}: {claim}", promise not in broken) for promise, claim in _PROMISES.items()),
-        Check("a token is current at the end", view.current is not None),
-        Check(f"there were at least {MIN_ROTATIONS} rotations", len(view.published) >= MIN_ROTATIONS),
+        Check("a token is current at the end", states.current is not None),
+        Check(f"there were at least {MIN_ROTATIONS} rotations", len(states.published) >= MIN_ROTATIONS),
         Check("every fault took effect", set(results.planned) <= struck),
         Check(
             "a killed run's token was never published and has expired",

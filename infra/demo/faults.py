@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from infra.demo import settings
 from infra.demo.checks import FaultRecord
-from infra.demo.view import Phase, read_view
+from infra.demo.token_states import Phase, read_token_states
 from infra.local.telenor_sandbox import short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.demo.view import View
+    from infra.demo.token_states import TokenStates
     from infra.promises.history import RunRecord
     from infra.promises.recorded_job import RecordedJob
 
@@ -64,9 +64,9 @@ class Faults:
             self._telenor.clear_faults()
             record.ended_at = record.ended_at or self._clock.time()
 
-    def waits_for_expiry(self, view: View) -> bool:
+    def waits_for_expiry(self, states: TokenStates) -> bool:
         """Return whether a token that was lost with a killed run is still active."""
-        return any(view.tokens[record.lost_token].is_live for record in self.fault_records if record.lost_token)
+        return any(states.tokens[record.lost_token].is_live for record in self.fault_records if record.lost_token)
 
     def kill_a_run(self, record: FaultRecord) -> None:
         """Kill the next run that has obtained a token, before it can publish it."""
@@ -81,7 +81,7 @@ class Faults:
             record.lost_token = short_id(lost)
             record.evidence = f"SIGKILL ended a run that had obtained {short_id(lost)} and not published it"
         # The next scheduled run recovers.
-        self._until(lambda view: view.current is not None and view.current.issued_at > record.began_at)
+        self._until(lambda states: states.current is not None and states.current.issued_at > record.began_at)
 
     def break_logout(self, record: FaultRecord) -> None:
         """Let the next logouts fail, so that each run leaves the token to the next one."""
@@ -92,11 +92,11 @@ class Faults:
         record.began_at = self._clock.time()
         if not self._until(lambda _: self._failed("logout") >= before + RUNS_WITHOUT_LOGOUT):
             return
-        waiting = [token.short_id for token in read_view(self._job).published if token.phase is Phase.IN_GRACE]
+        waiting = [token.short_id for token in read_token_states(self._job).published if token.phase is Phase.IN_GRACE]
         self._telenor.clear_faults()
         record.ended_at = self._clock.time()
-        if waiting and self._until(lambda view: not view.tokens[waiting[0]].is_live):
-            failed, end = self._failed("logout") - before, read_view(self._job).tokens[waiting[0]].status
+        if waiting and self._until(lambda states: not states.tokens[waiting[0]].is_live):
+            failed, end = self._failed("logout") - before, read_token_states(self._job).tokens[waiting[0]].status
             record.evidence = f"{failed} logouts failed; {waiting[0]} stayed in the ledger and was {end} afterwards"
 
     def cut_off_token_endpoint(self, record: FaultRecord) -> None:
@@ -153,19 +153,19 @@ class Faults:
         """Wait by the simulated clock, or until the demo ends."""
         self.stop.wait(max(0.0, seconds) / self._clock.speed)
 
-    def _until(self, condition: Callable[[View], bool]) -> bool:
+    def _until(self, condition: Callable[[TokenStates], bool]) -> bool:
         """Wait until a condition holds; return whether it did."""
         give_up_at = time.monotonic() + _WAIT_SECONDS
         while not self.stop.wait(_POLL_SECONDS) and time.monotonic() < give_up_at:
-            if condition(read_view(self._job)):
+            if condition(read_token_states(self._job)):
                 return True
         return False
 
 
-def _is_almost_due(view: View) -> bool:
-    if view.current is None:
+def _is_almost_due(states: TokenStates) -> bool:
+    if states.current is None:
         return False
-    due_in_seconds = view.current.issued_at + settings.RENEWED_AFTER_SECONDS - view.at
+    due_in_seconds = states.current.issued_at + settings.RENEWED_AFTER_SECONDS - states.at
     return 0 < due_in_seconds <= settings.SCHEDULE_SECONDS / 2
 
 

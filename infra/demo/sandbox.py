@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.demo import settings
-from infra.demo.view import View, events, read_view
+from infra.demo.token_states import TokenStates, events, read_token_states
 from infra.local.telenor_sandbox import OPERATIONS, REVOCATION_PATH
 from infra.promises.history import History
 from infra.promises.recorded_job import URLS, LocalStack, RecordedJob
@@ -143,14 +143,14 @@ def _files(folder: Path, stack: LocalStack, job: RecordedJob) -> Iterator[list[P
 
 def _watch(job: RecordedJob) -> None:
     """Print the events of tokens, and when consumers can begin."""
-    last = View(at=0)
+    last = TokenStates(at=0)
     while True:
-        view = read_view(job)
-        for at, line in events(last, view):
+        states = read_token_states(job)
+        for at, line in events(last, states):
             _print(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {line}")
-        if view.current and not last.current:
+        if states.current and not last.current:
             _print("Ready: consumers can read the token.")
-        last = view
+        last = states
         time.sleep(_POLL_SECONDS)
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from infra.demo import settings
 from infra.demo.checks import Count, FaultRecord, Results, checks, exit_status
-from infra.demo.view import Phase, SeenToken, View
+from infra.demo.token_states import Phase, SeenToken, TokenStates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,42 +75,46 @@ def _spans(token: SeenToken, now: float, *, is_lost: bool) -> list[Span]:
 
 
 def timeline(
-    view: View, counts: Sequence[Count], records: Sequence[FaultRecord], axis: Axis, space: ConsoleDimensions = PAGE
+    states: TokenStates,
+    counts: Sequence[Count],
+    records: Sequence[FaultRecord],
+    axis: Axis,
+    space: ConsoleDimensions = PAGE,
 ) -> Group:
     """Draw the timeline, with as many of the last tokens as fit."""
     columns = max(_MIN_BAR_COLUMNS, min(space.width, _MAX_COLUMNS) - _NAME_COLUMNS - _NOTE_COLUMNS - 2)
-    elapsed = hours(min(max(0.0, view.at - axis.begin), axis.seconds))
+    elapsed = hours(min(max(0.0, states.at - axis.begin), axis.seconds))
     title = Text.assemble(("One shared token, kept valid", "bold"), f"   {elapsed} of {hours(axis.seconds)} h")
     lost = {record.lost_token for record in records}
-    has_active = any(name in lost and token.is_live for name, token in view.tokens.items())
-    if view.at > axis.begin + axis.seconds and (has_active or not all(record.ended_at for record in records)):
+    has_active = any(name in lost and token.is_live for name, token in states.tokens.items())
+    if states.at > axis.begin + axis.seconds and (has_active or not all(record.ended_at for record in records)):
         title.append("   waiting for the last fault", "dim")
     head, foot = [title, *scale_of_time()], [_legend(), *_consumers(counts)]
     room = space.height - len(head) - len(foot) - len(records) - _OTHER_ROWS
     grid = _grid(_NAME_COLUMNS, columns, None)
     grid.add_row("", _scale(axis, columns), "")
     for record in records:
-        bar = _bar([Span(record.began_at, record.ended_at or view.at, _FAULT)], axis, columns)
+        bar = _bar([Span(record.began_at, record.ended_at or states.at, _FAULT)], axis, columns)
         note = "not proven yet" if record.evidence is None else "took effect"
         grid.add_row(Text(record.name, style="magenta"), bar, Text(note, style="magenta"))
-    for token in list(view.tokens.values())[-max(1, room) :]:
+    for token in list(states.tokens.values())[-max(1, room) :]:
         is_lost = token.short_id in lost
         name = Text(f"token {token.short_id}", style="" if token.is_live else "dim")
-        bar = _bar(_spans(token, view.at, is_lost=is_lost), axis, columns)
+        bar = _bar(_spans(token, states.at, is_lost=is_lost), axis, columns)
         grid.add_row(name, bar, _note(token, is_lost=is_lost))
     return Group(*head, "", grid, "", *foot)
 
 
 def summary_table(results: Results) -> Table:
     """Render the counted figures."""
-    view = results.view
+    states = results.states
     table = _grid(20, None)
     calls = ", ".join(f"{count} {operation}" for operation, count in sorted(results.calls.items()))
-    ends = ", ".join(f"{view.count(end)} {end}" for end in ("revoked", "expired", "live"))
+    ends = ", ".join(f"{states.count(end)} {end}" for end in ("revoked", "expired", "live"))
     for name, figure in (
-        ("rotations", f"{len(view.published)}"),
-        ("tokens", f"{len(view.tokens)} issued: {ends}"),
-        ("consumer requests", f"{view.served + view.refused:,}, {view.refused} refused"),
+        ("rotations", f"{len(states.published)}"),
+        ("tokens", f"{len(states.tokens)} issued: {ends}"),
+        ("consumer requests", f"{states.served + states.refused:,}, {states.refused} refused"),
         ("the job's AWS calls", calls),
         *((record.name, record.evidence or "had no effect") for record in results.fault_records),
     ):

@@ -22,7 +22,7 @@ from infra.local.lambda_worker import LambdaWorker
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 from infra.promises.fault_schedule import FaultSchedule
 from infra.promises.history import History, RunRecord
-from infra.promises.recorder import Histories, ObservedRun, RecordingSecretsManager, RecordingTelenor, Runs
+from infra.promises.recording_servers import Histories, ObservedRun, RecordingSecretsManager, RecordingTelenor, Runs
 
 if TYPE_CHECKING:
     import threading

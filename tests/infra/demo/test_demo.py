@@ -14,7 +14,7 @@ from infra.demo import settings
 from infra.demo.checks import Count, FaultRecord, Results, checks, exit_status
 from infra.demo.faults import OUTAGE_SECONDS, PLAN
 from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
-from infra.demo.view import SeenToken, View
+from infra.demo.token_states import SeenToken, TokenStates
 from infra.promises.checker import Violation
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 LOST = "dddddddd"
 
 
-def view_of(*tokens: SeenToken) -> View:
-    return View(at=1_000.0, tokens={token.short_id: token for token in tokens}, served=1_000)
+def states_of(*tokens: SeenToken) -> TokenStates:
+    return TokenStates(at=1_000.0, tokens={token.short_id: token for token in tokens}, served=1_000)
 
 
 ISSUED = SeenToken(short_id="eeeeeeee", issued_at=900.0)
@@ -36,7 +36,7 @@ FAULTS = [FaultRecord(planned.name, 910.0, 912.0, "it was seen") for planned in 
 FAULTS[0].lost_token = LOST
 
 GOOD = Results(
-    view=view_of(CURRENT, IN_GRACE, REVOKED, LOST_AND_EXPIRED),
+    states=states_of(CURRENT, IN_GRACE, REVOKED, LOST_AND_EXPIRED),
     violations=[],
     counts=[Count("a cache", served=500), Count("another cache", served=500)],
     fault_records=FAULTS,
@@ -47,16 +47,16 @@ GOOD = Results(
 
 
 def with_token(token: SeenToken) -> dict[str, Any]:
-    return {"view": replace(GOOD.view, tokens={**GOOD.view.tokens, token.short_id: token})}
+    return {"states": replace(GOOD.states, tokens={**GOOD.states.tokens, token.short_id: token})}
 
 
 @pytest.mark.parametrize(
     ("changes", "claims"),
     [
         ({}, []),
-        ({"view": replace(GOOD.view, refused=1)}, ["no consumer was refused"]),
-        ({"view": replace(GOOD.view, served=0)}, ["no consumer was refused"]),
-        ({"view": view_of(CURRENT, LOST_AND_EXPIRED)}, ["there were at least 2 rotations"]),
+        ({"states": replace(GOOD.states, refused=1)}, ["no consumer was refused"]),
+        ({"states": replace(GOOD.states, served=0)}, ["no consumer was refused"]),
+        ({"states": states_of(CURRENT, LOST_AND_EXPIRED)}, ["there were at least 2 rotations"]),
         (with_token(ISSUED), ["no active token is unpublished"]),
         (with_token(replace(CURRENT, superseded_at=911.0)), ["a token is current"]),
         (with_token(replace(ISSUED, short_id=LOST)), ["no active token is unpublished", "a killed run's token"]),
@@ -91,19 +91,19 @@ def printed(*what: Any, space: ConsoleDimensions = PAGE) -> str:
 
 
 def picture(results: Results, space: ConsoleDimensions = PAGE) -> Any:
-    return timeline(results.view, results.counts, results.fault_records, Axis(890, 60), space)
+    return timeline(results.states, results.counts, results.fault_records, Axis(890, 60), space)
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 40), (120, 24), (120, 40)])
 def test_the_timeline_fits_on_the_terminal_and_names_each_token(columns: int, rows: int) -> None:
     spares = [replace(REVOKED, short_id=f"{number:08}", published_at=None) for number in range(40)]
     counts = [Count(cache, 1_234) for cache in ("Powertools", "b") for _ in settings.CACHE_SECONDS]
-    view = view_of(*spares, *GOOD.view.tokens.values())
+    states = states_of(*spares, *GOOD.states.tokens.values())
     space = ConsoleDimensions(columns, rows)
-    text = printed(picture(replace(GOOD, view=view, counts=counts), space), space=space)
+    text = printed(picture(replace(GOOD, states=states, counts=counts), space), space=space)
     assert len(text.splitlines()) == rows - 1
     assert max(map(len, text.splitlines())) <= columns
-    assert [name for name in (*GOOD.view.tokens, *GOOD.planned) if name not in text] == []
+    assert [name for name in (*GOOD.states.tokens, *GOOD.planned) if name not in text] == []
 
 
 def test_the_saved_timeline_loads_no_external_resource(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from infra.promises.checker import violations
 from infra.promises.fault_schedule import FaultSchedule
 from infra.promises.history import History, RunRecord
 from infra.promises.recorded_job import LocalStack, RecordedJob
-from infra.promises.recorder import ObservedRun
+from infra.promises.recording_servers import ObservedRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

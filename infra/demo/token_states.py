@@ -53,7 +53,7 @@ class SeenToken:
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class TokenStates:
     """The records of both servers until a time."""
 
     at: float
@@ -77,8 +77,8 @@ class View:
         return sum(token.status == status for token in self.tokens.values())
 
 
-def read_view(job: RecordedJob) -> View:
-    """Return the present view."""
+def read_token_states(job: RecordedJob) -> TokenStates:
+    """Return the present states."""
     with job.history.lock:
         states = list(job.history.states)
         names = {version: short_id(token) for version, token in job.history.values.items()}
@@ -104,10 +104,10 @@ def read_view(job: RecordedJob) -> View:
         for name, seen in state_of_telenor["tokens"].items()
     }
     served, refused = itemgetter("accepted", "refused")(state_of_telenor["protected"])
-    return View(at=job.stack.clock.time(), tokens=tokens, served=served, refused=refused)
+    return TokenStates(at=job.stack.clock.time(), tokens=tokens, served=served, refused=refused)
 
 
-def events(before: View, after: View) -> list[tuple[float, str]]:
+def events(before: TokenStates, after: TokenStates) -> list[tuple[float, str]]:
     """Return the events between two views with their times, in order."""
     found = []
     for name, token in after.tokens.items():
