@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from infra.local.fast_clock import FastClock
     from infra.local.secrets_manager import Fault as SecretsManagerFault
     from infra.local.telenor_sandbox import Fault
-    from infra.local.telenor_sandbox.responses import ApiResponse
+    from infra.local.telenor_sandbox.api_response import ApiResponse
     from infra.promises.fault_schedule import FaultSchedule
 
 _APP_ID = re.compile(r"\bapp/(\S+)")

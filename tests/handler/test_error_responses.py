@@ -21,8 +21,8 @@ from handler.error_responses import (
 from handler.transport import Response
 from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
 from infra.local.telenor_sandbox import ErrorKind as Kind
-from infra.local.telenor_sandbox.error_formats import ErrorFormats
-from infra.local.telenor_sandbox.settings import Knobs
+from infra.local.telenor_sandbox.knobs_and_faults import Knobs
+from infra.local.telenor_sandbox.response_formats import ResponseFormats
 from tests.conftest import CANARY
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
@@ -74,7 +74,7 @@ RNG = Random(0)  # noqa: S311  no test uses what it draws
 @pytest.mark.parametrize(("error_format", "column"), [("reference", 0), ("gateway", 0), ("apigee", 1), ("rfc6749", 2)])
 @pytest.mark.parametrize("kind", Kind)
 def test_an_error_has_its_code_in_each_format(kind: Kind, error_format: Any, column: int) -> None:
-    refusal = ErrorFormats(Knobs(error_format=error_format, variations=False), RNG).refusal(kind)
+    refusal = ResponseFormats(Knobs(error_format=error_format, variations=False), RNG).refusal(kind)
     assert code_of(refusal.status, refusal.body.decode(), **refusal.headers) == CODES[kind][column]
 
 

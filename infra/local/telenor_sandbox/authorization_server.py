@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from infra.local.telenor_sandbox.errors import ErrorKind
-from infra.local.telenor_sandbox.settings import Knobs
+from infra.local.telenor_sandbox.knobs_and_faults import Knobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

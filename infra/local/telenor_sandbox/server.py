@@ -16,6 +16,7 @@ from flask import Flask, Response, request
 from pydantic import ValidationError
 
 from infra.local.server import LoopbackServer
+from infra.local.telenor_sandbox.api_response import ApiResponse
 from infra.local.telenor_sandbox.authorization_server import (
     SEEDED_CLIENTS,
     AuthorizationServer,
@@ -24,10 +25,9 @@ from infra.local.telenor_sandbox.authorization_server import (
     random_text,
     short_id,
 )
-from infra.local.telenor_sandbox.error_formats import ErrorFormats
 from infra.local.telenor_sandbox.errors import ErrorKind
-from infra.local.telenor_sandbox.responses import ApiResponse
-from infra.local.telenor_sandbox.settings import Fault, Knobs
+from infra.local.telenor_sandbox.knobs_and_faults import Fault, Knobs
+from infra.local.telenor_sandbox.response_formats import ResponseFormats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -133,8 +133,8 @@ class TelenorSandbox(LoopbackServer):
             self._faults: list[Fault] = []
 
     @property
-    def _error_formats(self) -> ErrorFormats:
-        return ErrorFormats(self._issuer.knobs, self._rng)
+    def _response_formats(self) -> ResponseFormats:
+        return ResponseFormats(self._issuer.knobs, self._rng)
 
     def _flask(self) -> Flask:
         app = Flask("telenor-sandbox", static_folder=None)
@@ -167,7 +167,7 @@ class TelenorSandbox(LoopbackServer):
 
     def _not_found(self, _error: Exception) -> Response:
         with self._lock:
-            return self._response(self._error_formats.refusal(ErrorKind.NOT_FOUND))
+            return self._response(self._response_formats.refusal(ErrorKind.NOT_FOUND))
 
     def _serve(self, operation: str) -> Response:
         fault = self._arrived(operation)
@@ -211,7 +211,7 @@ class TelenorSandbox(LoopbackServer):
         with self._lock:
             response = self._performed(operation) if fault is None or fault.acts else _NO_RESPONSE
             if fault and fault.kind:
-                response = self._error_formats.refusal(fault.kind)
+                response = self._response_formats.refusal(fault.kind)
             if fault:
                 response = response.with_fault(fault)
             outcome = "dropped" if fault and fault.drop else response.status
@@ -220,7 +220,7 @@ class TelenorSandbox(LoopbackServer):
 
     def _performed(self, operation: str) -> ApiResponse:
         """Perform the operation, or refuse it in the current error format."""
-        authorization, formats = request.authorization, self._error_formats
+        authorization, formats = request.authorization, self._response_formats
         try:
             if operation == "token":
                 return formats.issued(self._issuer.create_token(authorization, request.form), self._clock())

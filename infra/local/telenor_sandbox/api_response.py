@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from infra.local.telenor_sandbox.authorization_server import IssuedToken
-    from infra.local.telenor_sandbox.settings import Fault
+    from infra.local.telenor_sandbox.knobs_and_faults import Fault
 
 # Harmless variations, so that no client relies on what Telenor may change. As in Pebble, Let's Encrypt's server
 # for tests: the order of fields, the spacing, unknown fields with a value of each type of JSON.

@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from infra.local.telenor_sandbox.api_response import ApiResponse
 from infra.local.telenor_sandbox.authorization_server import random_text
 from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
-from infra.local.telenor_sandbox.responses import ApiResponse
-from infra.local.telenor_sandbox.settings import USUAL
+from infra.local.telenor_sandbox.knobs_and_faults import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
     from infra.local.telenor_sandbox.authorization_server import IssuedToken
-    from infra.local.telenor_sandbox.settings import Knobs
+    from infra.local.telenor_sandbox.knobs_and_faults import Knobs
 
 REALM = "telenor"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -126,7 +126,7 @@ ERROR_SHAPES: Mapping[str, Callable[[ApiError], object]] = {shape: _shaped(shape
 """The JSON, or text, of an error of the reference, by the name of its shape."""
 
 
-class ErrorFormats:
+class ResponseFormats:
     """Renders the authorization server's decision, in the error format of the knobs."""
 
     def __init__(self, knobs: Knobs, rng: Random) -> None:
