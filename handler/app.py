@@ -131,7 +131,7 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
 def _rotate_with(
     settings: Settings, request_id: str, started_at: datetime, time_left: timedelta, report: Report
 ) -> None:
-    publish_by, end_by = deadlines(started_at, time_left)
+    request_by, end_by = deadlines(started_at, time_left)
     secrets = SecretsManager(
         _client(os.environ.get("AWS_ENDPOINT_URL"), os.environ.get("AWS_ENDPOINT_URL_SECRETS_MANAGER")),
         settings.credentials_secret_id,
@@ -153,7 +153,7 @@ def _rotate_with(
             log=logger,
             report=report,
             version_id=version_id,
-            publish_by=publish_by,
+            request_by=request_by,
             end_by=end_by,
         )
     )

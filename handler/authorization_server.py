@@ -66,12 +66,12 @@ class AuthorizationServer:
         self.token_attempts = 0
         self._accepted_credentials: list[Credentials] = []
         self._client_id_by_token: dict[str, str] = {}
-        self._has_answered: bool | None = None
+        self._has_sent = self._has_answered = False
 
     @property
     def is_unreachable(self) -> bool:
         """Whether a request of this run was sent and none has got an answer."""
-        return self._has_answered is False
+        return self._has_sent and not self._has_answered
 
     @property
     def last_response(self) -> Response | None:
@@ -83,9 +83,10 @@ class AuthorizationServer:
     ) -> Token:
         """Request an access token (RFC 6749, section 4.4).
 
-        `on_unusable` gets each access token whose response is otherwise unusable; it is active, and the caller must
-        revoke it. It gets None for a success whose token cannot be read. Raises ServerUnavailableError,
-        ServerRefusedError, InvalidClientError, and InvalidInputError for credentials that cannot be sent.
+        If a response has an access token and is otherwise unusable, `on_unusable` is called with the token: it is
+        active, and the caller must revoke it. If the token of a success cannot be read, it is called with None. Raises
+        ServerUnavailableError, ServerRefusedError, InvalidClientError, and InvalidInputError for credentials that
+        cannot be sent.
 
         The request is not idempotent: an attempt whose answer is lost may leave a token behind that the job does not
         know. That token expires by itself.
@@ -110,9 +111,8 @@ class AuthorizationServer:
             response = self._send(request, deadline)
             if not response.is_success:
                 raise _failure(request, response, self.protocol.parse_error(response))
-            # The token of an unusable response must be revoked with them.
-            if credentials not in self._accepted_credentials:
-                self._accepted_credentials.append(credentials)
+            # Kept before the response is parsed: the token of an unusable one is revoked with these credentials.
+            self._accepted_credentials.append(credentials)
             token = self._token(request, response, requested_at.replace(microsecond=0), scope, report_unusable)
             self._client_id_by_token[token.access_token] = credentials.client_id
             return replace(token, client_id=credentials.client_id) if self.protocol.names_client else token
@@ -121,7 +121,7 @@ class AuthorizationServer:
 
     def _send(self, request: Request, deadline: datetime) -> Response:
         """Send a request to the server itself: an answer of VERIFY_URL says nothing about its endpoints."""
-        self._has_answered = self._has_answered or False
+        self._has_sent = True
         response = self._transport.send(request, deadline)
         self._has_answered = True
         return response

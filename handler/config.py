@@ -207,12 +207,11 @@ def _server(environ: Mapping[str, str], event: dict[str, Any]) -> OAuthServer | 
         if parameters:
             raise _setting_error(parameters_at, f"{parameters_at} are set without TOKEN_URL: set TOKEN_URL too")
         return None
-    if not environ.get("REVOCATION_URL"):
+    if not (revocation_url := environ.get("REVOCATION_URL")):
         raise InvalidInputError(
             "TOKEN_URL is set without REVOCATION_URL: set the revocation endpoint, or none if the server cannot revoke "
             "access tokens"
         )
-    revocation_url = environ["REVOCATION_URL"]
     authentication = environ.get("CLIENT_AUTHENTICATION") or ClientAuthentication.BASIC
     if authentication not in list(ClientAuthentication):
         raise InvalidInputError(

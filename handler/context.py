@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Context:
     """The parts of one run over one token secret.
 
-    The run publishes under `version_id`. It requests a token until `publish_by`, which leaves the time to store it. No
+    The run publishes under `version_id`. It requests a token until `request_by`, which leaves the time to store it. No
     other call but a publication begins after `end_by`.
     """
 
@@ -36,7 +36,7 @@ class Context:
     log: Logger
     report: Report
     version_id: str
-    publish_by: datetime
+    request_by: datetime
     end_by: datetime
 
     def log_warning(self, error_code: ErrorCode, message: str, **fields: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from handler.ledger import LABEL_QUOTA
 from handler.model import Action, Reason
 
 if TYPE_CHECKING:
@@ -13,20 +14,16 @@ if TYPE_CHECKING:
     from handler.ledger import Entry, Ledger
     from handler.model import Policy, Token
 
-# Secrets Manager keeps every version of the last 24 hours, and refuses a write if that makes too many: a hundred are
-# safe on any reading of its quotas (AWS, "AWS Secrets Manager quotas" and "PutSecretValue"). This makes 96 a day.
+# Secrets Manager asks for at most one write every ten minutes, 144 a day, and keeps all versions of the last 24 hours
+# (AWS, "PutSecretValue" and "AWS Secrets Manager quotas"). Scheduled renewals make at most 96 a day. Rotations that are
+# not due may raise that to 128. The other 16 are for emergencies.
+_MIN_WRITE_INTERVAL = timedelta(minutes=10)
 _MIN_RENEWAL_INTERVAL = timedelta(minutes=15)
-
-# A short-lived token is renewed after this share of its lifetime at the earliest.
-_MIN_SHARE_OF_LIFETIME = 2 / 3
-
-# Secrets Manager asks for no more than a write every ten minutes, which are 144 a day, and keeps the versions of that
-# day (AWS, "PutSecretValue"). Sixteen are left for emergencies.
 _DAY = timedelta(days=1)
 _WRITES_A_DAY = 128
 
-# With a write more often than every ten minutes, a day's versions may be more than Secrets Manager keeps.
-_MIN_WRITE_INTERVAL = timedelta(minutes=10)
+# A short-lived token is renewed after this share of its lifetime at the earliest.
+_MIN_SHARE_OF_LIFETIME = 2 / 3
 
 # EventBridge Scheduler runs within a minute of the time (AWS, "Schedule types in EventBridge Scheduler").
 _MAX_SCHEDULER_DELAY = timedelta(minutes=1)
@@ -36,12 +33,12 @@ _MAX_SCHEDULER_DELAY = timedelta(minutes=1)
 _SPARE_RUNS = 3
 _ALARM_DELAY = timedelta(minutes=4)
 
-# A secret can carry 20 labels in all. Sixteen leave room for AWSCURRENT, AWSPREVIOUS and the next version's.
-_LEDGER_LIMIT = 16
+# Room for AWSCURRENT, AWSPREVIOUS, the label of the next version, and one to spare.
+_LEDGER_LIMIT = LABEL_QUOTA - 4
 
-# An expiry is counted from before the request, so it is early by the time that the answer took, and by up to a second
-# of rounding. A token that is handed out again with a quicker answer seems to live longer by that much.
-_SAME_LIFETIME = timedelta(seconds=2)
+# The job counts the lifetime from before the request and in whole seconds, so the expiry is early by the response time
+# and up to a second. A token that is issued again with a faster response seems to expire later.
+_EXPIRY_TOLERANCE = timedelta(seconds=2)
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -52,7 +49,7 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 class RenewalTimes(NamedTuple):
     """The times of a renewal: the earliest, the latest that keeps P1 and P7 (docs/guarantees.md), and the planned one.
 
-    The job renews in the last run before `due_at`. `safe_until` may lie before `not_before`: the job then warns.
+    The job renews in the last run before `due_at`. If that is after `safe_until`, the job warns.
     """
 
     not_before: datetime
@@ -71,8 +68,8 @@ def schedule_jitter(policy: Policy) -> timedelta:
     return min(_MAX_SCHEDULER_DELAY, policy.schedule / 2)
 
 
-def _min_renewal_interval(policy: Policy) -> timedelta:
-    """Return the minimum time between two renewals, unless the lifetime of the token is short."""
+def _earliest_renewal_after(policy: Policy) -> timedelta:
+    """Return how long after a publication a renewal may come, unless the lifetime of the token is short."""
     # A publication comes some seconds after the start of its run. Without the jitter, the run a quarter of an hour
     # later would always be those seconds too early.
     return (
@@ -85,7 +82,7 @@ def _min_renewal_interval(policy: Policy) -> timedelta:
 def renewal_times(published_at: datetime, expires_at: datetime, policy: Policy) -> RenewalTimes:
     """Return the renewal times of a token published and expiring at the given times."""
     lifetime = expires_at - published_at
-    not_before = published_at + min(_min_renewal_interval(policy), _MIN_SHARE_OF_LIFETIME * lifetime)
+    not_before = published_at + min(_earliest_renewal_after(policy), _MIN_SHARE_OF_LIFETIME * lifetime)
     safe_until = expires_at - policy.grace - _SPARE_RUNS * policy.schedule - _ALARM_DELAY
     share_used_at = published_at + policy.renew_at_fraction * lifetime
     wanted_at, reason = min((share_used_at, Reason.SHARE_OF_LIFE_USED), (safe_until, Reason.TOO_LITTLE_LIFE_LEFT))
@@ -103,13 +100,13 @@ def times_of(entry: Entry | None, policy: Policy) -> RenewalTimes | None:
 
 
 def is_renewal_due(
-    ledger: Ledger, policy: Policy, now: datetime, action: Action, request_id: str
+    ledger: Ledger, policy: Policy, now: datetime, action: Action, version_id: str
 ) -> tuple[bool, Reason]:
     """Return whether a new token is due, and why or why not."""
     current = ledger.current
     if action is not Action.RENEW_IF_DUE:
-        # Lambda repeats an event under the same request id. What the first delivery has done is not done again.
-        if ledger.find(request_id) is not None:
+        # The version id is the request id, which Lambda repeats with an event. Do nothing that the first delivery did.
+        if ledger.find(version_id) is not None:
             return False, Reason.ALREADY_ROTATED
         return True, Reason.LEAKED if action is Action.ROTATE_AND_REVOKE_NOW else Reason.FORCED
     if current is None:
@@ -146,8 +143,11 @@ def is_overdue(current: Entry, policy: Policy, now: datetime) -> bool:
     return now > times.due_at + schedule_jitter(policy) or now > current.expires_at - policy.grace
 
 
-def renewal_interval(current: Entry | None, policy: Policy) -> timedelta:
-    """Return the shortest time between two renewals of tokens like the current one. A rejected one may come earlier."""
+def planned_interval(current: Entry | None, policy: Policy) -> timedelta:
+    """Return the shortest interval at which scheduled runs renew tokens like the current one.
+
+    A rejected token may be replaced earlier.
+    """
     times = times_of(current, policy)
     if times is None or current is None or current.first_published_at is None:
         return _MIN_RENEWAL_INTERVAL
@@ -158,17 +158,20 @@ def renewal_interval(current: Entry | None, policy: Policy) -> timedelta:
 def earliest_forced_rotation(written: Iterable[datetime], now: datetime, interval: timedelta) -> datetime:
     """Return the earliest time of a forced rotation that leaves enough writes for the next day's renewals.
 
-    `written` has the times of the writes until now, and `interval` is the time between two renewals. Counting the
-    writes of the last day alone would let a burst take those of the renewals after it.
+    `written` has the times of the writes until now, and `interval` is the time between two renewals. Counting only the
+    writes of the last day would let a burst use up the writes of later renewals.
     """
-    written = sorted(min(then, now) for then in written)
+    earlier = sorted(min(written_at, now) for written_at in written)
+    # Two days hold every 24 hours that a candidate is part of. The last candidate fits: all earlier writes are over.
     renewals = [now + number * interval for number in range(1, 2 * _DAY // interval)]
-    writes = [*written, *renewals]
-    return next(at for at in (now, *(max(now, then + _DAY) for then in written)) if _leaves_room(writes, at))
+    writes = [*earlier, *renewals]
+    candidates = (now, *(max(now, written_at + _DAY) for written_at in earlier))
+    return next(candidate for candidate in candidates if _leaves_room(writes, candidate))
 
 
 def _leaves_room(writes: list[datetime], at: datetime) -> bool:
-    times = sorted((at, *(then for then in writes if then > at - _DAY)))
+    """Return whether one more write at this time keeps every later 24 hours within 128 writes."""
+    times = sorted((at, *(written_at for written_at in writes if written_at > at - _DAY)))
     pairs = zip(times, times[_WRITES_A_DAY:], strict=False)  # pragma: no mutate  strict=False is the default
     return all(later - earlier >= _DAY for earlier, later in pairs)
 
@@ -193,7 +196,7 @@ def writes_too_often(lifetime: timedelta) -> bool:
 
 def outlives(token: Token, expires_at: datetime | None) -> bool:
     """Return whether a token that was issued again expires later than its published expiry."""
-    return expires_at is None or token.expires_at > expires_at + _SAME_LIFETIME
+    return expires_at is None or token.expires_at > expires_at + _EXPIRY_TOLERANCE
 
 
 # Revocation
@@ -202,14 +205,14 @@ def outlives(token: Token, expires_at: datetime | None) -> bool:
 def superseded_at(ledger: Ledger, entry: Entry) -> datetime | None:
     """Return when a token was superseded; None if that is unknown.
 
-    That is when the next later version was published. The version under AWSPREVIOUS was current until AWSCURRENT moved,
-    also if somebody had rolled back to it.
+    A version is superseded when the next one is published. The one under AWSPREVIOUS was current until AWSCURRENT
+    moved, even after a rollback. One without a readable label counts from the publication of the current version.
     """
     current = ledger.current
     if current is None or current.published_at is None:
         return None
     if entry.published_at is None:
-        return current.published_at if ledger.is_in_order else None
+        return current.published_at if ledger.is_current_latest else None
     later = [
         other.published_at
         for other in ledger.entries
@@ -217,12 +220,12 @@ def superseded_at(ledger: Ledger, entry: Entry) -> datetime | None:
     ]
     if not later:
         return None
-    return max(min(later), current.published_at) if entry.was_current_last else min(later)
+    return max(min(later), current.published_at) if entry.is_previous else min(later)
 
 
 def revocable(ledger: Ledger, now: datetime, grace: timedelta) -> tuple[Entry, ...]:
     """Return the superseded tokens that no consumer may still be using."""
-    # No grace means no wait, also not for the second to which the time of publication is rounded up.
+    # Without a grace there is no wait at all: the publication time is rounded up, so it may lie a second ahead.
     return tuple(
         entry
         for entry in ledger.superseded
@@ -242,4 +245,4 @@ def is_piling_up(pending: int, policy: Policy) -> bool:
 
 def is_near_label_quota(ledger: Ledger) -> bool:
     """Return whether labels must be removed before the next publication."""
-    return ledger.size >= _LEDGER_LIMIT
+    return ledger.label_count >= _LEDGER_LIMIT

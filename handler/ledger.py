@@ -33,8 +33,8 @@ class Entry(NamedTuple):
     """One version of the token secret in the ledger.
 
     The times are None if no label can be read. A version that became current again has a label for each time:
-    `published_at` is the last one, and `first_published_at` is when its token was new. `was_current_last` is true for
-    the version under AWSPREVIOUS.
+    `published_at` is the last one, and `first_published_at` is when its token was new. `is_previous` is true for the
+    version under AWSPREVIOUS.
     """
 
     version_id: str
@@ -42,7 +42,7 @@ class Entry(NamedTuple):
     expires_at: datetime | None = None
     labels: tuple[str, ...] = ()
     first_published_at: datetime | None = None
-    was_current_last: bool = False
+    is_previous: bool = False
 
     @property
     def is_tracked(self) -> bool:
@@ -66,21 +66,22 @@ class Ledger(NamedTuple):
         return self.superseded if self.current is None else (*self.superseded, self.current)
 
     @property
-    def size(self) -> int:
+    def label_count(self) -> int:
         """The number of labels on the secret, without AWSCURRENT and AWSPREVIOUS."""
         return self.other_labels + sum(len(entry.labels) for entry in self.entries)
 
     @property
     def has_room(self) -> bool:
         """Whether one more version fits, with its LIVE label, AWSCURRENT, and AWSPREVIOUS for the current one."""
-        return self.size + 1 + (1 if self.current is None else 2) <= LABEL_QUOTA
+        return self.label_count + 1 + (1 if self.current is None else 2) <= LABEL_QUOTA
 
     @property
-    def is_in_order(self) -> bool:
+    def is_current_latest(self) -> bool:
         """Whether the current version is the one that was published last, by its label."""
         if self.current is None or self.current.published_at is None:
             return True
-        return not any(_is_not_before(other, self.current.published_at) for other in self.superseded)
+        published_at = self.current.published_at
+        return all(other.published_at is None or other.published_at < published_at for other in self.superseded)
 
     @property
     def latest_publication(self) -> datetime | None:
@@ -93,17 +94,17 @@ class Ledger(NamedTuple):
 
     def next_publication(self, now: datetime) -> datetime:
         """Return the time for a label that comes after every other one, in whole seconds and not before now."""
-        # Rounded up, so that the grace that the label promises is not shorter than the real one.
+        # Rounded down, the grace of the version before would end up to a second too early.
         instants = [now + _SECOND - timedelta(microseconds=1)]
         instants += [entry.published_at + _SECOND for entry in self.entries if entry.published_at]
         return max(instants).replace(microsecond=0)
 
     def without(self, entry: Entry) -> Ledger:
-        """Return the ledger after the token of an entry has been settled."""
+        """Return the ledger without a superseded version."""
         return self._replace(superseded=tuple(kept for kept in self.superseded if kept.version_id != entry.version_id))
 
     def updated(self, entry: Entry) -> Ledger:
-        """Return the ledger after the labels of a version have changed."""
+        """Return the ledger with an entry replaced, or added as superseded."""
         if self.current is not None and self.current.version_id == entry.version_id:
             return self._replace(current=entry)
         others = (kept for kept in self.superseded if kept.version_id != entry.version_id)
@@ -111,9 +112,9 @@ class Ledger(NamedTuple):
 
     def superseded_by(self, entry: Entry) -> Ledger:
         """Return the ledger after a new version has become current."""
-        others = [other._replace(was_current_last=False) for other in self.superseded]
+        others = [other._replace(is_previous=False) for other in self.superseded]
         if self.current is not None and self.current.is_tracked:
-            others.append(self.current._replace(was_current_last=True))
+            others.append(self.current._replace(is_previous=True))
         kept = (other for other in others if other.version_id != entry.version_id)
         return self._replace(current=entry, superseded=_by_age(kept))
 
@@ -155,20 +156,20 @@ def is_live_label(label: str) -> bool:
 
 
 def _entry_from(version_id: str, stages: set[str], now: datetime) -> Entry:
-    """Read the LIVE labels of a version. Of two, the later publication counts.
+    """Read the LIVE labels of a version: `published_at` is the latest publication, `first_published_at` the earliest.
 
     If somebody has added one with another expiry, use the safer value: the earlier expiry for the current version, and
     the later one for a superseded version.
     """
     labels = tuple(sorted(filter(is_live_label, stages)))
-    was_current_last = PREVIOUS_LABEL in stages
-    times = [times for label in labels if (times := _times(label, now)) is not None]
-    if not times:
-        return Entry(version_id, labels=labels, was_current_last=was_current_last)
-    publications = [published_at for published_at, _ in times]
-    expiries = [expires_at for _, expires_at in times]
+    is_previous = PREVIOUS_LABEL in stages
+    readable = [times for times in (_times(label, now) for label in labels) if times is not None]
+    if not readable:
+        return Entry(version_id, labels=labels, is_previous=is_previous)
+    publications = [published_at for published_at, _ in readable]
+    expiries = [expires_at for _, expires_at in readable]
     expires_at = min(expiries) if CURRENT_LABEL in stages else max(expiries)
-    return Entry(version_id, max(publications), expires_at, labels, min(publications), was_current_last)
+    return Entry(version_id, max(publications), expires_at, labels, min(publications), is_previous)
 
 
 def _times(label: str, now: datetime) -> tuple[datetime, datetime] | None:
@@ -182,10 +183,6 @@ def _times(label: str, now: datetime) -> tuple[datetime, datetime] | None:
     if not is_plausible(published_at) or not is_plausible(expires_at) or is_too_far_ahead(published_at, now):
         return None
     return published_at, expires_at
-
-
-def _is_not_before(entry: Entry, instant: datetime) -> bool:
-    return entry.published_at is not None and entry.published_at >= instant
 
 
 def _by_age(entries: Iterable[Entry]) -> tuple[Entry, ...]:

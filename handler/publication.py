@@ -31,32 +31,22 @@ class DuplicateDelivery(NamedTuple):
     version: SecretVersion | None
 
 
-class WriteRefused(NamedTuple):
-    """The token is certainly not published."""
-
-    error: WriteRefusedError
-
-
-class WriteUnknown(NamedTuple):
-    """The write may have taken effect: a read that does not find the version may lag."""
-
-    error: WriteUnknownError
-
-
-Publication = Published | DuplicateDelivery | WriteRefused | WriteUnknown
+Publication = Published | DuplicateDelivery | WriteRefusedError | WriteUnknownError
+"""The outcome of a write. After WriteRefusedError the token is certainly not published; after WriteUnknownError it may
+be, and a read that does not find the version may lag."""
 
 
 def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
     """Make a token current and enter it in the ledger; return the outcome of the write. Raises no RotationError."""
     entry = new_entry(context.version_id, ledger.next_publication(context.clock.now()), token.expires_at)
     try:
-        missing = context.secrets.publish(token, entry)
+        missing = context.secrets.write(token, entry)
     except WriteRefusedError as error:
-        return WriteRefused(error)
+        return error
     except (WriteUnknownError, VersionExistsError) as error:
         version = _read_own_version(context)
         if version is None:
-            return WriteUnknown(error) if isinstance(error, WriteUnknownError) else DuplicateDelivery(None)
+            return error if isinstance(error, WriteUnknownError) else DuplicateDelivery(None)
         if not version.contains_token(token.access_token):
             return DuplicateDelivery(version)
         # Our write took effect, or the server issued the same token to another delivery of the event.
@@ -71,7 +61,7 @@ def restore_lost_labels(context: Context, expected: Ledger) -> Ledger:
 
     AWS does not document that a label stays on a version that PutSecretValue supersedes.
     """
-    context.token_secret.expect(expected)
+    context.token_secret.expect_current(expected)
     try:
         found = context.token_secret.describe()
     except SecretsManagerError as error:
@@ -80,7 +70,7 @@ def restore_lost_labels(context: Context, expected: Ledger) -> Ledger:
     # Without this run's version the description is older than the publication, so it says nothing about labels.
     if found.find(context.version_id) is None:
         return expected
-    return context.token_secret.expect(_with_lost_labels(context, expected, found))
+    return context.token_secret.expect_current(_with_lost_labels(context, expected, found))
 
 
 def _read_own_version(context: Context) -> SecretVersion | None:

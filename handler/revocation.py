@@ -36,25 +36,30 @@ class Trigger(Enum):
 
 
 class RevocationResult(Enum):
-    """The result of the revocation of one superseded token."""
+    """The result for one superseded version."""
 
     REVOKED = "revoked"
     NOTHING_TO_REVOKE = "the version holds no token"
-    CURRENT = "the current version holds the token and tracks it"
-    IN_USE = "another version holds the token"
-    POSTPONED = "the next run decides"
+    TRACKED_BY_CURRENT = "the current version holds the token and tracks it"
+    STILL_IN_USE = "the token is still in use"
+    POSTPONED = "the latest read does not show the version as superseded"
     FAILED = "failed"
 
     @property
     def ends_tracking(self) -> bool:
         """Whether the labels of the superseded version may be removed."""
-        return self in {RevocationResult.REVOKED, RevocationResult.NOTHING_TO_REVOKE, RevocationResult.CURRENT}
+        return self in {
+            RevocationResult.REVOKED,
+            RevocationResult.NOTHING_TO_REVOKE,
+            RevocationResult.TRACKED_BY_CURRENT,
+        }
 
 
 def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -> Ledger:
     """Revoke the superseded tokens whose grace has passed, or all in an emergency.
 
-    Return the ledger without those that are revoked or expired; the others wait for the next run.
+    Return the ledger without the versions that need no label any more; the others wait for the next run. If the server
+    cannot revoke, only expired tokens leave the ledger. A failed call raises no error.
     """
     ledger = _with_documented_expiries(context, ledger)
     if is_emergency:
@@ -62,7 +67,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
         to_revoke = tuple(entry for entry in ledger.superseded if entry.version_id != context.version_id)
     else:
         to_revoke = decisions.revocable(ledger, context.clock.now(), context.settings.policy.grace)
-    # A token that one of these holds as well stays active.
+    # A token that one of these versions holds as well is not revoked.
     to_keep = [entry for entry in ledger.superseded if entry not in to_revoke]
     expired = decisions.expired(ledger, context.clock.now())
     ledger = remove_labels(context, ledger, expired)
@@ -101,7 +106,7 @@ def free_label_slots(context: Context, ledger: Ledger) -> Ledger:
     if decisions.is_near_label_quota(ledger):
         ledger = remove_labels(context, ledger, decisions.expired(ledger, context.clock.now()))
     for oldest in ledger.superseded:
-        if not decisions.is_near_label_quota(ledger) or context.clock.now() >= context.publish_by:
+        if not decisions.is_near_label_quota(ledger) or context.clock.now() >= context.request_by:
             break
         freed = _free_slot(context, ledger, oldest)
         # The label of the current token stays, so go on with the next version.
@@ -242,9 +247,13 @@ def _revoke(context: Context, entry: Entry, trigger: Trigger, to_keep: Sequence[
 def _revoke_unless_in_use(
     context: Context, version: SecretVersion, access_token: str, trigger: Trigger, to_keep: Sequence[Entry]
 ) -> RevocationResult:
-    """Revoke a superseded token, unless a kept or the current version holds it or the secret has changed."""
+    """Revoke a superseded token.
+
+    Leave it if a version in `to_keep`, the current version or the publication of this run holds it, or if the version
+    may no longer be superseded.
+    """
     if context.token_secret.is_held(access_token, to_keep):
-        return RevocationResult.IN_USE
+        return RevocationResult.STILL_IN_USE
     # Read right before each revocation: the last moment to notice another run or an operator.
     current = context.token_secret.read_current()
     if current is None:
@@ -256,12 +265,14 @@ def _revoke_unless_in_use(
         return RevocationResult.POSTPONED
     if not _is_still_superseded(context, version, current, trigger):
         return RevocationResult.POSTPONED
-    if access_token == context.token_secret.published_token:
+    if access_token == context.token_secret.written_token:
         # If this is the version that the run published, no other label tracks its token.
-        return RevocationResult.IN_USE if version.version_id == context.version_id else RevocationResult.CURRENT
+        is_own_version = version.version_id == context.version_id
+        return RevocationResult.STILL_IN_USE if is_own_version else RevocationResult.TRACKED_BY_CURRENT
     if current.contains_token(access_token):
         # If the current version has no label, this label alone tracks the active token.
-        return RevocationResult.CURRENT if current.is_tracked else RevocationResult.IN_USE
+        return RevocationResult.TRACKED_BY_CURRENT if current.is_tracked else RevocationResult.STILL_IN_USE
+    # To free a label slot there is one attempt: the publication is waiting.
     context.server.revoke(
         access_token, context.end_by, client_id=version.client_id, once=trigger is Trigger.LABEL_QUOTA
     )

@@ -18,6 +18,7 @@ from handler.errors import (
     TokenReissuedError,
     TokenRejectedError,
     WriteBudgetSpentError,
+    WriteRefusedError,
     WriteUnknownError,
 )
 from handler.ledger import with_label
@@ -25,8 +26,6 @@ from handler.model import Action, Outcome, Reason, is_too_far_ahead
 from handler.publication import (
     DuplicateDelivery,
     Published,
-    WriteRefused,
-    WriteUnknown,
     publish,
     restore_lost_labels,
 )
@@ -49,10 +48,10 @@ if TYPE_CHECKING:
 
 
 class Renewal(NamedTuple):
-    """The ledger after a renewal, and why the renewal failed, if it did."""
+    """The ledger after this step, and the error that the run raises after its revocations, if any."""
 
     ledger: Ledger
-    failure: RotationError | None = None
+    error: RotationError | None = None
 
 
 def rotate(context: Context) -> None:
@@ -61,15 +60,15 @@ def rotate(context: Context) -> None:
     try:
         renewal = _renew_if_due(context, ledger)
         ledger = renewal.ledger
-        if isinstance(renewal.failure, WriteUnknownError):
+        if isinstance(renewal.error, WriteUnknownError):
             # It is unknown which token is current, so a revocation could end the current one.
-            raise renewal.failure
+            raise renewal.error
         # Any other failure waits until superseded tokens are revoked.
         ledger = revoke_superseded(context, ledger, is_emergency=_is_emergency(context, ledger))
     finally:
         context.report.record(ledger, context.settings.policy)
-    if renewal.failure is not None:
-        raise renewal.failure
+    if renewal.error is not None:
+        raise renewal.error
     raise_if_leak_stays_active(context, ledger)
 
 
@@ -78,11 +77,11 @@ def rotate(context: Context) -> None:
 
 def _load(context: Context) -> Ledger:
     """Read the ledger, and check that its current version is tracked as the latest publication."""
-    ledger = context.token_secret.expect(context.token_secret.describe())
+    ledger = context.token_secret.expect_current(context.token_secret.describe())
     if ledger.current is not None and ledger.current.published_at is None:
         ledger = _track_by_document(context, ledger, ledger.current)
     current = ledger.current
-    if current is not None and current.expires_at is not None and not ledger.is_in_order:
+    if current is not None and current.expires_at is not None and not ledger.is_current_latest:
         # Somebody rolled back to this version, or two runs overlapped: later publications are superseded now.
         published_at = ledger.next_publication(context.clock.now())
         ledger = _track(context, ledger, with_label(current, published_at, current.expires_at))
@@ -123,46 +122,45 @@ def _track(context: Context, ledger: Ledger, entry: Entry) -> Ledger:
 # Decide
 
 
-def _is_due(context: Context, ledger: Ledger) -> bool:
-    """Return whether a renewal is due, and report why or why not. Raises WriteBudgetSpentError."""
+def _should_renew(context: Context, ledger: Ledger) -> bool:
+    """Return whether this run renews, and report the reason. May try the token at VERIFY_URL.
+
+    Raises WriteBudgetSpentError.
+    """
     now, settings = context.clock.now(), context.settings
-    is_due, reason = decisions.is_renewal_due(ledger, settings.policy, now, settings.action, context.version_id)
+    renews, reason = decisions.is_renewal_due(ledger, settings.policy, now, settings.action, context.version_id)
+    # The next call may raise, and the summary of the run names the reason.
     context.report.reason = reason
-    if (
-        is_due
-        and not decisions.is_renewal_due(ledger, settings.policy, now, Action.RENEW_IF_DUE, context.version_id)[0]
-    ):
-        # No scheduled run would renew now.
-        postponed_for = _reason_to_postpone(context, ledger, now)
-        if postponed_for is not None:
-            is_due, reason = False, postponed_for
+    is_due, _ = decisions.is_renewal_due(ledger, settings.policy, now, Action.RENEW_IF_DUE, context.version_id)
+    if renews and not is_due and (postponed_for := _reason_to_postpone(context, ledger, now)) is not None:
+        renews, reason = False, postponed_for
     # An event that has rotated before must not do so again.
-    if not is_due and reason is not Reason.ALREADY_ROTATED and _is_rejected(context):
+    if not renews and reason is not Reason.ALREADY_ROTATED and _is_rejected(context):
         reason = Reason.NOT_ACCEPTED
-        is_due = decisions.may_replace_rejected(ledger, settings.policy, now)
+        renews = decisions.may_replace_rejected(ledger, settings.policy, now)
         context.report.is_rejected = True
         context.log_error(
             ErrorCode.TOKEN_NOT_ACCEPTED,
             "VERIFY_URL rejects the published token, "
-            + ("so it is replaced" if is_due else "and it is not replaced yet, to limit the writes of the day"),
+            + ("so it is replaced" if renews else "and it is not replaced yet, to limit the writes of the day"),
         )
     context.report.reason = reason
-    return is_due
+    return renews
 
 
 def _reason_to_postpone(context: Context, ledger: Ledger, now: datetime) -> Reason | None:
     """Return why to postpone a rotation that is not due, or None to go ahead.
 
-    Raises WriteBudgetSpentError if an operator waits for the result.
+    Raises WriteBudgetSpentError for rotate-now. An emergency always goes ahead.
     """
     action = context.settings.action
     if action is Action.CREDENTIALS_CHANGED and _are_credentials_unchanged(context):
         return Reason.CREDENTIALS_UNCHANGED
     try:
-        interval = decisions.renewal_interval(ledger.current, context.settings.policy)
+        interval = decisions.planned_interval(ledger.current, context.settings.policy)
         possible_at = decisions.earliest_forced_rotation(context.secrets.write_times(), now, interval)
     except SecretsManagerError as error:
-        # Go ahead: the request is certain, a spent budget is only possible.
+        # Go ahead: a failed count does not show that the budget is spent.
         context.log_warning(ErrorCode.WRITES_NOT_COUNTED, f"the writes of the day could not be counted: {error}")
         return None
     if possible_at <= now:
@@ -173,8 +171,11 @@ def _reason_to_postpone(context: Context, ledger: Ledger, now: datetime) -> Reas
     )
     if action is Action.ROTATE_NOW:
         raise WriteBudgetSpentError(f"{spent}; for a leaked token, rotate-and-revoke-now works at any time")
-    context.log_warning(ErrorCode.WRITE_BUDGET_SPENT, spent)
-    return Reason.WRITE_BUDGET_SPENT if action is Action.CREDENTIALS_CHANGED else None
+    if action is Action.CREDENTIALS_CHANGED:
+        context.log_warning(ErrorCode.WRITE_BUDGET_SPENT, spent)
+        return Reason.WRITE_BUDGET_SPENT
+    context.log_warning(ErrorCode.WRITE_BUDGET_SPENT, f"{spent}; this emergency goes ahead")
+    return None
 
 
 def _are_credentials_unchanged(context: Context) -> bool:
@@ -197,7 +198,7 @@ def _is_rejected(context: Context) -> bool:
         return False
     if version is None or version.access_token is None or not context.token_secret.is_unchanged:
         return False
-    return context.server.is_rejected(context.settings.verify_url, version.access_token, context.publish_by)
+    return context.server.is_rejected(context.settings.verify_url, version.access_token, context.request_by)
 
 
 def _is_emergency(context: Context, ledger: Ledger) -> bool:
@@ -208,7 +209,7 @@ def _is_emergency(context: Context, ledger: Ledger) -> bool:
     """
     if context.settings.action is not Action.ROTATE_AND_REVOKE_NOW:
         return False
-    if context.token_secret.published_token is not None:
+    if context.token_secret.written_token is not None:
         return True
     if ledger.current is not None and ledger.current.version_id == context.version_id:
         return True
@@ -223,7 +224,7 @@ def _is_emergency(context: Context, ledger: Ledger) -> bool:
 
 def _renew_if_due(context: Context, ledger: Ledger) -> Renewal:
     try:
-        if _is_due(context, ledger):
+        if _should_renew(context, ledger):
             return _renew(context, ledger)
     except WriteBudgetSpentError as error:
         return Renewal(ledger, error)
@@ -232,21 +233,22 @@ def _renew_if_due(context: Context, ledger: Ledger) -> Renewal:
 
 
 def _renew(context: Context, ledger: Ledger) -> Renewal:
-    """Free label slots if needed, obtain a token and publish it. Revoke every obtained token that is not published.
+    """Free label slots if needed, obtain a token and publish it. Return a RotationError instead of raising it.
 
-    Slots come first: a token without a label could not be tracked.
+    Revoke every obtained token that is certainly not published. Slots come first: a token without a label could not be
+    tracked.
     """
-    to_revoke: list[str] = []
+    unpublished: list[str] = []
 
     def on_unusable(access_token: str | None) -> None:
         if access_token is None:
             context.report_abandoned("a successful token response holds no readable token")
         else:
-            to_revoke.append(access_token)
+            unpublished.append(access_token)
 
     try:
         credentials = context.secrets.read_credentials()
-        # A pair that cannot be sent ends the run before it frees a slot.
+        # Build the request only to check the pair: one that cannot be sent ends the run before it frees a slot.
         context.server.protocol.token_request(credentials, context.settings.scope)
         current = _read_current(context)
         ledger = free_label_slots(context, ledger)
@@ -254,26 +256,26 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
         token = _obtain(context, credentials, on_unusable)
         if _is_reissued(context, token, current):
             # It is the published token, so it is not revoked.
-            return Renewal(ledger, _failure_of_reissue(context))
-        to_revoke.append(token.access_token)
+            return Renewal(ledger, _error_of_reissue(context))
+        unpublished.append(token.access_token)
         rejection = _verify(context, ledger, token, current)
         # None if nothing was current, it could not be read, or another publisher has replaced it since.
-        replaced = current if current and ledger.current and current.version_id == ledger.current.version_id else None
-        ledger = _restart_grace(context, ledger, replaced)
+        to_replace = current if current and ledger.current and current.version_id == ledger.current.version_id else None
+        ledger = _restart_grace(context, ledger, to_replace)
         # From here on the outcome of the write decides whether the token is revoked.
-        to_revoke.remove(token.access_token)
-        renewal = _publish(context, ledger, token, replaced)
+        unpublished.remove(token.access_token)
+        renewal = _publish_or_revoke(context, ledger, token, to_replace)
         ledger = renewal.ledger
         # The published token is the rejected one only if this run published it.
-        if rejection is not None and renewal.failure is None and context.report.has_published:
+        if rejection is not None and renewal.error is None and context.report.has_published:
             context.report.is_rejected = True
-            renewal = renewal._replace(failure=rejection)
+            renewal = renewal._replace(error=rejection)
     except RotationError as error:
         return Renewal(ledger, error)
     else:
         return renewal
     finally:
-        for access_token in to_revoke:
+        for access_token in unpublished:
             revoke_unpublished(context, ledger, access_token)
 
 
@@ -294,8 +296,8 @@ def _check_room(ledger: Ledger) -> None:
     """Raise LabelsExhaustedError if a new version could get no label."""
     if not ledger.has_room:
         raise LabelsExhaustedError(
-            f"the token secret (TOKEN_SECRET_ID) carries {ledger.size} staging labels, {ledger.other_labels} of them "
-            "not this job's, so that a new version could get none: remove those, or find out why the job cannot "
+            f"the token secret (TOKEN_SECRET_ID) carries {ledger.label_count} staging labels, {ledger.other_labels} of "
+            "them not this job's, so that a new version could get none: remove those, or find out why the job cannot "
             "remove its own"
         )
 
@@ -305,13 +307,13 @@ def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[s
     started_at = context.clock.now()
     scope = context.settings.scope
     try:
-        return context.server.request_token(credentials, scope, context.publish_by, on_unusable)
+        return context.server.request_token(credentials, scope, context.request_by, on_unusable)
     except InvalidClientError as refusal:
         previous = _previous_credentials(context, credentials)
         if previous is None:
             raise
         try:
-            token = context.server.request_token(previous, scope, context.publish_by, on_unusable)
+            token = context.server.request_token(previous, scope, context.request_by, on_unusable)
         except RotationError as error:
             context.log_warning(error.error_code, f"the previous credentials did not work either: {error}")
             raise refusal from None
@@ -345,7 +347,7 @@ def _is_reissued(context: Context, token: Token, current: SecretVersion | None) 
     return needs_another or not decisions.outlives(token, current.expires_at)
 
 
-def _failure_of_reissue(context: Context) -> TokenReissuedError | None:
+def _error_of_reissue(context: Context) -> TokenReissuedError | None:
     """Set the outcome; return an error if another token was needed."""
     context.report.outcome = Outcome.REISSUED
     if context.report.reason is Reason.LEAKED:
@@ -370,7 +372,7 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersi
     if context.settings.verify_url is None:
         return None
     try:
-        context.server.verify(context.settings.verify_url, token.access_token, context.publish_by)
+        context.server.verify(context.settings.verify_url, token.access_token, context.request_by)
     except (ServerUnavailableError, ConnectionSetupError) as error:
         context.log_warning(error.error_code, f"the new token is published without verification: {error}")
     except TokenRejectedError as rejection:
@@ -391,7 +393,7 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersi
 # Publish
 
 
-def _publish(context: Context, ledger: Ledger, token: Token, replaced: SecretVersion | None) -> Renewal:
+def _publish_or_revoke(context: Context, ledger: Ledger, token: Token, replaced: SecretVersion | None) -> Renewal:
     """Write a token, and act on the outcome of the write. Revoke a token that is certainly not published."""
     report = context.report
     try:
@@ -402,7 +404,7 @@ def _publish(context: Context, ledger: Ledger, token: Token, replaced: SecretVer
         raise
     match publication:
         case Published(entry):
-            context.token_secret.published_token = token.access_token
+            context.token_secret.written_token = token.access_token
             report.outcome = Outcome.ROTATED
             report.has_published = True
             # Whatever token VERIFY_URL rejected before is replaced.
@@ -426,12 +428,12 @@ def _publish(context: Context, ledger: Ledger, token: Token, replaced: SecretVer
             else:
                 revoke_unpublished(context, ledger, token.access_token)
             return Renewal(ledger)
-        case WriteRefused(error):
+        case WriteRefusedError() as error:
             revoke_unpublished(context, ledger, token.access_token)
             return Renewal(ledger, error)
-        case WriteUnknown(error):  # pragma: no branch  mypy knows that there is no fifth case
+        case WriteUnknownError() as error:  # pragma: no branch  mypy knows that there is no fifth case
             # Keep it from being revoked: it may be current.
-            context.token_secret.published_token = token.access_token
+            context.token_secret.written_token = token.access_token
             context.report_abandoned("it is unknown whether the new token was published")
             return Renewal(ledger, error)
 
@@ -445,10 +447,10 @@ def _restart_grace(context: Context, ledger: Ledger, replaced: SecretVersion | N
     if ledger.current is None or ledger.current.is_tracked:
         return ledger
     for entry in ledger.superseded:
-        if context.clock.now() >= context.publish_by:
+        if context.clock.now() >= context.request_by:
             # The publication matters more.
             break
-        was_readable = entry.was_current_last or (replaced is not None and _is_copied(context, replaced, entry))
+        was_readable = entry.is_previous or (replaced is not None and _is_copied(context, replaced, entry))
         if was_readable and entry.expires_at is not None and entry.published_at != ledger.latest_publication:
             published_at = ledger.next_publication(context.clock.now())
             ledger = _track(context, ledger, with_label(entry, published_at, entry.expires_at))
@@ -498,8 +500,8 @@ def _warn_about_settings(context: Context, ledger: Ledger, token: Token) -> None
         late = times.due_at - times.safe_until
         context.log_warning(
             ErrorCode.SETTINGS_CANNOT_HOLD,
-            f"with these settings a token is renewed {int(late.total_seconds())} s too late for a missed run and the "
-            "page, so consumers may read an inactive token: set GRACE_SECONDS or SCHEDULE_MINUTES lower",
+            f"with these settings a token is renewed {int(late.total_seconds())} s too late to leave time for a missed "
+            "run and the alarm, so consumers may read an inactive token: set GRACE_SECONDS or SCHEDULE_MINUTES lower",
             **numbers,
         )
     if decisions.writes_too_often(token.lifetime):

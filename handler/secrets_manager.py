@@ -87,7 +87,7 @@ def create_client() -> SecretsManagerClient:
     except (BotoCoreError, ValueError) as error:
         raise InvalidInputError(
             f"the AWS SDK could not be set up ({type(error).__name__}): set AWS_REGION, and check AWS_PROFILE and "
-            "AWS_ENDPOINT_URL, where they are set, are right",
+            "AWS_ENDPOINT_URL if they are set",
             error_code=ErrorCode.AWS_SETUP,
         ) from error
 
@@ -95,7 +95,7 @@ def create_client() -> SecretsManagerClient:
 class SecretsManager:
     """The two secrets: the client credentials, and the token with its ledger of active tokens.
 
-    Every method raises SecretsManagerRefusedError or SecretsManagerUnavailableError when the call fails.
+    Every method but `write` raises SecretsManagerRefusedError or SecretsManagerUnavailableError when the call fails.
     """
 
     def __init__(
@@ -108,8 +108,8 @@ class SecretsManager:
     ) -> None:
         """`on_found` gets the id of each secret once AWS has found it. Until then it may be a misplaced secret.
 
-        `has_time` returns whether a call may begin, since a call without a response takes all of its attempts. A
-        publication begins in any case.
+        `has_time` returns whether a call may begin, since a call without a response takes all of its attempts. A write
+        begins in any case.
         """
         self._client = client
         self._has_time = has_time
@@ -183,11 +183,11 @@ class SecretsManager:
                     return written
                 page = versions(NextToken=next_token)
 
-    def publish(self, token: Token, entry: Entry) -> set[str]:
+    def write(self, token: Token, entry: Entry) -> set[str]:
         """Make a token current and enter it in the ledger, in one write (AWS, "PutSecretValue").
 
-        Return the labels that Secrets Manager's response lacks. Raises WriteRefusedError, WriteUnknownError,
-        or VersionExistsError if the version holds another token.
+        Return the labels that Secrets Manager's response lacks. Raises WriteRefusedError if every attempt was refused,
+        VersionExistsError if the version holds another token, and WriteUnknownError for any other failure.
         """
         attempts = _Attempts()
         self._client.meta.events.register(_EVERY_ATTEMPT, attempts.note)
@@ -199,7 +199,7 @@ class SecretsManager:
                 VersionStages=[CURRENT_LABEL, *entry.labels],
             )
             stages = response.get("VersionStages", []) if response["VersionId"] == entry.version_id else None
-        # No cause is kept and no text of AWS's is quoted: either may repeat the parameters, and one is the token.
+        # Keep no cause and quote no text of AWS's: either may repeat the parameters, which include the token.
         except ClientError as error:
             raise _publication_error(error, attempts) from None
         except BotoCoreError as error:

@@ -1,7 +1,7 @@
 """Builds requests and reads responses: for Telenor, and for servers by RFC 6749 and RFC 7009.
 
-Messages use `name`, `operator` and `url_variable`. With
-`names_client`, a token document carries the client_id, with which the token is revoked.
+`name`, `operator` and `url_variable` are for messages. If `names_client`, the token document carries the client_id,
+which the revocation needs.
 """
 
 from __future__ import annotations
@@ -61,15 +61,8 @@ class TelenorProtocol:
                 "authentication cannot send: copy it again",
                 error_code=ErrorCode.CREDENTIALS_UNUSABLE,
             )
-        return Request(
-            "the token request",
-            ErrorCode.TOKEN_ENDPOINT_OUT,
-            "POST",
-            self._base_url + _TOKEN_PATH,
-            basic(credentials.client_id, credentials.client_secret),
-            _grant(scope),
-            TOKEN_REQUEST_SECONDS,
-        )
+        auth = basic(credentials.client_id, credentials.client_secret)
+        return _token_request(self._base_url + _TOKEN_PATH, auth, scope)
 
     def revocation_requests(
         self, access_token: str, _client_id: str | None, _accepted: Sequence[Credentials]
@@ -94,7 +87,7 @@ class OAuthProtocol:
     """The client credentials grant (RFC 6749, section 4.4) and token revocation (RFC 7009).
 
     A server may answer 200 to another client and revoke nothing, so a token is revoked with the pair that it was issued
-    to. `read_credentials` read the pairs that may be that one; they are called when the first token is revoked.
+    to. `read_credentials` are called at the first revocation; each returns a pair that may have got the token.
     """
 
     name = "the authorization server"
@@ -111,15 +104,7 @@ class OAuthProtocol:
     def token_request(self, credentials: Credentials, scope: str | None) -> Request:
         """Return a POST with the authentication of CLIENT_AUTHENTICATION."""
         auth, fields = self._authentication(credentials)
-        return Request(
-            "the token request",
-            ErrorCode.TOKEN_ENDPOINT_OUT,
-            "POST",
-            self._server.token_url,
-            auth,
-            (*_grant(scope), *self._server.token_parameters, *fields),
-            TOKEN_REQUEST_SECONDS,
-        )
+        return _token_request(self._server.token_url, auth, scope, (*self._server.token_parameters, *fields))
 
     def revocation_requests(
         self, access_token: str, client_id: str | None, accepted: Sequence[Credentials]
@@ -128,7 +113,7 @@ class OAuthProtocol:
 
         `accepted` are the pairs that got a token in this run. Raises ServerError if there is no such pair.
         """
-        if self._server.revocation_url is None:
+        if (url := self._server.revocation_url) is None:
             raise ServerRefusedError(
                 "the authorization server cannot revoke access tokens (REVOCATION_URL is none), so the token stays "
                 "active until it expires",
@@ -149,14 +134,7 @@ class OAuthProtocol:
         form = (("token", access_token), ("token_type_hint", "access_token"))
         for pair in pairs:
             auth, fields = self._authentication(pair)
-            yield Request(
-                "the revocation",
-                ErrorCode.LOGOUT_ENDPOINT_OUT,
-                "POST",
-                self._server.revocation_url,
-                auth,
-                (*form, *fields),
-            )
+            yield Request("the revocation", ErrorCode.LOGOUT_ENDPOINT_OUT, "POST", url, auth, (*form, *fields))
 
     def parse_error(self, response: Response) -> ParsedError:
         """Search the error codes of OAuth 2."""
@@ -186,8 +164,10 @@ class OAuthProtocol:
         return self._pairs
 
 
-def _grant(scope: str | None) -> tuple[tuple[str, str], ...]:
-    return (("grant_type", "client_credentials"), *((("scope", scope),) if scope else ()))
+def _token_request(url: str, auth: AuthBase, scope: str | None, fields: tuple[tuple[str, str], ...] = ()) -> Request:
+    """Return a request for a token by the client credentials grant (RFC 6749, section 4.4.2)."""
+    form = (("grant_type", "client_credentials"), *((("scope", scope),) if scope else ()), *fields)
+    return Request("the token request", ErrorCode.TOKEN_ENDPOINT_OUT, "POST", url, auth, form, TOKEN_REQUEST_SECONDS)
 
 
 ServerProtocol = TelenorProtocol | OAuthProtocol

@@ -30,15 +30,15 @@ class TokenSecret:
         self._versions: dict[str, SecretVersion] = {}
         self._expected_current: set[str] = set()
         self._read_as_current: set[str] = set()
-        # A read that lags may not return it yet.
-        self.published_token: str | None = None
+        # The token that this run has written, perhaps without effect. A read that lags may not return it yet.
+        self.written_token: str | None = None
 
     def describe(self) -> Ledger:
-        """Return the ledger as Secrets Manager describes it now. `expect` makes it the one that this run acts on."""
+        """Return the ledger as Secrets Manager describes it now."""
         return self._secrets.describe(self._clock.now())
 
-    def expect(self, ledger: Ledger) -> Ledger:
-        """Return the ledger, and expect its current version in the reads that follow."""
+    def expect_current(self, ledger: Ledger) -> Ledger:
+        """Expect the current version of a ledger in later reads; return the ledger."""
         if ledger.current is not None:
             self._expected_current.add(ledger.current.version_id)
         return ledger
@@ -76,9 +76,9 @@ class TokenSecret:
 
         The authorization server may issue the same token twice.
         """
-        # A later read may lag behind the one that returned the other publisher's version. A publication of this run
-        # supersedes it.
-        if self.published_token is None and any(
+        # Another publisher's version was read as current, and a later read may lag and not return it. Once this run has
+        # published, that version is superseded.
+        if self.written_token is None and any(
             self._versions[version_id].contains_token(access_token) for version_id in self._unexpected_current()
         ):
             return True
@@ -95,7 +95,7 @@ class TokenSecret:
 
     def is_in_use(self, access_token: str, ledger: Ledger) -> bool:
         """Return whether a token is published or tracked, and must not be revoked."""
-        if access_token == self.published_token or self.is_held(access_token, ledger.entries):
+        if access_token == self.written_token or self.is_held(access_token, ledger.entries):
             return True
         # The last read before the revocation, to leave the least time for another publication in between.
         current = self.read_current()

@@ -192,10 +192,11 @@ class Transport:
         self.last_response: Response | None = None
 
     def send(self, request: Request, deadline: datetime) -> Response:
-        """Send one request and read its answer, until the deadline or for `limit_seconds`, whichever ends first.
+        """Send one request and return its response, within `limit_seconds` and before the deadline.
 
         That time bounds everything: resolving, connecting, TLS, sending and reading. At most 64 KiB of a body are
-        read. Raises ServerUnavailableError, or ConnectionSetupError if a retry cannot help.
+        read. If there is a status, a response is returned, with `is_whole` False if its body is cut short or cannot be
+        decoded. Raises ServerUnavailableError, or ConnectionSetupError if a retry cannot help.
         """
         self.last_response = None
         sent_at = self._clock.now()
@@ -208,22 +209,21 @@ class Transport:
         exchange = _Exchange(request, self._new_session, seconds)
         self._run(exchange.run, seconds)
         # Copy first: after close() the read of an abandoned thread ends as if the body were whole.
-        status, body, has_all = exchange.status, bytes(exchange.body), exchange.is_whole
+        status, body, is_complete = exchange.status, bytes(exchange.body), exchange.is_complete
         exchange.close()
         if exchange.defect is not None:
             raise exchange.defect
         if status is None:
             raise exchange.failure or _failure_of(request, None)
         text, is_decoded = _decoded(body, exchange.headers.get("Content-Encoding", ""))
-        if not (has_all and is_decoded):
+        is_whole = is_complete and is_decoded
+        if not is_whole:
             self._log.warning(
                 f"the response of {urlsplit(request.url).hostname} "
-                + ("has another encoding than its header says" if has_all else f"was cut short ({exchange.cause})"),
+                + ("has another encoding than its header says" if is_complete else f"was cut short ({exchange.cause})"),
                 extra={"error_code": ErrorCode.ANSWER_CUT_SHORT},
             )
-        self.last_response = Response(
-            status, sent_at, self._clock.now(), exchange.headers, text, is_whole=has_all and is_decoded
-        )
+        self.last_response = Response(status, sent_at, self._clock.now(), exchange.headers, text, is_whole)
         return self.last_response
 
     def retry(
@@ -234,7 +234,11 @@ class Transport:
         begin_by: datetime,
         attempts: Callable[[], int] = lambda: ATTEMPTS,
     ) -> _Result:
-        """Try up to `attempts` times while ServerUnavailableError is raised, and begin no attempt after `begin_by`."""
+        """Try up to `attempts()` times while ServerUnavailableError is raised.
+
+        The first attempt always begins, and no other one begins after `begin_by`. A wait is at least as long as
+        Retry-After asks. `attempts` is called after each failure, which may lower it.
+        """
 
         def wait(state: RetryCallState) -> float:
             return max(_BACKOFF(state), _failure(state).retry_after_seconds)
@@ -283,7 +287,7 @@ class _Exchange:
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
         self.body = bytearray()
-        self.is_whole = False
+        self.is_complete = False
         self.failure: ServerError | None = None
         self.defect: BaseException | None = None
         self.cause = "out of time"
@@ -311,7 +315,7 @@ class _Exchange:
                     # read1 returns after each arrival, so that what has come is kept if the rest does not.
                     while some := response.raw.read1(_RESPONSE_LIMIT_BYTES, decode_content=False):
                         self.body += some
-                    self.is_whole = True
+                    self.is_complete = True
         except (OSError, ValueError, HTTPError) as error:
             # Not kept: its traceback would keep the socket open.
             self.failure, self.cause = _failure_of(request, error), _cause(error)

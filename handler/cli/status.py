@@ -350,7 +350,7 @@ def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Supe
         return Superseded(entry, Ending.EXPIRED, entry.expires_at)
     superseded_at = decisions.superseded_at(ledger, entry)
     if superseded_at is None:
-        is_newer = ledger.current is not None and not ledger.is_in_order and entry.published_at is not None
+        is_newer = ledger.current is not None and not ledger.is_current_latest and entry.published_at is not None
         return Superseded(entry, Ending.NEWER_THAN_CURRENT if is_newer else Ending.UNKNOWN, entry.expires_at)
     revoked_at = superseded_at + policy.grace
     if entry in decisions.revocable(ledger, now, policy.grace):

@@ -36,7 +36,7 @@ _POLICY_EVERY_MINUTE = Policy(grace=GRACE, renew_at_fraction=0.25, schedule=time
 
 # requests looks for no proxies for localhost, which would take part of the simulation's time.
 _URL = "https://localhost"
-_PUBLISH_BY, _END_BY = timedelta(seconds=90), timedelta(seconds=118)
+_REQUEST_BY, _END_BY = timedelta(seconds=90), timedelta(seconds=118)
 _LOG = Logger(service="benchmarks", level="CRITICAL")
 
 
@@ -77,7 +77,7 @@ def this_job(environment: Environment, request_id: str, policy: Policy = POLICY)
                 log=_LOG,
                 report=report,
                 version_id=request_id,
-                publish_by=now + _PUBLISH_BY,
+                request_by=now + _REQUEST_BY,
                 end_by=now + _END_BY,
             )
         )
@@ -128,7 +128,7 @@ def _create_secret(environment: Environment, telenor: AuthorizationServer, versi
 def _test_secret(environment: Environment, telenor: AuthorizationServer, version_id: str) -> None:
     pending = _read(environment, "AWSPENDING")
     try:
-        telenor.verify(f"{_URL}/verify", str(pending), environment.clock.now() + _PUBLISH_BY)
+        telenor.verify(f"{_URL}/verify", str(pending), environment.clock.now() + _REQUEST_BY)
     except TokenRejectedError:
         # Otherwise every later rotation would continue with this inactive token.
         environment.client.update_secret_version_stage(
@@ -159,7 +159,7 @@ def _telenor(environment: Environment) -> AuthorizationServer:
 
 def _request(environment: Environment, telenor: AuthorizationServer) -> str:
     credentials = SecretsManager(environment.client, CREDENTIALS, TOKEN).read_credentials()
-    token = telenor.request_token(credentials, None, environment.clock.now() + _PUBLISH_BY, lambda _token: None)
+    token = telenor.request_token(credentials, None, environment.clock.now() + _REQUEST_BY, lambda _token: None)
     return token.document()
 
 

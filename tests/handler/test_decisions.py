@@ -277,7 +277,7 @@ def test_a_forced_rotation_is_allowed_while_writes_remain_for_renewals(
 def test_writes_are_reserved_for_the_renewals_of_tokens_of_this_lifetime(
     lifetime_seconds: float, interval_seconds: float
 ) -> None:
-    interval = decisions.renewal_interval(entry("current", lifetime_seconds=lifetime_seconds), DEFAULTS)
+    interval = decisions.planned_interval(entry("current", lifetime_seconds=lifetime_seconds), DEFAULTS)
     assert interval == timedelta(seconds=interval_seconds)
     free = 127 - timedelta(seconds=86_399) // interval
     assert decisions.earliest_forced_rotation([T0] * free, T0, interval) == T0
@@ -286,7 +286,7 @@ def test_writes_are_reserved_for_the_renewals_of_tokens_of_this_lifetime(
 
 @pytest.mark.parametrize("current", [None, UNREADABLE])
 def test_without_a_lifetime_the_shortest_interval_between_renewals_counts(current: Entry | None) -> None:
-    assert decisions.renewal_interval(current, DEFAULTS) == timedelta(minutes=15)
+    assert decisions.planned_interval(current, DEFAULTS) == timedelta(minutes=15)
 
 
 @pytest.mark.parametrize("forced_every", [5, 20])
@@ -321,7 +321,7 @@ def test_a_reissued_token_is_published_only_if_its_lifetime_is_longer(
 
 OLD, MIDDLE, NEW = entry("old"), entry("middle", at(minutes=10)), entry("new", at(minutes=20))
 AGAIN, LAST = entry("old", at(minutes=20), first=T0), entry("last", at(minutes=30))
-PREVIOUS = OLD._replace(was_current_last=True)
+PREVIOUS = OLD._replace(is_previous=True)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_of_two_expiries_the_earlier_one_counts() -> None:
     longer = f"LIVE_20261123T213000Z_20261123T230000Z_{ID}"
     assert current_of(LABEL, longer).expires_at == EXPIRES
     (superseded,) = ledger_from({ID: ["AWSPREVIOUS", LABEL, longer]}, T0).superseded
-    assert (superseded.expires_at, superseded.was_current_last) == (datetime(2026, 11, 23, 23, 0, tzinfo=UTC), True)
+    assert (superseded.expires_at, superseded.is_previous) == (datetime(2026, 11, 23, 23, 0, tzinfo=UTC), True)
 
 
 def test_a_version_published_twice_has_a_label_for_each_publication() -> None:
@@ -108,7 +108,7 @@ def test_a_version_published_twice_has_a_label_for_each_publication() -> None:
 
 def test_superseded_versions_are_the_labelled_ones_oldest_first() -> None:
     new, middle, old = live("new", at(minutes=2)), live("middle", at(minutes=1)), live("old")
-    unreadable = Entry("unreadable", labels=("LIVE_",), was_current_last=True)
+    unreadable = Entry("unreadable", labels=("LIVE_",), is_previous=True)
     ledger = ledger_from(
         {
             "new": ["AWSCURRENT", *new.labels],
@@ -127,7 +127,7 @@ def test_foreign_labels_are_counted_on_every_version() -> None:
         {ID: ["AWSCURRENT", LABEL, "theirs"], OTHER: ["AWSPREVIOUS", "a", "b"], "third": ["c"]},
         T0,
     )
-    assert (ledger.other_labels, ledger.size, ledger.superseded) == (4, 5, ())
+    assert (ledger.other_labels, ledger.label_count, ledger.superseded) == (4, 5, ())
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_the_next_publication_is_dated_after_all_others_whatever_the_clock_says(
 
 
 @pytest.mark.parametrize(
-    ("current", "is_in_order"),
+    ("current", "is_current_latest"),
     [
         (None, True),
         (Entry("current"), True),
@@ -184,9 +184,11 @@ def test_the_next_publication_is_dated_after_all_others_whatever_the_clock_says(
     ],
 )
 def test_a_ledger_is_in_order_if_the_current_version_was_published_last(
-    current: Entry | None, is_in_order: bool
+    current: Entry | None, is_current_latest: bool
 ) -> None:
-    assert Ledger(current, (Entry("unreadable", labels=("LIVE_",)), live("other"))).is_in_order is is_in_order
+    assert (
+        Ledger(current, (Entry("unreadable", labels=("LIVE_",)), live("other"))).is_current_latest is is_current_latest
+    )
 
 
 # Changes
@@ -195,7 +197,7 @@ def test_a_ledger_is_in_order_if_the_current_version_was_published_last(
 def test_a_superseded_version_stays_in_the_ledger_if_it_is_labelled() -> None:
     old, new = live("old"), live("new", at(minutes=1))
     (superseded,) = Ledger(old).superseded_by(new).superseded
-    assert (superseded.version_id, superseded.labels, superseded.was_current_last) == ("old", old.labels, True)
+    assert (superseded.version_id, superseded.labels, superseded.is_previous) == ("old", old.labels, True)
     assert Ledger(Entry("unlabelled")).superseded_by(new) == Ledger(new)
     assert Ledger(None).superseded_by(new) == Ledger(new)
 
@@ -203,7 +205,7 @@ def test_a_superseded_version_stays_in_the_ledger_if_it_is_labelled() -> None:
 def test_only_the_last_current_version_is_the_previous_one() -> None:
     before = Ledger(None).superseded_by(live("first")).superseded_by(live("second", at(minutes=1)))
     after = before.superseded_by(live("third", at(minutes=2)))
-    previous = [(entry.version_id, entry.was_current_last) for entry in after.superseded]
+    previous = [(entry.version_id, entry.is_previous) for entry in after.superseded]
     assert previous == [("first", False), ("second", True)]
 
 

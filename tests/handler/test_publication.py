@@ -165,7 +165,7 @@ def test_an_unexpected_error_in_a_write_keeps_and_counts_the_token(
     def fail(*_arguments: object) -> None:
         raise KeyError
 
-    monkeypatch.setattr(SecretsManager, "publish", fail)
+    monkeypatch.setattr(SecretsManager, "write", fail)
     assert world.failure() == "unexpected"
     assert world.live() == 1
     assert set(world.seen.codes()) == {"unexpected", "revocation-abandoned"}

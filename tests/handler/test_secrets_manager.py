@@ -119,7 +119,7 @@ def test_without_time_only_a_publication_is_begun(client: SecretsManagerClient) 
         with pytest.raises(SecretsManagerUnavailableError) as failure:
             call()
         assert failure.value.error_code == "no-time-left"
-    assert secrets.publish(Token("t", "Bearer", T0, T0 + timedelta(hours=1)), entry) == set()
+    assert secrets.write(Token("t", "Bearer", T0, T0 + timedelta(hours=1)), entry) == set()
 
 
 # Publishing
@@ -128,7 +128,7 @@ def test_without_time_only_a_publication_is_begun(client: SecretsManagerClient) 
 def test_a_publication_unregisters_its_handlers_from_the_client() -> None:
     """Lambda keeps the client for hours, and every run publishes with it."""
     client = FakeClient({"VersionId": ID, "VersionStages": [LABEL]})
-    assert secrets_of(client).publish(token(), ENTRY) == set()
+    assert secrets_of(client).write(token(), ENTRY) == set()
     assert client.handlers == []
 
 
@@ -136,17 +136,17 @@ def test_a_publication_is_one_write_that_sets_awscurrent_and_the_live_label(
     aws: LocalSecretsManager, secrets: SecretsManager
 ) -> None:
     before = aws.calls()
-    assert not secrets.publish(token(), ENTRY)
+    assert not secrets.write(token(), ENTRY)
     assert aws.calls() - before == {"PutSecretValue": 1}
     assert stages() == {ID: {"AWSCURRENT", LABEL}}
     # Again, with a lost response.
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
-    assert not secrets.publish(token(), ENTRY)
+    assert not secrets.write(token(), ENTRY)
     assert stages() == {ID: {"AWSCURRENT", LABEL}}
 
 
 def test_a_published_token_can_be_read_back(secrets: SecretsManager) -> None:
-    secrets.publish(token(), ENTRY)
+    secrets.write(token(), ENTRY)
     assert secrets.describe(T0) == Ledger(ENTRY)
     assert secrets.read_current() == SecretVersion(ID, is_current=True, is_tracked=True, content=token().document())
     assert secrets.read_version(ID) == secrets.read_current()
@@ -155,17 +155,17 @@ def test_a_published_token_can_be_read_back(secrets: SecretsManager) -> None:
 def test_superseded_tokens_keep_their_labels(secrets: SecretsManager) -> None:
     entries = [new_entry(str(uuid.uuid4()), T0 + timedelta(hours=n), T0 + timedelta(hours=n + 1)) for n in range(4)]
     for number, entry in enumerate(entries):
-        assert not secrets.publish(token(f"{CANARY}-{number}"), entry)
+        assert not secrets.write(token(f"{CANARY}-{number}"), entry)
     ledger = secrets.describe(T0 + timedelta(hours=3))
     assert ledger.current == entries[3]
     assert [entry.labels for entry in ledger.superseded] == [entry.labels for entry in entries[:3]]
-    assert [entry.was_current_last for entry in ledger.superseded] == [False, False, True]
+    assert [entry.is_previous for entry in ledger.superseded] == [False, False, True]
 
 
 def test_a_duplicate_delivery_with_another_token_is_recognised(secrets: SecretsManager) -> None:
-    secrets.publish(token(), ENTRY)
+    secrets.write(token(), ENTRY)
     with pytest.raises(VersionExistsError):
-        secrets.publish(token(f"{CANARY}-other"), ENTRY)
+        secrets.write(token(f"{CANARY}-other"), ENTRY)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_write_refused_in_every_attempt_has_failed(
 ) -> None:
     aws.fault(CallFault(operation="PutSecretValue", code=code), times=3)
     with pytest.raises(WriteRefusedError, match=f"{code}: .*{advice}"):
-        secrets.publish(token(), ENTRY)
+        secrets.write(token(), ENTRY)
 
 
 LOST, BROKEN, THROTTLED, DENIED = (None, 0), ("InternalServiceError", 500), ("ThrottlingException", 400), ("No", 400)
@@ -220,7 +220,7 @@ def test_a_write_has_certainly_failed_only_if_every_attempt_got_a_response(
         lands: Literal["before", "after"] = when if status != THROTTLED[1] else "before"
         aws.fault(CallFault(operation="PutSecretValue", when=lands, code=code, status=status))
     with pytest.raises(error) as failure:
-        secrets.publish(token(), ENTRY)
+        secrets.write(token(), ENTRY)
     assert failure.value.error_code == error.default_code
 
 
@@ -240,7 +240,7 @@ def test_a_write_with_unseen_attempts_has_an_unknown_outcome(
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
     aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
     with pytest.raises(WriteUnknownError):
-        secrets.publish(token(), ENTRY)
+        secrets.write(token(), ENTRY)
 
 
 def test_a_write_without_attempt_events_has_an_unknown_outcome() -> None:
@@ -249,13 +249,13 @@ def test_a_write_without_attempt_events_has_an_unknown_outcome() -> None:
             raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutSecretValue")
 
     with pytest.raises(WriteUnknownError):
-        secrets_of(SilentClient({})).publish(token(), ENTRY)
+        secrets_of(SilentClient({})).write(token(), ENTRY)
 
 
 @pytest.mark.parametrize("returned", [{"VersionStages": ["AWSCURRENT"]}, {}])
 def test_a_label_missing_in_the_response_is_returned(returned: dict[str, list[str]]) -> None:
     """MiniStack drops the other labels of a PutSecretValue with AWSCURRENT, and responds like this."""
-    assert secrets_of(FakeClient({"VersionId": ID} | returned)).publish(token(), ENTRY) == {LABEL}
+    assert secrets_of(FakeClient({"VersionId": ID} | returned)).write(token(), ENTRY) == {LABEL}
 
 
 @pytest.mark.parametrize("response", [{}, {"VersionId": "another"}, [], None])
@@ -263,7 +263,7 @@ def test_an_invalid_success_response_has_an_unknown_outcome(response: Any) -> No
     """A proxy in between may return 200 with other content."""
     secrets = secrets_of(FakeClient(response))
     with pytest.raises(WriteUnknownError):
-        secrets.publish(token(), ENTRY)
+        secrets.write(token(), ENTRY)
     with pytest.raises(SecretsManagerUnavailableError):
         secrets.describe(T0)
 
@@ -282,9 +282,9 @@ def test_a_version_is_tracked_and_untracked(secrets: SecretsManager, client: Sec
 
 
 def test_untracking_a_version_removes_each_of_its_labels(secrets: SecretsManager, client: SecretsManagerClient) -> None:
-    secrets.publish(token(), ENTRY)
+    secrets.write(token(), ENTRY)
     secrets.add_labels(ID, ["LIVE_manual"])
-    secrets.publish(token(f"{CANARY}-next"), new_entry(str(uuid.uuid4()), T0, T0))
+    secrets.write(token(f"{CANARY}-next"), new_entry(str(uuid.uuid4()), T0, T0))
     (superseded,) = secrets.describe(T0).superseded
     assert superseded.labels == (LABEL, "LIVE_manual")
     # A label that was moved meanwhile does not prevent the removal of the other one.
@@ -295,7 +295,7 @@ def test_untracking_a_version_removes_each_of_its_labels(secrets: SecretsManager
 
 def test_foreign_labels_are_counted_and_kept(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     client.put_secret_value(SecretId="token", SecretString="x", ClientRequestToken=ID, VersionStages=["theirs"])
-    secrets.publish(token(), new_entry(str(uuid.uuid4()), T0, T0))
+    secrets.write(token(), new_entry(str(uuid.uuid4()), T0, T0))
     ledger = secrets.describe(T0)
     assert (ledger.superseded, ledger.other_labels) == ((), 1)
     assert "theirs" in stages()[ID]
@@ -384,7 +384,7 @@ def test_the_sdk_logs_no_secret_at_debug(secrets: SecretsManager, caplog: pytest
     with caplog.at_level(logging.DEBUG):
         create_client()
         secrets.read_credentials()
-        secrets.publish(token(), ENTRY)
+        secrets.write(token(), ENTRY)
         assert logging.getLogger().level == logging.DEBUG
     assert CANARY not in caplog.text
 

@@ -221,7 +221,7 @@ class RandomHistory(RuleBasedStateMachine):
             self._step(run, fault)
         if self.world.secret.current not in self.put_by_operator | {self.floor}:
             self.floor = None
-        self.has_unseen_roll_back &= not self.world.ledger().is_in_order
+        self.has_unseen_roll_back &= not self.world.ledger().is_current_latest
 
     def _step(self, run: Run, fault: int | None) -> None:
         if not run.pending:

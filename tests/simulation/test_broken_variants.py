@@ -16,10 +16,16 @@ import pytest
 from handler import decisions, publication, revocation, rotation, secrets_manager
 from handler.authorization_server import AuthorizationServer
 from handler.decisions import RenewalTimes
-from handler.errors import ServerError, ServerRefusedError, ServerUnavailableError, WriteRefusedError
+from handler.errors import (
+    ServerError,
+    ServerRefusedError,
+    ServerUnavailableError,
+    WriteRefusedError,
+    WriteUnknownError,
+)
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, SecretVersion, Token
-from handler.publication import DuplicateDelivery, Published, WriteRefused, WriteUnknown
+from handler.publication import DuplicateDelivery, Published
 from handler.revocation import RevocationResult
 from handler.secrets_manager import SecretsManager
 from handler.server_protocols import OAuthProtocol
@@ -100,7 +106,10 @@ def first_violation(name: str) -> str:
 
 def no_check_after_a_publication(patch: pytest.MonkeyPatch) -> None:
     replace_function(
-        patch, rotation, "restore_lost_labels", lambda _real, context, wanted: context.token_secret.expect(wanted)
+        patch,
+        rotation,
+        "restore_lost_labels",
+        lambda _real, context, wanted: context.token_secret.expect_current(wanted),
     )
 
 
@@ -116,12 +125,12 @@ def the_old_token_is_revoked_before_the_new_one_is_published(real: Real, context
 
 @breaks("P2", "first_run")
 def no_label_is_set(patch: pytest.MonkeyPatch) -> None:
-    replace_function(patch, SecretsManager, "publish", _without_label)
+    replace_function(patch, SecretsManager, "write", _without_label)
     lost_labels_are_neither_restored_nor_counted(patch)
     no_check_after_a_publication(patch)
 
 
-@breaks("P2", pairs=(("first_run", Action.RENEW_IF_DUE),), replaces=(SecretsManager, "publish"))
+@breaks("P2", pairs=(("first_run", Action.RENEW_IF_DUE),), replaces=(SecretsManager, "write"))
 def the_label_is_added_after_the_write(real: Real, self: SecretsManager, token: Token, entry: Entry) -> Any:
     _without_label(real, self, token, entry)
     return set(entry.labels)
@@ -170,7 +179,7 @@ def an_unseen_lost_attempt_counts_as_answered(patch: pytest.MonkeyPatch) -> None
 @breaks("P3", "first_run", faults=3, begin_at="PutSecretValue", replaces=(rotation, "publish"))
 def an_unknown_outcome_counts_as_refused(real: Real, *args: Any) -> Any:
     result = real(*args)
-    return WriteRefused(WriteRefusedError(str(result.error))) if isinstance(result, WriteUnknown) else result
+    return WriteRefusedError(str(result)) if isinstance(result, WriteUnknownError) else result
 
 
 @breaks(
@@ -226,7 +235,7 @@ def a_published_token_is_never_verified(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("P6", "mistyped_credentials", replaces=(rotation, "_obtain"))
 def rejected_new_credentials_fail_the_run(_real: Real, context: Context, pair: Any, on_unusable: Any) -> Token:
-    return context.server.request_token(pair, None, context.publish_by, on_unusable)
+    return context.server.request_token(pair, None, context.request_by, on_unusable)
 
 
 @breaks("P6", "mistyped_credentials_refused_with_200", replaces=(AuthorizationServer, "request_token"))
@@ -262,7 +271,7 @@ def lost_labels_are_neither_restored_nor_counted(patch: pytest.MonkeyPatch) -> N
 
 @breaks("P5", "rolled_back_while_fresh")
 def a_roll_back_is_not_recorded_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Ledger, "is_in_order", property(lambda _: True))
+    patch.setattr(Ledger, "is_current_latest", property(lambda _: True))
 
 
 @breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke"))
@@ -342,7 +351,7 @@ def the_current_version_is_taken_from_the_description(_real: Real, context: Cont
 
 @breaks("P3", "older_token_again", faults=1)
 def a_stale_read_does_not_know_our_own_publication(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TokenSecret, "published_token", property(lambda _: None, lambda *_: None), raising=False)
+    patch.setattr(TokenSecret, "written_token", property(lambda _: None, lambda *_: None), raising=False)
 
 
 @breaks("P2", "grace_over", faults=1, replaces=(AuthorizationServer, "revoke"))

@@ -216,7 +216,7 @@ class Run:
             verify_url=world.verify_url,
             server=world.server,
         )
-        publish_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
+        request_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
         transport = Transport(self.clock, log, lambda _on_socket: _SESSION, lambda exchange, _seconds: exchange())
         with sdk.client(self._respond, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN, has_time=lambda: self.clock.now() < end_by)
@@ -231,7 +231,7 @@ class Run:
                     log=log,
                     report=self.report,
                     version_id=self.request_id,
-                    publish_by=publish_by,
+                    request_by=request_by,
                     end_by=end_by,
                 )
             )
