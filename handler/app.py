@@ -20,7 +20,6 @@ from handler.errors import InvalidInputError, RotationError, SecretsManagerUnava
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager, create_client
-from handler.server_protocols import OAuthProtocol, TelenorProtocol
 from handler.token_secret import TokenSecret
 from handler.transport import check_environment
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from handler.config import Settings
     from handler.model import Clock
-    from handler.server_protocols import ServerProtocol
 
 # Time reserved at the end of a run; a short run reserves half. Publishing survives two lost answers of Secrets Manager;
 # the last other call may take all of its three attempts; then come the metrics and the summary line.
@@ -124,7 +122,7 @@ def _rotate(event: object, request_id: str, started_at: datetime, time_left: tim
         _rotate_with(settings, request_id, started_at, time_left, report)
     except (InvalidInputError, SecretsManagerUnavailableError):
         # The SDK reads the same variables for proxies and CAs, and fails first without naming one.
-        check_environment(settings.server.token_url if settings.server else settings.base_url)
+        check_environment(settings.protocol.token_url)
         raise
 
 
@@ -139,8 +137,7 @@ def _rotate_with(
         logger.append_keys,
         lambda: clock.now() < end_by,
     )
-    server = create_server(settings, secrets)
-    report.can_revoke = settings.can_revoke
+    report.can_revoke = settings.policy.can_revoke
     report.has_routine_metrics = settings.has_routine_metrics
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     rotate(
@@ -148,7 +145,7 @@ def _rotate_with(
             settings=settings,
             secrets=secrets,
             token_secret=TokenSecret(secrets, clock, version_id),
-            server=server,
+            server=create_server(settings, secrets),
             clock=clock,
             log=logger,
             report=report,
@@ -161,14 +158,7 @@ def _rotate_with(
 
 def create_server(settings: Settings, secrets: SecretsManager) -> AuthorizationServer:
     """Return the authorization server of the settings."""
-    return AuthorizationServer(protocol_of(settings, secrets), clock, logger)
-
-
-def protocol_of(settings: Settings, secrets: SecretsManager) -> ServerProtocol:
-    """Return the protocol of the authorization server: Telenor's, unless the settings name another server."""
-    if settings.server is None:
-        return TelenorProtocol(settings.base_url)
-    return OAuthProtocol(settings.server, (secrets.read_credentials, secrets.read_previous_credentials))
+    return AuthorizationServer(settings.protocol, secrets.read_known_credentials, clock, logger)
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:

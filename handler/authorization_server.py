@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import math
 import re
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from handler import error_responses
+from handler.credentials import KnownCredentials
 from handler.errors import (
     ErrorCode,
     InvalidClientError,
@@ -56,16 +58,26 @@ _REJECTIONS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 class AuthorizationServer:
-    """An authorization server, as one run uses it. `protocol` builds its requests and reads its responses."""
+    """An authorization server, as one run uses it. `protocol` builds its requests and reads its responses.
 
-    def __init__(self, protocol: ServerProtocol, clock: Clock, log: Logger, transport: Transport | None = None) -> None:
+    `read_known` reads the credentials secret, at the first revocation that needs credentials.
+    """
+
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        read_known: Callable[[], KnownCredentials],
+        clock: Clock,
+        log: Logger,
+        transport: Transport | None = None,
+    ) -> None:
         self.protocol = protocol
+        self._read_known = functools.cache(read_known)
         self._clock = clock
         self._log = log
         self._transport = transport or Transport(clock, log)
         self.token_attempts = 0
-        self._accepted_credentials: list[Credentials] = []
-        self._client_id_by_token: dict[str, str] = {}
+        self._credentials_by_token: dict[str, Credentials] = {}
         self._has_sent = self._has_answered = False
 
     @property
@@ -96,7 +108,7 @@ class AuthorizationServer:
 
         def report_unusable(access_token: str | None) -> None:
             if access_token is not None:
-                self._client_id_by_token[access_token] = credentials.client_id
+                self._credentials_by_token[access_token] = credentials
             on_unusable(access_token)
 
         def attempt() -> Token:
@@ -111,10 +123,8 @@ class AuthorizationServer:
             response = self._send(request, deadline)
             if not response.is_success:
                 raise _failure(request, response, self.protocol.parse_error(response))
-            # Kept before the response is parsed: the token of an unusable one is revoked with these credentials.
-            self._accepted_credentials.append(credentials)
             token = self._token(request, response, requested_at.replace(microsecond=0), scope, report_unusable)
-            self._client_id_by_token[token.access_token] = credentials.client_id
+            self._credentials_by_token[token.access_token] = credentials
             return replace(token, client_id=credentials.client_id) if self.protocol.names_client else token
 
         return self._transport.retry("a token request", attempt, begin_by=begin_by)
@@ -127,7 +137,7 @@ class AuthorizationServer:
         return response
 
     def revoke(
-        self, access_token: str, deadline: datetime, *, client_id: str | None = None, once: bool = False
+        self, access_token: str, deadline: datetime, client_id: str | None = None, *, once: bool = False
     ) -> bool:
         """Revoke an access token, and return whether it was active, as far as the server says. An inactive one is fine.
 
@@ -135,13 +145,19 @@ class AuthorizationServer:
         ServerUnavailableError or ServerRefusedError; the token may still be active then.
         """
         refusal: InvalidClientError | None = None
-        client_id = self._client_id_by_token.get(access_token, client_id)
-        for request in self.protocol.revocation_requests(access_token, client_id, self._accepted_credentials):
+        if access_token in self._credentials_by_token:
+            client_id = self._credentials_by_token[access_token].client_id
+        for request in self.protocol.revocation_requests(access_token, client_id, self._known_credentials):
             try:
                 return self._revoke(request, deadline, once=once)
             except InvalidClientError as error:
                 refusal = refusal or error
         raise refusal or ServerRefusedError("no request can revoke the token")
+
+    def _known_credentials(self) -> KnownCredentials:
+        """Return the pairs that got a token in this run, and those in the credentials secret."""
+        pairs, error = self._read_known()
+        return KnownCredentials([*self._credentials_by_token.values(), *pairs], error)
 
     def _revoke(self, request: Request, deadline: datetime, *, once: bool) -> bool:
         def attempt() -> bool:

@@ -14,10 +14,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from handler.errors import ErrorCode, InvalidInputError
 from handler.hostnames import is_hostname, is_loopback
-from handler.model import Action, ClientAuthentication, OAuthServer, Policy
+from handler.model import Action, Policy
+from handler.server_protocols import OAuthProtocol, TelenorProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from handler.server_protocols import ServerProtocol
 
 _DAY_SECONDS = 86_400
 _DAY_MINUTES = 1_440
@@ -28,11 +31,7 @@ _SECRET_ID = re.compile(r"[A-Za-z0-9/_+=.@:-]{1,2048}")
 
 CLIENT_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _CLIENT_FIELDS = ("client", "credentials_secret_id", "token_secret_id")
-_FIELDS_OF_A_CLIENT = {
-    "scope": "TELENOR_SCOPE",
-    "grace_seconds": "GRACE_SECONDS",
-    "token_parameters": "TOKEN_PARAMETERS",
-}
+_CLIENT_VARIABLES = {"scope": "TELENOR_SCOPE", "grace_seconds": "GRACE_SECONDS", "token_parameters": "TOKEN_PARAMETERS"}
 
 _ACTIONS = {action.value: action for action in Action}
 
@@ -41,6 +40,9 @@ _URL_FIELDS = ("telenor_base_url", "base_url", "token_url", "revocation_url", "v
 
 # The job sets these itself (RFC 6749, sections 2.3.1 and 4.4.2).
 OWN_PARAMETERS = ("grant_type", "scope", "client_id", "client_secret")
+
+# RFC 7591, section 2 (`token_endpoint_auth_method`); the first is the default.
+CLIENT_AUTHENTICATION = ("client_secret_basic", "client_secret_post")
 
 DEFAULT_CLIENT = "default"
 
@@ -55,19 +57,12 @@ class Settings(NamedTuple):
     action: Action
     credentials_secret_id: str
     token_secret_id: str
-    base_url: str
+    protocol: ServerProtocol
     scope: str | None
     policy: Policy
     verify_url: str | None
-    server: OAuthServer | None = None
-    """Another authorization server than Telenor's."""
     has_routine_metrics: bool = True
     """Whether the run sends metrics that a healthy month has every hour and no alarm needs."""
-
-    @property
-    def can_revoke(self) -> bool:
-        """Whether the authorization server can revoke access tokens."""
-        return self.server is None or self.server.revocation_url is not None
 
 
 def settings_from(environ: Mapping[str, str], event: object) -> Settings:
@@ -86,16 +81,16 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
             f"{where} name the same secret, and publishing would overwrite the credentials: give the token a secret of "
             "its own",
         )
+    protocol = _protocol(environ, event)
     return Settings(
         client=_client(environ, event),
         action=_action(event),
         credentials_secret_id=credentials_secret_id,
         token_secret_id=token_secret_id,
-        base_url=_url(environ, "TELENOR_BASE_URL", "https://api.telenor.no", with_query=False).rstrip("/"),
+        protocol=protocol,
         scope=_scope(environ, event),
-        policy=_policy(environ, event),
+        policy=_policy(environ, event)._replace(can_revoke=protocol.can_revoke),
         verify_url=_url(environ, "VERIFY_URL", "", with_query=True) or None,
-        server=_server(environ, event),
         has_routine_metrics=_flag(environ, "ROUTINE_METRICS", "true"),
     )
 
@@ -106,7 +101,7 @@ def _check_fields(environ: Mapping[str, str], event: dict[str, Any]) -> None:
         if field in event:
             raise _event_error(f"the event has {field}, and no event can name a URL: set it in the environment")
     if not _flag(environ, "SERVES_CLIENTS", "false"):
-        for field in (*_CLIENT_FIELDS, *_FIELDS_OF_A_CLIENT):
+        for field in (*_CLIENT_FIELDS, *_CLIENT_VARIABLES):
             if field in event:
                 raise _event_error(
                     f"the event has {field}, and this deployment has one client: send an action alone, or set "
@@ -118,7 +113,7 @@ def _check_fields(environ: Mapping[str, str], event: dict[str, Any]) -> None:
             f"the event has only {' and '.join(named)}: send all of {', '.join(_CLIENT_FIELDS)}, or none of them "
             "for the client of the environment"
         )
-    for field, variable in _FIELDS_OF_A_CLIENT.items():
+    for field, variable in _CLIENT_VARIABLES.items():
         if field in event and not named:
             raise _event_error(
                 f"the event has {field} and names no client: name {', '.join(_CLIENT_FIELDS)} too, or set {variable}"
@@ -197,7 +192,8 @@ def _scope(environ: Mapping[str, str], event: dict[str, Any]) -> str | None:
     return scope
 
 
-def _server(environ: Mapping[str, str], event: dict[str, Any]) -> OAuthServer | None:
+def _protocol(environ: Mapping[str, str], event: dict[str, Any]) -> ServerProtocol:
+    base_url = _url(environ, "TELENOR_BASE_URL", "https://api.telenor.no", with_query=False).rstrip("/")
     token_url = _url(environ, "TOKEN_URL", "", with_query=True)
     parameters_at, parameters = _either(environ, event, "TOKEN_PARAMETERS", "token_parameters")
     if not token_url:
@@ -206,21 +202,21 @@ def _server(environ: Mapping[str, str], event: dict[str, Any]) -> OAuthServer | 
                 raise InvalidInputError(f"{name} is set without TOKEN_URL: set TOKEN_URL too, or leave {name} out")
         if parameters:
             raise _setting_error(parameters_at, f"{parameters_at} are set without TOKEN_URL: set TOKEN_URL too")
-        return None
+        return TelenorProtocol(base_url)
     if not (revocation_url := environ.get("REVOCATION_URL")):
         raise InvalidInputError(
             "TOKEN_URL is set without REVOCATION_URL: set the revocation endpoint, or none if the server cannot revoke "
             "access tokens"
         )
-    authentication = environ.get("CLIENT_AUTHENTICATION") or ClientAuthentication.BASIC
-    if authentication not in list(ClientAuthentication):
+    authentication = environ.get("CLIENT_AUTHENTICATION") or CLIENT_AUTHENTICATION[0]
+    if authentication not in CLIENT_AUTHENTICATION:
         raise InvalidInputError(
-            f"CLIENT_AUTHENTICATION is not a method that this job knows: use one of {', '.join(ClientAuthentication)}"
+            f"CLIENT_AUTHENTICATION is not a method that this job knows: use one of {', '.join(CLIENT_AUTHENTICATION)}"
         )
-    return OAuthServer(
+    return OAuthProtocol(
         token_url,
         None if revocation_url == "none" else _url(environ, "REVOCATION_URL", "", with_query=True),
-        ClientAuthentication(authentication),
+        authentication,
         _token_parameters(parameters_at, parameters),
     )
 

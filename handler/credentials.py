@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from handler.errors import ErrorCode, InvalidInputError
 from handler.json_text import json_object
+
+if TYPE_CHECKING:
+    from handler.errors import RotationError
 
 _DEFAULT_SOURCE = "the credentials secret (CREDENTIALS_SECRET_ID)"
 
@@ -24,6 +28,13 @@ class Credentials:
 
     client_id: str
     client_secret: str = field(repr=False)
+
+
+class KnownCredentials(NamedTuple):
+    """The pairs that could be read, and why another one could not be, if it may be there."""
+
+    pairs: list[Credentials]
+    error: RotationError | None
 
 
 def credentials_from(content: str, where: str = _DEFAULT_SOURCE) -> Credentials:

@@ -185,56 +185,33 @@ ERROR_KINDS = (
     ),
 )
 
-_OAUTH_TRANSIENT = ErrorKind(
-    ErrorCode.TELENOR_OUT,
-    "wait, since this is transient; if it persists, ask whoever runs the authorization server",
-    is_retryable=True,
-    oauth=("server_error", "temporarily_unavailable"),
-)
-_OAUTH_UNKNOWN = ErrorKind(
-    ErrorCode.ANSWER_UNKNOWN,
-    "the response has no known error code: check that TOKEN_URL and REVOCATION_URL are the server's own",
-)
-
-# An authorization server other than Telenor's. Sources: RFC 6749, sections 4.1.2.1 and 5.2; RFC 6750, section 3.1;
-# RFC 7009, section 2.2.1; RFC 8707, section 2; Auth0 for access_denied.
-OAUTH_ERROR_KINDS = (
-    ErrorKind(
-        ErrorCode.CREDENTIALS_REFUSED,
-        "the authorization server does not accept this client_id with this client_secret: copy both again into the "
-        "credentials secret, and check CLIENT_AUTHENTICATION",
-        oauth=("invalid_client",),
-    ),
-    ErrorKind(
-        ErrorCode.GRANT_NOT_ALLOWED,
-        "the client may not have this token by the client_credentials grant: allow it at the authorization server",
-        oauth=("access_denied", "unauthorized_client", "unsupported_grant_type"),
-    ),
-    ErrorKind(
-        ErrorCode.SCOPE_REFUSED,
-        "the scope or the resource is unknown or not granted to the client: correct TELENOR_SCOPE, the event's scope "
-        "or TOKEN_PARAMETERS, or grant it at the authorization server",
-        oauth=("insufficient_scope", "invalid_scope", "invalid_target"),
-    ),
-    ErrorKind(
-        ErrorCode.REQUEST_MALFORMED,
-        "the authorization server misses a parameter or does not know one: correct TOKEN_PARAMETERS, and check "
-        "CLIENT_AUTHENTICATION",
-        oauth=("invalid_request",),
-    ),
-    ErrorKind(
-        ErrorCode.REVOCATION_UNSUPPORTED,
-        "the authorization server cannot revoke access tokens, so a token stays active until it expires: set "
-        "REVOCATION_URL to none",
-        oauth=("unsupported_token_type",),
-    ),
-    ErrorKind(
-        ErrorCode.TOKEN_DEAD,
-        "the access token is invalid, has expired or was revoked",
-        oauth=("invalid_token",),
-    ),
-    _OAUTH_TRANSIENT,
-)
+# The errors of an authorization server other than Telenor's. Sources: RFC 6749, sections 4.1.2.1 and 5.2; RFC 6750,
+# section 3.1; RFC 7009, section 2.2.1; RFC 8707, section 2; Auth0 for access_denied.
+OAUTH_ERROR_CODES = {
+    "invalid_client": ErrorCode.CREDENTIALS_REFUSED,
+    **dict.fromkeys(("access_denied", "unauthorized_client", "unsupported_grant_type"), ErrorCode.GRANT_NOT_ALLOWED),
+    **dict.fromkeys(("insufficient_scope", "invalid_scope", "invalid_target"), ErrorCode.SCOPE_REFUSED),
+    "invalid_request": ErrorCode.REQUEST_MALFORMED,
+    "unsupported_token_type": ErrorCode.REVOCATION_UNSUPPORTED,
+    "invalid_token": ErrorCode.TOKEN_DEAD,
+    **dict.fromkeys(("server_error", "temporarily_unavailable"), ErrorCode.TELENOR_OUT),
+}
+_OAUTH_ADVICE = {
+    ErrorCode.CREDENTIALS_REFUSED: "the authorization server does not accept this client_id with this client_secret: "
+    "copy both again into the credentials secret, and check CLIENT_AUTHENTICATION",
+    ErrorCode.GRANT_NOT_ALLOWED: "the client may not have this token by the client_credentials grant: allow it at the "
+    "authorization server",
+    ErrorCode.SCOPE_REFUSED: "the scope or the resource is unknown or not granted to the client: correct "
+    "TELENOR_SCOPE, the event's scope or TOKEN_PARAMETERS, or grant it at the authorization server",
+    ErrorCode.REQUEST_MALFORMED: "the authorization server misses a parameter or does not know one: correct "
+    "TOKEN_PARAMETERS, and check CLIENT_AUTHENTICATION",
+    ErrorCode.REVOCATION_UNSUPPORTED: "the authorization server cannot revoke access tokens, so a token stays active "
+    "until it expires: set REVOCATION_URL to none",
+    ErrorCode.TOKEN_DEAD: "the access token is invalid, has expired or was revoked",
+    ErrorCode.TELENOR_OUT: "wait, since this is transient; if it persists, ask whoever runs the authorization server",
+    ErrorCode.ANSWER_UNKNOWN: "the response has no known error code: check that TOKEN_URL and REVOCATION_URL are the "
+    "server's own",
+}
 
 # For a response in no known format, the status alone decides.
 _TRANSIENT = ErrorKind(
@@ -287,13 +264,13 @@ def parse_oauth_error(response: Response) -> ParsedError:
     """
     header = response.headers.get("WWW-Authenticate", "")[:_HEADER_LIMIT]
     words = [word for _, word in re.findall(_WORD, f"{response.text}\n{_bearer_error(header)}")]
-    word = next((word for word in words if word in _OAUTH_SERVER), None)
+    word = next((word for word in words if word in OAUTH_ERROR_CODES), None)
+    code = ErrorCode.TELENOR_OUT if is_transient(response.status) else ErrorCode.ANSWER_UNKNOWN
     if response.status == HTTPStatus.UNAUTHORIZED:
-        kind = _OAUTH_SERVER["invalid_client"]
+        code = ErrorCode.CREDENTIALS_REFUSED
     elif word is not None:
-        kind = _OAUTH_SERVER[word]
-    else:
-        kind = _OAUTH_TRANSIENT if is_transient(response.status) else _OAUTH_UNKNOWN
+        code = OAUTH_ERROR_CODES[word]
+    kind = ErrorKind(code, _OAUTH_ADVICE[code], is_retryable=code == ErrorCode.TELENOR_OUT)
     return ParsedError(kind, ErrorFormat.OAUTH if word else None, word)
 
 
@@ -359,7 +336,6 @@ _GATEWAY = {number: kind for kind in ERROR_KINDS for number in kind.gateway}
 _REFERENCE = {row: kind for kind in ERROR_KINDS for row in kind.reference}
 # Logout may answer 404 for a token that does not exist.
 _REFERENCE[HTTPStatus.NOT_FOUND, 2] = _REFERENCE[HTTPStatus.UNAUTHORIZED, 2]
-_OAUTH_SERVER = {word: kind for kind in OAUTH_ERROR_KINDS for word in kind.oauth}
 _OAUTH = {word: kind for kind in ERROR_KINDS for word in kind.oauth}
 
 

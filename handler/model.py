@@ -66,28 +66,13 @@ class Reason(StrEnum):
     WRITE_BUDGET_SPENT = "write-budget-spent"
 
 
-class ClientAuthentication(StrEnum):
-    """How a client authenticates (RFC 7591, section 2: `token_endpoint_auth_method`)."""
-
-    BASIC = "client_secret_basic"
-    POST = "client_secret_post"
-
-
-class OAuthServer(NamedTuple):
-    """An authorization server other than Telenor's. Without a `revocation_url` it cannot revoke access tokens."""
-
-    token_url: str
-    revocation_url: str | None
-    client_authentication: ClientAuthentication
-    token_parameters: tuple[tuple[str, str], ...] = ()
-
-
 class Policy(NamedTuple):
-    """When a token is renewed and when a superseded one may be revoked."""
+    """When a token is renewed, and when a superseded one may be revoked, if the server can revoke at all."""
 
     grace: timedelta
     renew_at_fraction: float
     schedule: timedelta
+    can_revoke: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +101,8 @@ class Token:
             "expires_at": int(self.expires_at.timestamp()),
             "issued_at": int(self.issued_at.timestamp()),
         }
-        if self.scope is not None:
-            document["scope"] = self.scope
-        if self.client_id is not None:
-            document["client_id"] = self.client_id
-        return json.dumps(document)
+        optional = {"scope": self.scope, "client_id": self.client_id}
+        return json.dumps(document | {name: value for name, value in optional.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)

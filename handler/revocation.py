@@ -71,7 +71,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     to_keep = [entry for entry in ledger.superseded if entry not in to_revoke]
     expired = decisions.expired(ledger, context.clock.now())
     ledger = remove_labels(context, ledger, expired)
-    if not context.settings.can_revoke:
+    if not context.settings.policy.can_revoke:
         return ledger
     trigger = Trigger.EMERGENCY if is_emergency else Trigger.GRACE_PASSED
     for entry in to_revoke:
@@ -92,7 +92,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
 def raise_if_leak_stays_active(context: Context, ledger: Ledger) -> None:
     """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
     has_replaced_leak = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
-    if has_replaced_leak and ledger.superseded and not context.settings.can_revoke:
+    if has_replaced_leak and ledger.superseded and not context.settings.policy.can_revoke:
         raise ServerRefusedError(
             "a new token is published, but the authorization server cannot revoke access tokens (REVOCATION_URL is "
             "none), so the leaked one stays active until it expires: revoke it at the server, or disable the client "
@@ -210,7 +210,7 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
         "passed: find out why revocations fail, or whose labels these are",
         **fields,
     )
-    can_revoke = context.settings.can_revoke
+    can_revoke = context.settings.policy.can_revoke
     result = _revoke(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.POSTPONED
     if not result.ends_tracking:
         if context.token_secret.was_read_as_current(oldest.version_id):
@@ -273,9 +273,7 @@ def _revoke_unless_in_use(
         # If the current version has no label, this label alone tracks the active token.
         return RevocationResult.TRACKED_BY_CURRENT if current.is_tracked else RevocationResult.STILL_IN_USE
     # To free a label slot there is one attempt: the publication is waiting.
-    context.server.revoke(
-        access_token, context.end_by, client_id=version.client_id, once=trigger is Trigger.LABEL_QUOTA
-    )
+    context.server.revoke(access_token, context.end_by, version.client_id, once=trigger is Trigger.LABEL_QUOTA)
     context.report.revoked.append(version.version_id)
     return RevocationResult.REVOKED
 

@@ -14,11 +14,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from handler.credentials import credentials_from
+from handler.credentials import KnownCredentials, credentials_from
 from handler.errors import (
     ErrorCode,
     InvalidInputError,
     MarkedForDeletionError,
+    RotationError,
     SecretsManagerError,
     SecretsManagerRefusedError,
     SecretsManagerUnavailableError,
@@ -127,6 +128,20 @@ class SecretsManager:
     def read_previous_credentials(self) -> Credentials:
         """Return the client credentials that the latest ones have replaced. Raises as read_credentials does."""
         return self._credentials(PREVIOUS_LABEL)
+
+    def read_known_credentials(self) -> KnownCredentials:
+        """Return the current and the previous pair, as far as they can be read."""
+        pairs: list[Credentials] = []
+        failure: RotationError | None = None
+        for read in (self.read_credentials, self.read_previous_credentials):
+            try:
+                pairs.append(read())
+            except SecretsManagerRefusedError as error:
+                # A secret that was written once has no previous pair.
+                failure = None if pairs else error
+            except RotationError as error:
+                failure = failure or error
+        return KnownCredentials(pairs, failure)
 
     def _credentials(self, stage: str) -> Credentials:
         with self._call("GetSecretValue", _CREDENTIALS_SECRET):

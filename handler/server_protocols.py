@@ -6,31 +6,21 @@ which the revocation needs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote_plus
 
 from handler.error_responses import parse_error, parse_oauth_error, reports_error
-from handler.errors import (
-    ErrorCode,
-    InvalidInputError,
-    RotationError,
-    SecretsManagerRefusedError,
-    ServerError,
-    ServerRefusedError,
-)
-from handler.model import ClientAuthentication
-from handler.transport import Bearer, NoAuth, Request, basic
+from handler.errors import ErrorCode, InvalidInputError, ServerError, ServerRefusedError
+from handler.transport import Bearer, Request, basic, no_auth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from requests.auth import AuthBase
-
-    from handler.credentials import Credentials
+    from handler.credentials import Credentials, KnownCredentials
     from handler.error_responses import ParsedError
-    from handler.model import OAuthServer
-    from handler.transport import Response
+    from handler.transport import Auth, Fields, Response
 
 _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password
 _LOGOUT_PATH = "/oauth/v2/logout"
@@ -42,15 +32,22 @@ TOKEN_REQUEST_SECONDS = 25.0
 _INACTIVE_STATUSES = {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
 
 
+@dataclass(frozen=True, slots=True)
 class TelenorProtocol:
     """Token and logout (the Telenor Stores API reference, "Client credentials Grant Type" and "oauth")."""
 
-    name = operator = "Telenor"
-    url_variable = "TELENOR_BASE_URL"
-    names_client = False
+    name: ClassVar = "Telenor"
+    operator: ClassVar = "Telenor"
+    url_variable: ClassVar = "TELENOR_BASE_URL"
+    names_client: ClassVar = False
+    can_revoke: ClassVar = True
 
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
+    base_url: str
+
+    @property
+    def token_url(self) -> str:
+        """The URL of the token endpoint."""
+        return self.base_url + _TOKEN_PATH
 
     def token_request(self, credentials: Credentials, scope: str | None) -> Request:
         """Return a POST with Basic authentication over the unencoded pair."""
@@ -61,14 +58,11 @@ class TelenorProtocol:
                 "authentication cannot send: copy it again",
                 error_code=ErrorCode.CREDENTIALS_UNUSABLE,
             )
-        auth = basic(credentials.client_id, credentials.client_secret)
-        return _token_request(self._base_url + _TOKEN_PATH, auth, scope)
+        return _token_request(self.token_url, basic(credentials.client_id, credentials.client_secret), scope)
 
-    def revocation_requests(
-        self, access_token: str, _client_id: str | None, _accepted: Sequence[Credentials]
-    ) -> Iterator[Request]:
+    def revocation_requests(self, access_token: str, *_: object) -> Iterator[Request]:
         """Yield the logout, which the token itself authenticates."""
-        url = self._base_url + _LOGOUT_PATH
+        url = self.base_url + _LOGOUT_PATH
         yield Request("logout", ErrorCode.LOGOUT_ENDPOINT_OUT, "GET", url, Bearer(access_token))
 
     def parse_error(self, response: Response) -> ParsedError:
@@ -83,47 +77,52 @@ class TelenorProtocol:
         return False if says_inactive else None
 
 
+@dataclass(frozen=True, slots=True)
 class OAuthProtocol:
     """The client credentials grant (RFC 6749, section 4.4) and token revocation (RFC 7009).
 
-    A server may answer 200 to another client and revoke nothing, so a token is revoked with the pair that it was issued
-    to. `read_credentials` are called at the first revocation; each returns a pair that may have got the token.
+    Without a `revocation_url` the server cannot revoke access tokens. `client_authentication` is a method of RFC 7591,
+    section 2 (`token_endpoint_auth_method`).
     """
 
-    name = "the authorization server"
-    operator = "whoever runs the authorization server"
-    url_variable = "TOKEN_URL"
-    names_client = True
+    name: ClassVar = "the authorization server"
+    operator: ClassVar = "whoever runs the authorization server"
+    url_variable: ClassVar = "TOKEN_URL"
+    names_client: ClassVar = True
 
-    def __init__(self, server: OAuthServer, read_credentials: Sequence[Callable[[], Credentials]]) -> None:
-        self._server = server
-        self._read_credentials = read_credentials
-        self._pairs: list[Credentials] | None = None
-        self._unreadable: RotationError | None = None
+    token_url: str
+    revocation_url: str | None
+    client_authentication: str
+    token_parameters: Fields = ()
+
+    @property
+    def can_revoke(self) -> bool:
+        """Whether the server can revoke access tokens."""
+        return self.revocation_url is not None
 
     def token_request(self, credentials: Credentials, scope: str | None) -> Request:
         """Return a POST with the authentication of CLIENT_AUTHENTICATION."""
         auth, fields = self._authentication(credentials)
-        return _token_request(self._server.token_url, auth, scope, (*self._server.token_parameters, *fields))
+        return _token_request(self.token_url, auth, scope, (*self.token_parameters, *fields))
 
     def revocation_requests(
-        self, access_token: str, client_id: str | None, accepted: Sequence[Credentials]
+        self, access_token: str, client_id: str | None, read_known: Callable[[], KnownCredentials]
     ) -> Iterator[Request]:
         """Yield a revocation for each known pair with the client_id of the token, until one of them is accepted.
 
-        `accepted` are the pairs that got a token in this run. Raises ServerError if there is no such pair.
+        A server may answer 200 to another client and revoke nothing. Raises ServerError if there is no such pair.
         """
-        if (url := self._server.revocation_url) is None:
+        if self.revocation_url is None:
             raise ServerRefusedError(
                 "the authorization server cannot revoke access tokens (REVOCATION_URL is none), so the token stays "
                 "active until it expires",
                 error_code=ErrorCode.REVOCATION_UNSUPPORTED,
             )
-        pairs = dict.fromkeys(pair for pair in (*accepted, *self._read_pairs()) if pair.client_id == client_id)
-        if not pairs and self._unreadable is not None:
+        known, error = read_known()
+        pairs = dict.fromkeys(pair for pair in known if pair.client_id == client_id)
+        if not pairs and error is not None:
             raise ServerError(
-                f"the credentials for the revocation cannot be read: {self._unreadable}",
-                error_code=self._unreadable.error_code,
+                f"the credentials for the revocation cannot be read: {error}", error_code=error.error_code
             )
         if not pairs:
             raise ServerRefusedError(
@@ -134,6 +133,7 @@ class OAuthProtocol:
         form = (("token", access_token), ("token_type_hint", "access_token"))
         for pair in pairs:
             auth, fields = self._authentication(pair)
+            url = self.revocation_url
             yield Request("the revocation", ErrorCode.LOGOUT_ENDPOINT_OUT, "POST", url, auth, (*form, *fields))
 
     def parse_error(self, response: Response) -> ParsedError:
@@ -144,28 +144,15 @@ class OAuthProtocol:
         """Return True for 200, which does not say whether the token was active (RFC 7009, section 2.2), else None."""
         return True if response.status == HTTPStatus.OK and not reports_error(response, parsed) else None
 
-    def _authentication(self, pair: Credentials) -> tuple[AuthBase, tuple[tuple[str, str], ...]]:
+    def _authentication(self, pair: Credentials) -> tuple[Auth, Fields]:
         """Return the header and the form fields of client authentication (RFC 6749, section 2.3.1)."""
-        if self._server.client_authentication is ClientAuthentication.POST:
-            return NoAuth(), (("client_id", pair.client_id), ("client_secret", pair.client_secret))
+        if self.client_authentication == "client_secret_post":
+            return no_auth, (("client_id", pair.client_id), ("client_secret", pair.client_secret))
         return basic(quote_plus(pair.client_id), quote_plus(pair.client_secret)), ()
 
-    def _read_pairs(self) -> list[Credentials]:
-        if self._pairs is None:
-            self._pairs = []
-            for read in self._read_credentials:
-                try:
-                    self._pairs.append(read())
-                except SecretsManagerRefusedError as error:
-                    # A secret that was written once has no previous pair.
-                    self._unreadable = None if self._pairs else error
-                except RotationError as error:
-                    self._unreadable = self._unreadable or error
-        return self._pairs
 
-
-def _token_request(url: str, auth: AuthBase, scope: str | None, fields: tuple[tuple[str, str], ...] = ()) -> Request:
-    """Return a request for a token by the client credentials grant (RFC 6749, section 4.4.2)."""
+def _token_request(url: str, auth: Auth, scope: str | None, fields: Fields = ()) -> Request:
+    """Return a request by the client credentials grant (RFC 6749, section 4.4.2)."""
     form = (("grant_type", "client_credentials"), *((("scope", scope),) if scope else ()), *fields)
     return Request("the token request", ErrorCode.TOKEN_ENDPOINT_OUT, "POST", url, auth, form, TOKEN_REQUEST_SECONDS)
 

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,7 @@ from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerU
 from handler.hostnames import is_hostname, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from _typeshed import WriteableBuffer
     from aws_lambda_powertools import Logger
@@ -63,6 +64,9 @@ _BACKOFF = wait_random_exponential(multiplier=1, max=8)
 # urllib3 logs headers that it cannot parse, and every URL with its query. Either may hold a secret.
 for _name in ("urllib3", "requests"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
+Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+Fields = tuple[tuple[str, str], ...]
 
 _Result = TypeVar("_Result")
 
@@ -107,8 +111,8 @@ class Request:
     out_code: ErrorCode
     method: str
     url: str
-    auth: AuthBase
-    form: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    auth: Auth
+    form: Fields = field(default=(), repr=False)
     limit_seconds: float = EXCHANGE_SECONDS
 
 
@@ -117,12 +121,9 @@ def basic(username: str, password: str) -> AuthBase:
     return HTTPBasicAuth(username.encode(), password.encode())
 
 
-class NoAuth(AuthBase):
-    """No header. An auth object, since requests would otherwise look for a .netrc."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Change nothing."""
-        return request
+def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add no header. Without an auth object, requests would look for a .netrc."""
+    return request
 
 
 class Bearer(AuthBase):

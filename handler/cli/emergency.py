@@ -26,8 +26,8 @@ _LASTING = {ErrorCode.REVOCATION_UNSUPPORTED, ErrorCode.CLIENT_REPLACED, ErrorCo
 
 def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
-    console.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.can_revoke))
-    question = "Revoke them now?" if job.settings.can_revoke else "Publish a new token now?"
+    console.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.policy.can_revoke))
+    question = "Revoke them now?" if job.settings.policy.can_revoke else "Publish a new token now?"
     if not console.is_confirmed(question, yes=yes):
         return False
     console.print_json(replace_and_revoke(job, log, "emergency"))

@@ -37,9 +37,7 @@ def fetch_status(job: Job) -> Status:
     current = ledger.current if ledger else None
     runs = _past_runs(job, current, now)
     accepted = _is_accepted(job, secrets) if current and job.settings.verify_url else None
-    return status.status_of(
-        ledger, job.settings.policy, now, runs=runs, accepted=accepted, can_revoke=job.settings.can_revoke
-    )
+    return status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
 
 
 def fetch_labels(job: Job) -> Status:
@@ -47,7 +45,7 @@ def fetch_labels(job: Job) -> Status:
     now = app.clock.now()
     try:
         ledger = job.secrets().describe(now)
-        return status.status_of(ledger, job.settings.policy, now, can_revoke=job.settings.can_revoke)
+        return status.status_of(ledger, job.settings.policy, now)
     except SecretsManagerError as error:
         raise explained(error, job) from error.__cause__
 

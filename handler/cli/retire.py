@@ -21,11 +21,9 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
 
     Raises RotationError.
     """
-    does = (
-        "publishes one last token and revokes every other one"
-        if job.settings.can_revoke
-        else "revokes nothing: the authorization server cannot revoke access tokens"
-    )
+    does = "revokes nothing: the authorization server cannot revoke access tokens"
+    if job.settings.policy.can_revoke:
+        does = "publishes one last token and revokes every other one"
     console.print_wrapped(
         f"This disables the schedule of client {job.settings.client}, and {does}. After that no token is renewed, "
         "consumers get 401, and the alarms stay active until you delete them."
@@ -43,7 +41,7 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
     if not isinstance(seen, RotationError) and not status.count_active(seen):
         console.print_stderr("No token is active.")
         return True
-    if not job.settings.can_revoke:
+    if not job.settings.policy.can_revoke:
         console.print_wrapped("The tokens stay active until they expire; `status` shows when. " + _DELETE_NOW)
         return True
     result = replace_and_revoke(job, log, "retire")

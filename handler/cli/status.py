@@ -120,21 +120,19 @@ class Status:
         return next((n for n, run in enumerate(reversed(ended)) if not run.has_failed), len(ended))
 
 
-def status_of(  # noqa: PLR0913  all that a status is made of
+def status_of(
     ledger: Ledger | None,
     policy: Policy,
     now: datetime,
     *,
     runs: PastRuns | None = None,
     accepted: bool | None = None,
-    can_revoke: bool = True,
 ) -> Status:
     """Return the state of a job. The ledger is None if the secret is marked for deletion."""
     if ledger is None:
         return Status(now, policy, State.MARKED_FOR_DELETION, None, None, None, (), runs=runs)
     _, reason = decisions.is_renewal_due(ledger, policy, now, Action.RENEW_IF_DUE, "")
     times = decisions.times_of(ledger.current, policy)
-    superseded = (_superseded(ledger, entry, policy, now, runs) for entry in ledger.superseded)
     return Status(
         at=now,
         policy=policy,
@@ -142,7 +140,7 @@ def status_of(  # noqa: PLR0913  all that a status is made of
         reason=reason,
         current=ledger.current,
         renews_at=times.due_at if times else None,
-        superseded=tuple(each if can_revoke else _not_revocable(each) for each in superseded),
+        superseded=tuple(_superseded(ledger, entry, policy, now, runs) for entry in ledger.superseded),
         accepted=accepted,
         runs=runs,
     )
@@ -339,15 +337,11 @@ def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, run
     return superseded if superseded.ending is Ending.EXPIRED else replace(superseded, failed_with=failed_with)
 
 
-def _not_revocable(superseded: Superseded) -> Superseded:
-    if superseded.ending is Ending.EXPIRED:
-        return superseded
-    return replace(superseded, ending=Ending.NOT_REVOCABLE, ends_at=superseded.entry.expires_at)
-
-
 def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Superseded:
     if entry.expires_at is not None and now >= entry.expires_at:
         return Superseded(entry, Ending.EXPIRED, entry.expires_at)
+    if not policy.can_revoke:
+        return Superseded(entry, Ending.NOT_REVOCABLE, entry.expires_at)
     superseded_at = decisions.superseded_at(ledger, entry)
     if superseded_at is None:
         is_newer = ledger.current is not None and not ledger.is_current_latest and entry.published_at is not None

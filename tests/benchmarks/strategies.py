@@ -59,7 +59,7 @@ def this_job(environment: Environment, request_id: str, policy: Policy = POLICY)
         action=Action.RENEW_IF_DUE,
         credentials_secret_id=CREDENTIALS,
         token_secret_id=TOKEN,
-        base_url=_URL,
+        protocol=TelenorProtocol(_URL),
         scope=None,
         policy=policy,
         verify_url=None,
@@ -154,7 +154,8 @@ def _telenor(environment: Environment) -> AuthorizationServer:
     session = ModelSession()
     session.mount("https://", environment.telenor)
     transport = Transport(environment.clock, _LOG, lambda _on_socket: session, lambda exchange, _seconds: exchange())
-    return AuthorizationServer(TelenorProtocol(_URL), environment.clock, _LOG, transport)
+    read_known = SecretsManager(environment.client, CREDENTIALS, TOKEN).read_known_credentials
+    return AuthorizationServer(TelenorProtocol(_URL), read_known, environment.clock, _LOG, transport)
 
 
 def _request(environment: Environment, telenor: AuthorizationServer) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from handler import app
 from handler.authorization_server import AuthorizationServer
-from handler.credentials import Credentials
+from handler.credentials import Credentials, KnownCredentials
 from handler.errors import (
     InvalidClientError,
     ServerError,
@@ -49,7 +49,9 @@ class Adapter:
     unusable: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.server = AuthorizationServer(TelenorProtocol(self.url), self.clock, app.logger)
+        self.server = AuthorizationServer(
+            TelenorProtocol(self.url), lambda: KnownCredentials([], None), self.clock, app.logger
+        )
         self.resource = f"{self.url}/service-tickets/v2/incidents"
 
     def count(self, operation: str = "token") -> int:

@@ -10,7 +10,8 @@ import pytest
 
 from handler.config import OWN_PARAMETERS, Settings, client_of, settings_from
 from handler.errors import InvalidInputError
-from handler.model import Action, ClientAuthentication, OAuthServer, Policy
+from handler.model import Action, Policy
+from handler.server_protocols import OAuthProtocol, TelenorProtocol
 
 ENVIRONMENT = {"CREDENTIALS_SECRET_ID": "telenor/credentials", "TOKEN_SECRET_ID": "telenor/token"}
 SERVES_CLIENTS = ENVIRONMENT | {"SERVES_CLIENTS": "true"}
@@ -28,7 +29,7 @@ def test_the_two_secret_names_are_the_only_required_settings() -> None:
         action=Action.RENEW_IF_DUE,
         credentials_secret_id="telenor/credentials",
         token_secret_id="telenor/token",
-        base_url="https://api.telenor.no",
+        protocol=TelenorProtocol("https://api.telenor.no"),
         scope=None,
         policy=Policy(timedelta(seconds=600), 0.33, timedelta(minutes=5)),
         verify_url=None,
@@ -60,7 +61,7 @@ def test_every_variable_is_read() -> None:
         action=Action.RENEW_IF_DUE,
         credentials_secret_id="credentials",
         token_secret_id=ARN,
-        base_url="https://gateway.example/telenor",
+        protocol=TelenorProtocol("https://gateway.example/telenor"),
         scope="incidents.read incidents.write",
         policy=Policy(timedelta(0), 0.25, timedelta(seconds=90)),
         verify_url="https://gateway.example/ping?deep=1",
@@ -125,7 +126,7 @@ def test_any_eventbridge_event_means_renew_if_due(event: dict[str, object]) -> N
     ["http://127.0.0.1:8081", "http://localhost:8081", "http://[::1]:8081", "http://127.8.0.1", "https://127.0.0.1"],
 )
 def test_plain_http_is_accepted_for_a_loopback_host(url: str) -> None:
-    assert settings_from(ENVIRONMENT | {"TELENOR_BASE_URL": url}, {}).base_url == url
+    assert settings_from(ENVIRONMENT | {"TELENOR_BASE_URL": url}, {}).protocol == TelenorProtocol(url)
 
 
 def refusal_of(environment: dict[str, str], event: object) -> InvalidInputError:
@@ -237,26 +238,25 @@ def test_another_server_is_read_from_the_environment() -> None:
         "CLIENT_AUTHENTICATION": "client_secret_post",
         "TOKEN_PARAMETERS": "resource=a&resource=b%26c&empty=",
     }
-    assert settings_from(OAUTH | environment, {}).server == OAuthServer(
+    assert settings_from(OAUTH | environment, {}).protocol == OAuthProtocol(
         "https://id.example.com/token",
         "https://id.example.com/revoke",
-        ClientAuthentication.POST,
+        "client_secret_post",
         (("resource", "a"), ("resource", "b&c"), ("empty", "")),
     )
 
 
 def test_the_revocation_url_is_optional() -> None:
-    server = settings_from(OAUTH | {"REVOCATION_URL": "none"}, {}).server
-    assert server is not None
-    assert (server.revocation_url, server.client_authentication) == (None, ClientAuthentication.BASIC)
+    settings = settings_from(OAUTH | {"REVOCATION_URL": "none"}, {})
+    assert settings.protocol == OAuthProtocol("https://id.example.com/token", None, "client_secret_basic")
+    assert not settings.policy.can_revoke
 
 
 def test_an_event_can_set_the_parameters_of_its_client() -> None:
-    server = settings_from(
-        OAUTH | {"TOKEN_PARAMETERS": "audience=a"}, OTHER | {"token_parameters": "audience=b"}
-    ).server
-    assert server is not None
-    assert server.token_parameters == (("audience", "b"),)
+    environment = OAUTH | {"TOKEN_PARAMETERS": "audience=a"}
+    protocol = settings_from(environment, OTHER | {"token_parameters": "audience=b"}).protocol
+    assert isinstance(protocol, OAuthProtocol)
+    assert protocol.token_parameters == (("audience", "b"),)
 
 
 @pytest.mark.parametrize(

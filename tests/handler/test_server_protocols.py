@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handler.credentials import Credentials
-from handler.error_responses import OAUTH_ERROR_KINDS
+from handler.credentials import Credentials, KnownCredentials
+from handler.error_responses import OAUTH_ERROR_CODES
 from handler.errors import (
     ErrorCode,
     InvalidInputError,
@@ -18,8 +18,6 @@ from handler.errors import (
     ServerError,
     ServerRefusedError,
 )
-from handler.model import ClientAuthentication
-from handler.model import OAuthServer as OAuthSettings
 from handler.server_protocols import OAuthProtocol, TelenorProtocol
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
@@ -156,16 +154,16 @@ def test_unreadable_credentials_do_not_count_as_a_replaced_client(job: World) ->
     assert {line.get("cause") for line in job.seen.log()} >= {ErrorCode.CREDENTIALS_UNUSABLE}
 
 
-def test_missing_previous_credentials_do_not_count_as_unreadable() -> None:
-    def missing() -> Credentials:
-        raise SecretsManagerRefusedError("no version")
-
-    pair = Credentials("x", f"{CANARY}-secret")
-    settings = OAuthSettings("https://id.example/token", "https://id.example/revoke", ClientAuthentication.BASIC)
-    for read, code in (([lambda: pair, missing], "client-replaced"), ([missing, missing], "secrets-manager-refused")):
-        with pytest.raises(ServerError) as failure:
-            next(OAuthProtocol(settings, read).revocation_requests(f"{CANARY}-token", "another", ()))
-        assert failure.value.error_code == code
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(None, "client-replaced"), (SecretsManagerRefusedError("no version"), "secrets-manager-refused")],
+)
+def test_without_the_credentials_of_a_token_nothing_is_sent(error: RotationError | None, code: str) -> None:
+    known = KnownCredentials([Credentials("x", f"{CANARY}-secret")], error)
+    protocol = OAuthProtocol("https://id.example/token", "https://id.example/revoke", "client_secret_basic")
+    with pytest.raises(ServerError) as failure:
+        next(protocol.revocation_requests(f"{CANARY}-token", "another", lambda: known))
+    assert failure.value.error_code == code
 
 
 @pytest.mark.parametrize("word", ["unauthorized_client", "access_denied", ""])
@@ -242,7 +240,7 @@ def test_an_emergency_at_a_server_without_revocation_publishes_and_fails(
 
 
 def test_messages_about_another_server_do_not_name_telenor(job: World, server: OAuthServer) -> None:
-    words = ["unknown_word", *(word for kind in OAUTH_ERROR_KINDS for word in kind.oauth)]
+    words = ["unknown_word", *OAUTH_ERROR_CODES]
     responses = [
         *((400, json.dumps({"error": word})) for word in words),
         *((200, body) for body in ("", '{"error": "invalid_scope"}')),
@@ -259,10 +257,11 @@ def test_messages_about_another_server_do_not_name_telenor(job: World, server: O
 
 
 def test_a_requests_repr_hides_its_secrets(server: OAuthServer) -> None:
-    settings = OAuthSettings(server.token_url, server.revocation_url, ClientAuthentication.POST)
+    protocol = OAuthProtocol(server.token_url, server.revocation_url, "client_secret_post")
     pair = Credentials("x", f"{CANARY}-secret")
-    protocol = OAuthProtocol(settings, [lambda: pair])
-    requests = [protocol.token_request(pair, None), *protocol.revocation_requests(f"{CANARY}-token", "x", ())]
+    known = KnownCredentials([pair], None)
+    revocations = protocol.revocation_requests(f"{CANARY}-token", "x", lambda: known)
+    requests = [protocol.token_request(pair, None), *revocations]
     assert [CANARY in str(request.form) for request in requests] == [True, True]
     assert CANARY not in repr(requests)
 

@@ -11,7 +11,8 @@ from functools import partial
 from inspect import isfunction
 from typing import TYPE_CHECKING
 
-from handler.model import Action, ClientAuthentication, OAuthServer
+from handler.model import Action
+from handler.server_protocols import OAuthProtocol
 from tests.simulation.secrets_manager import FAULTS, READ_FAULTS, RETRIED
 from tests.simulation.telenor import FAULTS as TELENOR_FAULTS
 from tests.simulation.telenor import Issue
@@ -272,7 +273,8 @@ def credentials_unusable(world: World) -> None:
 
 
 def _name_server(world: World, revocation_url: str | None = "https://id.example/revoke") -> None:
-    world.server = OAuthServer("https://id.example/token", revocation_url, ClientAuthentication.BASIC)
+    world.protocol = OAuthProtocol("https://id.example/token", revocation_url, "client_secret_basic")
+    world.policy = world.policy._replace(can_revoke=world.protocol.can_revoke)
 
 
 def _at_another_server(scenario: Scenario, world: World) -> Action | None:

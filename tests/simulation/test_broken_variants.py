@@ -15,6 +15,7 @@ import pytest
 
 from handler import decisions, publication, revocation, rotation, secrets_manager
 from handler.authorization_server import AuthorizationServer
+from handler.credentials import KnownCredentials
 from handler.decisions import RenewalTimes
 from handler.errors import (
     ServerError,
@@ -378,21 +379,22 @@ def any_200_of_logout_counts_as_revoked(real: Real, *args: Any, **kwargs: Any) -
 
 
 @breaks("P2", "client_replaced", replaces=(OAuthProtocol, "revocation_requests"))
-def a_token_is_revoked_with_the_current_credentials(real: Real, self: OAuthProtocol, token: str, *_: Any) -> Any:
-    return real(self, token, self._read_pairs()[0].client_id, ())
+def a_token_is_revoked_with_the_current_credentials(real: Real, *args: Any) -> Any:
+    self, token, _, read_known = args
+    return real(self, token, read_known().pairs[0].client_id, read_known)
 
 
 @breaks("P2", "client_replaced_twice", replaces=(OAuthProtocol, "revocation_requests"))
 def a_200_for_another_clients_token_counts_as_revoked(real: Real, *args: Any) -> Any:
-    self, token, client_id, accepted = args
-    pairs = self._read_pairs()
+    self, token, client_id, read_known = args
+    pairs = read_known().pairs
     is_known = client_id in {pair.client_id for pair in pairs}
-    return real(self, token, client_id if is_known else pairs[-1].client_id, accepted)
+    return real(self, token, client_id if is_known else pairs[-1].client_id, read_known)
 
 
-@breaks("P6", "credentials_unusable", replaces=(OAuthProtocol, "_read_pairs"))
-def an_unusable_credentials_secret_fails_a_run_that_only_revokes(_real: Real, self: Any) -> Any:
-    return [read() for read in self._read_credentials]
+@breaks("P6", "credentials_unusable", replaces=(SecretsManager, "read_known_credentials"))
+def an_unusable_credentials_secret_fails_a_run_that_only_revokes(_real: Real, self: SecretsManager) -> Any:
+    return KnownCredentials([self.read_credentials(), self.read_previous_credentials()], None)
 
 
 # Secrets, and availability

@@ -296,7 +296,7 @@ def test_any_environment_and_event_are_either_refused_or_usable(environment: dic
     assert timedelta(0) <= settings.policy.grace <= timedelta(days=1)
     assert 0 < settings.policy.renew_at_fraction < 1
     assert timedelta(0) < settings.policy.schedule <= timedelta(days=1)
-    for url in (settings.base_url, settings.verify_url or settings.base_url):
+    for url in (settings.protocol.token_url, settings.verify_url or settings.protocol.token_url):
         # Raises if requests could not send to it.
         requests.Request("GET", url).prepare()
     world = _world()

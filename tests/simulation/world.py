@@ -15,17 +15,18 @@ import requests
 from botocore.exceptions import ReadTimeoutError
 from greenlet import getcurrent, greenlet
 
-from handler.app import deadlines, protocol_of
+from handler.app import deadlines
 from handler.authorization_server import AuthorizationServer
 from handler.config import Settings
 from handler.context import Context
 from handler.decisions import RenewalTimes, renewal_times
 from handler.errors import RotationError
 from handler.ledger import Ledger, ledger_from
-from handler.model import Action, OAuthServer, Policy
+from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager
+from handler.server_protocols import ServerProtocol, TelenorProtocol
 from handler.token_secret import TokenSecret
 from handler.transport import Transport
 from tests.simulation import sdk
@@ -33,6 +34,8 @@ from tests.simulation.secrets_manager import Secret, SecretsManagerModel
 from tests.simulation.telenor import CLIENT_SECRET, TelenorModel
 
 BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+# This host never goes through a proxy, so requests looks for none.
+TELENOR = TelenorProtocol("https://localhost")
 POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.33, schedule=timedelta(minutes=5))
 CREDENTIALS, TOKEN = "telenor/credentials", "telenor/token"
 
@@ -210,17 +213,16 @@ class Run:
             action=self.action,
             credentials_secret_id=CREDENTIALS,
             token_secret_id=TOKEN,
-            base_url="https://localhost",  # never goes through a proxy, so requests looks for none
+            protocol=world.protocol,
             scope=None,
             policy=world.policy,
             verify_url=world.verify_url,
-            server=world.server,
         )
         request_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
         transport = Transport(self.clock, log, lambda _on_socket: _SESSION, lambda exchange, _seconds: exchange())
         with sdk.client(self._respond, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN, has_time=lambda: self.clock.now() < end_by)
-            server = AuthorizationServer(protocol_of(settings, secrets), self.clock, log, transport)
+            server = AuthorizationServer(world.protocol, secrets.read_known_credentials, self.clock, log, transport)
             rotate(
                 Context(
                     settings=settings,
@@ -243,7 +245,7 @@ class World:
 
     policy: Policy = POLICY
     verify_url: str | None = None
-    server: OAuthServer | None = None
+    protocol: ServerProtocol = TELENOR
     sdk_emits_each_attempt: bool = True
     clock: Clock = field(default_factory=Clock)
     log: Log = field(default_factory=Log)
@@ -391,7 +393,7 @@ class World:
 
     def check_revocations(self, no_faults_since: datetime = BEGIN) -> None:
         """Check that no superseded token stays active much longer than its grace."""
-        if self.server is not None and self.server.revocation_url is None:
+        if not self.policy.can_revoke:
             return
         pending = set(self.telenor.live()) - {self.current} - self.lost - self.excused - self.irrevocable
         seen_until = self.clock.now() - self.policy.grace - 2 * self.policy.schedule

@@ -27,6 +27,7 @@ from handler.cli.doctor.observations import (
 from handler.cli.doctor.response_shape import response_shape_of
 from handler.cli.fetch_status import is_accepted
 from handler.errors import RotationError, SecretsManagerError, ServerError, ServerRefusedError, TokenRejectedError
+from handler.server_protocols import OAuthProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,10 +79,10 @@ class Probe:
         TOKEN_URL, to learn whether it can be reached.
         """
         made_up = f"made-up-by-doctor-{token_urlsafe(16)}"
-        if self.settings.server is not None:
+        if isinstance(self.settings.protocol, OAuthProtocol):
             # The requests below may go to other hosts, and without a REVOCATION_URL none is sent.
             with suppress(TokenRejectedError):
-                self.server.verify(self.settings.server.token_url, made_up, self.clock.now() + _PATIENCE)
+                self.server.verify(self.settings.protocol.token_url, made_up, self.clock.now() + _PATIENCE)
         failure = None
         try:
             self._accepts_anything = self._logged_out(made_up)
@@ -319,7 +320,7 @@ class Probe:
         was_active = None
         try:
             client_id = self.credentials.client_id if self.credentials else None
-            was_active = self.server.revoke(access_token, self.clock.now() + _PATIENCE, client_id=client_id, once=once)
+            was_active = self.server.revoke(access_token, self.clock.now() + _PATIENCE, client_id, once=once)
         finally:
             self._record_format(is_error=not was_active)
         return was_active
