@@ -209,7 +209,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {
 
 
 class Output(Protocol):
-    """The output of status and doctor: `rendering.py` for people, or JSON for scripts."""
+    """The output of status and doctor: `terminal_output.py` for people, or JSON for scripts."""
 
     def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> bool:
         """Show the status of jobs, and why others could not be read. Return False if nobody reads it."""
@@ -241,14 +241,14 @@ def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> Abstrac
     if arguments.json:
         return contextlib.nullcontext(_Json())
     try:
-        from handler.cli.rendering import Rendering  # noqa: PLC0415  rich is an extra, and --json does not need it
+        from handler.cli.terminal_output import TerminalOutput  # noqa: PLC0415  rich is an extra, and --json does not need it
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
         raise UsageError(
             "drawing needs rich, which is not installed: run `make cli` in a checkout, or use --json"
         ) from None
-    return Rendering(is_watch=is_watch)
+    return TerminalOutput(is_watch=is_watch)
 
 
 # An unknown status is worse than one that needs attention, and better than a known outage.

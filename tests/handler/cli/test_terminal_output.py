@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
-from handler.cli.rendering import draw_status
+from handler.cli.terminal_output import draw_status
 from handler.cli.status import status_of
 from handler.ledger import Entry, Ledger
 from tests.handler.cli.test_status import POLICY, T0, entry
