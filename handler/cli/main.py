@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from handler import app
 from handler.cli import arguments as command_line
 from handler.cli import console, deployed_job, local_job, status
-from handler.cli.doctor import diagnosis
 from handler.cli.doctor import run as doctor
 from handler.cli.emergency import emergency
 from handler.cli.errors import UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
+from handler.cli.json_output import JsonOutput
 from handler.cli.log_output import LogOutput
 from handler.cli.retire import retire
 from handler.errors import RotationError
@@ -209,7 +209,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {
 
 
 class Output(Protocol):
-    """The output of status and doctor: `terminal_output.py` for people, or JSON for scripts."""
+    """The output of status and doctor: `terminal_output.py` for people, `json_output.py` for scripts."""
 
     def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> bool:
         """Show the status of jobs, and why others could not be read. Return False if nobody reads it."""
@@ -221,25 +221,9 @@ class Output(Protocol):
         """Show the observations of doctor."""
 
 
-class _Json:
-    def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], _at: datetime) -> bool:
-        for failure in failures:
-            console.print_stderr(failure)
-        return all(
-            console.print_json({"job": job.name, "client": job.settings.client, **status.as_json(each)})
-            for job, each in seen
-        )
-
-    def show_wait(self, waited: timedelta) -> None:
-        pass
-
-    def show_diagnosis(self, observations: Observations, found: Diagnosis) -> None:
-        console.print_json(diagnosis.as_json(observations, found))
-
-
 def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> AbstractContextManager[Output]:
     if arguments.json:
-        return contextlib.nullcontext(_Json())
+        return contextlib.nullcontext(JsonOutput())
     try:
         from handler.cli.terminal_output import TerminalOutput  # noqa: PLC0415  rich is an extra, and --json does not need it
     except ModuleNotFoundError as error:

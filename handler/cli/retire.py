@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler.cli import console, status
-from handler.cli.emergency import instant, labels_or_error, noted, replace_and_revoke
 from handler.cli.errors import AccessError
+from handler.cli.replace_and_revoke import labels_or_error, noted, replace_and_revoke
+from handler.cli.time_format import utc
 from handler.errors import RotationError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def retire(job: Job, log: LogOutput, *, yes: bool) -> bool:
     result = replace_and_revoke(job, log, "retire")
     console.print_wrapped(
         f"One token stays active: version {result.get('version_id')}, just published, which expires at "
-        f"{instant(result.get('expires_at'))}. The job never revokes the published token. {_DELETE_NOW} To end it "
+        f"{utc(result.get('expires_at'))}. The job never revokes the published token. {_DELETE_NOW} To end it "
         "earlier, have the authorization server revoke it."
     )
     console.print_json(result)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from handler import decisions
+from handler.cli.time_format import duration, instant
 from handler.model import Action, Reason
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from handler.cli.job import PastRun, PastRuns
     from handler.ledger import Entry, Ledger
     from handler.model import Policy
-
-_MINUTE_SECONDS = 60
-_HOUR_SECONDS = 3600
-_DAY_SECONDS = 86_400
 
 _REASONS = {
     Reason.SHARE_OF_LIFE_USED: "RENEW_AT_FRACTION of its lifetime is almost used",
@@ -274,28 +271,6 @@ def as_json(status: Status) -> dict[str, object]:
             for each in status.superseded
         ],
     }
-
-
-def duration(length: timedelta) -> str:
-    """Return a length of time in its two largest units."""
-    seconds = max(0, int(length.total_seconds()))
-    units = [(_DAY_SECONDS, "d"), (_HOUR_SECONDS, "h"), (_MINUTE_SECONDS, "min"), (1, "s")]
-    largest = next((n for n, (size, _) in enumerate(units) if seconds >= size), len(units) - 1)
-    words: list[str] = []
-    for size, unit in units[largest : largest + 2]:
-        words += [f"{seconds // size} {unit}"] if seconds >= size or not words else []
-        seconds %= size
-    return " ".join(words)
-
-
-def instant(at: datetime, now: datetime) -> str:
-    """Return a time in UTC, with its date unless that is today."""
-    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M}"
-
-
-def short(entry: Entry) -> str:
-    """Return the first eight characters of a version id."""
-    return entry.version_id[:8]
 
 
 def _state(  # noqa: PLR0911, PLR0913  one return for each state, the worst first

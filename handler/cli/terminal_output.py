@@ -21,15 +21,13 @@ from handler.cli.status import (
     UNUSABLE,
     Ending,
     Status,
-    duration,
     ending_of,
     headline,
-    instant,
     is_run_missing,
     runs_in_words,
-    short,
     warnings_of,
 )
+from handler.cli.time_format import duration, instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
     from handler.cli.doctor.observations import Observations
     from handler.cli.job import Job
     from handler.cli.status import Superseded
+    from handler.ledger import Entry
 
 _DEFAULT_WIDTH = 80
 _WIDEST_BAR = 100
@@ -282,7 +281,7 @@ def _current(status: Status) -> list[RenderableType]:
     ]
     bar = Bar(current.published_at, stretches, [*marks, Mark("now", now)] if now < expires_at else marks, now=now)
     return [
-        Text.assemble(_heading("current "), short(current), f": {left}"),
+        Text.assemble(_heading("current "), _short(current), f": {left}"),
         _indented(bar),
         _indented(_Legend(status.policy.grace)),
     ]
@@ -308,7 +307,7 @@ def _superseded(superseded: Sequence[Superseded], status: Status) -> Padding:
     table.add_column()
     for each in superseded:
         words = Text(ending_of(each, status.at), style="dim" if each.ending is Ending.EXPIRED else _NO_STYLE)
-        table.add_row(short(each.entry), _rest(each, status), words)
+        table.add_row(_short(each.entry), _rest(each, status), words)
     return _indented(table)
 
 
@@ -329,3 +328,8 @@ def _heading(text: str) -> Text:
 
 def _indented(drawn: RenderableType) -> Padding:
     return Padding(drawn, (0, 0, 0, _INDENT), expand=False)
+
+
+def _short(entry: Entry) -> str:
+    """Return the first eight characters of a version id."""
+    return entry.version_id[:8]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from handler import decisions
 from handler.cli.doctor.observations import WATCH, VerifyUrl
-from handler.cli.status import State, duration, headline
+from handler.cli.status import State, headline
+from handler.cli.time_format import duration
 from handler.error_responses import ErrorFormat
 
 if TYPE_CHECKING:

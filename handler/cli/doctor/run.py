@@ -11,6 +11,7 @@ from handler.cli.doctor import diagnosis
 from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.operator_permissions import PermissionCheck
 from handler.cli.doctor.probe import Probe
+from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
 from handler.model import Action
 from handler.token_secret import TokenSecret
@@ -97,7 +98,7 @@ def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta]
             is_notified = True
             print_wrapped(
                 "A token is still accepted after its logout. doctor tries it again every few seconds, for up to "
-                f"{status.duration(WATCH)}: the longest known time that a gateway caches a token."
+                f"{duration(WATCH)}: the longest known time that a gateway caches a token."
             )
         on_wait(waited)
 
