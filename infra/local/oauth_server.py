@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 from flask import Flask, Response, jsonify, request
 
-from infra.local.server import LoopbackServer
+from infra.local.loopback_server import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -30,7 +30,7 @@ from moto.secretsmanager.models import FakeSecret, SecretsManagerBackend
 from moto.secretsmanager.responses import SecretsManagerResponse
 from werkzeug.wrappers import Request, Response
 
-from infra.local.server import LoopbackServer
+from infra.local.loopback_server import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

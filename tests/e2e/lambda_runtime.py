@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import Flask, Response, request
 
-from infra.local.server import LoopbackServer
+from infra.local.loopback_server import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, abort, request
 
-from infra.local.server import LoopbackServer
+from infra.local.loopback_server import LoopbackServer
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient

@@ -30,8 +30,8 @@ import requests
 from botocore.config import Config
 from werkzeug.wrappers import Request, Response
 
+from infra.local.loopback_server import LoopbackServer
 from infra.local.secrets_manager import CallFault
-from infra.local.server import LoopbackServer
 from tests.examples.lambda_extension import LambdaExtension, SecretsManagerAgent
 
 if TYPE_CHECKING:

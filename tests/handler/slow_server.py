@@ -9,7 +9,7 @@ from contextlib import suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from infra.local.server import HOST
+from infra.local.loopback_server import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from werkzeug.serving import make_ssl_devcert
 from handler import app
 from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerUnavailableError
 from handler.transport import Bearer, Request, Response, Transport
-from infra.local.server import HOST
+from infra.local.loopback_server import HOST
 from tests.conftest import CANARY, FakeClock, Seen
 from tests.handler.slow_server import LONG_SECONDS, Drip, SlowServer, whole
 

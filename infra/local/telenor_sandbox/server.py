@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flask import Flask, Response, request
 from pydantic import ValidationError
 
-from infra.local.server import LoopbackServer
+from infra.local.loopback_server import LoopbackServer
 from infra.local.telenor_sandbox.api_response import ApiResponse
 from infra.local.telenor_sandbox.authorization_server import (
     SEEDED_CLIENTS,

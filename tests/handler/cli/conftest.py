@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from handler.cli.main import main
-from infra.local.server import LoopbackServer
+from infra.local.loopback_server import LoopbackServer
 from tests.conftest import FakeClock
 from tests.handler.cli.deployed_aws import FUNCTION, STACK, DeployedAws
 

@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.secretsmanager.models import SecretsManagerBackend
 from werkzeug.wrappers import Request, Response
 
-from infra.local.server import LoopbackServer
+from infra.local.loopback_server import LoopbackServer
 from tests.infra.terraform.configuration import REGION
 
 if TYPE_CHECKING:
