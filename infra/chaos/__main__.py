@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from infra.chaos.broken_variants import BROKEN_VARIANTS
 from infra.chaos.experiment import LIFETIME_SECONDS, Experiment, render_events
 from infra.promises.checker import Violation, is_slow, violations
-from infra.promises.recorded_job import LocalStack
+from infra.promises.local_stack import LocalStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

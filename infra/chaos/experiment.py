@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from infra.promises.fault_schedule import FaultSchedule
 from infra.promises.history import EMERGENCY, History
-from infra.promises.recorded_job import LocalStack, RecordedJob
+from infra.promises.recorded_job import RecordedJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from infra.promises.history import RunRecord
+    from infra.promises.local_stack import LocalStack
 
 LIFETIME_SECONDS = 18.0
 """Lifetime of a token; it is renewed from two thirds of that on."""

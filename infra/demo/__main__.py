@@ -29,7 +29,8 @@ from infra.demo.token_states import read_token_states
 from infra.local.fast_clock import FastClock
 from infra.promises.checker import violations
 from infra.promises.history import History
-from infra.promises.recorded_job import LocalStack, RecordedJob
+from infra.promises.local_stack import LocalStack
+from infra.promises.recorded_job import RecordedJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,8 @@ from infra.demo import settings
 from infra.demo.token_states import TokenStates, events, read_token_states
 from infra.local.telenor_sandbox import OPERATIONS, REVOCATION_PATH
 from infra.promises.history import History
-from infra.promises.recorded_job import URLS, LocalStack, RecordedJob
+from infra.promises.local_stack import LocalStack
+from infra.promises.recorded_job import URLS, RecordedJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

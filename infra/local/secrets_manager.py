@@ -12,15 +12,13 @@ from __future__ import annotations
 import io
 import json
 import math
-import socket
 import threading
 import time
 import uuid
 from collections import Counter, defaultdict, deque
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 import moto.backends
@@ -31,11 +29,14 @@ from moto.secretsmanager.responses import SecretsManagerResponse
 from werkzeug.wrappers import Request, Response
 
 from infra.local.loopback_server import LoopbackServer
+from infra.local.secrets_manager_faults import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Self
     from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from infra.local.secrets_manager_faults import Fault
 
 REGION = "eu-north-1"
 
@@ -68,83 +69,6 @@ def _make_current(secret: FakeSecret, version: dict[str, Any], version_id: str) 
         ] + ["AWSPREVIOUS"] * was_current
     secret.versions[version_id] = version
     secret.set_default_version_id(version_id)
-
-
-class Ask(Protocol):
-    """Sends the call to Secrets Manager."""
-
-    def __call__(self, *, writes_ago: int = 0, within_seconds: float = math.inf) -> Response:
-        """Return the response, by the present state or the state before the last writes."""
-
-
-class Fault(Protocol):
-    """A fault of one call."""
-
-    @property
-    def operation(self) -> str:
-        """The operation of the call."""
-
-    def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
-        """Return a response, with or without Secrets Manager."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallFault:
-    """A failing call: refused with an error code, or dropped without a response if `code` is None.
-
-    With `when` "before" it has no effect; with "after" it takes effect first.
-    """
-
-    operation: str
-    when: Literal["before", "after"] = "before"
-    code: str | None = None
-    status: int = 400
-    message: str = "made to fail"
-
-    def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
-        """Return the fault's response."""
-        if self.when == "after":
-            ask()
-        if self.code is None:
-            # Shut down, not closed: werkzeug uses the socket once more, and closes it itself.
-            with suppress(OSError):
-                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        return _refusal(self.code, self.message, self.status)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Meanwhile:
-    """A call while something else happens before or after it; it goes well, or has a fault of its own."""
-
-    operation: str
-    happens: Callable[[], object]
-    when: Literal["before", "after"] = "before"
-    fault: Fault | None = None
-
-    def answer(self, environ: WSGIEnvironment, ask: Ask) -> Response:
-        """Run the action before or after the call."""
-        if self.when == "before":
-            self.happens()
-        answer = self.fault.answer(environ, ask) if self.fault else ask()
-        if self.when == "after":
-            self.happens()
-        return answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lag:
-    """A read that lags: it returns the state before the last writes to that secret.
-
-    It still sees writes older than `within_seconds`.
-    """
-
-    operation: str
-    writes: int = 1
-    within_seconds: float = math.inf
-
-    def answer(self, _environ: WSGIEnvironment, ask: Ask) -> Response:
-        """Return the earlier state."""
-        return ask(writes_ago=self.writes, within_seconds=self.within_seconds)
 
 
 class _Past(NamedTuple):
@@ -289,11 +213,11 @@ class LocalSecretsManager(LoopbackServer):
         elif _VALUES & parameters.keys() and parameters.get("ClientRequestToken") not in secret.versions:
             written = self._written[secret.arn]
             if len(written) == VERSIONS_A_DAY and written[0] > self.clock() - _DAY_SECONDS:
-                return _refusal("LimitExceededException", "the secret has too many versions")
+                return refusal("LimitExceededException", "the secret has too many versions")
             added |= set(parameters.get("VersionStages") or ["AWSCURRENT"])
             added |= {"AWSPREVIOUS"} if {"AWSCURRENT"} <= added & labels else set()
         if len(labels | added) > LABELS:
-            return _refusal("LimitExceededException", f"a secret carries no more than {LABELS} staging labels")
+            return refusal("LimitExceededException", f"a secret carries no more than {LABELS} staging labels")
         return None
 
     @contextmanager
@@ -316,11 +240,6 @@ class LocalSecretsManager(LoopbackServer):
 
 _VALUES = frozenset({"SecretString", "SecretBinary"})
 _PAST_WRITES = 50
-
-
-def _refusal(code: str | None, message: str, status: int = 400) -> Response:
-    body = {"__type": code, "message": message}
-    return Response(json.dumps(body), status, content_type="application/x-amz-json-1.1")
 
 
 def _parameters(environ: WSGIEnvironment) -> dict[str, Any]:

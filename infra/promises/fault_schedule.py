@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from infra.local.secrets_manager import CallFault, Lag
-from infra.local.secrets_manager import Fault as SecretsManagerFault
+from infra.local.secrets_manager_faults import CallFault, Lag
+from infra.local.secrets_manager_faults import Fault as SecretsManagerFault
 from infra.local.telenor_sandbox import Fault
 
 if TYPE_CHECKING:

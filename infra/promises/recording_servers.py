@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import Flask, Response, g
 
-from infra.local.secrets_manager import LocalSecretsManager, Meanwhile, stages_of
+from infra.local.secrets_manager import LocalSecretsManager, stages_of
+from infra.local.secrets_manager_faults import Meanwhile
 from infra.local.telenor_sandbox import TelenorSandbox
 from infra.promises.history import History, Logout, RunRecord, State
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Response as WerkzeugResponse
 
     from infra.local.fast_clock import FastClock
-    from infra.local.secrets_manager import Fault as SecretsManagerFault
+    from infra.local.secrets_manager_faults import Fault as SecretsManagerFault
     from infra.local.telenor_sandbox import Fault
     from infra.local.telenor_sandbox.api_response import ApiResponse
     from infra.promises.fault_schedule import FaultSchedule

@@ -16,7 +16,8 @@ import pytest
 
 from handler import errors
 from infra import artifact
-from infra.local.secrets_manager import CallFault, LocalSecretsManager, Meanwhile
+from infra.local.secrets_manager import LocalSecretsManager
+from infra.local.secrets_manager_faults import CallFault, Meanwhile
 from tests.e2e.commands import tool
 from tests.e2e.conftest import ARTIFACT_CLIENT_ID
 from tests.e2e.emulator import Emulator

@@ -31,7 +31,7 @@ from botocore.config import Config
 from werkzeug.wrappers import Request, Response
 
 from infra.local.loopback_server import LoopbackServer
-from infra.local.secrets_manager import CallFault
+from infra.local.secrets_manager_faults import CallFault
 from tests.examples.lambda_extension import LambdaExtension, SecretsManagerAgent
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import pytest
 from handler import app
 from handler.errors import RotationError
 from handler.secrets_manager import SecretsManager
-from infra.local.secrets_manager import CallFault, value_of
+from infra.local.secrets_manager import value_of
+from infra.local.secrets_manager_faults import CallFault
 from tests.conftest import CANARY
 
 if TYPE_CHECKING:

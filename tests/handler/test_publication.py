@@ -11,13 +11,13 @@ import pytest
 from werkzeug.wrappers import Response
 
 from handler.secrets_manager import SecretsManager
-from infra.local.secrets_manager import CallFault, Lag, Meanwhile
+from infra.local.secrets_manager_faults import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
-    from infra.local.secrets_manager import Ask, Fault
+    from infra.local.secrets_manager_faults import Ask, Fault
     from tests.conftest import World
 
 DENIED = "AccessDeniedException"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handler.errors import LabelsExhaustedError
-from infra.local.secrets_manager import CallFault, Lag, Meanwhile
+from infra.local.secrets_manager_faults import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY
 
 if TYPE_CHECKING:

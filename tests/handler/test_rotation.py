@@ -15,7 +15,7 @@ from handler.authorization_server import AuthorizationServer
 from handler.errors import (
     RotationError,
 )
-from infra.local.secrets_manager import CallFault, Lag, Meanwhile
+from infra.local.secrets_manager_faults import CallFault, Lag, Meanwhile
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:

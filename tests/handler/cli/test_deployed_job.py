@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from werkzeug.wrappers import Response
 
-from infra.local.secrets_manager import CallFault
+from infra.local.secrets_manager_faults import CallFault
 from tests.handler.cli.deployed_aws import FUNCTION, SCHEDULE, STACK, arn, refusal
 
 if TYPE_CHECKING:

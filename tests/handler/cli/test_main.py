@@ -17,7 +17,7 @@ from handler import app
 from handler.cli.console import is_confirmed
 from handler.cli.errors import UsageError
 from handler.model import Reason
-from infra.local.secrets_manager import CallFault
+from infra.local.secrets_manager_faults import CallFault
 from tests.handler.cli.conftest import InterruptingClock
 
 if TYPE_CHECKING:

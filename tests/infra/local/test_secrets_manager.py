@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.secrets_manager import Lag, LocalSecretsManager
+from infra.local.secrets_manager_faults import Lag
 from tests.simulation.secrets_manager import SecretsManagerModel
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+    from infra.local.secrets_manager import LocalSecretsManager
 
 SECRET = "telenor/token"
 

@@ -15,7 +15,8 @@ from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 from infra.promises.checker import violations
 from infra.promises.fault_schedule import FaultSchedule
 from infra.promises.history import History, RunRecord
-from infra.promises.recorded_job import LocalStack, RecordedJob
+from infra.promises.local_stack import LocalStack
+from infra.promises.recorded_job import RecordedJob
 from infra.promises.recording_servers import ObservedRun
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handler import app
-from infra.local.secrets_manager import CallFault, Meanwhile
+from infra.local.secrets_manager_faults import CallFault, Meanwhile
 from tests.conftest import CLIENT_ID, CLIENT_SECRET
 from tests.handler.cli.conftest import InterruptingClock
 
