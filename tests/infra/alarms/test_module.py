@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     Alarms = Mapping[str, dict[str, Any]]
 
-pytestmark = pytest.mark.terraform
+# One process applies the module for all of them.
+pytestmark = [pytest.mark.terraform, pytest.mark.xdist_group("alarms")]
 
 PERIOD = 300
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     States = Mapping[str, module.State]
 
-pytestmark = pytest.mark.terraform
+# One process applies the module for all of them.
+pytestmark = [pytest.mark.terraform, pytest.mark.xdist_group("same_as_sam")]
 
 
 @pytest.fixture(scope="module")
