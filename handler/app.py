@@ -20,7 +20,7 @@ from handler.errors import InvalidInputError, RotationError, SecretsManagerUnava
 from handler.report import Report
 from handler.rotation import rotate
 from handler.secrets_manager import SecretsManager, create_client
-from handler.token_secret import TokenSecret
+from handler.token_secret_view import TokenSecretView
 from handler.transport import check_environment
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _rotate_with(
         Context(
             settings=settings,
             secrets=secrets,
-            token_secret=TokenSecret(secrets, clock, version_id),
+            token_secret=TokenSecretView(secrets, clock, version_id),
             server=create_server(settings, secrets),
             clock=clock,
             log=logger,
@@ -162,7 +162,7 @@ def create_server(settings: Settings, secrets: SecretsManager) -> AuthorizationS
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:
-    """Return the deadline for token requests, and the one by which every other call but a publication begins."""
+    """Return two deadlines: for requests of a token, and for the beginning of every other call but a write."""
     ends_at = started_at + time_left
     return (
         ends_at - min(_PUBLISHING_NEEDS, time_left / 2),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from handler.model import Clock
     from handler.report import Report
     from handler.secrets_manager import SecretsManager
-    from handler.token_secret import TokenSecret
+    from handler.token_secret_view import TokenSecretView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Context:
 
     settings: Settings
     secrets: SecretsManager
-    token_secret: TokenSecret
+    token_secret: TokenSecretView
     server: AuthorizationServer
     clock: Clock
     log: Logger

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl
 
 from handler.errors import ErrorCode
-from handler.json_text import json_fields
+from handler.lenient_json import json_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,8 +123,8 @@ ERROR_KINDS = (
             # Apigee sends this for a revoked token.
             "keymanagement.service.access_token_not_approved",
             "keymanagement.service.invalid_access_token",
-            # Some gateways send this for a request without a token too. A proxy that removes the header of a logout
-            # removes that of the token request as well, so there is no token to lose.
+            # Some gateways send this for a request without a token too. A proxy that removes the header would break the
+            # token request as well, so that there would be no token to revoke.
             "oauth.v2.InvalidAccessToken",
         ),
         oauth=("invalid_token",),

@@ -186,7 +186,7 @@ def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) ->
 
 
 def _with_documented_expiries(context: Context, ledger: Ledger) -> Ledger:
-    """Return the versions without a readable label with the expiry in their documents, as far as these can be read."""
+    """Return the ledger. A version without a readable label gets the expiry in its document, if that can be read."""
     for entry in ledger.superseded:
         if entry.expires_at is None:
             try:

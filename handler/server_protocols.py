@@ -70,7 +70,7 @@ class TelenorProtocol:
         return parse_error(response)
 
     def was_active(self, response: Response, parsed: ParsedError) -> bool | None:
-        """Return whether logout has ended an active token; None if it failed. Any other error is a failure."""
+        """Return True if logout ended an active token, False if it was inactive already, None after any other error."""
         if response.status == HTTPStatus.OK and not reports_error(response, parsed):
             return True
         says_inactive = response.status in _INACTIVE_STATUSES and parsed.kind.code == ErrorCode.TOKEN_DEAD

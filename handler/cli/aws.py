@@ -183,7 +183,7 @@ def _refusal(error: ClientError, what: str, region: str | None) -> CliError:
         who, which = _WHO.search(message), _WHICH.search(message)
         if "KMS" in message and not which:
             action = f"{action} (missing kms:Decrypt on its key)"
-        # The operators' policy does not allow to read a secret's value, and is for one region.
+        # The operators' policy covers one region, and does not grant reading a secret's value.
         holder = "may read it" if error.operation_name == "GetSecretValue" else "has the stack's OperatorPolicyArn"
         return NotAllowedError(
             f"{who[1] if who else 'this identity'} has no permission for {which[1] if which else action} on {what}"

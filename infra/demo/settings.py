@@ -38,7 +38,7 @@ OUTAGE_TOLERANCE_SECONDS = decisions.outage_tolerance(_LIFE, _POLICY).total_seco
 """How long the token endpoint may be out without a consumer noticing."""
 
 TOLERANCES = Tolerances(late=SCHEDULE_SECONDS + 2.0 * SPEED, recording=1.0 * SPEED, slow=2.0 * SPEED)
-"""As in chaos, of the machine's seconds; a logout waits for the next run."""
+"""In simulated seconds. A revocation may wait for the next run."""
 
 JOB_ENVIRON = {"RENEW_AT_FRACTION": str(RENEW_AT_FRACTION), "SCHEDULE_MINUTES": f"{SCHEDULE_SECONDS / 60:g}"}
 """The job's environment, besides its secrets and the grace."""
@@ -46,5 +46,5 @@ JOB_ENVIRON = {"RENEW_AT_FRACTION": str(RENEW_AT_FRACTION), "SCHEDULE_MINUTES": 
 # Real seconds
 
 CACHE_SECONDS = (1, 1, 2, 2)
-"""Cache lifetimes of the consumers of each kind: at least a second below the grace, which is for the write itself,
-for the answers under way, and for a read that was a moment old when it came."""
+"""Cache lifetimes of the consumers of each kind: at least a second less than the grace, for the write, for requests
+that are under way, and for a read that is slightly old."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from infra.local.fast_clock import FastClock
     from infra.local.secrets_manager_faults import Fault as SecretsManagerFault
     from infra.local.telenor_sandbox import Fault
-    from infra.local.telenor_sandbox.api_response import ApiResponse
+    from infra.local.telenor_sandbox.outgoing_response import OutgoingResponse
     from infra.promises.fault_schedule import FaultSchedule
 
 _APP_ID = re.compile(r"\bapp/(\S+)")
@@ -76,7 +76,7 @@ class RecordingSecretsManager(LocalSecretsManager):
         observed = self._run_of(environ.get("HTTP_USER_AGENT", ""))
         run = observed.record if observed else None
         with history.lock:
-            # A read that lags sees another past in its place, which is no state of its own.
+            # A read that lags returns an earlier state, which is no state of its own.
             if operation in _READS:
                 if run and operation == "GetSecretValue" and parameters.get("VersionStage") in {None, "AWSCURRENT"}:
                     run.read_current_at = self.clock()
@@ -90,7 +90,7 @@ class RecordingSecretsManager(LocalSecretsManager):
                 history.documented_until[version] = document["expires_at"]
             history.states.append(State(self.clock(), run, stages))
             if run is None:
-                # No read lags behind an operator, or no run could see what has been done.
+                # Reads do not lag behind a change by an operator: no run could notice it.
                 self.forget_past(secret_id)
         return answer
 
@@ -143,7 +143,7 @@ class RecordingTelenor(TelenorSandbox):
             run.record.faults.update([operation] * (fault is not None))
         return fault
 
-    def _performed(self, operation: str) -> ApiResponse:
+    def _performed(self, operation: str) -> OutgoingResponse:
         response, run = super()._performed(operation), g.get("run")
         if run is None or response.status != HTTPStatus.OK or response.token is None:
             return response

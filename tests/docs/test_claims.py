@@ -11,14 +11,14 @@ import pytest
 from handler import decisions
 from handler.config import settings_from
 from handler.errors import ErrorCode
-from infra import template
+from infra.template_parameters import TEMPLATE, load, parameters
 from tests.docs.documents import ROOT, files, inline_code, rows
 
 if TYPE_CHECKING:
     from handler.model import Policy
     from tests.conftest import World
 
-TEMPLATE = template.TEMPLATE.read_text("utf-8")
+TEXT = TEMPLATE.read_text("utf-8")
 
 
 def code_of(*pages: str) -> set[str]:
@@ -28,20 +28,20 @@ def code_of(*pages: str) -> set[str]:
 
 @pytest.mark.parametrize("pattern", [r"(?m)^  (\w+Alarm):", r'\$\{Runbook\},\s+"(\w+)"'])
 def test_each_alarm_has_its_section(pattern: str) -> None:
-    named = {name.lower() for name in re.findall(pattern, TEMPLATE)}
+    named = {name.lower() for name in re.findall(pattern, TEXT)}
     assert len(named) == 9
     sections = re.findall(r"(?m)^### (\w+)$", (ROOT / "docs" / "runbook.md").read_text("utf-8"))
     assert named <= {section.lower() for section in sections}
 
 
 def test_each_permission_of_the_template_is_explained() -> None:
-    actions = set(re.findall(r"(?m)^ +(?:- |Action: )([a-z0-9]+:[A-Z]\w+)$", TEMPLATE))
+    actions = set(re.findall(r"(?m)^ +(?:- |Action: )([a-z0-9]+:[A-Z]\w+)$", TEXT))
     assert len(actions) >= 15
     assert actions - code_of("security.md") == set()
 
 
 def test_each_parameter_of_the_template_is_explained() -> None:
-    assert set(template.parameters(template.load())) - code_of("deploy.md", "configuration.md") == set()
+    assert set(parameters(load())) - code_of("deploy.md", "configuration.md") == set()
 
 
 def test_each_error_code_has_exactly_one_row() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from handler.cli.job import Job, PastRuns
     from handler.credentials import Credentials
     from handler.secrets_manager import SecretsManager
-    from handler.token_secret import TokenSecret
+    from handler.token_secret_view import TokenSecretView
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class PermissionCheck:
 
     job: Job
     secrets: SecretsManager
-    token_secret: TokenSecret
+    token_secret: TokenSecretView
     credentials_file: Path | None = None
     ledger: Ledger = field(init=False, default=Ledger(None))
     past_runs: PastRuns | None = field(init=False, default=None)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from handler.credentials import Credentials
     from handler.ledger import Entry, Ledger
     from handler.model import Clock, Token
-    from handler.token_secret import TokenSecret
+    from handler.token_secret_view import TokenSecretView
 
 # For one request with its retries.
 _PATIENCE = timedelta(seconds=60)
@@ -58,7 +58,7 @@ class Probe:
     """
 
     settings: Settings
-    token_secret: TokenSecret
+    token_secret: TokenSecretView
     server: AuthorizationServer
     clock: Clock
     credentials: Credentials | None = field(repr=False)
@@ -218,8 +218,8 @@ class Probe:
     def _end(self, survey: Survey, first: str, second: str, token_test: TokenTest) -> TokenTest:
         """Revoke both, the older one first, and record the effect on each."""
         is_conclusive = survey.verify_url is VerifyUrl.CONCLUSIVE
-        # Only this shows whether the old token stays active beside the new one. From now on a gateway may cache it. So
-        # the new one is not tried before its logout, and shows whether a late rejection comes from a cache.
+        # Only a try shows whether the old token stays active beside the new one, and from then on a gateway may cache
+        # it. The new one is not tried before its logout: if the old one alone is rejected late, a cache is the reason.
         old = TokenResult(accepted=self._try_fresh(first)) if token_test.is_new and is_conclusive else TokenResult()
         new = TokenResult()
         if is_conclusive and not (old.accepted or (survey.published and survey.published.accepted)):

@@ -14,7 +14,7 @@ from handler.cli.doctor.probe import Probe
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
 from handler.model import Action
-from handler.token_secret import TokenSecret
+from handler.token_secret_view import TokenSecretView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def examine(
     """Test the server of a job. Raises RotationError, or DeclinedError if the operator declined."""
     # One adapter: it refuses credentials that stand in the token secret only if it has described that one.
     secrets = job.secrets()
-    server, token_secret = app.create_server(job.settings, secrets), TokenSecret(secrets, app.clock)
+    server, token_secret = app.create_server(job.settings, secrets), TokenSecretView(secrets, app.clock)
     check = PermissionCheck(job, secrets, token_secret, credentials_file)
     permissions = check.permissions()
     for sentence in permissions.cannot:

@@ -18,7 +18,7 @@ from infra.local.telenor_sandbox.authorization_server import (
     Client,
     short_id,
 )
-from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
+from infra.local.telenor_sandbox.error_kinds import ApiError, ErrorKind
 from infra.local.telenor_sandbox.knobs_and_faults import Fault
 from infra.local.telenor_sandbox.response_formats import ERROR_SHAPES
 from infra.local.telenor_sandbox.server import OPERATIONS, REVOCATION_PATH, TelenorSandbox

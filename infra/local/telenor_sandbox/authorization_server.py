@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from infra.local.telenor_sandbox.errors import ErrorKind
+from infra.local.telenor_sandbox.error_kinds import ErrorKind
 from infra.local.telenor_sandbox.knobs_and_faults import Knobs
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from infra.local.telenor_sandbox.errors import ErrorKind  # noqa: TC001  pydantic reads the annotations
+from infra.local.telenor_sandbox.error_kinds import ErrorKind  # noqa: TC001  pydantic reads the annotations
 
 USUAL: Final = "usual"
 """As in the current error format."""

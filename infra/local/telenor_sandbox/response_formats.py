@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from infra.local.telenor_sandbox.api_response import ApiResponse
 from infra.local.telenor_sandbox.authorization_server import random_text
-from infra.local.telenor_sandbox.errors import ApiError, ErrorKind
+from infra.local.telenor_sandbox.error_kinds import ApiError, ErrorKind
 from infra.local.telenor_sandbox.knobs_and_faults import USUAL
+from infra.local.telenor_sandbox.outgoing_response import OutgoingResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -133,7 +133,7 @@ class ResponseFormats:
         self._knobs = knobs
         self._rng = rng if knobs.variations else None
 
-    def refusal(self, kind: ErrorKind) -> ApiResponse:
+    def refusal(self, kind: ErrorKind) -> OutgoingResponse:
         """Return the response to a refused request."""
         error_format = self._knobs.error_format
         if error_format == "rfc6749":
@@ -152,7 +152,7 @@ class ResponseFormats:
         code = self._rng.choice(codes) if self._rng else codes[0]
         return self._numbered(int(str(code)[:3]), code, message)
 
-    def issued(self, token: IssuedToken, now: float) -> ApiResponse:
+    def issued(self, token: IssuedToken, now: float) -> OutgoingResponse:
         """Hand a token over."""
         knobs = self._knobs
         is_apigee = knobs.error_format == "apigee"
@@ -167,26 +167,26 @@ class ResponseFormats:
         headers = _NO_STORE if knobs.error_format == "rfc6749" else {}  # section 5.1
         return replace(self.json(200, document), headers=headers, token=token)
 
-    def logged_out(self, token: IssuedToken | None) -> ApiResponse:
+    def logged_out(self, token: IssuedToken | None) -> OutgoingResponse:
         """Say that a token is revoked; the standard's response has no content."""
-        return replace(ApiResponse.plain("" if self._knobs.error_format == "rfc6749" else "OK!"), token=token)
+        return replace(OutgoingResponse.plain("" if self._knobs.error_format == "rfc6749" else "OK!"), token=token)
 
-    def json(self, status: int, content: object) -> ApiResponse:
+    def json(self, status: int, content: object) -> OutgoingResponse:
         """Send JSON, with variations unless the knobs turn them off."""
-        return ApiResponse.json(status, content, self._rng)
+        return OutgoingResponse.json(status, content, self._rng)
 
-    def _numbered(self, status: int, code: int, message: str) -> ApiResponse:
+    def _numbered(self, status: int, code: int, message: str) -> OutgoingResponse:
         content = _SHAPES[self._knobs.error_shape](code, message)
-        return ApiResponse.plain(content, status) if isinstance(content, str) else self.json(status, content)
+        return OutgoingResponse.plain(content, status) if isinstance(content, str) else self.json(status, content)
 
-    def _standard(self, status: int, error: str, text: str, challenge: str) -> ApiResponse:
+    def _standard(self, status: int, error: str, text: str, challenge: str) -> OutgoingResponse:
         headers = {"WWW-Authenticate": f'{challenge} realm="{REALM}"'} if challenge else {}
         if challenge == "Bearer":  # RFC 6750 says all in the header
             if error:
                 headers["WWW-Authenticate"] += f', error="{error}", error_description="{text}"'
-            return ApiResponse(status, headers=headers)
+            return OutgoingResponse(status, headers=headers)
         if not error:
-            return ApiResponse(status)
+            return OutgoingResponse(status)
         return replace(self.json(status, {"error": error, "error_description": text}), headers=headers | _NO_STORE)
 
 

@@ -16,7 +16,6 @@ from flask import Flask, Response, request
 from pydantic import ValidationError
 
 from infra.local.loopback_server import LoopbackServer
-from infra.local.telenor_sandbox.api_response import ApiResponse
 from infra.local.telenor_sandbox.authorization_server import (
     SEEDED_CLIENTS,
     AuthorizationServer,
@@ -25,8 +24,9 @@ from infra.local.telenor_sandbox.authorization_server import (
     random_text,
     short_id,
 )
-from infra.local.telenor_sandbox.errors import ErrorKind
+from infra.local.telenor_sandbox.error_kinds import ErrorKind
 from infra.local.telenor_sandbox.knobs_and_faults import Fault, Knobs
+from infra.local.telenor_sandbox.outgoing_response import OutgoingResponse
 from infra.local.telenor_sandbox.response_formats import ResponseFormats
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ INCIDENTS = (
 )
 
 # For an operation without effect; its fault drops or replaces this response.
-_NO_RESPONSE = ApiResponse(status=503)
+_NO_RESPONSE = OutgoingResponse(status=503)
 _MAX_REQUESTS = 1000
 _OPEN_FIELDS = frozenset({"grant_type", "scope"})
 
@@ -184,7 +184,7 @@ class TelenorSandbox(LoopbackServer):
         with self._lock:
             return self._response(response)
 
-    def _response(self, response: ApiResponse) -> Response:
+    def _response(self, response: OutgoingResponse) -> Response:
         date = formatdate(self._clock() + self._issuer.knobs.clock_ahead_seconds, usegmt=True)
         return Response(
             response.body, response.status, {"Date": date, **response.headers}, content_type=response.content_type
@@ -206,7 +206,7 @@ class TelenorSandbox(LoopbackServer):
                     return fault
         return None
 
-    def _decided(self, operation: str, fault: Fault | None) -> ApiResponse:
+    def _decided(self, operation: str, fault: Fault | None) -> OutgoingResponse:
         """Perform the operation unless the fault prevents it, and record the response."""
         with self._lock:
             response = self._performed(operation) if fault is None or fault.acts else _NO_RESPONSE
@@ -218,7 +218,7 @@ class TelenorSandbox(LoopbackServer):
             self._counters[operation][str(outcome)] += 1
         return response
 
-    def _performed(self, operation: str) -> ApiResponse:
+    def _performed(self, operation: str) -> OutgoingResponse:
         """Perform the operation, or refuse it in the current error format."""
         authorization, formats = request.authorization, self._response_formats
         try:

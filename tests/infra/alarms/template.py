@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.template import load
+from infra.template_parameters import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

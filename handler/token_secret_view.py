@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from handler.secrets_manager import SecretsManager
 
 
-class TokenSecret:
-    """The token secret as one run sees it.
+class TokenSecretView:
+    """The token secret as one run has read it.
 
     Reads of Secrets Manager may lag, so this remembers which versions were read as current, and what each version
     holds, which never changes. Every method that reads raises SecretsManagerError.
@@ -76,8 +76,8 @@ class TokenSecret:
 
         The authorization server may issue the same token twice.
         """
-        # Another publisher's version was read as current, and a later read may lag and not return it. Once this run has
-        # published, that version is superseded.
+        # Count a version that another publisher made current, too: it was read once, and a later read may lag. After a
+        # publication of this run that version is superseded.
         if self.written_token is None and any(
             self._versions[version_id].contains_token(access_token) for version_id in self._unexpected_current()
         ):

@@ -1,4 +1,4 @@
-"""Reads a CloudFormation template as plain values, with functions in the long form: `!Ref x` is `{"Ref": "x"}`."""
+"""Loads a CloudFormation template, and checks values against its parameters and rules as CloudFormation does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 
 
 def load(path: Path = TEMPLATE) -> dict[str, Any]:
-    """Read a template, with CloudFormation's short forms."""
+    """Read a template as plain values, with functions in the long form: `!Ref x` is `{"Ref": "x"}`."""
     template: dict[str, Any] = yaml_parse(path.read_text(encoding="utf-8"))
     return template
 

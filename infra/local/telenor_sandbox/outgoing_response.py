@@ -37,7 +37,7 @@ _PAGE = "<!doctype html><html><title>Sorry</title><body><h1>Back in a moment</h1
 
 
 @dataclass(frozen=True)
-class ApiResponse:
+class OutgoingResponse:
     """An HTTP response before it is sent, and the token that it issues or revokes."""
 
     status: int
@@ -47,12 +47,12 @@ class ApiResponse:
     token: IssuedToken | None = None
 
     @classmethod
-    def plain(cls, text: str, status: int = 200) -> ApiResponse:
+    def plain(cls, text: str, status: int = 200) -> OutgoingResponse:
         """Send text as text."""
         return cls(status, text.encode(), "text/plain; charset=utf-8")
 
     @classmethod
-    def json(cls, status: int, content: object, rng: Random | None) -> ApiResponse:
+    def json(cls, status: int, content: object, rng: Random | None) -> OutgoingResponse:
         """Send JSON, with variations if there is a generator for them."""
         if rng is None:
             return cls(status, json.dumps(content).encode())
@@ -61,11 +61,11 @@ class ApiResponse:
         text = json.dumps(_shuffled(content, rng), **rng.choice(_STYLES))
         return cls(status, text.encode(), rng.choice(_CONTENT_TYPES))
 
-    def with_fault(self, fault: Fault) -> ApiResponse:
+    def with_fault(self, fault: Fault) -> OutgoingResponse:
         """Return the response that the client sees."""
         seen = self
         if fault.replaces:
-            seen = ApiResponse.plain(_PAGE if fault.html else fault.body or "", fault.status or 200)
+            seen = OutgoingResponse.plain(_PAGE if fault.html else fault.body or "", fault.status or 200)
         retry = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         return replace(
             seen,
