@@ -1,4 +1,4 @@
-"""A deployed job: found by stack or function, read with the operator's permissions, run by invoking the function."""
+"""A deployed job: read with the operator's permissions, run by invoking its function."""
 
 from __future__ import annotations
 
@@ -10,24 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws, log_output
 from handler.cli.console import printable
-from handler.cli.errors import NotAllowedError, RunFailedError, RunUnknownError, UsageError, prefixed
-from handler.cli.job import REQUIRED_VARIABLES, PastRun, PastRuns
+from handler.cli.errors import RunFailedError, RunUnknownError, UsageError
+from handler.cli.job import PastRun, PastRuns
 from handler.cli.schedules import Schedules
-from handler.config import settings_from
-from handler.errors import ErrorCode, InvalidInputError, RotationError
+from handler.errors import ErrorCode, InvalidInputError
 from handler.model import MAX_CLOCK_SKEW
 from handler.secrets_manager import SecretsManager
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from handler.cli.log_output import LogOutput
     from handler.config import Settings
     from handler.ledger import Entry
     from handler.model import Action
-
-# An output of template.yaml.
-_FUNCTION_OUTPUT = "FunctionName"
 
 _FALLBACK = ErrorCode.CREDENTIALS_FALLBACK
 
@@ -171,80 +167,6 @@ class DeployedJob:
 
     def _explained(self) -> Any:  # noqa: ANN401  what contextmanager returns
         return aws.explained(f"function {self.function.name}", self.region)
-
-
-def find_stack(name: str, region: str | None) -> Function:
-    """Return the function of a stack. Raises UsageError or AccessError."""
-    cloudformation = aws.client("cloudformation", aws.region_of(name) or region)
-    region = cloudformation.meta.region_name
-    with aws.explained(f"stack {name}", region):
-        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    if _FUNCTION_OUTPUT not in outputs:
-        raise UsageError(
-            f"stack {name} in {region} is not this job's, or is not deployed yet: it has no output {_FUNCTION_OUTPUT}"
-        )
-    return find_function(outputs[_FUNCTION_OUTPUT], region)
-
-
-def find_function(name: str, region: str | None) -> Function:
-    """Return a function by its name or ARN. Raises UsageError or AccessError."""
-    client = aws.client("lambda", aws.region_of(name) or region)
-    region = client.meta.region_name
-    with aws.explained(f"function {name}", region):
-        configuration = client.get_function_configuration(FunctionName=name)
-        own_name = configuration["FunctionName"]
-        environment = configuration.get("Environment", {})
-        if "Error" in environment:
-            raise NotAllowedError(
-                f"the settings of function {name} cannot be decrypted: use an identity that may use its KMS key"
-            )
-        variables = environment.get("Variables", {})
-        if missing := [name for name in REQUIRED_VARIABLES if not variables.get(name)]:
-            raise UsageError(
-                f"function {name} is not this job, or was deployed otherwise: it has no {' and no '.join(missing)}"
-            )
-        return Function(
-            name=own_name,
-            arn=configuration["FunctionArn"],
-            region=region,
-            variables=variables,
-            timeout=timedelta(seconds=configuration["Timeout"]),
-            log_group=configuration.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{own_name}"),
-        )
-
-
-def find_jobs(
-    name: str, function: Function, log: LogOutput, clients: Sequence[str | Mapping[str, object]] = ()
-) -> tuple[list[DeployedJob], list[RotationError]]:
-    """Return the jobs of a function, for the given clients or for all, and why the jobs of others cannot be found.
-
-    A client is a name, or the event of its schedule. A client that the function does not serve is left out. Raises
-    RotationError if that is about the function itself.
-    """
-    if not function.serves_clients:
-        try:
-            settings = settings_from(function.variables, {})
-        except InvalidInputError as error:
-            raise prefixed(error, f"function {function.name}") from None
-        is_meant = not clients or settings.client in map(client_name, clients)
-        return [DeployedJob(name, function, settings, log)] if is_meant else [], []
-    events, errors = ([], []) if clients else function.schedules.events()
-    jobs = []
-    for client in clients or events:
-        try:
-            event = function.schedules.event_of(client) if isinstance(client, str) else client
-            if event is not None:
-                settings = settings_from(function.variables, event)
-                jobs.append(DeployedJob(settings.client, function, settings, log, event))
-        except RotationError as error:
-            errors.append(prefixed(error, f"client {client_name(client)}"))
-    return jobs, errors
-
-
-def client_name(client: str | Mapping[str, object]) -> str:
-    """Return the name of a client, given as a name or an event."""
-    return client if isinstance(client, str) else str(client["client"])
 
 
 def _text(record: Mapping[str, object], field: str) -> str | None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from handler import app
 from handler.cli import arguments as command_line
-from handler.cli import console, deployed_job, local_job, status
+from handler.cli import console, local_job, status
 from handler.cli.doctor import run as doctor
 from handler.cli.emergency import emergency
 from handler.cli.errors import UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
+from handler.cli.find_deployed_job import client_name, find_function, find_jobs, find_stack
 from handler.cli.json_output import JsonOutput
 from handler.cli.log_output import LogOutput
 from handler.cli.retire import retire
@@ -90,7 +91,7 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
         )
     jobs, errors = _find_deployed(arguments, log)
     served = {job.settings.client for job in jobs}
-    missing = sorted({deployed_job.client_name(client) for client in clients} - served)
+    missing = sorted({client_name(client) for client in clients} - served)
     # A job that was not found may serve it.
     if missing and not errors:
         errors += [UsageError(f"no job given here serves client {name}") for name in missing]
@@ -102,8 +103,8 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
 def _find_deployed(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job], list[RotationError]]:
     found: dict[tuple[str, str], Job] = {}
     errors: list[RotationError] = []
-    lookups = [(name, deployed_job.find_stack) for name in arguments.stacks]
-    lookups += [(name, deployed_job.find_function) for name in arguments.functions]
+    lookups = [(name, find_stack) for name in arguments.stacks]
+    lookups += [(name, find_function) for name in arguments.functions]
     for name, find in lookups:
         try:
             function = find(name, arguments.region)
@@ -111,7 +112,7 @@ def _find_deployed(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[
                 raise UsageError(
                     f"function {function.name} serves several clients: name one with --client; `status` lists them"
                 )
-            its_jobs, its_errors = deployed_job.find_jobs(name, function, log, arguments.clients)
+            its_jobs, its_errors = find_jobs(name, function, log, arguments.clients)
         except RotationError as error:
             errors.append(error)
             continue
