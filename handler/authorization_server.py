@@ -6,6 +6,7 @@ import functools
 import html
 import math
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -144,15 +145,13 @@ class AuthorizationServer:
         `client_id` is the client that a token of an earlier run was issued to, if its document names one. Raises
         ServerUnavailableError or ServerRefusedError; the token may still be active then.
         """
-        refusal: InvalidClientError | None = None
         if access_token in self._credentials_by_token:
             client_id = self._credentials_by_token[access_token].client_id
-        for request in self.protocol.revocation_requests(access_token, client_id, self._known_credentials):
-            try:
+        *others, last = self.protocol.revocation_requests(access_token, client_id, self._known_credentials)
+        for request in others:
+            with suppress(InvalidClientError):
                 return self._revoke(request, deadline, once=once)
-            except InvalidClientError as error:
-                refusal = refusal or error
-        raise refusal or ServerRefusedError("no request can revoke the token")
+        return self._revoke(last, deadline, once=once)
 
     def _known_credentials(self) -> KnownCredentials:
         """Return the pairs that got a token in this run, and those in the credentials secret."""

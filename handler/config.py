@@ -44,6 +44,9 @@ OWN_PARAMETERS = ("grant_type", "scope", "client_id", "client_secret")
 # RFC 7591, section 2 (`token_endpoint_auth_method`); the first is the default.
 CLIENT_AUTHENTICATION = ("client_secret_basic", "client_secret_post")
 
+# The REVOCATION_URL of a server that cannot revoke access tokens.
+_NO_REVOCATION = "none"
+
 DEFAULT_CLIENT = "default"
 
 # RFC 6749, section 3.3: scope tokens with one space between them.
@@ -81,15 +84,14 @@ def settings_from(environ: Mapping[str, str], event: object) -> Settings:
             f"{where} name the same secret, and publishing would overwrite the credentials: give the token a secret of "
             "its own",
         )
-    protocol = _protocol(environ, event)
     return Settings(
         client=_client(environ, event),
         action=_action(event),
         credentials_secret_id=credentials_secret_id,
         token_secret_id=token_secret_id,
-        protocol=protocol,
+        protocol=_protocol(environ, event),
         scope=_scope(environ, event),
-        policy=_policy(environ, event)._replace(can_revoke=protocol.can_revoke),
+        policy=_policy(environ, event),
         verify_url=_url(environ, "VERIFY_URL", "", with_query=True) or None,
         has_routine_metrics=_flag(environ, "ROUTINE_METRICS", "true"),
     )
@@ -215,7 +217,7 @@ def _protocol(environ: Mapping[str, str], event: dict[str, Any]) -> ServerProtoc
         )
     return OAuthProtocol(
         token_url,
-        None if revocation_url == "none" else _url(environ, "REVOCATION_URL", "", with_query=True),
+        None if revocation_url == _NO_REVOCATION else _url(environ, "REVOCATION_URL", "", with_query=True),
         authentication,
         _token_parameters(parameters_at, parameters),
     )
@@ -249,7 +251,8 @@ def _policy(environ: Mapping[str, str], event: dict[str, Any]) -> Policy:
         lambda minutes: 0 < minutes <= _DAY_MINUTES and timedelta(minutes=minutes) > timedelta(0),
         f"a number of minutes above 0 and up to {_DAY_MINUTES}",
     )
-    return Policy(timedelta(seconds=grace_seconds), renew_at_fraction, timedelta(minutes=schedule_minutes))
+    can_revoke = environ.get("REVOCATION_URL") != _NO_REVOCATION
+    return Policy(timedelta(seconds=grace_seconds), renew_at_fraction, timedelta(minutes=schedule_minutes), can_revoke)
 
 
 def _grace_of_event(event: dict[str, Any]) -> float:

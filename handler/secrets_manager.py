@@ -136,11 +136,10 @@ class SecretsManager:
         for read in (self.read_credentials, self.read_previous_credentials):
             try:
                 pairs.append(read())
-            except SecretsManagerRefusedError as error:
-                # A secret that was written once has no previous pair.
-                failure = None if pairs else error
             except RotationError as error:
-                failure = failure or error
+                # A secret that was written once has no previous pair.
+                if not (pairs and isinstance(error, SecretsManagerRefusedError)):
+                    failure = failure or error
         return KnownCredentials(pairs, failure)
 
     def _credentials(self, stage: str) -> Credentials:

@@ -40,7 +40,6 @@ class TelenorProtocol:
     operator: ClassVar = "Telenor"
     url_variable: ClassVar = "TELENOR_BASE_URL"
     names_client: ClassVar = False
-    can_revoke: ClassVar = True
 
     base_url: str
 
@@ -95,11 +94,6 @@ class OAuthProtocol:
     client_authentication: str
     token_parameters: Fields = ()
 
-    @property
-    def can_revoke(self) -> bool:
-        """Whether the server can revoke access tokens."""
-        return self.revocation_url is not None
-
     def token_request(self, credentials: Credentials, scope: str | None) -> Request:
         """Return a POST with the authentication of CLIENT_AUTHENTICATION."""
         auth, fields = self._authentication(credentials)
@@ -108,7 +102,7 @@ class OAuthProtocol:
     def revocation_requests(
         self, access_token: str, client_id: str | None, read_known: Callable[[], KnownCredentials]
     ) -> Iterator[Request]:
-        """Yield a revocation for each known pair with the client_id of the token, until one of them is accepted.
+        """Yield a revocation for each known pair with the client_id of the token, to send until one is accepted.
 
         A server may answer 200 to another client and revoke nothing. Raises ServerError if there is no such pair.
         """

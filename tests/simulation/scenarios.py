@@ -274,7 +274,7 @@ def credentials_unusable(world: World) -> None:
 
 def _name_server(world: World, revocation_url: str | None = "https://id.example/revoke") -> None:
     world.protocol = OAuthProtocol("https://id.example/token", revocation_url, "client_secret_basic")
-    world.policy = world.policy._replace(can_revoke=world.protocol.can_revoke)
+    world.policy = world.policy._replace(can_revoke=revocation_url is not None)
 
 
 def _at_another_server(scenario: Scenario, world: World) -> Action | None:
