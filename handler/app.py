@@ -162,7 +162,7 @@ def create_server(settings: Settings, secrets: SecretsManager) -> AuthorizationS
 
 
 def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, datetime]:
-    """Return two deadlines: for requests of a token, and for the beginning of every other call but a write."""
+    """Return two deadlines: for token requests, and for the beginning of every other call except a write."""
     ends_at = started_at + time_left
     return (
         ends_at - min(_PUBLISHING_NEEDS, time_left / 2),

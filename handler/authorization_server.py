@@ -143,7 +143,8 @@ class AuthorizationServer:
         """Revoke an access token, and return whether it was active, as far as the server says. An inactive one is fine.
 
         `client_id` is the client that a token of an earlier run was issued to, if its document names one. Raises
-        ServerUnavailableError or ServerRefusedError; the token may still be active then.
+        ServerUnavailableError or ServerRefusedError, of several pairs for the last one; the token may still be active
+        then.
         """
         if access_token in self._credentials_by_token:
             client_id = self._credentials_by_token[access_token].client_id

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from handler.errors import ErrorCode, InvalidInputError
 from handler.hostnames import is_hostname, is_loopback
 from handler.model import Action, Policy
-from handler.server_protocols import OAuthProtocol, TelenorProtocol
+from handler.server_protocols import CLIENT_AUTHENTICATIONS, OAuthProtocol, TelenorProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,9 +40,6 @@ _URL_FIELDS = ("telenor_base_url", "base_url", "token_url", "revocation_url", "v
 
 # The job sets these itself (RFC 6749, sections 2.3.1 and 4.4.2).
 OWN_PARAMETERS = ("grant_type", "scope", "client_id", "client_secret")
-
-# RFC 7591, section 2 (`token_endpoint_auth_method`); the first is the default.
-CLIENT_AUTHENTICATION = ("client_secret_basic", "client_secret_post")
 
 # The REVOCATION_URL of a server that cannot revoke access tokens.
 _NO_REVOCATION = "none"
@@ -210,10 +207,11 @@ def _protocol(environ: Mapping[str, str], event: dict[str, Any]) -> ServerProtoc
             "TOKEN_URL is set without REVOCATION_URL: set the revocation endpoint, or none if the server cannot revoke "
             "access tokens"
         )
-    authentication = environ.get("CLIENT_AUTHENTICATION") or CLIENT_AUTHENTICATION[0]
-    if authentication not in CLIENT_AUTHENTICATION:
+    name = environ.get("CLIENT_AUTHENTICATION") or CLIENT_AUTHENTICATIONS[0]
+    authentication = next((method for method in CLIENT_AUTHENTICATIONS if method == name), None)
+    if authentication is None:
         raise InvalidInputError(
-            f"CLIENT_AUTHENTICATION is not a method that this job knows: use one of {', '.join(CLIENT_AUTHENTICATION)}"
+            f"CLIENT_AUTHENTICATION is not a method that this job knows: use one of {', '.join(CLIENT_AUTHENTICATIONS)}"
         )
     return OAuthProtocol(
         token_url,

@@ -25,7 +25,7 @@ class Context:
     """The parts of one run over one token secret.
 
     The run publishes under `version_id`. It requests a token until `request_by`, which leaves the time to store it. No
-    other call but a publication begins after `end_by`.
+    other call except a write begins after `end_by`.
     """
 
     settings: Settings

@@ -31,7 +31,7 @@ class Credentials:
 
 
 class KnownCredentials(NamedTuple):
-    """The pairs that could be read, and why another one could not be, if it may be there."""
+    """The pairs that may have obtained a token. `error` is set if there may be another one, which could not be read."""
 
     pairs: list[Credentials]
     error: RotationError | None

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from handler.model import Policy, Token
 
 # Secrets Manager asks for at most one write every ten minutes, 144 a day, and keeps all versions of the last 24 hours
-# (AWS, "PutSecretValue" and "AWS Secrets Manager quotas"). Scheduled renewals make at most 96 a day. Rotations that are
-# not due may raise that to 128. The other 16 are for emergencies.
+# (AWS, "PutSecretValue" and "AWS Secrets Manager quotas"). Scheduled renewals make at most 96 a day, unless tokens live
+# for less than 22.5 minutes. Rotations that are not due may raise that to 128. The other 16 are for emergencies.
 _MIN_WRITE_INTERVAL = timedelta(minutes=10)
 _MIN_RENEWAL_INTERVAL = timedelta(minutes=15)
 _DAY = timedelta(days=1)
@@ -49,7 +49,7 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 class RenewalTimes(NamedTuple):
     """The times of a renewal: the earliest, the latest that keeps P1 and P7 (docs/guarantees.md), and the planned one.
 
-    The job renews in the last run before `due_at`. If that is after `safe_until`, the job warns.
+    The job renews in the last run before `due_at`. If `due_at` is after `safe_until`, the job warns.
     """
 
     not_before: datetime
@@ -68,8 +68,8 @@ def schedule_jitter(policy: Policy) -> timedelta:
     return min(_MAX_SCHEDULER_DELAY, policy.schedule / 2)
 
 
-def _earliest_renewal_after(policy: Policy) -> timedelta:
-    """Return how long after a publication a renewal may come, unless the lifetime of the token is short."""
+def _min_time_to_renewal(policy: Policy) -> timedelta:
+    """Return the minimum time from a publication to a renewal, unless the lifetime of the token is short."""
     # A publication comes some seconds after the start of its run. Without the jitter, the run a quarter of an hour
     # later would always be those seconds too early.
     return (
@@ -82,7 +82,7 @@ def _earliest_renewal_after(policy: Policy) -> timedelta:
 def renewal_times(published_at: datetime, expires_at: datetime, policy: Policy) -> RenewalTimes:
     """Return the renewal times of a token published and expiring at the given times."""
     lifetime = expires_at - published_at
-    not_before = published_at + min(_earliest_renewal_after(policy), _MIN_SHARE_OF_LIFETIME * lifetime)
+    not_before = published_at + min(_min_time_to_renewal(policy), _MIN_SHARE_OF_LIFETIME * lifetime)
     safe_until = expires_at - policy.grace - _SPARE_RUNS * policy.schedule - _ALARM_DELAY
     share_used_at = published_at + policy.renew_at_fraction * lifetime
     wanted_at, reason = min((share_used_at, Reason.SHARE_OF_LIFE_USED), (safe_until, Reason.TOO_LITTLE_LIFE_LEFT))
@@ -162,7 +162,8 @@ def earliest_forced_rotation(written: Iterable[datetime], now: datetime, interva
     writes of the last day would let a burst use up the writes of later renewals.
     """
     earlier = sorted(min(written_at, now) for written_at in written)
-    # Two days hold every 24 hours that a candidate is part of. The last candidate fits: all earlier writes are over.
+    # Two days of renewals cover all 24 hours around a candidate. The last candidate fits: earlier writes are a day old
+    # by then.
     renewals = [now + number * interval for number in range(1, 2 * _DAY // interval)]
     writes = [*earlier, *renewals]
     candidates = (now, *(max(now, written_at + _DAY) for written_at in earlier))

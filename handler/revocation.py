@@ -41,8 +41,8 @@ class RevocationResult(Enum):
     REVOKED = "revoked"
     NOTHING_TO_REVOKE = "the version holds no token"
     TRACKED_BY_CURRENT = "the current version holds the token and tracks it"
-    STILL_IN_USE = "the token is still in use"
-    POSTPONED = "the latest read does not show the version as superseded"
+    STILL_IN_USE = "another version, or the current one without a label, holds the token"
+    POSTPONED = "it is not certain that the version is superseded"
     FAILED = "failed"
 
     @property
@@ -211,7 +211,7 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
         **fields,
     )
     can_revoke = context.settings.policy.can_revoke
-    result = _revoke(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.POSTPONED
+    result = _revoke(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.FAILED
     if not result.ends_tracking:
         if context.token_secret.was_read_as_current(oldest.version_id):
             return ledger

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class Renewal(NamedTuple):
-    """The ledger after this step, and the error that the run raises after its revocations, if any."""
+    """The ledger after this step, and the error that the run ends with, if any."""
 
     ledger: Ledger
     error: RotationError | None = None
@@ -129,8 +129,9 @@ def _should_renew(context: Context, ledger: Ledger) -> bool:
     """
     now, settings = context.clock.now(), context.settings
     renews, reason = decisions.is_renewal_due(ledger, settings.policy, now, settings.action, context.version_id)
-    # The next call may raise, and the summary of the run names the reason.
+    # Set now: _reason_to_postpone may raise, and the summary of the run names the reason.
     context.report.reason = reason
+    # Whether a scheduled run would renew now, too.
     is_due, _ = decisions.is_renewal_due(ledger, settings.policy, now, Action.RENEW_IF_DUE, context.version_id)
     if renews and not is_due and (postponed_for := _reason_to_postpone(context, ledger, now)) is not None:
         renews, reason = False, postponed_for

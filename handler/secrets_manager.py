@@ -96,7 +96,8 @@ def create_client() -> SecretsManagerClient:
 class SecretsManager:
     """The two secrets: the client credentials, and the token with its ledger of active tokens.
 
-    Every method but `write` raises SecretsManagerRefusedError or SecretsManagerUnavailableError when the call fails.
+    If a call fails, every method but `write` and `read_known_credentials` raises SecretsManagerRefusedError or
+    SecretsManagerUnavailableError.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class SecretsManager:
         return self._credentials(PREVIOUS_LABEL)
 
     def read_known_credentials(self) -> KnownCredentials:
-        """Return the current and the previous pair, as far as they can be read."""
+        """Return the current and the previous pair, as far as they can be read. Raises no RotationError."""
         pairs: list[Credentials] = []
         failure: RotationError | None = None
         for read in (self.read_credentials, self.read_previous_credentials):

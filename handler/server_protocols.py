@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 from urllib.parse import quote_plus
 
 from handler.error_responses import parse_error, parse_oauth_error, reports_error
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password
 _LOGOUT_PATH = "/oauth/v2/logout"
+
+# RFC 7591, section 2: `token_endpoint_auth_method`.
+ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
+CLIENT_AUTHENTICATIONS: tuple[ClientAuthentication, ...] = get_args(ClientAuthentication)
 
 # A slow response is better than an active token that nobody knows.
 TOKEN_REQUEST_SECONDS = 25.0
@@ -80,8 +84,7 @@ class TelenorProtocol:
 class OAuthProtocol:
     """The client credentials grant (RFC 6749, section 4.4) and token revocation (RFC 7009).
 
-    Without a `revocation_url` the server cannot revoke access tokens. `client_authentication` is a method of RFC 7591,
-    section 2 (`token_endpoint_auth_method`).
+    Without a `revocation_url` the server cannot revoke access tokens.
     """
 
     name: ClassVar = "the authorization server"
@@ -91,7 +94,7 @@ class OAuthProtocol:
 
     token_url: str
     revocation_url: str | None
-    client_authentication: str
+    client_authentication: ClientAuthentication
     token_parameters: Fields = ()
 
     def token_request(self, credentials: Credentials, scope: str | None) -> Request:

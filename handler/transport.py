@@ -238,7 +238,7 @@ class Transport:
         """Try up to `attempts()` times while ServerUnavailableError is raised.
 
         The first attempt always begins, and no other one begins after `begin_by`. A wait is at least as long as
-        Retry-After asks. `attempts` is called after each failure, which may lower it.
+        Retry-After asks. `attempts` is called after each failure, so the limit may change.
         """
 
         def wait(state: RetryCallState) -> float:

@@ -78,18 +78,18 @@ class TokenStates:
 
 
 def read_token_states(job: RecordedJob) -> TokenStates:
-    """Return the present states."""
+    """Return the state of every token now."""
     with job.history.lock:
-        states = list(job.history.states)
+        history = list(job.history.states)
         names = {version: short_id(token) for version, token in job.history.values.items()}
     published_at, superseded_at = dict[str, float](), dict[str, float]()
-    for state in states:
+    for state in history:
         for version in state.stages:
             published_at.setdefault(names[version], state.at)
             if version != state.current:
                 superseded_at.setdefault(names[version], state.at)
-    if states and states[-1].current:
-        superseded_at.pop(names[states[-1].current], None)  # somebody may have rolled back to it
+    if history and history[-1].current:
+        superseded_at.pop(names[history[-1].current], None)  # somebody may have rolled back to it
     # Telenor second, so that no token can be seen as published before it is seen as issued.
     state_of_telenor = job.stack.telenor.state()
     tokens = {
@@ -108,7 +108,7 @@ def read_token_states(job: RecordedJob) -> TokenStates:
 
 
 def events(before: TokenStates, after: TokenStates) -> list[tuple[float, str]]:
-    """Return the events between two views with their times, in order."""
+    """Return the events between two states with their times, in order."""
     found = []
     for name, token in after.tokens.items():
         was = before.tokens.get(name, SeenToken(short_id=name, issued_at=0))

@@ -76,7 +76,7 @@ class RecordingSecretsManager(LocalSecretsManager):
         observed = self._run_of(environ.get("HTTP_USER_AGENT", ""))
         run = observed.record if observed else None
         with history.lock:
-            # A read that lags returns an earlier state, which is no state of its own.
+            # A read that lags returns an earlier state, so it adds none.
             if operation in _READS:
                 if run and operation == "GetSecretValue" and parameters.get("VersionStage") in {None, "AWSCURRENT"}:
                     run.read_current_at = self.clock()
@@ -90,7 +90,7 @@ class RecordingSecretsManager(LocalSecretsManager):
                 history.documented_until[version] = document["expires_at"]
             history.states.append(State(self.clock(), run, stages))
             if run is None:
-                # Reads do not lag behind a change by an operator: no run could notice it.
+                # No read lags behind a change by an operator: a run that reads the old state could not notice it.
                 self.forget_past(secret_id)
         return answer
 

@@ -183,7 +183,7 @@ def test_the_next_publication_is_dated_after_all_others_whatever_the_clock_says(
         (live("current", at(seconds=-1)), False),
     ],
 )
-def test_a_ledger_is_in_order_if_the_current_version_was_published_last(
+def test_the_current_version_is_the_latest_if_no_other_was_published_later(
     current: Entry | None, is_current_latest: bool
 ) -> None:
     assert (

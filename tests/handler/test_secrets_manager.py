@@ -438,6 +438,7 @@ def test_current_and_previous_credentials_are_read(secrets: SecretsManager, clie
         (['{"client_id": "new", "client_secret": "CANARY"}'], ["new", CLIENT_ID], None),
         (["{}"], [CLIENT_ID], ErrorCode.CREDENTIALS_UNUSABLE),
         (["{}", "{}"], [], ErrorCode.CREDENTIALS_UNUSABLE),
+        (["{}", '{"client_id": "new", "client_secret": "CANARY"}'], ["new"], ErrorCode.CREDENTIALS_UNUSABLE),
     ],
 )
 def test_the_known_credentials_are_all_that_can_be_read(
@@ -448,6 +449,15 @@ def test_the_known_credentials_are_all_that_can_be_read(
     pairs, error = secrets.read_known_credentials()
     assert [pair.client_id for pair in pairs] == client_ids
     assert (error and error.error_code) == code
+
+
+def test_without_any_credentials_the_refusal_is_the_cause(
+    secrets: SecretsManager, client: SecretsManagerClient
+) -> None:
+    client.delete_secret(SecretId="credentials", ForceDeleteWithoutRecovery=True)
+    pairs, error = secrets.read_known_credentials()
+    assert not pairs
+    assert isinstance(error, SecretsManagerRefusedError)
 
 
 def test_without_previous_credentials_the_cause_is_the_current_value(

@@ -1,4 +1,4 @@
-"""The settings and faults of the running sandbox, checked by pydantic."""
+"""The knobs and faults of the running sandbox, checked by pydantic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renders each kind of error in the four formats that Telenor may use.
+"""Renders issued tokens, logouts and errors in the four formats that Telenor may use.
 
 The reference: the Telenor Stores API's codes. The gateway: its codes of five digits and more, which a sibling API of
 Telenor's documents. Apigee: its default text codes, in both shapes. RFC 6749: the standard's words, and RFC 6750's for
