@@ -119,7 +119,7 @@ resource "aws_cloudwatch_dashboard" "token" {
         {
           type = "log", x = 8, y = local.bottom + 6, width = 16, height = 6
           properties = {
-            title  = "What went wrong last (the runbook has a row for each error_code)"
+            title  = "What went wrong last (docs/error-codes.md has a row for each error_code)"
             region = local.region, view = "table"
             query  = "${local.source} | filter level in ['WARNING', 'ERROR'] and error_code != 'retry' | fields @timestamp, level, error_code, message, client, function_request_id | sort @timestamp desc | limit 50"
           }
