@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     Alarms = Mapping[str, dict[str, Any]]
 
-# One process applies the module for all of them.
-pytestmark = [pytest.mark.terraform, pytest.mark.xdist_group("alarms")]
+pytestmark = pytest.mark.terraform
 
 PERIOD = 300
 

@@ -44,7 +44,6 @@ def of_client(addresses: set[str], name: str) -> bool:
     return all(f'["{name}"]' in address or f'["{name}/' in address for address in addresses)
 
 
-@pytest.mark.xdist_group("clients")  # one process plans for both
 @pytest.mark.parametrize(
     ("run", "action", "client", "other"), [("one_comes", "create", "aa", "a"), ("one_goes", "delete", "a", "b")]
 )

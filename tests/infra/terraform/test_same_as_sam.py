@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     States = Mapping[str, module.State]
 
-# One process applies the module for all of them.
-pytestmark = [pytest.mark.terraform, pytest.mark.xdist_group("same_as_sam")]
+pytestmark = pytest.mark.terraform
 
 
 @pytest.fixture(scope="module")
