@@ -426,49 +426,35 @@ def test_current_and_previous_credentials_are_read(secrets: SecretsManager, clie
     assert secrets.read_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
     with pytest.raises(SecretsManagerRefusedError, match=r"CREDENTIALS_SECRET_ID.*create the secret"):
         secrets.read_previous_credentials()
-    client.put_secret_value(SecretId="credentials", SecretString='{"client_id": "new", "client_secret": "CANARY"}')
+    client.put_secret_value(SecretId="credentials", SecretString=NEW)
     assert secrets.read_credentials() == Credentials("new", CANARY)
     assert secrets.read_previous_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
+
+
+OLD = '{"client_id": "old", "client_secret": "CANARY"}'
+NEW = OLD.replace("old", "new")
 
 
 @pytest.mark.parametrize(
     ("values", "client_ids", "code"),
     [
-        ([], [CLIENT_ID], None),
-        (['{"client_id": "new", "client_secret": "CANARY"}'], ["new", CLIENT_ID], None),
-        (["{}"], [CLIENT_ID], ErrorCode.CREDENTIALS_UNUSABLE),
-        (["{}", "{}"], [], ErrorCode.CREDENTIALS_UNUSABLE),
-        (["{}", '{"client_id": "new", "client_secret": "CANARY"}'], ["new"], ErrorCode.CREDENTIALS_UNUSABLE),
+        ([], [], ErrorCode.SECRETS_MANAGER_REFUSED),
+        ([OLD], ["old"], None),
+        ([OLD, NEW], ["new", "old"], None),
+        ([OLD, "{}"], ["old"], ErrorCode.CREDENTIALS_UNUSABLE),
+        (["{}", NEW], ["new"], ErrorCode.CREDENTIALS_UNUSABLE),
+        (["{}"], [], ErrorCode.CREDENTIALS_UNUSABLE),
     ],
 )
 def test_the_known_credentials_are_all_that_can_be_read(
     secrets: SecretsManager, client: SecretsManagerClient, values: list[str], client_ids: list[str], code: str | None
 ) -> None:
+    client.delete_secret(SecretId="credentials", ForceDeleteWithoutRecovery=True)
+    client.create_secret(Name="credentials")
     for value in values:
         client.put_secret_value(SecretId="credentials", SecretString=value)
     pairs, error = secrets.read_known_credentials()
-    assert [pair.client_id for pair in pairs] == client_ids
-    assert (error and error.error_code) == code
-
-
-def test_without_any_credentials_the_refusal_is_the_cause(
-    secrets: SecretsManager, client: SecretsManagerClient
-) -> None:
-    client.delete_secret(SecretId="credentials", ForceDeleteWithoutRecovery=True)
-    pairs, error = secrets.read_known_credentials()
-    assert not pairs
-    assert isinstance(error, SecretsManagerRefusedError)
-
-
-def test_without_previous_credentials_the_cause_is_the_current_value(
-    secrets: SecretsManager, client: SecretsManagerClient
-) -> None:
-    client.delete_secret(SecretId="credentials", ForceDeleteWithoutRecovery=True)
-    client.create_secret(Name="credentials", SecretString="{}")
-    pairs, error = secrets.read_known_credentials()
-    assert not pairs
-    assert error
-    assert error.error_code == ErrorCode.CREDENTIALS_UNUSABLE
+    assert ([pair.client_id for pair in pairs], error and error.error_code) == (client_ids, code)
 
 
 def test_binary_credentials_are_read(secrets: SecretsManager, client: SecretsManagerClient) -> None:

@@ -13,17 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler import decisions, publication, revocation, rotation, secrets_manager
+from handler import decisions, errors, publication, revocation, rotation, secrets_manager
 from handler.authorization_server import AuthorizationServer
 from handler.credentials import KnownCredentials
 from handler.decisions import RenewalTimes
-from handler.errors import (
-    ServerError,
-    ServerRefusedError,
-    ServerUnavailableError,
-    WriteRefusedError,
-    WriteUnknownError,
-)
 from handler.ledger import Entry, Ledger
 from handler.model import Action, Policy, Reason, SecretVersion, Token
 from handler.publication import DuplicateDelivery, Published
@@ -180,7 +173,7 @@ def an_unseen_lost_attempt_counts_as_answered(patch: pytest.MonkeyPatch) -> None
 @breaks("P3", "first_run", faults=3, begin_at="PutSecretValue", replaces=(rotation, "publish"))
 def an_unknown_outcome_counts_as_refused(real: Real, *args: Any) -> Any:
     result = real(*args)
-    return WriteRefusedError(str(result)) if isinstance(result, WriteUnknownError) else result
+    return errors.WriteRefusedError(str(result)) if isinstance(result, errors.WriteUnknownError) else result
 
 
 @breaks(
@@ -243,8 +236,8 @@ def rejected_new_credentials_fail_the_run(_real: Real, context: Context, pair: A
 def a_200_of_the_token_endpoint_never_counts_as_a_refusal(real: Real, *args: Any) -> Any:
     try:
         return real(*args)
-    except ServerRefusedError as error:
-        raise ServerUnavailableError(str(error)) if error.status == 200 else error from None
+    except errors.ServerRefusedError as error:
+        raise errors.ServerUnavailableError(str(error)) if error.status == 200 else error from None
 
 
 # The ledger
@@ -359,7 +352,7 @@ def a_stale_read_does_not_know_our_own_publication(patch: pytest.MonkeyPatch) ->
 def any_401_of_logout_counts_as_revoked(real: Real, *args: Any, **kwargs: Any) -> Any:
     try:
         return real(*args, **kwargs)
-    except ServerError as error:
+    except errors.ServerError as error:
         if error.status != 401:
             raise
         return False
@@ -369,7 +362,7 @@ def any_401_of_logout_counts_as_revoked(real: Real, *args: Any, **kwargs: Any) -
 def any_200_of_logout_counts_as_revoked(real: Real, *args: Any, **kwargs: Any) -> Any:
     try:
         return real(*args, **kwargs)
-    except ServerError as error:
+    except errors.ServerError as error:
         if error.status != 200:
             raise
         return True
@@ -410,14 +403,14 @@ def the_log_contains_the_obtained_token(real: Real, context: Context, ledger: Le
 def a_failed_logout_fails_the_run_before_it_publishes(real: Real, context: Context, ledger: Ledger) -> Any:
     ledger = revocation.revoke_superseded(context, ledger, is_emergency=False)
     if context.report.revocations_failed:
-        raise WriteRefusedError("a superseded token could not be revoked")
+        raise errors.WriteRefusedError("a superseded token could not be revoked")
     return real(context, ledger)
 
 
 @breaks("P6", "ledger_full", replaces=(rotation, "free_label_slots"))
 def a_full_ledger_refuses_another_token(_real: Real, _context: Context, ledger: Ledger) -> Ledger:
     if decisions.is_near_label_quota(ledger):
-        raise WriteRefusedError("the ledger is full")
+        raise errors.WriteRefusedError("the ledger is full")
     return ledger
 
 
@@ -425,7 +418,7 @@ def a_full_ledger_refuses_another_token(_real: Real, _context: Context, ledger: 
 def a_failed_token_request_takes_the_current_token_out_of_the_ledger(real: Real, context: Context, *args: Any) -> Any:
     try:
         return real(context, *args)
-    except ServerError:
+    except errors.ServerError:
         if current := context.token_secret.describe().current:
             context.secrets.remove_labels(current)
         raise
