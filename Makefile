@@ -80,9 +80,9 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
 
 terraform: $(VENV)/.installed ## Check the Terraform module, and changes of it on moto
-	@# More than cores: they wait for the provider, which looks for half a minute whether a queue's policy has settled.
+	@# One more than cores: they wait for the provider, which looks for half a minute whether a queue's policy has settled.
 	@# Each file in one process, since its tests share an applied module.
-	@$(PYTEST) -n 6 --dist loadfile -m terraform tests/infra
+	@$(PYTEST) -n 3 --dist loadfile -m terraform tests/infra
 
 e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
 	@SAM=$(SAM) MINISTACK_PYTHON=.venv-ministack/bin/python RUNTIME_PYTHON=.venv-runtime/bin/python \
