@@ -82,15 +82,16 @@ _APIGEE_FAULTS = {
 """The status, the code and the text of {"fault": …}."""
 
 _BAD_CLIENT = (401, "invalid_client", "Client authentication failed", "Basic")
+_BAD_GRANT = (400, "unauthorized_client", "The client may not use this grant type", "")
 _STANDARD = {
     ErrorKind.GRANT_TYPE: (400, "unsupported_grant_type", "Unknown grant type", ""),
-    ErrorKind.GRANT_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type", ""),
+    ErrorKind.GRANT_NOT_ALLOWED: _BAD_GRANT,
     ErrorKind.CLIENT_HEADER: _BAD_CLIENT,
     ErrorKind.CLIENT_ID: _BAD_CLIENT,
     ErrorKind.CREDENTIALS: _BAD_CLIENT,
     ErrorKind.CLIENT_DATA: _BAD_CLIENT,
-    ErrorKind.NOT_APPROVED: (400, "unauthorized_client", "The client may not use this grant type", ""),
-    ErrorKind.BASIC_NOT_ALLOWED: (400, "unauthorized_client", "The client may not use this grant type", ""),
+    ErrorKind.NOT_APPROVED: _BAD_GRANT,
+    ErrorKind.BASIC_NOT_ALLOWED: _BAD_GRANT,
     ErrorKind.SCOPE: (400, "invalid_scope", "The scope is not granted to this client", ""),
     # RFC 6750, section 3.1: no error code if the request lacks any authentication.
     ErrorKind.BEARER_HEADER: (401, "", "", "Bearer"),
