@@ -23,7 +23,7 @@ from handler.errors import (
     ServerUnavailableError,
     TokenRejectedError,
 )
-from handler.lenient_json import json_object, json_value
+from handler.untrusted_json import json_object, json_value
 from handler.model import Clock, Token, is_access_token
 from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Bearer, Request, Response, Transport
 

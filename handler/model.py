@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeGuard
 
-from handler.lenient_json import json_object, json_values
+from handler.untrusted_json import json_object, json_values
 
 # RFC 6749, appendix A.12, without the space, which a Bearer header cannot carry (RFC 6750, section 2.1).
 _ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from rich.console import Console
 from rich.table import Table
 
-from handler.lenient_json import json_object
+from handler.untrusted_json import json_object
 from handler.secrets_manager import NOT_AWS_ERRORS
 from infra.deploy import RefusalError, discard_stdout, existing, readable, refuse_foreign, the_region
 
