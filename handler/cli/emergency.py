@@ -12,11 +12,11 @@ from handler.errors import RotationError
 
 if TYPE_CHECKING:
     from handler.cli.job import Job
-    from handler.cli.log_output import LogOutput
+    from handler.cli.job_log import JobLog
     from handler.cli.status import Status
 
 
-def emergency(job: Job, log: LogOutput, *, yes: bool) -> bool:
+def emergency(job: Job, log: JobLog, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
     console.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.policy.can_revoke))
     question = "Revoke them now?" if job.settings.policy.can_revoke else "Publish a new token now?"

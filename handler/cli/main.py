@@ -17,7 +17,7 @@ from handler.cli.errors import UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
 from handler.cli.find_deployed_job import client_name, find_function, find_jobs, find_stack
 from handler.cli.json_output import JsonOutput
-from handler.cli.log_output import LogOutput
+from handler.cli.job_log import JobLog
 from handler.cli.retire import retire
 from handler.errors import RotationError
 from handler.model import Action
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     try:
         arguments = _parse(argv)
-        log = LogOutput(is_verbose=arguments.verbose)
+        log = JobLog(is_verbose=arguments.verbose)
         with _logging_to(log):
             _choose_account(arguments.profile, arguments.region)
             return _COMMANDS[arguments.command](arguments, log)
@@ -74,7 +74,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 # Finding the job
 
 
-def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job], list[RotationError]]:
+def _find_each(arguments: argparse.Namespace, log: JobLog) -> tuple[list[Job], list[RotationError]]:
     """Return the jobs that the arguments name, and the errors of those that were not found.
 
     Raises UsageError if the arguments name none.
@@ -100,7 +100,7 @@ def _find_each(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job]
     return jobs, errors
 
 
-def _find_deployed(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[Job], list[RotationError]]:
+def _find_deployed(arguments: argparse.Namespace, log: JobLog) -> tuple[list[Job], list[RotationError]]:
     found: dict[tuple[str, str], Job] = {}
     errors: list[RotationError] = []
     lookups = [(name, find_stack) for name in arguments.stacks]
@@ -123,7 +123,7 @@ def _find_deployed(arguments: argparse.Namespace, log: LogOutput) -> tuple[list[
     return list(found.values()), errors
 
 
-def _find(arguments: argparse.Namespace, log: LogOutput) -> Job:
+def _find(arguments: argparse.Namespace, log: JobLog) -> Job:
     # Count before any lookup.
     if len(arguments.stacks) + len(arguments.functions) > 1 or len(arguments.clients) > 1:
         raise UsageError(f"{arguments.command} accepts only one --stack or --function, and one --client")
@@ -137,25 +137,25 @@ def _find(arguments: argparse.Namespace, log: LogOutput) -> Job:
 # The commands
 
 
-def _renew(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+def _renew(arguments: argparse.Namespace, log: JobLog) -> Exit:
     console.print_json(_find(arguments, log).run(Action.RENEW_IF_DUE))
     return Exit.DONE
 
 
-def _rotate(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+def _rotate(arguments: argparse.Namespace, log: JobLog) -> Exit:
     console.print_json(_find(arguments, log).run(Action.ROTATE_NOW))
     return Exit.DONE
 
 
-def _emergency(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+def _emergency(arguments: argparse.Namespace, log: JobLog) -> Exit:
     return Exit.DONE if emergency(_find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
 
 
-def _retire(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+def _retire(arguments: argparse.Namespace, log: JobLog) -> Exit:
     return Exit.DONE if retire(_find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
 
 
-def _status(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+def _status(arguments: argparse.Namespace, log: JobLog) -> Exit:
     with _output(arguments, is_watch=arguments.watch is not None) as output:
         jobs, errors = _find_each(arguments, log)
         if arguments.watch is not None:
@@ -181,7 +181,7 @@ def _fetch_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[Rot
     return seen, errors
 
 
-def _doctor(arguments: argparse.Namespace, log: LogOutput) -> Exit:
+def _doctor(arguments: argparse.Namespace, log: JobLog) -> Exit:
     job = _find(arguments, log)
     with _output(arguments) as output:
         try:
@@ -196,7 +196,7 @@ def _doctor(arguments: argparse.Namespace, log: LogOutput) -> Exit:
     return Exit.DONE if observations.survey.permissions.may_obtain else Exit.FAILED
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace, LogOutput], Exit]] = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace, JobLog], Exit]] = {
     "renew": _renew,
     "rotate": _rotate,
     "emergency": _emergency,
@@ -267,7 +267,7 @@ def _watch(jobs: Sequence[Job], not_found: Sequence[RotationError], output: Outp
 
 
 @contextlib.contextmanager
-def _logging_to(log: LogOutput) -> Iterator[None]:
+def _logging_to(log: JobLog) -> Iterator[None]:
     """Send the log of the job's modules to the operator."""
     handler = app.logger.registered_handler
     if not isinstance(handler, logging.StreamHandler):

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from handler.cli.job import Job
-    from handler.cli.log_output import LogOutput
+    from handler.cli.job_log import JobLog
     from handler.cli.status import Status
 
 # A second run would fail with these codes as well.
 _LASTING = {ErrorCode.REVOCATION_UNSUPPORTED, ErrorCode.CLIENT_REPLACED, ErrorCode.REVOCATION_ABANDONED}
 
 
-def replace_and_revoke(job: Job, log: LogOutput, command: str) -> Mapping[str, object]:
+def replace_and_revoke(job: Job, log: JobLog, command: str) -> Mapping[str, object]:
     """Run the job once, and return its result. Raises CliError, with notes on what was done and what to do."""
     try:
         result = job.run(Action.ROTATE_AND_REVOKE_NOW)
