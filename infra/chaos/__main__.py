@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from infra.chaos.broken_variants import BROKEN_VARIANTS
 from infra.chaos.experiment import LIFETIME_SECONDS, Experiment, render_events
 from infra.promises.checker import Violation, is_slow, violations
-from infra.promises.local_stack import LocalStack
+from infra.promises.local_servers import LocalServers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +93,7 @@ def run(  # noqa: PLR0913  the options of `make chaos`
     """Run experiments side by side until the time is up, their number is reached, or this promise is broken."""
     played, broken, end_at = list[Played](), set[str](), time.monotonic() + seconds
     seeds = iter(itertools.count(seed) if experiments is None else range(seed, seed + experiments))
-    with LocalStack() as stack, ThreadPoolExecutor(concurrency) as pool:
+    with LocalServers() as stack, ThreadPoolExecutor(concurrency) as pool:
         stack.telenor.knobs(lifetime_seconds=LIFETIME_SECONDS)
 
         def play() -> None:

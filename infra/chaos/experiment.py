@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from infra.promises.history import RunRecord
-    from infra.promises.local_stack import LocalStack
+    from infra.promises.local_servers import LocalServers
 
 LIFETIME_SECONDS = 18.0
 """Lifetime of a token; it is renewed from two thirds of that on."""
@@ -43,7 +43,7 @@ _ACTIONS = (None, "rotate-now", "rotate-now", "rotate-now", EMERGENCY)
 class Experiment:
     """Draws everything from its seed; only the interleaving of runs depends on the machine."""
 
-    def __init__(self, stack: LocalStack, seed: int, variant: Callable[[], None] | None) -> None:
+    def __init__(self, stack: LocalServers, seed: int, variant: Callable[[], None] | None) -> None:
         self._rng = Random(seed)  # noqa: S311  what is wanted of it is that it repeats itself
         self.history = History(grace=float(self._rng.choice((0, 1, 2, 2))))
         self._verifies = self._rng.random() < 0.3  # noqa: PLR2004  of the experiments

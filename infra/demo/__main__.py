@@ -29,7 +29,7 @@ from infra.demo.token_states import read_token_states
 from infra.local.fast_clock import FastClock
 from infra.promises.checker import violations
 from infra.promises.history import History
-from infra.promises.local_stack import LocalStack
+from infra.promises.local_servers import LocalServers
 from infra.promises.recorded_job import RecordedJob
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.width = PAGE.width
     console.print("Starting Secrets Manager, Telenor's sandbox, the handler and eight consumers ...")
     try:
-        with LocalStack(FastClock(settings.SPEED)) as stack:
+        with LocalServers(FastClock(settings.SPEED)) as stack:
             status = 1
             try:
                 status = _demo(stack, console, arguments)
@@ -89,7 +89,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _demo(stack: LocalStack, console: Console, arguments: argparse.Namespace) -> int:
+def _demo(stack: LocalServers, console: Console, arguments: argparse.Namespace) -> int:
     stack.telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
     history = History(settings.GRACE_SECONDS, settings.TOLERANCES)
     environ = {"AWS_SDK_UA_APP_ID": "consumer", "TELENOR_BASE_URL": stack.telenor.url}

@@ -20,7 +20,7 @@ from infra.demo import settings
 from infra.demo.token_states import TokenStates, events, read_token_states
 from infra.local.telenor_sandbox import OPERATIONS, REVOCATION_PATH
 from infra.promises.history import History
-from infra.promises.local_stack import LocalStack
+from infra.promises.local_servers import LocalServers
 from infra.promises.recorded_job import URLS, RecordedJob
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _run(port: int, folder: Path, *, is_oauth: bool) -> None:
     history = History(settings.GRACE_SECONDS)
     environ = settings.JOB_ENVIRON | (_OAUTH_ENVIRON if is_oauth else {})
     with (
-        LocalStack(port=port) as stack,
+        LocalServers(port=port) as stack,
         RecordedJob(stack, "telenor", history, environ, run_seconds=_RUN_SECONDS) as job,
         _files(folder, stack, job) as (consumer_file, operator_file),
     ):
@@ -127,7 +127,7 @@ def _run(port: int, folder: Path, *, is_oauth: bool) -> None:
 
 
 @contextmanager
-def _files(folder: Path, stack: LocalStack, job: RecordedJob) -> Iterator[list[Path]]:
+def _files(folder: Path, stack: LocalServers, job: RecordedJob) -> Iterator[list[Path]]:
     """Keep variables of consumers and of the job in two files, as a shell and Docker's --env-file read them."""
     consumer = {**stack.aws.environment, "TELENOR_BASE_URL": stack.telenor.url, "TOKEN_SECRET_ID": job.secret_id}
     urls = {name: stack.telenor.url + job.environ[name] for name in URLS if name in job.environ}

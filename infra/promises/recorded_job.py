@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from infra.promises.local_stack import LocalStack
+    from infra.promises.local_servers import LocalServers
 
 # Settings that are given as a path at Telenor's sandbox, which each worker reaches by a path of its own.
 URLS = ("VERIFY_URL", "TOKEN_URL", "REVOCATION_URL")
@@ -33,7 +33,7 @@ class RecordedJob:
 
     def __init__(  # noqa: PLR0913  what the programs differ in
         self,
-        stack: LocalStack,
+        stack: LocalServers,
         name: str,
         history: History,
         environ: Mapping[str, str],

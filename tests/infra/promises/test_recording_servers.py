@@ -15,7 +15,7 @@ from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 from infra.promises.checker import violations
 from infra.promises.fault_schedule import FaultSchedule
 from infra.promises.history import History, RunRecord
-from infra.promises.local_stack import LocalStack
+from infra.promises.local_servers import LocalServers
 from infra.promises.recorded_job import RecordedJob
 from infra.promises.recording_servers import ObservedRun
 
@@ -73,7 +73,7 @@ class Runs:
 
 @pytest.fixture
 def runs() -> Iterator[Runs]:
-    with LocalStack(Clock()) as stack, RecordedJob(stack, "job", History(GRACE_SECONDS), {}, run_seconds=1) as job:
+    with LocalServers(Clock()) as stack, RecordedJob(stack, "job", History(GRACE_SECONDS), {}, run_seconds=1) as job:
         stack.telenor.knobs(lifetime_seconds=3600)
         yield Runs(job)
 

@@ -26,7 +26,7 @@ _REDIRECTING_VARIABLES = (
 _MAX_CONNECTIONS = 50
 
 
-class LocalStack:
+class LocalServers:
     """Both servers and a folder for logs; the environment leads to these servers and to no others."""
 
     def __init__(self, clock: FastClock | None = None, port: int = 0) -> None:
