@@ -93,8 +93,8 @@ def run(  # noqa: PLR0913  the options of `make chaos`
     """Run experiments side by side until the time is up, their number is reached, or this promise is broken."""
     played, broken, end_at = list[Played](), set[str](), time.monotonic() + seconds
     seeds = iter(itertools.count(seed) if experiments is None else range(seed, seed + experiments))
-    with LocalServers() as stack, ThreadPoolExecutor(concurrency) as pool:
-        stack.telenor.knobs(lifetime_seconds=LIFETIME_SECONDS)
+    with LocalServers() as servers, ThreadPoolExecutor(concurrency) as pool:
+        servers.telenor.knobs(lifetime_seconds=LIFETIME_SECONDS)
 
         def play() -> None:
             """Play one experiment after the other."""
@@ -102,9 +102,9 @@ def run(  # noqa: PLR0913  the options of `make chaos`
                 number = next(seeds, None)
                 if number is None:
                     return
-                experiment = Experiment(stack, number, BROKEN_VARIANTS[variant][1] if variant else None)
+                experiment = Experiment(servers, number, BROKEN_VARIANTS[variant][1] if variant else None)
                 experiment.play()
-                log = stack.log(f"{experiment.job.name}-")
+                log = servers.log(f"{experiment.job.name}-")
                 found = violations(experiment.history)
                 if experiment.job.secrets_in(log):
                     found.append(Violation("P4", "a secret is in the log"))

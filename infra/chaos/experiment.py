@@ -43,7 +43,7 @@ _ACTIONS = (None, "rotate-now", "rotate-now", "rotate-now", EMERGENCY)
 class Experiment:
     """Draws everything from its seed; only the interleaving of runs depends on the machine."""
 
-    def __init__(self, stack: LocalServers, seed: int, variant: Callable[[], None] | None) -> None:
+    def __init__(self, servers: LocalServers, seed: int, variant: Callable[[], None] | None) -> None:
         self._rng = Random(seed)  # noqa: S311  what is wanted of it is that it repeats itself
         self.history = History(grace=float(self._rng.choice((0, 1, 2, 2))))
         self._verifies = self._rng.random() < 0.3  # noqa: PLR2004  of the experiments
@@ -51,8 +51,8 @@ class Experiment:
             "SCHEDULE_MINUTES": str(SCHEDULE_SECONDS / 60),
             "VERIFY_URL": "/service-tickets/v2/incidents" if self._verifies else "",
         }
-        self._stack = stack
-        self.job = RecordedJob(stack, f"e{seed}", self.history, environ, run_seconds=RUN_SECONDS, patch_handler=variant)
+        self._servers = servers
+        self.job = RecordedJob(servers, f"e{seed}", self.history, environ, run_seconds=RUN_SECONDS, patch_handler=variant)
         self._ids: list[str] = []
 
     def play(self) -> None:
@@ -60,11 +60,11 @@ class Experiment:
         with self.job:
             with ThreadPoolExecutor(_CONCURRENCY) as runs:
                 self._inject_faults(runs)
-            self.history.recovery_from = self._stack.clock.time()
+            self.history.recovery_from = self._servers.clock.time()
             stop = threading.Event()
             threading.Timer(_RECOVERY_SECONDS, stop.set).start()
             self.job.keep_schedule(stop, SCHEDULE_SECONDS)
-            self.history.ended_at = self._stack.clock.time()
+            self.history.ended_at = self._servers.clock.time()
 
     def _inject_faults(self, runs: ThreadPoolExecutor) -> None:
         began_at = time.monotonic()
@@ -109,10 +109,10 @@ class Experiment:
                 return
             last, values = self.history.states[-1], dict(self.history.values)
         older = [version for version in sorted(last.tracked - {last.current}) if version in values]
-        active = [version for version in older if self._stack.telenor.is_live(values[version])]
+        active = [version for version in older if self._servers.telenor.is_live(values[version])]
         if last.current is None or not active:
             return
-        client = self._stack.client
+        client = self._servers.client
         # Another operator may have been faster.
         with suppress(client.exceptions.InvalidParameterException):
             client.update_secret_version_stage(
@@ -127,7 +127,7 @@ class Experiment:
             current = self.history.states[-1].current if self.history.states else None
             token = self.history.values.get(current or "")
         if token is not None:
-            self._stack.telenor.revoke_elsewhere(self.history, token)
+            self._servers.telenor.revoke_elsewhere(self.history, token)
 
 
 def render_events(history: History) -> str:

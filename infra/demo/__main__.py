@@ -57,16 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.width = PAGE.width
     console.print("Starting Secrets Manager, Telenor's sandbox, the handler and eight consumers ...")
     try:
-        with LocalServers(FastClock(settings.SPEED)) as stack:
+        with LocalServers(FastClock(settings.SPEED)) as servers:
             status = 1
             try:
-                status = _demo(stack, console, arguments)
+                status = _demo(servers, console, arguments)
             except KeyboardInterrupt:
                 status = _INTERRUPTED
             finally:
                 if status == 1:
                     kept = Path(tempfile.gettempdir()) / "telenor-demo.log"
-                    kept.write_text(stack.log(), encoding="utf-8")
+                    kept.write_text(servers.log(), encoding="utf-8")
                     Console(stderr=True).print(f"The log of the processes is in {kept}", highlight=False)
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -89,19 +89,19 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _demo(stack: LocalServers, console: Console, arguments: argparse.Namespace) -> int:
-    stack.telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
+def _demo(servers: LocalServers, console: Console, arguments: argparse.Namespace) -> int:
+    servers.telenor.knobs(lifetime_seconds=settings.LIFETIME_SECONDS)
     history = History(settings.GRACE_SECONDS, settings.TOLERANCES)
-    environ = {"AWS_SDK_UA_APP_ID": "consumer", "TELENOR_BASE_URL": stack.telenor.url}
+    environ = {"AWS_SDK_UA_APP_ID": "consumer", "TELENOR_BASE_URL": servers.telenor.url}
     with (
-        RecordedJob(stack, "telenor", history, settings.JOB_ENVIRON, run_seconds=_RUN_SECONDS, warm=_WORKERS) as job,
-        Consumers(environ | {"TOKEN_SECRET_ID": job.secret_id}, stack.logs / "consumers.log") as consumers,
+        RecordedJob(servers, "telenor", history, settings.JOB_ENVIRON, run_seconds=_RUN_SECONDS, warm=_WORKERS) as job,
+        Consumers(environ | {"TOKEN_SECRET_ID": job.secret_id}, servers.logs / "consumers.log") as consumers,
     ):
-        axis, faults = Axis(stack.clock.time(), arguments.seconds * settings.SPEED), Faults(job)
-        with live_view(console, axis, stack.logs if arguments.verbose else None) as show:
+        axis, faults = Axis(servers.clock.time(), arguments.seconds * settings.SPEED), Faults(job)
+        with live_view(console, axis, servers.logs if arguments.verbose else None) as show:
             is_whole = _play(job, consumers, faults, axis, show)
-        history.ended_at = stack.clock.time()
-        states, calls = read_token_states(job), stack.aws.calls(job.name)
+        history.ended_at = servers.clock.time()
+        states, calls = read_token_states(job), servers.aws.calls(job.name)
     results = Results(
         states=states,
         violations=violations(history),
@@ -109,7 +109,7 @@ def _demo(stack: LocalServers, console: Console, arguments: argparse.Namespace) 
         fault_records=faults.fault_records,
         planned=[planned.name for planned in PLAN],
         calls=calls,
-        is_log_clean=not job.secrets_in(stack.log()),
+        is_log_clean=not job.secrets_in(servers.log()),
     )
     last = checks_table(results) if is_whole else Text("Interrupted: no result.", style="bold")
     below: list[RenderableType] = ["", summary_table(results), "", last]

@@ -97,22 +97,22 @@ def _run(port: int, folder: Path, *, is_oauth: bool) -> None:
     history = History(settings.GRACE_SECONDS)
     environ = settings.JOB_ENVIRON | (_OAUTH_ENVIRON if is_oauth else {})
     with (
-        LocalServers(port=port) as stack,
-        RecordedJob(stack, "telenor", history, environ, run_seconds=_RUN_SECONDS) as job,
-        _files(folder, stack, job) as (consumer_file, operator_file),
+        LocalServers(port=port) as servers,
+        RecordedJob(servers, "telenor", history, environ, run_seconds=_RUN_SECONDS) as job,
+        _files(folder, servers, job) as (consumer_file, operator_file),
     ):
-        stack.telenor.knobs(
+        servers.telenor.knobs(
             lifetime_seconds=settings.LIFETIME_SECONDS, error_format="rfc6749" if is_oauth else "reference"
         )
         _print(
             _BANNER.format(
                 consumer=consumer_file,
                 operator=operator_file,
-                telenor=stack.telenor.url,
+                telenor=servers.telenor.url,
                 schedule=settings.SCHEDULE_SECONDS / 60,
                 life=settings.LIFETIME_SECONDS / 60,
                 grace=settings.GRACE_SECONDS / 60,
-                logs=stack.logs,
+                logs=servers.logs,
             )
         )
         stop = threading.Event()
@@ -127,10 +127,10 @@ def _run(port: int, folder: Path, *, is_oauth: bool) -> None:
 
 
 @contextmanager
-def _files(folder: Path, stack: LocalServers, job: RecordedJob) -> Iterator[list[Path]]:
+def _files(folder: Path, servers: LocalServers, job: RecordedJob) -> Iterator[list[Path]]:
     """Keep variables of consumers and of the job in two files, as a shell and Docker's --env-file read them."""
-    consumer = {**stack.aws.environment, "TELENOR_BASE_URL": stack.telenor.url, "TOKEN_SECRET_ID": job.secret_id}
-    urls = {name: stack.telenor.url + job.environ[name] for name in URLS if name in job.environ}
+    consumer = {**servers.aws.environment, "TELENOR_BASE_URL": servers.telenor.url, "TOKEN_SECRET_ID": job.secret_id}
+    urls = {name: servers.telenor.url + job.environ[name] for name in URLS if name in job.environ}
     operator = {name: value for name, value in (job.environ | urls).items() if name not in consumer}
     paths = [folder / "sandbox.env", folder / "sandbox-operator.env"]
     for path, variables in zip(paths, (consumer, operator), strict=True):

@@ -47,8 +47,8 @@ class Faults:
     """Injects one fault after the other while the demo runs."""
 
     def __init__(self, job: RecordedJob) -> None:
-        self._job, self._history, self._telenor = job, job.history, job.stack.telenor
-        self._clock = job.stack.clock
+        self._job, self._history, self._telenor = job, job.history, job.servers.telenor
+        self._clock = job.servers.clock
         self.stop = threading.Event()
         self.fault_records: list[FaultRecord] = []
 

@@ -91,7 +91,7 @@ def read_token_states(job: RecordedJob) -> TokenStates:
     if history and history[-1].current:
         superseded_at.pop(names[history[-1].current], None)  # somebody may have rolled back to it
     # Telenor second, so that no token can be seen as published before it is seen as issued.
-    state_of_telenor = job.stack.telenor.state()
+    state_of_telenor = job.servers.telenor.state()
     tokens = {
         name: SeenToken(
             short_id=name,
@@ -104,7 +104,7 @@ def read_token_states(job: RecordedJob) -> TokenStates:
         for name, seen in state_of_telenor["tokens"].items()
     }
     served, refused = itemgetter("accepted", "refused")(state_of_telenor["protected"])
-    return TokenStates(at=job.stack.clock.time(), tokens=tokens, served=served, refused=refused)
+    return TokenStates(at=job.servers.clock.time(), tokens=tokens, served=served, refused=refused)
 
 
 def events(before: TokenStates, after: TokenStates) -> list[tuple[float, str]]:

@@ -33,7 +33,7 @@ class RecordedJob:
 
     def __init__(  # noqa: PLR0913  what the programs differ in
         self,
-        stack: LocalServers,
+        servers: LocalServers,
         name: str,
         history: History,
         environ: Mapping[str, str],
@@ -43,7 +43,7 @@ class RecordedJob:
         patch_handler: Callable[[], None] | None = None,
     ) -> None:
         """Create the secrets; `warm` workers start before the first run, and others when they are needed."""
-        self.stack, self.name, self.history = stack, name, history
+        self.servers, self.name, self.history = servers, name, history
         self.secret_id = f"{name}/token"
         self.environ = {
             "CREDENTIALS_SECRET_ID": f"{name}/credentials",
@@ -57,9 +57,9 @@ class RecordedJob:
         self._workers: dict[str, LambdaWorker] = {}
         self._idle: list[LambdaWorker] = []
         credentials = json.dumps({"client_id": DEMO_CLIENT_ID, "client_secret": DEMO_CLIENT_SECRET})
-        stack.client.create_secret(Name=f"{name}/credentials", SecretString=credentials)
-        stack.client.create_secret(Name=self.secret_id)
-        stack.histories[self.secret_id] = history
+        servers.client.create_secret(Name=f"{name}/credentials", SecretString=credentials)
+        servers.client.create_secret(Name=self.secret_id)
+        servers.histories[self.secret_id] = history
 
     def __enter__(self) -> Self:
         self._idle += [self._start() for _ in range(self._warm)]
@@ -86,17 +86,17 @@ class RecordedJob:
             name=f"{worker.name}-{len(self.history.runs)}",
             request_id=request_id or str(uuid.uuid4()),
             action=action or "renew-if-due",
-            began_at=self.stack.clock.time(),
+            began_at=self.servers.clock.time(),
             is_recovery=is_recovery,
             kill=worker.kill,
         )
         with self.history.lock:
             self.history.runs.append(run)
         logged = worker.log.stat().st_size
-        self.stack.runs[worker.name] = ObservedRun(self.history, run, faults or FaultSchedule())
+        self.servers.runs[worker.name] = ObservedRun(self.history, run, faults or FaultSchedule())
         result = worker.run({"action": action} if action else {}, run.request_id, self._run_seconds)
-        del self.stack.runs[worker.name]
-        run.ended_at = self.stack.clock.time()
+        del self.servers.runs[worker.name]
+        run.ended_at = self.servers.clock.time()
         if result is None:
             run.is_killed = True
             worker.close()
@@ -106,7 +106,7 @@ class RecordedJob:
         run.abandoned = _abandoned(worker.log, logged)
         with self.history.lock:
             published = set(self.history.values.values())
-        run.left_active = sum(self.stack.telenor.is_live(token) for token in run.tokens if token not in published)
+        run.left_active = sum(self.servers.telenor.is_live(token) for token in run.tokens if token not in published)
         self._idle.append(worker)
         return run
 
@@ -114,7 +114,7 @@ class RecordedJob:
         self, stop: threading.Event, period_seconds: float, on_run: Callable[[RunRecord], object] = lambda _: None
     ) -> None:
         """Start runs as EventBridge does, until stopped. Skip a tick during a run."""
-        clock, period = self.stack.clock, period_seconds / self.stack.clock.speed
+        clock, period = self.servers.clock, period_seconds / self.servers.clock.speed
         began_at, before = time.monotonic(), None
         while not stop.is_set():
             now = clock.time()
@@ -131,12 +131,12 @@ class RecordedJob:
     def _start(self) -> LambdaWorker:
         name = f"{self.name}-{next(self._numbers)}"
         # Also what leads the SDK here: the process that forks may be older than these servers.
-        environ = {**self.stack.aws.environment, **self.environ, "TELENOR_BASE_URL": f"{self.stack.telenor.url}/{name}"}
+        environ = {**self.servers.aws.environment, **self.environ, "TELENOR_BASE_URL": f"{self.servers.telenor.url}/{name}"}
         for variable in URLS:
             if path := environ.get(variable):
                 environ[variable] = environ["TELENOR_BASE_URL"] + path
-        log = self.stack.logs / f"{name}.log"
-        worker = self._workers[name] = LambdaWorker(name, environ, log, self.stack.clock, self._patch_handler)
+        log = self.servers.logs / f"{name}.log"
+        worker = self._workers[name] = LambdaWorker(name, environ, log, self.servers.clock, self._patch_handler)
         return worker
 
 

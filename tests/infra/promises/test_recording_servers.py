@@ -38,7 +38,7 @@ class Runs:
     """Publishes and revokes like the job, or wrongly."""
 
     def __init__(self, job: RecordedJob) -> None:
-        self._job, self._url = job, f"{job.stack.telenor.url}/worker/oauth/v2"
+        self._job, self._url = job, f"{job.servers.telenor.url}/worker/oauth/v2"
         self._client = boto3.client("secretsmanager", config=Config(user_agent_extra="app/worker"))
 
     def ask(self) -> requests.Response:
@@ -47,7 +47,7 @@ class Runs:
 
     def publish(self) -> str:
         record = RunRecord(name="run", request_id="run", action="rotate-now", began_at=Clock.now_at)
-        self._job.stack.runs["worker"] = ObservedRun(self._job.history, record, FaultSchedule())
+        self._job.servers.runs["worker"] = ObservedRun(self._job.history, record, FaultSchedule())
         token = str(self.ask().json()["access_token"])
         document = {"access_token": token, "expires_at": int(Clock.now_at + 3600)}
         labels = ["AWSCURRENT", f"LIVE_{Clock.now_at}"]
@@ -73,8 +73,8 @@ class Runs:
 
 @pytest.fixture
 def runs() -> Iterator[Runs]:
-    with LocalServers(Clock()) as stack, RecordedJob(stack, "job", History(GRACE_SECONDS), {}, run_seconds=1) as job:
-        stack.telenor.knobs(lifetime_seconds=3600)
+    with LocalServers(Clock()) as servers, RecordedJob(servers, "job", History(GRACE_SECONDS), {}, run_seconds=1) as job:
+        servers.telenor.knobs(lifetime_seconds=3600)
         yield Runs(job)
 
 
