@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from infra.promises.fault_schedule import FaultSchedule
+from infra.promises.random_faults import RandomFaults
 from infra.promises.history import EMERGENCY, History
 from infra.promises.recorded_job import RecordedJob
 
@@ -77,22 +77,22 @@ class Experiment:
         for run in under_way:
             run.result()
 
-    def _next_invocations(self) -> list[tuple[str | None, str, FaultSchedule]]:
+    def _next_invocations(self) -> list[tuple[str | None, str, RandomFaults]]:
         """Draw the next invocations: one run, two overlapping runs, or a duplicate event, at once or late."""
         kind = self._rng.choice(("one", "one", "one", "two", "duplicate", "late duplicate"))
         if kind == "late duplicate" and self._ids:
-            return [(self._rng.choice(("rotate-now", EMERGENCY)), self._rng.choice(self._ids), self._fault_schedule())]
+            return [(self._rng.choice(("rotate-now", EMERGENCY)), self._rng.choice(self._ids), self._random_faults())]
         action, request_id = self._rng.choice(_ACTIONS), self._new_id()
-        first = (action, request_id, self._fault_schedule())
+        first = (action, request_id, self._random_faults())
         if kind == "duplicate":
-            return [first, (action, request_id, self._fault_schedule())]
+            return [first, (action, request_id, self._random_faults())]
         if kind == "two":
-            return [first, (self._rng.choice(_ACTIONS), self._new_id(), self._fault_schedule())]
+            return [first, (self._rng.choice(_ACTIONS), self._new_id(), self._random_faults())]
         return [first]
 
-    def _fault_schedule(self) -> FaultSchedule:
+    def _random_faults(self) -> RandomFaults:
         rng = Random(self._rng.random())  # noqa: S311  likewise
-        faults = FaultSchedule(rng, share=rng.choice((0.0, 0.0, 0.1, 0.3)), is_write_ambiguous=rng.random() < 0.1)  # noqa: PLR2004
+        faults = RandomFaults(rng, share=rng.choice((0.0, 0.0, 0.1, 0.3)), is_write_ambiguous=rng.random() < 0.1)  # noqa: PLR2004
         if rng.random() < 0.3:  # noqa: PLR2004  of the runs: they are killed, or an operator rolls back
             faults.event_at = rng.randint(1, _MAX_CALLS)
             faults.operator_action = rng.choice((None, partial(self._roll_back, rng)))

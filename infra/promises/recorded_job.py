@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from infra.local.lambda_worker import LambdaWorker
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
-from infra.promises.fault_schedule import FaultSchedule
+from infra.promises.random_faults import RandomFaults
 from infra.promises.history import History, RunRecord
 from infra.promises.recording_servers import ObservedRun
 
@@ -73,7 +73,7 @@ class RecordedJob:
         self,
         action: str | None = None,
         request_id: str | None = None,
-        faults: FaultSchedule | None = None,
+        faults: RandomFaults | None = None,
         *,
         is_recovery: bool = False,
     ) -> RunRecord:
@@ -93,7 +93,7 @@ class RecordedJob:
         with self.history.lock:
             self.history.runs.append(run)
         logged = worker.log.stat().st_size
-        self.servers.runs[worker.name] = ObservedRun(self.history, run, faults or FaultSchedule())
+        self.servers.runs[worker.name] = ObservedRun(self.history, run, faults or RandomFaults())
         result = worker.run({"action": action} if action else {}, run.request_id, self._run_seconds)
         del self.servers.runs[worker.name]
         run.ended_at = self.servers.clock.time()

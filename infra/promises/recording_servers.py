@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from infra.local.secrets_manager_faults import Fault as SecretsManagerFault
     from infra.local.telenor_sandbox import Fault
     from infra.local.telenor_sandbox.outgoing_response import OutgoingResponse
-    from infra.promises.fault_schedule import FaultSchedule
+    from infra.promises.random_faults import RandomFaults
 
 _APP_ID = re.compile(r"\bapp/(\S+)")
 _READS = frozenset({"GetSecretValue", "DescribeSecret", "ListSecretVersionIds"})
@@ -38,7 +38,7 @@ class ObservedRun(NamedTuple):
 
     history: History
     record: RunRecord
-    faults: FaultSchedule
+    faults: RandomFaults
 
 
 Runs = dict[str, ObservedRun]

@@ -75,7 +75,7 @@ def fault_rates(token_outages: Outages) -> FaultRates:
     return FaultRates({"token": token_outages, "logout": _LOGOUT_OUTAGES}, _FAULTS, twice=0.001)
 
 
-class FaultSchedule:
+class RandomFaults:
     """The faults of one month, the same for every strategy."""
 
     def __init__(self, rates: FaultRates, seed: int, days: int) -> None:
@@ -148,7 +148,7 @@ class Months:
 class Environment:
     """Both models and a clock, with faults. Records all calls, and the token that consumers could read at each time."""
 
-    def __init__(self, faults: FaultSchedule, months: Months) -> None:
+    def __init__(self, faults: RandomFaults, months: Months) -> None:
         self.clock = Clock()
         self.aws = SecretsManagerModel(self.clock.now)
         self.client: SecretsManagerClient
@@ -228,7 +228,7 @@ def simulate(strategy: Strategy, rates: FaultRates, seeds: Iterable[int], days: 
     months = Months(strategy.name)
     for seed in seeds:
         random.seed(seed)  # the jitter of the backoff
-        environment, end = Environment(FaultSchedule(rates, seed, days), months), BEGIN + timedelta(days=days)
+        environment, end = Environment(RandomFaults(rates, seed, days), months), BEGIN + timedelta(days=days)
         _deliver_events(environment, strategy, end)
         months.count += 1
         months.metric_hours.update(name for name, _hour in environment.metrics_sent)

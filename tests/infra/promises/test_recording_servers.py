@@ -13,7 +13,7 @@ from botocore.config import Config
 from infra.local.fast_clock import FastClock
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 from infra.promises.checker import violations
-from infra.promises.fault_schedule import FaultSchedule
+from infra.promises.random_faults import RandomFaults
 from infra.promises.history import History, RunRecord
 from infra.promises.local_servers import LocalServers
 from infra.promises.recorded_job import RecordedJob
@@ -47,7 +47,7 @@ class Runs:
 
     def publish(self) -> str:
         record = RunRecord(name="run", request_id="run", action="rotate-now", began_at=Clock.now_at)
-        self._job.servers.runs["worker"] = ObservedRun(self._job.history, record, FaultSchedule())
+        self._job.servers.runs["worker"] = ObservedRun(self._job.history, record, RandomFaults())
         token = str(self.ask().json()["access_token"])
         document = {"access_token": token, "expires_at": int(Clock.now_at + 3600)}
         labels = ["AWSCURRENT", f"LIVE_{Clock.now_at}"]

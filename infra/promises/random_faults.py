@@ -56,7 +56,7 @@ TELENOR_FAULTS = {
 
 
 @dataclass
-class FaultSchedule:
+class RandomFaults:
     """Draws the fault of each call of one run; a `share` of the calls fails."""
 
     rng: Random = field(default_factory=Random)
