@@ -9,7 +9,7 @@ from handler.cli import status
 from handler.cli.console import is_confirmed, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
 from handler.cli.doctor.observations import WATCH, Observations
-from handler.cli.doctor.operator_permissions import PermissionCheck
+from handler.cli.doctor.inputs import Inputs
 from handler.cli.doctor.probe import Probe
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
@@ -37,7 +37,7 @@ def examine(
     # One adapter: it refuses credentials that stand in the token secret only if it has described that one.
     secrets = job.secrets()
     server, token_secret = app.create_server(job.settings, secrets), TokenSecretView(secrets, app.clock)
-    check = PermissionCheck(job, secrets, token_secret, credentials_file)
+    check = Inputs(job, secrets, token_secret, credentials_file)
     permissions = check.permissions()
     for sentence in permissions.cannot:
         print_wrapped(f"With this identity doctor cannot {sentence}.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class PermissionCheck:
+class Inputs:
     """Reads what doctor needs. A missing permission is recorded; every other failure is raised."""
 
     job: Job
