@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from infra.local.secrets_manager import LocalSecretsManager, create_secret
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
-from tests.benchmarks import worker
+from tests.benchmarks import warm_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -85,12 +85,12 @@ def measure(rounds: int) -> list[Kind]:
     with (
         servers() as (environ, calls),
         patch.dict(os.environ, environ),
-        ProcessPoolExecutor(1, get_context("spawn"), worker.redirect_output) as process,
+        ProcessPoolExecutor(1, get_context("spawn"), warm_process.redirect_output) as process,
     ):
 
         def run(kind: Kind, client: str, minutes: int) -> None:
-            bare, (aws, http) = process.submit(worker.describe, client).result(), calls()
-            run = process.submit(worker.invoke, client, minutes).result()
+            bare, (aws, http) = process.submit(warm_process.describe, client).result(), calls()
+            run = process.submit(warm_process.invoke, client, minutes).result()
             aws_after, http_after = calls()
             _check(kind, run["result"], aws_after - aws, http_after - http)
             if kind is not not_due:
@@ -101,12 +101,12 @@ def measure(rounds: int) -> list[Kind]:
             # GRACE_SECONDS is the default, 600.
             run(first, client, minutes=0)
             run(not_due, client, minutes=5)
-            for bare, logged, repeated in process.submit(worker.in_turn, client, 5, _REPEATED).result():
+            for bare, logged, repeated in process.submit(warm_process.in_turn, client, 5, _REPEATED).result():
                 not_due.add(bare, repeated)
                 not_due.logged_ratios.append(logged["own"] / bare["own"])
             run(rotated, client, minutes=30)
             run(revoked, client, minutes=41)
-            process.submit(worker.invoke, client, 41, "rotate-now").result()
+            process.submit(warm_process.invoke, client, 41, "rotate-now").result()
             run(both, client, minutes=71)
     return [first, not_due, rotated, revoked, both]
 
