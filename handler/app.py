@@ -15,10 +15,10 @@ from aws_lambda_powertools import Logger, Metrics
 
 from handler.authorization_server import AuthorizationServer
 from handler.config import client_of, settings_from
-from handler.context import Context
 from handler.errors import InvalidInputError, RotationError, SecretsManagerUnavailableError
 from handler.report import Report
 from handler.rotation import rotate
+from handler.run_context import RunContext
 from handler.secrets_manager import SecretsManager, create_client
 from handler.token_secret_view import TokenSecretView
 from handler.transport import check_environment
@@ -141,7 +141,7 @@ def _rotate_with(
     report.has_routine_metrics = settings.has_routine_metrics
     version_id = request_id if len(request_id) in _REQUEST_ID_LENGTHS else str(uuid.uuid4())
     rotate(
-        Context(
+        RunContext(
             settings=settings,
             secrets=secrets,
             token_secret=TokenSecretView(secrets, clock, version_id),

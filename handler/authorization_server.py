@@ -23,9 +23,9 @@ from handler.errors import (
     ServerUnavailableError,
     TokenRejectedError,
 )
-from handler.untrusted_json import json_object, json_value
 from handler.model import Clock, Token, is_access_token
 from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Bearer, Request, Response, Transport
+from handler.untrusted_json import json_object, json_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,9 +14,9 @@ from handler.errors import (
 from handler.ledger import Entry, new_entry
 
 if TYPE_CHECKING:
-    from handler.context import Context
     from handler.ledger import Ledger
     from handler.model import SecretVersion, Token
+    from handler.run_context import RunContext
 
 
 class Published(NamedTuple):
@@ -36,7 +36,7 @@ Publication = Published | DuplicateDelivery | WriteRefusedError | WriteUnknownEr
 be, and a read that does not find the version may lag."""
 
 
-def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
+def publish(context: RunContext, ledger: Ledger, token: Token) -> Publication:
     """Make a token current and enter it in the ledger; return the outcome of the write. Raises no RotationError."""
     entry = new_entry(context.version_id, ledger.next_publication(context.clock.now()), token.expires_at)
     try:
@@ -56,7 +56,7 @@ def publish(context: Context, ledger: Ledger, token: Token) -> Publication:
     return Published(entry)
 
 
-def restore_lost_labels(context: Context, expected: Ledger) -> Ledger:
+def restore_lost_labels(context: RunContext, expected: Ledger) -> Ledger:
     """Read the labels again after a publication, and restore LIVE labels that are missing. Return the ledger as read.
 
     AWS does not document that a label stays on a version that PutSecretValue supersedes.
@@ -73,14 +73,14 @@ def restore_lost_labels(context: Context, expected: Ledger) -> Ledger:
     return context.token_secret.expect_current(_with_lost_labels(context, expected, found))
 
 
-def _read_own_version(context: Context) -> SecretVersion | None:
+def _read_own_version(context: RunContext) -> SecretVersion | None:
     try:
         return context.token_secret.read_version(context.version_id)
     except SecretsManagerError:
         return None
 
 
-def _add_missing_labels(context: Context, version_id: str, labels: set[str]) -> None:
+def _add_missing_labels(context: RunContext, version_id: str, labels: set[str]) -> None:
     """Add labels that PutSecretValue did not set. The publication has succeeded in any case."""
     try:
         context.secrets.add_labels(version_id, labels)
@@ -92,7 +92,7 @@ def _add_missing_labels(context: Context, version_id: str, labels: set[str]) -> 
         context.log_warning(ErrorCode.LABEL_ATTACHED, "the write set no label, so a second call added it")
 
 
-def _with_lost_labels(context: Context, expected: Ledger, found: Ledger) -> Ledger:
+def _with_lost_labels(context: RunContext, expected: Ledger, found: Ledger) -> Ledger:
     now = context.clock.now()
     for entry in expected.entries:
         known = found.find(entry.version_id) or Entry(entry.version_id)

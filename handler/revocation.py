@@ -18,9 +18,9 @@ from handler.model import Action, Reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from handler.context import Context
     from handler.ledger import Entry, Ledger
     from handler.model import SecretVersion
+    from handler.run_context import RunContext
 
 
 # The token stays in the ledger until it expires.
@@ -55,7 +55,7 @@ class RevocationResult(Enum):
         }
 
 
-def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -> Ledger:
+def revoke_superseded(context: RunContext, ledger: Ledger, *, is_emergency: bool) -> Ledger:
     """Revoke the superseded tokens whose grace has passed, or all in an emergency.
 
     Return the ledger without the versions that need no label any more; the others wait for the next run. If the server
@@ -89,7 +89,7 @@ def revoke_superseded(context: Context, ledger: Ledger, *, is_emergency: bool) -
     return ledger
 
 
-def raise_if_leak_stays_active(context: Context, ledger: Ledger) -> None:
+def raise_if_leak_stays_active(context: RunContext, ledger: Ledger) -> None:
     """Raise ServerRefusedError if this run has replaced a leaked token that the server cannot revoke."""
     has_replaced_leak = context.settings.action is Action.ROTATE_AND_REVOKE_NOW and context.report.has_published
     if has_replaced_leak and ledger.superseded and not context.settings.policy.can_revoke:
@@ -101,7 +101,7 @@ def raise_if_leak_stays_active(context: Context, ledger: Ledger) -> None:
         )
 
 
-def free_label_slots(context: Context, ledger: Ledger) -> Ledger:
+def free_label_slots(context: RunContext, ledger: Ledger) -> Ledger:
     """Remove labels until the next version fits; a publication matters more than the grace of the oldest tokens."""
     if decisions.is_near_label_quota(ledger):
         ledger = remove_labels(context, ledger, decisions.expired(ledger, context.clock.now()))
@@ -116,7 +116,7 @@ def free_label_slots(context: Context, ledger: Ledger) -> Ledger:
     return ledger
 
 
-def revoke_unpublished(context: Context, ledger: Ledger, access_token: str) -> None:
+def revoke_unpublished(context: RunContext, ledger: Ledger, access_token: str) -> None:
     """Revoke an unpublished token, unless another version holds it."""
     try:
         if not context.token_secret.is_in_use(access_token, ledger):
@@ -127,7 +127,7 @@ def revoke_unpublished(context: Context, ledger: Ledger, access_token: str) -> N
         )
 
 
-def give_up_untracked(context: Context, version_id: str) -> ServerRefusedError | None:
+def give_up_untracked(context: RunContext, version_id: str) -> ServerRefusedError | None:
     """Report that no run will revoke the token of a replaced version without a label.
 
     In an emergency revoke it instead; return an error if that fails.
@@ -146,7 +146,7 @@ def give_up_untracked(context: Context, version_id: str) -> ServerRefusedError |
     )
 
 
-def _revoke_untracked(context: Context, version_id: str) -> str | None:
+def _revoke_untracked(context: RunContext, version_id: str) -> str | None:
     """Return why the token of a version could not be revoked; None if it was."""
     try:
         version = context.token_secret.read_version(version_id)
@@ -161,7 +161,7 @@ def _revoke_untracked(context: Context, version_id: str) -> str | None:
     return "its value is no token document"
 
 
-def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) -> Ledger:
+def remove_labels(context: RunContext, ledger: Ledger, entries: Sequence[Entry]) -> Ledger:
     """Remove the labels of inactive tokens; return the ledger without those that lost theirs.
 
     It stops at the first call without a response, which takes seconds, and when no time is left.
@@ -185,7 +185,7 @@ def remove_labels(context: Context, ledger: Ledger, entries: Sequence[Entry]) ->
     return ledger
 
 
-def _with_documented_expiries(context: Context, ledger: Ledger) -> Ledger:
+def _with_documented_expiries(context: RunContext, ledger: Ledger) -> Ledger:
     """Return the ledger. A version without a readable label gets the expiry in its document, if that can be read."""
     for entry in ledger.superseded:
         if entry.expires_at is None:
@@ -201,7 +201,7 @@ def _with_documented_expiries(context: Context, ledger: Ledger) -> Ledger:
     return ledger
 
 
-def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
+def _free_slot(context: RunContext, ledger: Ledger, oldest: Entry) -> Ledger:
     """Revoke a token before its grace has passed, or stop tracking it."""
     fields = {"superseded_version_id": oldest.version_id}
     context.log_warning(
@@ -220,7 +220,7 @@ def _free_slot(context: Context, ledger: Ledger, oldest: Entry) -> Ledger:
     return remove_labels(context, ledger, [oldest])
 
 
-def _revoke(context: Context, entry: Entry, trigger: Trigger, to_keep: Sequence[Entry] = ()) -> RevocationResult:
+def _revoke(context: RunContext, entry: Entry, trigger: Trigger, to_keep: Sequence[Entry] = ()) -> RevocationResult:
     """Revoke the token of a superseded version, unless it is in use."""
     fields = {"superseded_version_id": entry.version_id}
     try:
@@ -245,7 +245,7 @@ def _revoke(context: Context, entry: Entry, trigger: Trigger, to_keep: Sequence[
 
 
 def _revoke_unless_in_use(
-    context: Context, version: SecretVersion, access_token: str, trigger: Trigger, to_keep: Sequence[Entry]
+    context: RunContext, version: SecretVersion, access_token: str, trigger: Trigger, to_keep: Sequence[Entry]
 ) -> RevocationResult:
     """Revoke a superseded token.
 
@@ -278,7 +278,7 @@ def _revoke_unless_in_use(
     return RevocationResult.REVOKED
 
 
-def _is_still_superseded(context: Context, version: SecretVersion, current: SecretVersion, trigger: Trigger) -> bool:
+def _is_still_superseded(context: RunContext, version: SecretVersion, current: SecretVersion, trigger: Trigger) -> bool:
     """Return whether the decision about a version still holds for what is current now."""
     fields = {"superseded_version_id": version.version_id}
     if version.is_current or current.version_id == version.version_id:

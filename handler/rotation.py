@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from handler.context import Context
     from handler.credentials import Credentials
     from handler.ledger import Entry, Ledger
     from handler.model import SecretVersion, Token
+    from handler.run_context import RunContext
 
 
 class Renewal(NamedTuple):
@@ -54,7 +54,7 @@ class Renewal(NamedTuple):
     error: RotationError | None = None
 
 
-def rotate(context: Context) -> None:
+def rotate(context: RunContext) -> None:
     """Renew the token if it is due, then revoke superseded tokens. Raises RotationError."""
     ledger = _load(context)
     try:
@@ -75,7 +75,7 @@ def rotate(context: Context) -> None:
 # Load the ledger
 
 
-def _load(context: Context) -> Ledger:
+def _load(context: RunContext) -> Ledger:
     """Read the ledger, and check that its current version is tracked as the latest publication."""
     ledger = context.token_secret.expect_current(context.token_secret.describe())
     if ledger.current is not None and ledger.current.published_at is None:
@@ -88,7 +88,7 @@ def _load(context: Context) -> Ledger:
     return ledger
 
 
-def _track_by_document(context: Context, ledger: Ledger, current: Entry) -> Ledger:
+def _track_by_document(context: RunContext, ledger: Ledger, current: Entry) -> Ledger:
     """Give a current version without a readable label one with the times in its document, if these are usable."""
     now = context.clock.now()
     try:
@@ -106,7 +106,7 @@ def _track_by_document(context: Context, ledger: Ledger, current: Entry) -> Ledg
     return _track(context, ledger, with_label(current, min(issued_at, now), expires_at))
 
 
-def _track(context: Context, ledger: Ledger, entry: Entry) -> Ledger:
+def _track(context: RunContext, ledger: Ledger, entry: Entry) -> Ledger:
     """Add the last label of an entry to its version; return the ledger with the entry."""
     try:
         context.secrets.add_labels(entry.version_id, entry.labels[-1:])
@@ -122,7 +122,7 @@ def _track(context: Context, ledger: Ledger, entry: Entry) -> Ledger:
 # Decide
 
 
-def _should_renew(context: Context, ledger: Ledger) -> bool:
+def _should_renew(context: RunContext, ledger: Ledger) -> bool:
     """Return whether this run renews, and report the reason. May try the token at VERIFY_URL.
 
     Raises WriteBudgetSpentError.
@@ -149,7 +149,7 @@ def _should_renew(context: Context, ledger: Ledger) -> bool:
     return renews
 
 
-def _reason_to_postpone(context: Context, ledger: Ledger, now: datetime) -> Reason | None:
+def _reason_to_postpone(context: RunContext, ledger: Ledger, now: datetime) -> Reason | None:
     """Return why to postpone a rotation that is not due, or None to go ahead.
 
     Raises WriteBudgetSpentError for rotate-now. An emergency always goes ahead.
@@ -179,7 +179,7 @@ def _reason_to_postpone(context: Context, ledger: Ledger, now: datetime) -> Reas
     return None
 
 
-def _are_credentials_unchanged(context: Context) -> bool:
+def _are_credentials_unchanged(context: RunContext) -> bool:
     """Return whether the new pair equals the previous one."""
     try:
         return context.secrets.read_credentials() == context.secrets.read_previous_credentials()
@@ -188,7 +188,7 @@ def _are_credentials_unchanged(context: Context) -> bool:
         return False
 
 
-def _is_rejected(context: Context) -> bool:
+def _is_rejected(context: RunContext) -> bool:
     """Return whether VERIFY_URL, if it is set, rejects the published token."""
     if context.settings.verify_url is None:
         return False
@@ -202,7 +202,7 @@ def _is_rejected(context: Context) -> bool:
     return context.server.is_rejected(context.settings.verify_url, version.access_token, context.request_by)
 
 
-def _is_emergency(context: Context, ledger: Ledger) -> bool:
+def _is_emergency(context: RunContext, ledger: Ledger) -> bool:
     """Return whether superseded tokens are revoked without their grace.
 
     That is so if this request's version is current, or if this request has published no version yet. If another
@@ -223,7 +223,7 @@ def _is_emergency(context: Context, ledger: Ledger) -> bool:
 # Renew
 
 
-def _renew_if_due(context: Context, ledger: Ledger) -> Renewal:
+def _renew_if_due(context: RunContext, ledger: Ledger) -> Renewal:
     try:
         if _should_renew(context, ledger):
             return _renew(context, ledger)
@@ -233,7 +233,7 @@ def _renew_if_due(context: Context, ledger: Ledger) -> Renewal:
     return Renewal(ledger)
 
 
-def _renew(context: Context, ledger: Ledger) -> Renewal:
+def _renew(context: RunContext, ledger: Ledger) -> Renewal:
     """Free label slots if needed, obtain a token and publish it. Return a RotationError instead of raising it.
 
     Revoke every obtained token that is certainly not published. Slots come first: a token without a label could not be
@@ -280,7 +280,7 @@ def _renew(context: Context, ledger: Ledger) -> Renewal:
             revoke_unpublished(context, ledger, access_token)
 
 
-def _read_current(context: Context) -> SecretVersion | None:
+def _read_current(context: RunContext) -> SecretVersion | None:
     """Read the version to be replaced. Raises SecretsManagerRefusedError: if reads are refused, so are writes."""
     try:
         return context.token_secret.read_current()
@@ -303,7 +303,7 @@ def _check_room(ledger: Ledger) -> None:
         )
 
 
-def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[str | None], None]) -> Token:
+def _obtain(context: RunContext, credentials: Credentials, on_unusable: Callable[[str | None], None]) -> Token:
     """Request a token; if the server rejects the client, retry with the previous credentials."""
     started_at = context.clock.now()
     scope = context.settings.scope
@@ -331,7 +331,7 @@ def _obtain(context: Context, credentials: Credentials, on_unusable: Callable[[s
         context.report.telenor_seconds = (context.clock.now() - started_at).total_seconds()
 
 
-def _previous_credentials(context: Context, refused: Credentials) -> Credentials | None:
+def _previous_credentials(context: RunContext, refused: Credentials) -> Credentials | None:
     try:
         previous = context.secrets.read_previous_credentials()
     except RotationError as error:
@@ -340,7 +340,7 @@ def _previous_credentials(context: Context, refused: Credentials) -> Credentials
     return previous if previous != refused else None
 
 
-def _is_reissued(context: Context, token: Token, current: SecretVersion | None) -> bool:
+def _is_reissued(context: RunContext, token: Token, current: SecretVersion | None) -> bool:
     """Return whether the token is the published one, and not worth publishing again for a longer lifetime."""
     if current is None or not current.contains_token(token.access_token):
         return False
@@ -348,7 +348,7 @@ def _is_reissued(context: Context, token: Token, current: SecretVersion | None) 
     return needs_another or not decisions.outlives(token, current.expires_at)
 
 
-def _error_of_reissue(context: Context) -> TokenReissuedError | None:
+def _error_of_reissue(context: RunContext) -> TokenReissuedError | None:
     """Set the outcome; return an error if another token was needed."""
     context.report.outcome = Outcome.REISSUED
     if context.report.reason is Reason.LEAKED:
@@ -368,7 +368,9 @@ def _error_of_reissue(context: Context) -> TokenReissuedError | None:
     return None
 
 
-def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersion | None) -> TokenRejectedError | None:
+def _verify(
+    context: RunContext, ledger: Ledger, token: Token, current: SecretVersion | None
+) -> TokenRejectedError | None:
     """Try a new token at VERIFY_URL. Return the rejection if it is published all the same; the run fails afterwards."""
     if context.settings.verify_url is None:
         return None
@@ -394,7 +396,7 @@ def _verify(context: Context, ledger: Ledger, token: Token, current: SecretVersi
 # Publish
 
 
-def _publish_or_revoke(context: Context, ledger: Ledger, token: Token, replaced: SecretVersion | None) -> Renewal:
+def _publish_or_revoke(context: RunContext, ledger: Ledger, token: Token, replaced: SecretVersion | None) -> Renewal:
     """Write a token, and act on the outcome of the write. Revoke a token that is certainly not published."""
     report = context.report
     try:
@@ -439,7 +441,7 @@ def _publish_or_revoke(context: Context, ledger: Ledger, token: Token, replaced:
             return Renewal(ledger, error)
 
 
-def _restart_grace(context: Context, ledger: Ledger, replaced: SecretVersion | None) -> Ledger:
+def _restart_grace(context: RunContext, ledger: Ledger, replaced: SecretVersion | None) -> Ledger:
     """If a person has put the current value, restart the grace of the tokens that consumers read until now.
 
     These are the token that the value replaced, and one that the value copies. Their own labels may say that later
@@ -458,7 +460,7 @@ def _restart_grace(context: Context, ledger: Ledger, replaced: SecretVersion | N
     return ledger
 
 
-def _untracked(context: Context, ledger: Ledger, replaced: SecretVersion | None, token: Token) -> Entry | None:
+def _untracked(context: RunContext, ledger: Ledger, replaced: SecretVersion | None, token: Token) -> Entry | None:
     """Return the replaced version, if it has no label and may hold an active token that no other version tracks."""
     if ledger.current is None or ledger.current.is_tracked:
         return None
@@ -471,14 +473,14 @@ def _untracked(context: Context, ledger: Ledger, replaced: SecretVersion | None,
     return None if is_settled else ledger.current
 
 
-def _is_placeholder(context: Context, version: SecretVersion) -> bool:
+def _is_placeholder(context: RunContext, version: SecretVersion) -> bool:
     """Return whether a value is no token document. In an emergency any text may be the leaked token."""
     if version.access_token is not None:
         return False
     return context.report.reason is not Reason.LEAKED or version.content.strip() in {"", "{}"}
 
 
-def _is_copied(context: Context, version: SecretVersion, entry: Entry) -> bool:
+def _is_copied(context: RunContext, version: SecretVersion, entry: Entry) -> bool:
     """Return whether a version contains the token of a superseded one."""
     with suppress(SecretsManagerError):
         original = context.token_secret.read_version(entry.version_id)
@@ -488,7 +490,7 @@ def _is_copied(context: Context, version: SecretVersion, entry: Entry) -> bool:
     return False
 
 
-def _warn_about_settings(context: Context, ledger: Ledger, token: Token) -> None:
+def _warn_about_settings(context: RunContext, ledger: Ledger, token: Token) -> None:
     """Log a warning if the settings cannot hold the promises for tokens of this lifetime."""
     policy = context.settings.policy
     times = decisions.times_of(ledger.find(context.version_id), policy)

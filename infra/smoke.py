@@ -20,8 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from rich.console import Console
 from rich.table import Table
 
-from handler.untrusted_json import json_object
 from handler.secrets_manager import NOT_AWS_ERRORS
+from handler.untrusted_json import json_object
 from infra.deploy import RefusalError, discard_stdout, existing, readable, refuse_foreign, the_region
 
 if TYPE_CHECKING:

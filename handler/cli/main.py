@@ -16,8 +16,8 @@ from handler.cli.emergency import emergency
 from handler.cli.errors import UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
 from handler.cli.find_deployed_job import client_name, find_function, find_jobs, find_stack
-from handler.cli.json_output import JsonOutput
 from handler.cli.job_log import JobLog
+from handler.cli.json_output import JsonOutput
 from handler.cli.retire import retire
 from handler.errors import RotationError
 from handler.model import Action

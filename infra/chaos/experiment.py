@@ -11,8 +11,8 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from infra.promises.random_faults import RandomFaults
 from infra.promises.history import EMERGENCY, History
+from infra.promises.random_faults import RandomFaults
 from infra.promises.recorded_job import RecordedJob
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class Experiment:
             "VERIFY_URL": "/service-tickets/v2/incidents" if self._verifies else "",
         }
         self._servers = servers
-        self.job = RecordedJob(servers, f"e{seed}", self.history, environ, run_seconds=RUN_SECONDS, patch_handler=variant)
+        self.job = RecordedJob(
+            servers, f"e{seed}", self.history, environ, run_seconds=RUN_SECONDS, patch_handler=variant
+        )
         self._ids: list[str] = []
 
     def play(self) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from infra.local.lambda_worker import LambdaWorker
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
-from infra.promises.random_faults import RandomFaults
 from infra.promises.history import History, RunRecord
+from infra.promises.random_faults import RandomFaults
 from infra.promises.recording_servers import ObservedRun
 
 if TYPE_CHECKING:
@@ -131,7 +131,11 @@ class RecordedJob:
     def _start(self) -> LambdaWorker:
         name = f"{self.name}-{next(self._numbers)}"
         # Also what leads the SDK here: the process that forks may be older than these servers.
-        environ = {**self.servers.aws.environment, **self.environ, "TELENOR_BASE_URL": f"{self.servers.telenor.url}/{name}"}
+        environ = {
+            **self.servers.aws.environment,
+            **self.environ,
+            "TELENOR_BASE_URL": f"{self.servers.telenor.url}/{name}",
+        }
         for variable in URLS:
             if path := environ.get(variable):
                 environ[variable] = environ["TELENOR_BASE_URL"] + path

@@ -13,11 +13,11 @@ from aws_lambda_powertools import Logger
 
 from handler.authorization_server import AuthorizationServer
 from handler.config import Settings
-from handler.context import Context
 from handler.errors import RotationError, ServerError, TokenRejectedError
 from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
+from handler.run_context import RunContext
 from handler.secrets_manager import SecretsManager
 from handler.server_protocols import TelenorProtocol
 from handler.token_secret_view import TokenSecretView
@@ -68,7 +68,7 @@ def this_job(environment: Environment, request_id: str, policy: Policy = POLICY)
     report = Report("default")
     try:
         rotate(
-            Context(
+            RunContext(
                 settings=settings,
                 secrets=secrets,
                 token_secret=TokenSecretView(secrets, environment.clock, request_id),

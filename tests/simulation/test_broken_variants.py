@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from handler.context import Context
+    from handler.run_context import RunContext
     from tests.simulation.model_checker import Explored
 
 DUPLICATE = None
@@ -111,7 +111,7 @@ def no_check_after_a_publication(patch: pytest.MonkeyPatch) -> None:
 
 
 @breaks("P3", "renewal", replaces=(rotation, "publish"))
-def the_old_token_is_revoked_before_the_new_one_is_published(real: Real, context: Context, *rest: Any) -> Any:
+def the_old_token_is_revoked_before_the_new_one_is_published(real: Real, context: RunContext, *rest: Any) -> Any:
     if (current := context.token_secret.read_current()) and current.access_token:
         context.server.revoke(current.access_token, context.end_by)
     return real(context, *rest)
@@ -154,7 +154,7 @@ def an_unpublished_token_is_not_revoked(patch: pytest.MonkeyPatch) -> None:
 
 
 @breaks("P2", pairs=(("first_run", DUPLICATE),), replaces=(rotation, "publish"))
-def an_existing_version_counts_as_our_own_publication(real: Real, context: Context, *args: Any) -> Any:
+def an_existing_version_counts_as_our_own_publication(real: Real, context: RunContext, *args: Any) -> Any:
     result = real(context, *args)
     return Published(Entry(context.version_id)) if isinstance(result, DuplicateDelivery) else result
 
@@ -228,7 +228,7 @@ def a_published_token_is_never_verified(patch: pytest.MonkeyPatch) -> None:
 
 
 @breaks("P6", "mistyped_credentials", replaces=(rotation, "_obtain"))
-def rejected_new_credentials_fail_the_run(_real: Real, context: Context, pair: Any, on_unusable: Any) -> Token:
+def rejected_new_credentials_fail_the_run(_real: Real, context: RunContext, pair: Any, on_unusable: Any) -> Token:
     return context.server.request_token(pair, None, context.request_by, on_unusable)
 
 
@@ -269,7 +269,7 @@ def a_roll_back_is_not_recorded_in_the_ledger(patch: pytest.MonkeyPatch) -> None
 
 
 @breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke"))
-def a_token_leaves_the_ledger_before_its_logout(real: Real, context: Context, entry: Entry, *args: Any) -> Any:
+def a_token_leaves_the_ledger_before_its_logout(real: Real, context: RunContext, entry: Entry, *args: Any) -> Any:
     context.secrets.remove_labels(entry)
     return real(context, entry, *args)
 
@@ -317,7 +317,7 @@ def decisions_are_not_revised_after_another_publication(patch: pytest.MonkeyPatc
 
 @breaks("P3", "same_token_in_two_versions", replaces=(revocation, "_revoke_unless_in_use"))
 def no_token_is_compared_with_the_current_one(
-    _real: Real, context: Context, _: SecretVersion, *rest: Any
+    _real: Real, context: RunContext, _: SecretVersion, *rest: Any
 ) -> RevocationResult:
     context.server.revoke(rest[0], context.end_by)
     return RevocationResult.REVOKED
@@ -335,7 +335,7 @@ def the_comparison_is_made_once_and_not_right_before_each_logout(real: Real, *ar
 
 
 @breaks("P3", "grace_over", faults=1, replaces=(revocation, "_revoke_unless_in_use"))
-def the_current_version_is_taken_from_the_description(_real: Real, context: Context, *rest: Any) -> RevocationResult:
+def the_current_version_is_taken_from_the_description(_real: Real, context: RunContext, *rest: Any) -> RevocationResult:
     version, access_token, *_ = rest
     if not context.token_secret._expected_current - {version.version_id}:  # noqa: SLF001  as the description showed it
         return RevocationResult.POSTPONED
@@ -394,13 +394,13 @@ def an_unusable_credentials_secret_fails_a_run_that_only_revokes(_real: Real, se
 
 
 @breaks("P4", "first_run", replaces=(rotation, "publish"))
-def the_log_contains_the_obtained_token(real: Real, context: Context, ledger: Ledger, token: Token) -> Any:
+def the_log_contains_the_obtained_token(real: Real, context: RunContext, ledger: Ledger, token: Token) -> Any:
     context.log.info(f"obtained {token.access_token}")
     return real(context, ledger, token)
 
 
 @breaks("P6", "renewal_with_revocations", faults=1, replaces=(rotation, "free_label_slots"))
-def a_failed_logout_fails_the_run_before_it_publishes(real: Real, context: Context, ledger: Ledger) -> Any:
+def a_failed_logout_fails_the_run_before_it_publishes(real: Real, context: RunContext, ledger: Ledger) -> Any:
     ledger = revocation.revoke_superseded(context, ledger, is_emergency=False)
     if context.report.revocations_failed:
         raise errors.WriteRefusedError("a superseded token could not be revoked")
@@ -408,14 +408,16 @@ def a_failed_logout_fails_the_run_before_it_publishes(real: Real, context: Conte
 
 
 @breaks("P6", "ledger_full", replaces=(rotation, "free_label_slots"))
-def a_full_ledger_refuses_another_token(_real: Real, _context: Context, ledger: Ledger) -> Ledger:
+def a_full_ledger_refuses_another_token(_real: Real, _context: RunContext, ledger: Ledger) -> Ledger:
     if decisions.is_near_label_quota(ledger):
         raise errors.WriteRefusedError("the ledger is full")
     return ledger
 
 
 @breaks("P6", "renewal", faults=1, replaces=(rotation, "_obtain"))
-def a_failed_token_request_takes_the_current_token_out_of_the_ledger(real: Real, context: Context, *args: Any) -> Any:
+def a_failed_token_request_takes_the_current_token_out_of_the_ledger(
+    real: Real, context: RunContext, *args: Any
+) -> Any:
     try:
         return real(context, *args)
     except errors.ServerError:

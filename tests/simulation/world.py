@@ -18,13 +18,13 @@ from greenlet import getcurrent, greenlet
 from handler.app import deadlines
 from handler.authorization_server import AuthorizationServer
 from handler.config import Settings
-from handler.context import Context
 from handler.decisions import RenewalTimes, renewal_times
 from handler.errors import RotationError
 from handler.ledger import Ledger, ledger_from
 from handler.model import Action, Policy
 from handler.report import Report
 from handler.rotation import rotate
+from handler.run_context import RunContext
 from handler.secrets_manager import SecretsManager
 from handler.server_protocols import ServerProtocol, TelenorProtocol
 from handler.token_secret_view import TokenSecretView
@@ -224,7 +224,7 @@ class Run:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN, has_time=lambda: self.clock.now() < end_by)
             server = AuthorizationServer(world.protocol, secrets.read_known_credentials, self.clock, log, transport)
             rotate(
-                Context(
+                RunContext(
                     settings=settings,
                     secrets=secrets,
                     token_secret=TokenSecretView(secrets, self.clock, self.request_id),

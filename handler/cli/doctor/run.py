@@ -8,8 +8,8 @@ from handler import app
 from handler.cli import status
 from handler.cli.console import is_confirmed, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
-from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.inputs import Inputs
+from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.probe import Probe
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError

@@ -13,9 +13,9 @@ from botocore.config import Config
 from infra.local.fast_clock import FastClock
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 from infra.promises.checker import violations
-from infra.promises.random_faults import RandomFaults
 from infra.promises.history import History, RunRecord
 from infra.promises.local_servers import LocalServers
+from infra.promises.random_faults import RandomFaults
 from infra.promises.recorded_job import RecordedJob
 from infra.promises.recording_servers import ObservedRun
 
@@ -73,7 +73,10 @@ class Runs:
 
 @pytest.fixture
 def runs() -> Iterator[Runs]:
-    with LocalServers(Clock()) as servers, RecordedJob(servers, "job", History(GRACE_SECONDS), {}, run_seconds=1) as job:
+    with (
+        LocalServers(Clock()) as servers,
+        RecordedJob(servers, "job", History(GRACE_SECONDS), {}, run_seconds=1) as job,
+    ):
         servers.telenor.knobs(lifetime_seconds=3600)
         yield Runs(job)
 

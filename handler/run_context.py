@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class RunContext:
     """The parts of one run over one token secret.
 
     The run publishes under `version_id`. It requests a token until `request_by`, which leaves the time to store it. No
