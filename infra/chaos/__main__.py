@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from infra.chaos.broken_variants import BROKEN_VARIANTS
-from infra.chaos.experiment import LIFETIME_SECONDS, Experiment, render_events
+from infra.chaos.experiment import LIFETIME_SECONDS, Experiment
 from infra.promises.checker import Violation, is_slow, violations
+from infra.promises.history import History, render_events
 from infra.promises.local_servers import LocalServers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from infra.promises.history import History
 
 _MAX_PRINTED = 20
 

@@ -16,7 +16,7 @@ from infra.promises.random_faults import RandomFaults
 from infra.promises.recorded_job import RecordedJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from infra.promises.history import RunRecord
@@ -130,30 +130,3 @@ class Experiment:
             token = self.history.values.get(current or "")
         if token is not None:
             self._servers.telenor.revoke_elsewhere(self.history, token)
-
-
-def render_events(history: History) -> str:
-    """Render the servers' records. Tokens are named by their versions, so it has no secret."""
-    began_at = history.states[0].at if history.states else 0.0
-    return "".join(f"{at - began_at:8.2f}  {what}\n" for at, what in sorted(_events(history)))
-
-
-def _events(history: History) -> Iterator[tuple[float, str]]:
-    versions = {token: version for version, token in history.values.items()}
-    for run in history.runs:
-        yield run.began_at, f"run {run.name} {run.action} begins, request {run.request_id}"
-        if run.put_at is not None:
-            yield run.put_at, f"run {run.name} writes"
-        if run.ended_at is not None:
-            end = "killed" if run.is_killed else run.failure or "well"
-            faults = ", ".join(f"{operation} {count}" for operation, count in run.faults.items())
-            yield run.ended_at, f"run {run.name} ended: {end}; faults: {faults or 'none'}; abandoned: {run.abandoned}"
-    for state in history.states:
-        who = f"run {state.by.name}" if state.by else "an operator"
-        labels = "; ".join(f"{version}: {', '.join(sorted(each))}" for version, each in state.stages.items() if each)
-        yield state.at, f"{who} has written, so that there are {labels}"
-    for logout in history.logouts:
-        who = f"run {logout.by.name}" if logout.by else "another party"
-        yield logout.at, f"{who} logged out the token of {versions.get(logout.token, 'no version')}"
-    for token, issued_at in history.issued_at.items():
-        yield issued_at, f"Telenor issued the token of {versions.get(token, 'no version')}"

@@ -24,7 +24,8 @@ from infra.demo.checks import Results, exit_status
 from infra.demo.consumers import Consumers
 from infra.demo.faults import PLAN, Faults
 from infra.demo.live_view import live_view, size_of
-from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
+from infra.demo.summary import checks_table, summary_table
+from infra.demo.timeline import PAGE, Axis, save_svg, timeline
 from infra.demo.token_states import read_token_states
 from infra.local.fast_clock import FastClock
 from infra.promises.checker import violations

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.demo import settings
-from infra.demo.checks import Count, FaultRecord, Results, checks, exit_status
 from infra.demo.token_states import Phase, SeenToken, TokenStates
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import RenderableType
+
+    from infra.demo.checks import Count, FaultRecord
 
 
 PAGE = ConsoleDimensions(110, 120)
@@ -103,33 +104,6 @@ def timeline(
         bar = _bar(_spans(token, states.at, is_lost=is_lost), axis, columns)
         grid.add_row(name, bar, _note(token, is_lost=is_lost))
     return Group(*head, "", grid, "", *foot)
-
-
-def summary_table(results: Results) -> Table:
-    """Render the counted figures."""
-    states = results.states
-    table = _grid(20, None)
-    calls = ", ".join(f"{count} {operation}" for operation, count in sorted(results.calls.items()))
-    ends = ", ".join(f"{states.count(end)} {end}" for end in ("revoked", "expired", "live"))
-    for name, figure in (
-        ("rotations", f"{len(states.published)}"),
-        ("tokens", f"{len(states.tokens)} issued: {ends}"),
-        ("consumer requests", f"{states.served + states.refused:,}, {states.refused} refused"),
-        ("the job's AWS calls", calls),
-        *((record.name, record.evidence or "had no effect") for record in results.fault_records),
-    ):
-        table.add_row(Text(name, style="bold"), figure)
-    return table
-
-
-def checks_table(results: Results) -> Group:
-    """Render the result of each check."""
-    table = _grid(20, None)
-    for claim, holds in checks(results):
-        table.add_row(Text("yes", style="green") if holds else Text("NO", style="bold red"), claim)
-    good = exit_status(results) == 0
-    last = Text("All promises held.", style="bold green") if good else Text("A promise was broken.", style="bold red")
-    return Group(table, "", last)
 
 
 def save_svg(path: Path, *parts: RenderableType) -> None:

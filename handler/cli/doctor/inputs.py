@@ -1,4 +1,4 @@
-"""Checks the permissions of this identity by calls that change nothing."""
+"""Reads what doctor needs, and records the permissions that this identity lacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Inputs:
-    """Reads what doctor needs. A missing permission is recorded; every other failure is raised."""
+    """What doctor needs to know before it requests tokens. Every failure but a missing permission is raised."""
 
     job: Job
     secrets: SecretsManager

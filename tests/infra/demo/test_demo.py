@@ -13,7 +13,8 @@ from rich.console import Console, ConsoleDimensions
 from infra.demo import settings
 from infra.demo.checks import Count, FaultRecord, Results, checks, exit_status
 from infra.demo.faults import OUTAGE_SECONDS, PLAN
-from infra.demo.timeline import PAGE, Axis, checks_table, save_svg, summary_table, timeline
+from infra.demo.summary import checks_table, summary_table
+from infra.demo.timeline import PAGE, Axis, save_svg, timeline
 from infra.demo.token_states import SeenToken, TokenStates
 from infra.promises.checker import Violation
 

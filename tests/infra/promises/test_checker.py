@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra.chaos.experiment import render_events
 from infra.promises.checker import violations
-from infra.promises.history import EMERGENCY, History, Logout, RunRecord, State
+from infra.promises.history import EMERGENCY, History, Logout, RunRecord, State, render_events
 
 
 def seen(name: str = "run", at: float = 0, action: str = "rotate-now", **more: Any) -> RunRecord:
