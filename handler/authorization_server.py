@@ -117,7 +117,7 @@ class AuthorizationServer:
             # retry() checks the time only between attempts.
             if requested_at > begin_by:
                 raise ServerUnavailableError(
-                    "no time was left to ask for a token: raise the function's timeout",
+                    "no time was left to ask for a token: earlier responses were too slow",
                     error_code=ErrorCode.NO_TIME_LEFT,
                 )
             self.token_attempts += 1
@@ -234,7 +234,7 @@ class AuthorizationServer:
     ) -> Token:
         document = json_object(response.text) or {}
         access_token = _cleaned(document.get("access_token"))
-        if access_token is None:
+        if access_token is None or not response.is_decoded:
             raise self._unusable(request, response, on_unusable)
         try:
             self._check_token_type(document.get("token_type"))

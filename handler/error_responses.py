@@ -114,8 +114,8 @@ ERROR_KINDS = (
     ),
     ErrorKind(
         ErrorCode.TOKEN_DEAD,
-        "the access token is invalid, has expired or was revoked: there is nothing to do, unless a proxy on the way "
-        "replaces the Authorization header",
+        "the access token is invalid, has expired or was revoked: for a revocation there is nothing to do; for a token "
+        "request check TELENOR_BASE_URL, and check for a proxy that replaces the Authorization header",
         reference=((401, 2),),
         gateway=(40105, 40106),
         apigee=(
@@ -357,7 +357,7 @@ def _matches(response: Response) -> Iterator[tuple[ErrorFormat, str | None, Erro
         # In a success any other number is an error.
         if kind or response.is_success:
             yield ErrorFormat.REFERENCE, str(number), kind
-    # An unknown code in the body is more specific than the header, which is the same for every error.
+    # An unknown code in the body is more specific than the header: some servers send the same one with every error.
     is_unknown = any(number != response.status for number in numbers)
     for key, word in re.findall(_WORD, response.text if is_unknown else f"{response.text}\n{_bearer_error(header)}"):
         if kind := _OAUTH.get(word):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeGuard
+from urllib.parse import unquote_plus
 
 from handler.untrusted_json import json_object, json_values
 
@@ -140,10 +141,9 @@ class SecretVersion:
         """Return whether a consumer would take this token from the content, whatever its shape."""
         if self.access_token is not None:
             return access_token == self.access_token
-        # Escapes of JSON may hide it from a search of the text: "\\/" is "/".
-        return access_token in self.content or any(
-            isinstance(value, str) and access_token in value for value in json_values(self.content)
-        )
+        # Escapes may hide it from a search of the text: "\\/" in JSON, "%2F" in a form.
+        texts = (self.content, unquote_plus(self.content), *json_values(self.content))
+        return any(isinstance(text, str) and access_token in text for text in texts)
 
 
 def is_access_token(value: object) -> TypeGuard[str]:

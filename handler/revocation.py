@@ -207,10 +207,11 @@ def _free_slot(context: RunContext, ledger: Ledger, oldest: Entry) -> Ledger:
     context.log_warning(
         ErrorCode.GRACE_CUT_SHORT,
         "the token secret carries too many labels, so the oldest superseded token is revoked before its grace has "
-        "passed: find out why revocations fail, or whose labels these are",
+        "passed: find out why revocations fail, who rotates so often, or whose labels these are",
         **fields,
     )
-    can_revoke = context.settings.policy.can_revoke
+    # The publication waits, so a server that sends no response is asked once.
+    can_revoke = context.settings.policy.can_revoke and not context.server.is_unreachable
     result = _revoke(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.FAILED
     if not result.ends_tracking:
         if context.token_secret.was_read_as_current(oldest.version_id):
@@ -237,7 +238,7 @@ def _revoke(context: RunContext, entry: Entry, trigger: Trigger, to_keep: Sequen
         context.report.revocations_failed += 1
         context.log_warning(
             error.error_code if error.error_code in _IRREVOCABLE else ErrorCode.REVOCATION_FAILED,
-            f"a superseded token could not be revoked, and the next run finds it in the ledger: {error}",
+            f"a superseded token could not be revoked, and stays in the ledger for another try: {error}",
             cause=error.error_code,
             **fields,
         )

@@ -281,7 +281,7 @@ def _renew(context: RunContext, ledger: Ledger) -> Renewal:
 
 
 def _read_current(context: RunContext) -> SecretVersion | None:
-    """Read the version to be replaced. Raises SecretsManagerRefusedError: if reads are refused, so are writes."""
+    """Read the version to be replaced. Raises SecretsManagerRefusedError: what refuses reads may refuse the write."""
     try:
         return context.token_secret.read_current()
     except SecretsManagerUnavailableError as error:
@@ -382,7 +382,7 @@ def _verify(
         # A doubtful token beats an expired one: a firewall in front of VERIFY_URL alone may reject it.
         has_token = current is None or current.access_token is not None
         if has_token and decisions.is_usable(ledger.current, context.clock.now()):
-            context.report.is_rejected = _is_rejected(context)
+            context.report.is_rejected = context.report.is_rejected or _is_rejected(context)
             raise
         context.log_error(
             rejection.error_code,
@@ -437,7 +437,7 @@ def _publish_or_revoke(context: RunContext, ledger: Ledger, token: Token, replac
         case WriteUnknownError() as error:  # pragma: no branch  mypy knows that there is no fifth case
             # Keep it from being revoked: it may be current.
             context.token_secret.written_token = token.access_token
-            context.report_abandoned("it is unknown whether the new token was published")
+            context.report_abandoned("it is unknown whether the new token was published. If it was not")
             return Renewal(ledger, error)
 
 

@@ -83,6 +83,8 @@ class Response:
     text: str = field(repr=False)
     is_whole: bool = True
     """Whether the text is all of the response, and readable."""
+    is_decoded: bool = True
+    """Whether the body has the encoding that its header names."""
 
     @property
     def is_success(self) -> bool:
@@ -93,8 +95,9 @@ class Response:
     def retry_after_seconds(self) -> float | None:
         """The delay that Retry-After asks for (RFC 9110, section 10.2.3); None if it is missing or unreadable."""
         value = self.headers.get("Retry-After", "").strip()
-        if value.isascii() and value.isdigit():
-            return min(float(value), BEYOND_ANY_RUN_SECONDS)
+        # Two such headers arrive as one with a comma.
+        if re.fullmatch("[0-9]+( *, *[0-9]+)*", value):
+            return min(max(map(float, value.split(","))), BEYOND_ANY_RUN_SECONDS)
         try:
             at = parsedate_to_datetime(value)
             seconds = (at.replace(tzinfo=at.tzinfo or UTC) - self.answered_at).total_seconds()
@@ -204,7 +207,7 @@ class Transport:
         seconds = min((deadline - sent_at).total_seconds(), request.limit_seconds)
         if seconds <= 0:
             raise ServerUnavailableError(
-                "no time was left for the request: raise the function's timeout", error_code=ErrorCode.NO_TIME_LEFT
+                "no time was left for the request: earlier responses were too slow", error_code=ErrorCode.NO_TIME_LEFT
             )
         check_environment(request.url)
         exchange = _Exchange(request, self._new_session, seconds)
@@ -224,7 +227,7 @@ class Transport:
                 + ("has another encoding than its header says" if is_complete else f"was cut short ({exchange.cause})"),
                 extra={"error_code": ErrorCode.ANSWER_CUT_SHORT},
             )
-        self.last_response = Response(status, sent_at, self._clock.now(), exchange.headers, text, is_whole)
+        self.last_response = Response(status, sent_at, self._clock.now(), exchange.headers, text, is_whole, is_decoded)
         return self.last_response
 
     def retry(

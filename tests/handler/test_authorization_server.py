@@ -594,6 +594,14 @@ def test_a_fragment_of_an_html_page_does_not_count_as_revoked(adapter: Adapter, 
         adapter.logout()
 
 
+def test_a_token_in_another_encoding_than_the_header_says_is_revoked(telenor: TelenorSandbox, clock: FakeClock) -> None:
+    body = b'{"access_token": "CANARY", "expires_in": 3599}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with SlowServer(lambda _path: head + body) as server, pytest.raises(ServerUnavailableError) as failure:
+        (adapter := Adapter(telenor, clock, server.url)).token()
+    assert (failure.value.error_code, set(adapter.unusable)) == ("answer-unreadable", {CANARY})
+
+
 def test_a_form_truncated_within_its_token_is_not_parsed(telenor: TelenorSandbox, clock: FakeClock) -> None:
     adapter = Adapter(telenor, clock, "")
     form = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nexpires_in=3599&access_token=CANARY"

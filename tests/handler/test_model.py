@@ -61,6 +61,7 @@ def test_invalid_token_documents_have_no_token(content: str) -> None:
         pytest.param(f'{BYTE_ORDER_MARK}{{"access_token": "a\\u002fb"}}', id="after a byte order mark"),
         pytest.param(f'{BYTE_ORDER_MARK}["a\\/b"]', id="nested, after a byte order mark"),
         pytest.param(b"\x00\xffa/b\x80".decode("utf-8", errors="replace"), id="among bytes"),
+        "access_token=a%2Fb&token_type=Bearer",
     ],
 )
 def test_a_token_is_recognised_in_any_content(content: str) -> None:

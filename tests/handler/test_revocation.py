@@ -669,6 +669,16 @@ def test_a_full_ledger_abandons_what_it_cannot_revoke_and_publishes(world: World
     assert world.operations().count("logout") == 2
 
 
+def test_a_full_ledger_asks_a_server_that_sends_no_response_once(world: World) -> None:
+    versions = fill(world)
+    world.label(versions[5], "LIVE_manual")
+    world.telenor.fault(operation="logout", drop=True)
+    result = world.run("rotate-now")
+    assert (result["outcome"], world.tracked()) == ("rotated", {*versions[2:], result["version_id"]})
+    assert world.seen.metrics()["RevocationAbandoned"] == 2
+    assert world.operations().count("logout") == 1
+
+
 @pytest.mark.parametrize("read", [2, 3], ids=["the oldest version", "the current one"])
 def test_a_full_ledger_abandons_a_token_that_cannot_be_compared(world: World, read: int) -> None:
     """The order of reads: the credentials, the current value, the oldest version, the current value again."""

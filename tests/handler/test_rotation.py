@@ -449,6 +449,18 @@ def test_a_rejected_token_replaces_one_that_expires_soon(verified: World, second
         assert verified.is_current_live()
 
 
+def test_a_rejected_token_counts_as_expired_even_if_a_second_try_gets_no_response(
+    verified: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RENEW_AT_FRACTION", "0.5")
+    verified.run()
+    verified.clock.advance(minutes=16)
+    verified.telenor.fault(operation="incidents", status=401, times=6)
+    verified.telenor.fault(operation="incidents", drop=True)
+    assert verified.failure() == "token-not-accepted"
+    assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
+
+
 def test_a_rejected_token_replaces_a_value_without_a_token(verified: World) -> None:
     verified.put("manual")
     verified.telenor.fault(operation="incidents", status=403)
