@@ -17,15 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    SSOError,
-    TokenRetrievalError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.cli import aws, console
 from handler.cli.errors import CliError
@@ -40,8 +32,6 @@ _STACK = "telenor-token"
 
 # Most SDKs and the AWS CLI read the first, boto3 and SAM the second.
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
-
-_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError, TokenRetrievalError)
 
 # SAM silently removes these from parameter values.
 _LOST_BY_SAM = "\"'\\"
@@ -103,9 +93,10 @@ def describe(stack: str, region: str) -> Deployed | None:
     except ClientError as error:
         if "does not exist" in str(error):
             return None
-        raise RefusalError(f"CloudFormation in {region} refused: {error}") from None
+        advice = ". Log in again" if aws.code_of(error) in aws.STALE_CREDENTIALS else ""
+        raise RefusalError(f"CloudFormation in {region} refused: {error}{advice}") from None
     except (BotoCoreError, ValueError) as error:
-        advice = ". Log in, or set AWS_PROFILE" if isinstance(error, _NO_CREDENTIALS) else ""
+        advice = ". Log in, or set AWS_PROFILE" if isinstance(error, aws.NOT_LOGGED_IN) else ""
         reason = str(error).rstrip(".")
         raise RefusalError(f"CloudFormation in {region} cannot be used: {reason}{advice}") from None
     if described["StackStatus"] == "REVIEW_IN_PROGRESS":
@@ -290,7 +281,8 @@ def _run(command: Sequence[str], region: str) -> None:
     except OSError as error:
         raise RefusalError(f"{what} did not start: {error}") from None
     except KeyboardInterrupt:
-        raise RefusalError(f"{what} was interrupted: CloudFormation finishes a change that has begun") from None
+        ends = "CloudFormation finishes a change that has begun" if "deploy" in command else "nothing was deployed"
+        raise RefusalError(f"{what} was interrupted: {ends}") from None
     if done.returncode:
         raise RefusalError(f"{what} failed: see its output above")
 
@@ -315,7 +307,7 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
         for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
             print(f"\n{group['Label']['default']}")
             values |= {name: ask(known[name], values[name]) for name in group["Parameters"] if name not in given}
-    account = account_of(region) if any(values[name] for name in _OF_OWN_ACCOUNT) else ""
+    account = account_of(region)
     check(template, values, region, account)
     if not any(values[name] for name in ("AlarmEmail", "AlarmTopicArn", "PagerEmail", "PagerTopicArn")):
         print("WARNING: no alarm has a recipient. Set AlarmEmail or AlarmTopicArn.")
@@ -323,7 +315,7 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
     print(f"Changes to the {'deployed values' if before else 'defaults'}:{'' if changed else ' none'}")
     for name, value in changed.items():
         print(f"  {name}: {deployed[name] or '(empty)'} -> {value or '(empty)'}")
-    if asks and input(f"Deploy {stack} in {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
+    if asks and input(f"Deploy {stack} in account {account}, {region}? [y/N] ").strip().lower() not in {"y", "yes"}:
         raise RefusalError("nothing was deployed")
     print(end="", flush=True)
     build_and_deploy(arguments.sam, stack, region, changed)
@@ -338,7 +330,7 @@ def discard_stdout() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Exit status 2: refused, and nothing was deployed."""
+    """Run a command. Exit status 2: refused, failed or interrupted."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
     parser.add_argument("command", choices=("deploy", "redeploy", "outputs"))
     parser.add_argument("--client", help="the client's name, also the end of the stack's name")

@@ -131,13 +131,13 @@ def read_stack(name: str, region: str, say: Callable[[str], None]) -> Stack:
                 f"function {stack.outputs['FunctionName']} has no {setting} in its environment: undo what changed it"
             )
     stack.function_arn = configuration["FunctionArn"]
-    stack.before = stack.labels()
     return stack
 
 
 def rotate(stack: Stack) -> None:
     """Send one rotate-now, without retries: a second one would rotate again. Raises RefusalError."""
     config = Config(read_timeout=_ROTATION_SECONDS, retries={"total_max_attempts": 1})
+    stack.before = stack.labels()
     stack.rotated_at = datetime.now(UTC) - timedelta(seconds=1)
     try:
         answer = stack.client("lambda", config).invoke(
@@ -308,7 +308,7 @@ def check(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> tu
 
 
 def main() -> int:
-    """Ask, rotate once, and print the table. Exit status: 0 if no claim fails, 1 if one does, 2 if none is shown."""
+    """Ask, rotate once, and print the table. Exit status: 0 if no claim fails, 1 if one does, 2 if it ended before."""
     parser = argparse.ArgumentParser(prog="python -m infra.smoke", description=__doc__)
     parser.add_argument("--stack", default="telenor-token")
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -321,6 +321,7 @@ def main() -> int:
             "token keeps its grace period. All other checks only read."
         )
         if not arguments.yes and input("Continue? [y/N] ").strip().lower() not in {"y", "yes"}:
+            print("nothing was sent", file=sys.stderr)
             return 2
         rotate(stack)
         rows = [check(claim, stack) for claim in CLAIMS]

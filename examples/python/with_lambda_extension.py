@@ -4,6 +4,8 @@ Needs the layer "AWS Parameters and Secrets Lambda Extension", the variable TOKE
 Lambda's Python brings. Invoke it with {"path": "/service-tickets/v2/incidents"}.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from http import HTTPStatus

@@ -55,7 +55,7 @@ exit status:
   1    failed, declined or incomplete; see stderr
   2    wrong arguments, settings or credentials secret
   3    status: consumers have no usable token
-       (no-value, expired, not-accepted or marked-for-deletion)
+       (no-value, expired, not-accepted, marked-for-deletion or deleted)
   4    status: the job needs attention
        (overdue, not-in-ledger, failing, not-running, the previous credentials
        are in use, or a revocation failed);
@@ -63,9 +63,9 @@ exit status:
   130  Ctrl-C
 
 renew, rotate, emergency and retire print the run's result as one line of JSON
-on stdout. stderr has the warnings and errors of its log, each with its code
-[in brackets]; docs/error-codes.md has a row for each. --verbose prints every
-line.
+on stdout. stderr has the warnings and errors in the last 4 KB of its log, each
+with its code [in brackets]; docs/error-codes.md has a row for each. --verbose
+prints every line.
 """
 
 _RENEW = """\

@@ -48,7 +48,7 @@ _ARN = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:([a-z0-9-]+):[0-9]{12}:.+")
 _WHO = re.compile(r"\bUser: (\S+) is not authorized")
 _WHICH = re.compile(r"\bto perform: ([a-z0-9-]+:[A-Za-z]+)")
 
-_NOT_LOGGED_IN = (
+NOT_LOGGED_IN = (
     *(NoCredentialsError, PartialCredentialsError, CredentialRetrievalError),
     *(NoAuthTokenError, TokenRetrievalError, SSOError),
     # Of `aws login`, which older versions of the SDK do not know.
@@ -57,7 +57,7 @@ _NOT_LOGGED_IN = (
 _NO_ANSWER = (EndpointConnectionError, HTTPClientError, NoConnectionError)
 CALL_ERRORS = (BotoCoreError, ClientError, *NOT_AWS_ERRORS)
 
-_STALE_CREDENTIALS = {
+STALE_CREDENTIALS = {
     "ExpiredToken",
     "ExpiredTokenException",
     "RequestExpired",
@@ -119,6 +119,15 @@ def is_refused(error: Exception) -> bool:
     return isinstance(error, BotoCoreError) and not isinstance(error, HTTPClientError | IncompleteReadError)
 
 
+def is_missing(error: BaseException | None) -> bool:
+    """Return whether AWS has nothing of this name. CloudFormation and Lambda also say so of an impossible name."""
+    return isinstance(error, ClientError) and code_of(error) in {
+        "ResourceNotFoundException",
+        "ValidationError",
+        "ValidationException",
+    }
+
+
 def code_of(error: Exception) -> str:
     """Return AWS's code of an error, or the name of the SDK's."""
     code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
@@ -157,7 +166,7 @@ def _error(error: BotoCoreError | ClientError, what: str, region: str | None) ->
         return UsageError("no AWS region is set: add --region, set AWS_REGION, or give the job's ARN")
     if isinstance(error, ProfileNotFound):
         return UsageError(f"{error}: see `aws configure list-profiles`, and correct --profile or AWS_PROFILE")
-    if isinstance(error, _NOT_LOGGED_IN):
+    if isinstance(error, NOT_LOGGED_IN):
         return AccessError(f"your AWS credentials are missing or unusable ({type(error).__name__}): log in again")
     if isinstance(error, _NO_ANSWER):
         return AccessError(
@@ -177,20 +186,23 @@ def _refusal(error: ClientError, what: str, region: str | None) -> CliError:
     error_document = error.response.get("Error", {})
     code, message = error_document.get("Code", "Unknown"), error_document.get("Message", "")
     action = _ACTIONS.get(error.operation_name, error.operation_name)
-    if code in _STALE_CREDENTIALS:
+    if code in STALE_CREDENTIALS:
         return AccessError(f"AWS rejects your credentials ({code}): log in again")
     if code in _DENIED:
         who, which = _WHO.search(message), _WHICH.search(message)
         if "KMS" in message and not which:
             action = f"{action} (missing kms:Decrypt on its key)"
         # The operators' policy covers one region, and does not grant reading a secret's value.
-        holder = "may read it" if error.operation_name == "GetSecretValue" else "has the stack's OperatorPolicyArn"
+        holder = "may read it" if error.operation_name == "GetSecretValue" else "has the job's operator policy"
         return NotAllowedError(
             f"{who[1] if who else 'this identity'} has no permission for {which[1] if which else action} on {what}"
             f"{_in(region)}: use the right --region, or an identity that {holder}"
         )
-    if code == "ResourceNotFoundException" or (code == "ValidationError" and "not exist" in message):
-        return UsageError(f"there is no {what}{_in(region)}: correct the name, or use another --region or --profile")
+    if is_missing(error):
+        return UsageError(
+            f"there is no {what}{_in(region)}: correct the name, use another --region or --profile, or deploy the job "
+            "again if this was deleted"
+        )
     if code in THROTTLING_CODES:
         return AccessError(f"AWS throttles calls about {what} ({code}): try again in a minute")
     return AccessError(f"{action} on {what}{_in(region)} failed with {code}")

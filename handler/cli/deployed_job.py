@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws, job_log
-from handler.cli.console import printable
+from handler.cli.console import print_stderr, printable
 from handler.cli.errors import RunFailedError, RunUnknownError, UsageError
 from handler.cli.job import PastRun, PastRuns
 from handler.cli.schedules import Schedules
@@ -30,6 +30,8 @@ _FALLBACK = ErrorCode.CREDENTIALS_FALLBACK
 # The read timeout is longer than the function's by this.
 _RESPONSE_MARGIN = timedelta(seconds=30)
 
+# Invoke returns the last 4 KB of a log (AWS, "Invoke"). A longer one than this may have lost its first lines.
+_WHOLE_LOG_BYTES = 4000
 
 # How far back the command reads the log: some runs, in one page.
 _LOOK_BACK_PERIODS = 6
@@ -73,6 +75,11 @@ class DeployedJob:
         """Where the function is."""
         return self.function.region
 
+    @property
+    def place(self) -> str:
+        """The function, its account and region."""
+        return f"function {self.function.name} in account {self.function.arn.split(':')[4]}, {self.region}"
+
     def secrets(self) -> SecretsManager:
         """Return its secrets, in the region of the token secret if that is known."""
         region = aws.region_of(self.settings.token_secret_id) or self.region
@@ -112,7 +119,7 @@ class DeployedJob:
         if not names:
             raise UsageError(
                 f"no schedule of EventBridge Scheduler starts function {self.function.name} for client "
-                f"{self.settings.client}: disable by hand whatever starts it"
+                f"{self.settings.client}: disable by hand whatever starts it, then run `emergency`"
             )
         return ", ".join(names)
 
@@ -129,13 +136,17 @@ class DeployedJob:
             try:
                 response = client.invoke(FunctionName=self.function.arn, LogType="Tail", Payload=event)
                 document = json.loads(response["Payload"].read() or b"null")
-                # The last 4 KB (AWS, "Invoke"); the first line may be incomplete.
-                log = base64.b64decode(response.get("LogResult", "")).decode("utf-8", errors="replace")
+                log = base64.b64decode(response.get("LogResult", ""))
             except aws.CALL_ERRORS as error:
                 if aws.is_refused(error):
                     raise
                 raise self._unknown(aws.code_of(error)) from error
-        self.log.write(log)
+            except KeyboardInterrupt:
+                print_stderr(self._unknown_sentence("Ctrl-C"))
+                raise
+        if len(log) > _WHOLE_LOG_BYTES:
+            print_stderr(f"The first lines of this run are only in the log group {self.function.log_group}.")
+        self.log.write(log.decode("utf-8", errors="replace"))
         if "FunctionError" in response:
             raise _run_failed(document, self.log.summary)
         if not isinstance(document, dict) or "outcome" not in document:
@@ -143,7 +154,10 @@ class DeployedJob:
         return document
 
     def _unknown(self, why: str) -> RunUnknownError:
-        return RunUnknownError(
+        return RunUnknownError(self._unknown_sentence(why))
+
+    def _unknown_sentence(self, why: str) -> str:
+        return (
             f"function {self.function.name} may have run, but its result did not arrive ({why}): check `status` and "
             "the log before you repeat it"
         )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def emergency(job: Job, log: JobLog, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
     console.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.policy.can_revoke))
-    question = "Revoke them now?" if job.settings.policy.can_revoke else "Publish a new token now?"
-    if not console.is_confirmed(question, yes=yes):
+    does = "Revoke them" if job.settings.policy.can_revoke else "Publish a new token"
+    if not console.is_confirmed(f"{does} now, with {job.place}?", yes=yes):
         return False
     console.print_json(replace_and_revoke(job, log, "emergency"))
     return True

@@ -4,7 +4,8 @@ RotationError
 ├── CliError           has the job's error code if the job has one for it
 │   ├── UsageError     wrong arguments or a wrong account: exit status 2
 │   ├── AccessError    AWS did not let the operator do it
-│   │   └── NotAllowedError
+│   │   ├── NotAllowedError
+│   │   └── TokenSecretMissingError
 │   ├── RunFailedError
 │   └── RunUnknownError
 """
@@ -37,6 +38,10 @@ class AccessError(CliError):
 
 class NotAllowedError(AccessError):
     """The identity lacks a permission."""
+
+
+class TokenSecretMissingError(AccessError):
+    """A deployed job's token secret does not exist, so consumers have no token."""
 
 
 class RunFailedError(CliError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from handler import app, error_responses
 from handler.cli import aws, status
 from handler.cli.console import print_stderr
-from handler.cli.errors import sentence
+from handler.cli.errors import TokenSecretMissingError, sentence
 from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ def fetch_labels(job: Job) -> Status:
 def explained(error: SecretsManagerError, job: Job) -> RotationError:
     """Explain an error of the token secret for an operator."""
     secret = job.settings.token_secret_id
+    # A deployment names its secret by the ARN, so the name is right.
+    if aws.region_of(secret) and aws.is_missing(error.__cause__):
+        return TokenSecretMissingError(
+            f"the token secret {secret} does not exist any more, so consumers cannot read it: see "
+            "ResourceNotFoundException in docs/error-codes.md"
+        )
     return aws.explained_error(error, f"token secret {secret}", aws.region_of(secret) or job.region)
 
 

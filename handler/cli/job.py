@@ -60,6 +60,10 @@ class Job(Protocol):
         """The region of the job; None for the environment's."""
 
     @property
+    def place(self) -> str:
+        """Where it runs, for a question to the operator."""
+
+    @property
     def settings(self) -> Settings:
         """The settings of the job."""
 

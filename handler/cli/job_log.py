@@ -7,9 +7,13 @@ import json
 from typing import TYPE_CHECKING
 
 from handler.cli.console import print_stderr
+from handler.errors import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# Of warnings about a superseded version: its token is inactive, or about to be revoked.
+_NO_FAILURES = {None, ErrorCode.LABEL_NOT_REMOVED, ErrorCode.GRACE_CUT_SHORT}
 
 _LEVELS = {"WARNING": "warning: ", "ERROR": "error: ", "CRITICAL": "error: "}
 
@@ -55,7 +59,7 @@ def parse_record(line: str) -> Mapping[str, object]:
 
 def is_failed_revocation(record: Mapping[str, object]) -> bool:
     """Return whether a line reports a failed revocation."""
-    return "error_code" in record and "superseded_version_id" in record
+    return "superseded_version_id" in record and record.get("error_code") not in _NO_FAILURES
 
 
 def _sentence(record: Mapping[str, object]) -> str:

@@ -44,6 +44,7 @@ class LocalJob:
     region: str | None
     log: JobLog
     name: str = "--local"
+    place: str = "this process"
 
     def secrets(self) -> SecretsManager:
         """Return its secrets."""

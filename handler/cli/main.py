@@ -13,7 +13,7 @@ from handler.cli import arguments as command_line
 from handler.cli import console, local_job, status
 from handler.cli.doctor import run as doctor
 from handler.cli.emergency import emergency
-from handler.cli.errors import UsageError, is_bad_input, prefixed, sentence
+from handler.cli.errors import TokenSecretMissingError, UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
 from handler.cli.find_deployed_job import client_name, find_function, find_jobs, find_stack
 from handler.cli.job_log import JobLog
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from handler.cli.doctor.observations import Observations
     from handler.cli.job import Job
     from handler.cli.status import Status
+
+
+_OTHER_CREDENTIALS = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME"),
+)
 
 
 class Exit(IntEnum):
@@ -247,6 +253,8 @@ def _exit_of(seen: Status) -> Exit:
 
 
 def _exit_of_error(error: RotationError) -> Exit:
+    if isinstance(error, TokenSecretMissingError):
+        return Exit.NO_USABLE_TOKEN
     return Exit.BAD_INPUT if is_bad_input(error) else Exit.FAILED
 
 
@@ -286,6 +294,6 @@ def _choose_account(profile: str | None, region: str | None) -> None:
         os.environ["AWS_REGION"] = region
     if profile:
         os.environ["AWS_PROFILE"] = profile
-        # As in the AWS CLI, a given profile takes precedence over keys in the environment.
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        # As in the AWS CLI, a given profile takes precedence over other credentials in the environment.
+        for name in _OTHER_CREDENTIALS:
             os.environ.pop(name, None)

@@ -121,7 +121,7 @@ locals {
         },
         {
           is_wrong = (try(var.clients[name].replica_regions, null) != null && !can([for replica in var.clients[name].replica_regions : tostring(replica.region)])) || !alltrue([
-            for replica in client.replica_regions : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]+$", replica.region))
+            for replica in client.replica_regions : can(regex("^[a-z]{2,4}(-[a-z]+)+-[0-9]+$", replica.region))
           ])
           sentence = "replica_regions has an invalid region. Write it as { region = \"eu-west-1\" }."
         },

@@ -37,7 +37,7 @@ resource "aws_cloudwatch_dashboard" "token" {
         {
           type = "text", x = 0, y = 0, width = 24, height = 2
           properties = {
-            markdown = "# ${var.name}: the shared Telenor tokens\nAre they fresh? Are superseded ones revoked? The table at the bottom names each run by its function_request_id: filter by it in [Logs Insights](https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#logsV2:logs-insights). Runbook: ${local.runbook}."
+            markdown = "# ${var.name}: the shared Telenor tokens\nAre they fresh? Are superseded ones revoked? The table at the bottom names each run by its function_request_id: filter by it in Logs Insights. Runbook: ${local.runbook}."
           }
         },
         {

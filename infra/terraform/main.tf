@@ -7,7 +7,13 @@ locals {
   region     = local.here[3]
   account_id = local.here[4]
 
-  dns_suffix      = local.partition == "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com"
+  dns_suffixes = {
+    aws-cn    = "amazonaws.com.cn"
+    aws-eusc  = "amazonaws.eu"
+    aws-iso   = "c2s.ic.gov"
+    aws-iso-b = "sc2s.sgov.gov"
+  }
+  dns_suffix      = lookup(local.dns_suffixes, local.partition, "amazonaws.com")
   secrets_manager = "secretsmanager.${local.region}.${local.dns_suffix}"
 
   schedule_seconds = var.schedule_minutes * 60

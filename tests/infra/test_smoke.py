@@ -55,6 +55,9 @@ class FakeStack(Stack):
     def client(self, *_: object) -> Any:
         return self.operations
 
+    def labels(self) -> dict[str, list[str]]:
+        return {}
+
     def log_since(self, _: datetime) -> list[str]:
         return self.lines
 

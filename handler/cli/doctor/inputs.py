@@ -10,12 +10,13 @@ from handler import app
 from handler.cli import aws
 from handler.cli.doctor.observations import Permissions
 from handler.cli.errors import NotAllowedError
-from handler.credentials import credentials_from
+from handler.credentials import KnownCredentials, credentials_from
 from handler.errors import ErrorCode, InvalidInputError, RotationError
 from handler.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from handler.cli.job import Job, PastRuns
@@ -35,21 +36,26 @@ class Inputs:
     ledger: Ledger = field(init=False, default=Ledger(None))
     past_runs: PastRuns | None = field(init=False, default=None)
     credentials: Credentials | None = field(init=False, default=None, repr=False)
+    read_at: datetime = field(init=False)
     cannot: list[str] = field(init=False, default_factory=list)
 
     def permissions(self) -> Permissions:
         """Try what doctor needs. Raises RotationError."""
+        self.read_at = app.clock.now()
         with self._allowed("see the labels", "the token secret"):
             self.ledger = self.token_secret.describe()
         with self._allowed("see how the last runs ended", "the job's log"):
-            self.past_runs = self.job.past_runs(app.clock.now())
+            self.past_runs = self.job.past_runs(self.read_at)
         can_compare = can_start = False
         with self._allowed(
             "request tokens, because it could not compare them with the published one", "the token secret"
         ):
             self.token_secret.read_current()
             can_compare = True
-        with self._allowed("request tokens, because it cannot read the client credentials", "the credentials secret"):
+        with self._allowed(
+            "request tokens, because it cannot read the client credentials (give them with --credentials FILE)",
+            "the credentials secret",
+        ):
             self.credentials = self._credentials()
         with self._allowed(
             "request tokens, because the job could not replace a published token that this revokes", "the function"
@@ -58,6 +64,12 @@ class Inputs:
             can_start = True
         reads_both = can_compare and self.credentials is not None
         return Permissions(tuple(self.cannot), reads_both_secrets=reads_both, starts_the_job=can_start)
+
+    def known_credentials(self) -> KnownCredentials:
+        """Return the pairs for a revocation: that of the file, or those in the credentials secret."""
+        if self.credentials_file is None:
+            return self.secrets.read_known_credentials()
+        return KnownCredentials([self.credentials] if self.credentials else [], None)
 
     def _credentials(self) -> Credentials:
         if self.credentials_file is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler import app
+from handler.authorization_server import AuthorizationServer
 from handler.cli import status
-from handler.cli.console import is_confirmed, print_stderr, print_wrapped
+from handler.cli.console import count, is_confirmed, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
 from handler.cli.doctor.inputs import Inputs
 from handler.cli.doctor.observations import WATCH, Observations
@@ -36,14 +37,15 @@ def examine(
     """Test the server of a job. Raises RotationError, or DeclinedError if the operator declined."""
     # One adapter: it refuses credentials that stand in the token secret only if it has described that one.
     secrets = job.secrets()
-    server, token_secret = app.create_server(job.settings, secrets), TokenSecretView(secrets, app.clock)
-    check = Inputs(job, secrets, token_secret, credentials_file)
-    permissions = check.permissions()
+    token_secret = TokenSecretView(secrets, app.clock)
+    inputs = Inputs(job, secrets, token_secret, credentials_file)
+    server = AuthorizationServer(job.settings.protocol, inputs.known_credentials, app.clock, app.logger)
+    permissions = inputs.permissions()
     for sentence in permissions.cannot:
         print_wrapped(f"With this identity doctor cannot {sentence}.")
-    probe = Probe(job.settings, token_secret, server, app.clock, check.credentials, _notify_once(on_wait))
+    probe = Probe(job.settings, token_secret, server, app.clock, inputs.credentials, _notify_once(on_wait))
     try:
-        survey = probe.survey(permissions, check.ledger)
+        survey = probe.survey(permissions, inputs.ledger)
     except ServerError as error:
         raise ServerError(
             f"the authorization server cannot be reached from here, so no token was requested: {error}"
@@ -51,10 +53,10 @@ def examine(
     observations = Observations(survey=survey, server_format=probe.server_format)
     if permissions.may_obtain:
         print_wrapped(_consequences(survey))
-        if not is_confirmed("Request two tokens from the authorization server now?", yes=yes):
+        if not is_confirmed(f"Request two tokens for {job.place} now?", yes=yes):
             raise DeclinedError("No token was requested.")
         observations = _test(job, probe, survey)
-    seen = status.status_of(check.ledger, job.settings.policy, app.clock.now(), runs=check.past_runs)
+    seen = status.status_of(inputs.ledger, job.settings.policy, inputs.read_at, runs=inputs.past_runs)
     return observations, diagnosis.diagnosis(observations, seen)
 
 
@@ -65,8 +67,11 @@ def _test(job: Job, probe: Probe, survey: Survey) -> Observations:
     try:
         try:
             token_test = probe.obtain(survey)
-        finally:
-            cleanup = probe.clean_up()
+        except BaseException:
+            if (left := probe.clean_up()).failed:
+                print_stderr(f"{count(left.failed, 'token')} not revoked: {left.failure}")
+            raise
+        cleanup = probe.clean_up()
         observations = Observations(survey, probe.server_format, token_test, cleanup)
         ended = diagnosis.published_ended(observations)
         return observations
@@ -82,8 +87,8 @@ def _repair(job: Job, *, is_known: bool) -> None:
         version_id = job.run(Action.ROTATE_NOW).get("version_id")
     except RotationError as error:
         print_stderr(
-            f"THE PUBLISHED TOKEN {what.upper()}, AND NO REPLACEMENT IS CONFIRMED: run `rotate` until it ends with 0. "
-            f"{error}"
+            f"THE PUBLISHED TOKEN {what.upper()}, AND NO REPLACEMENT IS CONFIRMED: run `rotate` (if that is refused, "
+            f"`emergency`) until it ends with 0. {error}"
         )
         return
     print_stderr(f"Published version {version_id}.")

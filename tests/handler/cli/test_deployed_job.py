@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def test_an_arn_brings_its_region(deployed: DeployedAws, terminal: Terminal, mon
         (["rotate", "--stack", STACK, "--function", FUNCTION], "accepts only one"),
         (["doctor", "--yes", "--stack", STACK, "--stack", STACK], "accepts only one"),
         (["status", "--stack", STACK, "--local"], "cannot be combined"),
-        (["status", "--stack", "nowhere"], "no stack nowhere in eu-north-1: correct the name, or use another --region"),
+        (["status", "--stack", "nowhere"], "no stack nowhere in eu-north-1: correct the name, use another --region"),
         (["status", "--function", "nowhere"], "no function nowhere in eu-north-1"),
         (["status", "--function", FUNCTION, "--region", "eu-west-1"], f"no function {FUNCTION} in eu-west-1"),
         (["rotate", "--stack", STACK, "--client", "other"], "serves client other"),
@@ -273,6 +274,12 @@ def test_unusable_credentials_exit_with_2(deployed: DeployedAws, terminal: Termi
     assert (terminal.on_stack("rotate").status, len(deployed.events)) == (2, 1)
 
 
+def test_lines_that_lambda_leaves_out_are_mentioned(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.extra_log = "x" * 4096
+    ran = terminal.on_stack("rotate")
+    assert (ran.status, "only in the log group" in ran.err) == (0, True)
+
+
 def test_warnings_of_a_run_are_printed(world: World, terminal: Terminal) -> None:
     world.telenor.fault(operation="token", status=503, times=1)
     ran = terminal.on_stack("renew")
@@ -314,6 +321,18 @@ def test_a_response_that_is_not_the_functions_leaves_the_run_unknown(
     notes = ran.err.splitlines()[-2:] if command != "rotate" else []
     assert f"function {FUNCTION} may have run" in ran.err.splitlines()[-1 - len(notes)]
     assert [note.partition(",")[0] for note in notes] == ["Done: unknown.", "To do: check `status`"][: len(notes)]
+
+
+def test_ctrl_c_says_that_the_run_goes_on(
+    deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_event: object) -> tuple[None, str, bool]:
+        signal.raise_signal(signal.SIGINT)
+        return None, "", False
+
+    monkeypatch.setattr(deployed, "_run", interrupt)
+    ran = terminal.on_stack("emergency", "--yes")
+    assert (ran.status, f"function {FUNCTION} may have run" in ran.err) == (130, True)
 
 
 def test_an_emergency_that_fails_without_an_error_has_an_unknown_outcome(
@@ -389,6 +408,23 @@ def test_failing_runs_set_the_exit_status_and_print_a_sentence(deployed: Deploye
     found = terminal.on_stack("status", "--json").json
     assert (found["state"], found["failed_runs"]) == ("failing", 2)
     assert found["last_run"]["error_code"] == "credentials-unusable"
+
+
+def test_a_deleted_token_secret_means_no_usable_token(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.run({})
+    deployed.world.client.delete_secret(SecretId=deployed.variables["TOKEN_SECRET_ID"], ForceDeleteWithoutRecovery=True)
+    ran = terminal.on_stack("status")
+    assert (ran.status, "does not exist any more" in ran.err) == (3, True)
+
+
+def test_a_label_that_stays_is_no_failed_revocation(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.run({})
+    deployed.run({"action": "rotate-now"})
+    deployed.world.clock.advance(minutes=21)
+    deployed.world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code="AccessDeniedException"))
+    deployed.run({})
+    (superseded,) = terminal.on_stack("status", "--json").json["superseded"]
+    assert superseded["failed_with"] is None
 
 
 def test_without_permission_to_read_the_log_status_shows_the_labels(deployed: DeployedAws, terminal: Terminal) -> None:

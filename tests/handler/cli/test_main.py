@@ -396,9 +396,12 @@ def test_without_rich_status_explains_how_to_install_it_and_json_works(world: Wo
     assert json.loads(run_python(world, "-c", code, "--local", "status", "--json").stdout)["state"] == "no-value"
 
 
-def test_a_profile_overrides_keys_in_the_environment(
+def test_a_profile_overrides_other_credentials_in_the_environment(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "token").write_text("CANARY")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/of-the-pod")
     (tmp_path / "config").write_text("[profile there]\nregion = eu-west-1\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.local.secrets_manager_faults import CallFault
+from tests.conftest import CLIENT_ID, CLIENT_SECRET
 from tests.handler.cli.doctor.test_probe import NEW, SAME, answers_of, results_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.local.oauth_server import OAuthServer
     from tests.conftest import World
     from tests.handler.cli.conftest import Terminal
@@ -59,6 +64,18 @@ def test_without_verify_url_a_200_proves_nothing(job: World, terminal: Terminal)
     ran = terminal.doctor()
     assert answers_of(ran.json) == UNKNOWN
     assert "VERIFY_URL" in ran.json["answers"]["logout"]
+
+
+def test_with_a_file_the_made_up_token_is_revoked_with_its_credentials(
+    job: World, terminal: Terminal, tmp_path: Path
+) -> None:
+    job.run()
+    file = tmp_path / "credentials.json"
+    file.write_text(json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}), encoding="utf-8")
+    denied = CallFault(operation="GetSecretValue", code="AccessDeniedException")
+    job.aws.fault(denied, secret_id="telenor/credentials")
+    ran = terminal.doctor("--credentials", str(file))
+    assert (ran.status, results_of(ran.json)[1]) == (0, "?")
 
 
 @pytest.mark.parametrize("revocation", ["unsupported", "none"])
