@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 
 from infra.local.fast_clock import FastClock
-from infra.promises.recording_servers import Histories, RecordingSecretsManager, RecordingTelenor, Runs
+from infra.promises.instrumented_servers import Histories, InstrumentedSecretsManager, InstrumentedTelenor, Runs
 
 if TYPE_CHECKING:
     from typing import Self
@@ -33,8 +33,8 @@ class LocalServers:
         self.clock = clock or FastClock()
         self.runs: Runs = {}
         self.histories: Histories = {}
-        self.aws = RecordingSecretsManager(self.runs, self.histories, self.clock, port and port + 1)
-        self.telenor = RecordingTelenor(self.runs, self.clock, port)
+        self.aws = InstrumentedSecretsManager(self.runs, self.histories, self.clock, port and port + 1)
+        self.telenor = InstrumentedTelenor(self.runs, self.clock, port)
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from infra.local.lambda_worker import LambdaWorker
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 from infra.promises.history import History, RunRecord
+from infra.promises.instrumented_servers import ObservedRun
 from infra.promises.random_faults import RandomFaults
-from infra.promises.recording_servers import ObservedRun
 
 if TYPE_CHECKING:
     import threading

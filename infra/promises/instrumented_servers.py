@@ -48,7 +48,7 @@ Histories = dict[str, History]
 """By the name of the token secret."""
 
 
-class RecordingSecretsManager(LocalSecretsManager):
+class InstrumentedSecretsManager(LocalSecretsManager):
     """Records the reads and the writes of token secrets."""
 
     def __init__(self, runs: Runs, histories: Histories, clock: FastClock, port: int = 0) -> None:
@@ -99,7 +99,7 @@ class RecordingSecretsManager(LocalSecretsManager):
         return self._runs.get(match.group(1)) if match else None
 
 
-class RecordingTelenor(TelenorSandbox):
+class InstrumentedTelenor(TelenorSandbox):
     """Records the tokens that runs obtain and revoke."""
 
     def __init__(self, runs: Runs, clock: FastClock, port: int = 0) -> None:

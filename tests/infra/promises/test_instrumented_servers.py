@@ -14,10 +14,10 @@ from infra.local.fast_clock import FastClock
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET
 from infra.promises.checker import violations
 from infra.promises.history import History, RunRecord
+from infra.promises.instrumented_servers import ObservedRun
 from infra.promises.local_servers import LocalServers
 from infra.promises.random_faults import RandomFaults
 from infra.promises.recorded_job import RecordedJob
-from infra.promises.recording_servers import ObservedRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
