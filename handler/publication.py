@@ -1,4 +1,4 @@
-"""Publish a token, and classify the outcome of the write."""
+"""Publishes a token, classifies the outcome of the write, and restores labels that superseded versions lost by it."""
 
 from __future__ import annotations
 
