@@ -1,4 +1,4 @@
-"""Both recording servers, and an environment that leads to them and to no others."""
+"""Both instrumented servers, and an environment that leads to them and to no others."""
 
 from __future__ import annotations
 
