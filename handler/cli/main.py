@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from handler import app
 from handler.cli import arguments as command_line
-from handler.cli import console, local_job, status
+from handler.cli import console, status
 from handler.cli.doctor import run as doctor
 from handler.cli.emergency import emergency
 from handler.cli.errors import TokenSecretMissingError, UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
-from handler.cli.find_deployed_job import client_name, find_function, find_jobs, find_stack
+from handler.cli.find_job import find, find_each
 from handler.cli.job_log import JobLog
 from handler.cli.json_output import JsonOutput
 from handler.cli.retire import retire
@@ -77,93 +77,30 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         raise
 
 
-# Finding the job
-
-
-def _find_each(arguments: argparse.Namespace, log: JobLog) -> tuple[list[Job], list[RotationError]]:
-    """Return the jobs that the arguments name, and the errors of those that were not found.
-
-    Raises UsageError if the arguments name none.
-    """
-    stacks, functions, clients = arguments.stacks, arguments.functions, arguments.clients
-    if arguments.local:
-        if stacks or functions or clients:
-            raise UsageError("--local cannot be combined with --stack, --function or --client")
-        return [local_job.find(os.environ, arguments.region, log, is_status_only=arguments.command == "status")], []
-    if not stacks and not functions:
-        raise UsageError(
-            "name the job: --stack NAME or --function NAME for a deployed job, or --local to run it here with the "
-            "environment's settings"
-        )
-    jobs, errors = _find_deployed(arguments, log)
-    served = {job.settings.client for job in jobs}
-    missing = sorted({client_name(client) for client in clients} - served)
-    # A job that was not found may serve it.
-    if missing and not errors:
-        errors += [UsageError(f"no job given here serves client {name}") for name in missing]
-    if not jobs and not errors:
-        errors.append(UsageError("no schedule starts this function with the event of a client"))
-    return jobs, errors
-
-
-def _find_deployed(arguments: argparse.Namespace, log: JobLog) -> tuple[list[Job], list[RotationError]]:
-    found: dict[tuple[str, str], Job] = {}
-    errors: list[RotationError] = []
-    lookups = [(name, find_stack) for name in arguments.stacks]
-    lookups += [(name, find_function) for name in arguments.functions]
-    for name, find in lookups:
-        try:
-            function = find(name, arguments.region)
-            if function.serves_clients and not arguments.clients and arguments.command != "status":
-                raise UsageError(
-                    f"function {function.name} serves several clients: name one with --client; `status` lists them"
-                )
-            its_jobs, its_errors = find_jobs(name, function, log, arguments.clients)
-        except RotationError as error:
-            errors.append(error)
-            continue
-        errors += its_errors
-        for job in its_jobs:
-            # A job that is named twice counts once.
-            found.setdefault((function.arn, job.settings.client), job)
-    return list(found.values()), errors
-
-
-def _find(arguments: argparse.Namespace, log: JobLog) -> Job:
-    # Count before any lookup.
-    if len(arguments.stacks) + len(arguments.functions) > 1 or len(arguments.clients) > 1:
-        raise UsageError(f"{arguments.command} accepts only one --stack or --function, and one --client")
-    jobs, errors = _find_each(arguments, log)
-    if errors:
-        raise errors[0]
-    (job,) = jobs
-    return job
-
-
 # The commands
 
 
 def _renew(arguments: argparse.Namespace, log: JobLog) -> Exit:
-    console.print_json(_find(arguments, log).run(Action.RENEW_IF_DUE))
+    console.print_json(find(arguments, log).run(Action.RENEW_IF_DUE))
     return Exit.DONE
 
 
 def _rotate(arguments: argparse.Namespace, log: JobLog) -> Exit:
-    console.print_json(_find(arguments, log).run(Action.ROTATE_NOW))
+    console.print_json(find(arguments, log).run(Action.ROTATE_NOW))
     return Exit.DONE
 
 
 def _emergency(arguments: argparse.Namespace, log: JobLog) -> Exit:
-    return Exit.DONE if emergency(_find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
+    return Exit.DONE if emergency(find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
 
 
 def _retire(arguments: argparse.Namespace, log: JobLog) -> Exit:
-    return Exit.DONE if retire(_find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
+    return Exit.DONE if retire(find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
 
 
 def _status(arguments: argparse.Namespace, log: JobLog) -> Exit:
     with _output(arguments, is_watch=arguments.watch is not None) as output:
-        jobs, errors = _find_each(arguments, log)
+        jobs, errors = find_each(arguments, log)
         if arguments.watch is not None:
             return _watch(jobs, errors, output, arguments.watch)
         seen, more_errors = _fetch_each(jobs)
@@ -188,7 +125,7 @@ def _fetch_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[Rot
 
 
 def _doctor(arguments: argparse.Namespace, log: JobLog) -> Exit:
-    job = _find(arguments, log)
+    job = find(arguments, log)
     with _output(arguments) as output:
         try:
             observations, found = doctor.examine(
