@@ -191,10 +191,3 @@ def test_result_metrics_and_log_name_the_client_of_the_event(world: World) -> No
     assert world.seen.client() == "default"
     logged = [(line["client"], line.get("token_secret_id")) for line in world.seen.log()]
     assert logged == [("other", "other/token"), ("other", None), ("default", "telenor/token")]
-
-
-def test_client_name_sets_the_client_of_result_metrics_and_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLIENT_NAME", "billing-2")
-    assert world.run()["client"] == "billing-2"
-    assert world.seen.client() == "billing-2"
-    assert {line["client"] for line in world.seen.log()} == {"billing-2"}

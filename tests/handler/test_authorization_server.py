@@ -205,10 +205,6 @@ def test_a_refresh_token_is_dropped(adapter: Adapter) -> None:
     assert "refresh" not in adapter.token().document()
 
 
-def test_a_tokens_repr_hides_its_value(adapter: Adapter) -> None:
-    assert CANARY not in repr(adapter.token()) + repr(CREDENTIALS)
-
-
 # Invalid token responses
 
 
@@ -427,13 +423,6 @@ def test_retry_after_is_honoured_within_the_deadline(
             adapter.token()
     assert adapter.clock.slept == slept
     assert seen.codes() == ["retry"] * len(slept)
-
-
-def test_an_invalid_retry_after_is_ignored(adapter: Adapter) -> None:
-    adapter.telenor.fault(operation="token", status=503, retry_after="soon", times=1)
-    adapter.token()
-    assert len(adapter.clock.slept) == 1
-    assert adapter.clock.slept[0] <= 1
 
 
 def test_no_attempt_starts_after_the_deadline(adapter: Adapter) -> None:
@@ -689,7 +678,7 @@ def test_a_verification_timeout_does_not_reject_a_published_token_and_is_logged(
     adapter.telenor.fault(operation="incidents", drop=True)
     assert adapter.server.is_rejected(adapter.resource, CANARY, adapter.clock.now() + MINUTES) is False
     assert adapter.server.is_rejected(adapter.resource, CANARY, adapter.clock.now()) is False
-    assert seen.codes() == ["verify-url-out", "no-time-left"]
+    assert (seen.codes(), adapter.count("incidents")) == (["verify-url-out", "no-time-left"], 1)
 
 
 # The last response

@@ -100,7 +100,7 @@ def test_further_errors_have_their_codes(code: str, status: int, body: object) -
 @pytest.mark.parametrize("error", ApiError)
 @pytest.mark.parametrize("shape", [shape for shape in ERROR_SHAPES if shape != "none"])
 def test_every_error_of_the_reference_is_parsed_in_any_shape(error: ApiError, shape: str) -> None:
-    parsed = parse_error(response(error.status, ERROR_SHAPES[shape](error)))
+    parsed = parse_error(response(error.status, ERROR_SHAPES[shape](error.code, error.message)))
     assert (parsed.format, parsed.matched) == (ErrorFormat.REFERENCE, str(error.code))
     assert (error.status, error.code) in parsed.kind.reference
 

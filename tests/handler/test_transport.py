@@ -150,12 +150,6 @@ def test_a_partial_response_at_the_deadline_is_kept(transport: Transport, seen: 
     assert seen.codes() == ["answer-cut-short"]
 
 
-def test_nothing_is_sent_without_time_left(transport: Transport) -> None:
-    with SlowServer(lambda _path: whole({})) as server, pytest.raises(ServerUnavailableError) as refusal:
-        get(transport, server.url, timedelta(0))
-    assert (refusal.value.error_code, server.paths) == ("no-time-left", [])
-
-
 # Size limits
 
 

@@ -6,8 +6,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from infra.local.telenor_sandbox.error_kinds import ErrorKind  # noqa: TC001  pydantic reads the annotations
-
 USUAL: Final = "usual"
 """As in the current error format."""
 
@@ -69,8 +67,6 @@ class Fault(Setting):
     delay_seconds: Seconds = 0
     drop: bool = False
     """Close the connection without an answer."""
-    kind: Annotated[ErrorKind, Field(strict=False)] | None = None
-    """An error of this kind, in the current error format."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     body: str | None = None
     content_type: str | None = None
@@ -95,7 +91,7 @@ class Fault(Setting):
     @property
     def hides(self) -> bool:
         """Whether the client sees no part of the real response."""
-        return self.drop or self.replaces or self.kind is not None
+        return self.drop or self.replaces
 
     @property
     def acts(self) -> bool:

@@ -108,7 +108,7 @@ _STANDARD = {
 challenge has the error of RFC 6750, section 3."""
 
 # Neither the reference nor the sibling API shows the JSON of an error, so a client must accept all of these.
-_SHAPES: Mapping[str, Callable[[int, str], object]] = {
+ERROR_SHAPES: Mapping[str, Callable[[int, str], object]] = {
     "code": lambda code, message: {"code": code, "message": message},
     "errorCode": lambda code, message: {"errorCode": code, "errorMessage": message},
     "error_code": lambda code, message: {"error_code": code, "error_description": message},
@@ -117,13 +117,6 @@ _SHAPES: Mapping[str, Callable[[int, str], object]] = {
     "text": lambda code, message: f"Error code {code} - {message}",
     "none": lambda _, message: {"message": message},
 }
-
-
-def _shaped(shape: str) -> Callable[[ApiError], object]:
-    return lambda error: _SHAPES[shape](error.code, error.message)
-
-
-ERROR_SHAPES: Mapping[str, Callable[[ApiError], object]] = {shape: _shaped(shape) for shape in _SHAPES}
 """The JSON, or text, of an error of the reference, by the name of its shape."""
 
 
@@ -177,7 +170,7 @@ class ResponseFormats:
         return OutgoingResponse.json(status, content, self._rng)
 
     def _numbered(self, status: int, code: int, message: str) -> OutgoingResponse:
-        content = _SHAPES[self._knobs.error_shape](code, message)
+        content = ERROR_SHAPES[self._knobs.error_shape](code, message)
         return OutgoingResponse.plain(content, status) if isinstance(content, str) else self.json(status, content)
 
     def _standard(self, status: int, error: str, text: str, challenge: str) -> OutgoingResponse:

@@ -210,8 +210,6 @@ class TelenorSandbox(LoopbackServer):
         """Perform the operation unless the fault prevents it, and record the response."""
         with self._lock:
             response = self._performed(operation) if fault is None or fault.acts else _NO_RESPONSE
-            if fault and fault.kind:
-                response = self._response_formats.refusal(fault.kind)
             if fault:
                 response = response.with_fault(fault)
             outcome = "dropped" if fault and fault.drop else response.status

@@ -15,7 +15,6 @@ from tests.e2e import iam, test_iam, test_lifecycle, test_runs
 from tests.e2e.commands import telenor_token
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, until
 from tests.e2e.terraform.conftest import EXISTING, FOURTH, PLAIN, SCOPE, SCOPED, Clients
-from tests.infra.terraform.configuration import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -188,12 +187,6 @@ def test_each_client_has_its_own_alarms_and_metrics_and_is_on_the_dashboard(clie
 
 def test_a_second_plan_changes_nothing(clients: Clients) -> None:
     assert clients.module.plan(clients.variables) == []
-
-
-def test_a_client_under_deletion_protection_cannot_be_removed(clients: Clients) -> None:
-    others = {name: value for name, value in clients.variables["clients"].items() if name != SCOPED}
-    with pytest.raises(RefusedError, match=f"clients: {SCOPED}: it is missing"):
-        clients.apply(others)
 
 
 def test_not_even_the_deployment_role_deletes_a_protected_token_secret(clients: Clients) -> None:

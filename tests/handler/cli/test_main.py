@@ -52,6 +52,19 @@ def run_python(
 # Runs
 
 
+def test_the_module_runs(world: World) -> None:
+    done = run_python(world, "-m", "handler", "--local", "renew")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["reason"] == "no-current-version"
+
+
+def test_output_into_a_pipe_has_no_colours(world: World) -> None:
+    done = run_python(world, "-m", "handler", "--local", "status", TERM="xterm-256color", COLUMNS="80")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "\x1b" not in done.stdout
+    assert "no value: no token has been published yet" in done.stdout
+
+
 def test_a_process_whose_pipe_is_closed_ends_quietly(world: World, closed_pipe: TextIO) -> None:
     done = run_python(world, "-m", "handler", "--local", "status", "--json", stdout=closed_pipe.fileno())
     assert (done.returncode, done.stderr) == (3, "")

@@ -103,13 +103,13 @@ class State(NamedTuple):
     outputs: Mapping[str, Any]
 
 
-def applied(cases: Mapping[str, Mapping[str, Any]], module: Path = MODULE) -> dict[str, State]:
-    """Apply a module with each set of variables, to a mocked provider. Raises MissingError and ValueError."""
+def applied(cases: Mapping[str, Mapping[str, Any]]) -> dict[str, State]:
+    """Apply the module with each set of variables, to a mocked provider. Raises MissingError and ValueError."""
     with TemporaryDirectory() as directory:
-        copy = copied(module, Path(directory) / "module")
+        copy = copied(MODULE, Path(directory) / "module")
         (copy / "tests" / "applied.tftest.hcl").write_text(_test(cases))
         messages = tested(copy, "applied")
-    configured = _configured(module)
+    configured = _configured()
     return {m["@testrun"]: _state(m["test_state"], configured) for m in messages if m["type"] == "test_state"}
 
 
@@ -156,10 +156,10 @@ def _state(values: Mapping[str, Any], configured: Mapping[str, set[str]]) -> Sta
     return State(resources, {name: output.get("value") for name, output in values["outputs"].items()})
 
 
-def _configured(module: Path) -> dict[str, set[str]]:
+def _configured() -> dict[str, set[str]]:
     """Return the attributes that the module's files set for each resource: all others are defaults or AWS's."""
     found: dict[str, set[str]] = {}
-    for path in module.glob("*.tf"):
+    for path in MODULE.glob("*.tf"):
         for block in hcl2.loads(path.read_text(encoding="utf-8")).get("resource", []):
             ((kind, named),) = _own(block).items()
             ((name, body),) = _own(named).items()

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.terraform_cli import MODULE, copied
 from tests.infra.terraform import module
 from tests.infra.terraform.comparison import CASES, INTENDED, differences, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     States = Mapping[str, module.State]
 
@@ -61,19 +59,3 @@ def test_a_change_of_the_template_is_found_by_name(name: str, states: States) ->
     body = copy.deepcopy(translated())
     BROKEN[name](body)
     assert name in {difference.name for difference in differences(states, body)}
-
-
-def test_a_change_of_the_module_is_found(tmp_path: Path, states: States) -> None:
-    other = copied(MODULE, tmp_path / "module")
-    iam, function = (other / "iam.tf").read_text(), (other / "function.tf").read_text()
-    (other / "iam.tf").write_text(iam.replace('"LIVE_*"', '"*"'))
-    queue = '\n\nresource "aws_sqs_queue" "other" {\n  name = "other"\n  fifo_queue = true\n}\n'
-    (other / "function.tf").write_text(function.replace("timeout = 120", "timeout = 120\n  publish = true") + queue)
-    changed = module.applied({"by_default": CASES["by_default"]["variables"]}, other)
-    found = {each.name: each.terraform for each in differences({**states, **changed}) if each.intended is None}
-    assert found == {
-        "TokenFunction.Publish": "true",
-        "TokenFunctionRole.Policies.KeepTheLedger.Condition.ForAnyValue:StringLike.secretsmanager:VersionStage": "*",
-        "aws_sqs_queue.other.name": "other",
-        "aws_sqs_queue.other.fifo_queue": "true",
-    }
