@@ -153,7 +153,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, JobLog], Exit]] = {
 
 
 class Output(Protocol):
-    """The output of status and doctor: `terminal_output.py` for people, `json_output.py` for scripts."""
+    """The output of status and doctor: `rich_output.py` for people, `json_output.py` for scripts."""
 
     def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], at: datetime) -> bool:
         """Show the status of jobs, and why others could not be read. Return False if nobody reads it."""
@@ -169,14 +169,14 @@ def _output(arguments: argparse.Namespace, *, is_watch: bool = False) -> Abstrac
     if arguments.json:
         return contextlib.nullcontext(JsonOutput())
     try:
-        from handler.cli.terminal_output import TerminalOutput  # noqa: PLC0415  rich is an extra, and --json does not need it
+        from handler.cli.rich_output import RichOutput  # noqa: PLC0415  rich is an extra, and --json does not need it
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
         raise UsageError(
             "drawing needs rich, which is not installed: run `make cli` in a checkout, or use --json"
         ) from None
-    return TerminalOutput(is_watch=is_watch)
+    return RichOutput(is_watch=is_watch)
 
 
 # An unknown status is worse than one that needs attention, and better than a known outage.

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
+from handler.cli.rich_output import draw_status
 from handler.cli.status import status_of
-from handler.cli.terminal_output import draw_status
 from handler.ledger import Entry, Ledger
 from tests.handler.cli.test_status import POLICY, T0, entry
 

@@ -117,7 +117,7 @@ class Bar:
         return min(columns, max(0, math.floor(share * columns)))
 
 
-class TerminalOutput:
+class RichOutput:
     """Output to stdout. Without a terminal and without COLUMNS it is 80 columns wide.
 
     `is_watch` redraws in place on a terminal, and otherwise prints each status below the last.
