@@ -20,7 +20,7 @@ from handler.report import Report
 from handler.rotation import rotate
 from handler.run_context import RunContext
 from handler.secrets_manager import SecretsManager, create_client
-from handler.token_secret_view import TokenSecretView
+from handler.token_secret_reads import TokenSecretReads
 from handler.transport import check_environment
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _rotate_with(
         RunContext(
             settings=settings,
             secrets=secrets,
-            token_secret=TokenSecretView(secrets, clock, version_id),
+            token_secret=TokenSecretReads(secrets, clock, version_id),
             server=create_server(settings, secrets),
             clock=clock,
             log=logger,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from handler.model import Clock
     from handler.report import Report
     from handler.secrets_manager import SecretsManager
-    from handler.token_secret_view import TokenSecretView
+    from handler.token_secret_reads import TokenSecretReads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class RunContext:
 
     settings: Settings
     secrets: SecretsManager
-    token_secret: TokenSecretView
+    token_secret: TokenSecretReads
     server: AuthorizationServer
     clock: Clock
     log: Logger

@@ -20,7 +20,7 @@ from handler.rotation import rotate
 from handler.run_context import RunContext
 from handler.secrets_manager import SecretsManager
 from handler.server_protocols import TelenorProtocol
-from handler.token_secret_view import TokenSecretView
+from handler.token_secret_reads import TokenSecretReads
 from handler.transport import Transport
 from tests.simulation.world import CREDENTIALS, TOKEN, ModelSession
 
@@ -71,7 +71,7 @@ def this_job(environment: Environment, request_id: str, policy: Policy = POLICY)
             RunContext(
                 settings=settings,
                 secrets=secrets,
-                token_secret=TokenSecretView(secrets, environment.clock, request_id),
+                token_secret=TokenSecretReads(secrets, environment.clock, request_id),
                 server=_telenor(environment),
                 clock=environment.clock,
                 log=_LOG,

@@ -23,7 +23,7 @@ from handler.publication import DuplicateDelivery, Published
 from handler.revocation import RevocationResult
 from handler.secrets_manager import SecretsManager
 from handler.server_protocols import OAuthProtocol
-from handler.token_secret_view import TokenSecretView
+from handler.token_secret_reads import TokenSecretReads
 from tests.simulation.model_checker import crashes_and_faults, orders, prepared
 
 if TYPE_CHECKING:
@@ -307,12 +307,12 @@ def a_version_newer_than_the_current_one_is_revoked_after_a_rollback(_: Real, le
 
 @breaks("P1", "same_token_and_then_another")
 def a_token_is_logged_out_although_another_version_in_grace_holds_it(patch: pytest.MonkeyPatch) -> None:
-    replace_function(patch, TokenSecretView, "is_held", lambda *_: False)
+    replace_function(patch, TokenSecretReads, "is_held", lambda *_: False)
 
 
 @breaks("P1", pairs=(("same_token_in_two_versions", Action.ROTATE_NOW),))
 def decisions_are_not_revised_after_another_publication(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TokenSecretView, "is_unchanged", property(lambda _: True))
+    patch.setattr(TokenSecretReads, "is_unchanged", property(lambda _: True))
 
 
 @breaks("P3", "same_token_in_two_versions", replaces=(revocation, "_revoke_unless_in_use"))
@@ -330,7 +330,7 @@ def the_comparison_is_made_once_and_not_right_before_each_logout(real: Real, *ar
         context.token_secret.read_version(entry.version_id)
     current = context.token_secret.read_current()
     with pytest.MonkeyPatch.context() as within:
-        within.setattr(TokenSecretView, "read_current", lambda _self: current)
+        within.setattr(TokenSecretReads, "read_current", lambda _self: current)
         return real(*args, **kwargs)
 
 
@@ -345,7 +345,7 @@ def the_current_version_is_taken_from_the_description(_real: Real, context: RunC
 
 @breaks("P3", "older_token_again", faults=1)
 def a_stale_read_does_not_know_our_own_publication(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(TokenSecretView, "written_token", property(lambda _: None, lambda *_: None), raising=False)
+    patch.setattr(TokenSecretReads, "written_token", property(lambda _: None, lambda *_: None), raising=False)
 
 
 @breaks("P2", "grace_over", faults=1, replaces=(AuthorizationServer, "revoke"))

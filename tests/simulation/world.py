@@ -27,7 +27,7 @@ from handler.rotation import rotate
 from handler.run_context import RunContext
 from handler.secrets_manager import SecretsManager
 from handler.server_protocols import ServerProtocol, TelenorProtocol
-from handler.token_secret_view import TokenSecretView
+from handler.token_secret_reads import TokenSecretReads
 from handler.transport import Transport
 from tests.simulation import sdk
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
@@ -227,7 +227,7 @@ class Run:
                 RunContext(
                     settings=settings,
                     secrets=secrets,
-                    token_secret=TokenSecretView(secrets, self.clock, self.request_id),
+                    token_secret=TokenSecretReads(secrets, self.clock, self.request_id),
                     server=server,
                     clock=self.clock,
                     log=log,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from handler.cli.job import Job, PastRuns
     from handler.credentials import Credentials
     from handler.secrets_manager import SecretsManager
-    from handler.token_secret_view import TokenSecretView
+    from handler.token_secret_reads import TokenSecretReads
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class PermittedInputs:
 
     job: Job
     secrets: SecretsManager
-    token_secret: TokenSecretView
+    token_secret: TokenSecretReads
     credentials_file: Path | None = None
     ledger: Ledger = field(init=False, default=Ledger(None))
     past_runs: PastRuns | None = field(init=False, default=None)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from handler.credentials import Credentials
     from handler.ledger import Entry, Ledger
     from handler.model import Clock, Token
-    from handler.token_secret_view import TokenSecretView
+    from handler.token_secret_reads import TokenSecretReads
 
 # For one request with its retries.
 _PATIENCE = timedelta(seconds=60)
@@ -58,7 +58,7 @@ class Probe:
     """
 
     settings: Settings
-    token_secret: TokenSecretView
+    token_secret: TokenSecretReads
     server: AuthorizationServer
     clock: Clock
     credentials: Credentials | None = field(repr=False)

@@ -15,7 +15,7 @@ from handler.cli.doctor.probe import Probe
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
 from handler.model import Action
-from handler.token_secret_view import TokenSecretView
+from handler.token_secret_reads import TokenSecretReads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ def examine(
     """Test the server of a job. Raises RotationError, or DeclinedError if the operator declined."""
     # One adapter: it refuses credentials that stand in the token secret only if it has described that one.
     secrets = job.secrets()
-    token_secret = TokenSecretView(secrets, app.clock)
+    token_secret = TokenSecretReads(secrets, app.clock)
     inputs = PermittedInputs(job, secrets, token_secret, credentials_file)
     server = AuthorizationServer(job.settings.protocol, inputs.known_credentials, app.clock, app.logger)
     permissions = inputs.permissions()

@@ -1,4 +1,4 @@
-"""Remembers what a run has read of the token secret, and guards tokens in use against revocation (P3)."""
+"""What a run has read of the token secret, and whether a token is in use by it (P3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from handler.secrets_manager import SecretsManager
 
 
-class TokenSecretView:
+class TokenSecretReads:
     """The token secret as one run has read it.
 
     Reads of Secrets Manager may lag, so this remembers which versions were read as current, and what each version
