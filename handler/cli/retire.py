@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler.cli import console, status
+from handler.cli.emergency import labels_or_error, noted, replace_and_revoke
 from handler.cli.errors import AccessError
-from handler.cli.replace_and_revoke import labels_or_error, noted, replace_and_revoke
 from handler.cli.time_format import utc
 from handler.errors import RotationError
 

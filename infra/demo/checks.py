@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
 
+    from infra.demo.consumers import Count
+    from infra.demo.faults import FaultRecord
     from infra.demo.token_states import TokenStates
     from infra.promises.checker import Violation
 
@@ -23,30 +25,6 @@ _PROMISES = {
     "P5": "no run failed without a fault, and an active token is current at the end",
     "P6": "no failed logout failed its run",
 }
-
-
-@dataclass
-class FaultRecord:
-    """A fault of the demo: when it was active, and the evidence in the servers' records."""
-
-    name: str
-    began_at: float
-    ended_at: float | None = None
-    evidence: str | None = None
-    """None: it has not taken effect."""
-    lost_token: str | None = None
-    """Short id of a token that was lost with the killed run; it expires by itself."""
-
-
-@dataclass
-class Count:
-    """The results of one consumer's calls."""
-
-    cache: str
-    served: int = 0
-    refused: int = 0
-    failed: int = 0
-    """Calls that ended in anything else."""
 
 
 @dataclass(frozen=True, kw_only=True)

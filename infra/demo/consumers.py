@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ import requests
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_secretsmanager_caching import SecretCache, SecretCacheConfig  # type: ignore[import-untyped]  # has no types
 
-from infra.demo.checks import Count
 from infra.demo.settings import CACHE_SECONDS
 
 if TYPE_CHECKING:
@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 10
 _spawned = multiprocessing.get_context("spawn")
+
+
+@dataclass
+class Count:
+    """The results of one consumer's calls."""
+
+    cache: str
+    served: int = 0
+    refused: int = 0
+    failed: int = 0
+    """Calls that ended in anything else."""
 
 
 def _powertools(seconds: int) -> Callable[[str], str]:

@@ -6,10 +6,10 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from infra.demo import settings
-from infra.demo.checks import FaultRecord
 from infra.demo.token_states import Phase, read_token_states
 from infra.local.telenor_sandbox import short_id
 
@@ -33,6 +33,19 @@ RESPONSE_DELAY_SECONDS = 1.0
 
 _WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+
+
+@dataclass
+class FaultRecord:
+    """A fault of the demo: when it was active, and the evidence in the servers' records."""
+
+    name: str
+    began_at: float
+    ended_at: float | None = None
+    evidence: str | None = None
+    """None: it has not taken effect."""
+    lost_token: str | None = None
+    """Short id of a token that was lost with the killed run; it expires by itself."""
 
 
 class Planned(NamedTuple):

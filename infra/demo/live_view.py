@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleDimensions
 
-    from infra.demo.checks import Count, FaultRecord
+    from infra.demo.consumers import Count
+    from infra.demo.faults import FaultRecord
 
     Show = Callable[[TokenStates, Sequence[Count], Sequence[FaultRecord]], None]
 

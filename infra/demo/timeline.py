@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from infra.demo.checks import Count, FaultRecord
+    from infra.demo.consumers import Count
+    from infra.demo.faults import FaultRecord
 
 
 PAGE = ConsoleDimensions(110, 120)

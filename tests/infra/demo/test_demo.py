@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console, ConsoleDimensions
 
 from infra.demo import settings
-from infra.demo.checks import Count, FaultRecord, Results, checks, exit_status
-from infra.demo.faults import OUTAGE_SECONDS, PLAN
+from infra.demo.checks import Results, checks, exit_status
+from infra.demo.consumers import Count
+from infra.demo.faults import OUTAGE_SECONDS, PLAN, FaultRecord
 from infra.demo.summary import checks_table, summary_table
 from infra.demo.timeline import PAGE, Axis, save_svg, timeline
 from infra.demo.token_states import SeenToken, TokenStates
