@@ -86,7 +86,7 @@ def renewal_times(published_at: datetime, expires_at: datetime, policy: Policy) 
     safe_until = expires_at - policy.grace - _SPARE_RUNS * policy.schedule - _ALARM_DELAY
     share_used_at = published_at + policy.renew_at_fraction * lifetime
     wanted_at, reason = min((share_used_at, Reason.SHARE_OF_LIFE_USED), (safe_until, Reason.TOO_LITTLE_LIFE_LEFT))
-    # A run comes up to a period and its jitter before due_at, and must not come before not_before.
+    # The last run before due_at may come a period and its jitter earlier, and even that one not before not_before.
     due_at = max(not_before + policy.schedule + schedule_jitter(policy), wanted_at)
     return RenewalTimes(not_before, safe_until, due_at, reason)
 

@@ -55,14 +55,14 @@ class RevocationResult(Enum):
         }
 
 
-def revoke_superseded(context: RunContext, ledger: Ledger, *, is_emergency: bool) -> Ledger:
-    """Revoke the superseded tokens whose grace has passed, or all in an emergency.
+def revoke_superseded(context: RunContext, ledger: Ledger, *, skips_grace: bool) -> Ledger:
+    """Revoke the superseded tokens whose grace has passed, or all of them if `skips_grace`.
 
     Return the ledger without the versions that need no label any more; the others wait for the next run. If the server
     cannot revoke, only expired tokens leave the ledger. A failed call raises no error.
     """
-    ledger = _with_documented_expiries(context, ledger)
-    if is_emergency:
+    ledger = _with_expiries_from_values(context, ledger)
+    if skips_grace:
         # Leave out this run's own version: if a newer run has superseded it, its grace has just begun.
         to_revoke = tuple(entry for entry in ledger.superseded if entry.version_id != context.version_id)
     else:
@@ -73,14 +73,14 @@ def revoke_superseded(context: RunContext, ledger: Ledger, *, is_emergency: bool
     ledger = remove_labels(context, ledger, expired)
     if not context.settings.policy.can_revoke:
         return ledger
-    trigger = Trigger.EMERGENCY if is_emergency else Trigger.GRACE_PASSED
+    trigger = Trigger.EMERGENCY if skips_grace else Trigger.GRACE_PASSED
     for entry in to_revoke:
         if entry in expired:
             continue
         if context.clock.now() >= context.end_by:
             context.log.info("the next run revokes the other tokens: no time is left")
             break
-        result = _revoke(context, entry, trigger, to_keep)
+        result = _revoke_entry(context, entry, trigger, to_keep)
         if result.ends_tracking:
             ledger = remove_labels(context, ledger, [entry])
         if result is RevocationResult.FAILED and context.server.is_unreachable:
@@ -127,7 +127,7 @@ def revoke_unpublished(context: RunContext, ledger: Ledger, access_token: str) -
         )
 
 
-def give_up_untracked(context: RunContext, version_id: str) -> ServerRefusedError | None:
+def revoke_or_report_untracked(context: RunContext, version_id: str) -> ServerRefusedError | None:
     """Report that no run will revoke the token of a replaced version without a label.
 
     In an emergency revoke it instead; return an error if that fails.
@@ -185,7 +185,7 @@ def remove_labels(context: RunContext, ledger: Ledger, entries: Sequence[Entry])
     return ledger
 
 
-def _with_documented_expiries(context: RunContext, ledger: Ledger) -> Ledger:
+def _with_expiries_from_values(context: RunContext, ledger: Ledger) -> Ledger:
     """Return the ledger. A version without a readable label gets the expiry in its document, if that can be read."""
     for entry in ledger.superseded:
         if entry.expires_at is None:
@@ -212,7 +212,7 @@ def _free_slot(context: RunContext, ledger: Ledger, oldest: Entry) -> Ledger:
     )
     # The publication waits, so a server that sends no response is asked once.
     can_revoke = context.settings.policy.can_revoke and not context.server.is_unreachable
-    result = _revoke(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.FAILED
+    result = _revoke_entry(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.FAILED
     if not result.ends_tracking:
         if context.token_secret.was_read_as_current(oldest.version_id):
             return ledger
@@ -221,7 +221,9 @@ def _free_slot(context: RunContext, ledger: Ledger, oldest: Entry) -> Ledger:
     return remove_labels(context, ledger, [oldest])
 
 
-def _revoke(context: RunContext, entry: Entry, trigger: Trigger, to_keep: Sequence[Entry] = ()) -> RevocationResult:
+def _revoke_entry(
+    context: RunContext, entry: Entry, trigger: Trigger, to_keep: Sequence[Entry] = ()
+) -> RevocationResult:
     """Revoke the token of a superseded version, unless it is in use."""
     fields = {"superseded_version_id": entry.version_id}
     try:

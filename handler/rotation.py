@@ -31,8 +31,8 @@ from handler.publication import (
 )
 from handler.revocation import (
     free_label_slots,
-    give_up_untracked,
     raise_if_leak_stays_active,
+    revoke_or_report_untracked,
     revoke_superseded,
     revoke_unpublished,
 )
@@ -64,7 +64,7 @@ def rotate(context: RunContext) -> None:
             # It is unknown which token is current, so a revocation could end the current one.
             raise renewal.error
         # Any other failure waits until superseded tokens are revoked.
-        ledger = revoke_superseded(context, ledger, is_emergency=_is_emergency(context, ledger))
+        ledger = revoke_superseded(context, ledger, skips_grace=_skips_grace(context, ledger))
     finally:
         context.report.record(ledger, context.settings.policy)
     if renewal.error is not None:
@@ -135,7 +135,8 @@ def _should_renew(context: RunContext, ledger: Ledger) -> bool:
     is_due, _ = decisions.is_renewal_due(ledger, settings.policy, now, Action.RENEW_IF_DUE, context.version_id)
     if renews and not is_due and (postponed_for := _reason_to_postpone(context, ledger, now)) is not None:
         renews, reason = False, postponed_for
-    # An event that has rotated before must not do so again.
+    # An event that has rotated before must not do so again. A rejected token is replaced even if the budget is spent:
+    # that comes no earlier than a scheduled renewal.
     if not renews and reason is not Reason.ALREADY_ROTATED and _is_rejected(context):
         reason = Reason.NOT_ACCEPTED
         renews = decisions.may_replace_rejected(ledger, settings.policy, now)
@@ -202,7 +203,7 @@ def _is_rejected(context: RunContext) -> bool:
     return context.server.is_rejected(context.settings.verify_url, version.access_token, context.request_by)
 
 
-def _is_emergency(context: RunContext, ledger: Ledger) -> bool:
+def _skips_grace(context: RunContext, ledger: Ledger) -> bool:
     """Return whether superseded tokens are revoked without their grace.
 
     That is so if this request's version is current, or if this request has published no version yet. If another
@@ -253,19 +254,19 @@ def _renew(context: RunContext, ledger: Ledger) -> Renewal:
         context.server.protocol.token_request(credentials, context.settings.scope)
         current = _read_current(context)
         ledger = free_label_slots(context, ledger)
-        _check_room(ledger)
-        token = _obtain(context, credentials, on_unusable)
+        _check_label_slots(ledger)
+        token = _request_token(context, credentials, on_unusable)
         if _is_reissued(context, token, current):
             # It is the published token, so it is not revoked.
             return Renewal(ledger, _error_of_reissue(context))
         unpublished.append(token.access_token)
         rejection = _verify(context, ledger, token, current)
         # None if nothing was current, it could not be read, or another publisher has replaced it since.
-        to_replace = current if current and ledger.current and current.version_id == ledger.current.version_id else None
-        ledger = _restart_grace(context, ledger, to_replace)
+        replaced = current if current and ledger.current and current.version_id == ledger.current.version_id else None
+        ledger = _restart_grace(context, ledger, replaced)
         # From here on the outcome of the write decides whether the token is revoked.
         unpublished.remove(token.access_token)
-        renewal = _publish_or_revoke(context, ledger, token, to_replace)
+        renewal = _publish_or_revoke(context, ledger, token, replaced)
         ledger = renewal.ledger
         # The published token is the rejected one only if this run published it.
         if rejection is not None and renewal.error is None and context.report.has_published:
@@ -293,7 +294,7 @@ def _read_current(context: RunContext) -> SecretVersion | None:
         return None
 
 
-def _check_room(ledger: Ledger) -> None:
+def _check_label_slots(ledger: Ledger) -> None:
     """Raise LabelsExhaustedError if a new version could get no label."""
     if not ledger.has_room:
         raise LabelsExhaustedError(
@@ -303,7 +304,7 @@ def _check_room(ledger: Ledger) -> None:
         )
 
 
-def _obtain(context: RunContext, credentials: Credentials, on_unusable: Callable[[str | None], None]) -> Token:
+def _request_token(context: RunContext, credentials: Credentials, on_unusable: Callable[[str | None], None]) -> Token:
     """Request a token; if the server rejects the client, retry with the previous credentials."""
     started_at = context.clock.now()
     scope = context.settings.scope
@@ -412,10 +413,13 @@ def _publish_or_revoke(context: RunContext, ledger: Ledger, token: Token, replac
             report.has_published = True
             # Whatever token VERIFY_URL rejected before is replaced.
             report.is_rejected = False
-            untracked = _untracked(context, ledger, replaced, token)
+            # By the ledger before the publication, in which the replaced version is current.
+            untracked = _replaced_without_label(context, ledger, replaced, token)
             ledger = restore_lost_labels(context, ledger.superseded_by(entry))
             _warn_about_settings(context, ledger, token)
-            return Renewal(ledger, None if untracked is None else give_up_untracked(context, untracked.version_id))
+            if untracked is None:
+                return Renewal(ledger)
+            return Renewal(ledger, revoke_or_report_untracked(context, untracked.version_id))
         case DuplicateDelivery(version):
             # The other delivery of this event has published and counted its token, so ours is surplus.
             report.outcome = Outcome.ROTATED
@@ -437,7 +441,7 @@ def _publish_or_revoke(context: RunContext, ledger: Ledger, token: Token, replac
         case WriteUnknownError() as error:  # pragma: no branch  mypy knows that there is no fifth case
             # Keep it from being revoked: it may be current.
             context.token_secret.written_token = token.access_token
-            context.report_abandoned("it is unknown whether the new token was published. If it was not")
+            context.report_abandoned("if the write, whose outcome is unknown, has not published the new token")
             return Renewal(ledger, error)
 
 
@@ -460,7 +464,9 @@ def _restart_grace(context: RunContext, ledger: Ledger, replaced: SecretVersion 
     return ledger
 
 
-def _untracked(context: RunContext, ledger: Ledger, replaced: SecretVersion | None, token: Token) -> Entry | None:
+def _replaced_without_label(
+    context: RunContext, ledger: Ledger, replaced: SecretVersion | None, token: Token
+) -> Entry | None:
     """Return the replaced version, if it has no label and may hold an active token that no other version tracks."""
     if ledger.current is None or ledger.current.is_tracked:
         return None

@@ -227,7 +227,7 @@ def a_published_token_is_never_verified(patch: pytest.MonkeyPatch) -> None:
     replace_function(patch, AuthorizationServer, "is_rejected", lambda *_: False)
 
 
-@breaks("P6", "mistyped_credentials", replaces=(rotation, "_obtain"))
+@breaks("P6", "mistyped_credentials", replaces=(rotation, "_request_token"))
 def rejected_new_credentials_fail_the_run(_real: Real, context: RunContext, pair: Any, on_unusable: Any) -> Token:
     return context.server.request_token(pair, None, context.request_by, on_unusable)
 
@@ -260,7 +260,7 @@ def a_current_token_that_lost_its_label_is_superseded_and_not_counted(patch: pyt
 
 def lost_labels_are_neither_restored_nor_counted(patch: pytest.MonkeyPatch) -> None:
     replace_function(patch, rotation, "_track_by_document", lambda _real, _context, ledger, _current: ledger)
-    replace_function(patch, rotation, "_untracked", lambda *_: None)
+    replace_function(patch, rotation, "_replaced_without_label", lambda *_: None)
 
 
 @breaks("P5", "rolled_back_while_fresh")
@@ -268,13 +268,13 @@ def a_roll_back_is_not_recorded_in_the_ledger(patch: pytest.MonkeyPatch) -> None
     patch.setattr(Ledger, "is_current_latest", property(lambda _: True))
 
 
-@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke"))
+@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke_entry"))
 def a_token_leaves_the_ledger_before_its_logout(real: Real, context: RunContext, entry: Entry, *args: Any) -> Any:
     context.secrets.remove_labels(entry)
     return real(context, entry, *args)
 
 
-@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke"))
+@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke_entry"))
 def a_token_leaves_the_ledger_although_its_logout_failed(real: Real, *args: Any) -> Any:
     real(*args)
     return RevocationResult.REVOKED
@@ -401,7 +401,7 @@ def the_log_contains_the_obtained_token(real: Real, context: RunContext, ledger:
 
 @breaks("P6", "renewal_with_revocations", faults=1, replaces=(rotation, "free_label_slots"))
 def a_failed_logout_fails_the_run_before_it_publishes(real: Real, context: RunContext, ledger: Ledger) -> Any:
-    ledger = revocation.revoke_superseded(context, ledger, is_emergency=False)
+    ledger = revocation.revoke_superseded(context, ledger, skips_grace=False)
     if context.report.revocations_failed:
         raise errors.WriteRefusedError("a superseded token could not be revoked")
     return real(context, ledger)
@@ -414,7 +414,7 @@ def a_full_ledger_refuses_another_token(_real: Real, _context: RunContext, ledge
     return ledger
 
 
-@breaks("P6", "renewal", faults=1, replaces=(rotation, "_obtain"))
+@breaks("P6", "renewal", faults=1, replaces=(rotation, "_request_token"))
 def a_failed_token_request_takes_the_current_token_out_of_the_ledger(
     real: Real, context: RunContext, *args: Any
 ) -> Any:
