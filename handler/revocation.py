@@ -206,8 +206,8 @@ def _free_slot(context: RunContext, ledger: Ledger, oldest: Entry) -> Ledger:
     fields = {"superseded_version_id": oldest.version_id}
     context.log_warning(
         ErrorCode.GRACE_CUT_SHORT,
-        "the token secret carries too many labels, so the oldest superseded token is revoked before its grace has "
-        "passed: find out why revocations fail, who rotates so often, or whose labels these are",
+        "the token secret carries too many labels, so the grace of the oldest superseded token ends early: find out "
+        "why revocations fail, who rotates so often, or whose labels these are",
         **fields,
     )
     # The publication waits, so a server that sends no response is asked once.
@@ -240,7 +240,7 @@ def _revoke_entry(
         context.report.revocations_failed += 1
         context.log_warning(
             error.error_code if error.error_code in _IRREVOCABLE else ErrorCode.REVOCATION_FAILED,
-            f"a superseded token could not be revoked, and stays in the ledger for another try: {error}",
+            f"a superseded token could not be revoked: {error}",
             cause=error.error_code,
             **fields,
         )

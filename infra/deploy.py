@@ -94,7 +94,7 @@ def describe(stack: str, region: str) -> Deployed | None:
         if "does not exist" in str(error):
             return None
         advice = ". Log in again" if aws.code_of(error) in aws.STALE_CREDENTIALS else ""
-        raise RefusalError(f"CloudFormation in {region} refused: {error}{advice}") from None
+        raise RefusalError(f"CloudFormation in {region} refused: {str(error).rstrip('.')}{advice}") from None
     except (BotoCoreError, ValueError) as error:
         advice = ". Log in, or set AWS_PROFILE" if isinstance(error, aws.NOT_LOGGED_IN) else ""
         reason = str(error).rstrip(".")

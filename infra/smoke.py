@@ -137,7 +137,8 @@ def read_stack(name: str, region: str, say: Callable[[str], None]) -> Stack:
 def rotate(stack: Stack) -> None:
     """Send one rotate-now, without retries: a second one would rotate again. Raises RefusalError."""
     config = Config(read_timeout=_ROTATION_SECONDS, retries={"total_max_attempts": 1})
-    stack.before = stack.labels()
+    with readable("the token secret"):
+        stack.before = stack.labels()
     stack.rotated_at = datetime.now(UTC) - timedelta(seconds=1)
     try:
         answer = stack.client("lambda", config).invoke(

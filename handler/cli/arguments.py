@@ -55,7 +55,8 @@ exit status:
   1    failed, declined or incomplete; see stderr
   2    wrong arguments, settings or credentials secret
   3    status: consumers have no usable token
-       (no-value, expired, not-accepted, marked-for-deletion or deleted)
+       (no-value, expired, not-accepted or marked-for-deletion), or the token
+       secret is deleted
   4    status: the job needs attention
        (overdue, not-in-ledger, failing, not-running, the previous credentials
        are in use, or a revocation failed);
@@ -65,7 +66,7 @@ exit status:
 renew, rotate, emergency and retire print the run's result as one line of JSON
 on stdout. stderr has the warnings and errors in the last 4 KB of its log, each
 with its code [in brackets]; docs/error-codes.md has a row for each. --verbose
-prints every line.
+prints all of them.
 """
 
 _RENEW = """\

@@ -71,6 +71,8 @@ STALE_CREDENTIALS = {
 }
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
+_LOOKUPS = {"DescribeStacks", "GetFunctionConfiguration", "GetSchedule"}
+
 # IAM's action for each operation.
 _ACTIONS = {
     "DescribeSecret": "secretsmanager:DescribeSecret",
@@ -120,12 +122,11 @@ def is_refused(error: Exception) -> bool:
 
 
 def is_missing(error: BaseException | None) -> bool:
-    """Return whether AWS has nothing of this name. CloudFormation and Lambda also say so of an impossible name."""
-    return isinstance(error, ClientError) and code_of(error) in {
-        "ResourceNotFoundException",
-        "ValidationError",
-        "ValidationException",
-    }
+    """Return whether AWS has nothing of this name. A name that is impossible fails the validation of a lookup."""
+    if not isinstance(error, ClientError):
+        return False
+    is_invalid = error.operation_name in _LOOKUPS and code_of(error) in {"ValidationError", "ValidationException"}
+    return is_invalid or code_of(error) == "ResourceNotFoundException"
 
 
 def code_of(error: Exception) -> str:

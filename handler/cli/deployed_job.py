@@ -69,6 +69,7 @@ class DeployedJob:
     settings: Settings
     log: JobLog
     event: Mapping[str, object] = field(default_factory=dict)
+    is_deployed: bool = True
 
     @property
     def region(self) -> str | None:
@@ -77,8 +78,9 @@ class DeployedJob:
 
     @property
     def place(self) -> str:
-        """The function, its account and region."""
-        return f"function {self.function.name} in account {self.function.arn.split(':')[4]}, {self.region}"
+        """The client, the function, its account and region."""
+        account = self.function.arn.split(":")[4]
+        return f"client {self.settings.client} of function {self.function.name} in account {account}, {self.region}"
 
     def secrets(self) -> SecretsManager:
         """Return its secrets, in the region of the token secret if that is known."""
@@ -96,7 +98,7 @@ class DeployedJob:
             if "outcome" in record:
                 outcome, message = str(record["outcome"]), str(record["message"])
                 ended.append(PastRun(at, printable(outcome), printable(message), code))
-            elif code is not None and job_log.is_failed_revocation(record):
+            elif code not in {None, ErrorCode.LABEL_NOT_REMOVED} and job_log.is_failed_revocation(record):
                 failed_revocations[str(record["superseded_version_id"])] = code
         return PastRuns(since, tuple(sorted(ended, key=lambda run: run.at)), failed_revocations)
 
@@ -145,7 +147,7 @@ class DeployedJob:
                 print_stderr(self._unknown_sentence("Ctrl-C"))
                 raise
         if len(log) > _WHOLE_LOG_BYTES:
-            print_stderr(f"The first lines of this run are only in the log group {self.function.log_group}.")
+            print_stderr(f"The first lines of this run may be only in the log group {self.function.log_group}.")
         self.log.write(log.decode("utf-8", errors="replace"))
         if "FunctionError" in response:
             raise _run_failed(document, self.log.summary)

@@ -27,7 +27,7 @@ def emergency(job: Job, log: JobLog, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
     console.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.policy.can_revoke))
     does = "Revoke them" if job.settings.policy.can_revoke else "Publish a new token"
-    if not console.is_confirmed(f"{does} now, with {job.place}?", yes=yes):
+    if not console.is_confirmed(f"{does} now, for {job.place}?", yes=yes):
         return False
     console.print_json(replace_and_revoke(job, log, "emergency"))
     return True

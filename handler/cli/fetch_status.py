@@ -53,8 +53,8 @@ def fetch_labels(job: Job) -> Status:
 def explained(error: SecretsManagerError, job: Job) -> RotationError:
     """Explain an error of the token secret for an operator."""
     secret = job.settings.token_secret_id
-    # A deployment names its secret by the ARN, so the name is right.
-    if aws.region_of(secret) and aws.is_missing(error.__cause__):
+    # A deployment names its own secret by the ARN, so the name is right.
+    if job.is_deployed and aws.region_of(secret) and aws.is_missing(error.__cause__):
         return TokenSecretMissingError(
             f"the token secret {secret} does not exist any more, so consumers cannot read it: see "
             "ResourceNotFoundException in docs/error-codes.md"

@@ -60,9 +60,9 @@ def _find_deployed(arguments: argparse.Namespace, log: JobLog) -> tuple[list[Job
     errors: list[RotationError] = []
     lookups = [(name, find_stack) for name in arguments.stacks]
     lookups += [(name, find_function) for name in arguments.functions]
-    for name, find in lookups:
+    for name, look_up in lookups:
         try:
-            function = find(name, arguments.region)
+            function = look_up(name, arguments.region)
             if function.serves_clients and not arguments.clients and arguments.command != "status":
                 raise UsageError(
                     f"function {function.name} serves several clients: name one with --client; `status` lists them"

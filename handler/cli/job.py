@@ -60,8 +60,12 @@ class Job(Protocol):
         """The region of the job; None for the environment's."""
 
     @property
+    def is_deployed(self) -> bool:
+        """Whether its settings are those of a deployed function."""
+
+    @property
     def place(self) -> str:
-        """Where it runs, for a question to the operator."""
+        """The client and where it runs, for a question to the operator."""
 
     @property
     def settings(self) -> Settings:

@@ -12,9 +12,6 @@ from handler.errors import ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Of warnings about a superseded version: its token is inactive, or about to be revoked.
-_NO_FAILURES = {None, ErrorCode.LABEL_NOT_REMOVED, ErrorCode.GRACE_CUT_SHORT}
-
 _LEVELS = {"WARNING": "warning: ", "ERROR": "error: ", "CRITICAL": "error: "}
 
 
@@ -58,8 +55,8 @@ def parse_record(line: str) -> Mapping[str, object]:
 
 
 def is_failed_revocation(record: Mapping[str, object]) -> bool:
-    """Return whether a line reports a failed revocation."""
-    return "superseded_version_id" in record and record.get("error_code") not in _NO_FAILURES
+    """Return whether a line says why a superseded version is still in the ledger."""
+    return "superseded_version_id" in record and record.get("error_code") not in {None, ErrorCode.GRACE_CUT_SHORT}
 
 
 def _sentence(record: Mapping[str, object]) -> str:

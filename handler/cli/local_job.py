@@ -44,7 +44,12 @@ class LocalJob:
     region: str | None
     log: JobLog
     name: str = "--local"
-    place: str = "this process"
+    is_deployed: bool = False
+
+    @property
+    def place(self) -> str:
+        """The client, and this process."""
+        return f"client {self.settings.client} in this process"
 
     def secrets(self) -> SecretsManager:
         """Return its secrets."""

@@ -29,7 +29,7 @@ def retire(job: Job, log: JobLog, *, yes: bool) -> bool:
         f"This disables the schedule of client {job.settings.client}, and {does}. After that no token is renewed, "
         "consumers get 401, and the alarms stay active until you delete them."
     )
-    if not console.is_confirmed(f"Retire it now, with {job.place}?", yes=yes):
+    if not console.is_confirmed(f"Retire {job.place} now?", yes=yes):
         return False
     try:
         schedule = job.disable_schedule()

@@ -429,6 +429,8 @@ def test_at_most_8_kib_of_a_header_are_kept(transport: Transport) -> None:
         ("30", 30),
         ("0", 0),
         (" 7 ", 7),
+        ("30, 60", 60),
+        ("30, soon", None),
         ("9" * 21, 86_400),
         ("9" * 5000, 86_400),
         (format_datetime(NOW + timedelta(seconds=45), usegmt=True), 45),

@@ -421,10 +421,19 @@ def test_a_label_that_stays_is_no_failed_revocation(deployed: DeployedAws, termi
     deployed.run({})
     deployed.run({"action": "rotate-now"})
     deployed.world.clock.advance(minutes=21)
-    deployed.world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code="AccessDeniedException"))
+    denied = CallFault(operation="UpdateSecretVersionStage", code="AccessDeniedException")
+    deployed.world.aws.fault(denied)
     deployed.run({})
+    line = {"level": "WARNING", "message": "early", "error_code": "grace-cut-short"}
+    line["token_secret_id"] = deployed.variables["TOKEN_SECRET_ID"]
+    (superseded,) = terminal.on_stack("status", "--json").json["superseded"]
+    line["superseded_version_id"] = superseded["version_id"]
+    deployed.lines.append((int(deployed.world.clock.now().timestamp() * 1000), json.dumps(line)))
     (superseded,) = terminal.on_stack("status", "--json").json["superseded"]
     assert superseded["failed_with"] is None
+    deployed.world.aws.fault(denied)
+    ran = terminal.on_stack("emergency", "--yes")
+    assert (ran.status, re.findall(r"1 token not revoked: .*\[(.*)\]", ran.err)) == (1, ["label-not-removed"])
 
 
 def test_without_permission_to_read_the_log_status_shows_the_labels(deployed: DeployedAws, terminal: Terminal) -> None:

@@ -59,3 +59,12 @@ def test_a_change_of_the_template_is_found_by_name(name: str, states: States) ->
     body = copy.deepcopy(translated())
     BROKEN[name](body)
     assert name in {difference.name for difference in differences(states, body)}
+
+
+def test_a_resource_and_an_attribute_of_the_module_alone_are_found(states: States) -> None:
+    resources = copy.deepcopy(states["by_default"].resources)
+    resources["aws_sqs_queue.other"] = {"name": "other"}
+    resources["aws_lambda_function.token"]["publish"] = True
+    changed = {**states, "by_default": states["by_default"]._replace(resources=resources)}
+    found = {each.name: each.terraform for each in differences(changed) if each.intended is None}
+    assert found == {"TokenFunction.Publish": "true", "aws_sqs_queue.other.name": "other"}

@@ -23,7 +23,7 @@ module "telenor_token" {
 
   clients = {
     shop    = {}
-        support = { grace_seconds = 900 }
+    support = { grace_seconds = 900 }
     billing = { scope = "invoices" }
   }
 }
