@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from handler.errors import ErrorCode
 
 HANDLER = Path(__file__).parent.parent / "handler"
 
@@ -25,6 +28,11 @@ HANDLER = Path(__file__).parent.parent / "handler"
 def test_only_the_allowed_modules_contain_a_word(word: str, modules: set[str]) -> None:
     found = {path.stem for path in HANDLER.glob("*.py") if word in ast.unparse(ast.parse(path.read_text("utf-8")))}
     assert found == modules
+
+
+def test_the_handler_uses_each_error_code() -> None:
+    source = "".join(path.read_text("utf-8") for path in HANDLER.glob("*.py"))
+    assert [code for code in ErrorCode if not re.search(rf"\bErrorCode\.{code.name}\b", source)] == []
 
 
 @pytest.mark.parametrize(

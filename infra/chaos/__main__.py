@@ -127,8 +127,7 @@ def _keep(seed: int, text: str) -> None:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m infra.chaos",
-        description="Run the handler over real sockets under faults of every kind, and check what both "
-        "servers recorded against the promises. Nothing is kept, and nothing leaves this machine.",
+        description=__doc__,
     )
     seed_help = "the first seed; it draws the events and faults, but not how runs interleave"
     parser.add_argument("--seconds", type=float, default=120, help="for how long experiments begin (%(default)s)")

@@ -77,8 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m infra.demo",
-        description="Run the handler on this machine against a sandbox of Telenor's API and a Secrets Manager, with "
-        "eight consumers and real faults. Nothing is kept, and nothing leaves this machine.",
+        description=__doc__,
     )
     seconds_help = f"how long it takes, at least {_MIN_SECONDS} (%(default)s)"
     parser.add_argument("--seconds", type=float, default=60, help=seconds_help)

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Keep everything up until Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m infra.demo.consumer_sandbox",
-        description="Run Telenor's sandbox, a Secrets Manager and the scheduled job on this machine, until Ctrl-C.",
+        description=__doc__,
     )
     port_help = "the port of Telenor's sandbox; Secrets Manager has the next one; 0 takes free ones (%(default)s)"
     parser.add_argument("--port", type=_port, default=_PORT, help=port_help)

@@ -213,17 +213,6 @@ def test_after_removing_a_client_the_others_keep_their_tokens_and_keep_running(c
     assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 
-def test_the_credentials_of_a_removed_client_can_be_restored(clients: Clients) -> None:
-    secrets_manager = clients.emulator.client("secretsmanager")
-    listed = secrets_manager.list_secrets(IncludePlannedDeletion=True)["SecretList"]
-    deleted = [each["ARN"] for each in listed if "DeletedDate" in each]
-    assert len(deleted) == 1
-    secrets_manager.restore_secret(SecretId=deleted[0])
-    value = json.loads(secrets_manager.get_secret_value(SecretId=deleted[0])["SecretString"])
-    assert value["client_id"] == SCOPED
-    secrets_manager.delete_secret(SecretId=deleted[0], RecoveryWindowInDays=30)
-
-
 def test_destroying_keeps_the_log_restorable_credentials_and_the_existing_secret(clients: Clients) -> None:
     existing = clients.jobs[EXISTING].credentials_secret
     made = {job.credentials_secret for job in clients.others(EXISTING).values()}
