@@ -187,9 +187,10 @@ ERROR_KINDS = (
 
 # The errors of an authorization server other than Telenor's. Sources: RFC 6749, sections 4.1.2.1 and 5.2; RFC 6750,
 # section 3.1; RFC 7009, section 2.2.1; RFC 8707, section 2; Auth0 for access_denied.
+_GRANT_ERRORS = ("access_denied", "invalid_grant", "unauthorized_client", "unsupported_grant_type")
 OAUTH_ERROR_CODES = {
     "invalid_client": ErrorCode.CREDENTIALS_REFUSED,
-    **dict.fromkeys(("access_denied", "unauthorized_client", "unsupported_grant_type"), ErrorCode.GRANT_NOT_ALLOWED),
+    **dict.fromkeys(_GRANT_ERRORS, ErrorCode.GRANT_NOT_ALLOWED),
     **dict.fromkeys(("insufficient_scope", "invalid_scope", "invalid_target"), ErrorCode.SCOPE_REFUSED),
     "invalid_request": ErrorCode.REQUEST_MALFORMED,
     "unsupported_token_type": ErrorCode.REVOCATION_UNSUPPORTED,
@@ -198,13 +199,13 @@ OAUTH_ERROR_CODES = {
 }
 _OAUTH_ADVICE = {
     ErrorCode.CREDENTIALS_REFUSED: "the authorization server does not accept this client_id with this client_secret: "
-    "copy both again into the credentials secret, and check CLIENT_AUTHENTICATION",
-    ErrorCode.GRANT_NOT_ALLOWED: "the client may not have this token by the client_credentials grant: allow it at the "
-    "authorization server",
+    "copy both again into the credentials secret, check CLIENT_AUTHENTICATION, and allow the client_credentials grant",
+    ErrorCode.GRANT_NOT_ALLOWED: "the server does not know this client, or does not grant it this token: check "
+    "client_id, TOKEN_URL and TOKEN_PARAMETERS, or allow the client_credentials grant there",
     ErrorCode.SCOPE_REFUSED: "the scope or the resource is unknown or not granted to the client: correct "
     "TELENOR_SCOPE, the event's scope or TOKEN_PARAMETERS, or grant it at the authorization server",
     ErrorCode.REQUEST_MALFORMED: "the authorization server misses a parameter or does not know one: correct "
-    "TOKEN_PARAMETERS, and check CLIENT_AUTHENTICATION",
+    "TOKEN_PARAMETERS, and check TELENOR_SCOPE and CLIENT_AUTHENTICATION",
     ErrorCode.REVOCATION_UNSUPPORTED: "the authorization server cannot revoke access tokens, so a token stays active "
     "until it expires: set REVOCATION_URL to none",
     ErrorCode.TOKEN_DEAD: "the access token is invalid, has expired or was revoked",

@@ -172,7 +172,7 @@ def the_superseded_version_keeps_its_label(stack: Stack) -> tuple[bool | None, s
     if not live:
         return None, "no version with a label was current before"
     if float(stack.settings["GRACE_SECONDS"]) == 0:
-        return None, "GRACE_SECONDS is 0: it was revoked at once"
+        return None, "GRACE_SECONDS is 0: its label may be gone"
     kept = live <= set(stack.labels().get(str(version), []))
     return kept and "label-lost" not in stack.codes(), f"{version}: {', '.join(sorted(live))}"
 

@@ -83,7 +83,7 @@ _EMERGENCY = """\
 For a leaked token: publish a new one, and revoke every other active token at
 once, without a grace period. Consumers that cache one get 401 until they read
 the secret again. Gateways may accept a revoked token for some minutes;
-`doctor` measures how long.
+`doctor` measures how long. If REVOCATION_URL is none, nothing is revoked.
 
 It asks first, and needs --yes if stdin is not a terminal. The exit status is 0
 only if every other token was revoked. Otherwise stderr says the cause, what was

@@ -4,7 +4,7 @@ resource "aws_sns_topic" "alarms" {
   count = var.alarm_email == "" ? 0 : 1
 
   name         = "${var.name}-alarms"
-  display_name = "Telenor token alarms"
+  display_name = "Access token alarms"
   tags         = var.tags
 }
 
@@ -20,7 +20,7 @@ resource "aws_sns_topic" "pager" {
   count = var.pager_email == "" ? 0 : 1
 
   name         = "${var.name}-pager"
-  display_name = "Telenor token page"
+  display_name = "Access token page"
   tags         = var.tags
 }
 
@@ -51,7 +51,7 @@ resource "aws_cloudwatch_metric_alarm" "token_expiry" {
   for_each = local.clients
 
   alarm_name        = "${var.name}-${each.key}-TokenExpiryAlarm"
-  alarm_description = "Client ${each.key} of job ${var.name}: the shared Telenor token is about to expire and is not renewed, or the job does not run. Consumers get 401 after it expires. See ${local.runbook}, \"TokenExpiryAlarm\"."
+  alarm_description = "Client ${each.key} of job ${var.name}: the shared token is about to expire and is not renewed, or the job does not run. Consumers get 401 after it expires. See ${local.runbook}, \"TokenExpiryAlarm\"."
 
   metric_query {
     id          = "left"

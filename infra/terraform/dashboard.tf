@@ -28,6 +28,10 @@ locals {
 resource "aws_cloudwatch_dashboard" "token" {
   count = var.dashboard ? 1 : 0
 
+  lifecycle {
+    ignore_changes = [dashboard_name]
+  }
+
   # Dashboards are global in an account: without the region, two regions would write the same one.
   dashboard_name = "${var.name}-${local.region}"
 
@@ -37,7 +41,7 @@ resource "aws_cloudwatch_dashboard" "token" {
         {
           type = "text", x = 0, y = 0, width = 24, height = 2
           properties = {
-            markdown = "# ${var.name}: the shared Telenor tokens\nAre they fresh? Are superseded ones revoked? The table at the bottom names each run by its function_request_id: filter by it in Logs Insights. Runbook: ${local.runbook}."
+            markdown = "# ${var.name}: the shared access tokens\nAre they fresh? Are superseded ones revoked? The table at the bottom names each run by its function_request_id: filter by it in Logs Insights. Runbook: ${local.runbook}."
           }
         },
         {

@@ -5,7 +5,7 @@ locals {
 
 resource "aws_lambda_function" "token" {
   function_name     = var.name
-  description       = "Renews the shared Telenor token if it is due, and revokes superseded ones."
+  description       = "Renews the shared access token if it is due, and revokes superseded ones."
   filename          = var.artifact_path
   source_code_hash  = var.artifact_path == null ? null : filebase64sha256(var.artifact_path)
   s3_bucket         = one(var.artifact_s3[*].bucket)

@@ -21,7 +21,7 @@ locals {
 
 resource "aws_iam_role" "function" {
   name                 = "${var.name}-${local.region}-function"
-  description          = "The permissions of the Telenor token job, and no more."
+  description          = "The permissions of the token job, and no more."
   permissions_boundary = var.permissions_boundary_arn == "" ? null : var.permissions_boundary_arn
   tags                 = var.tags
 
@@ -35,6 +35,10 @@ resource "aws_iam_role" "function" {
   })
 
   lifecycle {
+    # Without this a deleted log group, whose ARN is then unknown, would replace everything that has the region in its
+    # name; so likewise below.
+    ignore_changes = [name]
+
     # AWS, "IAM and AWS STS quotas": 6,144 characters in a managed policy, and 10,240 in all of a role's own. What
     # else is in them has at most 1,100 in the one and 2,700 in the other.
     precondition {
@@ -72,6 +76,10 @@ resource "aws_iam_policy" "function" {
   description = "For the function ${var.name} alone."
   tags        = var.tags
   policy      = jsonencode({ Version = "2012-10-17", Statement = [each.value] })
+
+  lifecycle {
+    ignore_changes = [name]
+  }
 }
 
 resource "aws_iam_role_policy_attachment" "function" {
@@ -178,8 +186,12 @@ resource "aws_iam_role_policy" "function" {
 # The permissions of the schedules.
 
 resource "aws_iam_role" "schedules" {
+  lifecycle {
+    ignore_changes = [name]
+  }
+
   name                 = "${var.name}-${local.region}-schedules"
-  description          = "Lets the schedules run the Telenor token job."
+  description          = "Lets the schedules run the token job."
   permissions_boundary = var.permissions_boundary_arn == "" ? null : var.permissions_boundary_arn
   tags                 = var.tags
 
@@ -223,7 +235,12 @@ resource "aws_iam_role_policy" "schedules" {
 resource "aws_iam_policy" "consumer" {
   for_each = local.clients
 
-  name        = "${var.name}-${local.region}-${each.key}-consumer"
+  lifecycle {
+    ignore_changes = [name]
+  }
+
+  name = "${var.name}-${local.region}-${each.key}-consumer"
+  # Never change this text: IAM would replace the policy, which roles outside this Terraform have.
   description = "Read the shared Telenor token, and nothing else."
   tags        = var.tags
 
@@ -266,6 +283,10 @@ resource "aws_iam_policy" "consumer" {
 }
 
 resource "aws_iam_policy" "operator" {
+  lifecycle {
+    ignore_changes = [name]
+  }
+
   name        = "${var.name}-${local.region}-operator"
   description = "Invoke the Telenor token job and read its status, without access to secret values."
   tags        = var.tags

@@ -2,7 +2,7 @@ resource "aws_scheduler_schedule" "client" {
   for_each = local.clients
 
   name                = "${var.name}-${each.key}"
-  description         = "Runs the Telenor token job."
+  description         = "Runs the token job."
   schedule_expression = "rate(${var.schedule_minutes} minute${var.schedule_minutes == 1 ? "" : "s"})"
 
   flexible_time_window {

@@ -4,7 +4,7 @@ resource "aws_secretsmanager_secret" "token" {
   for_each = local.clients
 
   name        = "${var.name}/${each.key}/token"
-  description = "The current Telenor access token, as an OAuth 2 token document. Written by the token job alone."
+  description = "The current access token, as an OAuth 2 token document. Written by the token job alone."
   # By its name: with null the provider changes nothing, and the secret keeps its previous key.
   kms_key_id              = var.kms_key_arn == "" ? "alias/aws/secretsmanager" : var.kms_key_arn
   recovery_window_in_days = 0
@@ -16,7 +16,7 @@ resource "aws_secretsmanager_secret" "token" {
 
     content {
       region     = replica.value.region
-      kms_key_id = replica.value.kms_key_arn == "" ? null : replica.value.kms_key_arn
+      kms_key_id = replica.value.kms_key_arn == "" ? "alias/aws/secretsmanager" : replica.value.kms_key_arn
     }
   }
 }
@@ -28,7 +28,7 @@ resource "aws_secretsmanager_secret" "credentials" {
   for_each = local.created_credentials
 
   name_prefix             = "${var.name}/${each.key}/credentials-"
-  description             = "client_id and client_secret of the app in Telenor's developer dashboard, as JSON."
+  description             = "client_id and client_secret of the app, as JSON."
   kms_key_id              = var.kms_key_arn == "" ? "alias/aws/secretsmanager" : var.kms_key_arn
   recovery_window_in_days = 30
   tags                    = var.tags

@@ -33,7 +33,7 @@ variable "artifact_s3" {
 
 variable "clients" {
   description = <<-EOT
-    The clients at Telenor, by name. `{}` as a client's value takes every default:
+    The clients, by name. `{}` as a client's value takes every default:
     * `credentials_secret_arn`: whole ARN of an existing secret of this region with client_id and client_secret. Without it the module creates one for you to fill in.
     * `credentials_kms_key_arn`: the customer-managed key of that existing secret.
     * `scope`: the scope that the job requests. Without it the job requests none.
@@ -57,7 +57,7 @@ variable "clients" {
 }
 
 variable "telenor_base_url" {
-  description = "Base URL of Telenor's API. Change it for a private path or a gateway of your own."
+  description = "Base URL of Telenor's API. Change it for a private path or a gateway of your own. Unused with another server."
   type        = string
   default     = "https://api.telenor.no"
   nullable    = false
@@ -233,7 +233,7 @@ variable "deployment_role_arn" {
 # Network
 
 variable "subnet_ids" {
-  description = "Subnets for the function, if Telenor allow-lists its address. Without them it is outside any VPC."
+  description = "Subnets for the function, if the server allow-lists its address. Without them it is outside any VPC."
   type        = list(string)
   default     = []
   nullable    = false

@@ -273,6 +273,25 @@ def test_only_a_value_that_would_fail_later_is_refused(name: str, value: str) ->
     assert parameters(template())[name].accepts(value) == ((name, value) in RIGHT)
 
 
+def test_texts_that_replace_a_secret_or_a_policy_when_they_change_have_not_changed() -> None:
+    resources = template()["Resources"]
+    placeholder = 'Replace this with {"client_id": "...", "client_secret": "..."} of the app at Telenor'
+    assert resources["CredentialsSecret"]["Properties"]["SecretString"] == placeholder
+    policies = [resources[name]["Properties"]["Description"] for name in ("ConsumerPolicy", "OperatorPolicy")]
+    assert policies == [
+        "Read the shared Telenor token, and nothing else.",
+        "Invoke the Telenor token job and read its status, without access to secret values.",
+    ]
+
+
+def test_a_list_that_begins_with_an_empty_value_is_not_empty() -> None:
+    stack = Template.read().deployed(
+        ReaderAccountIds=",999999999999", ReaderPrincipals=",arn:aws:iam::999999999999:role/r"
+    )
+    policy = stack.resources("AWS::SecretsManager::ResourcePolicy")["TokenSecretPolicy"]["ResourcePolicy"]
+    assert [each["Sid"] for each in policy["Statement"] if each["Effect"] == "Allow"] == ["NamedReaders"]
+
+
 SAM, CONSUMER = "template.yaml", "infra/consumer/template.yaml"
 
 

@@ -197,6 +197,8 @@ def published_ended(found: Observations) -> bool | None:
     lives, others = old_stays_active(found), logout_ends_others(found)
     if lives is False or others:
         return True
+    # Without a revocation, only a new token could have ended it.
+    others = others if found.survey.can_revoke else False
     # A token that is still accepted proves nothing by itself: a gateway may cache it.
     return False if lives and others is False else None
 
@@ -273,6 +275,8 @@ def _logout(found: Observations, _policy: Policy) -> str:
 
 def _lag(found: Observations, _policy: Policy) -> str:
     in_use, fresh = (_lag_of(token) for token in (found.token_test.old, found.token_test.new))
+    if not found.survey.can_revoke:
+        return "nothing is revoked"
     if in_use is None and fresh is None:
         return "unknown: only VERIFY_URL shows how long a token is accepted after its logout"
     parts = [f"a used token is rejected {in_use}"] if in_use else []
@@ -384,7 +388,8 @@ def _why_unknown(found: Observations) -> str:
         why = "logout rejects every token"
     if found.logout_failure:
         why = found.logout_failure
-    return f"unknown: {why}{'' if found.verify_url is VerifyUrl.CONCLUSIVE else '; VERIFY_URL would show it'}"
+    is_last_word = found.verify_url is VerifyUrl.CONCLUSIVE or not found.survey.can_revoke
+    return f"unknown: {why}{'' if is_last_word else '; VERIFY_URL would show it'}"
 
 
 _ANSWERS: dict[str, Callable[[Observations, Policy], str]] = {
@@ -424,7 +429,10 @@ def _overlap(found: Observations, policy: Policy) -> Guarantee:
     ahead = found.server_format.clock_ahead
     conditions = {
         "a new token leaves the old one active": _is_open(found) and lives is None,
-        "logout revokes no other token": _is_open(found) and lives is not False and others is None,
+        "logout revokes no other token": _is_open(found)
+        and lives is not False
+        and others is None
+        and found.survey.can_revoke,
         "the same token gets a later expiry": token_test.is_new is False and token_test.prolongs is None,
         "the clock of the machine that runs the job is better than this one's": (
             ahead is not None and abs(ahead) > _CLOCK_TOLERANCE
@@ -491,8 +499,8 @@ def _never_the_current(found: Observations) -> Guarantee:
             "the logout of a superseded token revokes the current one as well: ask whoever runs the server": others
             is True
         },
-        {"logout revokes no other token": others is None and can_coexist},
-        "a logout revokes its own token alone",
+        {"logout revokes no other token": others is None and can_coexist and found.survey.can_revoke},
+        "a logout revokes its own token alone" if found.survey.can_revoke else "nothing is revoked",
     )
 
 

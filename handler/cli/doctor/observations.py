@@ -66,6 +66,7 @@ class Survey:
     verify_url: VerifyUrl = VerifyUrl.NOT_SET
     published: Published | None = None
     logout_failure: str | None = None
+    can_revoke: bool = True
 
 
 @dataclass(frozen=True, slots=True)

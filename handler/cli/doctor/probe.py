@@ -71,6 +71,7 @@ class Probe:
     _settled: set[str] = field(init=False, default_factory=set, repr=False)
     _logout_failure: str | None = field(init=False, default=None)
     _accepts_anything: bool = field(init=False, default=False)
+    _has_logged_out: bool = field(init=False, default=False)
 
     def survey(self, permissions: Permissions, ledger: Ledger) -> Survey:
         """Probe without obtaining a token. Raises ServerError if there is no response.
@@ -86,11 +87,14 @@ class Probe:
         failure = None
         try:
             self._accepts_anything = self._logged_out(made_up)
-        except ServerError as error:
-            # Without a revocation endpoint no request was sent.
-            if self.server.last_response is None and not isinstance(error, ServerRefusedError):
-                raise
+        except ServerRefusedError as error:
+            # Also if the server cannot revoke: then no request was sent.
             failure = str(error)
+        except ServerError as error:
+            if self.server.last_response is None:
+                raise
+            # If no request was sent, the credentials are missing here, which says nothing about the server.
+            failure = str(error) if self._has_logged_out else None
         verify_url = VerifyUrl.NOT_SET
         if self.settings.verify_url:
             answers = {True: VerifyUrl.ACCEPTS_ANYTHING, False: VerifyUrl.CONCLUSIVE, None: VerifyUrl.SILENT}
@@ -99,7 +103,7 @@ class Probe:
         published = (
             self._survey_published(ledger, is_conclusive=is_conclusive) if permissions.reads_both_secrets else None
         )
-        return Survey(permissions, verify_url, published, failure)
+        return Survey(permissions, verify_url, published, failure, can_revoke=self.settings.policy.can_revoke)
 
     def obtain(self, survey: Survey) -> TokenTest:
         """Request two tokens, and revoke them; a failure is an observation."""
@@ -193,7 +197,11 @@ class Probe:
             return None, replace(token_test, failure=str(error), is_refused=is_refused, obtained=self._count)
         self._obtain(token.access_token)
         self._record_format(is_error=False)
-        shape = response_shape_of(self.server.last_response) if self.server.last_response else None
+        shape = (
+            response_shape_of(self.server.last_response, self.settings.protocol.parse_error)
+            if self.server.last_response
+            else None
+        )
         return token, replace(
             token_test,
             obtained=self._count,
@@ -318,11 +326,14 @@ class Probe:
 
     def _logged_out(self, access_token: str, *, once: bool = False) -> bool:
         was_active = None
+        before = self.server.last_response
         try:
             client_id = self.credentials.client_id if self.credentials else None
             was_active = self.server.revoke(access_token, self.clock.now() + _PATIENCE, client_id, once=once)
         finally:
-            self._record_format(is_error=not was_active)
+            self._has_logged_out = self.server.last_response is not before
+            if self._has_logged_out:
+                self._record_format(is_error=not was_active)
         return was_active
 
     def _record_format(self, *, is_error: bool) -> None:
@@ -330,7 +341,7 @@ class Probe:
         last_response = self.server.last_response
         if last_response is None:
             return
-        shape = response_shape_of(last_response)
+        shape = response_shape_of(last_response, self.settings.protocol.parse_error)
         self.server_format = replace(self.server_format, clock_ahead=shape.clock_ahead)
         if is_error:
             error_shape = self.server_format.error_shape or shape

@@ -12,7 +12,7 @@ from handler import error_responses
 from handler.untrusted_json import json_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from handler.transport import Response
 
@@ -44,10 +44,12 @@ class ResponseShape:
     clock_ahead: timedelta | None
 
 
-def response_shape_of(response: Response) -> ResponseShape:
+def response_shape_of(
+    response: Response, parse_error: Callable[[Response], error_responses.ParsedError] = error_responses.parse_error
+) -> ResponseShape:
     """Return the shape of a response."""
     values = dict(_values(json_object(response.text) or {}))
-    parsed = error_responses.parse_error(response)
+    parsed = parse_error(response)
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
     return ResponseShape(
         status=response.status,

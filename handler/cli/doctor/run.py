@@ -111,8 +111,11 @@ def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta]
 
 
 def _consequences(survey: Survey) -> str:
+    does = "This obtains two tokens, tries them, and revokes them again."
+    if not survey.can_revoke:
+        does = "This obtains two tokens and tries them. The server cannot revoke them, so they expire by themselves."
     if survey.published is None:
-        return "This obtains two tokens, tries them, and revokes them again. No published token is active."
+        return f"{does} No published token is active."
     superseded = (survey.published.superseded_id or "")[:8]
     hint = {
         True: f" VERIFY_URL still accepts superseded {superseded}, so a new token does not seem to revoke the old one.",
@@ -121,8 +124,8 @@ def _consequences(survey: Survey) -> str:
         None: "",
     }[survey.published.superseded_accepted]
     return (
-        "This obtains two tokens, tries them, and revokes them again. A token is published and active. If the server "
-        "keeps one active token for a client, or if logout revokes all of them, then this revokes it: the job rotates "
-        "right afterwards, and consumers get 401 until they read again. doctor never logs out a published token."
+        f"{does} A token is published and active. If the server keeps one active token for a client, or if logout "
+        "revokes all of them, then this revokes it: the job rotates right afterwards, and consumers get 401 until they "
+        "read again. doctor never logs out a published token."
         f"{hint}"
     )

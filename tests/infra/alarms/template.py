@@ -104,6 +104,7 @@ class Stack:
             "Fn::Equals": lambda given: len({str(self._resolved(each)) for each in given}) == 1,
             "Fn::Not": lambda given: not self._resolved(given[0]),
             "Fn::Or": lambda given: any(self._resolved(given)),
+            "Fn::Join": lambda given: given[0].join(self._resolved(given[1])),
             "Fn::Select": lambda given: self._resolved(given[1])[int(given[0])],
             "Fn::Split": lambda given: self._resolved(given[1]).split(given[0]),
         }

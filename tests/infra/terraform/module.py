@@ -221,7 +221,7 @@ def stack(state: State) -> dict[str, dict[str, Any]]:
         found["CredentialsSecretPolicy"] = {
             "SecretId": "CredentialsSecret",
             "PolicyDocument": found["CredentialsSecret"].pop("PolicyDocument"),
-            "DeletionPolicy": "Delete",
+            "DeletionPolicy": found["CredentialsSecret"]["DeletionPolicy"],
         }
     for name, topic in (("AlarmTopic", "alarms"), ("PagerTopic", "pager")):
         if name in found:

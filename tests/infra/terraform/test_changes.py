@@ -59,13 +59,21 @@ def policy_of_consumers(account: Account, client: str) -> dict[str, dict[str, An
     return statements(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
 
 
-def test_resources_that_the_module_depends_on_may_change(configuration: Configuration) -> None:
+def test_nothing_is_replaced_by_a_change_beside_the_module_or_a_deleted_log_group(
+    account: Account, configuration: Configuration
+) -> None:
     def beside(delay_seconds: int) -> dict[str, Any]:
         return {"aws_sns_topic": {"theirs": {"name": "theirs", "display_name": f"number {delay_seconds}"}}}
 
     configuration.apply({}, resources=beside(0))
     changed = configuration.apply({}, resources=beside(1))
     assert [str(change) for change in changed] == ["update aws_sns_topic.theirs"]
+    assert configuration.plan({}, resources=beside(1)) == []
+    account.client("logs").delete_log_group(logGroupName=configuration.outputs["log_group_name"])
+    changed = configuration.apply({}, resources=beside(1))
+    assert [str(change) for change in changed if change.action != "update"] == [
+        "create aws_cloudwatch_log_group.function"
+    ]
     assert configuration.plan({}, resources=beside(1)) == []
 
 

@@ -73,9 +73,25 @@ def test_with_a_file_the_made_up_token_is_revoked_with_its_credentials(
     file = tmp_path / "credentials.json"
     file.write_text(json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}), encoding="utf-8")
     denied = CallFault(operation="GetSecretValue", code="AccessDeniedException")
-    job.aws.fault(denied, secret_id="telenor/credentials")
+    for _ in range(3):
+        job.aws.fault(denied, secret_id="telenor/credentials")
+    # Without the file a permission is missing, which says nothing about the server.
+    ran = terminal.doctor()
+    assert (ran.status, results_of(ran.json)[1]) == (1, "?")
     ran = terminal.doctor("--credentials", str(file))
     assert (ran.status, results_of(ran.json)[1]) == (0, "?")
+
+
+def test_without_a_revocation_endpoint_the_published_token_is_not_replaced(
+    job: World, server: OAuthServer, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVOCATION_URL", "none")
+    monkeypatch.setenv("VERIFY_URL", server.resource_url)
+    job.run()
+    before = job.aws.calls()["PutSecretValue"]
+    ran = terminal.doctor()
+    assert job.aws.calls()["PutSecretValue"] == before
+    assert (ran.json["answers"]["after a logout"], results_of(ran.json)[2]) == ("nothing is revoked", "+")
 
 
 @pytest.mark.parametrize("revocation", ["unsupported", "none"])
