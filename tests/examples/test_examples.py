@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import httpx
 import pytest
-import requests
 from botocore.config import Config
 from werkzeug.wrappers import Request, Response
 
@@ -436,13 +435,3 @@ def test_the_auth_class_sends_its_token_only_to_its_origin(consumers_world: Worl
     with httpx.Client(auth=shared_token) as client, pytest.raises(ValueError, match="goes elsewhere"):
         client.get(other)
     assert len(consumers_world.telenor.requests) == before
-
-
-def test_the_extension_stand_in_behaves_as_documented(world: World) -> None:
-    world.run()
-    headers = {"X-Aws-Parameters-Secrets-Token": "session"}
-    asked = {"secretId": os.environ["TOKEN_SECRET_ID"]}
-    with LambdaExtension(boto3.client("secretsmanager"), "session", LONG_SECONDS) as extension:
-        url = f"{extension.url}/secretsmanager/get"
-        assert requests.get(url, params=asked, timeout=5).status_code == 401
-        assert requests.get(url, params=asked | {"refreshNow": "true"}, headers=headers, timeout=5).status_code == 400

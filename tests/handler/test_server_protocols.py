@@ -12,13 +12,12 @@ from handler.credentials import Credentials, KnownCredentials
 from handler.error_responses import OAUTH_ERROR_CODES
 from handler.errors import (
     ErrorCode,
-    InvalidInputError,
     RotationError,
     SecretsManagerRefusedError,
     ServerError,
     ServerRefusedError,
 )
-from handler.server_protocols import OAuthProtocol, TelenorProtocol
+from handler.server_protocols import OAuthProtocol
 from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -32,11 +31,6 @@ EMERGENCY = "rotate-and-revoke-now"
 def test_the_token_document_names_its_client(job: World) -> None:
     assert job.run()["outcome"] == "rotated"
     assert job.document()["client_id"] == CLIENT_ID
-
-
-def test_a_telenor_token_document_names_no_client(world: World) -> None:
-    world.run()
-    assert "client_id" not in world.document()
 
 
 def test_a_superseded_token_is_revoked_after_its_grace(job: World, server: OAuthServer) -> None:
@@ -264,9 +258,3 @@ def test_a_requests_repr_hides_its_secrets(server: OAuthServer) -> None:
     requests = [protocol.token_request(pair, None), *revocations]
     assert [CANARY in str(request.form) for request in requests] == [True, True]
     assert CANARY not in repr(requests)
-
-
-def test_a_client_id_with_a_colon_is_refused_only_for_telenor() -> None:
-    with pytest.raises(InvalidInputError) as failure:
-        TelenorProtocol("https://api.telenor.no").token_request(Credentials("x:y", CANARY), None)
-    assert failure.value.error_code == ErrorCode.CREDENTIALS_UNUSABLE

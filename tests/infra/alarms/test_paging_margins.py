@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 import random
-from dataclasses import replace
 
 import pytest
 
-from tests.infra.alarms.cloudwatch import CloudWatch, Rule, State, parse
+from tests.infra.alarms.cloudwatch import CloudWatch, State
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
 from tests.infra.alarms.paging_margins import (
     DAY,
@@ -17,11 +15,8 @@ from tests.infra.alarms.paging_margins import (
     MONTH,
     SCHEDULES,
     expiry_alarm,
-    failing_outcomes,
     false_alarms,
-    first_due,
     least_margin,
-    margin,
 )
 
 CASES = [(minutes, grace) for minutes in SCHEDULES for grace in (GRACES[0], 600, GRACES[-1])]
@@ -106,17 +101,3 @@ def test_the_alarm_clears_after_a_renewal() -> None:
     changes = list(cloudwatch.changes(alarm, 900, 4500))
     assert [state for _, state in changes] == [State.ALARM, State.OK]
     assert changes[1][0] == 11 * 300 + 60
-
-
-def test_the_evaluator_detects_an_alarm_without_metric_math() -> None:
-    """An earlier version of TokenExpiryAlarm, which must fail here."""
-    once = replace(
-        expiry_alarm(5, 600),
-        expression=parse("left"),
-        period=300,
-        threshold=600,
-        comparison=operator.le,
-        rule=Rule(2, 2, "breaching"),
-    )
-    settings = Settings(300, 600, 0.33)
-    assert margin(once, settings, failing_outcomes(first_due(settings, (0,)), (RunOutcome.FAILS,)), (0,), 0, 0) < 0
