@@ -72,7 +72,7 @@ def test_a_token_is_renewed_in_the_last_run_before_its_due_time(
 ) -> None:
     times = decisions.renewal_times(T0, at(seconds=lifetime), settings)
     assert times == decisions.RenewalTimes(at(seconds=not_before), at(seconds=safe_until), at(seconds=due_at), reason)
-    assert times.is_in_time is (due_at <= safe_until)
+    assert times.is_in_time is decisions.is_in_time(timedelta(seconds=lifetime), settings) is (due_at <= safe_until)
     ledger = Ledger(entry("current", lifetime_seconds=lifetime))
     for now, due in (
         (at(seconds=last_fresh), (False, Reason.FRESH)),

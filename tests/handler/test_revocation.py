@@ -202,6 +202,7 @@ def test_a_copied_token_that_stays_tracked_is_not_abandoned(world: World) -> Non
         ('{{"access_token": "{0}"}}', "rotate-now", True, 1),
         ("{0}", "rotate-now", True, 0),
         ("{{}}", "rotate-and-revoke-now", True, 0),
+        (" ", "rotate-and-revoke-now", True, 0),
     ],
 )
 def test_an_untracked_token_put_by_hand_is_revoked_in_an_emergency_or_abandoned(

@@ -117,6 +117,13 @@ def test_a_refused_rotation_still_revokes_due_tokens(spent: World) -> None:
     assert len(spent.tracked()) == 1 < pending
 
 
+def test_tokens_that_are_renewed_less_often_leave_more_forced_rotations(world: World) -> None:
+    world.telenor.knobs(lifetime_seconds=8 * 3600)
+    world.run()
+    world.fill_day(60)
+    assert world.run("rotate-now")["outcome"] == "rotated"
+
+
 def test_an_emergency_ignores_the_write_budget_and_warns(spent: World) -> None:
     for _ in range(2):
         result = spent.run("rotate-and-revoke-now")
