@@ -76,7 +76,7 @@ def test_without_a_grace_a_republished_token_is_not_revoked(world: World, monkey
 
 
 def use_up_time(world: World) -> None:
-    world.aws.fault(Meanwhile(operation="DescribeSecret", happens=lambda: world.clock.advance(seconds=100)))
+    world.aws.fault(Meanwhile(operation="DescribeSecret", happens=lambda: world.clock.advance(seconds=95)))
 
 
 def test_nothing_is_revoked_when_no_time_is_left(world: World) -> None:
@@ -135,6 +135,20 @@ def test_a_superseded_token_with_an_unreadable_label_is_removed_when_it_expires(
         world.clock.advance(minutes=5)
         world.run()
     assert first not in world.tracked()
+
+
+def test_a_version_that_cannot_be_read_does_not_hide_the_expiry_of_the_next(world: World) -> None:
+    world.telenor.knobs(lifetime_seconds=60)
+    expired = [world.run("rotate-now")["version_id"] for _ in range(2)]
+    world.telenor.knobs(lifetime_seconds=3599)
+    world.run("rotate-now")
+    for version_id in expired:
+        world.unlabel(version_id)
+        world.label(version_id, f"LIVE_{version_id}")
+    world.clock.advance(minutes=2)
+    world.aws.fault(CallFault(operation="GetSecretValue", code=DENIED))
+    world.run()
+    assert len(world.tracked().intersection(expired)) == 1
 
 
 @pytest.mark.parametrize("content", ["{0}", '{{"access_token": "{0}"}}', '{{"token": "{0}"}}'])
@@ -243,7 +257,7 @@ def test_a_value_that_is_read_too_slowly_gets_no_new_grace_but_is_replaced(world
     labels = world.labels()[first]
     world.run("rotate-now")
     world.put(world.token(first))
-    world.telenor.fault(operation="token", delay_seconds=80)
+    world.telenor.fault(operation="token", delay_seconds=75)
     assert world.run()["outcome"] == "rotated"
     assert world.labels()[first] == [label for label in labels if "LIVE_" in label]
 

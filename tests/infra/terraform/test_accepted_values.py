@@ -23,36 +23,16 @@ WITHOUT_QUERY = {"telenor_base_url"}
 OTHER_SERVER = {"TOKEN_URL": "https://as.example/token", "REVOCATION_URL": "none", "TOKEN_PARAMETERS": "audience=a"}
 
 TAKEN = [
-    "https://api.telenor.no",
-    "https://api.telenor.no/",
-    "https://api.telenor.no:8443/gateway/v1",
-    "https://api.telenor.no:65535",
-    "https://api.telenor.no/a@b",
-    "https://my_gateway/x;y=1,2",
-    f"https://{'a' * 63}.no",
-    "http://127.0.0.1:8080",
-    "http://localhost",
+    *("https://api.telenor.no", "https://api.telenor.no/", "https://api.telenor.no:8443/gateway/v1"),
+    *("https://api.telenor.no:65535", "https://api.telenor.no/a@b", "https://my_gateway/x;y=1,2"),
+    *(f"https://{'a' * 63}.no", "http://127.0.0.1:8080", "http://localhost"),
 ]
 REFUSED = [
-    "https://api.telenor.no.",
-    "https://api..telenor.no",
-    f"https://{'a' * 64}.no",
-    "https://api.telenor.no:99999",
-    "https://api.telenor.no:65536",
-    "https://api.telenor.no:0",
-    "https://[::1",
-    "https://telenør.no",
-    "https://api.telenor.no\\x",
-    "https://api.telenor.no/a b",
-    "https://api.telenor.no/a\nb",
-    "https://user@api.telenor.no",
-    "https://user:secret@api.telenor.no/x",
-    "https://api.telenor.no/#x",
-    "https://",
-    "https:///x",
-    "http://api.telenor.no",
-    "ftp://api.telenor.no",
-    "api.telenor.no",
+    *("https://api.telenor.no.", "https://api..telenor.no", f"https://{'a' * 64}.no", "https://api.telenor.no:99999"),
+    *("https://api.telenor.no:65536", "https://api.telenor.no:0", "https://[::1", "https://telenør.no"),
+    *("https://api.telenor.no\\x", "https://api.telenor.no/a b", "https://api.telenor.no/a\nb"),
+    *("https://user@api.telenor.no", "https://user:secret@api.telenor.no/x", "https://api.telenor.no/#x", "https://"),
+    *("https:///x", "http://api.telenor.no", "ftp://api.telenor.no", "api.telenor.no"),
 ]
 FORMS = ["audience=https://api.example.com&resource=a%20b&resource=c", "scope_of_use=client_id"]
 NOT_FORMS = [
