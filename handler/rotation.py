@@ -251,7 +251,7 @@ def _renew(context: RunContext, ledger: Ledger) -> Renewal:
     try:
         credentials = context.secrets.read_credentials()
         # Build the request only to check the pair: one that cannot be sent ends the run before it frees a slot.
-        context.server.protocol.token_request(credentials, context.settings.scope)
+        context.server.protocol.token_request(credentials, None)
         current = _read_current(context)
         ledger = free_label_slots(context, ledger)
         _check_label_slots(ledger)

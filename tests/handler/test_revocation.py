@@ -231,6 +231,13 @@ def test_an_untracked_token_put_by_hand_is_revoked_in_an_emergency_or_abandoned(
     assert world.is_current_live()
 
 
+def test_an_untracked_token_that_was_replaced_before_it_was_read_is_abandoned(world: World) -> None:
+    world.put(json.dumps({"access_token": world.obtain()}))
+    world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.put("{}")))
+    world.run()
+    assert world.seen.metrics()["RevocationAbandoned"] == 1
+
+
 @pytest.mark.parametrize(
     ("content", "fails"),
     [('{{"access_token": "{0}"}}', "logout"), ('{{"access_token": "{0}"}}', "GetSecretValue"), ("{0}", None)],
@@ -626,7 +633,7 @@ def fill(world: World) -> list[str]:
 
 def test_a_full_ledger_frees_no_slot_when_no_time_is_left(world: World) -> None:
     fill(world)
-    assert world.failure("rotate-now", seconds=0) == "no-time-left"
+    assert world.failure("rotate-now", seconds=5) == "no-time-left"
     assert "grace-cut-short" not in world.seen.codes()
 
 
