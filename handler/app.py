@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from handler.config import Settings
     from handler.model import Clock
 
-# Time reserved at the end of a run; a short run reserves half, and five seconds at least. Publishing survives two lost
-# answers of Secrets Manager; the last other call may take all of its three attempts; then come the metrics and the
-# summary line.
+# Time reserved at the end of a run; a short run reserves half. Publishing survives two lost answers of Secrets Manager;
+# the last other call may take all of its three attempts; then come the metrics and the summary line.
 _PUBLISHING_NEEDS = timedelta(seconds=45)
 _CLEANUP_NEEDS = timedelta(seconds=20)
 _REPORTING_NEEDS = timedelta(seconds=5)
@@ -166,8 +165,8 @@ def deadlines(started_at: datetime, time_left: timedelta) -> tuple[datetime, dat
     """Return two deadlines: for token requests, and for the beginning of every other call except a write."""
     ends_at = started_at + time_left
     return (
-        ends_at - max(_REPORTING_NEEDS, min(_PUBLISHING_NEEDS, time_left / 2)),
-        ends_at - max(_REPORTING_NEEDS, min(_CLEANUP_NEEDS + _REPORTING_NEEDS, time_left / 2)),
+        ends_at - min(_PUBLISHING_NEEDS, time_left / 2),
+        ends_at - min(_CLEANUP_NEEDS + _REPORTING_NEEDS, time_left / 2),
     )
 
 

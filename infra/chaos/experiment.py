@@ -28,8 +28,8 @@ LIFETIME_SECONDS = 18.0
 SCHEDULE_SECONDS = 1.0
 """The schedule interval."""
 
-RUN_SECONDS = 10.0
-"""The timeout of a run. Half of it is reserved to store a token, and for the end of the run."""
+RUN_SECONDS = 8.0
+"""The timeout of a run. Half of it is reserved to store a token."""
 
 _CHAOS_SECONDS = 20.0
 # A renewal, the grace of what it supersedes, and the run that ends that.

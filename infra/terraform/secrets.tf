@@ -16,7 +16,7 @@ resource "aws_secretsmanager_secret" "token" {
 
     content {
       region     = replica.value.region
-      kms_key_id = replica.value.kms_key_arn == "" ? "alias/aws/secretsmanager" : replica.value.kms_key_arn
+      kms_key_id = replica.value.kms_key_arn == "" ? null : replica.value.kms_key_arn
     }
   }
 }

@@ -633,7 +633,7 @@ def fill(world: World) -> list[str]:
 
 def test_a_full_ledger_frees_no_slot_when_no_time_is_left(world: World) -> None:
     fill(world)
-    assert world.failure("rotate-now", seconds=5) == "no-time-left"
+    assert world.failure("rotate-now", seconds=0) == "no-time-left"
     assert "grace-cut-short" not in world.seen.codes()
 
 
