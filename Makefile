@@ -81,8 +81,8 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 
 terraform: $(VENV)/.installed ## Check the Terraform module, and changes of it on moto
 	@# One more than cores: they wait for the provider, which looks for half a minute whether a queue's policy has settled.
-	@# Each file in one process, since its tests share an applied module.
-	@$(PYTEST) -n 3 --dist loadfile -m terraform tests/infra
+	@# Each file in one process, since its tests share an applied module; in their order, which begins with the longest.
+	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m terraform tests/infra
 
 e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
 	@SAM=$(SAM) MINISTACK_PYTHON=.venv-ministack/bin/python RUNTIME_PYTHON=.venv-runtime/bin/python \
