@@ -633,7 +633,8 @@ def fill(world: World) -> list[str]:
 
 def test_a_full_ledger_frees_no_slot_when_no_time_is_left(world: World) -> None:
     fill(world)
-    assert world.failure("rotate-now", seconds=0) == "no-time-left"
+    world.aws.fault(Meanwhile(operation="DescribeSecret", happens=lambda: world.clock.advance(seconds=75)))
+    assert world.failure("rotate-now") == "no-time-left"
     assert "grace-cut-short" not in world.seen.codes()
 
 
