@@ -104,6 +104,10 @@ class ErrorCode(StrEnum):
     WRITES_NOT_COUNTED = "writes-not-counted"
 
 
+# No retry revokes a token with these codes, so it stays in the ledger until it expires.
+IRREVOCABLE = frozenset({ErrorCode.CLIENT_REPLACED, ErrorCode.REVOCATION_UNSUPPORTED})
+
+
 class RotationError(Exception):
     """Base of every error that this job raises on purpose."""
 

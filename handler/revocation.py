@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from handler import decisions
 from handler.errors import (
+    IRREVOCABLE,
     ErrorCode,
     SecretsManagerError,
     SecretsManagerUnavailableError,
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from handler.ledger import Entry, Ledger
     from handler.model import SecretVersion
     from handler.run_context import RunContext
-
-
-# The token stays in the ledger until it expires.
-_IRREVOCABLE = {ErrorCode.CLIENT_REPLACED, ErrorCode.REVOCATION_UNSUPPORTED}
 
 
 class Trigger(Enum):
@@ -239,7 +236,7 @@ def _revoke_entry(
     except (SecretsManagerError, ServerError) as error:
         context.report.revocations_failed += 1
         context.log_warning(
-            error.error_code if error.error_code in _IRREVOCABLE else ErrorCode.REVOCATION_FAILED,
+            error.error_code if error.error_code in IRREVOCABLE else ErrorCode.REVOCATION_FAILED,
             f"a superseded token could not be revoked: {error}",
             cause=error.error_code,
             **fields,

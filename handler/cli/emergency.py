@@ -9,7 +9,7 @@ from handler.cli import console, status
 from handler.cli.errors import CliError, RunFailedError, RunUnknownError, sentence
 from handler.cli.fetch_status import fetch_labels
 from handler.cli.time_format import duration, utc
-from handler.errors import ErrorCode, RotationError
+from handler.errors import IRREVOCABLE, ErrorCode, RotationError
 from handler.model import Action, Outcome
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from handler.cli.status import Status
 
 # A second run would fail with these codes as well.
-_LASTING = {ErrorCode.REVOCATION_UNSUPPORTED, ErrorCode.CLIENT_REPLACED, ErrorCode.REVOCATION_ABANDONED}
+_LASTING = IRREVOCABLE | {ErrorCode.REVOCATION_ABANDONED}
 
 
 def emergency(job: Job, log: JobLog, *, yes: bool) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from handler import decisions
 from handler.cli.time_format import duration, instant
-from handler.errors import ErrorCode
+from handler.errors import IRREVOCABLE
 from handler.model import Action, Reason
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ AT_RISK = {State.OVERDUE, State.NOT_IN_LEDGER, State.FAILING, State.NOT_RUNNING}
 
 # A run may be a minute late (AWS, "Schedule types"), and its line takes up to a minute to reach the log.
 _RUN_MAY_BE_LATE = timedelta(minutes=2)
-
-_IRREVOCABLE = {ErrorCode.CLIENT_REPLACED, ErrorCode.REVOCATION_UNSUPPORTED}
 
 _SENTENCES = {
     State.NO_VALUE: "no value: no token has been published yet; the next run publishes one",
@@ -232,7 +230,7 @@ def ending_of(superseded: Superseded, at: datetime) -> str:
             text = f"in its grace period, expires in {left}"
         case Ending.IN_GRACE:
             text = f"in its grace period, revoked in {left}"
-        case Ending.REVOCATION_DUE if superseded.failed_with in _IRREVOCABLE:
+        case Ending.REVOCATION_DUE if superseded.failed_with in IRREVOCABLE:
             text = f"its grace period is over, and it cannot be revoked, expires in {left}"
         case Ending.REVOCATION_DUE if superseded.failed_with:
             text = "its grace period is over, its revocation failed, the next run tries again"
