@@ -144,7 +144,7 @@ class DeployedJob:
                     raise
                 raise self._unknown(aws.code_of(error)) from error
             except KeyboardInterrupt:
-                print_stderr(self._unknown_sentence("Ctrl-C"))
+                print_stderr(str(self._unknown("Ctrl-C")))
                 raise
         if len(log) > _WHOLE_LOG_BYTES:
             print_stderr(f"The first lines of this run may be only in the log group {self.function.log_group}.")
@@ -156,10 +156,7 @@ class DeployedJob:
         return document
 
     def _unknown(self, why: str) -> RunUnknownError:
-        return RunUnknownError(self._unknown_sentence(why))
-
-    def _unknown_sentence(self, why: str) -> str:
-        return (
+        return RunUnknownError(
             f"function {self.function.name} may have run, but its result did not arrive ({why}): check `status` and "
             "the log before you repeat it"
         )
