@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from infra.demo.checks import checks, exit_status
+from infra.demo.timeline import columns_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from infra.demo.checks import Results
 
 
 def summary_table(results: Results) -> Table:
     """Render the counted figures."""
     states = results.states
-    table = _grid()
+    table = columns_of(20, None)
     calls = ", ".join(f"{count} {operation}" for operation, count in sorted(results.calls.items()))
     ends = ", ".join(f"{states.count(end)} {end}" for end in ("revoked", "expired", "live"))
     for name, figure in (
@@ -33,16 +35,9 @@ def summary_table(results: Results) -> Table:
 
 def checks_table(results: Results) -> Group:
     """Render the result of each check."""
-    table = _grid()
+    table = columns_of(20, None)
     for claim, holds in checks(results):
         table.add_row(Text("yes", style="green") if holds else Text("NO", style="bold red"), claim)
     good = exit_status(results) == 0
     last = Text("All promises held.", style="bold green") if good else Text("A promise was broken.", style="bold red")
     return Group(table, "", last)
-
-
-def _grid() -> Table:
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=20, no_wrap=True)
-    grid.add_column()
-    return grid

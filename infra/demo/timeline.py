@@ -93,7 +93,7 @@ def timeline(
         title.append("   waiting for the last fault", "dim")
     head, foot = [title, *scale_of_time()], [_legend(), *_consumers(counts)]
     room = space.height - len(head) - len(foot) - len(records) - _OTHER_ROWS
-    grid = _grid(_NAME_COLUMNS, columns, None)
+    grid = columns_of(_NAME_COLUMNS, columns, None)
     grid.add_row("", _scale(axis, columns), "")
     for record in records:
         bar = _bar([Span(record.began_at, record.ended_at or states.at, _FAULT)], axis, columns)
@@ -147,7 +147,8 @@ def hours(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}"
 
 
-def _grid(*widths: int | None) -> Table:
+def columns_of(*widths: int | None) -> Table:
+    """Return a table without lines. A column with a width does not wrap."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     for width in widths:
         grid.add_column(width=width, no_wrap=width is not None)
