@@ -197,11 +197,8 @@ class Probe:
             return None, replace(token_test, failure=str(error), is_refused=is_refused, obtained=self._count)
         self._obtain(token.access_token)
         self._record_format(is_error=False)
-        shape = (
-            response_shape_of(self.server.last_response, self.settings.protocol.parse_error)
-            if self.server.last_response
-            else None
-        )
+        response = self.server.last_response
+        shape = response_shape_of(response, self.settings.protocol.parse_error) if response else None
         return token, replace(
             token_test,
             obtained=self._count,
