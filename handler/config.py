@@ -196,11 +196,10 @@ def _protocol(environ: Mapping[str, str], event: dict[str, Any]) -> ServerProtoc
     token_url = _url(environ, "TOKEN_URL", "", with_query=True)
     parameters_at, parameters = _either(environ, event, "TOKEN_PARAMETERS", "token_parameters")
     if not token_url:
-        for name in ("REVOCATION_URL", "CLIENT_AUTHENTICATION"):
-            if environ.get(name):
-                raise InvalidInputError(f"{name} is set without TOKEN_URL: set TOKEN_URL too, or leave {name} out")
-        if parameters:
-            raise _setting_error(parameters_at, f"{parameters_at} are set without TOKEN_URL: set TOKEN_URL too")
+        names = ("REVOCATION_URL", "CLIENT_AUTHENTICATION")
+        for where, value in (*((name, environ.get(name)) for name in names), (parameters_at, parameters)):
+            if value:
+                raise _setting_error(where, f"{where} is set without TOKEN_URL: set TOKEN_URL too, or leave it out")
         return TelenorProtocol(base_url)
     if not (revocation_url := environ.get("REVOCATION_URL")):
         raise InvalidInputError(

@@ -109,6 +109,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     program = Program(tmp_path, capfd)
     monkeypatch.setattr(boto3, "client", program.aws.client)
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
+    # Reading the template takes most of a command's time.
+    monkeypatch.setattr(deploy, "load", lambda: TEMPLATE)
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     return program
 

@@ -432,6 +432,7 @@ def test_a_broken_variant_is_caught(name: str) -> None:
 
 
 # The other tests of `make test` explore the real job with one fault, and in few pairs.
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, each in VARIANTS.items() if each.faults > 1 or each.pairs])
 def test_the_real_job_breaks_no_promise_in_the_same_histories(name: str) -> None:
     assert [violation for each in VARIANTS[name].histories(until_broken=False) for violation in each.violations] == []

@@ -41,14 +41,9 @@ def test_a_token_in_two_versions_keeps_its_grace_despite_a_lost_response_and_a_s
     run.world.check()
 
 
-# The other pairs take minutes, in `make prove`.
+# All pairs take minutes, in `make prove`.
 @pytest.mark.parametrize(
-    ("scenario", "other"),
-    [
-        ("first_run", Action.ROTATE_NOW),
-        ("renewal", Action.ROTATE_AND_REVOKE_NOW),
-        ("rolled_back", Action.ROTATE_NOW),
-    ],
+    ("scenario", "other"), [("first_run", Action.ROTATE_AND_REVOKE_NOW), ("renewal", Action.ROTATE_NOW)]
 )
 def test_no_order_of_two_runs_breaks_a_promise(scenario: str, other: Action) -> None:
     explored = orders(scenario, other, with_crash=True)
@@ -59,6 +54,6 @@ def test_no_order_of_two_runs_breaks_a_promise(scenario: str, other: Action) -> 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_random_order_of_three_runs_breaks_a_promise(scenario: str) -> None:
-    explored = orders_of_three(scenario, seed=0, samples=10)
+    explored = orders_of_three(scenario, seed=0, samples=5)
     assert explored.violations == []
     assert explored.states

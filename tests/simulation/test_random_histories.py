@@ -44,7 +44,7 @@ def test_with_verify_url_overlapping_runs_recover_if_a_new_token_revokes_the_old
 
 @pytest.mark.parametrize("seed", range(3))
 def test_fault_bursts_within_the_tolerance_affect_no_consumer(seed: int) -> None:
-    explored = fault_bursts(seed, days=2)
+    explored = fault_bursts(seed, days=1)
     assert explored.violations == []
     assert explored.faults
 

@@ -414,6 +414,7 @@ _ANSWERS: dict[str, Callable[[Observations, Policy], str]] = {
 
 def _overlap(found: Observations, policy: Policy) -> Guarantee:
     token_test, lives, others = found.token_test, old_stays_active(found), logout_ends_others(found)
+    can_coexist = _is_open(found) and lives is not False
     risks = {
         f"no usable token: {token_test.failure}": token_test.failure is not None,
         "VERIFY_URL rejects the published token: run `rotate`, and find out who revoked it": (
@@ -429,10 +430,7 @@ def _overlap(found: Observations, policy: Policy) -> Guarantee:
     ahead = found.server_format.clock_ahead
     conditions = {
         "a new token leaves the old one active": _is_open(found) and lives is None,
-        "logout revokes no other token": _is_open(found)
-        and lives is not False
-        and others is None
-        and found.survey.can_revoke,
+        "logout revokes no other token": others is None and can_coexist and found.survey.can_revoke,
         "the same token gets a later expiry": token_test.is_new is False and token_test.prolongs is None,
         "the clock of the machine that runs the job is better than this one's": (
             ahead is not None and abs(ahead) > _CLOCK_TOLERANCE
