@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from handler.cli import aws, job_log
+from handler.cli import aws, log_printer
 from handler.cli.console import print_stderr, printable
 from handler.cli.errors import RunFailedError, RunUnknownError, UsageError
 from handler.cli.job import PastRun, PastRuns
@@ -20,7 +20,7 @@ from handler.secrets_manager import SecretsManager
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from handler.cli.job_log import JobLog
+    from handler.cli.log_printer import LogPrinter
     from handler.config import Settings
     from handler.ledger import Entry
     from handler.model import Action
@@ -67,7 +67,7 @@ class DeployedJob:
     name: str
     function: Function
     settings: Settings
-    log: JobLog
+    log: LogPrinter
     event: Mapping[str, object] = field(default_factory=dict)
     is_deployed: bool = True
 
@@ -98,7 +98,7 @@ class DeployedJob:
             if "outcome" in record:
                 outcome, message = str(record["outcome"]), str(record["message"])
                 ended.append(PastRun(at, printable(outcome), printable(message), code))
-            elif code not in {None, ErrorCode.LABEL_NOT_REMOVED} and job_log.is_failed_revocation(record):
+            elif code not in {None, ErrorCode.LABEL_NOT_REMOVED} and log_printer.is_failed_revocation(record):
                 failed_revocations[str(record["superseded_version_id"])] = code
         return PastRuns(since, tuple(sorted(ended, key=lambda run: run.at)), failed_revocations)
 
@@ -171,7 +171,7 @@ class DeployedJob:
         with aws.explained(f"log group {self.function.log_group}", self.region):
             pages = aws.client("logs", self.region).get_paginator("filter_log_events").paginate(**query)
             for event in pages.search("events[]"):
-                record = job_log.parse_record(event["message"])
+                record = log_printer.parse_record(event["message"])
                 if record.get("token_secret_id") == self.settings.token_secret_id:
                     yield datetime.fromtimestamp(event["timestamp"] / 1000, UTC), record
 

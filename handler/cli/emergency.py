@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from handler.cli.job import Job
-    from handler.cli.job_log import JobLog
+    from handler.cli.log_printer import LogPrinter
     from handler.cli.status import Status
 
 # A second run would fail with these codes as well.
 _LASTING = IRREVOCABLE | {ErrorCode.REVOCATION_ABANDONED}
 
 
-def emergency(job: Job, log: JobLog, *, yes: bool) -> bool:
+def emergency(job: Job, log: LogPrinter, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
     console.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.policy.can_revoke))
     does = "Revoke them" if job.settings.policy.can_revoke else "Publish a new token"
@@ -55,7 +55,7 @@ def _consequences(seen: Status | RotationError, *, can_revoke: bool) -> str:
     )
 
 
-def replace_and_revoke(job: Job, log: JobLog, command: str) -> Mapping[str, object]:
+def replace_and_revoke(job: Job, log: LogPrinter, command: str) -> Mapping[str, object]:
     """Run the job once, and return its result. Raises CliError, with notes on what was done and what to do."""
     try:
         result = job.run(Action.ROTATE_AND_REVOKE_NOW)

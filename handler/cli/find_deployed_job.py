@@ -15,7 +15,7 @@ from handler.errors import InvalidInputError, RotationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from handler.cli.job_log import JobLog
+    from handler.cli.log_printer import LogPrinter
 
 # An output of template.yaml.
 _FUNCTION_OUTPUT = "FunctionName"
@@ -63,7 +63,7 @@ def find_function(name: str, region: str | None) -> Function:
 
 
 def find_jobs(
-    name: str, function: Function, log: JobLog, clients: Sequence[str | Mapping[str, object]] = ()
+    name: str, function: Function, log: LogPrinter, clients: Sequence[str | Mapping[str, object]] = ()
 ) -> tuple[list[DeployedJob], list[RotationError]]:
     """Return the jobs of a function, for the given clients or for all, and why the jobs of others cannot be found.
 

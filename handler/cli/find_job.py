@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import argparse
 
     from handler.cli.job import Job
-    from handler.cli.job_log import JobLog
+    from handler.cli.log_printer import LogPrinter
 
 
-def find(arguments: argparse.Namespace, log: JobLog) -> Job:
+def find(arguments: argparse.Namespace, log: LogPrinter) -> Job:
     """Return the one job that the arguments name. Raises RotationError."""
     # Count before any lookup.
     if len(arguments.stacks) + len(arguments.functions) > 1 or len(arguments.clients) > 1:
@@ -29,7 +29,7 @@ def find(arguments: argparse.Namespace, log: JobLog) -> Job:
     return job
 
 
-def find_each(arguments: argparse.Namespace, log: JobLog) -> tuple[list[Job], list[RotationError]]:
+def find_each(arguments: argparse.Namespace, log: LogPrinter) -> tuple[list[Job], list[RotationError]]:
     """Return the jobs that the arguments name, and the errors of those that were not found.
 
     Raises UsageError if the arguments name none.
@@ -55,7 +55,7 @@ def find_each(arguments: argparse.Namespace, log: JobLog) -> tuple[list[Job], li
     return jobs, errors
 
 
-def _find_deployed(arguments: argparse.Namespace, log: JobLog) -> tuple[list[Job], list[RotationError]]:
+def _find_deployed(arguments: argparse.Namespace, log: LogPrinter) -> tuple[list[Job], list[RotationError]]:
     found: dict[tuple[str, str], Job] = {}
     errors: list[RotationError] = []
     lookups = [(name, find_stack) for name in arguments.stacks]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from handler.cli.job_log import JobLog
+    from handler.cli.log_printer import LogPrinter
     from handler.config import Settings
     from handler.ledger import Entry
     from handler.model import Action
@@ -42,7 +42,7 @@ class LocalJob:
 
     settings: Settings
     region: str | None
-    log: JobLog
+    log: LogPrinter
     name: str = "--local"
     is_deployed: bool = False
 
@@ -79,7 +79,7 @@ class LocalJob:
             raise RunFailedError(str(error), summary=self.log.summary, is_bad_input=is_bad_input(error)) from error
 
 
-def find(environ: Mapping[str, str], region: str | None, log: JobLog, *, is_status_only: bool = False) -> LocalJob:
+def find(environ: Mapping[str, str], region: str | None, log: LogPrinter, *, is_status_only: bool = False) -> LocalJob:
     """Return the job of the environment. `is_status_only` reads only the settings that `status` uses.
 
     Raises InvalidInputError.

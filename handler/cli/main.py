@@ -16,8 +16,8 @@ from handler.cli.emergency import emergency
 from handler.cli.errors import TokenSecretMissingError, UsageError, is_bad_input, prefixed, sentence
 from handler.cli.fetch_status import fetch_status
 from handler.cli.find_job import find, find_each
-from handler.cli.job_log import JobLog
 from handler.cli.json_output import JsonOutput
+from handler.cli.log_printer import LogPrinter
 from handler.cli.retire import retire
 from handler.errors import RotationError
 from handler.model import Action
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     try:
         arguments = _parse(argv)
-        log = JobLog(is_verbose=arguments.verbose)
+        log = LogPrinter(is_verbose=arguments.verbose)
         with _logging_to(log):
             _choose_account(arguments.profile, arguments.region)
             return _COMMANDS[arguments.command](arguments, log)
@@ -80,25 +80,25 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 # The commands
 
 
-def _renew(arguments: argparse.Namespace, log: JobLog) -> Exit:
+def _renew(arguments: argparse.Namespace, log: LogPrinter) -> Exit:
     console.print_json(find(arguments, log).run(Action.RENEW_IF_DUE))
     return Exit.DONE
 
 
-def _rotate(arguments: argparse.Namespace, log: JobLog) -> Exit:
+def _rotate(arguments: argparse.Namespace, log: LogPrinter) -> Exit:
     console.print_json(find(arguments, log).run(Action.ROTATE_NOW))
     return Exit.DONE
 
 
-def _emergency(arguments: argparse.Namespace, log: JobLog) -> Exit:
+def _emergency(arguments: argparse.Namespace, log: LogPrinter) -> Exit:
     return Exit.DONE if emergency(find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
 
 
-def _retire(arguments: argparse.Namespace, log: JobLog) -> Exit:
+def _retire(arguments: argparse.Namespace, log: LogPrinter) -> Exit:
     return Exit.DONE if retire(find(arguments, log), log, yes=arguments.yes) else Exit.FAILED
 
 
-def _status(arguments: argparse.Namespace, log: JobLog) -> Exit:
+def _status(arguments: argparse.Namespace, log: LogPrinter) -> Exit:
     with _output(arguments, is_watch=arguments.watch is not None) as output:
         jobs, errors = find_each(arguments, log)
         if arguments.watch is not None:
@@ -124,7 +124,7 @@ def _fetch_each(jobs: Sequence[Job]) -> tuple[list[tuple[Job, Status]], list[Rot
     return seen, errors
 
 
-def _doctor(arguments: argparse.Namespace, log: JobLog) -> Exit:
+def _doctor(arguments: argparse.Namespace, log: LogPrinter) -> Exit:
     job = find(arguments, log)
     with _output(arguments) as output:
         try:
@@ -139,7 +139,7 @@ def _doctor(arguments: argparse.Namespace, log: JobLog) -> Exit:
     return Exit.DONE if observations.survey.permissions.may_obtain else Exit.FAILED
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace, JobLog], Exit]] = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace, LogPrinter], Exit]] = {
     "renew": _renew,
     "rotate": _rotate,
     "emergency": _emergency,
@@ -212,7 +212,7 @@ def _watch(jobs: Sequence[Job], not_found: Sequence[RotationError], output: Outp
 
 
 @contextlib.contextmanager
-def _logging_to(log: JobLog) -> Iterator[None]:
+def _logging_to(log: LogPrinter) -> Iterator[None]:
     """Send the log of the job's modules to the operator."""
     handler = app.logger.registered_handler
     if not isinstance(handler, logging.StreamHandler):

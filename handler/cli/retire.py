@@ -12,12 +12,12 @@ from handler.errors import RotationError
 
 if TYPE_CHECKING:
     from handler.cli.job import Job
-    from handler.cli.job_log import JobLog
+    from handler.cli.log_printer import LogPrinter
 
 _DELETE_NOW = "Delete the stack or the client now, and its token secret with it, so that nobody reads a token there."
 
 
-def retire(job: Job, log: JobLog, *, yes: bool) -> bool:
+def retire(job: Job, log: LogPrinter, *, yes: bool) -> bool:
     """Disable the schedule and revoke every token but a last one. Return whether the operator agreed.
 
     Raises RotationError.

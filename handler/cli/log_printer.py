@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _LEVELS = {"WARNING": "warning: ", "ERROR": "error: ", "CRITICAL": "error: "}
 
 
-class JobLog(io.TextIOBase):
+class LogPrinter(io.TextIOBase):
     """A stream that prints the log of a run to stderr.
 
     It prints metrics, Lambda's own lines and the summary of a run only if `is_verbose`. `summary` is the last summary,
