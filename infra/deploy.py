@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from handler.cli import aws, console
 from handler.cli.errors import CliError
 from handler.secrets_manager import NOT_AWS_ERRORS
-from infra.parameter_checks import TEMPLATE, Parameter, broken_rules, load, parameters
+from infra.cloudformation_template import TEMPLATE, Parameter, broken_rules, load, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

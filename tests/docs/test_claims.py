@@ -11,7 +11,7 @@ import pytest
 from handler import decisions
 from handler.config import settings_from
 from handler.errors import ErrorCode
-from infra.parameter_checks import TEMPLATE, load, parameters
+from infra.cloudformation_template import TEMPLATE, load, parameters
 from tests.docs.documents import ROOT, files, inline_code, rows
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
 from infra import deploy
-from infra.parameter_checks import load, parameters
+from infra.cloudformation_template import load, parameters
 
 if TYPE_CHECKING:
     from pathlib import Path

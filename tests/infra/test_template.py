@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.events.models import EventPattern
 
-from infra.parameter_checks import TEMPLATE, broken_rules, load, parameters
+from infra.cloudformation_template import TEMPLATE, broken_rules, load, parameters
 from tests.infra.alarms.template import Template
 
 if TYPE_CHECKING:

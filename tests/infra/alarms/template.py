@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.parameter_checks import load
+from infra.cloudformation_template import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

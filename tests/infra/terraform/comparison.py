@@ -14,7 +14,7 @@ import boto3
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
-from infra.parameter_checks import load
+from infra.cloudformation_template import load
 from tests.infra.alarms.template import PSEUDO, Template
 from tests.infra.dashboard.widgets import metrics_of
 from tests.infra.terraform import module
