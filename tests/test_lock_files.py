@@ -1,4 +1,4 @@
-"""Lock files pin versions and hashes; the registry comes from the machine's own settings."""
+"""Lock files name no registry, which comes from the machine's own settings; npm packages have hashes."""
 
 from __future__ import annotations
 
