@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws, log_printer
+from handler.cli.client_schedules import ClientSchedules
 from handler.cli.console import print_stderr, printable
 from handler.cli.errors import RunFailedError, RunUnknownError, UsageError
 from handler.cli.job import PastRun, PastRuns
-from handler.cli.schedules import Schedules
 from handler.errors import ErrorCode, InvalidInputError
 from handler.model import MAX_CLOCK_SKEW
 from handler.secrets_manager import SecretsManager
@@ -55,9 +55,9 @@ class Function:
         return not self.variables.get("TOKEN_SECRET_ID")
 
     @property
-    def schedules(self) -> Schedules:
+    def schedules(self) -> ClientSchedules:
         """The schedules that start it."""
-        return Schedules(self.name, self.arn, self.region)
+        return ClientSchedules(self.name, self.arn, self.region)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Schedules:
+class ClientSchedules:
     """The schedules that start one function. Every method raises AccessError or UsageError."""
 
     def __init__(self, function_name: str, function_arn: str, region: str | None) -> None:
