@@ -10,7 +10,7 @@ from statistics import median
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tests.benchmarks import prices
+from tests.benchmarks import costs
 from tests.benchmarks.simulated_month import CACHE_SECONDS, REQUEST_EVERY_SECONDS
 from tests.benchmarks.strategies import GRACE, OVERWRITE_OFTEN, THIS_JOB
 
@@ -30,8 +30,8 @@ def document(**figures: object) -> str:
     templates.filters |= {"fixed": _fixed, "median": median}
     text = templates.get_template("report.md.j2").render(
         figures,
-        prices=prices,
-        cheapest_of=partial(min, key=prices.running_cost),
+        costs=costs,
+        cheapest_of=partial(min, key=costs.running_cost),
         startup_goal=STARTUP_GOAL,
         not_due_goal=NOT_DUE_GOAL,
         cache_seconds=CACHE_SECONDS,

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from infra import artifact
-from tests.benchmarks.prices import ALARMS, OWN_SECONDS_A_RUN, metrics_cost, running_cost
+from tests.benchmarks.costs import ALARMS, OWN_SECONDS_A_RUN, metrics_cost, running_cost
 from tests.benchmarks.simulated_month import FaultRates, Months, consume, simulate
 from tests.benchmarks.strategies import OTHERS, THIS_JOB
 from tests.simulation.world import BEGIN
