@@ -9,7 +9,7 @@ import pytest
 
 from infra import deploy
 from tests.docs.documents import commands
-from tests.e2e import iam
+from tests.e2e import principals
 from tests.e2e.commands import NOT_RUN_HERE, ROOT, SamError, Stack, beginning, run_in_bash, run_module, tool
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def test_every_documented_command_succeeds(job: Job, document: str, tmp_path: Pa
 
 
 def test_after_the_documented_commands_the_secret_policy_is_restored_and_one_token_is_active(job: Job) -> None:
-    admin = job.client("secretsmanager", iam.user(job.emulator, "admin", "secretsmanager:*"))
-    assert iam.is_denied(admin.put_secret_value, SecretId=job.token_secret, SecretString="x")
+    admin = job.client("secretsmanager", principals.user(job.emulator, "admin", "secretsmanager:*"))
+    assert principals.is_denied(admin.put_secret_value, SecretId=job.token_secret, SecretString="x")
     assert job.invoke(action="rotate-and-revoke-now")["outcome"] == "rotated"
     job.wait_for_one_active_token()
 
@@ -107,7 +107,7 @@ def test_smoke_passes_on_a_complete_stack(job: Job) -> None:
 
 
 def test_smoke_by_an_operator_reports_alarms_without_recipients_and_missing_permissions(second_job: Job) -> None:
-    keys = iam.user(second_job.emulator, "smoke-operator", policy_arn=second_job.outputs["OperatorPolicyArn"])
+    keys = principals.user(second_job.emulator, "smoke-operator", policy_arn=second_job.outputs["OperatorPolicyArn"])
     smoke = run_module(second_job, "infra.smoke", "--stack", second_job.name, "--yes", keys=keys)
     assert smoke.returncode == 1
     failed = {line.split("│")[1].strip() for line in smoke.stdout.splitlines() if "DOES NOT HOLD" in line}
