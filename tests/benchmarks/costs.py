@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.benchmarks.random_faults import TELENOR_CALLS
 from tests.benchmarks.simulated_month import DAYS
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ ALARMS = 9
 # The duration of a run without waiting for responses. Assumed, at this memory size.
 OWN_SECONDS_A_RUN = 0.1
 
-_TELENOR_CALLS = ("token", "logout", "verify")
-
 
 def aws_calls(months: Months) -> float:
     """Return the calls to Secrets Manager a month."""
@@ -39,7 +38,7 @@ def aws_calls(months: Months) -> float:
 
 def telenor_calls(months: Months) -> float:
     """Return the requests to Telenor a month."""
-    return sum(months.calls[operation] for operation in _TELENOR_CALLS) / months.count
+    return sum(months.calls[operation] for operation in TELENOR_CALLS) / months.count
 
 
 def run_seconds(months: Months) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
+from tests.benchmarks.random_faults import FaultRates, Outages
 from tests.benchmarks.report import document
 from tests.benchmarks.run_cost import Kind
-from tests.benchmarks.simulated_month import FaultRates, Outages, simulate
+from tests.benchmarks.simulated_month import simulate
 from tests.benchmarks.startup import Start, StartCost
 from tests.benchmarks.strategies import OVERWRITE_OFTEN, THIS_JOB
 

@@ -8,7 +8,8 @@ import pytest
 
 from infra import artifact
 from tests.benchmarks.costs import ALARMS, OWN_SECONDS_A_RUN, metrics_cost, running_cost
-from tests.benchmarks.simulated_month import FaultRates, Months, consume, simulate
+from tests.benchmarks.random_faults import FaultRates
+from tests.benchmarks.simulated_month import Months, consume, simulate
 from tests.benchmarks.strategies import OTHERS, THIS_JOB
 from tests.simulation.world import BEGIN
 
