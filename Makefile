@@ -139,6 +139,7 @@ build-TokenFunction:
 lock: $(VENV)/.installed ## Resolve every requirements file anew from pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --output-file requirements.txt pyproject.toml
 	@$(PY) -m uv pip compile $(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
+	@$(PY) -m uv pip compile $(COMPILE) --group pip --output-file infra/requirements-pip.txt
 	@$(PY) -m uv pip compile $(COMPILE) --extra cli --group build --output-file infra/requirements-cli.txt pyproject.toml
 	@for tool in bench django sam checkov ministack runtime awscli release; do \
 	  $(PY) -m uv pip compile $(COMPILE) --group $$tool --output-file infra/requirements-$$tool.txt || exit; \
@@ -174,43 +175,51 @@ COMPILE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .venv-* examples/node/node_modules tests/interop/node_modules infra/terraform/.terraform* .aws-sam build mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
+# The pip of Python 3.11 takes three times as long as a new one, and to install it into each environment takes longer still.
+PIP := .venv-pip/bin/python -m pip --disable-pip-version-check
+.venv-pip/.installed: infra/requirements-pip.txt
+	$(call check,$(PYTHON))
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(PIP) install -qq --no-compile --no-deps --require-hashes -r $<
+	@touch $@
+
 # Each stamp is as new as its requirements, so that a second run installs nothing.
-$(VENV)/.installed: requirements-dev.txt
+$(VENV)/.installed: requirements-dev.txt | .venv-pip/.installed
 	$(call install,$(PYTHON))
 
 # Their pins exclude each other's, so each tool has an environment of its own.
-.venv-sam/.installed: infra/requirements-sam.txt
+.venv-sam/.installed: infra/requirements-sam.txt | .venv-pip/.installed
 	$(call install,$(PYTHON))
 
-.venv-bench/.installed: infra/requirements-bench.txt
+.venv-bench/.installed: infra/requirements-bench.txt | .venv-pip/.installed
 	$(call install,$(PYTHON))
 
-.venv-django/.installed: infra/requirements-django.txt
+.venv-django/.installed: infra/requirements-django.txt | .venv-pip/.installed
 	$(call install,$(PYTHON))
 
-.venv-release/.installed: infra/requirements-release.txt
+.venv-release/.installed: infra/requirements-release.txt | .venv-pip/.installed
 	$(call install,$(PYTHON))
 
-.venv-checkov/.installed: infra/requirements-checkov.txt
+.venv-checkov/.installed: infra/requirements-checkov.txt | .venv-pip/.installed
 	$(call install,$(PYTHON))
 
-.venv-ministack/.installed: infra/requirements-ministack.txt
+.venv-ministack/.installed: infra/requirements-ministack.txt | .venv-pip/.installed
 	$(call install,$(PYTHON313))
 
-.venv-runtime/.installed: infra/requirements-runtime.txt
+.venv-runtime/.installed: infra/requirements-runtime.txt | .venv-pip/.installed
 	$(call install,$(PYTHON313))
 
-.venv-awscli/.installed: infra/requirements-awscli.txt
+.venv-awscli/.installed: infra/requirements-awscli.txt | .venv-pip/.installed
 	$(call install,$(PYTHON))
 
 $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
 
-.venv-cli/.installed: infra/requirements-cli.txt
+.venv-cli/.installed: infra/requirements-cli.txt | .venv-pip/.installed
 	$(call install,$(PYTHON))
 
 # From the checkout, so that a pull updates it. Nothing is downloaded: what builds it is in the lock file.
 .venv-cli/bin/telenor-token: .venv-cli/.installed pyproject.toml
-	@.venv-cli/bin/python -m pip install -qq --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@$(PIP) --python .venv-cli/bin/python install -qq --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
 %/node_modules/.installed: %/package-lock.json
@@ -218,11 +227,15 @@ $(CURDIR)/.venv-sam/bin/sam: .venv-sam/.installed
 	@cd $* && npm ci --no-audit --no-fund --loglevel error
 	@touch $@
 
-define install
+define check
 	@test ! -L $(@D) || { echo "$(@D) is a link, and installing would empty what it leads to: remove the link first" >&2; exit 2; }
 	@$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	@$(1) -m venv --clear $(@D)
+endef
+
+define install
+	$(call check,$(1))
+	@$(1) -m venv --clear --without-pip $(@D)
 	@echo "Installing the $$(grep -c '^[a-z].*==' $<) locked packages of $< into $(@D), once: half a minute or so ..." >&2
-	@$(@D)/bin/python -m pip install -qq --no-compile --disable-pip-version-check --no-deps --require-hashes -r $<
+	@$(PIP) --python $(@D)/bin/python install -qq --no-compile --no-deps --require-hashes -r $<
 	@touch $@
 endef

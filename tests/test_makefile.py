@@ -50,7 +50,12 @@ def test_a_linked_environment_is_not_emptied(tmp_path: Path, link: str) -> None:
     others.mkdir()
     (others / "precious").touch()
     (tmp_path / link).symlink_to(others)
-    for name in ("requirements-dev.txt", "infra/requirements-release.txt"):
+    for name in (
+        "infra/requirements-pip.txt",
+        ".venv-pip/.installed",
+        "requirements-dev.txt",
+        "infra/requirements-release.txt",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     done = make("--file", str(ROOT / "Makefile"), f"{link}/.installed", cwd=tmp_path)
