@@ -315,6 +315,8 @@ _APIGEE_NAME = (
 # "code", "errorCode", "error_code", "ErrorCode" or "Error code" with a number or a word, and "error" with a word. A
 # space is no separator before a number: text may contain "zip code 1234".
 _NUMBER = r"""(?i)\b(?:error[\s_-]?code\b|code\b\s{0,64}["'\\:=>#])[\s"'\\:=>#]{0,64}([0-9]{1,7})\b(?!\.[0-9])"""
+# A number alone, which may be a code of the gateway: no other number has its five digits or more by chance.
+_LONG_NUMBER = r"(?<![\w.-])([0-9]{5,7})(?![\w-]|\.[0-9])"
 _WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,64}([a-z]{1,32}(?:_[a-z]{1,32}){1,8})\b"""
 
 # A name in WWW-Authenticate with its value, or alone, as the name of a scheme is (RFC 9110, section 11.6.1).
@@ -350,9 +352,8 @@ def _matches(response: Response) -> Iterator[tuple[ErrorFormat, str | None, Erro
     numbers = [int(digits) for digits in re.findall(_NUMBER, response.text)]
     if response.is_success:
         numbers = [number for number in numbers if not _is_success_code(number)]
-    for number in numbers:
-        if number in _GATEWAY or _is_gateway_code(number, response):
-            yield ErrorFormat.GATEWAY, str(number), _GATEWAY.get(number)
+    for number in _gateway_codes(numbers, response):
+        yield ErrorFormat.GATEWAY, str(number), _GATEWAY.get(number)
     for number in numbers:
         kind = _reference_kind(number, response)
         # In a success any other number is an error.
@@ -369,6 +370,15 @@ def _matches(response: Response) -> Iterator[tuple[ErrorFormat, str | None, Erro
 def _is_success_code(number: int) -> bool:
     """Return whether a code means success: 0, a status such as 200, or such a status followed by more digits."""
     return number == 0 or (number >= HTTPStatus.OK and str(number).startswith("2"))
+
+
+def _gateway_codes(numbers: list[int], response: Response) -> list[int]:
+    """Return the gateway's codes: known or not among the numbers after a word such as "code", and known ones alone."""
+    alone = map(int, re.findall(_LONG_NUMBER, response.text))
+    return [
+        *(number for number in numbers if number in _GATEWAY or _is_gateway_code(number, response)),
+        *(number for number in alone if number in _GATEWAY and _is_gateway_code(number, response)),
+    ]
 
 
 def _is_gateway_code(number: int, response: Response) -> bool:

@@ -137,7 +137,7 @@ def _should_renew(context: RunContext, ledger: Ledger) -> bool:
         renews, reason = False, postponed_for
     # An event that has rotated before must not do so again. A rejected token is replaced even if the budget is spent:
     # that comes no earlier than a scheduled renewal.
-    if not renews and reason is not Reason.ALREADY_ROTATED and _is_rejected(context):
+    if not renews and reason is not Reason.ALREADY_ROTATED and _is_rejected(context, context.request_by):
         reason = Reason.NOT_ACCEPTED
         renews = decisions.may_replace_rejected(ledger, settings.policy, now)
         context.report.is_rejected = True
@@ -189,7 +189,7 @@ def _are_credentials_unchanged(context: RunContext) -> bool:
         return False
 
 
-def _is_rejected(context: RunContext) -> bool:
+def _is_rejected(context: RunContext, deadline: datetime) -> bool:
     """Return whether VERIFY_URL, if it is set, rejects the published token."""
     if context.settings.verify_url is None:
         return False
@@ -200,7 +200,7 @@ def _is_rejected(context: RunContext) -> bool:
         return False
     if version is None or version.access_token is None or not context.token_secret.is_unchanged:
         return False
-    return context.server.is_rejected(context.settings.verify_url, version.access_token, context.request_by)
+    return context.server.is_rejected(context.settings.verify_url, version.access_token, deadline)
 
 
 def _skips_grace(context: RunContext, ledger: Ledger) -> bool:
@@ -226,12 +226,24 @@ def _skips_grace(context: RunContext, ledger: Ledger) -> bool:
 
 def _renew_if_due(context: RunContext, ledger: Ledger) -> Renewal:
     try:
-        if _should_renew(context, ledger):
-            return _renew(context, ledger)
+        if not _should_renew(context, ledger):
+            context.report.outcome = Outcome.NOT_DUE
+            return Renewal(ledger)
     except WriteBudgetSpentError as error:
         return Renewal(ledger, error)
-    context.report.outcome = Outcome.NOT_DUE
-    return Renewal(ledger)
+    renewal = _renew(context, ledger)
+    if renewal.error is not None and not (context.report.has_published or isinstance(renewal.error, WriteUnknownError)):
+        _try_kept_token(context)
+    return renewal
+
+
+def _try_kept_token(context: RunContext) -> bool:
+    """Return whether VERIFY_URL rejects the token that stays published, and report it: consumers hold no usable one."""
+    report = context.report
+    if not report.is_rejected and _is_rejected(context, context.end_by):
+        report.is_rejected = True
+        context.log_error(ErrorCode.TOKEN_NOT_ACCEPTED, "VERIFY_URL rejects the published token, which stays for now")
+    return report.is_rejected
 
 
 def _renew(context: RunContext, ledger: Ledger) -> Renewal:
@@ -357,7 +369,7 @@ def _error_of_reissue(context: RunContext) -> TokenReissuedError | None:
             "the leaked token was issued again, so it is still the current one: change the client secret, or have "
             f"{context.server.protocol.operator} revoke the token"
         )
-    if context.report.reason is Reason.NOT_ACCEPTED:
+    if _try_kept_token(context):
         return TokenReissuedError(
             "the published token was issued again, and VERIFY_URL rejects it: correct VERIFY_URL, or ask "
             f"{context.server.protocol.operator}"
@@ -383,7 +395,6 @@ def _verify(
         # A doubtful token beats an expired one: a firewall in front of VERIFY_URL alone may reject it.
         has_token = current is None or current.access_token is not None
         if has_token and decisions.is_usable(ledger.current, context.clock.now()):
-            context.report.is_rejected = context.report.is_rejected or _is_rejected(context)
             raise
         context.log_error(
             rejection.error_code,

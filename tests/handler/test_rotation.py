@@ -468,6 +468,37 @@ def test_a_rejected_token_counts_as_expired_even_if_a_second_try_gets_no_respons
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
 
 
+@pytest.mark.parametrize("fault", ["token", "PutSecretValue"])
+def test_a_due_run_that_publishes_nothing_counts_a_rejected_token_as_expired(verified: World, fault: str) -> None:
+    verified.run()
+    log_out(verified)
+    verified.clock.advance(minutes=20)
+    if fault == "token":
+        verified.telenor.fault(operation="token", status=503)
+    else:
+        verified.aws.fault(CallFault(operation=fault, code="AccessDeniedException"))
+    assert verified.failure() in {"token-endpoint-out", "write-refused"}
+    assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
+    assert "token-not-accepted" in verified.seen.codes()
+
+
+def test_a_due_run_that_publishes_nothing_counts_an_accepted_token_in_full(verified: World) -> None:
+    verified.run()
+    verified.clock.advance(minutes=20)
+    verified.telenor.fault(operation="token", status=503)
+    assert verified.failure() == "token-endpoint-out"
+    assert verified.seen.metrics()["SecondsUntilExpiry"] > 2000
+
+
+def test_a_rejected_token_that_a_due_run_gets_again_fails_the_run(verified: World) -> None:
+    verified.telenor.knobs(issue="same")
+    verified.run()
+    verified.clock.advance(minutes=20)
+    verified.telenor.fault(operation="incidents", status=401, times=9)
+    assert verified.failure() == "token-reissued"
+    assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
+
+
 def test_a_rejected_token_replaces_a_value_without_a_token(verified: World) -> None:
     verified.put("manual")
     verified.telenor.fault(operation="incidents", status=403)
