@@ -6,6 +6,7 @@ Exits with 1 if a promise was broken, a broken variant was not caught, or a muta
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
 import subprocess
@@ -101,6 +102,8 @@ def main() -> int:
     rows = all_rows(parser.parse_args().years)
     console = Console(width=None if sys.stdout.isatty() else 120)
     explored = {name: Explored() for name in rows}
+    # What is loaded stays; otherwise the garbage collector of each process would pass over it again and again.
+    gc.freeze()
     with ProcessPoolExecutor() as pool:
         futures = {pool.submit(task): name for name, tasks in rows.items() for task in tasks}
         for future in track(as_completed(futures), "Histories", len(futures), console=console):
