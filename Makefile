@@ -31,7 +31,7 @@ help: ## List the targets
 	  'STACK=name     the stack to act on (default: telenor-token)' \
 	  'CLIENT=name    one of several clients, each with a stack telenor-token-name' \
 	  'YES=1          deploy and smoke ask nothing' \
-	  'SET="..."      for deploy: SET="GraceSeconds=900 RenewAtFraction=0.25"'
+	  'SET="..."      parameters to deploy: SET="GraceSeconds=900 RenewAtFraction=0.25"'
 
 ##@ Watch it work
 
@@ -118,8 +118,9 @@ deploy: export SET := $(SET)
 deploy: $(VENV)/.installed $(SAM) ## Ask for the parameters, build and deploy
 	@$(PY) -m infra.deploy deploy --sam $(SAM) --stack $(STACK) $(if $(CLIENT),--client $(CLIENT)) $(if $(YES),--yes) --set "$$SET"
 
+redeploy: export SET := $(SET)
 redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values that it has
-	@$(PY) -m infra.deploy redeploy --sam $(SAM) --stack $(STACK)
+	@$(PY) -m infra.deploy redeploy --sam $(SAM) --stack $(STACK) --set "$$SET"
 
 outputs: $(VENV)/.installed ## Print a stack's outputs as export lines
 	@$(PY) -m infra.deploy outputs --stack $(STACK)

@@ -276,7 +276,7 @@ class AuthorizationServer:
 
     def _check_token_type(self, token_type: object) -> None:
         # Absent means Bearer (the Telenor Stores API reference).
-        if token_type is not None and str(token_type).lower() not in _BEARER_TYPES:
+        if token_type is not None and str(token_type).strip().lower() not in _BEARER_TYPES:
             raise ServerRefusedError(
                 "the token response has a token_type other than Bearer, which no consumer could use: ask "
                 f"{self.protocol.operator}",
@@ -347,7 +347,7 @@ def _cleaned(value: object) -> str | None:
     """Return a token without white space around it and without the scheme before it; None if it cannot be sent."""
     text = value.strip() if isinstance(value, str) else ""
     scheme, *rest = text.split(maxsplit=1)[:2] or [""]
-    token = rest[0] if rest and scheme.lower() == "bearer" else text
+    token = "".join(rest) if scheme.lower() == "bearer" else text
     return token if is_access_token(token) else None
 
 

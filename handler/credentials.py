@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 _DEFAULT_SOURCE = "the credentials secret (CREDENTIALS_SECRET_ID)"
 
-# Unicode counts these as printable, but a font shows nothing or a blank: fillers, joiners, selectors.
+# Unicode counts these as printable, but a font shows nothing or a blank: fillers, joiners, selectors. U+FFFD stands for
+# bytes that are not UTF-8.
 _INVISIBLE = {
+    "\ufffd",
     *map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0)),
     *map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))),
 }
@@ -54,8 +56,8 @@ def credentials_from(content: str, where: str = _DEFAULT_SOURCE) -> Credentials:
         for index, character in enumerate(value):
             if not character.isprintable() or character in _INVISIBLE:
                 raise _unusable(
-                    f"{where} has an invisible character in {name}, U+{ord(character):04X} at index {index} "
-                    "(the first character has index 0): put the value there without it"
+                    f"{where} has an invisible or unreadable character in {name}, U+{ord(character):04X} at index "
+                    f"{index} (the first character has index 0): put the value there without it"
                 )
         if value != value.strip():
             raise _unusable(f"{where} has leading or trailing white space in {name}: put the value there without it")

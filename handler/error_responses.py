@@ -277,7 +277,9 @@ def parse_oauth_error(response: Response) -> ParsedError:
 
 def reports_error(response: Response, parsed: ParsedError) -> bool:
     """Return whether a successful response contains an error, in a known format or in the shape of one, or HTML."""
-    return parsed.format is not None or is_html(response) or _has_shape_of_error(response.text)
+    # RFC 9457, section 3.
+    is_problem = "/problem+" in response.headers.get("Content-Type", "").lower()
+    return parsed.format is not None or is_problem or is_html(response) or _has_shape_of_error(response.text)
 
 
 def is_html(response: Response) -> bool:
@@ -314,7 +316,7 @@ _APIGEE_NAME = (
 
 # "code", "errorCode", "error_code", "ErrorCode" or "Error code" with a number or a word, and "error" with a word. A
 # space is no separator before a number: text may contain "zip code 1234".
-_NUMBER = r"""(?i)\b(?:error[\s_-]?code\b|code\b\s{0,64}["'\\:=>#])[\s"'\\:=>#]{0,64}([0-9]{1,7})\b(?!\.[0-9])"""
+_NUMBER = r"""(?i)\b(?:error[\s_-]?code\b|code\b\s{0,64}["'\\:=>#])[\s"'\\:=>#]{0,64}(-?[0-9]{1,7})\b(?!\.[0-9])"""
 # A number alone, which may be a code of the gateway: no other number has its five digits or more by chance.
 _LONG_NUMBER = r"(?<![\w.-])([0-9]{5,7})(?![\w-]|\.[0-9])"
 _WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,64}([a-z]{1,32}(?:_[a-z]{1,32}){1,8})\b"""
@@ -324,9 +326,14 @@ _CHALLENGE = r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*
 
 _HTML = r"(?i)<(?:!doctype\s{1,64}html|html|head|body|title|form|meta|script)\b"
 _HTML_FRAGMENT = r"(?i)<(?:h[1-6]|p|a|b|br|hr|i|img|div|span|center|font|pre|ul|ol|table|iframe|frameset)\b"
-_XML_ERROR = r"(?i)<(?:\w{1,32}:)?(?:fault|error)\b"
+_XML_ERROR = r"(?i)<(?:\w{1,32}:)?(?:fault|error|exception)(?:s|code|message|response)?\b"
+_TEXT_ERROR = r"(?i)[\s{]{0,8}error\s{0,8}:"
 _NO_ERROR: tuple[object, ...] = (None, False, "", "0", [], {})
-_ERROR_FIELDS = {"fault", "faultstring", "error", "errors", "errorcode", "error_code", "exception"}
+_CODE_FIELDS = {"errorcode", "error_code"}
+_ERROR_FIELDS = _CODE_FIELDS | {
+    *("fault", "faultstring", "error", "errors", "exception", "exceptionmessage"),
+    *("error_description", "errormessage", "error_message", "errortype"),
+}
 
 
 def _plain(name: str) -> str:
@@ -407,5 +414,10 @@ def _bearer_error(header: str) -> str:
 
 
 def _has_shape_of_error(text: str) -> bool:
-    names = {name.lower() for name, value in (*json_fields(text), *parse_qsl(text)) if value not in _NO_ERROR}
-    return bool(names & _ERROR_FIELDS) or re.search(_XML_ERROR, text) is not None
+    fields = [(name.lower(), value) for name, value in (*json_fields(text), *parse_qsl(text)) if value not in _NO_ERROR]
+    names = {name for name, value in fields if not (name in _CODE_FIELDS and _means_success(value))}
+    return bool(names & _ERROR_FIELDS or re.search(_XML_ERROR, text) or re.match(_TEXT_ERROR, text))
+
+
+def _means_success(value: object) -> bool:
+    return re.fullmatch("[0-9]{1,7}", str(value)) is not None and _is_success_code(int(str(value)))

@@ -229,10 +229,10 @@ def _renew_if_due(context: RunContext, ledger: Ledger) -> Renewal:
         if not _should_renew(context, ledger):
             context.report.outcome = Outcome.NOT_DUE
             return Renewal(ledger)
+        renewal = _renew(context, ledger)
     except WriteBudgetSpentError as error:
-        return Renewal(ledger, error)
-    renewal = _renew(context, ledger)
-    if renewal.error is not None and not (context.report.has_published or isinstance(renewal.error, WriteUnknownError)):
+        renewal = Renewal(ledger, error)
+    if renewal.error is not None and not context.report.has_published:
         _try_kept_token(context)
     return renewal
 
@@ -281,9 +281,9 @@ def _renew(context: RunContext, ledger: Ledger) -> Renewal:
         renewal = _publish_or_revoke(context, ledger, token, replaced)
         ledger = renewal.ledger
         # The published token is the rejected one only if this run published it.
-        if rejection is not None and renewal.error is None and context.report.has_published:
+        if rejection is not None and context.report.has_published:
             context.report.is_rejected = True
-            renewal = renewal._replace(error=rejection)
+            renewal = renewal._replace(error=renewal.error or rejection)
     except RotationError as error:
         return Renewal(ledger, error)
     else:
@@ -388,13 +388,16 @@ def _verify(
     if context.settings.verify_url is None:
         return None
     try:
-        context.server.verify(context.settings.verify_url, token.access_token, context.request_by)
+        if not context.server.verify(context.settings.verify_url, token.access_token, context.request_by):
+            context.log_warning(
+                ErrorCode.VERIFY_URL_OUT,
+                "the new token is published without verification: VERIFY_URL has a transient error",
+            )
     except (ServerUnavailableError, ConnectionSetupError) as error:
         context.log_warning(error.error_code, f"the new token is published without verification: {error}")
     except TokenRejectedError as rejection:
         # A doubtful token beats an expired one: a firewall in front of VERIFY_URL alone may reject it.
-        has_token = current is None or current.access_token is not None
-        if has_token and decisions.is_usable(ledger.current, context.clock.now()):
+        if decisions.is_usable(ledger.current, context.clock.now()) and _may_hold_usable_token(context, current):
             raise
         context.log_error(
             rejection.error_code,
@@ -403,6 +406,14 @@ def _verify(
         )
         return rejection
     return None
+
+
+def _may_hold_usable_token(context: RunContext, current: SecretVersion | None) -> bool:
+    """Return whether the current value holds a token that has not expired, as far as it can be read and says so."""
+    if current is None:
+        return True
+    is_expired = current.expires_at is not None and context.clock.now() >= current.expires_at
+    return current.access_token is not None and not is_expired
 
 
 # Publish

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPResponse
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -146,8 +145,6 @@ def create_session(on_socket: Callable[[socket.socket], None]) -> requests.Sessi
     session = _Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(on_socket))
-    # A cookie could make a server accept the next token that is tried.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
 
 
@@ -432,6 +429,9 @@ class _Response(HTTPResponse):
                 self.headers = self.msg = None  # type: ignore[assignment]
                 super().begin()
             self._limited.has_headers = True
+            # A cookie could make a server accept the next token that is tried, and http.cookiejar prints what it cannot
+            # read.
+            del self.headers["Set-Cookie"]
         except BaseException:
             # http.client leaves its file open if the connection has ended.
             self.close()
@@ -459,7 +459,8 @@ def _ca_bundle() -> str | None:
 
 
 def _is_proxy_url(proxy: str) -> bool:
-    if re.search(r"[\s#]", proxy):
+    # urllib3 takes what precedes a backslash for the host.
+    if re.search(r"[\s#\\]", proxy):
         return False
     try:
         parts = parse_url(proxy)
@@ -530,7 +531,7 @@ def _capped(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 def _decoded(body: bytes, encoding: str) -> tuple[str, bool]:
     """Return a body as text, and whether its encoding matches the header; if not, the text of the raw bytes."""
-    encoding = encoding.strip().lower()
+    encoding = encoding.strip().lower() if body else ""
     is_decoded = encoding in {"", "identity"}
     if encoding in {"gzip", "x-gzip", "deflate"}:
         # A proxy may compress, although the request does not allow it. 32 detects the header of either format.
@@ -559,7 +560,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _cause(error: BaseException | None) -> str:
     """Name the kinds of errors down to the first cause, such as ConnectTimeout or NameResolutionError."""
-    return " < ".join(dict.fromkeys(type(cause).__name__ for cause in _causes(error))) or "out of time"
+    names = [type(cause).__name__ for cause in _causes(error)]
+    # OpenSSL's name of the error, such as WRONG_VERSION_NUMBER.
+    names += [str(cause.reason) for cause in _causes(error) if isinstance(cause, ssl.SSLError) and cause.reason]
+    return " < ".join(dict.fromkeys(names)) or "out of time"
 
 
 def _failure(state: RetryCallState) -> ServerUnavailableError:

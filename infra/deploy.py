@@ -245,7 +245,11 @@ def exports(outputs: Mapping[str, str], region: str) -> Iterator[str]:
     for variable in _REGION_VARIABLES:
         yield f"export {variable}={shlex.quote(region)}"
     for name, value in sorted(outputs.items()):
-        yield f"export {re.sub('(?<!^)(?=[A-Z])', '_', name).upper()}={shlex.quote(value)}"
+        yield f"export {_variable(name)}={shlex.quote(value)}"
+
+
+def _variable(output: str) -> str:
+    return re.sub("(?<!^)(?=[A-Z])", "_", output).upper()
 
 
 def checked_out() -> str:
@@ -348,6 +352,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             deploy(arguments, stack, region)
     except RefusalError as error:
         print(error, file=sys.stderr)
+        if arguments.command == "outputs":
+            # With another stack's variables the next commands would act on that stack.
+            with contextlib.suppress(CliError):
+                console.print_stdout(f"unset {' '.join(map(_variable, load()['Outputs']))}; false\n")
         return 2
     except EOFError:
         print("\nnothing was deployed: stdin ended before the last question (YES=1 does not ask)", file=sys.stderr)

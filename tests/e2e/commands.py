@@ -32,7 +32,7 @@ NOT_RUN_HERE = {
 
 # The command to run before a command, by prefix.
 RUN_BEFORE = {
-    'aws secretsmanager update-secret-version-stage --secret-id "$CREDENTIALS': (
+    "BAD=$(pair AWSCURRENT)": (
         'aws secretsmanager put-secret-value --secret-id "$CREDENTIALS_SECRET_ARN" '
         """--secret-string '{"client_id": "mistyped", "client_secret": "mistyped"}' >/dev/null"""
     ),

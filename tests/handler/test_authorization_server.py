@@ -173,6 +173,13 @@ def test_an_expires_in_above_31_days_defaults_to_900_seconds(adapter: Adapter, s
     assert (seen.codes(), adapter.unusable) == (["expires-in-too-long"], [])
 
 
+def test_a_scheme_without_a_token_is_no_token(adapter: Adapter) -> None:
+    body = json.dumps({"access_token": "Bearer ", "expires_in": 3599})
+    adapter.telenor.fault(operation="token", body=body, times=1)
+    assert adapter.telenor.is_live(adapter.token().access_token)
+    assert adapter.unusable == [None]
+
+
 @pytest.mark.parametrize("value", ["\r\n{0}", " {0} ", "bearer {0}\n", "BEARER  {0}", "\tBearer {0} ", "Bearer\t{0}"])
 def test_whitespace_and_a_bearer_prefix_are_stripped_from_a_token(adapter: Adapter, value: str) -> None:
     text = value.format(f"{CANARY}-token")
@@ -181,7 +188,7 @@ def test_whitespace_and_a_bearer_prefix_are_stripped_from_a_token(adapter: Adapt
     assert adapter.count() == 1
 
 
-@pytest.mark.parametrize("token_type", [None, "Bearer", "bearer", "BEARER", "BearerToken", "BEARERTOKEN"])
+@pytest.mark.parametrize("token_type", [None, "Bearer", "bearer", "BEARER", "BearerToken", "BEARERTOKEN", "Bearer\n"])
 def test_a_missing_token_type_or_bearer_in_any_case_is_accepted(adapter: Adapter, token_type: str | None) -> None:
     adapter.telenor.knobs(token_type=token_type)
     assert adapter.token().token_type == "Bearer"

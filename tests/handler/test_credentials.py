@@ -60,7 +60,7 @@ def test_other_content_is_refused_with_the_expected_format_and_not_repeated(cont
 @pytest.mark.parametrize("index", [0, 3, 6])
 @pytest.mark.parametrize(
     "character",
-    [*"\0\n\xa0\xad\u200b\u200d\u2066\u2800\u3164\ud800\u180b\ufe0f\ufeff\U000e0041\U000e0100"],
+    [*"\0\n\xa0\xad\u200b\u200d\u2066\u2800\u3164\ud800\u180b\ufe0f\ufeff\U000e0041\U000e0100\ufffd"],
     ids=ascii,
 )
 def test_an_invisible_character_is_named_by_its_code_point_and_place(name: str, index: int, character: str) -> None:

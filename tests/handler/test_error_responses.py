@@ -308,6 +308,14 @@ def test_only_codes_from_the_table_are_shown() -> None:
         ([{"response": {"ErrorCode": "E12", "Error": "x"}}], "answer-unknown", None),
         ({"response": fault("protocol.http.Bad")}, "answer-unknown", None),
         ("status=1&error=denied", "answer-unknown", None),
+        ({"errorMessage": "Task timed out", "errorType": "Timeout"}, "answer-unknown", None),
+        ({"error_description": "denied"}, "answer-unknown", None),
+        ({"ExceptionMessage": "denied"}, "answer-unknown", None),
+        ({"code": -1}, "answer-unknown", "-1"),
+        ("<ErrorResponse>no</ErrorResponse>", "answer-unknown", None),
+        ("<Exception>no</Exception>", "answer-unknown", None),
+        ("Error: Invalid access token", "answer-unknown", None),
+        ("{error:'nope'}", "answer-unknown", None),
         ("<error>no</error>", "answer-unknown", None),
         ("<soap:Fault>no</soap:Fault>", "answer-unknown", None),
         ("<!DOCTYPE html><title>Log in</title>", "answer-unknown", None),
@@ -322,6 +330,11 @@ def test_a_200_with_an_error_is_not_a_success(body: object, code: str, matched: 
     assert (parsed.kind.code, parsed.matched) == (code, matched)
 
 
+def test_a_200_with_problem_details_is_not_a_success() -> None:
+    problem = response(200, {"title": "Unauthorized"}, Content_Type="application/problem+json")
+    assert reports_error(problem, parse_error(problem))
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -334,6 +347,8 @@ def test_a_200_with_an_error_is_not_a_success(body: object, code: str, matched: 
         {"code": 200, "message": "OK"},
         {"code": "20000"},
         {"error": None, "errors": [], "fault": False},
+        {"errorCode": 200},
+        {"error_code": "00", "errorMessage": None},
         "<status>OK</status>",
         "null",
     ],

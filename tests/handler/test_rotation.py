@@ -468,16 +468,25 @@ def test_a_rejected_token_counts_as_expired_even_if_a_second_try_gets_no_respons
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
 
 
-@pytest.mark.parametrize("fault", ["token", "PutSecretValue"])
-def test_a_due_run_that_publishes_nothing_counts_a_rejected_token_as_expired(verified: World, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (None, "token-endpoint-out"),
+        (CallFault(operation="PutSecretValue", code="AccessDeniedException"), "write-refused"),
+        (CallFault(operation="PutSecretValue", code="InternalServiceError", status=500), "write-unknown"),
+    ],
+)
+def test_a_due_run_that_publishes_nothing_counts_a_rejected_token_as_expired(
+    verified: World, fault: CallFault | None, code: str
+) -> None:
     verified.run()
     log_out(verified)
     verified.clock.advance(minutes=20)
-    if fault == "token":
+    if fault is None:
         verified.telenor.fault(operation="token", status=503)
     else:
-        verified.aws.fault(CallFault(operation=fault, code="AccessDeniedException"))
-    assert verified.failure() in {"token-endpoint-out", "write-refused"}
+        verified.aws.fault(fault, times=9)
+    assert verified.failure() == code
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
     assert "token-not-accepted" in verified.seen.codes()
 
@@ -497,6 +506,36 @@ def test_a_rejected_token_that_a_due_run_gets_again_fails_the_run(verified: Worl
     verified.telenor.fault(operation="incidents", status=401, times=9)
     assert verified.failure() == "token-reissued"
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
+
+
+def test_a_refused_rotation_counts_a_rejected_token_as_expired(verified: World) -> None:
+    verified.run()
+    log_out(verified)
+    verified.fill_day(130)
+    assert verified.failure("rotate-now") == "write-budget-spent"
+    assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
+
+
+def test_a_rejected_token_replaces_an_expired_value_without_a_label(verified: World) -> None:
+    expired = int(verified.clock.now().timestamp()) - 60
+    verified.put(json.dumps({"access_token": verified.obtain(), "expires_at": expired}))
+    verified.telenor.fault(operation="incidents", status=403)
+    assert verified.failure() == "token-not-accepted"
+    assert verified.is_current_live()
+    assert verified.document()["expires_at"] > expired
+
+
+def test_an_emergency_that_publishes_a_rejected_token_counts_it_as_expired(verified: World) -> None:
+    verified.put("manual")
+    verified.telenor.fault(operation="incidents", status=403)
+    assert verified.failure("rotate-and-revoke-now") == "revocation-abandoned"
+    assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
+
+
+def test_a_new_token_that_verify_url_neither_accepts_nor_rejects_is_published_with_a_warning(verified: World) -> None:
+    verified.telenor.fault(operation="incidents", status=503)
+    assert verified.run()["outcome"] == "rotated"
+    assert verified.seen.codes() == ["verify-url-out"]
 
 
 def test_a_rejected_token_replaces_a_value_without_a_token(verified: World) -> None:

@@ -245,6 +245,25 @@ def test_each_request_has_a_connection_of_its_own_and_no_cookie(transport: Trans
     assert not any(b"Cookie" in request for request in server.requests)
 
 
+def test_a_cookie_that_the_standard_library_cannot_read_prints_nothing(transport: Transport, seen: Seen) -> None:
+    response = OK + b"Set-Cookie: a=b; max-age=" + b"9" * 400 + b"\r\nContent-Length: 2\r\n\r\n{}"
+    with SlowServer(lambda _path: response) as server:
+        assert get(transport, server.url).text == "{}"
+    assert "cookiejar" not in seen.all_output()
+
+
+def test_an_empty_body_needs_no_decoding(transport: Transport) -> None:
+    with SlowServer(lambda _path: OK + b"Content-Encoding: gzip\r\nContent-Length: 0\r\n\r\n") as server:
+        response = get(transport, server.url)
+    assert (response.text, response.is_decoded, response.is_whole) == ("", True, True)
+
+
+def test_a_failed_handshake_is_reported_with_openssls_reason(transport: Transport) -> None:
+    with SlowServer(lambda _path: whole({})) as server, pytest.raises(ServerUnavailableError) as refusal:
+        get(transport, server.url.replace("http://", "https://"))
+    assert "WRONG_VERSION_NUMBER" in str(refusal.value)
+
+
 def test_a_proxy_from_the_environment_is_used(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     with SlowServer(lambda _path: whole({})) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -307,7 +326,14 @@ def test_an_unusable_ca_bundle_is_named(
 @pytest.mark.parametrize(
     "proxy",
     [
-        *("http://proxy host:3128", "http://user:pa#ss@proxy:3128", "socks5://proxy:1080", "http://proxy:port", "://"),
+        *(
+            "http://proxy host:3128",
+            "http://user:pa#ss@proxy:3128",
+            "http://CORP\\user:pw@proxy:3128",
+            "socks5://proxy:1080",
+            "http://proxy:port",
+            "://",
+        ),
         *("http://user:password@", "http://:3128", "http://@", "http://a..b:3128", f"http://{'a' * 64}:3128"),
     ],
 )
@@ -322,7 +348,12 @@ def test_an_unusable_proxy_url_is_named(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(407, ConnectionSetupError), (403, ConnectionSetupError), (503, ServerUnavailableError)]
+    ("status", "kind"),
+    [
+        (407, ConnectionSetupError),
+        (403, ConnectionSetupError),
+        (503, ServerUnavailableError),
+    ],
 )
 def test_a_proxys_refusal_is_reported_with_its_status(
     transport: Transport, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[ServerError]

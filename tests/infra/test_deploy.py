@@ -296,8 +296,12 @@ def test_outputs_and_redeployment_require_a_stack(program: Program) -> None:
         status, _, message = program.run(command)
         assert (status, "there is no stack telenor-token in eu-north-1" in message) == (2, True)
     program.aws.put(status="ROLLBACK_COMPLETE", outputs={})
-    status, _, message = program.run("outputs")
+    status, out, message = program.run("outputs")
     assert (status, "ROLLBACK_COMPLETE" in message) == (2, True)
+    # For eval, so that no command acts on the stack before.
+    assert out.startswith("unset ")
+    assert {"FUNCTION_NAME", "TOKEN_SECRET_ARN"} <= {*out.split()}
+    assert out.endswith("; false\n")
     outputs = {"FunctionName": "x", "UntoldAlarms": "WARNING: it's so"}
     program.aws.put(status="UPDATE_IN_PROGRESS", outputs=outputs)
     status, out, _ = program.run("outputs")
@@ -308,6 +312,14 @@ def test_outputs_and_redeployment_require_a_stack(program: Program) -> None:
         "export FUNCTION_NAME=x",
         "export UNTOLD_ALARMS='WARNING: it'\"'\"'s so'",
     ]
+
+
+def test_a_redeployment_keeps_every_value_but_the_given_ones(program: Program) -> None:
+    program.aws.put(given={"GraceSeconds": "900"})
+    status, out, _ = program.run("redeploy", "--set", "ScheduleMinutes=1")
+    assert status == 0
+    assert "ScheduleMinutes: 5 -> 1" in out
+    assert "GraceSeconds" not in out
 
 
 # The environment
