@@ -517,12 +517,20 @@ def test_a_refused_rotation_counts_a_rejected_token_as_expired(verified: World) 
 
 
 def test_a_rejected_token_replaces_an_expired_value_without_a_label(verified: World) -> None:
-    expired = int(verified.clock.now().timestamp()) - 60
-    verified.put(json.dumps({"access_token": verified.obtain(), "expires_at": expired}))
+    expires_at = int(verified.clock.now().timestamp())
+    verified.put(json.dumps({"access_token": verified.obtain(), "expires_at": expires_at}))
     verified.telenor.fault(operation="incidents", status=403)
     assert verified.failure() == "token-not-accepted"
     assert verified.is_current_live()
-    assert verified.document()["expires_at"] > expired
+    assert verified.document()["expires_at"] > expires_at
+
+
+def test_a_rejected_token_replaces_none_that_could_not_be_read(verified: World) -> None:
+    verified.run()
+    verified.telenor.fault(operation="incidents", status=403)
+    verified.aws.fault(CallFault(operation="GetSecretValue", code="InternalServiceError", status=500), times=3, after=1)
+    assert verified.failure("rotate-now") == "token-not-accepted"
+    assert (verified.live(), verified.issued()) == (1, 2)
 
 
 def test_an_emergency_that_publishes_a_rejected_token_counts_it_as_expired(verified: World) -> None:
