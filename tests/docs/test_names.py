@@ -70,24 +70,3 @@ def unknown_in_command(text: str) -> Iterator[str]:
 )
 def test_every_name_in_a_document_exists(document: Path) -> None:
     assert list(unknown(document, document.read_text("utf-8"))) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("see `handler/nothing.py`", ["handler/nothing.py"]),
-        ("see `tests/nothing/`", ["tests/nothing/"]),
-        ("see `test_nothing_at_all`", ["test_nothing_at_all"]),
-        ("run `make demo PY=1 NOTHING=1`", ["NOTHING=1"]),
-        ("run `python -m infra.nothing`", ["infra.nothing"]),
-        ("```console\n$ make nothing  # in a block\n```", ["nothing"]),
-        ("`template.yaml` `/oauth/v2/token` `build/demo.svg` `make demo SECONDS=30` `python -m pytest`", []),
-    ],
-)
-def test_only_names_that_do_not_exist_are_found(text: str, found: list[str]) -> None:
-    assert list(unknown(ROOT / "docs" / "made-up.md", text)) == found
-
-
-def test_a_command_ends_at_a_line_without_a_continuation() -> None:
-    text = "```console\n$ one \\\n>   two\nits output\n$ three\n```\n\n```text\n$ four\n```\n"
-    assert documents.commands(text) == ["one \\\n  two", "three"]

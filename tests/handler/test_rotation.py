@@ -390,12 +390,6 @@ def test_if_the_previous_credentials_fail_too_the_rejected_client_is_reported(
     assert world.seen.metrics()["CredentialsFallback"] == 0
 
 
-def test_without_previous_credentials_a_rejected_client_is_tried_once(world: World) -> None:
-    world.telenor.fault(operation="token", status=401, body='{"code": 22}')
-    assert world.failure() == "credentials-refused"
-    assert world.operations() == ["token"]
-
-
 # Verification
 
 
@@ -868,17 +862,6 @@ def test_a_reissued_inactive_token_fails_the_run(renews_late: World) -> None:
     renews_late.failure()
     assert list(renews_late.labels()) == [first]
     assert (renews_late.seen.metrics()["RotationFailed"], renews_late.seen.metrics()["SecondsUntilExpiry"]) == (1, 0)
-
-
-@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 429}, {"drop": True}])
-def test_a_verification_response_that_does_not_reject_the_published_token_changes_nothing(
-    renews_late: World, fault: dict[str, Any]
-) -> None:
-    renews_late.run()
-    renews_late.clock.advance(minutes=16)
-    renews_late.telenor.fault(operation="incidents", **fault)
-    assert renews_late.run()["outcome"] == "not-due"
-    assert renews_late.seen.metrics()["SecondsUntilExpiry"] == 3599 - 960
 
 
 def test_a_run_that_is_not_due_verifies_the_published_token_once(renews_late: World) -> None:

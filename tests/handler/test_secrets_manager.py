@@ -154,16 +154,6 @@ def test_a_published_token_can_be_read_back(secrets: SecretsManager) -> None:
     assert secrets.read_version(ID) == secrets.read_current()
 
 
-def test_superseded_tokens_keep_their_labels(secrets: SecretsManager) -> None:
-    entries = [new_entry(str(uuid.uuid4()), T0 + timedelta(hours=n), T0 + timedelta(hours=n + 1)) for n in range(4)]
-    for number, entry in enumerate(entries):
-        assert not secrets.write(token(f"{CANARY}-{number}"), entry)
-    ledger = secrets.describe(T0 + timedelta(hours=3))
-    assert ledger.current == entries[3]
-    assert [entry.labels for entry in ledger.superseded] == [entry.labels for entry in entries[:3]]
-    assert [entry.is_previous for entry in ledger.superseded] == [False, False, True]
-
-
 def test_a_duplicate_delivery_with_another_token_is_recognised(secrets: SecretsManager) -> None:
     secrets.write(token(), ENTRY)
     with pytest.raises(VersionExistsError):
@@ -293,14 +283,6 @@ def test_untracking_a_version_removes_each_of_its_labels(secrets: SecretsManager
     client.update_secret_version_stage(SecretId="token", VersionStage=LABEL, RemoveFromVersionId=ID)
     secrets.remove_labels(superseded)
     assert stages()[ID] == {"AWSPREVIOUS"}
-
-
-def test_foreign_labels_are_counted_and_kept(secrets: SecretsManager, client: SecretsManagerClient) -> None:
-    client.put_secret_value(SecretId="token", SecretString="x", ClientRequestToken=ID, VersionStages=["theirs"])
-    secrets.write(token(), new_entry(str(uuid.uuid4()), T0, T0))
-    ledger = secrets.describe(T0)
-    assert (ledger.superseded, ledger.other_labels) == ((), 1)
-    assert "theirs" in stages()[ID]
 
 
 def test_a_secret_without_a_value_has_an_empty_ledger(secrets: SecretsManager) -> None:

@@ -678,19 +678,6 @@ def test_expired_aws_credentials_ask_for_a_new_login(deployed: DeployedAws, term
     assert ran.err.rstrip().endswith("log in again")
 
 
-def test_missing_aws_credentials_ask_for_a_login(
-    deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, "/dev/null")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    ran = terminal.on_stack("status")
-    assert (ran.status, "log in again" in ran.err) == (1, True)
-    assert not deployed.calls
-
-
 def test_a_network_failure_prints_one_sentence(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

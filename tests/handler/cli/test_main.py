@@ -16,7 +16,6 @@ import pytest
 from handler import app
 from handler.cli.console import is_confirmed
 from handler.cli.errors import UsageError
-from handler.model import Reason
 from infra.local.secrets_manager_faults import CallFault
 from tests.handler.cli.conftest import InterruptingClock
 
@@ -164,31 +163,6 @@ def test_the_result_goes_to_stdout_and_the_log_to_stderr(world: World, terminal:
     assert world.is_current_live()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "outcome", "reason", "live"),
-    [
-        (["renew"], "not-due", Reason.FRESH, 1),
-        (["rotate"], "rotated", Reason.FORCED, 2),
-        (["emergency", "--yes"], "rotated", Reason.LEAKED, 1),
-    ],
-)
-def test_each_command_runs_its_action(
-    world: World, terminal: Terminal, arguments: list[str], outcome: str, reason: Reason, live: int
-) -> None:
-    world.run()
-    ran = terminal.run("--local", *arguments)
-    assert (ran.status, ran.json["outcome"], ran.json["reason"]) == (0, outcome, reason)
-    assert world.live() == live
-
-
-def test_a_failed_run_exits_with_1_and_a_sentence(world: World, terminal: Terminal) -> None:
-    world.telenor.fault(operation="token", status=401, body='{"code": 5}')
-    ran = terminal.run("--local", "rotate")
-    assert (ran.status, ran.out) == (1, "")
-    assert ran.err.splitlines()[-1].startswith("the token request answered 401 code 5: the app is not authorized")
-    assert ran.err.splitlines()[-1].endswith("[app-not-approved]")
-
-
 @pytest.mark.parametrize("command", ["renew", "status", "emergency", "doctor"])
 @pytest.mark.parametrize("missing", ["TOKEN_SECRET_ID", "GRACE_SECONDS", "SCHEDULE_MINUTES"])
 def test_a_missing_setting_is_named_instead_of_defaulted(
@@ -326,14 +300,6 @@ def test_the_exit_status_reflects_the_state(
 def test_no_width_hides_the_status(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     assert "novalue" in "".join(terminal.run("--local", "status").out.split())
-
-
-def test_a_missing_value_and_a_missing_label_have_an_exit_status_too(world: World, terminal: Terminal) -> None:
-    assert terminal.run("--local", "status").status == 3
-    version_id = world.run()["version_id"]
-    world.unlabel(version_id)
-    ran = terminal.run("--local", "status")
-    assert (ran.status, "not in the ledger" in ran.out) == (4, True)
 
 
 def test_a_secret_marked_for_deletion_has_an_exit_status(

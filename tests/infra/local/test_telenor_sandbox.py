@@ -106,23 +106,6 @@ def test_a_response_varies_and_keeps_its_meaning(visitor: Visitor) -> None:
     assert len({tuple(json.loads(text)) for text in texts}) > 20
 
 
-@pytest.mark.parametrize(("when", "issued", "is_live"), [("before", 0, True), ("after", 1, False)])
-def test_a_dropped_connection_takes_effect_only_with_when_after(
-    visitor: Visitor, when: str, issued: int, *, is_live: bool
-) -> None:
-    visitor.sandbox.fault(operation="token", drop=True, when=when, times=1)
-    visitor.sandbox.fault(operation="logout", delay_seconds=11, drop=True, when=when)
-    with pytest.raises(requests.ConnectionError):
-        visitor.ask()
-    assert visitor.sandbox.state()["counters"]["token"] == {"dropped": 1}
-    assert len(visitor.sandbox.state()["tokens"]) == issued
-    token = visitor.token()
-    with pytest.raises(requests.ConnectionError):
-        visitor.logout(token)
-    assert visitor.sandbox.is_live(token) is is_live
-    assert visitor.clock.slept == [11]
-
-
 def test_faults_and_state_are_available_over_http(visitor: Visitor) -> None:
     def control(method: str, body: object) -> int:
         # As `curl -d` sends it.

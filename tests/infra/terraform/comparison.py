@@ -69,11 +69,11 @@ def translated() -> dict[str, Any]:
     return body
 
 
-def differences(states: Mapping[str, module.State], body: Mapping[str, Any] | None = None) -> list[Difference]:
+def differences(states: Mapping[str, module.State]) -> list[Difference]:
     """Compare the applied cases value by value."""
     found = []
     for case, state in states.items():
-        sam, terraform = _of_sam(dict(body or translated()), CASES[case]["parameters"]), _of_terraform(state)
+        sam, terraform = _of_sam(dict(translated()), CASES[case]["parameters"]), _of_terraform(state)
         assert len(sam) > 200
         found += [
             Difference(case, name, sam.get(name), terraform.get(name))
