@@ -502,6 +502,15 @@ def test_a_rejected_token_that_a_due_run_gets_again_fails_the_run(verified: Worl
     assert verified.seen.metrics()["SecondsUntilExpiry"] == 0
 
 
+def test_an_accepted_token_that_a_due_run_gets_again_is_tried_once(verified: World) -> None:
+    verified.telenor.knobs(issue="same")
+    verified.run()
+    verified.clock.advance(minutes=20)
+    before = verified.operations().count("incidents")
+    assert verified.run()["outcome"] == "reissued"
+    assert verified.operations().count("incidents") == before + 1
+
+
 def test_a_refused_rotation_counts_a_rejected_token_as_expired(verified: World) -> None:
     verified.run()
     log_out(verified)
