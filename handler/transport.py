@@ -560,9 +560,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _cause(error: BaseException | None) -> str:
     """Name the kinds of errors down to the first cause, such as ConnectTimeout or NameResolutionError."""
-    names = [type(cause).__name__ for cause in _causes(error)]
+    causes = list(_causes(error))
+    names = [type(cause).__name__ for cause in causes]
     # OpenSSL's name of the error, such as WRONG_VERSION_NUMBER.
-    names += [str(cause.reason) for cause in _causes(error) if isinstance(cause, ssl.SSLError) and cause.reason]
+    names += [str(cause.reason) for cause in causes if isinstance(cause, ssl.SSLError) and cause.reason]
     return " < ".join(dict.fromkeys(names)) or "out of time"
 
 

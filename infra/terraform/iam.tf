@@ -334,7 +334,8 @@ resource "aws_iam_policy" "operator" {
         Action   = "cloudwatch:GetDashboard"
         Resource = "arn:${local.partition}:cloudwatch::${local.account_id}:dashboard/${var.name}-${local.region}"
       },
-      # AWS supports only * for these, but for DescribeAlarms, which would hide composite alarms. A query's results need its id.
+      # AWS supports only * for these, but for DescribeAlarms, which would hide composite alarms. A query's results
+      # need its id.
       {
         Sid    = "ReadAlarmsMetricsAndResults"
         Effect = "Allow"
