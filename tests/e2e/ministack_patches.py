@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape
 
 import botocore.session
 from ministack import app
-from ministack.core import iam_actions, iam_evaluator
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.services import cloudwatch, eventbridge, iam, lambda_svc, scheduler, secretsmanager
 from ministack.services.cloudformation import provisioners
 
@@ -262,6 +262,24 @@ def emit_metrics(emit: Original, function: Any, request_id: str, text: str, *res
                 for value in values if isinstance(values, list) else [values]:
                     dimensions = {name: record[name] for name in names}
                     cloudwatch.record_metric(directive["Namespace"], metric["Name"], value, metric["Unit"], dimensions)
+
+
+# A run has its whole log. MiniStack stops reading when a worker writes nothing for 5 ms, and gives the rest to the
+# worker's next run: so the worker says when a run has ended.
+_RUN_ENDED = "the run has ended"
+_WRITTEN = "        _real_stdout.flush()\n\nrun()"
+assert _WRITTEN in lambda_runtime._PYTHON_WORKER_SCRIPT
+lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(
+    _WRITTEN, f"        print({_RUN_ENDED!r}, file=sys.stderr, flush=True)\n{_WRITTEN}"
+)
+
+
+def read_until_the_run_has_ended(worker: Any) -> str:
+    lines = iter(partial(worker._stderr_queue.get, timeout=10), _RUN_ENDED)
+    return "\n".join(lines)
+
+
+lambda_runtime.Worker._drain_stderr_bounded = read_until_the_run_has_ended
 
 
 # A faster scheduler and faster retries by Lambda: a minute takes a few seconds.
