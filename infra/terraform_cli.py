@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ MODULE = Path(__file__).parent / "terraform"
 
 # Where administrators put a mirror. Terraform itself knows those in the usual places.
 _MIRRORS = Path("/opt")
+
+_REATTACH = "TF_REATTACH_PROVIDERS"
 
 # To fetch the provider, some 150 MB, once.
 _INIT_SECONDS = 300
@@ -34,12 +37,10 @@ class Terraform:
 
     program: str
     environment: Mapping[str, str]
-    mirror: Path | None
 
-    def init(self, directory: Path) -> None:
+    def init(self, directory: Path, *options: str) -> None:
         """Initialise a configuration's directory. Raises CalledProcessError."""
-        mirror = [f"-plugin-dir={self.mirror}"] if self.mirror else []
-        self.run(directory, "init", "-input=false", "-no-color", *mirror, timeout=_INIT_SECONDS)
+        self.run(directory, "init", "-input=false", "-no-color", *options, timeout=_INIT_SECONDS)
 
     def run(
         self, directory: Path, *arguments: str, timeout: float = 300, check: bool = True
@@ -62,9 +63,29 @@ def copied(module: Path, to: Path) -> Path:
     return to
 
 
+def _start_provider(initialised: Path) -> str:
+    """Start the provider, which ends with this process, and return how Terraform reaches it.
+
+    Otherwise each command hashes the provider's 700 MB and starts it several times: two thirds of its CPU time
+    (HashiCorp, "Debugging Providers", "Running Terraform With A Provider in Debug Mode").
+    """
+    (program,) = initialised.glob(".terraform/providers/*/*/*/*/*/terraform-provider-aws*")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    server = subprocess.Popen(  # noqa: S603  our own words
+        ["/bin/sh", "-c", '"$0" -debug & cat; kill $!', program],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    atexit.register(server.communicate)
+    return next(found[1] for line in server.stdout or () if (found := re.search(f"{_REATTACH}='(.*)'", line)))
+
+
 @functools.cache
 def find() -> Terraform:
-    """Return a Terraform that has the module's provider. Raises MissingError."""
+    """Return a Terraform that has the module's provider, which runs. Raises MissingError."""
     program = shutil.which("terraform")
     if program is None:
         raise MissingError("Terraform is not installed: install 1.9 or newer")
@@ -74,19 +95,19 @@ def find() -> Terraform:
     # Terraform warns about one that is not there, in the midst of its output.
     if not Path(environment.get("TF_CLI_CONFIG_FILE") or "/").is_file():
         environment.pop("TF_CLI_CONFIG_FILE", None)
+    terraform = Terraform(program, environment)
     reason = ""
-    for mirror in (*(path.parent for path in sorted(_MIRRORS.glob("*/registry.terraform.io"))), None):
-        terraform = Terraform(program, environment, mirror)
+    for mirror in (*(f"-plugin-dir={path.parent}" for path in sorted(_MIRRORS.glob("*/registry.terraform.io"))), ""):
         with tempfile.TemporaryDirectory() as directory:
             shutil.copy(MODULE / "versions.tf", directory)
             try:
-                terraform.init(Path(directory))
+                terraform.init(Path(directory), *filter(None, [mirror]))
             except subprocess.CalledProcessError as error:
                 reason = " ".join(re.sub("[╷│╵]", " ", error.stderr).split())
             except subprocess.TimeoutExpired as error:
                 reason = str(error)
             else:
-                return terraform
+                return replace(terraform, environment=environment | {_REATTACH: _start_provider(Path(directory))})
     raise MissingError(
         f"Terraform has no provider for AWS here, neither from the registry nor from a mirror in {_MIRRORS}: {reason}"
     )

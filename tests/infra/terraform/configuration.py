@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from infra.terraform_cli import MODULE, find
@@ -101,6 +101,9 @@ class Configuration:
             artifact.write_bytes(b"the artifact")
         provider = {
             "region": REGION,
+            "access_key": self.keys["aws_access_key_id"],
+            "secret_key": self.keys["aws_secret_access_key"],
+            "token": self.keys.get("aws_session_token"),
             "skip_metadata_api_check": True,
             "skip_credentials_validation": True,
             "endpoints": [dict.fromkeys(_SERVICES, self.url)],
@@ -123,11 +126,8 @@ class Configuration:
             self._ready = True
 
     def _run(self, command: str, *arguments: str) -> str:
-        terraform = find()
-        mine = {name: value for name, value in terraform.environment.items() if not name.startswith("AWS_")}
-        keys = {name.upper(): value for name, value in self.keys.items()}
         try:
-            return replace(terraform, environment=mine | keys).run(self.directory, command, *arguments).stdout
+            return find().run(self.directory, command, *arguments).stdout
         except subprocess.CalledProcessError as error:
             texts = [text for level, text in _diagnostics(error.stdout) if level == "error"]
             raise RefusedError("\n".join(texts) or f"{error.stdout}{error.stderr}") from error
