@@ -70,6 +70,12 @@ class Account(LoopbackServer):
         return Response.from_app(self._moto, environ, buffered=True)(environ, start_response)
 
 
+def statements(document: Any) -> dict[str, dict[str, Any]]:
+    """Return the statements of a policy, by Sid."""
+    policy = json.loads(document) if isinstance(document, str) else document
+    return {statement.get("Sid", ""): statement for statement in policy["Statement"]}
+
+
 def _denies(secret_id: str, action: str) -> bool:
     secret = moto.backends.get_backend("secretsmanager")[ACCOUNT][REGION].secrets.get(secret_id)
     statements = json.loads(getattr(secret, "policy", None) or "{}").get("Statement", [])

@@ -1,0 +1,26 @@
+"""A root module, and an account of moto's to which Terraform really applies it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.infra.terraform.configuration import Configuration
+from tests.infra.terraform.moto_account import KEYS, Account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    with Account() as account:
+        yield account
+
+
+@pytest.fixture
+def configuration(account: Account, tmp_path: Path) -> Configuration:
+    # moto does not store a function's logging_config, so every plan adds it again.
+    return Configuration(account.url, tmp_path, KEYS, not_kept=["aws_lambda_function.token"])

@@ -1,0 +1,68 @@
+"""A token secret survives until its deletion is allowed, and deleted credentials can be restored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.infra.terraform.configuration import RefusedError
+from tests.infra.terraform.moto_account import statements
+
+if TYPE_CHECKING:
+    from tests.infra.terraform.configuration import Configuration
+    from tests.infra.terraform.moto_account import Account
+
+pytestmark = pytest.mark.terraform
+
+
+def managed(configuration: Configuration) -> list[str]:
+    return [address for address in configuration.state() if ".data." not in address]
+
+
+def policy_of_secret(account: Account, secret: str) -> dict[str, dict[str, Any]]:
+    response = account.client("secretsmanager").get_resource_policy(SecretId=secret)
+    return statements(response.get("ResourcePolicy", '{"Statement": []}'))
+
+
+def test_a_clients_token_secret_survives_until_its_deletion_is_allowed(
+    account: Account, configuration: Configuration
+) -> None:
+    secretsmanager = account.client("secretsmanager")
+    mail = {"alarm_email": "us@example.com", "pager_email": "pager@example.com"}
+    both: dict[str, Any] = {"clients": {"shop": {}, "support": {}}, **mail}
+    configuration.apply(both)
+    before, outputs = configuration.state(), configuration.outputs["clients"]["shop"]
+
+    # The client was mistyped or renamed.
+    with pytest.raises(RefusedError, match="clients: shop: it is missing, and its token secret is protected"):
+        configuration.apply(both | {"clients": {"shpo": {}, "support": {}}})
+    # AWS refuses what a plan cannot refuse, and the job keeps running.
+    with pytest.raises(RefusedError, match="AccessDenied"):
+        configuration.destroy()
+    assert managed(configuration) == [address for address in before if ".data." not in address]
+    # Likewise a job that gets another name.
+    with pytest.raises(RefusedError, match="AccessDenied"):
+        configuration.apply(both | {"name": "other"})
+    assert managed(configuration) == [address for address in before if ".data." not in address]
+    assert secretsmanager.describe_secret(SecretId=outputs["token_secret_arn"])["Name"] == "telenor-token/shop/token"
+    assert "NobodyButTheJobWrites" in policy_of_secret(account, outputs["token_secret_arn"])
+
+    # An intended deletion.
+    configuration.apply(both | {"clients": {"shop": {"deletion_protection": False}, "support": {}}})
+    assert sorted(configuration.state()) == sorted(before)
+    gone = configuration.apply(both | {"clients": {"support": {}}})
+    assert {change.client for change in gone if change.action == "delete"} == {"shop"}
+    assert [each["Name"] for each in secretsmanager.list_secrets()["SecretList"] if "shop" in each["Name"]] == []
+
+    # The credentials can be restored, with the same policy as before.
+    credentials = outputs["credentials_secret_arn"]
+    secretsmanager.restore_secret(SecretId=credentials)
+    assert policy_of_secret(account, credentials).keys() == {"NobodyButTheJobReads"}
+    taken_over = {"to": 'module.token.aws_secretsmanager_secret.credentials["shop"]', "id": credentials}
+    back = configuration.apply(both, **{"import": [taken_over]})
+    assert 'create aws_secretsmanager_secret.credentials["shop"]' not in map(str, back)
+    assert {change.action for change in back} <= {"create", "update"}
+    assert configuration.outputs["clients"]["shop"]["credentials_secret_arn"] == credentials
+    assert policy_of_secret(account, credentials).keys() == {"NobodyButTheJobReads"}
+    assert configuration.plan(both) == []

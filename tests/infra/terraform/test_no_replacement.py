@@ -1,0 +1,31 @@
+"""A change beside the module replaces none of its resources, nor does a log group that somebody deletes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.infra.terraform.configuration import Configuration
+    from tests.infra.terraform.moto_account import Account
+
+pytestmark = pytest.mark.terraform
+
+
+def test_nothing_is_replaced_by_a_change_beside_the_module_or_a_deleted_log_group(
+    account: Account, configuration: Configuration
+) -> None:
+    def beside(delay_seconds: int) -> dict[str, Any]:
+        return {"aws_sns_topic": {"theirs": {"name": "theirs", "display_name": f"number {delay_seconds}"}}}
+
+    configuration.apply({}, resources=beside(0))
+    changed = configuration.apply({}, resources=beside(1))
+    assert [str(change) for change in changed] == ["update aws_sns_topic.theirs"]
+    assert configuration.plan({}, resources=beside(1)) == []
+    account.client("logs").delete_log_group(logGroupName=configuration.outputs["log_group_name"])
+    changed = configuration.apply({}, resources=beside(1))
+    assert [str(change) for change in changed if change.action != "update"] == [
+        "create aws_cloudwatch_log_group.function"
+    ]
+    assert configuration.plan({}, resources=beside(1)) == []
