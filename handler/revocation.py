@@ -1,11 +1,11 @@
-"""Revoke superseded tokens, remove their labels, and free label slots."""
+"""Revoke superseded tokens, and remove their labels."""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from handler import decisions
+from handler import decisions, revocation_guard
 from handler.errors import (
     IRREVOCABLE,
     ErrorCode,
@@ -77,7 +77,7 @@ def revoke_superseded(context: RunContext, ledger: Ledger, *, skips_grace: bool)
         if context.clock.now() >= context.end_by:
             context.log.info("the next run revokes the other tokens: no time is left")
             break
-        result = _revoke_entry(context, entry, trigger, to_keep)
+        result = revoke_entry(context, entry, trigger, to_keep)
         if result.ends_tracking:
             ledger = remove_labels(context, ledger, [entry])
         if result is RevocationResult.FAILED and context.server.is_unreachable:
@@ -98,25 +98,10 @@ def raise_if_leak_stays_active(context: RunContext, ledger: Ledger) -> None:
         )
 
 
-def free_label_slots(context: RunContext, ledger: Ledger) -> Ledger:
-    """Remove labels until the next version fits; a publication matters more than the grace of the oldest tokens."""
-    if decisions.is_near_label_quota(ledger):
-        ledger = remove_labels(context, ledger, decisions.expired(ledger, context.clock.now()))
-    for oldest in ledger.superseded:
-        if not decisions.is_near_label_quota(ledger) or context.clock.now() >= context.request_by:
-            break
-        freed = _free_slot(context, ledger, oldest)
-        # The label of the current token stays, so go on with the next version.
-        if freed == ledger and not context.token_secret.was_read_as_current(oldest.version_id):
-            break
-        ledger = freed
-    return ledger
-
-
 def revoke_unpublished(context: RunContext, ledger: Ledger, access_token: str) -> None:
     """Revoke an unpublished token, unless another version holds it."""
     try:
-        if not context.token_secret.is_in_use(access_token, ledger):
+        if not revocation_guard.is_in_use(context.token_secret, access_token, ledger):
             context.server.revoke(access_token, context.end_by)
     except (SecretsManagerError, ServerError) as error:
         context.report_abandoned(
@@ -198,27 +183,7 @@ def _with_expiries_from_values(context: RunContext, ledger: Ledger) -> Ledger:
     return ledger
 
 
-def _free_slot(context: RunContext, ledger: Ledger, oldest: Entry) -> Ledger:
-    """Revoke a token before its grace has passed, or stop tracking it."""
-    fields = {"superseded_version_id": oldest.version_id}
-    context.log_warning(
-        ErrorCode.GRACE_CUT_SHORT,
-        "the token secret carries too many labels, so the grace of the oldest superseded token ends early: find out "
-        "why revocations fail, who rotates so often, or whose labels these are",
-        **fields,
-    )
-    # The publication waits, so a server that sends no response is asked once.
-    can_revoke = context.settings.policy.can_revoke and not context.server.is_unreachable
-    result = _revoke_entry(context, oldest, Trigger.LABEL_QUOTA) if can_revoke else RevocationResult.FAILED
-    if not result.ends_tracking:
-        if context.token_secret.was_read_as_current(oldest.version_id):
-            return ledger
-        # Counted before its label goes, since the response about that may be lost.
-        context.report_abandoned("a superseded token is given up although it was not revoked", **fields)
-    return remove_labels(context, ledger, [oldest])
-
-
-def _revoke_entry(
+def revoke_entry(
     context: RunContext, entry: Entry, trigger: Trigger, to_keep: Sequence[Entry] = ()
 ) -> RevocationResult:
     """Revoke the token of a superseded version, unless it is in use."""
@@ -252,7 +217,7 @@ def _revoke_unless_in_use(
     Leave it if a version in `to_keep`, the current version or the publication of this run holds it, or if the version
     may no longer be superseded.
     """
-    if context.token_secret.is_held(access_token, to_keep):
+    if revocation_guard.is_held(context.token_secret, access_token, to_keep):
         return RevocationResult.STILL_IN_USE
     # Read right before each revocation: the last moment to notice another run or an operator.
     current = context.token_secret.read_current()

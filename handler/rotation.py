@@ -21,6 +21,7 @@ from handler.errors import (
     WriteRefusedError,
     WriteUnknownError,
 )
+from handler.label_quota import free_label_slots
 from handler.ledger import with_label
 from handler.model import Action, Outcome, Reason, is_too_far_ahead
 from handler.publication import (
@@ -30,7 +31,6 @@ from handler.publication import (
     restore_lost_labels,
 )
 from handler.revocation import (
-    free_label_slots,
     raise_if_leak_stays_active,
     revoke_or_report_untracked,
     revoke_superseded,

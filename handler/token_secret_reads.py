@@ -1,16 +1,12 @@
-"""What a run has read of the token secret, and whether a token is in use by it (P3)."""
+"""What a run has read of the token secret."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from handler.errors import ErrorCode, SecretsManagerUnavailableError
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from handler.ledger import Entry, Ledger
+    from handler.ledger import Ledger
     from handler.model import Clock, SecretVersion
     from handler.secrets_manager import SecretsManager
 
@@ -64,42 +60,14 @@ class TokenSecretReads:
 
         Somebody has published or rolled back since, so the decisions of this run may be outdated.
         """
-        return not self._unexpected_current()
+        return not self.unexpected_current()
 
     def was_read_as_current(self, version_id: str) -> bool:
         """Return whether a read of this run returned a version as the current one."""
         version = self._versions.get(version_id)
         return version_id in self._read_as_current or (version is not None and version.is_current)
 
-    def is_held(self, access_token: str, entries: Iterable[Entry]) -> bool:
-        """Return whether one of these versions, or one that another publisher made current, holds the token.
-
-        The authorization server may issue the same token twice.
-        """
-        # Count a version that another publisher made current, too: it was read once, and a later read may lag. After a
-        # publication of this run that version is superseded.
-        if self.written_token is None and any(
-            self._versions[version_id].contains_token(access_token) for version_id in self._unexpected_current()
-        ):
-            return True
-        for entry in entries:
-            version = self.read_version(entry.version_id)
-            if version is None:
-                raise SecretsManagerUnavailableError(
-                    "a version of the token secret cannot be found: the read may lag",
-                    error_code=ErrorCode.VERSION_NOT_FOUND,
-                )
-            if version.contains_token(access_token):
-                return True
-        return False
-
-    def is_in_use(self, access_token: str, ledger: Ledger) -> bool:
-        """Return whether a token is published or tracked, and must not be revoked."""
-        if access_token == self.written_token or self.is_held(access_token, ledger.entries):
-            return True
-        # The last read before the revocation, to leave the least time for another publication in between.
-        current = self.read_current()
-        return current is not None and current.contains_token(access_token)
-
-    def _unexpected_current(self) -> set[str]:
-        return self._read_as_current - self._expected_current - {self._version_id}
+    def unexpected_current(self) -> list[SecretVersion]:
+        """Return the versions that a read returned as current although this run did not expect it."""
+        unexpected = self._read_as_current - self._expected_current - {self._version_id}
+        return [self._versions[version_id] for version_id in unexpected]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handler import decisions, errors, publication, revocation, rotation, secrets_manager
+from handler import decisions, errors, publication, revocation, revocation_guard, rotation, secrets_manager
 from handler.authorization_server import AuthorizationServer
 from handler.credentials import KnownCredentials
 from handler.decisions import RenewalTimes
@@ -268,13 +268,13 @@ def a_roll_back_is_not_recorded_in_the_ledger(patch: pytest.MonkeyPatch) -> None
     patch.setattr(Ledger, "is_current_latest", property(lambda _: True))
 
 
-@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke_entry"))
+@breaks("P2", "grace_over", faults=1, replaces=(revocation, "revoke_entry"))
 def a_token_leaves_the_ledger_before_its_logout(real: Real, context: RunContext, entry: Entry, *args: Any) -> Any:
     context.secrets.remove_labels(entry)
     return real(context, entry, *args)
 
 
-@breaks("P2", "grace_over", faults=1, replaces=(revocation, "_revoke_entry"))
+@breaks("P2", "grace_over", faults=1, replaces=(revocation, "revoke_entry"))
 def a_token_leaves_the_ledger_although_its_logout_failed(real: Real, *args: Any) -> Any:
     real(*args)
     return RevocationResult.REVOKED
@@ -307,7 +307,7 @@ def a_version_newer_than_the_current_one_is_revoked_after_a_rollback(_: Real, le
 
 @breaks("P1", "same_token_and_then_another")
 def a_token_is_logged_out_although_another_version_in_grace_holds_it(patch: pytest.MonkeyPatch) -> None:
-    replace_function(patch, TokenSecretReads, "is_held", lambda *_: False)
+    replace_function(patch, revocation_guard, "is_held", lambda *_: False)
 
 
 @breaks("P1", pairs=(("same_token_in_two_versions", Action.ROTATE_NOW),))

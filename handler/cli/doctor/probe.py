@@ -27,6 +27,7 @@ from handler.cli.doctor.observations import (
 from handler.cli.doctor.response_shape import response_shape_of
 from handler.cli.fetch_status import is_accepted
 from handler.errors import RotationError, SecretsManagerError, ServerError, ServerRefusedError, TokenRejectedError
+from handler.revocation_guard import is_in_use
 from handler.server_protocols import OAuthProtocol
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Probe:
         )
         for access_token in self._obtained:
             try:
-                if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
+                if is_in_use(self.token_secret, access_token, self.token_secret.describe()):
                     cleanup = replace(cleanup, spared=cleanup.spared + 1)
                 elif access_token not in self._settled:
                     self.server.revoke(access_token, self.clock.now() + _PATIENCE)
@@ -311,7 +312,7 @@ class Probe:
     def _logout(self, access_token: str, ended_at: dict[str, datetime]) -> bool | None:
         """Revoke a token in one attempt, since a second one would hide the result of the first."""
         try:
-            if self.token_secret.is_in_use(access_token, self.token_secret.describe()):
+            if is_in_use(self.token_secret, access_token, self.token_secret.describe()):
                 return None
             was_active = self._logged_out(access_token, once=True)
         except (SecretsManagerError, ServerError) as error:
