@@ -14,7 +14,7 @@ import pytest
 from handler.cli.main import main
 from infra.local.loopback_server import LoopbackServer
 from tests.conftest import FakeClock
-from tests.handler.cli.deployed_aws import FUNCTION, STACK, DeployedAws
+from tests.handler.cli.deployed_aws import FUNCTION, STACK, DeployedAws, Events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,3 +131,13 @@ def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed
         for service in ("LAMBDA", "CLOUDWATCH_LOGS", "CLOUDFORMATION", "SCHEDULER"):
             monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
         yield aws
+
+
+@pytest.fixture
+def clients(deployed: DeployedAws) -> Events:
+    """Configure the function to serve two clients, and return their events by name."""
+    ids = {field: deployed.variables[field.upper()] for field in ("credentials_secret_id", "token_secret_id")}
+    deployed.world.client.create_secret(Name="other/token")
+    acme, zeta = {"client": "acme"} | ids, {"client": "zeta"} | ids | {"token_secret_id": "other/token"}
+    deployed.serve(acme, zeta)
+    return {"acme": acme, "zeta": zeta}

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     from tests.conftest import World
 
+Events = dict[str, dict[str, str]]
+"""Each client's event by its name."""
+
 ACCOUNT = "123456789012"
 STACK = "telenor-token"
 # The names as the template and CloudFormation choose them: neither is a prefix of the other.

@@ -1,0 +1,107 @@
+"""Emergencies of a deployed job that fail, or whose outcome is unknown."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from werkzeug.wrappers import Response
+
+from infra.local.secrets_manager_faults import CallFault
+from tests.handler.cli.deployed_aws import FUNCTION, refusal
+
+if TYPE_CHECKING:
+    from tests.handler.cli.conftest import Terminal
+    from tests.handler.cli.deployed_aws import DeployedAws
+
+pytestmark = pytest.mark.usefixtures("deployed")
+
+
+DENIED = CallFault(operation="DescribeSecret", code="AccessDeniedException")
+
+
+def test_a_lost_response_does_not_run_an_emergency_twice(deployed: DeployedAws, terminal: Terminal) -> None:
+    deployed.loses_responses = True
+    ran = terminal.on_stack("emergency", "--yes")
+    assert (ran.status, ran.out) == (1, "")
+    cause, done, remedy = ran.err.splitlines()[-3:]
+    assert f"function {FUNCTION} may have run" in cause
+    assert (done, "`status`" in remedy) == ("Done: unknown.", True)
+    assert (len(deployed.events), deployed.world.issued()) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        pytest.param(refusal("ServiceException", "", 500), id="500"),
+        pytest.param(Response("<html>Bad gateway</html>", 502, content_type="text/html"), id="502"),
+        pytest.param(Response("<html>Log in to the guest network</html>", content_type="text/html"), id="HTML"),
+        pytest.param(Response('{"outcome": "rot', headers={"Content-Length": "99"}), id="cut short"),
+        pytest.param(Response("{}", headers={"X-Amz-Log-Result": "?"}), id="unreadable log"),
+    ],
+)
+@pytest.mark.parametrize("command", ["emergency", "retire", "rotate"])
+def test_a_response_that_is_not_the_functions_leaves_the_run_unknown(
+    deployed: DeployedAws, terminal: Terminal, response: Response, command: str
+) -> None:
+    deployed.run({})
+    deployed.responses["run"] = response
+    ran = terminal.on_stack(command, *(["--yes"] if command != "rotate" else []))
+    assert (ran.status, ran.out, len(deployed.events)) == (1, "", 2)
+    notes = ran.err.splitlines()[-2:] if command != "rotate" else []
+    assert f"function {FUNCTION} may have run" in ran.err.splitlines()[-1 - len(notes)]
+    assert [note.partition(",")[0] for note in notes] == ["Done: unknown.", "To do: check `status`"][: len(notes)]
+
+
+def test_ctrl_c_says_that_the_run_goes_on(
+    deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_event: object) -> tuple[None, str, bool]:
+        signal.raise_signal(signal.SIGINT)
+        return None, "", False
+
+    monkeypatch.setattr(deployed, "_run", interrupt)
+    ran = terminal.on_stack("emergency", "--yes")
+    assert (ran.status, f"function {FUNCTION} may have run" in ran.err) == (130, True)
+
+
+def test_an_emergency_that_fails_without_an_error_has_an_unknown_outcome(
+    deployed: DeployedAws, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployed, "_run", lambda _event: (None, "", True))
+    ran = terminal.on_stack("emergency", "--yes")
+    assert (ran.status, ran.err.splitlines()[-2]) == (1, "Done: unknown.")
+
+
+@pytest.mark.parametrize(
+    ("is_published", "fails", "code", "says"),
+    [
+        (False, "token", "scope-refused", "Done: 0 tokens revoked, none published."),
+        (True, "token", "scope-refused", "no new token is published: version"),
+        (True, "PutSecretValue", "write-unknown", "whether a new token is published is unknown"),
+    ],
+)
+def test_a_failed_emergency_reports_the_outcome_of_the_new_token(
+    deployed: DeployedAws, terminal: Terminal, is_published: bool, fails: str, code: str, says: str
+) -> None:
+    if is_published:
+        deployed.run({})
+    if fails == "token":
+        deployed.world.telenor.fault(operation="token", status=403, body='{"code": 8}')
+    else:
+        deployed.world.aws.fault(CallFault(operation=fails, code="InternalServiceError", status=500), times=9)
+    ran = terminal.on_stack("emergency", "--yes")
+    cause, done, remedy = ran.err.splitlines()[-3:]
+    assert (ran.status, cause.endswith(f"[{code}]"), says in done, "`emergency`" in remedy) == (1, True, True, True)
+
+
+@pytest.mark.parametrize("command", ["emergency", "retire"])
+def test_missing_permission_to_read_labels_does_not_stop_an_emergency(
+    deployed: DeployedAws, terminal: Terminal, command: str
+) -> None:
+    leaked = deployed.run({})["version_id"]
+    deployed.world.aws.fault(DENIED)
+    ran = terminal.on_stack(command, "--yes")
+    assert ("Which ones is unknown" in ran.words) is (command == "emergency")
+    assert (ran.status, deployed.world.is_live(leaked)) == (0, False)
