@@ -40,7 +40,7 @@ demo: $(VENV)/.installed ## Watch tokens rotate under faults (SECONDS=60)
 	@$(PY) -m infra.demo --seconds $(SECONDS) --svg build/demo.svg
 
 sandbox: $(VENV)/.installed ## Keep servers and the job up (PORT=8720, OAUTH=1)
-	@$(PY) -m infra.demo.development_sandbox $(if $(PORT),--port $(PORT)) $(if $(OAUTH),--oauth)
+	@$(PY) -m infra.demo.development_environment $(if $(PORT),--port $(PORT)) $(if $(OAUTH),--oauth)
 
 ##@ Change it
 
@@ -80,9 +80,9 @@ validate: $(VENV)/.installed .venv-sam/.installed .venv-checkov/.installed ## Ch
 	@.venv-checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation -f template.yaml infra/consumer/template.yaml
 
 terraform: $(VENV)/.installed ## Check the Terraform module, and changes of it on moto
-	@# One more than cores: they wait for the provider, which looks for half a minute whether a queue's policy has settled.
-	@# Each file in one process, since its tests share an applied module; in their order, which begins with the longest.
-	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m terraform tests/infra
+	@# More than cores: they wait for the provider, which looks for half a minute whether a queue's policy has settled.
+	@# Each file in one process, since its tests share an applied module.
+	@$(PYTEST) -n 8 --dist loadfile -m terraform tests/infra
 
 e2e: $(VENV)/.installed $(SAM) .venv-ministack/.installed .venv-runtime/.installed .venv-awscli/.installed ## Deploy to an emulator with IAM enforced, and check it all
 	@SAM=$(SAM) MINISTACK_PYTHON=.venv-ministack/bin/python RUNTIME_PYTHON=.venv-runtime/bin/python \
@@ -95,7 +95,7 @@ chaos: $(VENV)/.installed ## Run the job under faults of every kind (SECONDS=60,
 	@$(PY) -m infra.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 alarms: $(VENV)/.installed ## Print the page's margins in every kind of failure
-	@$(PY) -m tests.infra.alarms.paging_margins
+	@$(PY) -m tests.infra.alarms.expiry_alarm_timing
 
 prove: $(VENV)/.installed ## Simulate every crash, order, mutant and years (YEARS=3)
 	@$(PYTEST) -m long tests/handler tests/infra tests/simulation
@@ -125,7 +125,7 @@ outputs: $(VENV)/.installed ## Print a stack's outputs as export lines
 	@$(PY) -m infra.deploy outputs --stack $(STACK)
 
 smoke: $(VENV)/.installed ## Check on a deployed stack what only an account shows
-	@$(PY) -m infra.smoke --stack $(STACK) $(if $(YES),--yes)
+	@$(PY) -m infra.deployed_stack_checks --stack $(STACK) $(if $(YES),--yes)
 
 cli: .venv-cli/bin/telenor-token ## Install the command telenor-token into .venv-cli
 	@echo "Installed $(CURDIR)/$<: put it on your PATH, for example by ln -s. docs/cli.md explains it."

@@ -24,8 +24,8 @@ from handler.errors import (
     TokenRejectedError,
 )
 from handler.model import Clock, Token, is_access_token
+from handler.safe_json import json_object, json_value
 from handler.transport import ATTEMPTS, BEYOND_ANY_RUN_SECONDS, Bearer, Request, Response, Transport
-from handler.untrusted_json import json_object, json_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable

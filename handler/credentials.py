@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from handler.errors import ErrorCode, InvalidInputError
-from handler.untrusted_json import json_object
+from handler.safe_json import json_object
 
 if TYPE_CHECKING:
     from handler.errors import RotationError

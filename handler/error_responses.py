@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl
 
 from handler.errors import ErrorCode
-from handler.untrusted_json import json_fields
+from handler.safe_json import json_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

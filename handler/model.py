@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeGuard
 from urllib.parse import unquote_plus
 
-from handler.untrusted_json import json_object, json_values
+from handler.safe_json import json_object, json_values
 
 # RFC 6749, appendix A.12, without the space, which a Bearer header cannot carry (RFC 6750, section 2.1).
 _ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+")

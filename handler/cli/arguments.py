@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from handler.cli.console import print_stdout
 from handler.config import CLIENT_NAME
-from handler.untrusted_json import json_object
+from handler.safe_json import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws
 from handler.errors import RotationError
-from handler.untrusted_json import json_object
+from handler.safe_json import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

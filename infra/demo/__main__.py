@@ -23,7 +23,7 @@ from infra.demo import settings
 from infra.demo.checks import Results, exit_status
 from infra.demo.consumers import Consumers
 from infra.demo.faults import PLAN, Faults
-from infra.demo.live_view import live_view, size_of
+from infra.demo.progress import progress, size_of
 from infra.demo.summary import checks_table, summary_table
 from infra.demo.timeline import PAGE, Axis, save_svg, timeline
 from infra.demo.token_states import read_token_states
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from infra.demo.live_view import Show
+    from infra.demo.progress import Show
 
 _MIN_SECONDS = 30
 _FRAME_SECONDS = 0.2
@@ -98,7 +98,7 @@ def _demo(servers: LocalServers, console: Console, arguments: argparse.Namespace
         Consumers(environ | {"TOKEN_SECRET_ID": job.secret_id}, servers.logs / "consumers.log") as consumers,
     ):
         axis, faults = Axis(servers.clock.time(), arguments.seconds * settings.SPEED), Faults(job)
-        with live_view(console, axis, servers.logs if arguments.verbose else None) as show:
+        with progress(console, axis, servers.logs if arguments.verbose else None) as show:
             is_whole = _play(job, consumers, faults, axis, show)
         history.ended_at = servers.clock.time()
         states, calls = read_token_states(job), servers.aws.calls(job.name)

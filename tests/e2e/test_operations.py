@@ -100,7 +100,7 @@ def test_a_redeployment_keeps_the_stacks_parameters(second_job: Job) -> None:
 
 
 def test_smoke_passes_on_a_complete_stack(job: Job) -> None:
-    smoke = run_module(job, "infra.smoke", "--stack", job.name, "--yes")
+    smoke = run_module(job, "infra.deployed_stack_checks", "--stack", job.name, "--yes")
     assert smoke.returncode == 0
     assert " holds " in smoke.stdout
     assert "not shown" not in smoke.stdout
@@ -108,7 +108,7 @@ def test_smoke_passes_on_a_complete_stack(job: Job) -> None:
 
 def test_smoke_by_an_operator_reports_alarms_without_recipients_and_missing_permissions(second_job: Job) -> None:
     keys = principals.user(second_job.emulator, "smoke-operator", policy_arn=second_job.outputs["OperatorPolicyArn"])
-    smoke = run_module(second_job, "infra.smoke", "--stack", second_job.name, "--yes", keys=keys)
+    smoke = run_module(second_job, "infra.deployed_stack_checks", "--stack", second_job.name, "--yes", keys=keys)
     assert smoke.returncode == 1
     failed = {line.split("│")[1].strip() for line in smoke.stdout.splitlines() if "DOES NOT HOLD" in line}
     # An alarm may be active: other tests let runs of this stack fail.

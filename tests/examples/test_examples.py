@@ -31,7 +31,7 @@ from werkzeug.wrappers import Request, Response
 
 from infra.local.loopback_server import LoopbackServer
 from infra.local.secrets_manager_faults import CallFault
-from tests.examples.lambda_extension import LambdaExtension, SecretsManagerAgent
+from tests.examples.lambda_extension_and_agent import LambdaExtension, SecretsManagerAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PATH = "/service-tickets/v2/incidents"
-DRIVER = str(Path(__file__).with_name("driver.py"))
+DRIVER = str(Path(__file__).with_name("run_python_example.py"))
 AWS_CLI = ROOT / ".venv-awscli" / "bin"
 NODE_MODULES = ROOT / "examples" / "node" / "node_modules"
 

@@ -13,12 +13,12 @@ import pytest
 from moto.events.models import EventPattern
 
 from infra.cloudformation_template import TEMPLATE, broken_rules, load, parameters
-from tests.infra.alarms.template import Template
+from tests.infra.cloudformation_stack import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.infra.alarms.template import Stack
+    from tests.infra.cloudformation_stack import Stack
 
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"

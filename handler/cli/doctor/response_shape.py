@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from handler import error_responses
-from handler.untrusted_json import json_object
+from handler.safe_json import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

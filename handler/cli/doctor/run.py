@@ -9,8 +9,8 @@ from handler.authorization_server import AuthorizationServer
 from handler.cli import status
 from handler.cli.console import count, is_confirmed, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
-from handler.cli.doctor.inputs_and_permissions import InputsAndPermissions
 from handler.cli.doctor.observations import WATCH, Observations
+from handler.cli.doctor.preflight import Preflight
 from handler.cli.doctor.probe import Probe
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
@@ -38,7 +38,7 @@ def examine(
     # One adapter: it refuses credentials that stand in the token secret only if it has described that one.
     secrets = job.secrets()
     token_secret = TokenSecretReads(secrets, app.clock)
-    inputs = InputsAndPermissions(job, secrets, token_secret, credentials_file)
+    inputs = Preflight(job, secrets, token_secret, credentials_file)
     server = AuthorizationServer(job.settings.protocol, inputs.known_credentials, app.clock, app.logger)
     permissions = inputs.permissions()
     for sentence in permissions.cannot:

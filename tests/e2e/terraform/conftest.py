@@ -14,7 +14,7 @@ from infra.local.telenor_sandbox import Client, TelenorSandbox
 from infra.terraform_cli import MissingError, find
 from tests.e2e import principals
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job
-from tests.infra.terraform.configuration import Change, Configuration
+from tests.infra.terraform.root_module import Change, RootModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ _DEFAULT_GRACE_SECONDS = 15
 class Clients:
     """The module's clients: `jobs` has the deployed ones."""
 
-    module: Configuration
+    module: RootModule
     variables: dict[str, Any]
     emulator: Emulator
     telenor: TelenorSandbox
@@ -92,7 +92,7 @@ def new_clients(
     principals.create_role(emulator, DEPLOYMENT_ROLE_ARN, "*")
     keys = principals.assume(emulator, DEPLOYMENT_ROLE_ARN, "terraform")
     # An apply uses Terraform's state; the plans of other tests compare that with the real resources.
-    module = Configuration(emulator.url, directory, keys, apply_options=["-refresh=false"])
+    module = RootModule(emulator.url, directory, keys, apply_options=["-refresh=false"])
     variables = {
         "name": "telenor-token",
         "telenor_base_url": sandbox.url,

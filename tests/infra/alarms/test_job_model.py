@@ -10,8 +10,8 @@ import pytest
 from handler import decisions
 from handler.ledger import Ledger, new_entry
 from handler.model import Action, Policy
+from tests.infra.alarms.expiry_alarm_timing import GRACES, SCHEDULES
 from tests.infra.alarms.job_model import Settings
-from tests.infra.alarms.paging_margins import GRACES, SCHEDULES
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
+from tests.infra.alarms.expiry_alarm_timing import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
-from tests.infra.alarms.paging_margins import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:

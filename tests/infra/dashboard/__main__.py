@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.artifact import ROOT
-from tests.infra.alarms.template import Template
+from tests.infra.cloudformation_stack import Template
 from tests.infra.dashboard.simulated_day import simulate
 
 _END = datetime(2026, 11, 24, 21, tzinfo=UTC)

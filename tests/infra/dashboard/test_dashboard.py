@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.infra.alarms.cloudwatch import Metric
-from tests.infra.alarms.template import Template
+from tests.infra.cloudformation_stack import Template
 from tests.infra.dashboard.simulated_day import simulate
 from tests.infra.dashboard.widgets import unknown_names
 from tests.test_metrics import DEFINED

@@ -15,7 +15,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from infra.cloudformation_template import load
-from tests.infra.alarms.template import PSEUDO, Template
+from tests.infra.cloudformation_stack import PSEUDO, Template
 from tests.infra.dashboard.widgets import metrics_of
 from tests.infra.terraform import module
 

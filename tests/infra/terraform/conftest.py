@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.infra.terraform.configuration import Configuration
 from tests.infra.terraform.moto_account import KEYS, Account
+from tests.infra.terraform.root_module import RootModule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,6 @@ def account() -> Iterator[Account]:
 
 
 @pytest.fixture
-def configuration(account: Account, tmp_path: Path) -> Configuration:
+def configuration(account: Account, tmp_path: Path) -> RootModule:
     # moto does not store a function's logging_config, so every plan adds it again.
-    return Configuration(account.url, tmp_path, KEYS, not_kept=["aws_lambda_function.token"])
+    return RootModule(account.url, tmp_path, KEYS, not_kept=["aws_lambda_function.token"])

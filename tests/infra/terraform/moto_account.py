@@ -19,7 +19,7 @@ from moto.secretsmanager.models import SecretsManagerBackend
 from werkzeug.wrappers import Request, Response
 
 from infra.local.loopback_server import LoopbackServer
-from tests.infra.terraform.configuration import REGION
+from tests.infra.terraform.root_module import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.infra.terraform.configuration import RefusedError
 from tests.infra.terraform.moto_account import statements
+from tests.infra.terraform.root_module import RefusedError
 
 if TYPE_CHECKING:
-    from tests.infra.terraform.configuration import Configuration
     from tests.infra.terraform.moto_account import Account
+    from tests.infra.terraform.root_module import RootModule
 
 pytestmark = pytest.mark.terraform
 
 
-def managed(configuration: Configuration) -> list[str]:
+def managed(configuration: RootModule) -> list[str]:
     return [address for address in configuration.state() if ".data." not in address]
 
 
@@ -26,7 +26,7 @@ def policy_of_secret(account: Account, secret: str) -> dict[str, dict[str, Any]]
 
 
 def test_a_clients_token_secret_survives_until_its_deletion_is_allowed(
-    account: Account, configuration: Configuration
+    account: Account, configuration: RootModule
 ) -> None:
     secretsmanager = account.client("secretsmanager")
     mail = {"alarm_email": "us@example.com", "pager_email": "pager@example.com"}

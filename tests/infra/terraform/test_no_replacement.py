@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.infra.terraform.configuration import Configuration
     from tests.infra.terraform.moto_account import Account
+    from tests.infra.terraform.root_module import RootModule
 
 pytestmark = pytest.mark.terraform
 
 
 def test_nothing_is_replaced_by_a_change_beside_the_module_or_a_deleted_log_group(
-    account: Account, configuration: Configuration
+    account: Account, configuration: RootModule
 ) -> None:
     def beside(delay_seconds: int) -> dict[str, Any]:
         return {"aws_sns_topic": {"theirs": {"name": "theirs", "display_name": f"number {delay_seconds}"}}}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.infra.terraform.configuration import REGION
 from tests.infra.terraform.moto_account import ACCOUNT, statements
+from tests.infra.terraform.root_module import REGION
 
 if TYPE_CHECKING:
-    from tests.infra.terraform.configuration import Configuration
     from tests.infra.terraform.moto_account import Account
+    from tests.infra.terraform.root_module import RootModule
 
 pytestmark = pytest.mark.terraform
 
@@ -34,7 +34,7 @@ def policy_of_consumers(account: Account, client: str) -> dict[str, dict[str, An
 
 
 def test_removed_settings_take_effect_without_breaking_active_tokens(
-    account: Account, configuration: Configuration
+    account: Account, configuration: RootModule
 ) -> None:
     secretsmanager = account.client("secretsmanager")
     given: dict[str, Any] = {

@@ -17,7 +17,7 @@ import boto3
 import pytest
 import requests
 
-from infra.demo.development_sandbox import main
+from infra.demo.development_environment import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def test_a_consumer_uses_the_token_through_a_rotation_and_an_emergency(
     port = 20_000 + os.getpid() % 6_000 * 2
     with subprocess.Popen(  # noqa: S603  this project's own program
         [
-            *(sys.executable, "-W", "error", "-m", "infra.demo.development_sandbox", *options),
+            *(sys.executable, "-W", "error", "-m", "infra.demo.development_environment", *options),
             *("--port", str(port), "--folder", str(tmp_path)),
         ],
         cwd=ROOT,

@@ -1,6 +1,6 @@
 """P7 in numbers: how early TokenExpiryAlarm fires if runs fail, and whether it fires in a healthy month.
 
-`make alarms`, or `python -m tests.infra.alarms.paging_margins`, prints the least margin for each schedule and grace.
+`make alarms` prints the least margin for each schedule and grace.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from infra.cloudformation_template import Parameter
 from tests.infra.alarms.cloudwatch import EVALUATED_EVERY, Alarm, CloudWatch, State
 from tests.infra.alarms.job_model import LATEST_START, Job, Run, RunOutcome, Settings
-from tests.infra.alarms.template import Template
+from tests.infra.cloudformation_stack import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -46,7 +46,7 @@ class Change:
 
 
 @dataclass
-class Configuration:
+class RootModule:
     """A configuration with one module block, and its state."""
 
     url: str

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def live_view(console: Console, axis: Axis, logs: Path | None = None) -> Iterator[Show]:
+def progress(console: Console, axis: Axis, logs: Path | None = None) -> Iterator[Show]:
     """Yield a function that shows the present states, and new lines in a folder of logs, if given."""
     if console.is_terminal and not logs:
         with Live(console=console, auto_refresh=False, transient=True) as live:

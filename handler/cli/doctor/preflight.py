@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class InputsAndPermissions:
+class Preflight:
     """What doctor needs to know before it requests tokens. Every failure but a missing permission is raised."""
 
     job: Job

@@ -19,9 +19,9 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from infra import smoke
+from infra import deployed_stack_checks
 from infra.deploy import Deployed, RefusalError
-from infra.smoke import FAILS, HOLDS, NOT_SHOWN, Stack, check
+from infra.deployed_stack_checks import FAILS, HOLDS, NOT_SHOWN, Stack, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,10 +76,10 @@ def exit_of(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
     def run(stack: Stack | None, *options: str) -> tuple[int, str]:
         if stack:
-            monkeypatch.setattr(smoke, "read_stack", lambda *_: stack)
+            monkeypatch.setattr(deployed_stack_checks, "read_stack", lambda *_: stack)
         monkeypatch.setattr("sys.argv", ["smoke", *options])
         monkeypatch.setenv("AWS_REGION", "eu-north-1")
-        return smoke.main(), capfd.readouterr().err
+        return deployed_stack_checks.main(), capfd.readouterr().err
 
     return run
 
@@ -102,7 +102,7 @@ def exit_of(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     ],
 )
 def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(stack: FakeStack, result: str) -> None:
-    _, found, evidence = check(smoke.every_alarm_has_a_recipient, stack)
+    _, found, evidence = check(deployed_stack_checks.every_alarm_has_a_recipient, stack)
     assert found == result
     assert ("48 hours" in evidence) == any(PENDING in arns for arns in stack.topics.values())
 
@@ -111,7 +111,7 @@ def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(st
     ("stack", "result"), [(FakeStack([[]], StateValue="ALARM"), FAILS), (FakeStack(), FAILS), (FakeStack([[]]), HOLDS)]
 )
 def test_the_claim_that_no_alarm_is_active(stack: FakeStack, result: str) -> None:
-    assert check(smoke.no_alarm_is_active, stack)[1] == result
+    assert check(deployed_stack_checks.no_alarm_is_active, stack)[1] == result
 
 
 def test_alarms_of_other_stacks_and_clients_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +139,9 @@ def test_metrics_arrive_if_every_run_in_the_log_has_sent_one(
         lines=[line | {"function_request_id": "1"} for line in lines], operations={"get_metric_data": get_metric_data}
     )
     stack.settings = {"POWERTOOLS_SERVICE_NAME": "telenor-token", "CLIENT_NAME": "default"}
-    monkeypatch.setattr(smoke, "_METRICS_SECONDS", 0)
-    monkeypatch.setattr(smoke, "_POLL_SECONDS", 0)
-    assert check(smoke.metrics_arrive, stack)[1] == result
+    monkeypatch.setattr(deployed_stack_checks, "_METRICS_SECONDS", 0)
+    monkeypatch.setattr(deployed_stack_checks, "_POLL_SECONDS", 0)
+    assert check(deployed_stack_checks.metrics_arrive, stack)[1] == result
 
 
 @pytest.mark.parametrize("error", [EndpointConnectionError(endpoint_url="https://sns"), KeyError("eyJhbGciOi")])
@@ -158,7 +158,7 @@ def test_a_claim_that_ends_with_an_error_is_not_shown(error: Exception) -> None:
 @pytest.mark.parametrize("value", ["eyJhbGciOi", "[]", "{}", '{"access_token": null}', '{"access_token": ""}'])
 def test_a_value_that_is_no_token_document_is_not_shown_nor_printed(value: str) -> None:
     stack = FakeStack(lines=["{}"], operations={"get_secret_value": lambda **_: {"SecretString": value}})
-    _, found, evidence = check(smoke.no_token_is_in_the_log, stack)
+    _, found, evidence = check(deployed_stack_checks.no_token_is_in_the_log, stack)
     assert found == NOT_SHOWN
     assert value not in evidence
 
@@ -171,8 +171,8 @@ def test_a_line_that_only_looks_like_json_is_no_record() -> None:
 @pytest.mark.parametrize("answer", [b"null", b"<html>", b"[]", b"\xff", b'{"errorMessage": "no"}'])
 def test_an_answer_that_is_no_result_fails_the_first_claim(answer: bytes) -> None:
     stack = FakeStack(operations={"invoke": lambda **_: {"Payload": io.BytesIO(answer)}})
-    smoke.rotate(stack)
-    assert check(smoke.the_rotation_succeeds, stack)[1] == FAILS
+    deployed_stack_checks.rotate(stack)
+    assert check(deployed_stack_checks.the_rotation_succeeds, stack)[1] == FAILS
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_another_stack_and_a_function_without_the_job_s_settings_are_refused(
 ) -> None:
     response = {"FunctionArn": FUNCTION} | configuration
     function = types.SimpleNamespace(get_function_configuration=lambda **_: response)
-    monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, dict.fromkeys(outputs, "x")))
+    monkeypatch.setattr(deployed_stack_checks, "existing", lambda *_: Deployed({}, dict.fromkeys(outputs, "x")))
     monkeypatch.setattr(Stack, "client", lambda *_: function)
     with pytest.raises(RefusalError, match=f"has {missing}"):
-        smoke.read_stack("telenor-token", "eu-north-1", print)
+        deployed_stack_checks.read_stack("telenor-token", "eu-north-1", print)
 
 
 @pytest.mark.parametrize("response", [ResponseParserError(), None, {"Environment": None}, {"Environment": []}])
@@ -227,7 +227,7 @@ def test_a_response_that_is_not_aws_s_prints_one_sentence(
             raise response
         return response
 
-    monkeypatch.setattr(smoke, "existing", lambda *_: Deployed({}, dict.fromkeys(OUTPUTS, "x")))
+    monkeypatch.setattr(deployed_stack_checks, "existing", lambda *_: Deployed({}, dict.fromkeys(OUTPUTS, "x")))
     monkeypatch.setattr(Stack, "client", lambda *_: types.SimpleNamespace(get_function_configuration=respond))
     status, message = exit_of(None)
     assert (status, message.count("\n"), "cannot be read" in message) == (2, 1, True)
@@ -247,8 +247,8 @@ def test_an_unwritable_stdout_prints_one_sentence(
             monkeypatch.setattr("sys.stdout", stdout)
             return True, ""
 
-        monkeypatch.setattr(smoke, "rotate", lambda _: None)
-        monkeypatch.setattr(smoke, "CLAIMS", [claim])
+        monkeypatch.setattr(deployed_stack_checks, "rotate", lambda _: None)
+        monkeypatch.setattr(deployed_stack_checks, "CLAIMS", [claim])
         if not is_sent:
             claim(FakeStack())
         status, message = exit_of(FakeStack(), "--yes")
@@ -256,7 +256,7 @@ def test_an_unwritable_stdout_prints_one_sentence(
 
 
 def test_an_end_of_stdin_sends_nothing(exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke, "rotate", lambda *_: pytest.fail("something was sent"))
+    monkeypatch.setattr(deployed_stack_checks, "rotate", lambda *_: pytest.fail("something was sent"))
     monkeypatch.setattr("sys.stdin", io.StringIO())
     status, message = exit_of(FakeStack())
     assert (status, "YES=1" in message) == (2, True)

@@ -7,8 +7,7 @@ import random
 import pytest
 
 from tests.infra.alarms.cloudwatch import CloudWatch, State
-from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
-from tests.infra.alarms.paging_margins import (
+from tests.infra.alarms.expiry_alarm_timing import (
     DAY,
     GRACES,
     LATEST_METRIC,
@@ -17,6 +16,7 @@ from tests.infra.alarms.paging_margins import (
     false_alarms,
     least_margin,
 )
+from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
 
 CASES = [(minutes, grace) for minutes in SCHEDULES for grace in (GRACES[0], 600, GRACES[-1])]
 

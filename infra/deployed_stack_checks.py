@@ -1,4 +1,4 @@
-"""Checks on a deployed stack what only a real account shows: `python -m infra.smoke --stack NAME`.
+"""Checks on a deployed stack what only a real account shows: `python -m infra.deployed_stack_checks --stack NAME`.
 
 It sends one rotate-now, and asks first. All other checks only read, with the operator's own credentials. A check that
 these do not permit is reported as not shown.
@@ -20,8 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from rich.console import Console
 from rich.table import Table
 
+from handler.safe_json import json_object
 from handler.secrets_manager import NOT_AWS_ERRORS
-from handler.untrusted_json import json_object
 from infra.deploy import RefusalError, discard_stdout, existing, readable, refuse_foreign, the_region
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def check(claim: Callable[[Stack], tuple[bool | None, str]], stack: Stack) -> tu
 
 def main() -> int:
     """Ask, rotate once, and print the table. Exit status: 0 if no claim fails, 1 if one does, 2 if it ended before."""
-    parser = argparse.ArgumentParser(prog="python -m infra.smoke", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.deployed_stack_checks", description=__doc__)
     parser.add_argument("--stack", default="telenor-token")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args()

@@ -1,6 +1,7 @@
-"""Calls an example's own function for each path on stdin, and prints the status: `python driver.py [--survive] FILE`.
+"""Calls an example's function for each path on stdin, and prints the status.
 
-A Lambda function is invoked as by Lambda. With `--survive`, a call that raises prints 0 and the program continues.
+`python run_python_example.py [--survive] FILE`: a Lambda function is invoked as by Lambda. With `--survive`, a call
+that raises prints 0 and the program continues.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ Ctrl-C ends it, and nothing is kept.
 def main(argv: Sequence[str] | None = None) -> int:
     """Keep everything up until Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="python -m infra.demo.development_sandbox",
+        prog="python -m infra.demo.development_environment",
         description=__doc__,
     )
     port_help = "the port of Telenor's sandbox; Secrets Manager has the next one; 0 takes free ones (%(default)s)"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from infra.local.telenor_sandbox import Client
     from tests.e2e.emulator import Emulator
     from tests.e2e.job import Job
-    from tests.infra.terraform.configuration import Change
+    from tests.infra.terraform.root_module import Change
 
 
 # The resources that list the clients: no other may change when a client is added or removed.
