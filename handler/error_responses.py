@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl
 
 from handler.errors import ErrorCode
-from handler.safe_json import json_fields
+from handler.safe_json import json_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -414,7 +414,8 @@ def _bearer_error(header: str) -> str:
 
 
 def _has_shape_of_error(text: str) -> bool:
-    fields = [(name.lower(), value) for name, value in (*json_fields(text), *parse_qsl(text)) if value not in _NO_ERROR]
+    in_json = (field for value in json_values(text) if isinstance(value, dict) for field in value.items())
+    fields = [(name.lower(), value) for name, value in (*in_json, *parse_qsl(text)) if value not in _NO_ERROR]
     names = {name for name, value in fields if not (name in _CODE_FIELDS and _means_success(value))}
     return bool(names & _ERROR_FIELDS or re.search(_XML_ERROR, text) or re.match(_TEXT_ERROR, text))
 

@@ -24,13 +24,6 @@ def json_object(text: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def json_fields(text: str) -> Iterator[tuple[str, object]]:
-    """Yield the name and the value of each field in a JSON text, at any depth."""
-    for value in json_values(text):
-        if isinstance(value, dict):
-            yield from value.items()
-
-
 def json_values(text: str) -> Iterator[object]:
     """Yield every value in a JSON text, and the names of its fields."""
     values = [json_value(text)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import gc
 import io
@@ -10,48 +9,32 @@ import itertools
 import json
 import logging
 import sys
-import traceback
 import types
-import uuid
-from collections import Counter
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-import requests
 from botocore import hooks
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocore.loaders import JSONFileLoader, Loader
 
 from handler import app, errors
-from handler.transport import basic
 from infra.local.secrets_manager import (
     REGION,
     LocalSecretsManager,
-    add_versions,
     create_secret,
     labels_and_tags,
-    stages_of,
-    value_of,
 )
 from infra.local.telenor_sandbox import SEEDED_CLIENTS, Client, TelenorSandbox
+from infra.terraform_cli import MissingError, find
+from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET, Seen, canaries_in
+from tests.world import CREDENTIALS_SECRET, TOKEN_SECRET, FakeClock, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
-
-    from handler.ledger import Entry
-
-# Every secret in every test contains this.
-CANARY = "CANARY"
-CLIENT_ID = "client-ø"
-CLIENT_SECRET = f"{CANARY}-secret-æ"
-
-_CREDENTIALS_SECRET = "telenor/credentials"
-_TOKEN_SECRET = "telenor/token"
 
 
 def pytest_collection_finish() -> None:
@@ -59,87 +42,19 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def canaries_in(text: str) -> list[str]:
-    """Return the traces of secrets in a text: plain, or as Basic authentication encodes them."""
-    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-    return [canary for canary in (CANARY, basic, basic[-12:]) if canary in text]
-
-
-class FakeClock:
-    """A clock that moves only by `sleep` and `advance`."""
-
-    def __init__(self) -> None:
-        self._now = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
-        self.slept: list[float] = []
-
-    def now(self) -> datetime:
-        return self._now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self._now += timedelta(seconds=seconds)
-
-    def advance(self, **time: float) -> None:
-        self._now += timedelta(**time)
-
-
-@dataclass
-class Seen:
-    """All output of a test: streams, errors and results."""
-
-    capture: pytest.CaptureFixture[str]
-    streams: list[str] = field(default_factory=list)
-    errors: list[BaseException] = field(default_factory=list)
-    results: list[object] = field(default_factory=list)
-    root_log: list[str] = field(default_factory=list)
-    warnings: list[dict[str, Any]] = field(default_factory=list)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Return the JSON lines on stdout: those of the log and those of the metrics."""
-        captured = self.capture.readouterr()
-        self.streams += [captured.out, captured.err]
-        return [json.loads(line) for line in "".join(self.streams).splitlines()]
-
-    def log(self) -> list[dict[str, Any]]:
-        return [line for line in self.lines() if "_aws" not in line]
-
-    def messages(self) -> str:
-        return "\n".join(line["message"] for line in self.log())
-
-    def metrics(self) -> Counter[str]:
-        """Return the metrics of the last run."""
-        last = self._last_metrics()
-        (directive,) = last["_aws"]["CloudWatchMetrics"]
-        (dimensions,) = directive["Dimensions"]
-        assert (directive["Namespace"], sorted(dimensions)) == ("TelenorToken", ["client", "service"])
-        # As alarms and dashboards read them: a missing counter is zero.
-        return Counter({metric["Name"]: last[metric["Name"]][0] for metric in directive["Metrics"]})
-
-    def client(self) -> str:
-        """Return the client in the metrics of the last run."""
-        return str(self._last_metrics()["client"])
-
-    def _last_metrics(self) -> dict[str, Any]:
-        return [line for line in self.lines() if "_aws" in line][-1]
-
-    def codes(self) -> list[str | None]:
-        """Return the code of each warning and error."""
-        return [line.get("error_code") for line in self.warnings]
-
-    def all_output(self) -> str:
-        """Return all of it as text, with the whole chain of each error."""
-        texts = [*self.streams, *self.root_log, *self.capture.readouterr(), *map(repr, self.results)]
-        for error in self.errors:
-            link: BaseException | None = error
-            while link is not None:
-                texts += [*traceback.format_exception_only(link), repr(link), str(vars(link))]
-                link = link.__cause__ or link.__context__
-        return "\n".join(texts)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Run fast tests first: a mutant is done at the first failing test."""
     items.sort(key=lambda item: ("simulation" in item.path.parts, "world" in item.fixturenames))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a marked test, with the reason, if Terraform is not installed."""
+    if item.get_closest_marker("terraform"):
+        try:
+            find()
+        except MissingError as missing:
+            pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -268,122 +183,6 @@ def seen(
     assert canaries_in(seen.all_output() + labels) == [], "a secret has leaked"
 
 
-@dataclass
-class World:
-    """The complete job over both servers, with helpers to inspect it."""
-
-    clock: FakeClock
-    aws: LocalSecretsManager
-    telenor: TelenorSandbox
-    client: SecretsManagerClient
-    seen: Seen
-
-    def run(
-        self, action: str | None = None, *, request_id: str | None = None, seconds: float = 120, **event: Any
-    ) -> dict[str, Any]:
-        """Invoke the handler as Lambda does."""
-        event = ({"action": action} if action else {}) | event
-        context = types.SimpleNamespace(
-            aws_request_id=request_id or str(uuid.uuid4()), get_remaining_time_in_millis=lambda: int(seconds * 1000)
-        )
-        response = app.lambda_handler(event, context)
-        self.seen.results.append(response)
-        result: dict[str, Any] = json.loads(json.dumps(response))
-        return result
-
-    def failure(self, action: str | None = None, **options: Any) -> str:
-        """Invoke the handler, expect it to fail, and return its error code."""
-        with pytest.raises(errors.RotationError) as failure:
-            self.run(action, **options)
-        return failure.value.error_code
-
-    def supersede(self) -> tuple[str, str]:
-        """Publish twice, a minute apart; return the superseded version and the current one."""
-        first = self.run("rotate-now")["version_id"]
-        self.clock.advance(minutes=1)
-        return first, self.run("rotate-now")["version_id"]
-
-    def labels(self) -> dict[str, list[str]]:
-        """Return the staging labels by version, without unlabelled versions, as on AWS."""
-        return {version_id: sorted(labels) for version_id, labels in stages_of(_TOKEN_SECRET).items() if labels}
-
-    def tracked(self) -> set[str]:
-        """Return the versions in the ledger."""
-        return {version_id for version_id, labels in self.labels().items() if any("LIVE_" in label for label in labels)}
-
-    def document(self) -> dict[str, Any]:
-        """Return the token document that consumers read."""
-        document: dict[str, Any] = json.loads(value_of(_TOKEN_SECRET))
-        return document
-
-    def token(self, version_id: str | None = None) -> str:
-        """Return the token of a version, or the one that consumers read."""
-        return str(json.loads(value_of(_TOKEN_SECRET, version_id))["access_token"])
-
-    def obtain(self) -> str:
-        """Return a token that the job knows nothing of."""
-        url, form = f"{self.telenor.url}/oauth/v2/token", {"grant_type": "client_credentials"}
-        response = requests.post(url, form, auth=basic(CLIENT_ID, CLIENT_SECRET), timeout=5)
-        return str(response.json()["access_token"])
-
-    def rotate(self) -> str:
-        """Replace the current token, and return the replaced one."""
-        replaced = self.token()
-        assert self.run("rotate-now")["outcome"] == "rotated"
-        return replaced
-
-    def is_current_live(self) -> bool:
-        return self.telenor.is_live(self.token())
-
-    def is_live(self, version_id: str) -> bool:
-        return self.telenor.is_live(self.token(version_id))
-
-    def operations(self) -> list[str | None]:
-        """Return the operations that Telenor received."""
-        return [request.operation for request in self.telenor.requests]
-
-    def live(self) -> int:
-        """Count the tokens that Telenor accepts."""
-        return sum(token["status"] == "live" for token in self.telenor.state()["tokens"].values())
-
-    def issued(self) -> int:
-        return len(self.telenor.state()["tokens"])
-
-    def put(self, content: str, entry: Entry | None = None) -> str:
-        """Put a value, as an operator or as the job with an entry of its ledger, and return its version."""
-        as_job: dict[str, Any] = {}
-        if entry is not None:
-            as_job = {"ClientRequestToken": entry.version_id, "VersionStages": ["AWSCURRENT", *entry.labels]}
-        return self.client.put_secret_value(SecretId=_TOKEN_SECRET, SecretString=content, **as_job)["VersionId"]
-
-    def fill_day(self, count: int) -> None:
-        """Add versions written today by another party."""
-        add_versions(_TOKEN_SECRET, count, self.clock.now().timestamp())
-
-    def put_credentials(self, content: str) -> None:
-        self.client.put_secret_value(SecretId=_CREDENTIALS_SECRET, SecretString=content)
-
-    def put_client(self, client_id: str, client_secret: str) -> None:
-        self.put_credentials(json.dumps({"client_id": client_id, "client_secret": client_secret}))
-
-    def roll_back_to(self, version_id: str) -> None:
-        current = next(version for version, labels in self.labels().items() if "AWSCURRENT" in labels)
-        self.client.update_secret_version_stage(
-            SecretId=_TOKEN_SECRET, VersionStage="AWSCURRENT", MoveToVersionId=version_id, RemoveFromVersionId=current
-        )
-
-    def unlabel(self, version_id: str) -> None:
-        """Remove the LIVE labels of a version as an operator."""
-        for label in self.labels()[version_id]:
-            if label.startswith("LIVE_"):
-                self.client.update_secret_version_stage(
-                    SecretId=_TOKEN_SECRET, VersionStage=label, RemoveFromVersionId=version_id
-                )
-
-    def label(self, version_id: str, label: str) -> None:
-        self.client.update_secret_version_stage(SecretId=_TOKEN_SECRET, VersionStage=label, MoveToVersionId=version_id)
-
-
 @pytest.fixture
 def world(
     clock: FakeClock,
@@ -394,15 +193,15 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     """Create both secrets, the token secret without a value, and set the handler's environment."""
-    create_secret(_CREDENTIALS_SECRET, json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}))
-    create_secret(_TOKEN_SECRET)
+    create_secret(CREDENTIALS_SECRET, json.dumps({"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}))
+    create_secret(TOKEN_SECRET)
     optional = "CLIENT_NAME GRACE_SECONDS RENEW_AT_FRACTION SCHEDULE_MINUTES SERVES_CLIENTS TELENOR_SCOPE VERIFY_URL "
     optional += "TOKEN_URL REVOCATION_URL CLIENT_AUTHENTICATION TOKEN_PARAMETERS ROUTINE_METRICS"
     for name in optional.split():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(aws, "clock", lambda: clock.now().timestamp())
-    monkeypatch.setenv("CREDENTIALS_SECRET_ID", _CREDENTIALS_SECRET)
-    monkeypatch.setenv("TOKEN_SECRET_ID", _TOKEN_SECRET)
+    monkeypatch.setenv("CREDENTIALS_SECRET_ID", CREDENTIALS_SECRET)
+    monkeypatch.setenv("TOKEN_SECRET_ID", TOKEN_SECRET)
     monkeypatch.setenv("TELENOR_BASE_URL", telenor.url)
     return World(clock, aws, telenor, client, seen)
 

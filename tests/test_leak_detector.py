@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from tests.conftest import CLIENT_ID, CLIENT_SECRET, Seen, canaries_in
+from tests.leak_detector import CLIENT_ID, CLIENT_SECRET, Seen, canaries_in
 
 
 @pytest.mark.parametrize(

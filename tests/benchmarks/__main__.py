@@ -49,7 +49,7 @@ def main() -> int:
     _log("one run")
     kinds = run_cost.measure(_RUNS)
     _log("memory")
-    rotation_peak_kib = artifact_size.peak_of_a_rotation_kib(_PEAKS)
+    rotation_peak_kib = run_cost.peak_of_a_rotation_kib(_PEAKS)
     _log("months")
     within, beyond = _simulated()
     text = report.document(

@@ -1,20 +1,22 @@
-"""The calls of one run, and its cost in units of one bare DescribeSecret by boto3 in the same process."""
+"""The calls of one run, its memory, and its cost in units of one bare DescribeSecret by boto3 in the same process."""
 
 from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from statistics import median
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from infra.local.secrets_manager import LocalSecretsManager, create_secret
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
-from tests.benchmarks import warm_process
+from tests.benchmarks import startup, warm_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +31,19 @@ _SETTINGS = {
     "POWERTOOLS_SERVICE_NAME": "telenor-token",
     "POWERTOOLS_LOG_LEVEL": "INFO",
 }
+
+_ROTATION = """
+from types import SimpleNamespace
+from handler import app
+event = {{
+    "action": "rotate-now",
+    "client": "{name}",
+    "credentials_secret_id": "{name}/credentials",
+    "token_secret_id": "{name}/token",
+}}
+context = SimpleNamespace(aws_request_id="{request_id}", get_remaining_time_in_millis=lambda: 120_000)
+assert app.lambda_handler(event, context)["outcome"] == "rotated"
+"""
 
 Calls = Counter[str]
 """Calls to Secrets Manager, and requests to Telenor, by operation."""
@@ -120,3 +135,14 @@ def _check(kind: Kind, result: Mapping[str, Any], aws: Calls, http: Calls) -> No
     if kind.aws and (kind.aws, kind.http) != (aws, http):
         raise RuntimeError(f"two runs of '{kind.name}' called different things: {kind.aws} and {aws}")
     kind.aws, kind.http = aws, http
+
+
+def peak_of_a_rotation_kib(rounds: int) -> float:
+    """Return the peak memory of a fresh process that starts the handler and rotates once."""
+    peaks = []
+    with servers() as (environ, _calls):
+        for number in range(rounds):
+            create_client_secrets(f"memory-{number}")
+            rotation = _ROTATION.format(name=f"memory-{number}", request_id=uuid.uuid4())
+            peaks.append(startup.run(rotation, environ).peak_kib)
+    return median(peaks)

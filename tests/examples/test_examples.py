@@ -36,7 +36,7 @@ from tests.examples.lambda_extension_and_agent import LambdaExtension, SecretsMa
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tests.conftest import World
+    from tests.world import World
 
 ROOT = Path(__file__).parents[2]
 PATH = "/service-tickets/v2/incidents"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.local.oauth_server import OAuthServer
-from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
+from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import FakeClock, World
+    from tests.world import FakeClock, World
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from handler.errors import RotationError
 from handler.secrets_manager import SecretsManager
 from infra.local.secrets_manager import value_of
 from infra.local.secrets_manager_faults import CallFault
-from tests.conftest import CANARY
+from tests.leak_detector import CANARY
 
 if TYPE_CHECKING:
-    from tests.conftest import World
+    from tests.world import World
 
 OTHER: dict[str, Any] = {
     "client": "other",

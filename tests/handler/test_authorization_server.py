@@ -23,8 +23,8 @@ from handler.errors import (
 )
 from handler.server_protocols import TelenorProtocol
 from infra.local.telenor_sandbox import ApiError
-from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET, FakeClock, Seen
 from tests.handler.slow_server import SlowServer
+from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from handler.model import Token
     from infra.local.telenor_sandbox import TelenorSandbox
+    from tests.world import FakeClock
 
 CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
 WRONG = Credentials(CLIENT_ID, f"{CANARY}-wrong")

@@ -23,7 +23,7 @@ from infra.local.telenor_sandbox import ERROR_SHAPES, ApiError
 from infra.local.telenor_sandbox import ErrorKind as Kind
 from infra.local.telenor_sandbox.knobs_and_faults import Knobs
 from infra.local.telenor_sandbox.response_formats import ResponseFormats
-from tests.conftest import CANARY
+from tests.leak_detector import CANARY
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 

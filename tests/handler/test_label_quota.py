@@ -14,7 +14,7 @@ from handler.ledger import new_entry
 from infra.local.secrets_manager_faults import CallFault, Lag, Meanwhile
 
 if TYPE_CHECKING:
-    from tests.conftest import World
+    from tests.world import World
 
 
 def fill(world: World) -> list[str]:

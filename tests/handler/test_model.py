@@ -10,7 +10,7 @@ import pytest
 
 from handler.credentials import Credentials
 from handler.model import SecretVersion, Token, is_access_token
-from tests.conftest import CANARY
+from tests.leak_detector import CANARY
 
 T0 = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 BYTE_ORDER_MARK = "\ufeff"

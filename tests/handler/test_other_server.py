@@ -18,11 +18,11 @@ from handler.errors import (
     ServerRefusedError,
 )
 from handler.server_protocols import OAuthProtocol
-from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
+from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
     from infra.local.oauth_server import OAuthServer
-    from tests.conftest import World
+    from tests.world import World
 
 GRACE = {"seconds": 660}
 EMERGENCY = "rotate-and-revoke-now"

@@ -12,13 +12,13 @@ from werkzeug.wrappers import Response
 
 from handler.secrets_manager import SecretsManager
 from infra.local.secrets_manager_faults import CallFault, Lag, Meanwhile
-from tests.conftest import CANARY
+from tests.leak_detector import CANARY
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
     from infra.local.secrets_manager_faults import Ask, Fault
-    from tests.conftest import World
+    from tests.world import World
 
 DENIED = "AccessDeniedException"
 REFUSED = CallFault(operation="PutSecretValue", code=DENIED)

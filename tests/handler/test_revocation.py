@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.local.secrets_manager_faults import CallFault, Lag, Meanwhile
-from tests.conftest import CANARY
+from tests.leak_detector import CANARY
 
 if TYPE_CHECKING:
-    from tests.conftest import World
+    from tests.world import World
 
 DENIED = "AccessDeniedException"
 NOT_FOUND = "ResourceNotFoundException"

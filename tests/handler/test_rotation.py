@@ -16,10 +16,10 @@ from handler.errors import (
     RotationError,
 )
 from infra.local.secrets_manager_faults import CallFault, Lag, Meanwhile
-from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
+from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
-    from tests.conftest import World
+    from tests.world import World
 
 WRONG = json.dumps({"client_id": CLIENT_ID, "client_secret": f"{CANARY}-wrong"})
 

@@ -33,7 +33,7 @@ from handler.model import SecretVersion, Token
 from handler.secrets_manager import SecretsManager, create_client
 from infra.local.secrets_manager import LocalSecretsManager, create_secret, stages_of
 from infra.local.secrets_manager_faults import CallFault
-from tests.conftest import CANARY, CLIENT_ID, CLIENT_SECRET
+from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable

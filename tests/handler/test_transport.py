@@ -21,8 +21,9 @@ from handler import app
 from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerUnavailableError
 from handler.transport import Bearer, Request, Response, Transport
 from infra.local.loopback_server import HOST
-from tests.conftest import CANARY, FakeClock, Seen
 from tests.handler.slow_server import LONG_SECONDS, Drip, SlowServer, whole
+from tests.leak_detector import CANARY, Seen
+from tests.world import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tests.conftest import World
+    from tests.world import World
 
 # An abandoned TLS connection is closed by the garbage collector, which warns.
 pytestmark = pytest.mark.filterwarnings(

@@ -24,7 +24,7 @@ from handler.errors import InvalidClientError, ServerUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.conftest import World
+    from tests.world import World
 
 HERE = Path(__file__).parent
 DJANGO = HERE.parents[1] / ".venv-django" / "bin" / "python"

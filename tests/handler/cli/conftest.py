@@ -13,13 +13,14 @@ import pytest
 
 from handler.cli.main import main
 from infra.local.loopback_server import LoopbackServer
-from tests.conftest import FakeClock
 from tests.handler.cli.deployed_aws import FUNCTION, STACK, DeployedAws, Events
+from tests.world import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Seen, World
+    from tests.leak_detector import Seen
+    from tests.world import World
 
 
 @dataclass

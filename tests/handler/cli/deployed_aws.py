@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from tests.conftest import World
+    from tests.world import World
 
 Events = dict[str, dict[str, str]]
 """Each client's event by its name."""

@@ -10,9 +10,9 @@ import pytest
 from tests.handler.cli.deployed_aws import FUNCTION
 
 if TYPE_CHECKING:
-    from tests.conftest import World
     from tests.handler.cli.conftest import Terminal
     from tests.handler.cli.deployed_aws import DeployedAws
+    from tests.world import World
 
 pytestmark = pytest.mark.usefixtures("deployed")
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-    from tests.conftest import World
     from tests.handler.cli.conftest import Terminal
+    from tests.world import World
 
 
 pytestmark = pytest.mark.usefixtures("local")

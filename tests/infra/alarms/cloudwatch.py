@@ -259,3 +259,13 @@ class CloudWatch:
                 yield now, after
                 state = after
             now += EVALUATED_EVERY
+
+
+def metrics_of(properties: Mapping[str, Any]) -> Iterator[Metric]:
+    """Yield the metrics of a widget; a dot repeats the word above it."""
+    above: list[str] = []
+    for entry in properties["metrics"]:
+        words = [each for each in entry if isinstance(each, str)]
+        above = [above[place] if each == "." else each for place, each in enumerate(words)]
+        namespace, name, *rest = above
+        yield Metric(namespace, name, frozenset(zip(rest[::2], rest[1::2], strict=True)))

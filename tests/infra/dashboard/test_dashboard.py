@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.infra.alarms.cloudwatch import Metric
+from tests.infra.alarms.cloudwatch import Metric, metrics_of
 from tests.infra.cloudformation_stack import Template
 from tests.infra.dashboard.simulated_day import simulate
-from tests.infra.dashboard.widgets import unknown_names
 from tests.test_metrics import DEFINED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
 
 STACK = Template.read().deployed()
 (FUNCTION,) = STACK.resources("AWS::Serverless::Function").items()
@@ -33,6 +36,13 @@ AWS_METRICS = {
     Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", frozenset({("QueueName", "UndeliveredQueue.QueueName")})),
 }
 
+# The words of a query, by the CloudWatch Logs User Guide, "Supported commands".
+_COMMANDS = {"fields", "filter", "sort", "stats", "limit"}
+_WORDS = {"ispresent", "strcontains", "count", "sum", "max", "latest", "bin", "as", "by", "and", "in", "asc", "desc"}
+_FIELDS_OF_AWS = {"@timestamp", "@logStream", "@message"}
+_NAME = re.compile(r"[@A-Za-z_]\w*")
+_LITERAL = re.compile(r"'[^']*'|\b\d+[mhd]?\b")
+
 Day = list[dict[str, Any]]
 
 
@@ -40,6 +50,35 @@ Day = list[dict[str, Any]]
 def day() -> Day:
     """Simulate two hours with an outage of the token endpoint that is longer than a token's lifetime."""
     return simulate(ENVIRON, BEGIN, END, [(OUTAGE, END)])
+
+
+def unknown_names(
+    body: Mapping[str, Any], metrics: Collection[Metric], log_group: str, fields: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the title of each widget that names an unknown metric, log group, command or field, and that name."""
+    for widget in body["widgets"]:
+        properties = widget["properties"]
+        if widget["type"] == "metric":
+            names = [metric.name for metric in metrics_of(properties) if metric not in metrics]
+        elif widget["type"] == "log":
+            names = list(_unknown_in_query(properties["query"], log_group, fields))
+        else:
+            continue
+        yield from ((properties["title"], name) for name in names)
+
+
+def _unknown_in_query(query: str, log_group: str, fields: Collection[str]) -> Iterator[str]:
+    source, *commands = (part.strip() for part in query.split("|"))
+    if source != f"SOURCE '{log_group}'":
+        yield source
+    known = _WORDS | _FIELDS_OF_AWS | set(fields)
+    for text in commands:
+        command, _, words = text.partition(" ")
+        if command not in _COMMANDS:
+            yield command
+            continue
+        known |= set(re.findall(r"\bas (\w+)", words))
+        yield from (name for name in _NAME.findall(_LITERAL.sub("", words)) if name not in known)
 
 
 def problems(body: dict[str, Any], day: Day) -> list[tuple[str, str]]:

@@ -13,12 +13,14 @@ import requests
 
 from handler.transport import basic
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, OPERATIONS, REVOCATION_PATH, Client, TelenorSandbox
-from tests.conftest import CLIENT_SECRET, FakeClock
+from tests.leak_detector import CLIENT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from requests.auth import AuthBase
+
+    from tests.world import FakeClock
 
 LIFETIME = 3599  # seconds, the reference's example
 

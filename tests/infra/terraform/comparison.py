@@ -15,8 +15,8 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from infra.cloudformation_template import load
+from tests.infra.alarms.cloudwatch import metrics_of
 from tests.infra.cloudformation_stack import PSEUDO, Template
-from tests.infra.dashboard.widgets import metrics_of
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.terraform_cli import MODULE, copied
+from infra.terraform_cli import MODULE, copied, find
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:
@@ -23,6 +23,22 @@ SHARED = {
     "aws_iam_role_policy.function",
     "aws_sqs_queue_policy.undelivered",
 }
+
+
+@pytest.mark.parametrize(
+    ("directory", "command"),
+    [
+        (".", "fmt -check -diff -recursive"),
+        (".", "validate -no-color"),
+        *((f"examples/{path.name}", "validate -no-color") for path in sorted((MODULE / "examples").iterdir())),
+        (".", "test -no-color"),
+    ],
+)
+def test_terraform_validates_the_module(tmp_path: Path, directory: str, command: str) -> None:
+    terraform, where = find(), copied(MODULE, tmp_path / "infra" / "terraform") / directory
+    terraform.init(where)
+    done = terraform.run(where, *command.split(), timeout=900, check=False)
+    assert not done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

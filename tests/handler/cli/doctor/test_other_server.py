@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.local.secrets_manager_faults import CallFault
-from tests.conftest import CLIENT_ID, CLIENT_SECRET
 from tests.handler.cli.doctor.test_probe import NEW, SAME, answers_of, results_of
+from tests.leak_detector import CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.local.oauth_server import OAuthServer
-    from tests.conftest import World
     from tests.handler.cli.conftest import Terminal
+    from tests.world import World
 
 pytestmark = pytest.mark.usefixtures("local")
 

@@ -10,15 +10,15 @@ import pytest
 
 from handler import app
 from infra.local.secrets_manager_faults import CallFault, Meanwhile
-from tests.conftest import CLIENT_ID, CLIENT_SECRET
 from tests.handler.cli.conftest import InterruptingClock
+from tests.leak_detector import CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import World
     from tests.handler.cli.conftest import Terminal
     from tests.handler.cli.deployed_aws import DeployedAws
+    from tests.world import World
 
 
 pytestmark = pytest.mark.usefixtures("local")

@@ -9,7 +9,7 @@ import pytest
 from handler.cli.doctor.response_shape import response_shape_of
 from handler.error_responses import ErrorFormat
 from handler.transport import Response
-from tests.conftest import CANARY
+from tests.leak_detector import CANARY
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 
