@@ -11,8 +11,9 @@ import pytest
 
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, SEEDED_CLIENTS, Client, TelenorSandbox
 from tests.e2e import emulator as ministack
-from tests.e2e.commands import ROOT, Stack, run_module, sam, tool
+from tests.e2e.commands import ROOT, run_module, tool
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job, until
+from tests.e2e.sam_stack import Stack, sam
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping

@@ -8,9 +8,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e import principals
-from tests.e2e.commands import Stack, telenor_token
+from tests.e2e.commands import telenor_token
 from tests.e2e.conftest import NEW_CLIENT_ID
 from tests.e2e.job import Job, until
+from tests.e2e.sam_stack import Stack
 
 if TYPE_CHECKING:
     from infra.local.telenor_sandbox import TelenorSandbox

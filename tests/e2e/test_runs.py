@@ -46,6 +46,16 @@ def test_an_emergency_rotation_revokes_the_leaked_token_at_once(job: Job) -> Non
     job.wait_for_one_active_token()
 
 
+def test_an_emergency_of_a_second_client_keeps_the_first_clients_token(job: Job, second_job: Job) -> None:
+    assert second_job.outputs["FunctionName"].startswith("telenor-token-second-")
+    before = job.tracked()
+    assert second_job.invoke(action="rotate-and-revoke-now")["client"] == "second"
+    assert job.telenor.is_live(job.token())
+    assert job.telenor.is_live(second_job.token())
+    assert job.token() != second_job.token()
+    assert not second_job.tracked() & (before | job.tracked())
+
+
 def test_alarms_and_dashboard_read_metrics_that_the_runs_send(job: Job) -> None:
     sent = next(record for record in job.records() if "_aws" in record)
     dimensions = {name: sent[name] for name in ("service", "client")}
