@@ -22,7 +22,8 @@ from rich.table import Table
 
 from handler.safe_json import json_object
 from handler.secrets_manager import NOT_AWS_ERRORS
-from infra.deploy import RefusalError, discard_stdout, existing, readable, refuse_foreign, the_region
+from infra.deploy import discard_stdout
+from infra.deployed_stack import RefusalError, existing, readable, refuse_foreign, the_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Output and questions: sentences on stderr, results on stdout. Control characters are escaped."""
+"""Output: sentences on stderr, results on stdout. Control characters are escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from handler.cli.errors import CliError, UsageError
+from handler.cli.errors import CliError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ def printable(text: str) -> str:
 
 def print_stderr(sentence: str) -> None:
     """Print one line to stderr. If that fails, go on: what is only shown must not stop an emergency."""
-    _write(sys.stderr, f"{printable(sentence)}\n")
+    write(sys.stderr, f"{printable(sentence)}\n")
 
 
 def print_wrapped(text: str) -> None:
@@ -42,7 +42,7 @@ def print_json(document: Mapping[str, object]) -> bool:
 
 def print_stdout(text: str) -> bool:
     """Write to stdout. Return False if the reader has closed the pipe. Raises CliError if stdout cannot be written."""
-    error = _write(sys.stdout, text)
+    error = write(sys.stdout, text)
     if error is not None and not isinstance(error, BrokenPipeError):
         raise unwritable(error)
     return error is None
@@ -55,7 +55,7 @@ def unwritable(error: OSError) -> CliError:
     )
 
 
-def _write(stream: TextIO | None, text: str) -> OSError | None:
+def write(stream: TextIO | None, text: str) -> OSError | None:
     """Write to stdout or stderr, and return the error if that fails."""
     # None if the process has no such stream.
     if stream is None:
@@ -68,20 +68,6 @@ def _write(stream: TextIO | None, text: str) -> OSError | None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return error
     return None
-
-
-def is_confirmed(question: str, *, yes: bool) -> bool:
-    """Ask, unless --yes was given. Raises UsageError if stdin is not a terminal."""
-    if yes:
-        return True
-    # None if the process has no stdin.
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError("confirmation required, but stdin is not a terminal: add --yes")
-    _write(sys.stderr, f"{question} Type yes: ")
-    if sys.stdin.readline().strip().lower() == "yes":
-        return True
-    print_stderr("Nothing was done.")
-    return False
 
 
 def count(number: int, noun: str) -> str:

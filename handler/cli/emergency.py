@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from handler.cli import console, status
+from handler.cli.confirmation import is_confirmed
 from handler.cli.errors import CliError, RunFailedError, RunUnknownError, sentence
 from handler.cli.fetch_status import fetch_labels
 from handler.cli.time_format import duration, utc
@@ -27,7 +28,7 @@ def emergency(job: Job, log: LogPrinter, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
     console.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.policy.can_revoke))
     does = "Revoke them" if job.settings.policy.can_revoke else "Publish a new token"
-    if not console.is_confirmed(f"{does} now, for {job.place}?", yes=yes):
+    if not is_confirmed(f"{does} now, for {job.place}?", yes=yes):
         return False
     console.print_json(replace_and_revoke(job, log, "emergency"))
     return True

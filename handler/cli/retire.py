@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handler.cli import console, status
+from handler.cli.confirmation import is_confirmed
 from handler.cli.emergency import labels_or_error, noted, replace_and_revoke
 from handler.cli.errors import AccessError
 from handler.cli.time_format import utc
@@ -29,7 +30,7 @@ def retire(job: Job, log: LogPrinter, *, yes: bool) -> bool:
         f"This disables the schedule of client {job.settings.client}, and {does}. After that no token is renewed, "
         "consumers get 401, and the alarms stay active until you delete them."
     )
-    if not console.is_confirmed(f"Retire {job.place} now?", yes=yes):
+    if not is_confirmed(f"Retire {job.place} now?", yes=yes):
         return False
     try:
         schedule = job.disable_schedule()

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from handler.errors import ErrorCode
-from infra.cloudformation_template import TEMPLATE, load, parameters
+from infra.cloudformation_template import TEMPLATE, load
+from infra.stack_parameters import parameters
 from tests.docs.documents import ROOT, inline_code
 
 TEXT = TEMPLATE.read_text("utf-8")

@@ -13,7 +13,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
 from infra import deploy
-from infra.cloudformation_template import load, parameters
+from infra.cloudformation_template import load
+from infra.deployed_stack import RefusalError
+from infra.stack_parameters import check, parameters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,10 +193,10 @@ READER = {"ReaderPrincipals": "arn:aws:iam::999999999999:role/a", "KmsKeyArn": K
 )
 def test_values_that_cloudformation_refuses_are_refused_first(changed: dict[str, str], sentence: str | None) -> None:
     if sentence is None:
-        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
+        check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
         return
-    with pytest.raises(deploy.RefusalError, match=sentence):
-        deploy.check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
+    with pytest.raises(RefusalError, match=sentence):
+        check(TEMPLATE, DEFAULTS | changed, "eu-west-1", ACCOUNT)
 
 
 def test_an_arn_of_another_account_is_refused_before_the_build(program: Program) -> None:
@@ -210,9 +212,9 @@ def test_an_arn_of_another_account_is_refused_before_the_build(program: Program)
 def test_an_arn_of_another_region_is_refused_and_both_regions_named(name: str) -> None:
     arn = TOPIC if "Topic" in name else KEY if "Kms" in name else SECRET
     values = DEFAULTS | {"CredentialsSecretArn": SECRET.replace("eu-west-1", "eu-north-1"), name: arn}
-    with pytest.raises(deploy.RefusalError, match=f"{name} is in eu-west-1, and the stack is deployed in eu-north-1"):
-        deploy.check(TEMPLATE, values, "eu-north-1", ACCOUNT)
-    deploy.check(TEMPLATE, DEFAULTS | {"CredentialsSecretArn": SECRET, name: arn}, "eu-west-1", ACCOUNT)
+    with pytest.raises(RefusalError, match=f"{name} is in eu-west-1, and the stack is deployed in eu-north-1"):
+        check(TEMPLATE, values, "eu-north-1", ACCOUNT)
+    check(TEMPLATE, DEFAULTS | {"CredentialsSecretArn": SECRET, name: arn}, "eu-west-1", ACCOUNT)
 
 
 @pytest.mark.parametrize(

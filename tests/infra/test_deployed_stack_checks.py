@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from infra import deployed_stack_checks
-from infra.deploy import Deployed, RefusalError
+from infra.deployed_stack import Deployed, RefusalError
 from infra.deployed_stack_checks import FAILS, HOLDS, NOT_SHOWN, Stack, check
 
 if TYPE_CHECKING:

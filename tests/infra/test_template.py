@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.events.models import EventPattern
 
-from infra.cloudformation_template import TEMPLATE, broken_rules, load, parameters
+from infra.cloudformation_template import TEMPLATE, load
+from infra.stack_parameters import broken_rules, parameters
 from tests.infra.cloudformation_stack import Template
 
 if TYPE_CHECKING:

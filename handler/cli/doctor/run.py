@@ -1,4 +1,4 @@
-"""Runs doctor: checks permissions, asks for confirmation, and replaces a published token that it has revoked."""
+"""Runs doctor: checks permissions, asks for confirmation, requests tokens and cleans up."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from handler import app
 from handler.authorization_server import AuthorizationServer
 from handler.cli import status
-from handler.cli.console import count, is_confirmed, print_stderr, print_wrapped
+from handler.cli.confirmation import is_confirmed
+from handler.cli.console import count, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
 from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.preflight import Preflight
 from handler.cli.doctor.probe import Probe
+from handler.cli.doctor.repair import replace_published
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
-from handler.model import Action
 from handler.token_secret_reads import TokenSecretReads
 
 if TYPE_CHECKING:
@@ -77,21 +78,7 @@ def _test(job: Job, probe: Probe, survey: Survey) -> Observations:
         return observations
     finally:
         if survey.published is not None and probe.has_requested and ended is not False:
-            _repair(job, is_known=ended is True)
-
-
-def _repair(job: Job, *, is_known: bool) -> None:
-    what = "was revoked" if is_known else "may have been revoked"
-    print_stderr(f"The published token {what}, so the job rotates.")
-    try:
-        version_id = job.run(Action.ROTATE_NOW).get("version_id")
-    except RotationError as error:
-        print_stderr(
-            f"THE PUBLISHED TOKEN {what.upper()}, AND NO REPLACEMENT IS CONFIRMED: run `rotate` (if that is refused, "
-            f"`emergency`) until it ends with 0. {error}"
-        )
-        return
-    print_stderr(f"Published version {version_id}.")
+            replace_published(job, is_known=ended is True)
 
 
 def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], object]:

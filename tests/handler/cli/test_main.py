@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 import pytest
 
 from handler import app
-from handler.cli.console import is_confirmed
+from handler.cli.confirmation import is_confirmed
 from handler.cli.errors import UsageError
 from infra.local.secrets_manager_faults import CallFault
 from tests.handler.cli.conftest import InterruptingClock

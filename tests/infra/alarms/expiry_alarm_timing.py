@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
-from infra.cloudformation_template import Parameter
+from infra.stack_parameters import Parameter
 from tests.infra.alarms.cloudwatch import EVALUATED_EVERY, Alarm, CloudWatch, State
 from tests.infra.alarms.job_model import LATEST_START, Job, Run, RunOutcome, Settings
 from tests.infra.cloudformation_stack import Template
