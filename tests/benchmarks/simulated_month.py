@@ -19,9 +19,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from handler.errors import RotationError
 from tests.benchmarks.random_faults import CRASH, TELENOR_CALLS, RandomFaults
 from tests.simulation import sdk
+from tests.simulation.checked_world import BEGIN, CREDENTIALS, TOKEN, Clock, CrashError
 from tests.simulation.secrets_manager import SecretsManagerModel
 from tests.simulation.telenor import TelenorModel
-from tests.simulation.world import BEGIN, CREDENTIALS, TOKEN, Clock, CrashError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -22,7 +22,7 @@ from handler.secrets_manager import SecretsManager
 from handler.server_protocols import TelenorProtocol
 from handler.token_secret_reads import TokenSecretReads
 from handler.transport import Transport
-from tests.simulation.world import CREDENTIALS, TOKEN, ModelSession
+from tests.simulation.checked_world import CREDENTIALS, TOKEN, ModelSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from datetime import timedelta
 from tests.benchmarks.random_faults import FaultRates
 from tests.benchmarks.simulated_month import consume, simulate
 from tests.benchmarks.strategies import OTHERS, THIS_JOB
-from tests.simulation.world import BEGIN
+from tests.simulation.checked_world import BEGIN
 
 SECOND = timedelta(seconds=1)
 

@@ -28,11 +28,12 @@ os.environ["SIMULATION"] = "full"
 from handler.decisions import outage_tolerance
 from handler.model import Action
 from tests.simulation import test_fuzz
+from tests.simulation.consumers import LIFETIME
 from tests.simulation.model_checker import Explored, crashes_and_faults, orders, orders_of_three
-from tests.simulation.random_histories import LIFETIME, any_history, fault_bursts, outages
+from tests.simulation.outage_tolerance import POLICIES, SECOND, outages
+from tests.simulation.random_histories import any_history, fault_bursts
 from tests.simulation.scenarios import ALL_SCENARIOS, SCENARIOS
 from tests.simulation.test_broken_variants import VARIANTS, first_violation
-from tests.simulation.test_random_histories import POLICIES, SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

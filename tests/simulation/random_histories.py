@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -22,18 +21,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from handler import decisions
 from handler.decisions import outage_tolerance
-from handler.model import Action, Policy
+from handler.model import Action
+from tests.simulation.checked_world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Run, World
+from tests.simulation.consumers import LIFETIME, Consumers, drop_old_versions
 from tests.simulation.model_checker import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
 from tests.simulation.telenor import Issue
-from tests.simulation.world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LIFETIME = timedelta(seconds=3599)
 # The difference between a run's clock and Telenor's.
 SKEW = timedelta(seconds=3)
 _CRASH = -1
@@ -312,44 +310,6 @@ def any_history(number: int, max_examples: int, steps: int) -> Explored:
     return explored
 
 
-# Consumers
-
-
-class Consumers:
-    """Consumers that read at any moment; the token must be accepted at any moment within the grace after that."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.least_left = LIFETIME
-        self._held: deque[tuple[str, datetime]] = deque()
-        # The last moment to read a token is just before the write that supersedes it.
-        world.secretsmanager.on_change = self.read
-
-    def read(self, at: datetime | None = None) -> None:
-        self.world.record_reads(at)
-        current, at = self.world.current, at or self.world.clock.now()
-        # The grace does not cover reads during the retries of a write (docs/guarantees.md).
-        self._held = deque((token, min(read_at, at) if token == current else read_at) for token, read_at in self._held)
-        if current:
-            self._held.append((current, at))
-
-    def use(self) -> None:
-        """Use tokens read a grace ago for the last time; an inactive token never becomes active again."""
-        while self._held and self._held[0][1] + self.world.policy.grace <= self.world.clock.now():
-            token, read_at = self._held.popleft()
-            self.least_left = min(self.least_left, self._inactive_since(token) - read_at)
-
-    def check(self) -> None:
-        """Check P1 for tokens read a grace ago."""
-        self.use()
-        if self.least_left < self.world.policy.grace:
-            raise BrokenPromiseError(f"P1: a token was accepted for no more than {self.least_left} after it was read")
-
-    def _inactive_since(self, token: str) -> datetime:
-        issued = self.world.telenor.tokens[token]
-        return issued.expires_at if issued.ended_at is None else min(issued.ended_at, issued.expires_at)
-
-
 @dataclass
 class _FaultBursts:
     """Bursts in which any call may fail and any run may be killed, none longer than the outage tolerance."""
@@ -407,72 +367,4 @@ def fault_bursts(seed: int, days: int) -> Explored:
     except BrokenPromiseError as broken:
         explored.violations.append(f"bursts of faults, seed {seed}, tick {tick}: {broken}")
     explored.simulated_hours = (world.clock.now() - BEGIN).total_seconds() / 3600
-    return explored
-
-
-def drop_old_versions(world: World) -> None:
-    """Drop unlabelled versions, as Secrets Manager does, and long expired tokens."""
-    tokens, labelled = world.telenor.tokens, set(world.secret.labels.values())
-    for token in [token for token, issued in tokens.items() if issued.expires_at + LIFETIME < world.clock.now()]:
-        del tokens[token]
-    for version_id in world.secret.content.keys() - labelled:
-        del world.secret.content[version_id]
-    world.published &= tokens.keys()
-    world.lost &= tokens.keys()
-
-
-# The outage tolerance of P1
-
-
-def _least_left(
-    policy: Policy, phase: float, start: float, late: timedelta, outage: timedelta, explored: Explored
-) -> timedelta:
-    """Return the shortest time that a consumer's token was accepted after it was read.
-
-    The token is published `phase` seconds after a scheduled run, and the outage of the token endpoint begins `start`
-    seconds after that scheduled run. The runs right before the outage and right after it are late.
-    """
-    world = World(policy=policy)
-    consumers = Consumers(world)
-    begin, end = BEGIN + timedelta(seconds=start), BEGIN + timedelta(seconds=start) + outage
-    world.clock.advance(seconds=phase)
-    world.run()
-    for tick in range(1, 30):
-        at = BEGIN + tick * policy.schedule
-        if at <= begin <= at + late or at - policy.schedule < end <= at:
-            at += late
-        world.clock.time = max(world.clock.time, at)
-        run = Run(world)
-        while run.pending:
-            is_out = run.pending == "token" and begin <= world.clock.now() < end
-            run.step("503" if is_out else None)
-            explored.faults += is_out
-        consumers.read()
-        consumers.use()
-        if at > end + policy.grace + 2 * policy.schedule:
-            break
-    explored.simulated_hours += (world.clock.now() - BEGIN).total_seconds() / 3600
-    return consumers.least_left
-
-
-def outages(policy: Policy, outage: timedelta, steps: int) -> Explored:
-    """Let the token endpoint fail for a while, beginning at any time around the renewal.
-
-    The token is published at any time between two scheduled runs. `steps` is how many parts of a period are tried.
-    """
-    explored = Explored()
-    schedule = policy.schedule.total_seconds()
-    renewal = (decisions.renewal_times(BEGIN, BEGIN + LIFETIME, policy).due_at - BEGIN).total_seconds()
-    first, step = renewal // schedule * schedule, schedule / steps
-    latest = decisions.schedule_jitter(policy)
-    # In one phase a run comes just too early to renew, and the next one as late as possible.
-    phases = [0, 0.5, 1, latest.total_seconds(), *(number * step + 1 for number in range(1, steps))]
-    starts = [first + number * step for number in range(-steps, steps + 1)] + [first + latest.total_seconds()]
-    for phase, start, late in itertools.product(phases, starts, (timedelta(0), latest)):
-        left = _least_left(policy, phase, start, late, outage, explored)
-        explored.histories += 1
-        if left < policy.grace:
-            explored.violations.append(
-                f"P1: published {phase} s after a run, an outage of {outage} from {start} s on: accepted for {left}"
-            )
     return explored

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from handler.model import Action
+from tests.simulation.checked_world import Run
 from tests.simulation.model_checker import begin, crashes_and_faults, orders, orders_of_three
 from tests.simulation.scenarios import ALL_SCENARIOS, SCENARIOS
-from tests.simulation.world import Run
 
 
 @pytest.mark.parametrize("scenario", ALL_SCENARIOS)

@@ -20,10 +20,10 @@ from urllib3 import HTTPResponse
 from handler.config import settings_from
 from handler.errors import InvalidInputError
 from handler.model import Action
+from tests.simulation.checked_world import BEGIN, CREDENTIALS, TOKEN, Run, World
 from tests.simulation.model_checker import Explored
 from tests.simulation.random_histories import SAME_EACH_TIME
 from tests.simulation.telenor import Issued, TelenorModel
-from tests.simulation.world import BEGIN, CREDENTIALS, TOKEN, Run, World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
