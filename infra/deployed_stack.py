@@ -105,9 +105,7 @@ def existing(stack: str, region: str) -> Deployed:
     """Return a stack with its outputs. Raises RefusalError if it does not exist."""
     found = describe(stack, region)
     if found is None:
-        raise RefusalError(
-            f"there is no stack {stack} in {region}: name it with STACK=, and its region with AWS_REGION"
-        )
+        raise RefusalError(f"there is no stack {stack} in {region}: name it by STACK=, and its region by AWS_REGION")
     if found.obstacle and not found.outputs:
         raise RefusalError(found.obstacle)
     return found

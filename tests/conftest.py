@@ -20,12 +20,7 @@ from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocore.loaders import JSONFileLoader, Loader
 
 from handler import app, errors
-from infra.local.secrets_manager import (
-    REGION,
-    LocalSecretsManager,
-    create_secret,
-    labels_and_tags,
-)
+from infra.local.secrets_manager import REGION, LocalSecretsManager, create_secret, labels_and_tags
 from infra.local.telenor_sandbox import SEEDED_CLIENTS, Client, TelenorSandbox
 from infra.terraform_cli import MissingError, find
 from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET, Seen, canaries_in

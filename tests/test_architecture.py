@@ -36,8 +36,7 @@ def test_the_handler_uses_each_error_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "absent"),
-    [("handler.app", ("rich", "handler.cli", "argparse")), ("handler.cli.main", ("rich",))],
+    ("module", "absent"), [("handler.app", ("rich", "handler.cli", "argparse")), ("handler.cli.main", ("rich",))]
 )
 def test_a_start_does_not_load_unneeded_modules(module: str, absent: tuple[str, ...]) -> None:
     """A cold start of the Lambda loads nothing of the command line, and only drawing loads rich."""

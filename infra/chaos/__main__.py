@@ -67,7 +67,14 @@ def _counts(counter: Counter[str]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run experiments until the time is up; return 0 if no guarantee was broken."""
-    arguments = _arguments(argv)
+    parser = argparse.ArgumentParser(prog="python -m infra.chaos", description=__doc__)
+    seed_help = "the first seed; it draws the events and faults, but not how runs interleave"
+    parser.add_argument("--seconds", type=float, default=120, help="for how long experiments begin (%(default)s)")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help=seed_help)
+    parser.add_argument("--experiments", type=int, help="how many at most (as many as there is time for)")
+    parser.add_argument("--concurrency", type=int, default=8, help="how many side by side (%(default)s)")
+    parser.add_argument("--variant", choices=sorted(BROKEN_VARIANTS), help="a broken variant of the handler to run")
+    arguments = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
     try:
@@ -111,31 +118,13 @@ def run(  # noqa: PLR0913  the options of `make chaos`
                 broken.update(violation.promise for violation in found)
                 played.append(Played(number, experiment.history, found))
                 if found:
-                    _keep(number, render_events(experiment.history) + "\n" + log)
+                    kept = Path(tempfile.gettempdir()) / f"telenor-chaos-{number}.txt"
+                    kept.write_text(render_events(experiment.history) + "\n" + log, encoding="utf-8")
+                    print(f"The events of the experiment with seed {number} are in {kept}", file=sys.stderr)  # noqa: T201
 
         for playing in [pool.submit(play) for _ in range(concurrency)]:
             playing.result()
     return played
-
-
-def _keep(seed: int, text: str) -> None:
-    kept = Path(tempfile.gettempdir()) / f"telenor-chaos-{seed}.txt"
-    kept.write_text(text, encoding="utf-8")
-    print(f"The events of the experiment with seed {seed} are in {kept}", file=sys.stderr)  # noqa: T201
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m infra.chaos",
-        description=__doc__,
-    )
-    seed_help = "the first seed; it draws the events and faults, but not how runs interleave"
-    parser.add_argument("--seconds", type=float, default=120, help="for how long experiments begin (%(default)s)")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help=seed_help)
-    parser.add_argument("--experiments", type=int, help="how many at most (as many as there is time for)")
-    parser.add_argument("--concurrency", type=int, default=8, help="how many side by side (%(default)s)")
-    parser.add_argument("--variant", choices=sorted(BROKEN_VARIANTS), help="a broken variant of the handler to run")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ Each replaces a piece of the handler in the process that it is called in.
 
 from __future__ import annotations
 
-import importlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
+from handler import revocation, secrets_manager
+from handler.authorization_server import AuthorizationServer
 from handler.errors import ServerError
 
 if TYPE_CHECKING:
@@ -17,14 +19,12 @@ if TYPE_CHECKING:
 
 def _refusal_is_certain() -> None:
     """Treat a refusal as certain, even if an earlier attempt got no response."""
-    attempts = _handler("secrets_manager")._Attempts  # noqa: SLF001  the variant is inside
-    attempts.are_all_refusals = lambda *_: True
+    patch.object(secrets_manager._Attempts, "are_all_refusals", lambda *_: True).start()  # noqa: SLF001  what decides it
 
 
 def _any_401_means_inactive() -> None:
     """Treat any 401 of logout as an inactive token."""
-    server = _handler("authorization_server").AuthorizationServer
-    original = server.revoke
+    original: Any = AuthorizationServer.revoke
 
     def revoke(*arguments: object, **options: object) -> bool:
         try:
@@ -34,12 +34,11 @@ def _any_401_means_inactive() -> None:
                 return False
             raise
 
-    server.revoke = revoke
+    patch.object(AuthorizationServer, "revoke", revoke).start()
 
 
 def _no_comparison() -> None:
     """Revoke the tokens chosen at the start of the run, without reading the current one again."""
-    revocation = _handler("revocation")
 
     def revoke(context: Any, version: Any, access_token: str, *_: object) -> object:  # noqa: ANN401  as the original
         context.server.revoke(access_token, context.end_by)
@@ -47,12 +46,7 @@ def _no_comparison() -> None:
         return revocation.RevocationResult.REVOKED
 
     # This fails if the function has another name by now.
-    del revocation._revoke_unless_in_use  # noqa: SLF001
-    revocation._revoke_unless_in_use = revoke  # noqa: SLF001  the variant is inside
-
-
-def _handler(module: str) -> Any:  # noqa: ANN401  a piece of it is about to be replaced
-    return importlib.import_module(f"handler.{module}")
+    patch.object(revocation, "_revoke_unless_in_use", revoke).start()
 
 
 BROKEN_VARIANTS: Mapping[str, tuple[str, Callable[[], None]]] = {

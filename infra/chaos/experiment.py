@@ -43,7 +43,7 @@ _ACTIONS = (None, "rotate-now", "rotate-now", "rotate-now", EMERGENCY)
 class Experiment:
     """Draws everything from its seed; only the interleaving of runs depends on the machine."""
 
-    def __init__(self, servers: LocalServers, seed: int, variant: Callable[[], None] | None) -> None:
+    def __init__(self, servers: LocalServers, seed: int, patch: Callable[[], None] | None) -> None:
         self._rng = Random(seed)  # noqa: S311  what is wanted of it is that it repeats itself
         self.history = History(grace=float(self._rng.choice((0, 1, 2, 2))))
         self._verifies = self._rng.random() < 0.3  # noqa: PLR2004  of the experiments
@@ -52,9 +52,7 @@ class Experiment:
             "VERIFY_URL": "/service-tickets/v2/incidents" if self._verifies else "",
         }
         self._servers = servers
-        self.job = RecordedJob(
-            servers, f"e{seed}", self.history, environ, run_seconds=RUN_SECONDS, patch_handler=variant
-        )
+        self.job = RecordedJob(servers, f"e{seed}", self.history, environ, run_seconds=RUN_SECONDS, patch_handler=patch)
         self._ids: list[str] = []
 
     def play(self) -> None:

@@ -50,7 +50,14 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return 0 if every guarantee held."""
-    arguments = _arguments(argv)
+    parser = argparse.ArgumentParser(prog="python -m infra.demo", description=__doc__)
+    seconds_help = f"how long it takes, at least {_MIN_SECONDS} (%(default)s)"
+    parser.add_argument("--seconds", type=float, default=60, help=seconds_help)
+    parser.add_argument("--svg", type=Path, help="where to save the picture")
+    parser.add_argument("--verbose", action="store_true", help="print the handler's log lines as well")
+    arguments = parser.parse_args(argv)
+    if not arguments.seconds >= _MIN_SECONDS:
+        parser.error(f"--seconds must be {_MIN_SECONDS} or more, so that every fault has its time")
     for number in (signal.SIGINT, signal.SIGTERM):  # both: a shell starts its background jobs deaf to Ctrl-C
         signal.signal(number, signal.default_int_handler)
     console = Console(highlight=False)
@@ -72,21 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     return status
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m infra.demo",
-        description=__doc__,
-    )
-    seconds_help = f"how long it takes, at least {_MIN_SECONDS} (%(default)s)"
-    parser.add_argument("--seconds", type=float, default=60, help=seconds_help)
-    parser.add_argument("--svg", type=Path, help="where to save the picture")
-    parser.add_argument("--verbose", action="store_true", help="print the handler's log lines as well")
-    arguments = parser.parse_args(argv)
-    if not arguments.seconds >= _MIN_SECONDS:
-        parser.error(f"--seconds must be {_MIN_SECONDS} or more, so that every fault has its time")
-    return arguments
 
 
 def _demo(servers: LocalServers, console: Console, arguments: argparse.Namespace) -> int:

@@ -6,12 +6,13 @@ them are threads of one process.
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
 import signal
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -95,12 +96,8 @@ def _consume_all(
     os.environ.update(environ)
     reads = [CACHES[cache](seconds) for cache, seconds in _CONSUMERS]
     begin.wait()
-    arguments = zip(reads, figures, strict=True)
-    consumers = [threading.Thread(target=_consume, args=(*each, end)) for each in arguments]
-    for consumer in consumers:
-        consumer.start()
-    for consumer in consumers:
-        consumer.join()
+    with ThreadPoolExecutor(len(reads)) as consumers:
+        list(consumers.map(_consume, reads, figures, itertools.repeat(end)))
 
 
 def _consume(read: Callable[[str], str], figures: SynchronizedArray[int], end: Event) -> None:

@@ -48,14 +48,6 @@ _STYLES = {
 }
 
 
-class Span(NamedTuple):
-    """A stretch of time in epoch seconds, and its phase."""
-
-    begin: float
-    end: float
-    what: str
-
-
 class Axis(NamedTuple):
     """The time that the timeline shows."""
 
@@ -63,17 +55,17 @@ class Axis(NamedTuple):
     seconds: float
 
 
-def _spans(token: SeenToken, now: float, *, is_lost: bool) -> list[Span]:
-    """Return the phases of a token."""
+def _spans(token: SeenToken, now: float, *, is_lost: bool) -> list[tuple[float, float, str]]:
+    """Return the phases of a token: begin and end of each in epoch seconds, and its name."""
     end = now if token.ended_at is None else token.ended_at
     published_at = min(token.published_at or end, end)
     superseded_at = min(token.superseded_at or end, end)
     stretches = [
-        Span(token.issued_at, published_at, _LOST if is_lost else Phase.UNPUBLISHED),
-        Span(published_at, superseded_at, Phase.CURRENT),
-        Span(superseded_at, end, Phase.IN_GRACE),
+        (token.issued_at, published_at, _LOST if is_lost else Phase.UNPUBLISHED),
+        (published_at, superseded_at, Phase.CURRENT),
+        (superseded_at, end, Phase.IN_GRACE),
     ]
-    return [span for span in stretches if span.end > span.begin]
+    return [(begin, end, what) for begin, end, what in stretches if end > begin]
 
 
 def timeline(
@@ -96,7 +88,7 @@ def timeline(
     grid = columns_of(_NAME_COLUMNS, columns, None)
     grid.add_row("", _scale(axis, columns), "")
     for record in records:
-        bar = _bar([Span(record.began_at, record.ended_at or states.at, _FAULT)], axis, columns)
+        bar = _bar([(record.began_at, record.ended_at or states.at, _FAULT)], axis, columns)
         note = "not proven yet" if record.evidence is None else "took effect"
         grid.add_row(Text(record.name, style="magenta"), bar, Text(note, style="magenta"))
     for token in list(states.tokens.values())[-max(1, room) :]:
@@ -165,15 +157,15 @@ def _scale(axis: Axis, columns: int) -> Text:
     return Text(plain, style="dim")
 
 
-def _bar(spans: Sequence[Span], axis: Axis, columns: int) -> Text:
+def _bar(spans: Sequence[tuple[float, float, str]], axis: Axis, columns: int) -> Text:
     """Draw spans. A span shorter than a column is drawn only in an empty column."""
     cells = [""] * columns
-    for span in spans:
-        begin, end = (round((at - axis.begin) / axis.seconds * columns) for at in (span.begin, span.end))
+    for begins_at, ends_at, what in spans:
+        begin, end = (round((at - axis.begin) / axis.seconds * columns) for at in (begins_at, ends_at))
         for column in range(max(0, begin), min(columns, end)):
-            cells[column] = span.what
+            cells[column] = what
         first = min(max(0, begin), columns - 1)
-        cells[first] = cells[first] or span.what
+        cells[first] = cells[first] or what
     text = Text()
     for cell in cells:
         colour, sign = _STYLES.get(cell, ("", " "))

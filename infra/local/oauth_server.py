@@ -94,9 +94,7 @@ class OAuthServer(LoopbackServer):
             return _error(401, "invalid_client")
         if request.form.get("grant_type") != "client_credentials":
             return _error(400, "unsupported_grant_type")
-        own = [
-            token for token, issued in self.tokens.items() if issued.client_id == client_id and self.is_active(token)
-        ]
+        own = [token for token, each in self.tokens.items() if each.client_id == client_id and self.is_active(token)]
         if self.issues == "same" and own:
             return self._document(own[-1])
         if self.issues == "one-at-a-time":

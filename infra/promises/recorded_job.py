@@ -131,14 +131,11 @@ class RecordedJob:
     def _start(self) -> LambdaWorker:
         name = f"{self.name}-{next(self._numbers)}"
         # Also what leads the SDK here: the process that forks may be older than these servers.
-        environ = {
-            **self.servers.aws.environment,
-            **self.environ,
-            "TELENOR_BASE_URL": f"{self.servers.telenor.url}/{name}",
-        }
+        url = f"{self.servers.telenor.url}/{name}"
+        environ = {**self.servers.aws.environment, **self.environ, "TELENOR_BASE_URL": url}
         for variable in URLS:
             if path := environ.get(variable):
-                environ[variable] = environ["TELENOR_BASE_URL"] + path
+                environ[variable] = url + path
         log = self.servers.logs / f"{name}.log"
         worker = self._workers[name] = LambdaWorker(name, environ, log, self.servers.clock, self._patch_handler)
         return worker

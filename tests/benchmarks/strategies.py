@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger
 
 from handler.authorization_server import AuthorizationServer
-from handler.config import Settings
 from handler.errors import RotationError, ServerError, TokenRejectedError
-from handler.model import Action, Policy
+from handler.model import Policy
 from handler.report import Report
 from handler.rotation import rotate
 from handler.run_context import RunContext
@@ -22,7 +21,7 @@ from handler.secrets_manager import SecretsManager
 from handler.server_protocols import TelenorProtocol
 from handler.token_secret_reads import TokenSecretReads
 from handler.transport import Transport
-from tests.simulation.checked_world import CREDENTIALS, TOKEN, ModelSession
+from tests.simulation.checked_world import CREDENTIALS, SETTINGS, TOKEN, ModelSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,22 +53,12 @@ class Strategy:
 def this_job(environment: Environment, request_id: str, policy: Policy = POLICY) -> None:
     """Run the handler's own code, from the first read to the last logout."""
     now = environment.clock.now()
-    settings = Settings(
-        client="default",
-        action=Action.RENEW_IF_DUE,
-        credentials_secret_id=CREDENTIALS,
-        token_secret_id=TOKEN,
-        protocol=TelenorProtocol(_URL),
-        scope=None,
-        policy=policy,
-        verify_url=None,
-    )
     secrets = SecretsManager(environment.client, CREDENTIALS, TOKEN)
     report = Report("default")
     try:
         rotate(
             RunContext(
-                settings=settings,
+                settings=SETTINGS._replace(policy=policy),
                 secrets=secrets,
                 token_secret=TokenSecretReads(secrets, environment.clock, request_id),
                 server=_telenor(environment),

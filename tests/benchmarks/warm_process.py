@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ import boto3
 from aws_lambda_powertools.metrics import MetricUnit
 
 from handler import app
+from handler.model import Outcome, Reason
+from handler.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,20 +25,9 @@ Times = dict[str, Any]
 """The CPU time and the time that something took, and what it returned."""
 
 # As long as the log line of a run that is not due.
-_SUMMARY = {
-    "outcome": "not-due",
-    "reason": "fresh",
-    "version_id": str(uuid.UUID(int=0)),
-    "expires_at": 1795472999,
-    "renews_at": 1795471200,
-    "revoked": [],
-    "pending_revocations": 0,
-    "attempts": 0,
-    "revocations_failed": 0,
-    "revocations_abandoned": 0,
-    "telenor_seconds": 0.0,
-    "duration_seconds": 0.005,
-}
+_AT = datetime(2026, 11, 24, tzinfo=UTC)
+_REPORT = Report("default", Outcome.NOT_DUE, Reason.FRESH, str(uuid.UUID(int=0)), expires_at=_AT, renews_at=_AT)
+_SUMMARY = _REPORT.summary(timedelta(milliseconds=5))
 
 
 class _Clock(app.SystemClock):

@@ -31,9 +31,7 @@ def policy_and_tolerance(lifetime: int, variables: dict[str, str]) -> tuple[Poli
         (3600, {}, " s = 24 minutes"),
     ],
 )
-def test_each_calculated_outage_tolerance_equals_the_jobs(
-    lifetime: int, variables: dict[str, str], result: str
-) -> None:
+def test_each_calculated_outage_tolerance_is_the_jobs(lifetime: int, variables: dict[str, str], result: str) -> None:
     policy, outage_tolerance = policy_and_tolerance(lifetime, variables)
     number, unit = result.partition(" = ")[2].split()
     assert outage_tolerance // timedelta(**{{"s": "seconds"}.get(unit, unit): 1}) == int(number)

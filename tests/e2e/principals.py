@@ -105,9 +105,8 @@ class Role:
     def __init__(self, emulator: Emulator, arn: str) -> None:
         self._iam = iam = emulator.client("iam")
         self._role = role = {"RoleName": arn.rpartition("/")[2]}
-        inline = [
-            iam.get_role_policy(**role, PolicyName=name) for name in iam.list_role_policies(**role)["PolicyNames"]
-        ]
+        names = iam.list_role_policies(**role)["PolicyNames"]
+        inline = [iam.get_role_policy(**role, PolicyName=name) for name in names]
         self._inline = {each["PolicyName"]: _statements(each["PolicyDocument"]) for each in inline}
         attached = iam.list_attached_role_policies(**role)["AttachedPolicies"]
         self._attached = {each["PolicyArn"]: managed_policy(emulator, each["PolicyArn"]) for each in attached}

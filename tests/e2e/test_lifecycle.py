@@ -95,9 +95,7 @@ def test_retire_by_an_operator_disables_the_schedule_and_leaves_one_active_token
     new_job.wait_for_one_active_token()
 
 
-def test_a_deletion_keeps_credentials_log_and_attached_policies_but_not_the_token(
-    new_stack: Stack, new_job: Job
-) -> None:
+def test_a_deletion_keeps_credentials_log_and_attached_policies_but_no_token(new_stack: Stack, new_job: Job) -> None:
     policies = [new_job.outputs["ConsumerPolicyArn"], new_job.outputs["OperatorPolicyArn"]]
     for arn in policies:
         principals.user(new_job.emulator, "holder-of-policies", policy_arn=arn)

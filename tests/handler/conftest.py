@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 def server(clock: FakeClock) -> Iterator[OAuthServer]:
     numbers = iter(range(1_000))
     with OAuthServer(
-        {CLIENT_ID: CLIENT_SECRET},
-        clock=lambda: clock.now().timestamp(),
-        new_token=lambda: f"{CANARY}-{next(numbers)}",
+        {CLIENT_ID: CLIENT_SECRET}, clock=lambda: clock.now().timestamp(), new_token=lambda: f"{CANARY}-{next(numbers)}"
     ) as server:
         yield server
 

@@ -29,11 +29,7 @@ OTHER: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("event", "environment", "code"),
-    [
-        (OTHER, {}, "invalid-event"),
-        ({}, {"GRACE_SECONDS": CANARY}, "invalid-setting"),
-    ],
+    ("event", "environment", "code"), [(OTHER, {}, "invalid-event"), ({}, {"GRACE_SECONDS": CANARY}, "invalid-setting")]
 )
 def test_bad_input_makes_no_call_and_logs_its_error_code(
     world: World, monkeypatch: pytest.MonkeyPatch, event: dict[str, Any], environment: dict[str, str], code: str
@@ -105,8 +101,7 @@ def test_an_unexpected_error_logs_only_its_location(world: World, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
-    [("REQUESTS_CA_BUNDLE", f"/{CANARY}"), ("HTTPS_PROXY", f"http://user:{CANARY}#@proxy:3128")],
+    ("variable", "value"), [("REQUESTS_CA_BUNDLE", f"/{CANARY}"), ("HTTPS_PROXY", f"http://user:{CANARY}#@proxy:3128")]
 )
 def test_a_variable_that_fails_the_sdk_first_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch, variable: str, value: str

@@ -219,9 +219,8 @@ def test_no_settings_exceed_the_daily_write_quota(lifetime: int, minutes: int) -
     late = decisions.schedule_jitter(policy(minutes=minutes)).total_seconds()
     for fraction, grace in ((0.01, 0), (0.99, 1200)):
         for lateness in ([0, late], [late, late / 2, 0]):
-            written = publications_of_a_day(
-                policy(grace=grace, fraction=fraction, minutes=minutes), lifetime, 1, lateness
-            )
+            settings = policy(grace=grace, fraction=fraction, minutes=minutes)
+            written = publications_of_a_day(settings, lifetime, 1, lateness)
             for first, last in zip(written, written[144:], strict=False):
                 assert last - first >= timedelta(days=1)
 
@@ -271,17 +270,15 @@ def test_a_forced_rotation_is_allowed_while_writes_remain_for_renewals(
     assert decisions.earliest_forced_rotation(written, T0, timedelta(minutes=15)) == possible_at
 
 
-@pytest.mark.parametrize(
-    ("lifetime_seconds", "interval_seconds"), [(600, 900), (3599, 900), (86_400, 0.33 * 86_400 - 360)]
-)
+@pytest.mark.parametrize(("lifetime_seconds", "interval"), [(600, 900), (3599, 900), (86_400, 0.33 * 86_400 - 360)])
 def test_writes_are_reserved_for_the_renewals_of_tokens_of_this_lifetime(
-    lifetime_seconds: float, interval_seconds: float
+    lifetime_seconds: float, interval: float
 ) -> None:
-    interval = decisions.planned_interval(entry("current", lifetime_seconds=lifetime_seconds), DEFAULTS)
-    assert interval == timedelta(seconds=interval_seconds)
-    free = 127 - timedelta(seconds=86_399) // interval
-    assert decisions.earliest_forced_rotation([T0] * free, T0, interval) == T0
-    assert decisions.earliest_forced_rotation([T0] * (free + 1), T0, interval) > T0
+    planned = decisions.planned_interval(entry("current", lifetime_seconds=lifetime_seconds), DEFAULTS)
+    assert planned == timedelta(seconds=interval)
+    free = 127 - timedelta(seconds=86_399) // planned
+    assert decisions.earliest_forced_rotation([T0] * free, T0, planned) == T0
+    assert decisions.earliest_forced_rotation([T0] * (free + 1), T0, planned) > T0
 
 
 @pytest.mark.parametrize("current", [None, UNREADABLE])
@@ -387,9 +384,7 @@ def test_the_current_token_is_never_dropped_as_expired() -> None:
 @pytest.mark.parametrize(
     ("superseded", "seconds", "is_expired"), [(OLD, 3599, False), (OLD, 3600, True), (UNREADABLE, 86_400, False)]
 )
-def test_a_superseded_token_expires_at_the_second_in_its_label(
-    superseded: Entry, seconds: int, is_expired: bool
-) -> None:
+def test_a_superseded_token_expires_as_its_label_says(superseded: Entry, seconds: int, is_expired: bool) -> None:
     assert (superseded in decisions.expired(Ledger(NEW, (superseded,)), at(seconds=seconds))) is is_expired
 
 

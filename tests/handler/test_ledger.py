@@ -48,14 +48,9 @@ def test_labels_of_both_formats_are_parsed() -> None:
 @pytest.mark.parametrize(
     "label",
     [
-        "LIVE_",
-        "LIVE_manual",
-        "LIVE_20261123T213000Z_20261123T222959Z",
-        "LIVE_20261123T213000Z_20261123T222959Z_",
-        "LIVE_20261323T213000Z_20261123T222959Z_3fa85f64",
-        "LIVE_20261123T213000Z_20261123T222960Z_3fa85f64",
-        "LIVE_00010101T000000Z_99991231T235959Z_3fa85f64",
-        "LIVE_20261123T213000Z_99991231T235959Z_3fa85f64",
+        *("LIVE_", "LIVE_manual", "LIVE_20261123T213000Z_20261123T222959Z", "LIVE_20261123T213000Z_20261123T222959Z_"),
+        *("LIVE_20261323T213000Z_20261123T222959Z_3fa85f64", "LIVE_20261123T213000Z_20261123T222960Z_3fa85f64"),
+        *("LIVE_00010101T000000Z_99991231T235959Z_3fa85f64", "LIVE_20261123T213000Z_99991231T235959Z_3fa85f64"),
         "LIVE_\uff12\uff10261123T213000Z_20261123T222959Z_3fa85f64",
     ],
 )
@@ -123,10 +118,7 @@ def test_superseded_versions_are_the_labelled_ones_oldest_first() -> None:
 
 
 def test_foreign_labels_are_counted_on_every_version() -> None:
-    ledger = ledger_from(
-        {ID: ["AWSCURRENT", LABEL, "theirs"], OTHER: ["AWSPREVIOUS", "a", "b"], "third": ["c"]},
-        T0,
-    )
+    ledger = ledger_from({ID: ["AWSCURRENT", LABEL, "theirs"], OTHER: ["AWSPREVIOUS", "a", "b"], "third": ["c"]}, T0)
     assert (ledger.other_labels, ledger.label_count, ledger.superseded) == (4, 5, ())
 
 
@@ -174,7 +166,7 @@ def test_the_next_publication_is_dated_after_all_others_whatever_the_clock_says(
 
 
 @pytest.mark.parametrize(
-    ("current", "is_current_latest"),
+    ("current", "is_latest"),
     [
         (None, True),
         (Entry("current"), True),
@@ -184,11 +176,9 @@ def test_the_next_publication_is_dated_after_all_others_whatever_the_clock_says(
     ],
 )
 def test_the_current_version_is_the_latest_if_no_other_was_published_later(
-    current: Entry | None, is_current_latest: bool
+    current: Entry | None, is_latest: bool
 ) -> None:
-    assert (
-        Ledger(current, (Entry("unreadable", labels=("LIVE_",)), live("other"))).is_current_latest is is_current_latest
-    )
+    assert Ledger(current, (Entry("unreadable", labels=("LIVE_",)), live("other"))).is_current_latest is is_latest
 
 
 # Changes

@@ -21,9 +21,7 @@ def stored(content: str) -> SecretVersion:
 
 
 @pytest.mark.parametrize(("scope", "scope_field"), [(None, {}), ("incidents.read", {"scope": "incidents.read"})])
-def test_the_document_is_an_oauth_token_response_with_whole_seconds(
-    scope: str | None, scope_field: dict[str, str]
-) -> None:
+def test_the_document_is_an_oauth_response_with_whole_seconds(scope: str | None, scope_field: dict[str, str]) -> None:
     token = Token(CANARY, "Bearer", T0, T0 + timedelta(seconds=3599), scope)
     assert json.loads(token.document()) == scope_field | {
         "access_token": CANARY,

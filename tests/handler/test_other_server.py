@@ -10,13 +10,7 @@ import pytest
 
 from handler.credentials import Credentials, KnownCredentials
 from handler.error_responses import OAUTH_ERROR_CODES
-from handler.errors import (
-    ErrorCode,
-    RotationError,
-    SecretsManagerRefusedError,
-    ServerError,
-    ServerRefusedError,
-)
+from handler.errors import ErrorCode, RotationError, SecretsManagerRefusedError, ServerError, ServerRefusedError
 from handler.server_protocols import OAuthProtocol
 from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET
 

@@ -6,6 +6,7 @@ import json
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from werkzeug.wrappers import Response
@@ -54,9 +55,7 @@ def test_after_a_refused_write_a_reissued_published_token_is_not_logged_out(worl
 
 
 @pytest.mark.parametrize(("code", "status"), [(None, 0), ("InternalServiceError", 500)])
-def test_a_write_with_a_lost_response_is_looked_up_and_has_succeeded(
-    world: World, code: str | None, status: int
-) -> None:
+def test_a_write_with_a_lost_response_is_looked_up_and_succeeds(world: World, code: str | None, status: int) -> None:
     first = world.run()["version_id"]
     world.aws.fault(CallFault(operation="PutSecretValue", when="after", code=code, status=status), times=3)
     result = world.run("rotate-now")
@@ -159,13 +158,8 @@ def test_duplicates_that_got_the_same_token_both_keep_it(world: World) -> None:
     assert world.is_current_live()
 
 
-def test_an_unexpected_error_in_a_write_keeps_and_counts_the_token(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_arguments: object) -> None:
-        raise KeyError
-
-    monkeypatch.setattr(SecretsManager, "write", fail)
+def test_an_unexpected_error_in_a_write_keeps_and_counts_a_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SecretsManager, "write", Mock(side_effect=KeyError))
     assert world.failure() == "unexpected"
     assert world.live() == 1
     assert set(world.seen.codes()) == {"unexpected", "revocation-abandoned"}
@@ -228,9 +222,7 @@ def lose_label(world: World, version_id: str) -> Meanwhile:
         pytest.param(None, 0, ["label-lost"], 1, id="restored"),
         # The first call is the test's own.
         pytest.param(NOT_ATTACHED, 1, ["label-lost", "revocation-abandoned"], 0, id="cannot be restored"),
-        pytest.param(
-            CallFault(operation="DescribeSecret", code=DENIED), 1, ["description-failed"], 1, id="no description"
-        ),
+        pytest.param(CallFault(operation="DescribeSecret", code=DENIED), 1, ["description-failed"], 1, id="no answer"),
         pytest.param(Lag(operation="DescribeSecret"), 1, [], 1, id="a stale description shows no lost label"),
     ],
 )

@@ -410,9 +410,7 @@ def test_a_token_once_read_as_current_is_not_logged_out_if_the_next_read_is_stal
     assert world.is_current_live()
 
 
-def test_a_rejected_token_once_read_as_current_is_not_logged_out_if_the_next_read_is_stale(
-    world: World,
-) -> None:
+def test_a_rejected_token_once_read_as_current_is_not_logged_out_if_the_next_read_is_stale(world: World) -> None:
     world.supersede()
     world.telenor.fault(**reissue_fault(world, expires_in=7200))
     world.aws.fault(Lag(operation="DescribeSecret"))
@@ -644,9 +642,7 @@ def test_a_token_restored_by_an_operator_is_revoked_only_after_it_is_superseded(
     assert not world.is_live(first)
 
 
-def test_an_overtaken_run_without_a_grace_still_tracks_its_own_token(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_overtaken_run_without_a_grace_tracks_its_own_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another run publishes before this one reads again, and cannot revoke the token that it superseded."""
     monkeypatch.setenv("GRACE_SECONDS", "0")
     request_id = str(uuid.uuid4())

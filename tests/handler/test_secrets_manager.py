@@ -6,28 +6,16 @@ import json
 import logging
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
+from unittest.mock import Mock
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from handler import secrets_manager
+from handler import errors, secrets_manager
 from handler.credentials import Credentials
-from handler.errors import (
-    ErrorCode,
-    InvalidInputError,
-    MarkedForDeletionError,
-    SecretsManagerError,
-    SecretsManagerRefusedError,
-    SecretsManagerUnavailableError,
-    VersionExistsError,
-    WriteRefusedError,
-    WriteUnknownError,
-)
 from handler.ledger import Ledger, new_entry
 from handler.model import SecretVersion, Token
 from handler.secrets_manager import SecretsManager, create_client
@@ -63,41 +51,25 @@ def stages() -> dict[str, set[str]]:
     return {version_id: set(labels) for version_id, labels in stages_of("token").items() if labels}
 
 
-@dataclass
-class FakeClient:
-    """A client of the SDK that returns the same response to each call."""
-
-    response: dict[str, Any]
-    handlers: list[object] = field(default_factory=list)
-    exceptions = SimpleNamespace(ResourceNotFoundException=LookupError)
-
-    @property
-    def meta(self) -> Any:
-        return SimpleNamespace(events=self)
-
-    def register(self, _event: str, handler: object) -> None:
-        self.handlers.append(handler)
-
-    def unregister(self, _event: str, handler: object) -> None:
-        self.handlers.remove(handler)
-
-    def describe_secret(self, **_: object) -> dict[str, Any]:
-        return self.response
-
-    put_secret_value = get_secret_value = describe_secret
+def fake_client(response: Any) -> Mock:
+    """Return a client of the SDK that returns the same response to each call."""
+    call = Mock(return_value=response)
+    client = Mock(describe_secret=call, get_secret_value=call, put_secret_value=call)
+    client.exceptions.ResourceNotFoundException = LookupError
+    return client
 
 
-def secrets_of(client: FakeClient) -> SecretsManager:
-    return SecretsManager(cast("Any", client), "credentials", "token")
+def secrets_of(response: Any) -> SecretsManager:
+    return SecretsManager(fake_client(response), "credentials", "token")
 
 
 def test_an_id_is_reported_once_aws_has_found_its_secret() -> None:
     found: list[dict[str, str]] = []
     response = {"ARN": "arn", "VersionIdsToStages": {}, "SecretString": '{"client_id": "a", "client_secret": "b"}'}
-    for client in (FakeClient(response), FakeClient({})):
-        secrets = SecretsManager(cast("Any", client), "credentials", "token", lambda **ids: found.append(ids))
+    for client in (fake_client(response), fake_client({})):
+        secrets = SecretsManager(client, "credentials", "token", lambda **ids: found.append(ids))
         for call in (secrets.read_credentials, lambda: secrets.describe(T0)):  # noqa: B023  called at once
-            with suppress(SecretsManagerError):
+            with suppress(errors.SecretsManagerError):
                 call()
     assert found == [{"credentials_secret_id": "credentials"}, {"token_secret_id": "token"}]
 
@@ -108,17 +80,12 @@ def test_without_time_only_a_publication_is_begun(client: SecretsManagerClient) 
     secrets = SecretsManager(client, "credentials", "token", has_time=lambda: False)
     entry = new_entry(ID, T0, T0 + timedelta(hours=1))
     calls: list[Callable[[], object]] = [
-        secrets.read_credentials,
-        secrets.read_previous_credentials,
-        secrets.read_current,
-        secrets.write_times,
-        lambda: secrets.describe(T0),
-        lambda: secrets.read_version(ID),
-        lambda: secrets.add_labels(ID, ["LIVE_x"]),
+        *(secrets.read_credentials, secrets.read_previous_credentials, secrets.read_current, secrets.write_times),
+        *(lambda: secrets.describe(T0), lambda: secrets.read_version(ID), lambda: secrets.add_labels(ID, ["LIVE_x"])),
         lambda: secrets.remove_labels(entry),
     ]
     for call in calls:
-        with pytest.raises(SecretsManagerUnavailableError) as failure:
+        with pytest.raises(errors.SecretsManagerUnavailableError) as failure:
             call()
         assert failure.value.error_code == "no-time-left"
     assert secrets.write(Token("t", "Bearer", T0, T0 + timedelta(hours=1)), entry) == set()
@@ -129,9 +96,9 @@ def test_without_time_only_a_publication_is_begun(client: SecretsManagerClient) 
 
 def test_a_publication_unregisters_its_handlers_from_the_client() -> None:
     """Lambda keeps the client for hours, and every run publishes with it."""
-    client = FakeClient({"VersionId": ID, "VersionStages": [LABEL]})
-    assert secrets_of(client).write(token(), ENTRY) == set()
-    assert client.handlers == []
+    client = fake_client({"VersionId": ID, "VersionStages": [LABEL]})
+    assert SecretsManager(client, "credentials", "token").write(token(), ENTRY) == set()
+    assert client.meta.events.register.call_args_list == client.meta.events.unregister.call_args_list != []
 
 
 def test_a_publication_is_one_write_that_sets_awscurrent_and_the_live_label(
@@ -156,27 +123,23 @@ def test_a_published_token_can_be_read_back(secrets: SecretsManager) -> None:
 
 def test_a_duplicate_delivery_with_another_token_is_recognised(secrets: SecretsManager) -> None:
     secrets.write(token(), ENTRY)
-    with pytest.raises(VersionExistsError):
+    with pytest.raises(errors.VersionExistsError):
         secrets.write(token(f"{CANARY}-other"), ENTRY)
 
 
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
-        ("AccessDeniedException", "policy"),
-        ("LimitExceededException", "labels"),
-        ("ResourceNotFoundException", "create the secret"),
-        ("InvalidRequestException", "RestoreSecret"),
-        ("EncryptionFailure", "KMS key"),
-        ("ThrottlingException", "so often"),
-        ("SomethingNew", "API reference"),
+        *(("AccessDeniedException", "policy"), ("LimitExceededException", "labels")),
+        *(("ResourceNotFoundException", "create the secret"), ("InvalidRequestException", "RestoreSecret")),
+        *(("EncryptionFailure", "KMS key"), ("ThrottlingException", "so often"), ("SomethingNew", "API reference")),
     ],
 )
 def test_a_write_refused_in_every_attempt_has_failed(
     aws: LocalSecretsManager, secrets: SecretsManager, code: str, advice: str
 ) -> None:
     aws.fault(CallFault(operation="PutSecretValue", code=code), times=3)
-    with pytest.raises(WriteRefusedError, match=f"{code}: .*{advice}"):
+    with pytest.raises(errors.WriteRefusedError, match=f"{code}: .*{advice}"):
         secrets.write(token(), ENTRY)
 
 
@@ -187,17 +150,15 @@ LOST, BROKEN, THROTTLED, DENIED = (None, 0), ("InternalServiceError", 500), ("Th
 @pytest.mark.parametrize(
     ("attempts", "error"),
     [
-        ([LOST, LOST, LOST], WriteUnknownError),
-        ([("ServiceUnavailable", 503)] * 3, WriteUnknownError),
-        ([LOST, THROTTLED, THROTTLED], WriteUnknownError),
-        ([LOST, DENIED], WriteUnknownError),
-        ([BROKEN, THROTTLED, DENIED], WriteUnknownError),
-        ([THROTTLED, LOST, DENIED], WriteUnknownError),
-        ([THROTTLED, THROTTLED, LOST], WriteUnknownError),
-        ([THROTTLED, THROTTLED, BROKEN], WriteUnknownError),
-        ([THROTTLED, THROTTLED, THROTTLED], WriteRefusedError),
-        ([THROTTLED, DENIED], WriteRefusedError),
-        ([DENIED], WriteRefusedError),
+        ([LOST, LOST, LOST], errors.WriteUnknownError),
+        ([("ServiceUnavailable", 503)] * 3, errors.WriteUnknownError),
+        *(([LOST, THROTTLED, THROTTLED], errors.WriteUnknownError), ([LOST, DENIED], errors.WriteUnknownError)),
+        ([BROKEN, THROTTLED, DENIED], errors.WriteUnknownError),
+        ([THROTTLED, LOST, DENIED], errors.WriteUnknownError),
+        ([THROTTLED, THROTTLED, LOST], errors.WriteUnknownError),
+        ([THROTTLED, THROTTLED, BROKEN], errors.WriteUnknownError),
+        ([THROTTLED, THROTTLED, THROTTLED], errors.WriteRefusedError),
+        *(([THROTTLED, DENIED], errors.WriteRefusedError), ([DENIED], errors.WriteRefusedError)),
     ],
 )
 def test_a_write_has_certainly_failed_only_if_every_attempt_got_a_response(
@@ -205,7 +166,7 @@ def test_a_write_has_certainly_failed_only_if_every_attempt_got_a_response(
     secrets: SecretsManager,
     when: Literal["before", "after"],
     attempts: list[tuple[str | None, int]],
-    error: type[SecretsManagerError],
+    error: type[errors.SecretsManagerError],
 ) -> None:
     for code, status in attempts:
         # A throttled or denied attempt takes no effect; one without a response may have.
@@ -231,32 +192,30 @@ def test_a_write_with_unseen_attempts_has_an_unknown_outcome(
     monkeypatch.setattr(secrets_manager._Attempts, "note", note_later_ones)  # noqa: SLF001  likewise
     aws.fault(CallFault(operation="PutSecretValue", when="after"))
     aws.fault(CallFault(operation="PutSecretValue", code="AccessDeniedException"))
-    with pytest.raises(WriteUnknownError):
+    with pytest.raises(errors.WriteUnknownError):
         secrets.write(token(), ENTRY)
 
 
 def test_a_write_without_attempt_events_has_an_unknown_outcome() -> None:
-    class SilentClient(FakeClient):
-        def put_secret_value(self, **_: object) -> dict[str, Any]:
-            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutSecretValue")
-
-    with pytest.raises(WriteUnknownError):
-        secrets_of(SilentClient({})).write(token(), ENTRY)
+    client = fake_client({})
+    client.put_secret_value.side_effect = ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutSecretValue")
+    with pytest.raises(errors.WriteUnknownError):
+        SecretsManager(client, "credentials", "token").write(token(), ENTRY)
 
 
 @pytest.mark.parametrize("returned", [{"VersionStages": ["AWSCURRENT"]}, {}])
 def test_a_label_missing_in_the_response_is_returned(returned: dict[str, list[str]]) -> None:
     """MiniStack drops the other labels of a PutSecretValue with AWSCURRENT, and responds like this."""
-    assert secrets_of(FakeClient({"VersionId": ID} | returned)).write(token(), ENTRY) == {LABEL}
+    assert secrets_of({"VersionId": ID} | returned).write(token(), ENTRY) == {LABEL}
 
 
 @pytest.mark.parametrize("response", [{}, {"VersionId": "another"}, [], None])
 def test_an_invalid_success_response_has_an_unknown_outcome(response: Any) -> None:
     """A proxy in between may return 200 with other content."""
-    secrets = secrets_of(FakeClient(response))
-    with pytest.raises(WriteUnknownError):
+    secrets = secrets_of(response)
+    with pytest.raises(errors.WriteUnknownError):
         secrets.write(token(), ENTRY)
-    with pytest.raises(SecretsManagerUnavailableError):
+    with pytest.raises(errors.SecretsManagerUnavailableError):
         secrets.describe(T0)
 
 
@@ -301,38 +260,37 @@ def test_a_binary_value_is_read_as_text(secrets: SecretsManager, client: Secrets
 
 @pytest.mark.parametrize(("returned", "content"), [({"SecretString": "x"}, "x"), ({}, "")])
 def test_a_version_returned_without_labels_is_not_current(returned: dict[str, str], content: str) -> None:
-    version = secrets_of(FakeClient({"ARN": "arn", "VersionId": ID} | returned)).read_version(ID)
+    version = secrets_of({"ARN": "arn", "VersionId": ID} | returned).read_version(ID)
     assert version == SecretVersion(ID, is_current=False, is_tracked=False, content=content)
 
 
 def test_a_secret_marked_for_deletion_is_refused(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     client.delete_secret(SecretId="token", RecoveryWindowInDays=7)
-    with pytest.raises(MarkedForDeletionError, match="RestoreSecret"):
+    with pytest.raises(errors.MarkedForDeletionError, match="RestoreSecret"):
         secrets.describe(T0)
 
 
 @pytest.mark.parametrize("primary_region", ["eu-north-1", None])
 def test_a_secret_in_its_primary_region_is_not_a_replica(primary_region: str | None) -> None:
-    client = FakeClient({"ARN": ARN, "PrimaryRegion": primary_region})
-    assert secrets_of(client).describe(T0) == Ledger(None)
+    assert secrets_of({"ARN": ARN, "PrimaryRegion": primary_region}).describe(T0) == Ledger(None)
 
 
 def test_a_replica_is_refused_and_the_primary_region_named() -> None:
-    with pytest.raises(SecretsManagerRefusedError, match="eu-west-1") as refusal:
-        secrets_of(FakeClient({"ARN": ARN, "PrimaryRegion": "eu-west-1"})).describe(T0)
+    with pytest.raises(errors.SecretsManagerRefusedError, match="eu-west-1") as refusal:
+        secrets_of({"ARN": ARN, "PrimaryRegion": "eu-west-1"}).describe(T0)
     assert refusal.value.error_code == "secret-is-a-replica"
 
 
 @pytest.mark.parametrize(
     ("code", "status", "error"),
     [
-        ("AccessDeniedException", 400, SecretsManagerRefusedError),
-        ("ResourceNotFoundException", 400, SecretsManagerRefusedError),
-        ("SomethingNew", 400, SecretsManagerRefusedError),
-        ("ThrottlingException", 400, SecretsManagerUnavailableError),
-        ("TooManyRequestsException", 400, SecretsManagerUnavailableError),
-        ("InternalServiceError", 500, SecretsManagerUnavailableError),
-        (None, 0, SecretsManagerUnavailableError),
+        ("AccessDeniedException", 400, errors.SecretsManagerRefusedError),
+        ("ResourceNotFoundException", 400, errors.SecretsManagerRefusedError),
+        ("SomethingNew", 400, errors.SecretsManagerRefusedError),
+        ("ThrottlingException", 400, errors.SecretsManagerUnavailableError),
+        ("TooManyRequestsException", 400, errors.SecretsManagerUnavailableError),
+        ("InternalServiceError", 500, errors.SecretsManagerUnavailableError),
+        (None, 0, errors.SecretsManagerUnavailableError),
     ],
 )
 def test_a_failed_call_raises_one_sentence_and_whether_it_is_retryable(
@@ -340,23 +298,21 @@ def test_a_failed_call_raises_one_sentence_and_whether_it_is_retryable(
     secrets: SecretsManager,
     code: str | None,
     status: int,
-    error: type[SecretsManagerError],
+    error: type[errors.SecretsManagerError],
 ) -> None:
     aws.fault(CallFault(operation="DescribeSecret", code=code, status=status), times=3)
-    with pytest.raises(SecretsManagerError, match=rf"DescribeSecret.*TOKEN_SECRET_ID.*{code or ''}") as failure:
+    with pytest.raises(errors.SecretsManagerError, match=rf"DescribeSecret.*TOKEN_SECRET_ID.*{code or ''}") as failure:
         secrets.describe(T0)
     assert type(failure.value) is error
 
 
-def test_without_a_region_the_error_names_the_setting(
-    aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_region_the_setting_is_named(aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     assert create_client().meta.region_name == "eu-north-1"
     monkeypatch.delenv("AWS_REGION")
-    with pytest.raises(InvalidInputError, match=r"NoRegionError.*AWS_REGION") as refusal:
+    with pytest.raises(errors.InvalidInputError, match=r"NoRegionError.*AWS_REGION") as refusal:
         create_client()
     assert refusal.value.error_code == "aws-setup"
     assert aws.calls()["DescribeSecret"] == 0
@@ -380,24 +336,22 @@ def test_a_call_without_a_response_times_out_early_enough_for_the_rest_of_the_ru
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
 
 
-def test_missing_aws_credentials_are_named_in_the_error(
-    aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_aws_credentials_are_named(aws: LocalSecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # boto3's default session caches the credentials
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    with pytest.raises(SecretsManagerError, match=r"NoCredentialsError.*credentials"):
+    with pytest.raises(errors.SecretsManagerError, match=r"NoCredentialsError.*credentials"):
         SecretsManager(create_client(), "credentials", "token").describe(T0)
     assert aws.calls()["DescribeSecret"] == 0
 
 
 def test_a_response_that_is_not_from_aws_counts_as_no_response() -> None:
-    secrets = secrets_of(FakeClient({}))
+    secrets = secrets_of({})
     reads = (lambda: secrets.describe(T0), lambda: secrets.read_version(ID), secrets.read_current)
     for read in (*reads, secrets.read_credentials):
-        with pytest.raises(SecretsManagerUnavailableError, match="response"):
+        with pytest.raises(errors.SecretsManagerUnavailableError, match="response"):
             read()
 
 
@@ -406,7 +360,7 @@ def test_a_response_that_is_not_from_aws_counts_as_no_response() -> None:
 
 def test_current_and_previous_credentials_are_read(secrets: SecretsManager, client: SecretsManagerClient) -> None:
     assert secrets.read_credentials() == Credentials(CLIENT_ID, CLIENT_SECRET)
-    with pytest.raises(SecretsManagerRefusedError, match=r"CREDENTIALS_SECRET_ID.*create the secret"):
+    with pytest.raises(errors.SecretsManagerRefusedError, match=r"CREDENTIALS_SECRET_ID.*create the secret"):
         secrets.read_previous_credentials()
     client.put_secret_value(SecretId="credentials", SecretString=NEW)
     assert secrets.read_credentials() == Credentials("new", CANARY)
@@ -420,12 +374,12 @@ NEW = OLD.replace("old", "new")
 @pytest.mark.parametrize(
     ("values", "client_ids", "code"),
     [
-        ([], [], ErrorCode.SECRETS_MANAGER_REFUSED),
+        ([], [], errors.ErrorCode.SECRETS_MANAGER_REFUSED),
         ([OLD], ["old"], None),
         ([OLD, NEW], ["new", "old"], None),
-        ([OLD, "{}"], ["old"], ErrorCode.CREDENTIALS_UNUSABLE),
-        (["{}", NEW], ["new"], ErrorCode.CREDENTIALS_UNUSABLE),
-        (["{}"], [], ErrorCode.CREDENTIALS_UNUSABLE),
+        ([OLD, "{}"], ["old"], errors.ErrorCode.CREDENTIALS_UNUSABLE),
+        (["{}", NEW], ["new"], errors.ErrorCode.CREDENTIALS_UNUSABLE),
+        (["{}"], [], errors.ErrorCode.CREDENTIALS_UNUSABLE),
     ],
 )
 def test_the_known_credentials_are_all_that_can_be_read(
@@ -450,5 +404,5 @@ def test_one_secret_under_two_names_is_refused(secrets: SecretsManager, client: 
     arn = client.describe_secret(SecretId="credentials")["ARN"]
     same = SecretsManager(create_client(), "credentials", arn)
     same.describe(T0)
-    with pytest.raises(InvalidInputError, match="name the same secret"):
+    with pytest.raises(errors.InvalidInputError, match="name the same secret"):
         same.read_credentials()

@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.cloudformation_template import load
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,32 +21,16 @@ PSEUDO = {
 _NO_VALUE = object()
 
 
-@dataclass(frozen=True)
-class Template:
-    """A template with unresolved functions."""
-
-    body: dict[str, Any]
-
-    @classmethod
-    def read(cls) -> Template:
-        """Read template.yaml."""
-        return cls(load())
-
-    def parameter(self, name: str) -> dict[str, Any]:
-        """Return the declaration of a parameter."""
-        accepted: dict[str, Any] = self.body["Parameters"][name]
-        return accepted
-
-    def deployed(self, **parameters: object) -> Stack:
-        """Return a stack with these parameters and the other defaults. Raises KeyError for an unknown parameter."""
-        unknown = parameters.keys() - self.body["Parameters"].keys()
-        if unknown:
-            raise KeyError(f"the template has no parameter {', '.join(sorted(unknown))}")
-        values = {name: parameters.get(name, each.get("Default", "")) for name, each in self.body["Parameters"].items()}
-        for name, each in self.body["Parameters"].items():
-            if each["Type"] == "CommaDelimitedList":
-                values[name] = str(values[name]).split(",")
-        return Stack(self.body, values)
+def stack_of(body: dict[str, Any], /, **parameters: object) -> Stack:
+    """Return a template's stack with these parameters and the other defaults. Raises KeyError for an unknown one."""
+    unknown = parameters.keys() - body["Parameters"].keys()
+    if unknown:
+        raise KeyError(f"the template has no parameter {', '.join(sorted(unknown))}")
+    values = {name: parameters.get(name, each.get("Default", "")) for name, each in body["Parameters"].items()}
+    for name, each in body["Parameters"].items():
+        if each["Type"] == "CommaDelimitedList":
+            values[name] = str(values[name]).split(",")
+    return Stack(body, values)
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,7 @@ def test_the_command_line_may_contain_other_files(checkout: Path, tmp_path: Path
     assert packed(tmp_path / "untracked") == packed(tmp_path / "tracked") == {"handler/app.py"}
 
 
-def test_outside_a_git_checkout_nothing_is_built(
-    checkout: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_outside_a_checkout_nothing_is_built(checkout: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(checkout / ".git")
     assert artifact.main([str(tmp_path / "artifact")]) == 1
     printed = capfd.readouterr()

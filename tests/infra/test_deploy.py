@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -220,17 +221,11 @@ def test_an_arn_of_another_region_is_refused_and_both_regions_named(name: str) -
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ("Grace=1", "Grace"),
-        ("GraceSecond=1", "did you mean GraceSeconds"),
-        ("GraceSeconds", "GraceSeconds"),
-        ("GraceSeconds=1800", "GraceSeconds=1800"),
-        ("TelenorScope='read", "SET"),
-        ('RunbookUrl="https://a/it\'s"', "SAM drops quotes"),
-        (f"PreviousKmsKeyArns={KEY},", "PreviousKmsKeyArns"),
-        ("SubnetIds=subnet-1, SecurityGroupIds=sg-1", "SubnetIds"),
-        ("TelenorScope=' a'", "TelenorScope"),
-        ("ClientName=beta", "CLIENT is acme, and SET has ClientName=beta"),
-        ("Version=v1", "SET has Version"),
+        *(("Grace=1", "Grace"), ("GraceSecond=1", "did you mean GraceSeconds"), ("GraceSeconds", "GraceSeconds")),
+        *(("GraceSeconds=1800", "GraceSeconds=1800"), ("TelenorScope='read", "SET")),
+        *(('RunbookUrl="https://a/it\'s"', "SAM drops quotes"), (f"PreviousKmsKeyArns={KEY},", "PreviousKmsKeyArns")),
+        *(("SubnetIds=subnet-1, SecurityGroupIds=sg-1", "SubnetIds"), ("TelenorScope=' a'", "TelenorScope")),
+        *(("ClientName=beta", "CLIENT is acme, and SET has ClientName=beta"), ("Version=v1", "SET has Version")),
     ],
 )
 def test_an_invalid_set_option_is_refused_before_any_call_to_aws(given: str, named: str, program: Program) -> None:
@@ -266,10 +261,10 @@ def test_a_stack_that_cannot_be_updated_is_refused_before_the_build(
 
 
 @pytest.mark.parametrize(
-    "status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"]
+    "state", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"]
 )
-def test_a_stack_in_any_other_state_is_deployed(status: str, program: Program) -> None:
-    program.aws.put(status=status)
+def test_a_stack_in_any_other_state_is_deployed(state: str, program: Program) -> None:
+    program.aws.put(state)
     assert program.run("deploy", "--yes")[0] == 0
     assert "deploy" in program.called
 
@@ -352,10 +347,8 @@ def test_an_unusable_environment_prints_one_sentence(
 
 
 def test_an_unreachable_aws_prints_one_sentence(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    def describe_stacks(**_: object) -> None:
-        raise EndpointConnectionError(endpoint_url="https://nowhere")
-
-    monkeypatch.setattr(program.aws, "describe_stacks", describe_stacks)
+    unreachable = EndpointConnectionError(endpoint_url="https://nowhere")
+    monkeypatch.setattr(program.aws, "describe_stacks", Mock(side_effect=unreachable))
     status, _, message = program.run("outputs")
     assert (status, message.count("\n"), "Log in" in message) == (2, 1, False)
 
@@ -376,12 +369,7 @@ def test_an_unreachable_aws_prints_one_sentence(program: Program, monkeypatch: p
 def test_a_response_that_is_not_aws_s_prints_one_sentence(
     operation: str, response: Any, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def respond(**_: object) -> Any:
-        if isinstance(response, Exception):
-            raise response
-        return response
-
-    monkeypatch.setattr(program.aws, operation, respond)
+    monkeypatch.setattr(program.aws, operation, Mock(side_effect=[response]))
     status, _, message = program.run("deploy", "--yes", "--set", "DeploymentRoleArn=arn:aws:iam::123456789012:role/a")
     assert (status, message.count("\n"), "cannot be read" in message) == (2, 1, True)
     assert not program.called

@@ -8,15 +8,10 @@ import os
 import types
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
-from botocore.exceptions import (
-    ClientError,
-    ConnectionClosedError,
-    EndpointConnectionError,
-    IncompleteReadError,
-    ReadTimeoutError,
-)
+from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
 from infra import deployed_stack_checks
@@ -66,7 +61,7 @@ class FakeStack(Stack):
 
     def subscriptions(self, topic: str) -> list[str]:
         if topic not in self.topics:
-            raise ClientError({"Error": {"Code": "AuthorizationError"}}, "ListSubscriptionsByTopic")
+            raise exceptions.ClientError({"Error": {"Code": "AuthorizationError"}}, "ListSubscriptionsByTopic")
         return self.topics[topic]
 
 
@@ -115,9 +110,8 @@ def test_the_claim_that_no_alarm_is_active(stack: FakeStack, result: str) -> Non
 
 
 def test_alarms_of_other_stacks_and_clients_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [
-        f"telenor-token-a-{rest}" for rest in ("WaitingAlarm", "b-WaitingAlarm", "b-c-WaitingAlarm", "WaitingAlarm2")
-    ]
+    ends = ("WaitingAlarm", "b-WaitingAlarm", "b-c-WaitingAlarm", "WaitingAlarm2")
+    names = [f"telenor-token-a-{end}" for end in ends]
     stack = Stack("telenor-token", "eu-north-1", {}, print, settings={"CLIENT_NAME": "a"})
     monkeypatch.setattr(stack, "listed", lambda *_, **__: [{"AlarmName": name} for name in names])
     assert stack.alarms() == [{"AlarmName": names[0]}]
@@ -144,13 +138,11 @@ def test_metrics_arrive_if_every_run_in_the_log_has_sent_one(
     assert check(deployed_stack_checks.metrics_arrive, stack)[1] == result
 
 
-@pytest.mark.parametrize("error", [EndpointConnectionError(endpoint_url="https://sns"), KeyError("eyJhbGciOi")])
+@pytest.mark.parametrize(
+    "error", [exceptions.EndpointConnectionError(endpoint_url="https://sns"), KeyError("eyJhbGciOi")]
+)
 def test_a_claim_that_ends_with_an_error_is_not_shown(error: Exception) -> None:
-    def unreachable(_: Stack) -> tuple[bool, str]:
-        """Hold."""
-        raise error
-
-    _, found, evidence = check(unreachable, FakeStack())
+    _, found, evidence = check(Mock(side_effect=error), FakeStack())
     assert found == NOT_SHOWN
     assert "eyJhbGciOi" not in evidence
 
@@ -178,19 +170,16 @@ def test_an_answer_that_is_no_result_fails_the_first_claim(answer: bytes) -> Non
 @pytest.mark.parametrize(
     ("error", "is_unknown"),
     [
-        (ReadTimeoutError(endpoint_url="https://lambda"), True),
-        (ConnectionClosedError(endpoint_url="https://lambda"), True),
-        (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
+        (exceptions.ReadTimeoutError(endpoint_url="https://lambda"), True),
+        (exceptions.ConnectionClosedError(endpoint_url="https://lambda"), True),
+        (exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
         (ResponseParserError("invalid"), True),
         (KeyError("Payload"), True),
-        (EndpointConnectionError(endpoint_url="https://lambda"), False),
+        (exceptions.EndpointConnectionError(endpoint_url="https://lambda"), False),
     ],
 )
 def test_a_rotation_without_an_answer_is_unknown(exit_of: ExitOf, error: Exception, is_unknown: bool) -> None:
-    def invoke(**_: Any) -> None:
-        raise error
-
-    status, message = exit_of(FakeStack(operations={"invoke": invoke}), "--yes")
+    status, message = exit_of(FakeStack(operations={"invoke": Mock(side_effect=error)}), "--yes")
     assert (status, "was sent, and its outcome is unknown" in message) == (2, is_unknown)
 
 
@@ -222,13 +211,9 @@ def test_another_stack_and_a_function_without_the_job_s_settings_are_refused(
 def test_a_response_that_is_not_aws_s_prints_one_sentence(
     exit_of: ExitOf, monkeypatch: pytest.MonkeyPatch, response: Any
 ) -> None:
-    def respond(**_: object) -> Any:
-        if isinstance(response, Exception):
-            raise response
-        return response
-
+    client = Mock(get_function_configuration=Mock(side_effect=[response]))
     monkeypatch.setattr(deployed_stack_checks, "existing", lambda *_: Deployed({}, dict.fromkeys(OUTPUTS, "x")))
-    monkeypatch.setattr(Stack, "client", lambda *_: types.SimpleNamespace(get_function_configuration=respond))
+    monkeypatch.setattr(Stack, "client", lambda *_: client)
     status, message = exit_of(None)
     assert (status, message.count("\n"), "cannot be read" in message) == (2, 1, True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,11 @@ from moto.events.models import EventPattern
 
 from infra.cloudformation_template import TEMPLATE, load
 from infra.stack_parameters import broken_rules, parameters
-from tests.infra.cloudformation_stack import Template
+from tests.infra import cloudformation_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.infra.cloudformation_stack import Stack
 
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -76,9 +75,7 @@ def matches(pattern: dict[str, Any], event: Any) -> bool:
     return EventPattern(None, pattern).matches_event(event)
 
 
-def deployed(**values: object) -> Stack:
-    """Return the stack with these parameters."""
-    return Template(template()).deployed(**values)
+deployed = partial(cloudformation_stack.stack_of, template())
 
 
 def events() -> dict[str, Any]:
@@ -90,10 +87,8 @@ def events() -> dict[str, Any]:
 
 
 def test_lambda_does_not_retry_failed_events_and_drops_old_ones() -> None:
-    assert properties("TokenFunction")["EventInvokeConfig"] == {
-        "MaximumRetryAttempts": 0,
-        "MaximumEventAgeInSeconds": 60,
-    }
+    config = properties("TokenFunction")["EventInvokeConfig"]
+    assert config == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
 
 
 def environment(**values: object) -> dict[str, Any]:
@@ -286,9 +281,7 @@ def test_texts_that_replace_a_secret_or_a_policy_when_they_change_have_not_chang
 
 
 def test_a_list_that_begins_with_an_empty_value_is_not_empty() -> None:
-    stack = Template.read().deployed(
-        ReaderAccountIds=",999999999999", ReaderPrincipals=",arn:aws:iam::999999999999:role/r"
-    )
+    stack = deployed(ReaderAccountIds=",999999999999", ReaderPrincipals=",arn:aws:iam::999999999999:role/r")
     policy = stack.resources("AWS::SecretsManager::ResourcePolicy")["TokenSecretPolicy"]["ResourcePolicy"]
     assert [each["Sid"] for each in policy["Statement"] if each["Effect"] == "Allow"] == ["NamedReaders"]
 
@@ -328,11 +321,9 @@ def test_contradictory_parameters_are_refused(name: str, values: dict[str, str],
 # Creation and deletion of the stack
 
 
-@pytest.mark.parametrize(
-    "logical_id", ["CredentialsSecret", "TokenFunctionLogGroup", "ConsumerPolicy", "OperatorPolicy"]
-)
-def test_a_failed_deployment_leaves_nothing_and_an_attached_policy_stays(logical_id: str) -> None:
-    assert template()["Resources"][logical_id]["DeletionPolicy"] == "RetainExceptOnCreate"
+@pytest.mark.parametrize("name", ["CredentialsSecret", "TokenFunctionLogGroup", "ConsumerPolicy", "OperatorPolicy"])
+def test_a_failed_deployment_leaves_nothing_and_an_attached_policy_stays(name: str) -> None:
+    assert template()["Resources"][name]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 # The example of a consumer stack

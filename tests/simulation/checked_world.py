@@ -38,6 +38,7 @@ BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 TELENOR = TelenorProtocol("https://localhost")
 POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.33, schedule=timedelta(minutes=5))
 CREDENTIALS, TOKEN = "telenor/credentials", "telenor/token"
+SETTINGS = Settings("default", Action.RENEW_IF_DUE, CREDENTIALS, TOKEN, TELENOR, None, POLICY, None)
 
 OK = "ok"
 """The attempt gets a response."""
@@ -208,16 +209,7 @@ class Run:
     def _rotate(self) -> None:
         world = self.world
         log: Any = world.log  # has only the methods that the job uses
-        settings = Settings(
-            client="default",
-            action=self.action,
-            credentials_secret_id=CREDENTIALS,
-            token_secret_id=TOKEN,
-            protocol=world.protocol,
-            scope=None,
-            policy=world.policy,
-            verify_url=world.verify_url,
-        )
+        settings = SETTINGS._replace(action=self.action, policy=world.policy, verify_url=world.verify_url)
         request_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
         transport = Transport(self.clock, log, lambda _on_socket: _SESSION, lambda exchange, _seconds: exchange())
         with sdk.client(self._respond, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
@@ -225,7 +217,7 @@ class Run:
             server = AuthorizationServer(world.protocol, secrets.read_known_credentials, self.clock, log, transport)
             rotate(
                 RunContext(
-                    settings=settings,
+                    settings=settings._replace(protocol=world.protocol),
                     secrets=secrets,
                     token_secret=TokenSecretReads(secrets, self.clock, self.request_id),
                     server=server,
@@ -369,9 +361,7 @@ class World:
         live = set(self.telenor.live())
         untracked = live & self.published - self.excused - self.tracked() - {self.current}
         if untracked and len(untracked) > self.abandoned():
-            raise BrokenPromiseError(
-                f"P2: {sorted(untracked)} published, active, and neither current nor in the ledger"
-            )
+            raise BrokenPromiseError(f"P2: {sorted(untracked)} published, active, not current and not in the ledger")
         stray = live - self.published - self.lost - self.excused
         for run in self.runs if stray else ():
             if not run.pending and len(own := stray & run.obtained) > run.report.revocations_abandoned:

@@ -10,16 +10,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings, stateful
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
 from handler.decisions import outage_tolerance
 from handler.model import Action
@@ -54,7 +46,7 @@ CALL_FAULTS = st.lists(CALL_FAULT, max_size=12)
 ACTIONS = st.sampled_from([Action.RENEW_IF_DUE, *Action])
 
 
-class RandomHistory(RuleBasedStateMachine):
+class RandomHistory(stateful.RuleBasedStateMachine):
     """Any history of ticks, faults, crashes and operator actions: the promises hold, and the job recovers."""
 
     explored: ClassVar = Explored()
@@ -75,25 +67,25 @@ class RandomHistory(RuleBasedStateMachine):
 
     # Events
 
-    @initialize(issue=st.sampled_from(Issue))
+    @stateful.initialize(issue=st.sampled_from(Issue))
     def first_run(self, issue: Issue) -> None:
         self.world.telenor.issue = issue
         self.new_revokes_old |= issue is Issue.NEW_REVOKES_OLD
         self._finish(self._begin())
 
-    @rule(times=st.integers(1, 8), skew=st.integers(-1, 1))
+    @stateful.rule(times=st.integers(1, 8), skew=st.integers(-1, 1))
     def scheduled_ticks(self, times: int, skew: int) -> None:
         for _ in range(times):
             self._advance(minutes=5)
             self._finish(self._begin(skew=skew))
             self._check()
 
-    @rule(call_faults=CALL_FAULTS, skew=st.integers(-1, 1))
+    @stateful.rule(call_faults=CALL_FAULTS, skew=st.integers(-1, 1))
     def scheduled_tick_with_faults(self, call_faults: list[int | None], skew: int) -> None:
         self._advance(minutes=5)
         self._finish(self._begin(skew=skew), call_faults)
 
-    @rule(
+    @stateful.rule(
         action=st.sampled_from([action for action in Action if action is not Action.RENEW_IF_DUE]),
         call_faults=CALL_FAULTS,
         skew=st.integers(-1, 1),
@@ -101,7 +93,7 @@ class RandomHistory(RuleBasedStateMachine):
     def operator_forces(self, action: Action, call_faults: list[int | None], skew: int) -> None:
         self._finish(self._begin(action, skew=skew), call_faults)
 
-    @rule(
+    @stateful.rule(
         first=ACTIONS,
         second=ACTIONS,
         is_duplicate=st.booleans(),
@@ -119,29 +111,29 @@ class RandomHistory(RuleBasedStateMachine):
         self._finish(run)
         self._finish(other)
 
-    @rule(calls=st.integers(1, 20))
+    @stateful.rule(calls=st.integers(1, 20))
     def token_endpoint_fails(self, calls: int) -> None:
         self.outages["token"] = calls
 
-    @rule(calls=st.integers(1, 20))
+    @stateful.rule(calls=st.integers(1, 20))
     def logouts_fail(self, calls: int) -> None:
         self.outages["logout"] = calls
 
-    @rule(faults=st.lists(st.integers(0, _FAULTS), min_size=1, max_size=6))
+    @stateful.rule(faults=st.lists(st.integers(0, _FAULTS), min_size=1, max_size=6))
     def secrets_manager_fails(self, faults: list[int]) -> None:
         self.secrets_faults = faults
 
-    @rule(seconds=st.one_of(st.integers(1, 1200), st.integers(1200, 9000)))
+    @stateful.rule(seconds=st.one_of(st.integers(1, 1200), st.integers(1200, 9000)))
     def time_passes(self, seconds: int) -> None:
         self._advance(seconds=seconds)
 
-    @rule(issue=st.sampled_from(Issue))
+    @stateful.rule(issue=st.sampled_from(Issue))
     def telenor_issues_otherwise(self, issue: Issue) -> None:
         self.world.telenor.issue = issue
         self.new_revokes_old |= issue is Issue.NEW_REVOKES_OLD
 
-    @precondition(lambda self: not self.has_unseen_roll_back and bool(self._older()))
-    @rule(data=st.data())
+    @stateful.precondition(lambda self: not self.has_unseen_roll_back and bool(self._older()))
+    @stateful.rule(data=st.data())
     def operator_rolls_back(self, data: st.DataObject) -> None:
         version_id = data.draw(st.sampled_from(self._older()))
         self._excuse_untracked()
@@ -149,14 +141,14 @@ class RandomHistory(RuleBasedStateMachine):
         self.floor = version_id
         self.has_unseen_roll_back = True
 
-    @precondition(lambda self: not self.has_unseen_roll_back)
-    @rule(content=st.sampled_from(["", "{}", "CANARY-manual", '{"access_token": "CANARY-manual"}']))
+    @stateful.precondition(lambda self: not self.has_unseen_roll_back)
+    @stateful.rule(content=st.sampled_from(["", "{}", "CANARY-manual", '{"access_token": "CANARY-manual"}']))
     def operator_puts_a_value(self, content: str) -> None:
         self._excuse_untracked()
         self.put_by_operator.add(self.world.put(TOKEN, content))
 
-    @precondition(lambda self: bool(self._live_labels()))
-    @rule(data=st.data())
+    @stateful.precondition(lambda self: bool(self._live_labels()))
+    @stateful.rule(data=st.data())
     def operator_removes_a_label(self, data: st.DataObject) -> None:
         label = data.draw(st.sampled_from(self._live_labels()))
         owner = self.world.secret.labels[label]
@@ -167,8 +159,8 @@ class RandomHistory(RuleBasedStateMachine):
             self._excuse(token)
         self.world.move_label(label, source=owner)
 
-    @precondition(lambda self: len(self.world.secret.labels) < 16)
-    @rule(
+    @stateful.precondition(lambda self: len(self.world.secret.labels) < 16)
+    @stateful.rule(
         label=st.sampled_from([*_FOREIGN_LABELS, "LIVE_", "LIVE_manual", "LIVE_20260101T000000Z_20260101T010000Z_x"]),
         data=st.data(),
     )
@@ -181,7 +173,7 @@ class RandomHistory(RuleBasedStateMachine):
 
     # Checks
 
-    @invariant()
+    @stateful.invariant()
     def promises_hold(self) -> None:
         self._check()
 
@@ -304,7 +296,7 @@ def any_history(number: int, max_examples: int, steps: int) -> Explored:
     explored = Explored()
     machine = type("RandomHistory", (RandomHistory,), {"explored": explored})
     try:
-        run_state_machine_as_test(seed(number)(machine), settings=long_histories(max_examples, steps))
+        stateful.run_state_machine_as_test(seed(number)(machine), settings=long_histories(max_examples, steps))
     except BrokenPromiseError as broken:
         explored.violations.append(f"long histories of seed {number}: {broken} {broken.__notes__}")
     return explored

@@ -79,7 +79,7 @@ def reissued(world: World) -> None:
     renewal(world)
 
 
-def reissued_with_a_longer_lifetime(world: World) -> Action:
+def reissued_with_longer_life(world: World) -> Action:
     world.run()
     world.telenor.issue = Issue.SAME_EXTENDED
     world.clock.advance(minutes=30)

@@ -170,9 +170,7 @@ ACTIONS = st.sampled_from(Action)
 @fuzz
 @example(Action.ROTATE_NOW, [FakeResponse(200, {}, b"[" * 100_000)], [FakeResponse(200, {}, b"x" * 100_000)])
 @given(action=ACTIONS, token=st.lists(RESPONSES, min_size=1, max_size=6), logout=st.lists(RESPONSES, max_size=6))
-def test_any_response_of_telenor_is_handled(
-    action: Action, token: list[FakeResponse], logout: list[FakeResponse]
-) -> None:
+def test_any_response_is_handled(action: Action, token: list[FakeResponse], logout: list[FakeResponse]) -> None:
     responses: dict[str, list[FakeResponse]] = {}
     world = _world(responses)
     _runs(world, Action.RENEW_IF_DUE)
@@ -219,17 +217,9 @@ def test_any_content_of_the_credentials_secret_is_handled(action: Action, conten
 
 
 DIGITS = st.integers(-12_600, 16_200).map(lambda seconds: f"{BEGIN + timedelta(seconds=seconds):%Y%m%dT%H%M%SZ}")
-ODD_INSTANTS = st.sampled_from(
-    [
-        "00010101T000000Z",
-        "99991231T235959Z",
-        "20261323T256161Z",
-        "20260230T000000Z",
-        "20261123T213060Z",
-        "21991231T235959Z",
-    ]
-)
-INSTANTS = DIGITS | DIGITS | DIGITS | ODD_INSTANTS
+IMPOSSIBLE = st.sampled_from(["20261323T256161Z", "20260230T000000Z", "20261123T213060Z"])
+FAR = st.sampled_from(["00010101T000000Z", "99991231T235959Z", "21991231T235959Z"])
+INSTANTS = DIGITS | DIGITS | DIGITS | IMPOSSIBLE | FAR
 LABELS = (
     st.builds("LIVE_{}_{}_{}".format, INSTANTS, INSTANTS, st.sampled_from(["x", "3fa85f64", "\n", "_", "æ"]))
     | st.builds("LIVE_{}".format, st.text(max_size=20))

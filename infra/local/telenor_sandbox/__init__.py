@@ -23,17 +23,5 @@ from infra.local.telenor_sandbox.knobs_and_faults import Fault
 from infra.local.telenor_sandbox.response_formats import ERROR_SHAPES
 from infra.local.telenor_sandbox.server import OPERATIONS, REVOCATION_PATH, TelenorSandbox
 
-__all__ = [
-    "DEMO_CLIENT_ID",
-    "DEMO_CLIENT_SECRET",
-    "ERROR_SHAPES",
-    "OPERATIONS",
-    "REVOCATION_PATH",
-    "SEEDED_CLIENTS",
-    "ApiError",
-    "Client",
-    "ErrorKind",
-    "Fault",
-    "TelenorSandbox",
-    "short_id",
-]
+__all__ = ["DEMO_CLIENT_ID", "DEMO_CLIENT_SECRET", "ERROR_SHAPES", "OPERATIONS", "REVOCATION_PATH", "SEEDED_CLIENTS"]
+__all__ += ["ApiError", "Client", "ErrorKind", "Fault", "TelenorSandbox", "short_id"]

@@ -28,9 +28,7 @@ class Client:
     scopes: frozenset[str] = frozenset({"incidents.read", "incidents.write"})
 
 
-SEEDED_CLIENTS: Mapping[str, Client] = {
-    name: Client(secret=DEMO_CLIENT_SECRET) for name in (DEMO_CLIENT_ID, "demo-portal")
-}
+SEEDED_CLIENTS = dict.fromkeys((DEMO_CLIENT_ID, "demo-portal"), Client(secret=DEMO_CLIENT_SECRET))
 
 
 def random_text() -> str:

@@ -16,14 +16,7 @@ from flask import Flask, Response, request
 from pydantic import ValidationError
 
 from infra.local.loopback_server import LoopbackServer
-from infra.local.telenor_sandbox.authorization_server import (
-    SEEDED_CLIENTS,
-    AuthorizationServer,
-    Client,
-    RefusalError,
-    random_text,
-    short_id,
-)
+from infra.local.telenor_sandbox import authorization_server
 from infra.local.telenor_sandbox.error_kinds import ErrorKind
 from infra.local.telenor_sandbox.knobs_and_faults import Fault, Knobs
 from infra.local.telenor_sandbox.outgoing_response import OutgoingResponse
@@ -73,14 +66,14 @@ class TelenorSandbox(LoopbackServer):
         self,
         *,
         port: int = 0,
-        clients: Mapping[str, Client] = SEEDED_CLIENTS,
+        clients: Mapping[str, authorization_server.Client] = authorization_server.SEEDED_CLIENTS,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
-        new_token: Callable[[], str] = random_text,
+        new_token: Callable[[], str] = authorization_server.random_text,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._new_issuer = partial(AuthorizationServer, clients, clock, new_token)
+        self._new_issuer = partial(authorization_server.AuthorizationServer, clients, clock, new_token)
         self._lock = threading.Lock()
         super().__init__(self._flask(), port)
         self.reset()
@@ -101,7 +94,10 @@ class TelenorSandbox(LoopbackServer):
         with self._lock:
             now = self._clock()
             return {
-                "tokens": {short_id(token.value): token.view(now) for token in self._issuer.tokens.values()},
+                "tokens": {
+                    authorization_server.short_id(token.value): token.view(now)
+                    for token in self._issuer.tokens.values()
+                },
                 "counters": {name: dict(counter) for name, counter in self._counters.items()},
                 "protected": {name: self._protected[name] for name in ("accepted", "refused")},
             }
@@ -227,7 +223,7 @@ class TelenorSandbox(LoopbackServer):
                     return formats.logged_out(self._issuer.revoke(authorization, request.form))
                 return formats.logged_out(self._issuer.logout(authorization))
             self._issuer.open(authorization)
-        except RefusalError as refusal:
+        except authorization_server.RefusalError as refusal:
             self._protected["refused"] += operation == "incidents"
             return formats.refusal(refusal.kind)
         self._protected["accepted"] += 1

@@ -11,7 +11,6 @@ import pytest
 
 from infra import artifact
 from infra.local.telenor_sandbox import Client, TelenorSandbox
-from infra.terraform_cli import MissingError, find
 from tests.e2e import principals
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job
 from tests.infra.terraform.root_module import Change, RootModule
@@ -79,10 +78,6 @@ def new_clients(
     emulator: Emulator, sandbox: TelenorSandbox, apps: Mapping[str, Client], tmp_path_factory: pytest.TempPathFactory
 ) -> Clients:
     """The module, applied by the deployment role for three clients. One has an existing credentials secret."""
-    try:
-        find()
-    except MissingError as missing:
-        pytest.skip(str(missing))
     directory = tmp_path_factory.mktemp("terraform")
     artifact.make(directory / "artifact")
     (directory / "artifact.zip").write_bytes(artifact.zipped(directory / "artifact"))

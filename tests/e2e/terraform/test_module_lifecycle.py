@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.e2e.job import Job
     from tests.infra.terraform.root_module import Change
 
+pytestmark = pytest.mark.terraform
 
 # The resources that list the clients: no other may change when a client is added or removed.
 _SHARED = {
@@ -58,7 +59,7 @@ def test_the_function_has_the_artifact_of_make_build(new_clients: Clients) -> No
     assert function["CodeSha256"] == base64.b64encode(digest).decode()
 
 
-def test_a_client_with_an_existing_credentials_secret_gets_its_first_token_by_the_schedule(
+def test_a_client_with_an_existing_credentials_secret_gets_a_first_token_by_schedule(
     new_clients: Clients,
 ) -> None:
     job = new_clients.jobs[EXISTING]

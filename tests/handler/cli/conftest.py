@@ -56,11 +56,7 @@ class Terminal:
         # Discard earlier output.
         self.seen.streams += self.seen.capture.readouterr()
         try:
-            with (
-                os.fdopen(stdin, encoding="utf-8") as stream,
-                patch.object(sys, "stdin", stream),
-                patch.dict(os.environ),
-            ):
+            with os.fdopen(stdin, encoding="utf-8") as file, patch.object(sys, "stdin", file), patch.dict(os.environ):
                 status = main(arguments)
         except SystemExit as leaving:
             status = int(leaving.code or 0)

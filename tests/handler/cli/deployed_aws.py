@@ -157,9 +157,8 @@ class DeployedAws:
 
     def _run(self, event: object) -> tuple[dict[str, Any], str, bool]:
         self.events.append(event)
-        context: Any = types.SimpleNamespace(
-            aws_request_id=str(uuid.uuid4()), get_remaining_time_in_millis=lambda: 120_000
-        )
+        context: Any = types.SimpleNamespace(get_remaining_time_in_millis=lambda: 120_000)
+        context.aws_request_id = str(uuid.uuid4())
         has_failed = False
         with _as_function(self.variables) as out:
             try:

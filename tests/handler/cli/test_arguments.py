@@ -66,13 +66,11 @@ def test_completion_without_its_library_is_refused(terminal: Terminal, monkeypat
     assert terminal.run("--print-completion", "bash").status == 2
 
 
-@pytest.mark.parametrize(
-    ("script", "typed"), [("telenor-token", "telenor-token"), ("__main__.py", "python -m handler")]
-)
+@pytest.mark.parametrize(("file", "typed"), [("telenor-token", "telenor-token"), ("__main__.py", "python -m handler")])
 def test_the_help_names_the_command_that_was_typed(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, script: str, typed: str
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, file: str, typed: str
 ) -> None:
-    monkeypatch.setattr(sys, "argv", [f"/somewhere/{script}"])
+    monkeypatch.setattr(sys, "argv", [f"/somewhere/{file}"])
     assert terminal.run("--help").out.startswith(f"usage: {typed} ")
 
 
@@ -86,21 +84,10 @@ def test_watching_defaults_to_every_five_seconds(arguments: list[str], seconds: 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["rotate-now"],
-        ["--watch"],
-        ["status", "--watch", "0.5"],
-        ["status", "--watch", "soon"],
-        ["status", "--watch", "nan"],
-        ["status", "--yes"],
-        ["renew", "--json"],
-        [],
-        ["--stack", "x"],
-        ["--local"],
-        ["status", "--client", "Acme & Co"],
-        ["status", "--client", "[]"],
-        ["status", "--client", "{}"],
-        ["status", "--stack", ""],
-        ["emergency", "--yes", "--function", ""],
+        *(["rotate-now"], ["--watch"], ["status", "--watch", "0.5"], ["status", "--watch", "soon"]),
+        *(["status", "--watch", "nan"], ["status", "--yes"], ["renew", "--json"], [], ["--stack", "x"], ["--local"]),
+        *(["status", "--client", "Acme & Co"], ["status", "--client", "[]"], ["status", "--client", "{}"]),
+        *(["status", "--stack", ""], ["emergency", "--yes", "--function", ""]),
         ["emergency", "--yes", "--stack", "telenor-token", "--profile", ""],
         ["emergency", "--yes", "--stack", "telenor-token", "--region", " "],
     ],

@@ -85,15 +85,9 @@ def full_disk() -> Iterator[TextIO]:
 
 
 OUTPUTS: list[tuple[list[str], int]] = [
-    (["--local", "status", "--json"], 3),
-    (["--local", "status"], 3),
-    (["--local", "status", "--watch"], 0),
-    (["--local", "status", "--json", "--watch"], 0),
-    (["--local", "renew"], 0),
-    (["--local", "emergency", "--yes"], 0),
-    (["--local", "doctor", "--yes"], 0),
-    (["--help"], 0),
-    (["--version"], 0),
+    *((["--local", "status", "--json"], 3), (["--local", "status"], 3), (["--local", "status", "--watch"], 0)),
+    *((["--local", "status", "--json", "--watch"], 0), (["--local", "renew"], 0)),
+    *((["--local", "emergency", "--yes"], 0), (["--local", "doctor", "--yes"], 0), (["--help"], 0), (["--version"], 0)),
     (["--print-completion", "bash"], 0),
 ]
 

@@ -34,12 +34,10 @@ superseded
 
 
 def drawn(
-    ledger: Ledger | None, minutes: float, *, width: int = 80, encoding: str = "utf-8", is_terminal: bool = False
+    ledger: Ledger | None, minutes: float, *, width: int = 80, encoding: str = "utf-8", is_tty: bool = False
 ) -> str:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    console = Console(
-        file=file, width=width, force_terminal=is_terminal, no_color=not is_terminal, legacy_windows=False
-    )
+    console = Console(file=file, width=width, force_terminal=is_tty, no_color=not is_tty, legacy_windows=False)
     console.print(draw_status(status_of(ledger, POLICY, T0 + timedelta(minutes=minutes)), "telenor-token", "acme"))
     file.flush()
     file.seek(0)
@@ -86,4 +84,4 @@ def test_a_token_without_known_times_is_described_in_words(ledger: Ledger | None
 
 
 def test_only_a_terminal_gets_colours() -> None:
-    assert "\x1b[" in drawn(LEDGER, 6, is_terminal=True)
+    assert "\x1b[" in drawn(LEDGER, 6, is_tty=True)

@@ -203,9 +203,8 @@ class _Parser:
                 return [None if y is None else float(function(a, y)) for y in b]
             if isinstance(b, float):
                 return [None if x is None else float(function(x, b)) for x in a]
-            return [
-                None if x is None and y is None else float(function(x or 0, y or 0)) for x, y in zip(a, b, strict=True)
-            ]
+            pairs = zip(a, b, strict=True)
+            return [None if x is None and y is None else float(function(x or 0, y or 0)) for x, y in pairs]
 
         return apply
 

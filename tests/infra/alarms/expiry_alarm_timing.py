@@ -14,10 +14,11 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
+from infra.cloudformation_template import load
 from infra.stack_parameters import Parameter
 from tests.infra.alarms.cloudwatch import EVALUATED_EVERY, Alarm, CloudWatch, State
 from tests.infra.alarms.job_model import LATEST_START, Job, Run, RunOutcome, Settings
-from tests.infra.cloudformation_stack import Template
+from tests.infra.cloudformation_stack import stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,10 +32,10 @@ LATEST_METRIC = 60  # how many seconds late a metric may arrive
 # A lifetime of an hour can be a little shorter: it counts from before the request, in whole seconds.
 LIFETIMES = (3600, 3570)
 
-TEMPLATE = Template.read()
-_GRACE = Parameter("GraceSeconds", TEMPLATE.parameter("GraceSeconds"))
+TEMPLATE = load()
+_GRACE = Parameter("GraceSeconds", TEMPLATE["Parameters"]["GraceSeconds"])
 
-SCHEDULES = [int(minutes) for minutes in TEMPLATE.parameter("ScheduleMinutes")["AllowedValues"]]
+SCHEDULES = [int(minutes) for minutes in TEMPLATE["Parameters"]["ScheduleMinutes"]["AllowedValues"]]
 """The minutes between two runs that the template accepts."""
 
 GRACES = [0, 1, 59, 300, 599, 600, 601, 900, 1199, 1200]
@@ -54,7 +55,7 @@ _LATENESS = {
 
 def expiry_alarm(minutes: int, grace: int, *, fills_nothing: bool = False) -> Alarm:
     """Return TokenExpiryAlarm as it is deployed with these parameters."""
-    stack = TEMPLATE.deployed(ScheduleMinutes=str(minutes), GraceSeconds=grace)
+    stack = stack_of(TEMPLATE, ScheduleMinutes=str(minutes), GraceSeconds=grace)
     return Alarm.of(stack.resources("AWS::CloudWatch::Alarm")["TokenExpiryAlarm"], fills_nothing=fills_nothing)
 
 

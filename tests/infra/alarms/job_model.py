@@ -31,9 +31,8 @@ class Settings:
     def renewed_at(self) -> float:
         """Return the age by which a token is renewed if no run fails."""
         safe_until = self.lifetime - self.grace - (3 * self.period + 4 * 60)
-        return max(
-            self._not_before + self.period + self._schedule_jitter, min(safe_until, self.fraction * self.lifetime)
-        )
+        earliest = self._not_before + self.period + self._schedule_jitter
+        return max(earliest, min(safe_until, self.fraction * self.lifetime))
 
     @property
     def _schedule_jitter(self) -> float:

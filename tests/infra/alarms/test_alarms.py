@@ -14,7 +14,7 @@ from handler.model import Policy
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State, metrics_of
 from tests.infra.alarms.expiry_alarm_timing import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
-from tests.infra.cloudformation_stack import PSEUDO
+from tests.infra.cloudformation_stack import PSEUDO, stack_of
 from tests.test_metrics import DEFINED, SHOWN_FROM_THE_LOG
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ PARAMETERS = [(minutes, grace) for minutes in SCHEDULES for grace in GRACES]
 
 
 def properties(**parameters: object) -> dict[str, dict[str, Any]]:
-    return TEMPLATE.deployed(ClientName="broadband", **parameters).resources("AWS::CloudWatch::Alarm")
+    return stack_of(TEMPLATE, ClientName="broadband", **parameters).resources("AWS::CloudWatch::Alarm")
 
 
 def alarm(name: str, minutes: int = 5, grace: int = 600) -> Alarm:
@@ -72,10 +72,10 @@ def test_each_alarm_names_its_client_and_runbook_section_and_watches_an_emitted_
 def test_the_longest_names_and_values_fit_into_what_aws_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A description of 1,024 characters, and an environment of 4,096 bytes (AWS, "Lambda quotas")."""
     monkeypatch.setitem(PSEUDO, "AWS::StackName", "s" * 128)
-    accepted = TEMPLATE.body["Parameters"]
+    accepted = TEMPLATE["Parameters"]
     given = {name: "x" * each["MaxLength"] for name, each in accepted.items() if "MaxLength" in each}
     secret = f"arn:aws-us-gov:secretsmanager:us-gov-west-1:{'0' * 12}:secret:{'x' * 512}-a1b2c3"
-    stack = TEMPLATE.deployed(ClientName="c" * 32, CredentialsSecretArn=secret, **given)
+    stack = stack_of(TEMPLATE, ClientName="c" * 32, CredentialsSecretArn=secret, **given)
     for name, each in stack.resources("AWS::CloudWatch::Alarm").items():
         assert len(each["AlarmDescription"]) <= 1024, name
     (function,) = stack.resources("AWS::Serverless::Function").values()
@@ -120,11 +120,11 @@ def test_the_expiry_alarm_has_its_own_recipients_if_configured(
         recipients = expiry if name == "TokenExpiryAlarm" else others
         assert deployed["AlarmActions"] == recipients, name
         assert deployed["OKActions"] == recipients, name
-    outputs = TEMPLATE.deployed(**given).outputs()
+    outputs = stack_of(TEMPLATE, **given).outputs()
     assert ("UntoldAlarms" in outputs) == (not others)
     if not others:
         assert ("not even TokenExpiryAlarm" in outputs["UntoldAlarms"]) == (not expiry)
-    topics = TEMPLATE.deployed(**given).resources("AWS::SNS::Topic")
+    topics = stack_of(TEMPLATE, **given).resources("AWS::SNS::Topic")
     addressed = {topic["Subscription"][0]["Endpoint"] for topic in topics.values()}
     assert addressed == {value for name, value in given.items() if name.endswith("Email")}
 
@@ -177,9 +177,7 @@ def test_one_abandoned_token_fires_its_alarm_once() -> None:
 
 @pytest.mark.parametrize(("minutes", "grace"), [(1, 0), (5, 600), (5, 1200)])
 @pytest.mark.parametrize("fraction", [0.001, 0.33, 0.999])
-def test_rejected_credentials_fire_their_alarm_at_once_without_flapping(
-    minutes: int, grace: int, fraction: float
-) -> None:
+def test_rejected_credentials_fire_an_alarm_at_once_without_flapping(minutes: int, grace: int, fraction: float) -> None:
     settings = Settings(minutes * 60, grace, fraction)
     begin, end = DAY / 4, DAY / 2
     sent_metrics = Job(settings).simulate(runs_of(settings, DAY))
@@ -257,7 +255,7 @@ def test_the_pending_alarm_fires_before_the_ledger_is_full(minutes: int, grace: 
 
 
 def widgets(kind: str = "", **parameters: object) -> list[dict[str, Any]]:
-    stack = TEMPLATE.deployed(ClientName="broadband", **parameters)
+    stack = stack_of(TEMPLATE, ClientName="broadband", **parameters)
     (dashboard,) = stack.resources("AWS::CloudWatch::Dashboard").values()
     # One dashboard for each region.
     assert dashboard["DashboardName"] == "stack-eu-north-1"
@@ -265,7 +263,7 @@ def widgets(kind: str = "", **parameters: object) -> list[dict[str, Any]]:
 
 
 def test_the_dashboard_can_be_left_out() -> None:
-    assert TEMPLATE.deployed(Dashboard="false").resources("AWS::CloudWatch::Dashboard") == {}
+    assert stack_of(TEMPLATE, Dashboard="false").resources("AWS::CloudWatch::Dashboard") == {}
 
 
 @pytest.mark.parametrize(

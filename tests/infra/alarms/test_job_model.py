@@ -17,8 +17,7 @@ BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("minutes", "grace", "fraction"),
-    list(itertools.product(SCHEDULES, GRACES, (0.001, 0.25, 0.33, 0.5, 0.75, 0.999))),
+    ("minutes", "grace", "fraction"), list(itertools.product(SCHEDULES, GRACES, (0.001, 0.25, 0.33, 0.5, 0.75, 0.999)))
 )
 def test_the_model_renews_when_the_handler_does(minutes: int, grace: int, fraction: float) -> None:
     policy = Policy(timedelta(seconds=grace), fraction, timedelta(minutes=minutes))

@@ -10,6 +10,7 @@ import pytest
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.expiry_alarm_timing import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
+from tests.infra.cloudformation_stack import stack_of
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def test_the_expiry_alarm_equals_the_templates_for_every_schedule_and_grace(
 ) -> None:
     """So the results of `make alarms` hold for the module too."""
     for grace in COMPARED:
-        stack = TEMPLATE.deployed(ClientName=f"grace-{grace}", ScheduleMinutes=str(minutes), GraceSeconds=grace)
+        stack = stack_of(TEMPLATE, ClientName=f"grace-{grace}", ScheduleMinutes=str(minutes), GraceSeconds=grace)
         for kind in ("TokenExpiryAlarm", "RevocationsPendingAlarm"):
             of_stack = stack.resources("AWS::CloudWatch::Alarm")[kind]
             assert comparable(alarms[f"every_{minutes}"][f"stack-grace-{grace}-{kind}"]) == comparable(of_stack), (

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.artifact import ROOT
-from tests.infra.cloudformation_stack import Template
+from infra.cloudformation_template import load
+from tests.infra.cloudformation_stack import stack_of
 from tests.infra.dashboard.simulated_day import simulate
 
 _END = datetime(2026, 11, 24, 21, tzinfo=UTC)
@@ -35,7 +36,7 @@ def main() -> int:
     parser.add_argument("--charts", type=Path, required=True, help="a Python with matplotlib")
     parser.add_argument("--into", type=Path, default=ROOT / "docs", help="the directory of the pictures")
     arguments = parser.parse_args()
-    (function,) = Template.read().deployed().resources("AWS::Serverless::Function").values()
+    (function,) = stack_of(load()).resources("AWS::Serverless::Function").values()
     environ = {name: str(value) for name, value in function["Environment"]["Variables"].items()}
     for name, outages in _OUTAGES.items():
         day = simulate(environ, _BEGIN - timedelta(hours=1), _END, outages)

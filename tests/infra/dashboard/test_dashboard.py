@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.cloudformation_template import load
 from tests.infra.alarms.cloudwatch import Metric, metrics_of
-from tests.infra.cloudformation_stack import Template
+from tests.infra.cloudformation_stack import stack_of
 from tests.infra.dashboard.simulated_day import simulate
 from tests.test_metrics import DEFINED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-STACK = Template.read().deployed()
+STACK = stack_of(load())
 (FUNCTION,) = STACK.resources("AWS::Serverless::Function").items()
 (DASHBOARD,) = STACK.resources("AWS::CloudWatch::Dashboard").values()
 BODY = json.loads(DASHBOARD["DashboardBody"])

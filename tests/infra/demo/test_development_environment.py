@@ -37,9 +37,7 @@ def wait_for(lines: Iterator[str], pattern: str) -> str:
 
 
 @pytest.mark.parametrize("options", [(), ("--oauth",)])
-def test_a_consumer_uses_the_token_through_a_rotation_and_an_emergency(
-    tmp_path: Path, options: tuple[str, ...]
-) -> None:
+def test_a_consumer_uses_tokens_through_a_rotation_and_an_emergency(tmp_path: Path, options: tuple[str, ...]) -> None:
     # Below the ephemeral ports, so that the next port is likely to be free too.
     port = 20_000 + os.getpid() % 6_000 * 2
     with subprocess.Popen(  # noqa: S603  this project's own program

@@ -49,11 +49,9 @@ class Runs:
         record = RunRecord(name="run", request_id="run", action="rotate-now", began_at=Clock.now_at)
         self._job.servers.runs["worker"] = ObservedRun(self._job.history, record, RandomFaults())
         token = str(self.ask().json()["access_token"])
-        document = {"access_token": token, "expires_at": int(Clock.now_at + 3600)}
+        text = json.dumps({"access_token": token, "expires_at": int(Clock.now_at + 3600)})
         labels = ["AWSCURRENT", f"LIVE_{Clock.now_at}"]
-        self._client.put_secret_value(
-            SecretId=self._job.secret_id, SecretString=json.dumps(document), VersionStages=labels
-        )
+        self._client.put_secret_value(SecretId=self._job.secret_id, SecretString=text, VersionStages=labels)
         return token
 
     def unlabel(self, token: str) -> None:
@@ -73,10 +71,8 @@ class Runs:
 
 @pytest.fixture
 def runs() -> Iterator[Runs]:
-    with (
-        LocalServers(Clock()) as servers,
-        RecordedJob(servers, "job", History(GRACE_SECONDS), {}, run_seconds=1) as job,
-    ):
+    history = History(GRACE_SECONDS)
+    with LocalServers(Clock()) as servers, RecordedJob(servers, "job", history, {}, run_seconds=1) as job:
         servers.telenor.knobs(lifetime_seconds=3600)
         yield Runs(job)
 

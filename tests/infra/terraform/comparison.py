@@ -16,7 +16,7 @@ from samtranslator.translator.translator import Translator
 
 from infra.cloudformation_template import load
 from tests.infra.alarms.cloudwatch import metrics_of
-from tests.infra.cloudformation_stack import PSEUDO, Template
+from tests.infra.cloudformation_stack import PSEUDO, stack_of
 from tests.infra.terraform import module
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def differences(states: Mapping[str, module.State]) -> list[Difference]:
     """Compare the applied cases value by value."""
     found = []
     for case, state in states.items():
-        sam, terraform = _of_sam(dict(translated()), CASES[case]["parameters"]), _of_terraform(state)
+        resources = module.stack(state) | {"UntoldAlarms": state.outputs.get("untold_alarms")}
+        sam, terraform = _of_sam(dict(translated()), CASES[case]["parameters"]), _facts(resources, module.NAMES)
         assert len(sam) > 200
         found += [
             Difference(case, name, sam.get(name), terraform.get(name))
@@ -84,8 +85,7 @@ def differences(states: Mapping[str, module.State]) -> list[Difference]:
 
 
 def _of_sam(body: dict[str, Any], parameters: Mapping[str, object]) -> Facts:
-    template = Template(body)
-    stack = template.deployed(**parameters)
+    stack = stack_of(body, **parameters)
     resources = {
         name: properties | {"DeletionPolicy": body["Resources"][name].get("DeletionPolicy", "Delete")}
         for kind in {resource["Type"] for resource in body["Resources"].values()}
@@ -103,10 +103,6 @@ def _of_sam(body: dict[str, Any], parameters: Mapping[str, object]) -> Facts:
     arn = f"arn:aws:lambda:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:function:{_FUNCTION_NAME}"
     names |= dict.fromkeys((arn, _FUNCTION_NAME), "TokenFunction")
     return _facts(resources | {"UntoldAlarms": stack.outputs().get("UntoldAlarms")}, names)
-
-
-def _of_terraform(state: module.State) -> Facts:
-    return _facts(module.stack(state) | {"UntoldAlarms": state.outputs.get("untold_alarms")}, module.NAMES)
 
 
 def _facts(value: Any, names: Mapping[str, str], path: str = "") -> Facts:

@@ -25,9 +25,7 @@ def policy_of_secret(account: Account, secret: str) -> dict[str, dict[str, Any]]
     return statements(response.get("ResourcePolicy", '{"Statement": []}'))
 
 
-def test_a_clients_token_secret_survives_until_its_deletion_is_allowed(
-    account: Account, configuration: RootModule
-) -> None:
+def test_a_clients_token_secret_survives_until_it_may_be_deleted(account: Account, configuration: RootModule) -> None:
     secretsmanager = account.client("secretsmanager")
     mail = {"alarm_email": "us@example.com", "pager_email": "pager@example.com"}
     both: dict[str, Any] = {"clients": {"shop": {}, "support": {}}, **mail}

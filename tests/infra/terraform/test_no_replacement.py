@@ -25,7 +25,6 @@ def test_nothing_is_replaced_by_a_change_beside_the_module_or_a_deleted_log_grou
     assert configuration.plan({}, resources=beside(1)) == []
     account.client("logs").delete_log_group(logGroupName=configuration.outputs["log_group_name"])
     changed = configuration.apply({}, resources=beside(1))
-    assert [str(change) for change in changed if change.action != "update"] == [
-        "create aws_cloudwatch_log_group.function"
-    ]
+    made = [str(change) for change in changed if change.action != "update"]
+    assert made == ["create aws_cloudwatch_log_group.function"]
     assert configuration.plan({}, resources=beside(1)) == []

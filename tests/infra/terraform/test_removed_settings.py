@@ -33,9 +33,7 @@ def policy_of_consumers(account: Account, client: str) -> dict[str, dict[str, An
     return statements(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
 
 
-def test_removed_settings_take_effect_without_breaking_active_tokens(
-    account: Account, configuration: RootModule
-) -> None:
+def test_removed_settings_take_effect_and_break_no_active_tokens(account: Account, configuration: RootModule) -> None:
     secretsmanager = account.client("secretsmanager")
     given: dict[str, Any] = {
         "kms_key_arn": OLD_KEY,

@@ -98,16 +98,8 @@ def test_whether_logout_revokes_a_token(old: TokenResult, new: TokenResult, ends
         # The old token was inactive before, so this says nothing about other tokens.
         (TokenResult(logout=False), TokenResult(logout=True, logout_again=False), None),
         # If logout accepts any token, only a token that is still accepted was certainly not revoked.
-        (
-            TokenResult(accepted=True, logout=True, logout_again=True),
-            TokenResult(logout=True, watch=ACTIVE),
-            False,
-        ),
-        (
-            TokenResult(accepted=True, logout=True, logout_again=True),
-            TokenResult(logout=True, watch=INACTIVE),
-            None,
-        ),
+        (TokenResult(accepted=True, logout=True, logout_again=True), TokenResult(logout=True, watch=ACTIVE), False),
+        (TokenResult(accepted=True, logout=True, logout_again=True), TokenResult(logout=True, watch=INACTIVE), None),
     ],
 )
 def test_whether_logout_revokes_other_tokens(old: TokenResult, new: TokenResult, others: bool | None) -> None:
