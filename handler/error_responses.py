@@ -317,8 +317,8 @@ _APIGEE_NAME = (
 # "code", "errorCode", "error_code", "ErrorCode" or "Error code" with a number or a word, and "error" with a word. A
 # space is no separator before a number: text may contain "zip code 1234".
 _NUMBER = r"""(?i)\b(?:error[\s_-]?code\b|code\b\s{0,64}["'\\:=>#])[\s"'\\:=>#]{0,64}(-?[0-9]{1,7})\b(?!\.[0-9])"""
-# A number alone, which may be a code of the gateway: no other number has its five digits or more by chance.
-_LONG_NUMBER = r"(?<![\w.-])([0-9]{5,7})(?![\w-]|\.[0-9])"
+# A number alone, which may be a code of the gateway; not the port of a host.
+_LONG_NUMBER = r"(?<![\w.-])(?<!\w:)([0-9]{5,7})(?![\w-]|\.[0-9])"
 _WORD = r"""(?i)\b(error(?:[\s_-]?code)?|code)\b[\s"'\\:=>#]{1,64}([a-z]{1,32}(?:_[a-z]{1,32}){1,8})\b"""
 
 # A name in WWW-Authenticate with its value, or alone, as the name of a scheme is (RFC 9110, section 11.6.1).
@@ -326,14 +326,15 @@ _CHALLENGE = r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*
 
 _HTML = r"(?i)<(?:!doctype\s{1,64}html|html|head|body|title|form|meta|script)\b"
 _HTML_FRAGMENT = r"(?i)<(?:h[1-6]|p|a|b|br|hr|i|img|div|span|center|font|pre|ul|ol|table|iframe|frameset)\b"
-_XML_ERROR = r"(?i)<(?:\w{1,32}:)?(?:fault|error|exception)(?:s|code|message|response)?\b"
+_XML_ERROR = r"(?i)<(?:\w{1,32}:)?(?:fault|error|exception)(?:response)?\b"
 _TEXT_ERROR = r"(?i)[\s{]{0,8}error\s{0,8}:"
 _NO_ERROR: tuple[object, ...] = (None, False, "", "0", [], {})
-_CODE_FIELDS = {"errorcode", "error_code"}
-_ERROR_FIELDS = _CODE_FIELDS | {
-    *("fault", "faultstring", "error", "errors", "exception", "exceptionmessage"),
-    *("error_description", "errormessage", "error_message", "errortype"),
+_CODE_FIELDS = {"code", "errorcode", "error_code"}
+_ERROR_FIELDS = {
+    *("errorcode", "error_code", "fault", "faultstring", "error", "errors", "exception", "exceptionmessage"),
 }
+# These say an error, unless a code beside them means success.
+_TEXT_FIELDS = {"error_description", "errormessage", "error_message", "errortype"}
 
 
 def _plain(name: str) -> str:
@@ -356,19 +357,28 @@ def _matches(response: Response) -> Iterator[tuple[ErrorFormat, str | None, Erro
     for name in sorted(names, key=lambda name: _plain(name) not in _APIGEE):
         kind = _APIGEE.get(_plain(name))
         yield ErrorFormat.APIGEE, name if kind else None, kind
-    numbers = [int(digits) for digits in re.findall(_NUMBER, response.text)]
-    if response.is_success:
-        numbers = [number for number in numbers if not _is_success_code(number)]
-    for number in _gateway_codes(numbers, response):
-        yield ErrorFormat.GATEWAY, str(number), _GATEWAY.get(number)
+    stated = [int(digits) for digits in re.findall(_NUMBER, response.text)]
+    numbers = [number for number in stated if not (response.is_success and _is_success_code(number))]
+    for number in numbers:
+        if number in _GATEWAY or _is_gateway_code(number, response):
+            yield ErrorFormat.GATEWAY, str(number), _GATEWAY.get(number)
     for number in numbers:
         kind = _reference_kind(number, response)
         # In a success any other number is an error.
         if kind or response.is_success:
             yield ErrorFormat.REFERENCE, str(number), kind
+    yield from _oauth_matches(response.text)
+    # A number alone may as well be an id, so it counts only if the response states no code but its status.
+    for number in map(int, re.findall(_LONG_NUMBER, response.text)):
+        if {*stated} <= {response.status} and number in _GATEWAY and _is_gateway_code(number, response):
+            yield ErrorFormat.GATEWAY, str(number), _GATEWAY[number]
     # An unknown code in the body is more specific than the header: some servers send the same one with every error.
-    is_unknown = any(number != response.status for number in numbers)
-    for key, word in re.findall(_WORD, response.text if is_unknown else f"{response.text}\n{_bearer_error(header)}"):
+    if {*numbers} <= {response.status}:
+        yield from _oauth_matches(_bearer_error(header))
+
+
+def _oauth_matches(text: str) -> Iterator[tuple[ErrorFormat, str, ErrorKind]]:
+    for key, word in re.findall(_WORD, text):
         if kind := _OAUTH.get(word):
             # Apigee's other shape: {"ErrorCode": "invalid_client", "Error": "…"}.
             yield (ErrorFormat.APIGEE if key == "ErrorCode" else ErrorFormat.OAUTH), word, kind
@@ -377,15 +387,6 @@ def _matches(response: Response) -> Iterator[tuple[ErrorFormat, str | None, Erro
 def _is_success_code(number: int) -> bool:
     """Return whether a code means success: 0, a status such as 200, or such a status followed by more digits."""
     return number == 0 or (number >= HTTPStatus.OK and str(number).startswith("2"))
-
-
-def _gateway_codes(numbers: list[int], response: Response) -> list[int]:
-    """Return the gateway's codes: known or not among the numbers after a word such as "code", and known ones alone."""
-    alone = map(int, re.findall(_LONG_NUMBER, response.text))
-    return [
-        *(number for number in numbers if number in _GATEWAY or _is_gateway_code(number, response)),
-        *(number for number in alone if number in _GATEWAY and _is_gateway_code(number, response)),
-    ]
 
 
 def _is_gateway_code(number: int, response: Response) -> bool:
@@ -415,10 +416,14 @@ def _bearer_error(header: str) -> str:
 
 def _has_shape_of_error(text: str) -> bool:
     in_json = (field for value in json_values(text) if isinstance(value, dict) for field in value.items())
-    fields = [(name.lower(), value) for name, value in (*in_json, *parse_qsl(text)) if value not in _NO_ERROR]
-    names = {name for name, value in fields if not (name in _CODE_FIELDS and _means_success(value))}
-    return bool(names & _ERROR_FIELDS or re.search(_XML_ERROR, text) or re.match(_TEXT_ERROR, text))
+    fields = [(name.lower(), value) for name, value in (*in_json, *parse_qsl(text))]
+    found = {name for name, value in fields if value not in _NO_ERROR and not _means_success(name, value)}
+    has_succeeded = any(_means_success(name, value) for name, value in fields)
+    errors = _ERROR_FIELDS if has_succeeded else _ERROR_FIELDS | _TEXT_FIELDS
+    return bool(found & errors or re.search(_XML_ERROR, text) or re.match(_TEXT_ERROR, text))
 
 
-def _means_success(value: object) -> bool:
-    return re.fullmatch("[0-9]{1,7}", str(value)) is not None and _is_success_code(int(str(value)))
+def _means_success(name: str, value: object) -> bool:
+    """Return whether a field is a code, and a code of success."""
+    is_number = isinstance(value, int | str) and re.fullmatch("[0-9]{1,7}", str(value))
+    return name in _CODE_FIELDS and bool(is_number) and _is_success_code(int(str(value)))

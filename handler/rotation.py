@@ -60,11 +60,11 @@ def rotate(context: RunContext) -> None:
     try:
         renewal = _renew_if_due(context, ledger)
         ledger = renewal.ledger
-        if isinstance(renewal.error, WriteUnknownError):
-            # It is unknown which token is current, so a revocation could end the current one.
-            raise renewal.error
-        # Any other failure waits until superseded tokens are revoked.
-        ledger = revoke_superseded(context, ledger, skips_grace=_skips_grace(context, ledger))
+        # After an unknown write it is unknown which token is current, so a revocation could end the current one.
+        if not isinstance(renewal.error, WriteUnknownError):
+            ledger = revoke_superseded(context, ledger, skips_grace=_skips_grace(context, ledger))
+        if renewal.error is not None and not context.report.has_published:
+            _try_kept_token(context, ledger)
     finally:
         context.report.record(ledger, context.settings.policy)
     if renewal.error is not None:
@@ -229,18 +229,18 @@ def _renew_if_due(context: RunContext, ledger: Ledger) -> Renewal:
         if not _should_renew(context, ledger):
             context.report.outcome = Outcome.NOT_DUE
             return Renewal(ledger)
-        renewal = _renew(context, ledger)
+        return _renew(context, ledger)
     except WriteBudgetSpentError as error:
-        renewal = Renewal(ledger, error)
-    if renewal.error is not None and not context.report.has_published:
-        _try_kept_token(context)
-    return renewal
+        return Renewal(ledger, error)
 
 
-def _try_kept_token(context: RunContext) -> bool:
-    """Return whether VERIFY_URL rejects the token that stays published, and report it: consumers hold no usable one."""
-    report = context.report
-    if not report.is_rejected and _is_rejected(context, context.end_by):
+def _try_kept_token(context: RunContext, ledger: Ledger) -> bool:
+    """Return whether VERIFY_URL rejects the token that stays published, and report it: consumers hold no usable one.
+
+    An expired token is not tried: its rejection says nothing new.
+    """
+    report, is_usable = context.report, decisions.is_usable(ledger.current, context.clock.now())
+    if is_usable and not report.is_rejected and _is_rejected(context, context.end_by):
         report.is_rejected = True
         context.log_error(ErrorCode.TOKEN_NOT_ACCEPTED, "VERIFY_URL rejects the published token, which stays for now")
     return report.is_rejected
@@ -270,7 +270,7 @@ def _renew(context: RunContext, ledger: Ledger) -> Renewal:
         token = _request_token(context, credentials, on_unusable)
         if _is_reissued(context, token, current):
             # It is the published token, so it is not revoked.
-            return Renewal(ledger, _error_of_reissue(context))
+            return Renewal(ledger, _error_of_reissue(context, ledger))
         unpublished.append(token.access_token)
         rejection = _verify(context, ledger, token, current)
         # None if nothing was current, it could not be read, or another publisher has replaced it since.
@@ -361,7 +361,7 @@ def _is_reissued(context: RunContext, token: Token, current: SecretVersion | Non
     return needs_another or not decisions.outlives(token, current.expires_at)
 
 
-def _error_of_reissue(context: RunContext) -> TokenReissuedError | None:
+def _error_of_reissue(context: RunContext, ledger: Ledger) -> TokenReissuedError | None:
     """Set the outcome; return an error if another token was needed."""
     context.report.outcome = Outcome.REISSUED
     if context.report.reason is Reason.LEAKED:
@@ -369,7 +369,7 @@ def _error_of_reissue(context: RunContext) -> TokenReissuedError | None:
             "the leaked token was issued again, so it is still the current one: change the client secret, or have "
             f"{context.server.protocol.operator} revoke the token"
         )
-    if _try_kept_token(context):
+    if _try_kept_token(context, ledger):
         return TokenReissuedError(
             "the published token was issued again, and VERIFY_URL rejects it: correct VERIFY_URL, or ask "
             f"{context.server.protocol.operator}"

@@ -216,7 +216,9 @@ class Transport:
             raise exchange.defect
         if status is None:
             raise exchange.failure or _failure_of(request, None)
-        text, is_decoded = _decoded(body, exchange.headers.get("Content-Encoding", ""))
+        # An empty body needs no decoding if it was announced; otherwise it was cut short.
+        is_empty = status == HTTPStatus.NO_CONTENT or exchange.headers.get("Content-Length") == "0"
+        text, is_decoded = _decoded(body, "" if is_empty else exchange.headers.get("Content-Encoding", ""))
         is_whole = is_complete and is_decoded
         if not is_whole:
             self._log.warning(
@@ -531,7 +533,7 @@ def _capped(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 def _decoded(body: bytes, encoding: str) -> tuple[str, bool]:
     """Return a body as text, and whether its encoding matches the header; if not, the text of the raw bytes."""
-    encoding = encoding.strip().lower() if body else ""
+    encoding = encoding.strip().lower()
     is_decoded = encoding in {"", "identity"}
     if encoding in {"gzip", "x-gzip", "deflate"}:
         # A proxy may compress, although the request does not allow it. 32 detects the header of either format.
@@ -563,8 +565,8 @@ def _cause(error: BaseException | None) -> str:
     causes = list(_causes(error))
     names = [type(cause).__name__ for cause in causes]
     # OpenSSL's name of the error, such as WRONG_VERSION_NUMBER.
-    names += [str(cause.reason) for cause in causes if isinstance(cause, ssl.SSLError) and cause.reason]
-    return " < ".join(dict.fromkeys(names)) or "out of time"
+    names += [str(getattr(cause, "reason", None) or "") for cause in causes if isinstance(cause, ssl.SSLError)]
+    return " < ".join(filter(None, dict.fromkeys(names))) or "out of time"
 
 
 def _failure(state: RetryCallState) -> ServerUnavailableError:

@@ -193,6 +193,10 @@ def apigee_challenge(name: str) -> str:
         ({"code": 99}, BEARER, "answer-unknown"),
         ({"code": 401}, BEARER, "token-dead"),
         ("<html>Unauthorized</html>", BEARER, "token-dead"),
+        # A number alone may be an id, beside a stated code.
+        ({"errorCode": 6, "transaction": 40105}, "", "authorization-missing"),
+        ("Error code 5 - Not authorized (ref 40108)", "", "app-not-approved"),
+        ({"code": 401, "message": "40105 Invalid access token"}, "", "token-dead"),
         # Apigee's own code takes precedence.
         *((body, apigee_challenge(NO_PRODUCT), "api-product-missing") for body in ("", fault(NO_PRODUCT))),
         *((body, apigee_challenge(NEW), "answer-unknown") for body in ("", fault(NEW))),
@@ -235,7 +239,7 @@ def test_the_status_decides_whether_a_retry_may_help(status: int, body: object, 
         *((401, {"error": "denied"}), (401, {"message": "invalid_token"}), (401, {"last_error": "invalid_token"})),
         *((401, "decoder 22"), (401, "ref 140108, 40108.5, 1.40108, 40108-a, a40108, 40199"), (403, {"id": 40108})),
         *((401, "<html><title>401</title>Error 2</html>"), (403, {"code": 22}), (404, "<html>nothing here</html>")),
-        (302, ""),
+        *((401, {"errorCode": 77, "request": 40105}), (302, "")),
     ],
 )
 def test_an_error_in_no_known_format_is_unknown(status: int, body: object) -> None:
@@ -298,6 +302,8 @@ def test_only_codes_from_the_table_are_shown() -> None:
         ({"error_description": "denied"}, "answer-unknown", None),
         ({"ExceptionMessage": "denied"}, "answer-unknown", None),
         ({"code": -1}, "answer-unknown", "-1"),
+        ([{"errorCode": 0}, {"errorCode": "E12"}], "answer-unknown", None),
+        ({"code": 0, "error": "denied"}, "answer-unknown", None),
         ("<ErrorResponse>no</ErrorResponse>", "answer-unknown", None),
         ("<Exception>no</Exception>", "answer-unknown", None),
         ("Error: Invalid access token", "answer-unknown", None),
@@ -326,7 +332,10 @@ def test_a_200_with_problem_details_is_not_a_success() -> None:
     [
         *("OK!", "", "OK\n", {}, {"status": "revoked"}, {"code": 0}, {"code": 200, "message": "OK"}, {"code": "20000"}),
         *({"error": None, "errors": [], "fault": False}, {"errorCode": 200}),
-        *({"error_code": "00", "errorMessage": None}, "<status>OK</status>", "null"),
+        *({"error_code": "00", "errorMessage": None}, "<status>OK</status>", "null", "errorCode=0&errorMessage=OK"),
+        *({"errorCode": 0, "errorMessage": "Success"}, {"code": 200, "error_description": "no error"}),
+        *("<r><errorCode>0</errorCode><message>OK</message></r>", "<r><errors/><errorMessage/></r>"),
+        *({"message": "OK!", "node": "10.0.0.1:50001"}, {"code": 0, "request": 50001}),
     ],
 )
 def test_a_200_without_an_error_is_a_success(body: object) -> None:
@@ -351,3 +360,5 @@ def test_parsing_a_long_text_is_fast() -> None:
         for status in (200, 401):
             contradicting = response(status, piece * (65_536 // len(piece)), WWW_Authenticate=piece * 10_000)
             reports_error(contradicting, parse_error(contradicting))
+    nested = response(200, '{"errorCode":' * 900 + "1" + "}" * 900)
+    assert reports_error(nested, parse_error(nested))

@@ -482,6 +482,22 @@ def test_a_due_run_that_publishes_nothing_counts_an_accepted_token_in_full(verif
     assert verified.seen.metrics()["SecondsUntilExpiry"] > 2000
 
 
+def test_an_expired_token_is_not_tried(verified: World) -> None:
+    verified.run()
+    verified.clock.advance(hours=2)
+    verified.telenor.fault(operation="token", status=503)
+    assert verified.failure() == "token-endpoint-out"
+    assert verified.operations().count("incidents") == 1
+    assert "token-not-accepted" not in verified.seen.codes()
+
+
+def test_an_emergency_that_publishes_nothing_revokes_before_it_tries_the_published_token(verified: World) -> None:
+    verified.supersede()
+    verified.telenor.fault(operation="token", status=503)
+    assert verified.failure("rotate-and-revoke-now") == "token-endpoint-out"
+    assert verified.operations()[-2:] == ["logout", "incidents"]
+
+
 def test_a_rejected_token_that_a_due_run_gets_again_fails_the_run(verified: World) -> None:
     verified.telenor.knobs(issue="same")
     verified.run()

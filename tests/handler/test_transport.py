@@ -244,10 +244,13 @@ def test_a_cookie_that_the_standard_library_cannot_read_prints_nothing(transport
     assert "cookiejar" not in seen.all_output()
 
 
-def test_an_empty_body_needs_no_decoding(transport: Transport) -> None:
-    with SlowServer(lambda _path: OK + b"Content-Encoding: gzip\r\nContent-Length: 0\r\n\r\n") as server:
+@pytest.mark.parametrize(("length", "is_whole"), [(b"Content-Length: 0\r\n", True), (b"", False)])
+def test_an_empty_body_needs_no_decoding_if_it_was_announced(
+    transport: Transport, length: bytes, *, is_whole: bool
+) -> None:
+    with SlowServer(lambda _path: OK + b"Content-Encoding: gzip\r\n" + length + b"\r\n") as server:
         response = get(transport, server.url)
-    assert (response.text, response.is_decoded, response.is_whole) == ("", True, True)
+    assert (response.text, response.is_decoded, response.is_whole) == ("", is_whole, is_whole)
 
 
 def test_a_failed_handshake_is_reported_with_openssls_reason(transport: Transport) -> None:
