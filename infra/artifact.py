@@ -131,12 +131,14 @@ def add_bytecode(directory: Path) -> bool:
     """
     python, version = lambdas_python()
     if version:
+        # Python's own variables change what it compiles.
+        others = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         subprocess.run(  # noqa: S603  our own words
             [
                 *(python, "-P", "-m", "compileall", "-qq", "-f", "--invalidation-mode", "unchecked-hash"),
                 *("-s", str(directory), "-p", _LAMBDA_FOLDER, str(directory)),
             ],
-            env={"PYTHONHASHSEED": "0"},
+            env=others | {"PYTHONHASHSEED": "0"},
             check=True,
         )
     return bool(version)

@@ -209,6 +209,16 @@ def test_bytecode_is_the_same_in_any_directory(built: Path, tmp_path: Path) -> N
 
 
 @needs_python313
+def test_lambdas_python_may_be_a_name_on_the_path(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "bin" / "python-of-lambda", f'#!/bin/sh\nexec "{shutil.which(PYTHON313)}" "$@"\n')
+    (tmp_path / "bin" / "python-of-lambda").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PYTHON313", "python-of-lambda")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert artifact.add_bytecode(built)
+
+
+@needs_python313
 def test_bytecode_is_used_without_checking_the_source(built: Path) -> None:
     write(built / "handler" / "app.py", "answer = 1\n")
     artifact.add_bytecode(built)
