@@ -126,23 +126,26 @@ resource "aws_cloudwatch_metric_alarm" "revocations_pending" {
 }
 
 locals {
+  # Neither a late run nor a late metric leaves two such periods without a reading, so an alarm stays on.
+  alarm_seconds = max(2 * local.schedule_seconds, 180)
+
   # The alarms of a client that sum one of the job's metrics.
   client_alarms = {
     # By the job's own metric, since Lambda counts the errors of all clients together. A run that cannot start sends no
     # metric, and TokenExpiryAlarm counts that as zero.
     RunsFailing = {
       metric_name         = "RotationFailed"
-      period              = local.schedule_seconds
+      period              = local.alarm_seconds
       evaluation_periods  = 3
       datapoints_to_alarm = 2
-      description         = "runs failed in at least 2 of the last 3 schedule periods. Consumers notice nothing until the current token expires."
+      description         = "runs keep failing. Consumers notice nothing until the current token expires."
     }
     RevocationFailed = {
       metric_name         = "RevocationFailed"
-      period              = local.schedule_seconds
-      evaluation_periods  = 3
+      period              = local.alarm_seconds
+      evaluation_periods  = 4
       datapoints_to_alarm = 3
-      description         = "revocations failed in 3 schedule periods in a row. Superseded tokens stay active until a retry succeeds or they expire. Consumers notice nothing."
+      description         = "revocations keep failing. Superseded tokens stay active until a retry succeeds or they expire. Consumers notice nothing."
     }
     RevocationAbandoned = {
       metric_name         = "RevocationAbandoned"

@@ -144,19 +144,28 @@ def runs_of(settings: Settings, seconds: int, *, lost_every: int | None = None) 
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("RunsFailingAlarm", 1), ("ThrottledAlarm", 1), ("WaitingAlarm", 31_000), ("RevocationFailedAlarm", 1)],
+    ("name", "value", "within"),
+    [
+        ("RunsFailingAlarm", 1, 3),
+        ("ThrottledAlarm", 1, 3),
+        ("WaitingAlarm", 31_000, 3),
+        ("RevocationFailedAlarm", 1, 7),
+    ],
 )
 @pytest.mark.parametrize("minutes", SCHEDULES)
-def test_repeated_failures_fire_an_alarm_and_a_single_one_does_not(name: str, value: int, minutes: int) -> None:
+@pytest.mark.parametrize("phase", [0, 0.3, 0.5])
+def test_repeated_failures_fire_an_alarm_once_and_a_single_one_does_not(
+    name: str, value: int, within: int, minutes: int, phase: float
+) -> None:
     period = minutes * 60
-    healthy = dict.fromkeys(range(0, 40 * period, period), 0.0)
-    assert changes(alarm(name, minutes), healthy, 40 * period) == []
-    assert changes(alarm(name, minutes), healthy | {20 * period: value}, 40 * period) == []
-    often = healthy | dict.fromkeys(range(20 * period, 30 * period, period), float(value))
-    (alarmed_at, first), (_, last) = changes(alarm(name, minutes), often, 45 * period)
+    runs = [(number + phase) * period + (0, 30, 10)[number % 3] for number in range(80)]
+    healthy = dict.fromkeys(runs, 0.0)
+    assert changes(alarm(name, minutes), healthy, 80 * period) == []
+    assert changes(alarm(name, minutes), healthy | {runs[20]: value}, 80 * period) == []
+    often = healthy | dict.fromkeys(runs[20:60], float(value))
+    (alarmed_at, first), (_, last) = changes(alarm(name, minutes), often, 80 * period)
     assert (first, last) == (State.ALARM, State.OK)
-    assert alarmed_at <= 23 * period + LATEST_METRIC + 60
+    assert alarmed_at <= runs[20] + within * period + LATEST_METRIC + 60
 
 
 def test_metrics_that_lambda_sends_only_on_failure_fire_their_alarms_too() -> None:

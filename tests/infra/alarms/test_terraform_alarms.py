@@ -100,7 +100,7 @@ def test_one_failing_client_fires_only_its_own_alarms(alarms: dict[str, Alarms])
     outcomes = [RunOutcome.SUCCEEDS] * 36 + [RunOutcome.FAILS] * 36
     found = first_alarms(alarms["many"], {"client-07": outcomes})
     assert found.keys() == {"stack-client-07-RunsFailingAlarm", "stack-client-07-TokenExpiryAlarm"}
-    assert found["stack-client-07-RunsFailingAlarm"] <= (36 + 3) * PERIOD
+    assert found["stack-client-07-RunsFailingAlarm"] <= (36 + 5) * PERIOD
 
 
 @pytest.mark.parametrize("minutes", SCHEDULES)
