@@ -151,6 +151,10 @@ locals {
         "it has the same credentials_secret_arn as ${other}. Each client needs credentials of its own."
         if other != name && client.credentials_secret_arn != "" && others.credentials_secret_arn == client.credentials_secret_arn
       ],
+      [for other in keys(local.created_credentials) :
+        "credentials_secret_arn is the secret that this module made for ${other}. Each client needs credentials of its own."
+        if can(regex(":secret:${var.name}/${other}/credentials-", client.credentials_secret_arn))
+      ],
     )
   }
   refusals = flatten([for name, sentences in local.refusals_by_client : [for sentence in sentences : "clients: ${name}: ${sentence}"]])

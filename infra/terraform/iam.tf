@@ -130,11 +130,12 @@ resource "aws_iam_role_policy" "function" {
         Resource  = var.kms_key_arn
         Condition = { StringEquals = { "kms:ViaService" = local.secrets_manager } }
       },
-      # For versions that remain under a removed key: AWS re-encrypts only versions with its own labels.
+      # For versions that remain under a removed key: AWS re-encrypts only versions with its own labels. While a key
+      # changes, the secret may have it before this policy does.
       length(var.previous_kms_key_arns) == 0 ? null : {
         Sid       = "DecryptWithPreviousKeys"
         Effect    = "Allow"
-        Action    = "kms:Decrypt"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource  = var.previous_kms_key_arns
         Condition = { StringEquals = { "kms:ViaService" = local.secrets_manager } }
       },

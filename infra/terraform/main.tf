@@ -12,6 +12,8 @@ locals {
     aws-eusc  = "amazonaws.eu"
     aws-iso   = "c2s.ic.gov"
     aws-iso-b = "sc2s.sgov.gov"
+    aws-iso-e = "cloud.adc-e.uk"
+    aws-iso-f = "csp.hci.ic.gov"
   }
   dns_suffix      = lookup(local.dns_suffixes, local.partition, "amazonaws.com")
   secrets_manager = "secretsmanager.${local.region}.${local.dns_suffix}"

@@ -87,6 +87,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"credentials_secret_arn": SECRET.replace("mine", "telenor-token/its-own-token/token")},
         "is a token secret",
     ),
+    "another-clients-own": (
+        {"credentials_secret_arn": SECRET.replace("mine", "telenor-token/nothing/credentials-2026")},
+        "made for nothing",
+    ),
     "an-arn-cut-short": ({"credentials_secret_arn": SECRET.removesuffix("-a1b2c3")}, "last six"),
     "a-wildcard": ({"credentials_secret_arn": SECRET.replace("mine", "*")}, "last six"),
     "the-same": ({"credentials_secret_arn": SECRET}, "the-same-again"),
