@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,3 +112,15 @@ def find() -> Terraform:
     raise MissingError(
         f"Terraform has no provider for AWS here, neither from the registry nor from a mirror in {_MIRRORS}: {reason}"
     )
+
+
+def tested(module: Path, name: str) -> list[dict[str, Any]]:
+    """Run a file of `terraform test`, and return its messages. Raises MissingError, and ValueError if it fails."""
+    terraform = find()
+    terraform.init(module)
+    ran = terraform.run(module, "test", "-json", "-verbose", f"-filter=tests/{name}.tftest.hcl", check=False)
+    messages: list[dict[str, Any]] = [json.loads(line) for line in ran.stdout.splitlines()]
+    if ran.returncode:
+        errors = [m["diagnostic"] for m in messages if m["@level"] == "error" and "diagnostic" in m]
+        raise ValueError("\n".join(f"{each['summary']}: {each['detail']}" for each in errors) or ran.stderr)
+    return messages

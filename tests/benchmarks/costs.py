@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.random_faults import TELENOR_CALLS
+from tests.benchmarks.faults_of_a_month import TELENOR_CALLS
 from tests.benchmarks.simulated_month import DAYS
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.errors import RotationError
-from tests.benchmarks.random_faults import CRASH, TELENOR_CALLS, RandomFaults
+from tests.benchmarks.faults_of_a_month import CRASH, TELENOR_CALLS, RandomFaults
 from tests.simulation import sdk
 from tests.simulation.checked_world import BEGIN, CREDENTIALS, TOKEN, Clock, CrashError
 from tests.simulation.secrets_manager import SecretsManagerModel
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-    from tests.benchmarks.random_faults import FaultRates
+    from tests.benchmarks.faults_of_a_month import FaultRates
     from tests.benchmarks.strategies import Strategy
 
 DAYS = 30

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
-from tests.benchmarks.random_faults import FaultRates, Outages
+from tests.benchmarks.faults_of_a_month import FaultRates, Outages
 from tests.benchmarks.report import document
 from tests.benchmarks.run_cost import Kind
 from tests.benchmarks.simulated_month import simulate

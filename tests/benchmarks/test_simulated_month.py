@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.benchmarks.random_faults import FaultRates
+from tests.benchmarks.faults_of_a_month import FaultRates
 from tests.benchmarks.simulated_month import consume, simulate
 from tests.benchmarks.strategies import OTHERS, THIS_JOB
 from tests.simulation.checked_world import BEGIN

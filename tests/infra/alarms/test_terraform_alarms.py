@@ -11,7 +11,7 @@ from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
 from tests.infra.alarms.expiry_alarm_timing import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
 from tests.infra.cloudformation_stack import stack_of
-from tests.infra.terraform import module
+from tests.infra.terraform import module_as_stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,11 +44,11 @@ def alarms() -> dict[str, Alarms]:
     """Return for each set of variables the alarms by name, as a template would have them."""
     return {
         case: {
-            values["alarm_name"]: module.properties(values)
+            values["alarm_name"]: module_as_stack.properties(values)
             for address, values in state.resources.items()
             if address.startswith("aws_cloudwatch_metric_alarm.")
         }
-        for case, state in module.applied(CASES).items()
+        for case, state in module_as_stack.applied(CASES).items()
     }
 
 

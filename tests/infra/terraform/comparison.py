@@ -17,7 +17,7 @@ from samtranslator.translator.translator import Translator
 from infra.cloudformation_template import load
 from tests.infra.alarms.cloudwatch import metrics_of
 from tests.infra.cloudformation_stack import PSEUDO, stack_of
-from tests.infra.terraform import module
+from tests.infra.terraform import module_as_stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,12 +69,15 @@ def translated() -> dict[str, Any]:
     return body
 
 
-def differences(states: Mapping[str, module.State]) -> list[Difference]:
+def differences(states: Mapping[str, module_as_stack.State]) -> list[Difference]:
     """Compare the applied cases value by value."""
     found = []
     for case, state in states.items():
-        resources = module.stack(state) | {"UntoldAlarms": state.outputs.get("untold_alarms")}
-        sam, terraform = _of_sam(dict(translated()), CASES[case]["parameters"]), _facts(resources, module.NAMES)
+        resources = module_as_stack.stack(state) | {"UntoldAlarms": state.outputs.get("untold_alarms")}
+        sam, terraform = (
+            _of_sam(dict(translated()), CASES[case]["parameters"]),
+            _facts(resources, module_as_stack.NAMES),
+        )
         assert len(sam) > 200
         found += [
             Difference(case, name, sam.get(name), terraform.get(name))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.terraform_cli import MODULE, copied, find
-from tests.infra.terraform import module
+from infra.terraform_cli import MODULE, copied, find, tested
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +44,7 @@ def test_terraform_validates_the_module(tmp_path: Path, directory: str, command:
 def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
     """Return the resources of each plan of tests/clients.tftest.hcl by the planned action."""
     copy = copied(MODULE, tmp_path_factory.mktemp("terraform") / "module")
-    messages = module.tested(copy, "clients")
+    messages = tested(copy, "clients")
     return {m["@testrun"]: by_action(m["test_plan"]) for m in messages if m["type"] == "test_plan"}
 
 
@@ -188,5 +187,5 @@ def refused(directory: Path, variables: dict[str, Any]) -> str:
         f"  variables {{\n{given}  }}\n}}\n"
     )
     with pytest.raises(ValueError, match="precondition failed") as error:
-        module.tested(copy, "refused")
+        tested(copy, "refused")
     return str(error.value)

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.infra.terraform import module
+from tests.infra.terraform import module_as_stack
 from tests.infra.terraform.comparison import CASES, INTENDED, differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    States = Mapping[str, module.State]
+    States = Mapping[str, module_as_stack.State]
 
 pytestmark = pytest.mark.terraform
 
 
 @pytest.fixture(scope="module")
 def states() -> States:
-    return module.applied({name: case["variables"] for name, case in CASES.items()})
+    return module_as_stack.applied({name: case["variables"] for name, case in CASES.items()})
 
 
 def test_both_deploy_the_same_for_one_client(states: States) -> None:

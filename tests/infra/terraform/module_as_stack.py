@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hcl2
 
-from infra.terraform_cli import MODULE, copied, find
+from infra.terraform_cli import MODULE, copied, tested
 from tests.infra.cloudformation_stack import PSEUDO
 
 if TYPE_CHECKING:
@@ -111,18 +111,6 @@ def applied(cases: Mapping[str, Mapping[str, Any]]) -> dict[str, State]:
         messages = tested(copy, "applied")
     configured = _configured()
     return {m["@testrun"]: _state(m["test_state"], configured) for m in messages if m["type"] == "test_state"}
-
-
-def tested(module: Path, name: str) -> list[dict[str, Any]]:
-    """Run a file of `terraform test`, and return its messages. Raises MissingError, and ValueError if it fails."""
-    terraform = find()
-    terraform.init(module)
-    ran = terraform.run(module, "test", "-json", "-verbose", f"-filter=tests/{name}.tftest.hcl", check=False)
-    messages: list[dict[str, Any]] = [json.loads(line) for line in ran.stdout.splitlines()]
-    if ran.returncode:
-        errors = [m["diagnostic"] for m in messages if m["@level"] == "error" and "diagnostic" in m]
-        raise ValueError("\n".join(f"{each['summary']}: {each['detail']}" for each in errors) or ran.stderr)
-    return messages
 
 
 def _test(cases: Mapping[str, Mapping[str, Any]]) -> str:
