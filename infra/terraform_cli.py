@@ -114,7 +114,7 @@ def find() -> Terraform:
     )
 
 
-def tested(module: Path, name: str) -> list[dict[str, Any]]:
+def terraform_test(module: Path, name: str) -> list[dict[str, Any]]:
     """Run a file of `terraform test`, and return its messages. Raises MissingError, and ValueError if it fails."""
     terraform = find()
     terraform.init(module)

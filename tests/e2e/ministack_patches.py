@@ -265,18 +265,20 @@ def emit_metrics(emit: Original, function: Any, request_id: str, text: str, *res
 
 
 # A run has its whole log. MiniStack stops reading when a worker writes nothing for 5 ms, and gives the rest to the
-# worker's next run: so the worker says when a run has ended.
+# worker's next run: so the worker says when a run has ended, before it answers.
 _RUN_ENDED = "the run has ended"
-_WRITTEN = "        _real_stdout.flush()\n\nrun()"
-assert _WRITTEN in lambda_runtime._PYTHON_WORKER_SCRIPT
-lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(
-    _WRITTEN, f"        print({_RUN_ENDED!r}, file=sys.stderr, flush=True)\n{_WRITTEN}"
-)
+_RUN = "            result = handler_fn(event, context)\n"
+_MARKED_RUN = f"""\
+            try:
+    {_RUN}            finally:
+                print({_RUN_ENDED!r}, file=sys.stderr, flush=True)
+"""
+assert _RUN in lambda_runtime._PYTHON_WORKER_SCRIPT
+lambda_runtime._PYTHON_WORKER_SCRIPT = lambda_runtime._PYTHON_WORKER_SCRIPT.replace(_RUN, _MARKED_RUN)
 
 
 def read_until_the_run_has_ended(worker: Any) -> str:
-    lines = iter(partial(worker._stderr_queue.get, timeout=10), _RUN_ENDED)
-    return "\n".join(lines)
+    return "\n".join(iter(partial(worker._stderr_queue.get, timeout=10), _RUN_ENDED))
 
 
 lambda_runtime.Worker._drain_stderr_bounded = read_until_the_run_has_ended

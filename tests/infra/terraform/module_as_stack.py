@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hcl2
 
-from infra.terraform_cli import MODULE, copied, tested
+from infra.terraform_cli import MODULE, copied, terraform_test
 from tests.infra.cloudformation_stack import PSEUDO
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def applied(cases: Mapping[str, Mapping[str, Any]]) -> dict[str, State]:
     with TemporaryDirectory() as directory:
         copy = copied(MODULE, Path(directory) / "module")
         (copy / "tests" / "applied.tftest.hcl").write_text(_test(cases))
-        messages = tested(copy, "applied")
+        messages = terraform_test(copy, "applied")
     configured = _configured()
     return {m["@testrun"]: _state(m["test_state"], configured) for m in messages if m["type"] == "test_state"}
 

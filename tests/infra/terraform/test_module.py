@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.terraform_cli import MODULE, copied, find, tested
+from infra.terraform_cli import MODULE, copied, find, terraform_test
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def test_terraform_validates_the_module(tmp_path: Path, directory: str, command:
 def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
     """Return the resources of each plan of tests/clients.tftest.hcl by the planned action."""
     copy = copied(MODULE, tmp_path_factory.mktemp("terraform") / "module")
-    messages = tested(copy, "clients")
+    messages = terraform_test(copy, "clients")
     return {m["@testrun"]: by_action(m["test_plan"]) for m in messages if m["type"] == "test_plan"}
 
 
@@ -187,5 +187,5 @@ def refused(directory: Path, variables: dict[str, Any]) -> str:
         f"  variables {{\n{given}  }}\n}}\n"
     )
     with pytest.raises(ValueError, match="precondition failed") as error:
-        tested(copy, "refused")
+        terraform_test(copy, "refused")
     return str(error.value)

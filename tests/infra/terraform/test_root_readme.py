@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.terraform_cli import MODULE, copied, tested
+from infra.terraform_cli import MODULE, copied, terraform_test
 
 pytestmark = pytest.mark.terraform
 
@@ -27,5 +27,5 @@ def test_the_readmes_module_block_can_be_planned_unchanged(tmp_path: Path) -> No
     shutil.copy(BESIDE / "readme.tftest.hcl", tmp_path / "tests")
     (checkout / "build" / "telenor-token.zip").write_bytes(b"")
     (tmp_path / "main.tf").write_text(block, encoding="utf-8")
-    (summary,) = (each["test_summary"] for each in tested(tmp_path, "readme") if each["type"] == "test_summary")
+    (summary,) = (each["test_summary"] for each in terraform_test(tmp_path, "readme") if each["type"] == "test_summary")
     assert (summary["passed"], summary["failed"]) == (1, 0)
