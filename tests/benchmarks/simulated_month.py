@@ -19,9 +19,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from handler.errors import RotationError
 from tests.benchmarks.faults_of_a_month import CRASH, TELENOR_CALLS, RandomFaults
 from tests.simulation import sdk
+from tests.simulation.authorization_server import AuthorizationServerModel
 from tests.simulation.checked_world import BEGIN, CREDENTIALS, TOKEN, Clock, CrashError
 from tests.simulation.secrets_manager import SecretsManagerModel
-from tests.simulation.telenor import TelenorModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,7 +82,7 @@ class Environment:
         self.clock = Clock()
         self.aws = SecretsManagerModel(self.clock.now)
         self.client: SecretsManagerClient
-        self.telenor = TelenorModel(self.clock.now, self._intercept)
+        self.telenor = AuthorizationServerModel(self.clock.now, self._intercept)
         self.aws.on_change = lambda _at: self._record_reads()
         self.months = months
         self.faults = faults

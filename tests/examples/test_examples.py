@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PATH = "/service-tickets/v2/incidents"
-DRIVER = str(Path(__file__).with_name("run_python_example.py"))
+DRIVER = str(Path(__file__).with_name("python_example_driver.py"))
 AWS_CLI = ROOT / ".venv-awscli" / "bin"
 NODE_MODULES = ROOT / "examples" / "node" / "node_modules"
 

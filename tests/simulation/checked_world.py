@@ -30,8 +30,8 @@ from handler.server_protocols import ServerProtocol, TelenorProtocol
 from handler.token_secret_reads import TokenSecretReads
 from handler.transport import Transport
 from tests.simulation import sdk
+from tests.simulation.authorization_server import CLIENT_SECRET, AuthorizationServerModel
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
-from tests.simulation.telenor import CLIENT_SECRET, TelenorModel
 
 BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 # This host never goes through a proxy, so requests looks for none.
@@ -260,7 +260,7 @@ class World:
     def __post_init__(self) -> None:
         random.seed(0)  # the jitter of the backoff
         self.secretsmanager = SecretsManagerModel(self.clock.now)
-        self.telenor = TelenorModel(self.clock.now, self._intercept, self.clock.sleep)
+        self.telenor = AuthorizationServerModel(self.clock.now, self._intercept, self.clock.sleep)
         self.secretsmanager.on_change = self.record_reads
         self.telenor.on_logout = self._check_logout
         self.telenor.on_response = self._on_response

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
 from handler.model import Action, Outcome
+from tests.simulation.authorization_server import Issue
 from tests.simulation.checked_world import BEGIN, CRASH, ROLLED_BACK, BrokenPromiseError, Run, World
 from tests.simulation.scenarios import ALL_SCENARIOS, FAULTS_BY_CALL, grace_over
 from tests.simulation.secrets_manager import LABEL_QUOTA, failures_in
-from tests.simulation.telenor import Issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from handler.decisions import outage_tolerance
 from handler.model import Action
+from tests.simulation.authorization_server import Issue
 from tests.simulation.checked_world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Run, World
 from tests.simulation.consumers import LIFETIME, Consumers, drop_old_versions
 from tests.simulation.model_checker import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
-from tests.simulation.telenor import Issue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

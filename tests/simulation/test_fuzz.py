@@ -20,10 +20,10 @@ from urllib3 import HTTPResponse
 from handler.config import settings_from
 from handler.errors import InvalidInputError
 from handler.model import Action
+from tests.simulation.authorization_server import AuthorizationServerModel, Issued
 from tests.simulation.checked_world import BEGIN, CREDENTIALS, TOKEN, Run, World
 from tests.simulation.model_checker import Explored
 from tests.simulation.random_histories import SAME_EACH_TIME
-from tests.simulation.telenor import Issued, TelenorModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,7 +120,7 @@ RESPONSES = st.builds(
 
 
 @dataclass(kw_only=True)
-class _TelenorWithAnyResponse(TelenorModel):
+class _TelenorWithAnyResponse(AuthorizationServerModel):
     """Telenor with arbitrary responses of some operations; its tokens are accepted even if a response is invalid."""
 
     responses: Mapping[str, list[FakeResponse]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from handler.model import Action
+from tests.simulation.authorization_server import Issue
 from tests.simulation.checked_world import Run, World
 from tests.simulation.random_histories import RandomHistory, fault_bursts, long_histories
-from tests.simulation.telenor import Issue
 
 RandomHistory.TestCase.settings = long_histories(max_examples=30, steps=30)
 TestRandomHistory = RandomHistory.TestCase

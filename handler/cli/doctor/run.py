@@ -13,7 +13,7 @@ from handler.cli.doctor import diagnosis
 from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.preflight import Preflight
 from handler.cli.doctor.probe import Probe
-from handler.cli.doctor.repair import replace_published
+from handler.cli.doctor.replace_published_token import replace_published
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
 from handler.token_secret_reads import TokenSecretReads

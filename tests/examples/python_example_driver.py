@@ -1,6 +1,6 @@
 """Calls an example's function for each path on stdin, and prints the status.
 
-`python run_python_example.py [--survive] FILE`: a Lambda function is invoked as by Lambda. With `--survive`, a call
+`python python_example_driver.py [--survive] FILE`: a Lambda function is invoked as by Lambda. With `--survive`, a call
 that raises prints 0 and the program continues.
 """
 

@@ -55,7 +55,7 @@ class Issued:
 
 
 @dataclass
-class TelenorModel(BaseAdapter):
+class AuthorizationServerModel(BaseAdapter):
     """Responds to requests. `intercept` returns the fault of each, or None."""
 
     now: Callable[[], datetime]
