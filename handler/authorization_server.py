@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from handler import error_responses
 from handler.credentials import KnownCredentials
 from handler.errors import (
+    ConnectionSetupError,
     ErrorCode,
     InvalidClientError,
     ServerError,
@@ -193,14 +194,16 @@ class AuthorizationServer:
         while True:
             try:
                 response = self._transport.send(_verify_request(url, access_token), deadline)
-            except ServerUnavailableError:
-                # A missing response does not revoke an earlier rejection.
+            except (ServerUnavailableError, ConnectionSetupError):
+                # Neither a missing response nor a transient one revokes an earlier rejection.
                 if rejection is None:
                     raise
             else:
-                if response.status not in _REJECTIONS:
-                    return not error_responses.is_transient(response.status)
-                rejection = response
+                is_out = error_responses.is_transient(response.status)
+                if response.status in _REJECTIONS:
+                    rejection = response
+                elif rejection is None or not is_out:
+                    return not is_out
             wait_seconds = next(waits, math.inf)
             if wait_seconds >= (give_up_at - self._clock.now()).total_seconds():
                 break

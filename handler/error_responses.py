@@ -326,12 +326,13 @@ _CHALLENGE = r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*
 
 _HTML = r"(?i)<(?:!doctype\s{1,64}html|html|head|body|title|form|meta|script)\b"
 _HTML_FRAGMENT = r"(?i)<(?:h[1-6]|p|a|b|br|hr|i|img|div|span|center|font|pre|ul|ol|table|iframe|frameset)\b"
-_XML_ERROR = r"(?i)<(?:\w{1,32}:)?(?:fault|error|exception)(?:response)?\b"
+_XML_ERROR = r"(?i)<(?:[\w.-]{1,32}:)?(?:fault|error|exception)(?:response)?\b"
 _TEXT_ERROR = r"(?i)[\s{]{0,8}error\s{0,8}:"
 _NO_ERROR: tuple[object, ...] = (None, False, "", "0", [], {})
 _CODE_FIELDS = {"code", "errorcode", "error_code"}
 _ERROR_FIELDS = {
-    *("errorcode", "error_code", "fault", "faultstring", "error", "errors", "exception", "exceptionmessage"),
+    *("errorcode", "error_code", "fault", "faultcode", "faultstring"),
+    *("error", "errors", "exception", "exceptionmessage"),
 }
 # These say an error, unless a code beside them means success.
 _TEXT_FIELDS = {"error_description", "errormessage", "error_message", "errortype"}

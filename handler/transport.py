@@ -534,13 +534,14 @@ def _capped(headers: Mapping[str, str]) -> Mapping[str, str]:
 def _decoded(body: bytes, encoding: str) -> tuple[str, bool]:
     """Return a body as text, and whether its encoding matches the header; if not, the text of the raw bytes."""
     encoding = encoding.strip().lower()
-    is_decoded = encoding in {"", "identity"}
+    # Some servers name the charset here.
+    is_decoded = encoding in {"", "identity", "none", "utf-8"}
     if encoding in {"gzip", "x-gzip", "deflate"}:
         # A proxy may compress, although the request does not allow it. 32 detects the header of either format.
         decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
         with suppress(zlib.error):
             body = decoder.decompress(body, _RESPONSE_LIMIT_BYTES)
-            is_decoded = decoder.eof
+            is_decoded = decoder.eof and not decoder.unused_data
     # Some servers begin with a byte order mark.
     text = body.decode("utf-8-sig", errors="replace")
     # No text has a NUL; UTF-16 has, and so has a compressed body without the header.

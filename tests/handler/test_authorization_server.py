@@ -615,9 +615,10 @@ def test_a_rejected_fresh_token_is_verified_again(adapter: Adapter, times: int) 
     assert adapter.count("incidents") == times + 1
 
 
-def test_a_timeout_after_a_rejection_does_not_cancel_it(adapter: Adapter) -> None:
+@pytest.mark.parametrize("fault", [{"drop": True}, {"status": 503}, {"status": 429}])
+def test_an_outage_after_a_rejection_does_not_cancel_it(adapter: Adapter, fault: dict[str, Any]) -> None:
     adapter.telenor.fault(operation="incidents", status=401, times=1)
-    adapter.telenor.fault(operation="incidents", drop=True)
+    adapter.telenor.fault(operation="incidents", **fault)
     with pytest.raises(errors.TokenRejectedError) as refusal:
         adapter.verify()
     assert refusal.value.status == 401

@@ -310,6 +310,7 @@ def test_only_codes_from_the_table_are_shown() -> None:
         ("{error:'nope'}", "answer-unknown", None),
         ("<error>no</error>", "answer-unknown", None),
         ("<soap:Fault>no</soap:Fault>", "answer-unknown", None),
+        ("<SOAP-ENV:Fault>no</SOAP-ENV:Fault>", "answer-unknown", None),
         ("<!DOCTYPE html><title>Log in</title>", "answer-unknown", None),
         ("\ufeff \n<HTML lang=no>", "answer-unknown", None),
         ('<form action="/login">', "answer-unknown", None),

@@ -207,12 +207,14 @@ def chunked(body: bytes) -> bytes:
         whole({"a": 1}, before=b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"),
         pytest.param(OK + b'Connection: close\r\n\r\n\xef\xbb\xbf{"a": 1}', id="a byte order mark"),
         pytest.param(CHUNKED.replace(b"Tr", b"Content-Encoding: gzip\r\nTr") + chunked(gzip.compress(b'{"a": 1}'))),
+        pytest.param(OK + b'Content-Encoding: UTF-8\r\nConnection: close\r\n\r\n{"a": 1}', id="a charset"),
     ],
 )
 def test_a_response_is_read_after_interim_responses_and_in_any_encoding(transport: Transport, sent: bytes) -> None:
     with SlowServer(lambda _path: sent) as server:
         response = get(transport, server.url)
     assert (response.status, response.text, "Link" in response.headers) == (200, '{"a": 1}', False)
+    assert response.is_whole
 
 
 def test_tls_works_and_certificates_are_verified(
