@@ -370,8 +370,9 @@ def _matches(response: Response) -> Iterator[tuple[ErrorFormat, str | None, Erro
             yield ErrorFormat.REFERENCE, str(number), kind
     yield from _oauth_matches(response.text)
     # A number alone may as well be an id, so it counts only if the response states no code but its status.
-    for number in map(int, re.findall(_LONG_NUMBER, response.text)):
-        if {*stated} <= {response.status} and number in _GATEWAY and _is_gateway_code(number, response):
+    alone = re.findall(_LONG_NUMBER, response.text) if {*stated} <= {response.status} else []
+    for number in map(int, alone):
+        if number in _GATEWAY and _is_gateway_code(number, response):
             yield ErrorFormat.GATEWAY, str(number), _GATEWAY[number]
     # An unknown code in the body is more specific than the header: some servers send the same one with every error.
     if {*numbers} <= {response.status}:
@@ -426,5 +427,6 @@ def _has_shape_of_error(text: str) -> bool:
 
 def _means_success(name: str, value: object) -> bool:
     """Return whether a field is a code, and a code of success."""
-    is_number = isinstance(value, int | str) and re.fullmatch("[0-9]{1,7}", str(value))
-    return name in _CODE_FIELDS and bool(is_number) and _is_success_code(int(str(value)))
+    if name not in _CODE_FIELDS or not isinstance(value, int | str) or not re.fullmatch("[0-9]{1,7}", str(value)):
+        return False
+    return _is_success_code(int(value))

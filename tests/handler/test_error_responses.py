@@ -304,6 +304,7 @@ def test_only_codes_from_the_table_are_shown() -> None:
         ({"code": -1}, "answer-unknown", "-1"),
         ([{"errorCode": 0}, {"errorCode": "E12"}], "answer-unknown", None),
         ({"code": 0, "error": "denied"}, "answer-unknown", None),
+        ({"faultcode": "Server"}, "answer-unknown", None),
         ("<ErrorResponse>no</ErrorResponse>", "answer-unknown", None),
         ("<Exception>no</Exception>", "answer-unknown", None),
         ("Error: Invalid access token", "answer-unknown", None),
