@@ -239,7 +239,8 @@ def _try_kept_token(context: RunContext, ledger: Ledger) -> bool:
 
     An expired token is not tried: its rejection says nothing new.
     """
-    report, is_usable = context.report, decisions.is_usable(ledger.current, context.clock.now())
+    report = context.report
+    is_usable = decisions.is_usable(ledger.current, context.clock.now())
     if is_usable and not report.is_rejected and _is_rejected(context, context.end_by):
         report.is_rejected = True
         context.log_error(ErrorCode.TOKEN_NOT_ACCEPTED, "VERIFY_URL rejects the published token, which stays for now")

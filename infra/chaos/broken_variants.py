@@ -1,6 +1,6 @@
 """Broken variants of the handler, which a chaos run must catch.
 
-Each replaces a piece of the handler in the process that it is called in.
+Each replaces a piece of the handler in the process that it is called in, and fails if that has another name by now.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ def _no_comparison() -> None:
         context.report.revoked.append(version.version_id)
         return revocation.RevocationResult.REVOKED
 
-    # This fails if the function has another name by now.
     patch.object(revocation, "_revoke_unless_in_use", revoke).start()
 
 

@@ -144,10 +144,7 @@ def test_a_full_ledger_with_a_label_that_cannot_be_removed_cuts_short_only_one_g
 def test_a_full_ledger_abandons_no_token_that_the_current_version_tracks(world: World) -> None:
     """Two versions contain one token, and the label of the older one cannot be removed."""
     older = world.run()["version_id"]
-    world.telenor.knobs(issue="same-extended")
-    world.clock.advance(minutes=30)
-    current = world.run()["version_id"]
-    world.telenor.knobs(issue="new")
+    current = world.publish_again()
     for number in range(14):
         world.label(current, f"theirs-{number}")
     world.aws.fault(CallFault(operation="UpdateSecretVersionStage", code="AccessDeniedException"))

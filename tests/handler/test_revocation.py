@@ -343,10 +343,7 @@ def test_an_emergency_that_gets_no_token_and_may_be_a_duplicate_respects_the_gra
 def test_a_token_that_another_version_still_holds_in_grace_is_not_logged_out(world: World) -> None:
     """Two versions contain one token. After the third publication the first version is due, but its token is not."""
     first = world.run()["version_id"]
-    world.telenor.knobs(issue="same-extended")
-    world.clock.advance(minutes=30)
-    second = world.run()["version_id"]
-    world.telenor.knobs(issue="new")
+    second = world.publish_again()
     world.clock.advance(minutes=11)
     result = world.run("rotate-now")
     assert result["outcome"] == "rotated"
@@ -380,10 +377,7 @@ def test_a_current_token_in_another_format_is_never_logged_out(world: World) -> 
 def test_an_overtaken_run_revokes_no_token_in_its_grace(world: World) -> None:
     """The first two versions contain one token, and another run publishes while this one revokes the first."""
     world.run()
-    world.telenor.knobs(issue="same-extended")
-    world.clock.advance(minutes=30)
-    second = world.run()["version_id"]
-    world.telenor.knobs(issue="new")
+    second = world.publish_again()
     world.clock.advance(minutes=10)
     world.aws.fault(Meanwhile(operation="GetSecretValue", happens=lambda: world.run("rotate-now")))
     assert world.run()["revoked"] == []

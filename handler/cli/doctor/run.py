@@ -13,7 +13,7 @@ from handler.cli.doctor import diagnosis
 from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.preflight import Preflight
 from handler.cli.doctor.probe import Probe
-from handler.cli.doctor.replace_published_token import replace_published
+from handler.cli.doctor.replace_published_token import replace_published_token
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
 from handler.token_secret_reads import TokenSecretReads
@@ -78,7 +78,7 @@ def _test(job: Job, probe: Probe, survey: Survey) -> Observations:
         return observations
     finally:
         if survey.published is not None and probe.has_requested and ended is not False:
-            replace_published(job, is_known=ended is True)
+            replace_published_token(job, is_known=ended is True)
 
 
 def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], object]:
