@@ -534,6 +534,17 @@ def test_a_rejected_token_replaces_a_value_without_a_usable_token(verified: Worl
     assert verified.document()["expires_at"] > now
 
 
+def test_a_rejected_token_replaces_one_that_has_just_expired(verified: World) -> None:
+    # All waits before the last rejection take so many seconds.
+    expires_at = verified.clock.now().timestamp() + 7.5
+    verified.put(json.dumps({"access_token": verified.obtain(), "expires_at": expires_at}))
+    verified.telenor.fault(operation="incidents", status=403)
+    # The first read fails, so that the version gets no label with this expiry.
+    verified.aws.fault(CallFault(operation="GetSecretValue", code="AccessDeniedException"), times=1)
+    assert verified.failure() == "token-not-accepted"
+    assert verified.document()["expires_at"] > expires_at
+
+
 def test_a_rejected_token_replaces_none_that_could_not_be_read(verified: World) -> None:
     verified.run()
     verified.telenor.fault(operation="incidents", status=403)
