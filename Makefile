@@ -40,7 +40,7 @@ demo: $(VENV)/.installed ## Watch tokens rotate under faults (SECONDS=60)
 	@$(PY) -m infra.demo --seconds $(SECONDS) --svg build/demo.svg
 
 sandbox: $(VENV)/.installed ## Keep servers and the job up (PORT=8720, OAUTH=1)
-	@$(PY) -m infra.demo.development_environment $(if $(PORT),--port $(PORT)) $(if $(OAUTH),--oauth)
+	@$(PY) -m infra.demo.consumer_sandbox $(if $(PORT),--port $(PORT)) $(if $(OAUTH),--oauth)
 
 ##@ Change it
 

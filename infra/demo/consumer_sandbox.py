@@ -60,7 +60,7 @@ Ctrl-C ends it, and nothing is kept.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Keep everything up until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m infra.demo.development_environment", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.demo.consumer_sandbox", description=__doc__)
     port_help = "the port of Telenor's sandbox; Secrets Manager has the next one; 0 takes free ones (%(default)s)"
     parser.add_argument("--port", type=_port, default=_PORT, help=port_help)
     parser.add_argument("--folder", type=Path, default=Path("build"), help="where its files go (%(default)s)")

@@ -17,7 +17,7 @@ import boto3
 import pytest
 import requests
 
-from infra.demo.development_environment import main
+from infra.demo.consumer_sandbox import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def test_a_consumer_uses_tokens_through_a_rotation_and_an_emergency(tmp_path: Pa
     port = 20_000 + os.getpid() % 6_000 * 2
     with subprocess.Popen(  # noqa: S603  this project's own program
         [
-            *(sys.executable, "-W", "error", "-m", "infra.demo.development_environment", *options),
+            *(sys.executable, "-W", "error", "-m", "infra.demo.consumer_sandbox", *options),
             *("--port", str(port), "--folder", str(tmp_path)),
         ],
         cwd=ROOT,
