@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, TextIO
 import pytest
 
 from handler import app
-from handler.cli.confirmation import is_confirmed
-from handler.cli.errors import UsageError
 from infra.local.secrets_manager_faults import CallFault
 from tests.handler.cli.conftest import InterruptingClock
 
@@ -205,63 +203,6 @@ def test_an_unusable_credentials_secret_exits_with_2(world: World, terminal: Ter
     assert "Connect ID" in ran.err.splitlines()[-1]
 
 
-# Emergencies
-
-
-def test_an_emergency_summarises_its_revocations_and_asks_for_confirmation(world: World, terminal: Terminal) -> None:
-    world.run()
-    world.run("rotate-now")
-    ran = terminal.run("--local", "emergency", typed="yes\n")
-    assert "revokes the current token and 1 superseded token at once" in ran.words
-    assert "less than 10 min (GRACE_SECONDS)" in ran.words
-    assert (ran.status, len(ran.json["revoked"])) == (0, 2)
-    assert (world.live(), world.is_current_live()) == (1, True)
-
-
-@pytest.mark.parametrize("typed", ["no\n", "\n", "yes please\n", "\x04"])
-def test_an_emergency_accepts_only_yes(world: World, terminal: Terminal, typed: str) -> None:
-    world.run()
-    ran = terminal.run("--local", "emergency", typed=typed)
-    assert (ran.status, ran.out) == (1, "")
-    assert "Nothing was done." in ran.err
-    assert world.issued() == 1
-
-
-def test_without_a_terminal_an_emergency_requires_the_yes_option(world: World, terminal: Terminal) -> None:
-    world.run()
-    ran = terminal.run("--local", "emergency")
-    assert ran.status == 2
-    assert "add --yes" in ran.err.splitlines()[-1]
-    assert world.issued() == 1
-
-
-def test_an_emergency_counts_only_active_tokens(world: World, terminal: Terminal) -> None:
-    assert "No token is active" in terminal.run("--local", "emergency", typed="no\n").err
-    world.run()
-    assert "revokes the current token at once" in terminal.run("--local", "emergency", typed="no\n").err
-    world.clock.advance(hours=2)
-    assert "No token is active" in terminal.run("--local", "emergency", typed="no\n").err
-
-
-def test_an_emergency_that_leaves_a_token_active_exits_with_1(world: World, terminal: Terminal) -> None:
-    world.run()
-    world.telenor.fault(operation="logout", status=503)
-    ran = terminal.run("--local", "emergency", "--yes")
-    assert ran.status == 1
-    assert ran.json["pending_revocations"] == 1
-    cause, done, remedy = ran.err.splitlines()[-3:]
-    assert cause.startswith("1 token not revoked: ")
-    assert cause.endswith("[revocation-failed]")
-    assert done.startswith(f"Done: 0 tokens revoked; version {ran.json['version_id']} is published")
-    assert "`emergency`" in remedy
-
-
-def test_an_emergency_without_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(UsageError):
-        is_confirmed("Revoke them now?", yes=False)
-
-
 # Status
 
 
@@ -414,23 +355,6 @@ def test_the_script_runs_in_a_folder_with_another_handler_module(world: World, t
     arguments = str(script), "--local", "status", "--json"
     done = run_python(world, *arguments, cwd=tmp_path / "work", PYTHONPATH=str(Path.cwd()))
     assert json.loads(done.stdout)["state"] == "no-value"
-
-
-# A server that cannot revoke access tokens
-
-
-def test_an_emergency_says_what_is_published_and_not_to_repeat_it(
-    job: World, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REVOCATION_URL", "none")
-    job.run()
-    ran = terminal.run("--local", "emergency", typed="yes\n")
-    assert "revokes nothing" in ran.words
-    cause, done, remedy = ran.err.splitlines()[-3:]
-    assert (ran.status, cause.endswith("[revocation-unsupported]")) == (1, True)
-    (current,) = (version for version, labels in job.labels().items() if "AWSCURRENT" in labels)
-    assert f"version {current} is published" in done
-    assert "a second run would not help" in remedy
 
 
 def test_status_shows_when_a_superseded_token_expires(
