@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State
-from tests.infra.alarms.expiry_alarm_timing import GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
+from tests.infra.alarms.expiry_alarm_timing import HOUR, LATEST_METRIC
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
-from tests.infra.cloudformation_stack import stack_of
 from tests.infra.terraform import module_as_stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    Alarms = Mapping[str, dict[str, Any]]
+    from tests.infra.terraform.module_as_stack import Alarms
 
 pytestmark = pytest.mark.terraform
 
 PERIOD = 300
 
-# Graces for which the module's arithmetic is compared with the template's.
-COMPARED = (GRACES[0], 1, 600, GRACES[-1])
-
 # Many clients with different graces.
 CLIENTS = {f"client-{number:02}": (600, 0, 1200)[number % 3] for number in range(12)}
-CASES: dict[str, dict[str, Any]] = {
-    "many": {"clients": {name: {"grace_seconds": grace} for name, grace in CLIENTS.items()}},
-    **{
-        f"every_{minutes}": {
-            "schedule_minutes": minutes,
-            "clients": {f"grace-{grace}": {"grace_seconds": grace} for grace in COMPARED},
-        }
-        for minutes in SCHEDULES
-    },
-}
+VARIABLES = {"clients": {name: {"grace_seconds": grace} for name, grace in CLIENTS.items()}}
 
 
 @pytest.fixture(scope="module")
-def alarms() -> dict[str, Alarms]:
-    """Return for each set of variables the alarms by name, as a template would have them."""
-    return {
-        case: {
-            values["alarm_name"]: module_as_stack.properties(values)
-            for address, values in state.resources.items()
-            if address.startswith("aws_cloudwatch_metric_alarm.")
-        }
-        for case, state in module_as_stack.applied(CASES).items()
-    }
+def alarms() -> Alarms:
+    return module_as_stack.alarms({"many": VARIABLES})["many"]
 
 
 def put(cloudwatch: CloudWatch, name: str, outcomes: Sequence[RunOutcome]) -> None:
@@ -83,11 +61,11 @@ def first_alarms(alarms: Alarms, outcomes: Mapping[str, Sequence[RunOutcome]]) -
 
 
 @pytest.mark.parametrize("silent", ["client-00", "client-01", "client-11"])
-def test_one_silent_client_fires_only_its_own_expiry_alarm(alarms: dict[str, Alarms], silent: str) -> None:
+def test_one_silent_client_fires_only_its_own_expiry_alarm(alarms: Alarms, silent: str) -> None:
     last_well = 3 * HOUR // PERIOD
     outcomes = [RunOutcome.SUCCEEDS] * last_well + [RunOutcome.LOST] * (6 * HOUR // PERIOD - last_well)
-    assert first_alarms(alarms["many"], {}) == {}
-    found = first_alarms(alarms["many"], {silent: outcomes})
+    assert first_alarms(alarms, {}) == {}
+    found = first_alarms(alarms, {silent: outcomes})
     assert found.keys() == {f"stack-{silent}-TokenExpiryAlarm"}
     # Before the first consumer of the last published token has less than the grace.
     runs = (Run(number * PERIOD) for number in range(last_well))
@@ -96,29 +74,8 @@ def test_one_silent_client_fires_only_its_own_expiry_alarm(alarms: dict[str, Ala
     assert last_well * PERIOD < found[f"stack-{silent}-TokenExpiryAlarm"] < broken_at
 
 
-def test_one_failing_client_fires_only_its_own_alarms(alarms: dict[str, Alarms]) -> None:
+def test_one_failing_client_fires_only_its_own_alarms(alarms: Alarms) -> None:
     outcomes = [RunOutcome.SUCCEEDS] * 36 + [RunOutcome.FAILS] * 36
-    found = first_alarms(alarms["many"], {"client-07": outcomes})
+    found = first_alarms(alarms, {"client-07": outcomes})
     assert found.keys() == {"stack-client-07-RunsFailingAlarm", "stack-client-07-TokenExpiryAlarm"}
     assert found["stack-client-07-RunsFailingAlarm"] <= (36 + 5) * PERIOD
-
-
-@pytest.mark.parametrize("minutes", SCHEDULES)
-def test_the_expiry_alarm_equals_the_templates_for_every_schedule_and_grace(
-    alarms: dict[str, Alarms], minutes: int
-) -> None:
-    """So the results of `make alarms` hold for the module too."""
-    for grace in COMPARED:
-        stack = stack_of(TEMPLATE, ClientName=f"grace-{grace}", ScheduleMinutes=str(minutes), GraceSeconds=grace)
-        for kind in ("TokenExpiryAlarm", "RevocationsPendingAlarm"):
-            of_stack = stack.resources("AWS::CloudWatch::Alarm")[kind]
-            assert comparable(alarms[f"every_{minutes}"][f"stack-grace-{grace}-{kind}"]) == comparable(of_stack), (
-                grace,
-                kind,
-            )
-
-
-def comparable(properties: Mapping[str, Any]) -> Alarm:
-    """Return the alarm with its expression as text, so that two can be compared."""
-    (expression,) = (each["Expression"] for each in properties["Metrics"] if "Expression" in each)
-    return replace(Alarm.of(properties), expression=expression)

@@ -15,6 +15,8 @@ from tests.infra.cloudformation_stack import PSEUDO
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    Alarms = Mapping[str, dict[str, Any]]
+
 NAME, CLIENT = PSEUDO["AWS::StackName"], "default"
 _REGION, _ACCOUNT = PSEUDO["AWS::Region"], PSEUDO["AWS::AccountId"]
 
@@ -111,6 +113,18 @@ def applied(cases: Mapping[str, Mapping[str, Any]]) -> dict[str, State]:
         messages = terraform_test(copy, "applied")
     configured = _configured()
     return {m["@testrun"]: _state(m["test_state"], configured) for m in messages if m["type"] == "test_state"}
+
+
+def alarms(cases: Mapping[str, Mapping[str, Any]]) -> dict[str, Alarms]:
+    """Apply the module with each set of variables; return its alarms by name, as a template has them."""
+    return {
+        case: {
+            values["alarm_name"]: properties(values)
+            for address, values in state.resources.items()
+            if address.startswith("aws_cloudwatch_metric_alarm.")
+        }
+        for case, state in applied(cases).items()
+    }
 
 
 def _test(cases: Mapping[str, Mapping[str, Any]]) -> str:
