@@ -21,6 +21,6 @@ def account() -> Iterator[Account]:
 
 
 @pytest.fixture
-def configuration(account: Account, tmp_path: Path) -> RootModule:
+def root_module(account: Account, tmp_path: Path) -> RootModule:
     # moto does not store a function's logging_config, so every plan adds it again.
     return RootModule(account.url, tmp_path, KEYS, not_kept=["aws_lambda_function.token"])

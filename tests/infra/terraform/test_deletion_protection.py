@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.terraform
 
 
-def managed(configuration: RootModule) -> list[str]:
-    return [address for address in configuration.state() if ".data." not in address]
+def managed(root_module: RootModule) -> list[str]:
+    return [address for address in root_module.state() if ".data." not in address]
 
 
 def policy_of_secret(account: Account, secret: str) -> dict[str, dict[str, Any]]:
@@ -25,31 +25,31 @@ def policy_of_secret(account: Account, secret: str) -> dict[str, dict[str, Any]]
     return statements(response.get("ResourcePolicy", '{"Statement": []}'))
 
 
-def test_a_clients_token_secret_survives_until_it_may_be_deleted(account: Account, configuration: RootModule) -> None:
+def test_a_clients_token_secret_survives_until_it_may_be_deleted(account: Account, root_module: RootModule) -> None:
     secretsmanager = account.client("secretsmanager")
     mail = {"alarm_email": "us@example.com", "pager_email": "pager@example.com"}
     both: dict[str, Any] = {"clients": {"shop": {}, "support": {}}, **mail}
-    configuration.apply(both)
-    before, outputs = configuration.state(), configuration.outputs["clients"]["shop"]
+    root_module.apply(both)
+    before, outputs = root_module.state(), root_module.outputs["clients"]["shop"]
 
     # The client was mistyped or renamed.
     with pytest.raises(RefusedError, match="clients: shop: it is missing, and its token secret is protected"):
-        configuration.apply(both | {"clients": {"shpo": {}, "support": {}}})
+        root_module.apply(both | {"clients": {"shpo": {}, "support": {}}})
     # AWS refuses what a plan cannot refuse, and the job keeps running.
     with pytest.raises(RefusedError, match="AccessDenied"):
-        configuration.destroy()
-    assert managed(configuration) == [address for address in before if ".data." not in address]
+        root_module.destroy()
+    assert managed(root_module) == [address for address in before if ".data." not in address]
     # Likewise a job that gets another name.
     with pytest.raises(RefusedError, match="AccessDenied"):
-        configuration.apply(both | {"name": "other"})
-    assert managed(configuration) == [address for address in before if ".data." not in address]
+        root_module.apply(both | {"name": "other"})
+    assert managed(root_module) == [address for address in before if ".data." not in address]
     assert secretsmanager.describe_secret(SecretId=outputs["token_secret_arn"])["Name"] == "telenor-token/shop/token"
     assert "NobodyButTheJobWrites" in policy_of_secret(account, outputs["token_secret_arn"])
 
     # An intended deletion.
-    configuration.apply(both | {"clients": {"shop": {"deletion_protection": False}, "support": {}}})
-    assert sorted(configuration.state()) == sorted(before)
-    gone = configuration.apply(both | {"clients": {"support": {}}})
+    root_module.apply(both | {"clients": {"shop": {"deletion_protection": False}, "support": {}}})
+    assert sorted(root_module.state()) == sorted(before)
+    gone = root_module.apply(both | {"clients": {"support": {}}})
     assert {change.client for change in gone if change.action == "delete"} == {"shop"}
     assert [each["Name"] for each in secretsmanager.list_secrets()["SecretList"] if "shop" in each["Name"]] == []
 
@@ -58,9 +58,9 @@ def test_a_clients_token_secret_survives_until_it_may_be_deleted(account: Accoun
     secretsmanager.restore_secret(SecretId=credentials)
     assert policy_of_secret(account, credentials).keys() == {"NobodyButTheJobReads"}
     taken_over = {"to": 'module.token.aws_secretsmanager_secret.credentials["shop"]', "id": credentials}
-    back = configuration.apply(both, **{"import": [taken_over]})
+    back = root_module.apply(both, **{"import": [taken_over]})
     assert 'create aws_secretsmanager_secret.credentials["shop"]' not in map(str, back)
     assert {change.action for change in back} <= {"create", "update"}
-    assert configuration.outputs["clients"]["shop"]["credentials_secret_arn"] == credentials
+    assert root_module.outputs["clients"]["shop"]["credentials_secret_arn"] == credentials
     assert policy_of_secret(account, credentials).keys() == {"NobodyButTheJobReads"}
-    assert configuration.plan(both) == []
+    assert root_module.plan(both) == []

@@ -33,7 +33,7 @@ def policy_of_consumers(account: Account, client: str) -> dict[str, dict[str, An
     return statements(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
 
 
-def test_removed_settings_take_effect_and_break_no_active_tokens(account: Account, configuration: RootModule) -> None:
+def test_removed_settings_take_effect_and_break_no_active_tokens(account: Account, root_module: RootModule) -> None:
     secretsmanager = account.client("secretsmanager")
     given: dict[str, Any] = {
         "kms_key_arn": OLD_KEY,
@@ -41,9 +41,9 @@ def test_removed_settings_take_effect_and_break_no_active_tokens(account: Accoun
         "security_group_ids": ["sg-0a1b2c3d"],
         "clients": {"shop": {"replica_regions": [{"region": "eu-west-1"}], "reader_principals": [READER]}},
     }
-    configuration.apply(given)
-    token = configuration.outputs["clients"]["shop"]["token_secret_arn"]
-    credentials = configuration.outputs["clients"]["shop"]["credentials_secret_arn"]
+    root_module.apply(given)
+    token = root_module.outputs["clients"]["shop"]["token_secret_arn"]
+    credentials = root_module.outputs["clients"]["shop"]["credentials_secret_arn"]
     assert secretsmanager.describe_secret(SecretId=token)["KmsKeyId"] == OLD_KEY
 
     # The reader's account deletes the role, and IAM shows its unique id instead.
@@ -53,13 +53,13 @@ def test_removed_settings_take_effect_and_break_no_active_tokens(account: Accoun
         if READER in json.dumps(statement["Principal"]):
             statement["Principal"] = {"AWS": "AROAEXAMPLEEXAMPLEEXAM"}
     secretsmanager.put_resource_policy(SecretId=token, ResourcePolicy=json.dumps(deleted))
-    assert configuration.plan(given) == []
+    assert root_module.plan(given) == []
 
     left = {"previous_kms_key_arns": [OLD_KEY], "dashboard": False, "clients": {"shop": {}}}
-    changed = configuration.apply(left)
+    changed = root_module.apply(left)
     assert {change.action for change in changed} == {"update", "delete"}
     assert [change.address for change in changed if change.action == "delete"] == ["aws_cloudwatch_dashboard.token[0]"]
-    assert configuration.outputs["dashboard_name"] is None
+    assert root_module.outputs["dashboard_name"] is None
     for secret in (token, credentials):
         assert secretsmanager.describe_secret(SecretId=secret)["KmsKeyId"] == DEFAULT_KEY
     role = policy_of_role(account)
@@ -67,18 +67,18 @@ def test_removed_settings_take_effect_and_break_no_active_tokens(account: Accoun
     assert policy_of_consumers(account, "shop")["DecryptWithPreviousKeys"]["Action"] == "kms:Decrypt"
     # Lambda detaches the function a few minutes after it leaves its subnets, with the function's role.
     assert {"ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface"} <= {*role["AttachToTheSubnets"]["Action"]}
-    assert configuration.plan(left) == []
+    assert root_module.plan(left) == []
 
     # The provider does not remove the replica, so each plan names the command that does.
     (copy,) = secretsmanager.describe_secret(SecretId=token)["ReplicationStatus"]
-    (message,) = [warning for warning in configuration.warnings if "clients: shop" in warning]
+    (message,) = [warning for warning in root_module.warnings if "clients: shop" in warning]
     assert f"remove-regions-from-replication --region {REGION} --secret-id {token}" in message
     assert f"--remove-replica-regions {copy['Region']}" in message
     secretsmanager.remove_regions_from_replication(SecretId=token, RemoveReplicaRegions=[copy["Region"]])
-    assert configuration.plan(left) == []
-    assert configuration.warnings == []
+    assert root_module.plan(left) == []
+    assert root_module.warnings == []
 
     without = {"clients": {"shop": {}}, "dashboard": False}
-    configuration.apply(without)
+    root_module.apply(without)
     assert "DecryptWithPreviousKeys" not in policy_of_role(account) | policy_of_consumers(account, "shop")
-    assert configuration.plan(without) == []
+    assert root_module.plan(without) == []
