@@ -1,4 +1,4 @@
-"""Deploys stacks: `python -m infra.deploy deploy | redeploy | outputs`. The Makefile's targets run it.
+"""Deploys stacks: `make deploy`, `make redeploy`.
 
 Errors are reported before the build, with the parameter's name. It only writes `.aws-sam/`.
 """
@@ -29,7 +29,7 @@ from infra.deployed_stack import (
 from infra.stack_parameters import Parameter, check, fault_of, given_values, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 ROOT = TEMPLATE.parent
 _STACK = "telenor-token"
@@ -61,18 +61,6 @@ def everything_given(template: Mapping[str, Any], arguments: argparse.Namespace,
     if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,127}", stack):
         raise RefusalError(f"STACK={stack} is not 1 to 128 letters, digits and hyphens that begin with a letter")
     return given | {"Version": checked_out()}
-
-
-def exports(outputs: Mapping[str, str], region: str) -> Iterator[str]:
-    """Yield a line for the shell for each output: FunctionName becomes FUNCTION_NAME."""
-    for variable in REGION_VARIABLES:
-        yield f"export {variable}={shlex.quote(region)}"
-    for name, value in sorted(outputs.items()):
-        yield f"export {_variable(name)}={shlex.quote(value)}"
-
-
-def _variable(output: str) -> str:
-    return re.sub("(?<!^)(?=[A-Z])", "_", output).upper()
 
 
 def checked_out() -> str:
@@ -159,7 +147,7 @@ def discard_stdout() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit status 2: refused, failed or interrupted."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__)
-    parser.add_argument("command", choices=("deploy", "redeploy", "outputs"))
+    parser.add_argument("command", choices=("deploy", "redeploy"))
     parser.add_argument("--client", help="the client's name, also the end of the stack's name")
     parser.add_argument("--stack", help=f"{_STACK}, or {_STACK}-CLIENT")
     parser.add_argument("--yes", action="store_true", help="do not ask: use given, deployed or default values")
@@ -169,16 +157,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         region = the_region()
         stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
-        if arguments.command == "outputs":
-            print("\n".join(exports(existing(stack, region).outputs, region)), flush=True)
-        else:
-            deploy(arguments, stack, region)
+        deploy(arguments, stack, region)
     except RefusalError as error:
         print(error, file=sys.stderr)
-        if arguments.command == "outputs":
-            # With another stack's variables the next commands would act on that stack.
-            with contextlib.suppress(CliError):
-                console.print_stdout(f"unset {' '.join(map(_variable, load()['Outputs']))}; false\n")
         return 2
     except EOFError:
         print("\nnothing was deployed: stdin ended before the last question (YES=1 does not ask)", file=sys.stderr)

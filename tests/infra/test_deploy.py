@@ -5,20 +5,22 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
-from infra import deploy
+from infra import deploy, stack_outputs
 from infra.cloudformation_template import load
 from infra.deployed_stack import RefusalError
 from infra.stack_parameters import check, parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 TEMPLATE = load()
@@ -95,7 +97,12 @@ class Program:
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Return its exit status, stdout and stderr."""
-        status = deploy.main([*arguments, "--sam", str(self.sam)])
+        return self._printed(deploy.main([*arguments, "--sam", str(self.sam)]))
+
+    def outputs(self) -> tuple[int, str, str]:
+        return self._printed(stack_outputs.main(["--stack", "telenor-token"]))
+
+    def _printed(self, status: int) -> tuple[int, str, str]:
         printed = self._capture.readouterr()
         return status, printed.out, printed.err
 
@@ -289,11 +296,10 @@ def test_a_stack_name_that_cloudformation_refuses_is_not_built(stack: str, progr
 
 
 def test_outputs_and_redeployment_require_a_stack(program: Program) -> None:
-    for command in ("outputs", "redeploy"):
-        status, _, message = program.run(command)
+    for status, _, message in (program.outputs(), program.run("redeploy")):
         assert (status, "there is no stack telenor-token in eu-north-1" in message) == (2, True)
     program.aws.put(status="ROLLBACK_COMPLETE", outputs={})
-    status, out, message = program.run("outputs")
+    status, out, message = program.outputs()
     assert (status, "ROLLBACK_COMPLETE" in message) == (2, True)
     # For eval, so that no command acts on the stack before.
     assert out.startswith("unset ")
@@ -301,7 +307,7 @@ def test_outputs_and_redeployment_require_a_stack(program: Program) -> None:
     assert out.endswith("; false\n")
     outputs = {"FunctionName": "x", "UntoldAlarms": "WARNING: it's so"}
     program.aws.put(status="UPDATE_IN_PROGRESS", outputs=outputs)
-    status, out, _ = program.run("outputs")
+    status, out, _ = program.outputs()
     assert status == 0
     assert out.splitlines() == [
         "export AWS_REGION=eu-north-1",
@@ -322,7 +328,7 @@ def test_a_redeployment_keeps_every_value_but_the_given_ones(program: Program) -
 # The environment
 
 
-@pytest.mark.parametrize("command", [["outputs"], ["redeploy"], ["deploy", "--yes"]])
+@pytest.mark.parametrize("command", [["redeploy"], ["deploy", "--yes"]])
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
@@ -349,7 +355,7 @@ def test_an_unusable_environment_prints_one_sentence(
 def test_an_unreachable_aws_prints_one_sentence(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     unreachable = EndpointConnectionError(endpoint_url="https://nowhere")
     monkeypatch.setattr(program.aws, "describe_stacks", Mock(side_effect=unreachable))
-    status, _, message = program.run("outputs")
+    status, _, message = program.outputs()
     assert (status, message.count("\n"), "Log in" in message) == (2, 1, False)
 
 
@@ -375,19 +381,32 @@ def test_a_response_that_is_not_aws_s_prints_one_sentence(
     assert not program.called
 
 
-@pytest.mark.parametrize("command", [["outputs"], ["redeploy"], ["deploy", "--yes"], ["deploy"]])
-@pytest.mark.parametrize("is_full", [True, False])
-def test_an_unwritable_stdout_deploys_nothing_and_prints_one_sentence(
-    command: list[str], program: Program, monkeypatch: pytest.MonkeyPatch, *, is_full: bool
-) -> None:
-    program.aws.put()
+@contextmanager
+def unwritable_stdout(*, is_full: bool) -> Iterator[None]:
     reader, writer = os.pipe()
     os.close(reader)
-    with open("/dev/full" if is_full else writer, "w") as stdout:  # noqa: PTH123  one is a descriptor
-        monkeypatch.setattr("sys.stdout", stdout)
+    with open("/dev/full" if is_full else writer, "w") as stdout, patch("sys.stdout", stdout):  # noqa: PTH123  a descriptor
+        yield
+
+
+@pytest.mark.parametrize("command", [["redeploy"], ["deploy", "--yes"], ["deploy"]])
+@pytest.mark.parametrize("is_full", [True, False])
+def test_an_unwritable_stdout_deploys_nothing_and_prints_one_sentence(
+    command: list[str], program: Program, *, is_full: bool
+) -> None:
+    program.aws.put()
+    with unwritable_stdout(is_full=is_full):
         status, _, message = program.run(*command)
     assert (status, message.count("\n"), "nothing was deployed" in message) == (2, 1, True)
     assert not program.called
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_outputs_into_an_unwritable_stdout_fail_with_one_sentence(program: Program, *, is_full: bool) -> None:
+    program.aws.put()
+    with unwritable_stdout(is_full=is_full):
+        status, _, message = program.outputs()
+    assert (status, message.count("\n"), "stdout cannot be written" in message) == (2, 1, True)
 
 
 def test_a_stdout_in_ascii_shows_the_changes(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
