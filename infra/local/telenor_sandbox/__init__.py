@@ -11,6 +11,7 @@ client_credentials alone, and fails on command while it runs::
 ``/_sandbox/faults`` (POST, DELETE) does the same over HTTP, and ``/_sandbox/state`` (GET) shows the tokens.
 """
 
+from infra.local.telenor_sandbox.api_errors import ApiError
 from infra.local.telenor_sandbox.authorization_server import (
     DEMO_CLIENT_ID,
     DEMO_CLIENT_SECRET,
@@ -18,7 +19,7 @@ from infra.local.telenor_sandbox.authorization_server import (
     Client,
     short_id,
 )
-from infra.local.telenor_sandbox.error_kinds import ApiError, ErrorKind
+from infra.local.telenor_sandbox.error_kinds import ErrorKind
 from infra.local.telenor_sandbox.knobs_and_faults import Fault
 from infra.local.telenor_sandbox.response_formats import ERROR_SHAPES
 from infra.local.telenor_sandbox.server import OPERATIONS, REVOCATION_PATH, TelenorSandbox

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from infra.local.telenor_sandbox.api_errors import ApiError
 from infra.local.telenor_sandbox.authorization_server import random_text
-from infra.local.telenor_sandbox.error_kinds import ApiError, ErrorKind
+from infra.local.telenor_sandbox.error_kinds import ErrorKind
 from infra.local.telenor_sandbox.knobs_and_faults import USUAL
 from infra.local.telenor_sandbox.outgoing_response import OutgoingResponse
 
