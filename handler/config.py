@@ -206,9 +206,8 @@ def _protocol(environ: Mapping[str, str], event: dict[str, Any]) -> ServerProtoc
             "TOKEN_URL is set without REVOCATION_URL: set the revocation endpoint, or none if the server cannot revoke "
             "access tokens"
         )
-    name = environ.get("CLIENT_AUTHENTICATION") or CLIENT_AUTHENTICATIONS[0]
-    authentication = next((method for method in CLIENT_AUTHENTICATIONS if method == name), None)
-    if authentication is None:
+    authentication = environ.get("CLIENT_AUTHENTICATION") or "client_secret_basic"
+    if authentication not in CLIENT_AUTHENTICATIONS:
         raise InvalidInputError(
             f"CLIENT_AUTHENTICATION is not a method that this job knows: use one of {', '.join(CLIENT_AUTHENTICATIONS)}"
         )

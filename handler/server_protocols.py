@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote_plus
 
 from handler.error_responses import parse_error, parse_oauth_error, reports_error
@@ -26,8 +26,7 @@ _TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  a path, not a password
 _LOGOUT_PATH = "/oauth/v2/logout"
 
 # RFC 7591, section 2: `token_endpoint_auth_method`.
-ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
-CLIENT_AUTHENTICATIONS: tuple[ClientAuthentication, ...] = get_args(ClientAuthentication)
+CLIENT_AUTHENTICATIONS = ("client_secret_basic", "client_secret_post")
 
 # A slow response is better than an active token that nobody knows.
 TOKEN_REQUEST_SECONDS = 25.0
@@ -94,7 +93,7 @@ class OAuthProtocol:
 
     token_url: str
     revocation_url: str | None
-    client_authentication: ClientAuthentication
+    client_authentication: str
     token_parameters: Fields = ()
 
     def token_request(self, credentials: Credentials, scope: str | None) -> Request:
