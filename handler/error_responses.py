@@ -266,11 +266,9 @@ def parse_oauth_error(response: Response) -> ParsedError:
     header = response.headers.get("WWW-Authenticate", "")[:_HEADER_LIMIT]
     words = [word for _, word in re.findall(_WORD, f"{response.text}\n{_bearer_error(header)}")]
     word = next((word for word in words if word in OAUTH_ERROR_CODES), None)
-    code = ErrorCode.TELENOR_OUT if is_transient(response.status) else ErrorCode.ANSWER_UNKNOWN
+    code = OAUTH_ERROR_CODES[word] if word else _by_status(response.status).code
     if response.status == HTTPStatus.UNAUTHORIZED:
         code = ErrorCode.CREDENTIALS_REFUSED
-    elif word is not None:
-        code = OAUTH_ERROR_CODES[word]
     kind = ErrorKind(code, _OAUTH_ADVICE[code], is_retryable=code == ErrorCode.TELENOR_OUT)
     return ParsedError(kind, ErrorFormat.OAUTH if word else None, word)
 
