@@ -230,8 +230,6 @@ def ending_of(superseded: Superseded, at: datetime) -> str:
             text = f"in its grace period, expires in {left}"
         case Ending.IN_GRACE:
             text = f"in its grace period, revoked in {left}"
-        case Ending.REVOCATION_DUE if superseded.failed_with in IRREVOCABLE:
-            text = f"its grace period is over, and it cannot be revoked, expires in {left}"
         case Ending.REVOCATION_DUE if superseded.failed_with:
             text = "its grace period is over, its revocation failed, the next run tries again"
         case Ending.REVOCATION_DUE:
@@ -241,7 +239,7 @@ def ending_of(superseded: Superseded, at: datetime) -> str:
         case Ending.EXPIRED:
             text = "expired, removed by the next run"
         case Ending.NOT_REVOCABLE:
-            text = f"the server cannot revoke it, expires {f'in {left}' if left else 'at an unknown time'}"
+            text = f"it cannot be revoked, expires {f'in {left}' if left else 'at an unknown time'}"
         case Ending.UNKNOWN:
             text = "stays until another token is published"
     text += f" [{superseded.failed_with}]" if superseded.failed_with else ""
@@ -311,6 +309,8 @@ def _run_json(run: PastRun | None) -> dict[str, object] | None:
 def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, runs: PastRuns | None) -> Superseded:
     superseded = _ending(ledger, entry, policy, now)
     failed_with = runs.failed_revocations.get(entry.version_id) if runs else None
+    if superseded.ending is Ending.REVOCATION_DUE and failed_with in IRREVOCABLE:
+        superseded = Superseded(entry, Ending.NOT_REVOCABLE, entry.expires_at)
     # The next run removes an expired one, even after a failed revocation.
     return superseded if superseded.ending is Ending.EXPIRED else replace(superseded, failed_with=failed_with)
 

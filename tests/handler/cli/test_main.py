@@ -365,4 +365,4 @@ def test_status_shows_when_a_superseded_token_expires(
     job.run("rotate-now")
     (superseded,) = terminal.run("--local", "status", "--json").json["superseded"]
     assert (superseded["state"], superseded["ends_at"]) == ("not-revocable", superseded["expires_at"])
-    assert "the server cannot revoke it" in terminal.run("--local", "status").out
+    assert "it cannot be revoked" in terminal.run("--local", "status").out

@@ -96,6 +96,13 @@ def test_the_state_of_a_superseded_token(
     assert (seen.ending, ending_of(seen, now)) == (state, says)
 
 
+def test_a_token_that_no_retry_revokes_is_shown_with_its_expiry() -> None:
+    runs = PastRuns(T0, (), failed_revocations={"old-0000-0000": "client-replaced"})
+    now = T0 + timedelta(minutes=10)
+    (seen,) = status_of(Ledger(CURRENT, (entry("old", -30),)), POLICY, now, runs=runs).superseded
+    assert ending_of(seen, now) == "it cannot be revoked, expires in 20 min [client-replaced]"
+
+
 def test_without_a_grace_a_superseded_token_is_due_at_once() -> None:
     policy = Policy(timedelta(0), 0.33, timedelta(minutes=5))
     (seen,) = status_of(Ledger(CURRENT, (entry("old", -30),)), policy, T0 - timedelta(seconds=0.5)).superseded
