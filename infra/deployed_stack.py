@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from handler.cli import aws
+from handler.cli import aws_errors
 from handler.secrets_manager import NOT_AWS_ERRORS
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def readable(what: str) -> Iterator[None]:
     try:
         yield
     except (*NOT_AWS_ERRORS, IndexError) as error:
-        raise RefusalError(aws.unreadable(error, what)) from None
+        raise RefusalError(aws_errors.unreadable(error, what)) from None
 
 
 def the_region() -> str:
@@ -74,10 +74,10 @@ def describe(stack: str, region: str) -> Deployed | None:
     except ClientError as error:
         if "does not exist" in str(error):
             return None
-        advice = ". Log in again" if aws.code_of(error) in aws.STALE_CREDENTIALS else ""
+        advice = ". Log in again" if aws_errors.code_of(error) in aws_errors.STALE_CREDENTIALS else ""
         raise RefusalError(f"CloudFormation in {region} refused: {str(error).rstrip('.')}{advice}") from None
     except (BotoCoreError, ValueError) as error:
-        advice = ". Log in, or set AWS_PROFILE" if isinstance(error, aws.NOT_LOGGED_IN) else ""
+        advice = ". Log in, or set AWS_PROFILE" if isinstance(error, aws_errors.NOT_LOGGED_IN) else ""
         reason = str(error).rstrip(".")
         raise RefusalError(f"CloudFormation in {region} cannot be used: {reason}{advice}") from None
     if described["StackStatus"] == "REVIEW_IN_PROGRESS":

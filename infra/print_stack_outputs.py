@@ -30,7 +30,7 @@ def _variable(output: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the lines. After a failure they unset the variables: the next commands must not act on another stack."""
-    parser = argparse.ArgumentParser(prog="python -m infra.stack_outputs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.print_stack_outputs", description=__doc__)
     parser.add_argument("--stack", required=True)
     stack = parser.parse_args(argv).stack
     try:

@@ -1,17 +1,13 @@
-"""The operator's own access to AWS: the SDK's clients, and their errors explained for an operator."""
+"""Explains the errors of AWS and of its SDK to an operator."""
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 from botocore import exceptions
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -28,8 +24,6 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
-from botocore.loaders import create_loader
-from botocore.session import get_session
 
 from handler.cli.errors import AccessError, CliError, NotAllowedError, UsageError
 from handler.secrets_manager import NOT_AWS_ERRORS, THROTTLING_CODES
@@ -38,16 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from handler.errors import RotationError
-
-_CONNECT_TIMEOUT_SECONDS = 5
-_READ_TIMEOUT_SECONDS = 15
-_ATTEMPTS = 3
-
-# Shared by all sessions: each would read the descriptions of AWS's services anew, which takes a tenth of a second.
-_LOADER = create_loader()
-
-# AWS, "ARN format": arn:partition:service:region:account:resource
-_ARN = re.compile(r"arn:[a-z-]+:[a-z0-9-]+:([a-z0-9-]+):[0-9]{12}:.+")
 
 # IAM's message: "User: arn:… is not authorized to perform: lambda:InvokeFunction on resource: arn:…"
 _WHO = re.compile(r"\bUser: (\S+) is not authorized")
@@ -90,34 +74,6 @@ _ACTIONS = {
     "ListSchedules": "scheduler:ListSchedules",
     "UpdateSchedule": "scheduler:UpdateSchedule",
 }
-
-
-def region_of(name: str) -> str | None:
-    """Return the region in an ARN, or None if the name is not an ARN."""
-    match = _ARN.fullmatch(name)
-    return match[1] if match else None
-
-
-def client(service: str, region: str | None, *, attempts: int = _ATTEMPTS, read_seconds: float | None = None) -> Any:  # noqa: ANN401  one type for each service
-    """Return a client of the SDK in a region, by default the environment's. Raises UsageError."""
-    # At DEBUG it logs every request and response, which may contain secrets.
-    logging.getLogger("botocore").setLevel(logging.INFO)
-    config = Config(
-        connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-        read_timeout=read_seconds or _READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        tcp_keepalive=True,
-    )
-    with explained(f"the client of {service}"):
-        # Lambda sets AWS_REGION; the SDK reads only AWS_DEFAULT_REGION.
-        region_name = region or os.environ.get("AWS_REGION") or None
-        try:
-            # A new session: the default one keeps expired credentials.
-            session = get_session()
-            session.register_component("data_loader", _LOADER)
-            return boto3.Session(botocore_session=session).client(service, region_name=region_name, config=config)  # type: ignore[call-overload]
-        except ValueError as error:
-            raise _setup_error(error) from error
 
 
 def is_refused(error: Exception) -> bool:
@@ -181,10 +137,11 @@ def _error(error: BotoCoreError | ClientError, what: str, region: str | None) ->
             f"AWS did not respond about {what}{_in(region)} ({type(error).__name__}): check this machine's "
             "network, and its proxy or VPN if it needs one"
         )
-    return _setup_error(error)
+    return setup_error(error)
 
 
-def _setup_error(error: Exception) -> UsageError:
+def setup_error(error: Exception) -> UsageError:
+    """Return the error of an SDK that cannot be set up."""
     return UsageError(
         f"the AWS SDK could not be set up ({type(error).__name__}): check AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handler.cli import aws
+from handler.cli import aws, aws_errors
 from handler.errors import RotationError
 from handler.safe_json import json_object
 
@@ -51,7 +51,7 @@ class ClientSchedules:
         for schedule in filter(None, schedules):
             name = str(schedule["Name"])
             if schedule.get("State") != "DISABLED":
-                with aws.explained(f"schedule {name}", self._region):
+                with aws_errors.explained(f"schedule {name}", self._region):
                     scheduler = self._client()
                     # UpdateSchedule unsets every field that the call leaves out (AWS, "UpdateSchedule").
                     fields = scheduler.meta.service_model.operation_model("UpdateSchedule").input_shape.members
@@ -66,7 +66,7 @@ class ClientSchedules:
     def _get(self, **which: str) -> dict[str, Any] | None:
         """Return a schedule, or None if there is none or it starts something else."""
         scheduler = self._client()
-        with aws.explained(f"schedule {which['Name']}", self._region):
+        with aws_errors.explained(f"schedule {which['Name']}", self._region):
             try:
                 schedule: dict[str, Any] = which | scheduler.get_schedule(**which)
             except scheduler.exceptions.ResourceNotFoundException:
@@ -75,7 +75,7 @@ class ClientSchedules:
 
     def _all(self) -> Iterator[dict[str, str]]:
         """Yield the name and the group of each schedule of the function."""
-        with aws.explained(f"the schedules of function {self._function_name}", self._region):
+        with aws_errors.explained(f"the schedules of function {self._function_name}", self._region):
             for found in self._client().get_paginator("list_schedules").paginate().search("Schedules[]"):
                 if found["Target"]["Arn"] == self._function_arn:
                     yield {"Name": found["Name"], "GroupName": found["GroupName"]}

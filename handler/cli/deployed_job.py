@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from handler.cli import aws, log_printer
+from handler.cli import aws, aws_errors, log_printer
 from handler.cli.client_schedules import ClientSchedules
 from handler.cli.console import print_stderr, printable
 from handler.cli.errors import RunFailedError, RunUnknownError, UsageError
@@ -139,10 +139,10 @@ class DeployedJob:
                 response = client.invoke(FunctionName=self.function.arn, LogType="Tail", Payload=event)
                 document = json.loads(response["Payload"].read() or b"null")
                 log = base64.b64decode(response.get("LogResult", ""))
-            except aws.CALL_ERRORS as error:
-                if aws.is_refused(error):
+            except aws_errors.CALL_ERRORS as error:
+                if aws_errors.is_refused(error):
                     raise
-                raise self._unknown(aws.code_of(error)) from error
+                raise self._unknown(aws_errors.code_of(error)) from error
             except KeyboardInterrupt:
                 print_stderr(str(self._unknown("Ctrl-C")))
                 raise
@@ -168,7 +168,7 @@ class DeployedJob:
         query: dict[str, Any] = {"logGroupName": self.function.log_group, "startTime": _milliseconds(since)}
         query |= {"endTime": _milliseconds(until)} if until else {}
         query |= {"filterPattern": pattern} if pattern else {}
-        with aws.explained(f"log group {self.function.log_group}", self.region):
+        with aws_errors.explained(f"log group {self.function.log_group}", self.region):
             pages = aws.client("logs", self.region).get_paginator("filter_log_events").paginate(**query)
             for event in pages.search("events[]"):
                 record = log_printer.parse_record(event["message"])
@@ -179,7 +179,7 @@ class DeployedJob:
         return aws.client("lambda", self.region, attempts=1, read_seconds=patience.total_seconds())
 
     def _explained(self) -> Any:  # noqa: ANN401  what contextmanager returns
-        return aws.explained(f"function {self.function.name}", self.region)
+        return aws_errors.explained(f"function {self.function.name}", self.region)
 
 
 def _text(record: Mapping[str, object], field: str) -> str | None:

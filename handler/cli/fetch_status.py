@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler import app, error_responses
-from handler.cli import aws, status
+from handler.cli import aws, aws_errors, status
 from handler.cli.console import print_stderr
 from handler.cli.errors import TokenSecretMissingError, sentence
 from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
@@ -54,12 +54,12 @@ def explained(error: SecretsManagerError, job: Job) -> RotationError:
     """Explain an error of the token secret for an operator."""
     secret = job.settings.token_secret_id
     # A deployment names its own secret by the ARN, so the name is right.
-    if job.is_deployed and aws.region_of(secret) and aws.is_missing(error.__cause__):
+    if job.is_deployed and aws.region_of(secret) and aws_errors.is_missing(error.__cause__):
         return TokenSecretMissingError(
             f"the token secret {secret} does not exist any more, so consumers cannot read it: see "
             "ResourceNotFoundException in docs/error-codes.md"
         )
-    return aws.explained_error(error, f"token secret {secret}", aws.region_of(secret) or job.region)
+    return aws_errors.explained_error(error, f"token secret {secret}", aws.region_of(secret) or job.region)
 
 
 def is_accepted(server: AuthorizationServer, url: str, access_token: str, deadline: datetime) -> bool | None:

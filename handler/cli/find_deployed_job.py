@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from handler.cli import aws
+from handler.cli import aws, aws_errors
 from handler.cli.deployed_job import DeployedJob, Function
 from handler.cli.errors import NotAllowedError, UsageError, prefixed
 from handler.cli.job import REQUIRED_VARIABLES
@@ -25,7 +25,7 @@ def find_stack(name: str, region: str | None) -> Function:
     """Return the function of a stack. Raises UsageError or AccessError."""
     cloudformation = aws.client("cloudformation", aws.region_of(name) or region)
     region = cloudformation.meta.region_name
-    with aws.explained(f"stack {name}", region):
+    with aws_errors.explained(f"stack {name}", region):
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     if _FUNCTION_OUTPUT not in outputs:
@@ -39,7 +39,7 @@ def find_function(name: str, region: str | None) -> Function:
     """Return a function by its name or ARN. Raises UsageError or AccessError."""
     client = aws.client("lambda", aws.region_of(name) or region)
     region = client.meta.region_name
-    with aws.explained(f"function {name}", region):
+    with aws_errors.explained(f"function {name}", region):
         configuration = client.get_function_configuration(FunctionName=name)
         own_name = configuration["FunctionName"]
         environment = configuration.get("Environment", {})

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
-from infra import deploy, stack_outputs
+from infra import deploy, print_stack_outputs
 from infra.cloudformation_template import load
 from infra.deployed_stack import RefusalError
 from infra.stack_parameters import check, parameters
@@ -100,7 +100,7 @@ class Program:
         return self._printed(deploy.main([*arguments, "--sam", str(self.sam)]))
 
     def outputs(self) -> tuple[int, str, str]:
-        return self._printed(stack_outputs.main(["--stack", "telenor-token"]))
+        return self._printed(print_stack_outputs.main(["--stack", "telenor-token"]))
 
     def _printed(self, status: int) -> tuple[int, str, str]:
         printed = self._capture.readouterr()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from handler import app
-from handler.cli import aws
+from handler.cli import aws_errors
 from handler.cli.doctor.observations import Permissions
 from handler.cli.errors import NotAllowedError
 from handler.credentials import KnownCredentials, credentials_from
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Preflight:
-    """What doctor needs to know before it requests tokens. Every failure but a missing permission is raised."""
+class Inputs:
+    """What doctor reads before it requests tokens. Every failure but a missing permission is raised."""
 
     job: Job
     secrets: SecretsManager
@@ -88,7 +88,7 @@ class Preflight:
         try:
             yield
         except RotationError as error:
-            explained = aws.explained_error(error, about, self.job.region)
+            explained = aws_errors.explained_error(error, about, self.job.region)
             if not isinstance(explained, NotAllowedError):
                 raise explained from error.__cause__
             self.cannot.append(f"{what}: {explained}")

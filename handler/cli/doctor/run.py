@@ -10,8 +10,8 @@ from handler.cli import status
 from handler.cli.confirmation import is_confirmed
 from handler.cli.console import count, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
+from handler.cli.doctor.inputs import Inputs
 from handler.cli.doctor.observations import WATCH, Observations
-from handler.cli.doctor.preflight import Preflight
 from handler.cli.doctor.probe import Probe
 from handler.cli.doctor.replace_published_token import replace_published_token
 from handler.cli.time_format import duration
@@ -39,7 +39,7 @@ def examine(
     # One adapter: it refuses credentials that stand in the token secret only if it has described that one.
     secrets = job.secrets()
     token_secret = TokenSecretReads(secrets, app.clock)
-    inputs = Preflight(job, secrets, token_secret, credentials_file)
+    inputs = Inputs(job, secrets, token_secret, credentials_file)
     server = AuthorizationServer(job.settings.protocol, inputs.known_credentials, app.clock, app.logger)
     permissions = inputs.permissions()
     for sentence in permissions.cannot:
