@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from handler.cli import aws, aws_errors, log_printer
 from handler.cli.client_schedules import ClientSchedules
-from handler.cli.console import print_stderr, printable
 from handler.cli.errors import RunFailedError, RunUnknownError, UsageError
 from handler.cli.job import PastRun, PastRuns
+from handler.cli.plain_output import print_stderr, printable
 from handler.errors import ErrorCode, InvalidInputError
 from handler.model import MAX_CLOCK_SKEW
 from handler.secrets_manager import SecretsManager

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from handler import app, error_responses
 from handler.cli import aws, aws_errors, status
-from handler.cli.console import print_stderr
 from handler.cli.errors import TokenSecretMissingError, sentence
+from handler.cli.plain_output import print_stderr
 from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
 
 if TYPE_CHECKING:

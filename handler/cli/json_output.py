@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handler.cli import console, status
+from handler.cli import plain_output, status
 from handler.cli.doctor import diagnosis
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ class JsonOutput:
     def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], _at: datetime) -> bool:
         """Print the status of jobs. Return False if nobody reads it."""
         for failure in failures:
-            console.print_stderr(failure)
+            plain_output.print_stderr(failure)
         return all(
-            console.print_json({"job": job.name, "client": job.settings.client, **status.as_json(each)})
+            plain_output.print_json({"job": job.name, "client": job.settings.client, **status.as_json(each)})
             for job, each in seen
         )
 
@@ -34,4 +34,4 @@ class JsonOutput:
 
     def show_diagnosis(self, observations: Observations, found: Diagnosis) -> None:
         """Print the observations and the diagnosis."""
-        console.print_json(diagnosis.as_json(observations, found))
+        plain_output.print_json(diagnosis.as_json(observations, found))

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from handler.cli.console import print_stdout, printable, unwritable
 from handler.cli.doctor.diagnosis import Rating
 from handler.cli.doctor.observations import WATCH
+from handler.cli.plain_output import print_stdout, printable, unwritable
 from handler.cli.status import (
     UNUSABLE,
     Ending,

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.errors import RotationError
 from tests.benchmarks.faults_of_a_month import CRASH, TELENOR_CALLS, RandomFaults
-from tests.simulation import sdk
+from tests.simulation import real_sdk_client
 from tests.simulation.authorization_server import AuthorizationServerModel
 from tests.simulation.checked_world import BEGIN, CREDENTIALS, TOKEN, Clock, CrashError
 from tests.simulation.secrets_manager import SecretsManagerModel
@@ -103,7 +103,7 @@ class Environment:
         # Reads are stale for a moment, not for minutes.
         self.aws.before = {}
         try:
-            with sdk.client(self._respond, self.clock.sleep) as self.client:
+            with real_sdk_client.client(self._respond, self.clock.sleep) as self.client:
                 strategy.run(self, request_id)
         except (RotationError, ClientError, BotoCoreError, CrashError):
             return False

@@ -29,7 +29,7 @@ from handler.secrets_manager import SecretsManager
 from handler.server_protocols import ServerProtocol, TelenorProtocol
 from handler.token_secret_reads import TokenSecretReads
 from handler.transport import Transport
-from tests.simulation import sdk
+from tests.simulation import real_sdk_client
 from tests.simulation.authorization_server import CLIENT_SECRET, AuthorizationServerModel
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
 
@@ -212,7 +212,9 @@ class Run:
         settings = SETTINGS._replace(action=self.action, policy=world.policy, verify_url=world.verify_url)
         request_by, end_by = deadlines(self.clock.now(), _TIME_LEFT)
         transport = Transport(self.clock, log, lambda _on_socket: _SESSION, lambda exchange, _seconds: exchange())
-        with sdk.client(self._respond, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt) as client:
+        with real_sdk_client.client(
+            self._respond, self.clock.sleep, emits_each_attempt=world.sdk_emits_each_attempt
+        ) as client:
             secrets = SecretsManager(client, CREDENTIALS, TOKEN, has_time=lambda: self.clock.now() < end_by)
             server = AuthorizationServer(world.protocol, secrets.read_known_credentials, self.clock, log, transport)
             rotate(

@@ -8,12 +8,12 @@ from handler import app
 from handler.authorization_server import AuthorizationServer
 from handler.cli import status
 from handler.cli.confirmation import is_confirmed
-from handler.cli.console import count, print_stderr, print_wrapped
 from handler.cli.doctor import diagnosis
 from handler.cli.doctor.inputs import Inputs
 from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.probe import Probe
 from handler.cli.doctor.replace_published_token import replace_published_token
+from handler.cli.plain_output import count, print_stderr, print_wrapped
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
 from handler.token_secret_reads import TokenSecretReads
