@@ -23,7 +23,8 @@ from handler import app, errors
 from infra.local.secrets_manager import REGION, LocalSecretsManager, create_secret, labels_and_tags
 from infra.local.telenor_sandbox import SEEDED_CLIENTS, Client, TelenorSandbox
 from infra.terraform_cli import MissingError, find
-from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET, Seen, canaries_in
+from tests.captured_output import CapturedOutput
+from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET, canaries_in
 from tests.world import CREDENTIALS_SECRET, TOKEN_SECRET, FakeClock, World
 
 if TYPE_CHECKING:
@@ -145,9 +146,9 @@ class _Stream(io.TextIOBase):
 @pytest.fixture(autouse=True)
 def seen(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Seen]:
+) -> Iterator[CapturedOutput]:
     """Fail the test if a secret appears in a stream, an error, a result, a label or a tag."""
-    seen = Seen(capfd)
+    seen = CapturedOutput(capfd)
     log_handler = app.logger.registered_handler
     assert isinstance(log_handler, logging.StreamHandler)
 
@@ -184,7 +185,7 @@ def world(
     aws: LocalSecretsManager,
     telenor: TelenorSandbox,
     client: SecretsManagerClient,
-    seen: Seen,
+    seen: CapturedOutput,
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     """Create both secrets, the token secret without a value, and set the handler's environment."""

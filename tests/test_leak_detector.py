@@ -6,7 +6,8 @@ import base64
 
 import pytest
 
-from tests.leak_detector import CLIENT_ID, CLIENT_SECRET, Seen, canaries_in
+from tests.captured_output import CapturedOutput
+from tests.leak_detector import CLIENT_ID, CLIENT_SECRET, canaries_in
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ def test_a_leaked_secret_is_detected(text: str) -> None:
 
 
 def test_a_secret_in_a_chained_error_is_detected(capfd: pytest.CaptureFixture[str]) -> None:
-    seen = Seen(capfd)
+    seen = CapturedOutput(capfd)
     error = RuntimeError("nothing to see")
     error.__context__ = ValueError("CANARY")
     seen.errors.append(error)

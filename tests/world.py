@@ -15,13 +15,14 @@ import requests
 from handler import app, errors
 from handler.transport import basic
 from infra.local.secrets_manager import LocalSecretsManager, add_versions, stages_of, value_of
-from tests.leak_detector import CLIENT_ID, CLIENT_SECRET, Seen
+from tests.leak_detector import CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
     from handler.ledger import Entry
     from infra.local.telenor_sandbox import TelenorSandbox
+    from tests.captured_output import CapturedOutput
 
 CREDENTIALS_SECRET = "telenor/credentials"
 TOKEN_SECRET = "telenor/token"
@@ -53,7 +54,7 @@ class World:
     aws: LocalSecretsManager
     telenor: TelenorSandbox
     client: SecretsManagerClient
-    seen: Seen
+    seen: CapturedOutput
 
     def run(
         self, action: str | None = None, *, request_id: str | None = None, seconds: float = 120, **event: Any

@@ -17,7 +17,7 @@ from handler.credentials import Credentials, KnownCredentials
 from handler.server_protocols import TelenorProtocol
 from infra.local.telenor_sandbox import ApiError
 from tests.handler.slow_server import SlowServer
-from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET, Seen
+from tests.leak_detector import CANARY, CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from handler.model import Token
     from infra.local.telenor_sandbox import TelenorSandbox
+    from tests.captured_output import CapturedOutput
     from tests.world import FakeClock
 
 CREDENTIALS = Credentials(CLIENT_ID, CLIENT_SECRET)
@@ -150,7 +151,7 @@ def test_expires_in_may_be_a_number_or_text(adapter: Adapter, expires_in: object
     assert adapter.token().lifetime == timedelta(seconds=seconds)
 
 
-def test_a_missing_expires_in_defaults_to_900_seconds(adapter: Adapter, seen: Seen) -> None:
+def test_a_missing_expires_in_defaults_to_900_seconds(adapter: Adapter, seen: CapturedOutput) -> None:
     adapter.telenor.knobs(expires_in_as="missing")
     assert adapter.token().lifetime == timedelta(seconds=900)
     adapter.telenor.knobs(expires_in_as="raw", expires_in_raw=None)
@@ -159,7 +160,9 @@ def test_a_missing_expires_in_defaults_to_900_seconds(adapter: Adapter, seen: Se
 
 
 @pytest.mark.parametrize("expires_in", [31 * 86_400 + 1, "3599000", 1e12, 10**400])
-def test_an_expires_in_above_31_days_defaults_to_900_seconds(adapter: Adapter, seen: Seen, expires_in: object) -> None:
+def test_an_expires_in_above_31_days_defaults_to_900_seconds(
+    adapter: Adapter, seen: CapturedOutput, expires_in: object
+) -> None:
     """An hour in milliseconds, most likely."""
     adapter.telenor.knobs(expires_in_as="raw", expires_in_raw=expires_in)
     assert adapter.token().lifetime == timedelta(seconds=900)
@@ -406,7 +409,7 @@ def test_an_error_of_our_own_request_is_explained(
     ids=str,
 )
 def test_retry_after_is_honoured_within_the_deadline(
-    adapter: Adapter, seen: Seen, fault: dict[str, Any], retry_after: int | str, slept: list[float]
+    adapter: Adapter, seen: CapturedOutput, fault: dict[str, Any], retry_after: int | str, slept: list[float]
 ) -> None:
     adapter.telenor.fault(operation="token", retry_after=retry_after, times=1, **fault)
     if slept:
@@ -657,7 +660,9 @@ def test_only_401_and_403_reject_a_published_token(adapter: Adapter, status: int
     assert (adapter.count("incidents"), adapter.clock.slept) == (1, [])
 
 
-def test_a_verification_timeout_does_not_reject_a_published_token_and_is_logged(adapter: Adapter, seen: Seen) -> None:
+def test_a_verification_timeout_does_not_reject_a_published_token_and_is_logged(
+    adapter: Adapter, seen: CapturedOutput
+) -> None:
     adapter.telenor.fault(operation="incidents", drop=True)
     assert adapter.server.is_rejected(adapter.resource, CANARY, adapter.clock.now() + MINUTES) is False
     assert adapter.server.is_rejected(adapter.resource, CANARY, adapter.clock.now()) is False

@@ -23,13 +23,14 @@ from handler.errors import ConnectionSetupError, ErrorCode, ServerError, ServerU
 from handler.transport import Bearer, Request, Response, Transport
 from infra.local.loopback_server import HOST
 from tests.handler.slow_server import LONG_SECONDS, Drip, SlowServer, whole
-from tests.leak_detector import CANARY, Seen
+from tests.leak_detector import CANARY
 from tests.world import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.captured_output import CapturedOutput
     from tests.world import World
 
 # An abandoned TLS connection is closed by the garbage collector, which warns.
@@ -138,7 +139,7 @@ def test_a_dripping_proxy_ends_in_time(transport: Transport, monkeypatch: pytest
     assert (proxy.paths, proxy.outlasted) == (["telenor.invalid:443"], 0)
 
 
-def test_a_partial_response_at_the_deadline_is_kept(transport: Transport, seen: Seen) -> None:
+def test_a_partial_response_at_the_deadline_is_kept(transport: Transport, seen: CapturedOutput) -> None:
     start = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n" + b'{"code": 22}' + b"\r\n"
     with SlowServer(lambda _path: Drip(start, b"0")) as server:
         response = get(transport, server.url, SHORT)
@@ -168,7 +169,7 @@ def test_headers_count_towards_the_size_limit(transport: Transport) -> None:
         assert sum(map(len, get(transport, server.url).headers.values())) <= 65_536
 
 
-def test_an_invalid_gzip_body_does_not_hide_the_status(transport: Transport, seen: Seen) -> None:
+def test_an_invalid_gzip_body_does_not_hide_the_status(transport: Transport, seen: CapturedOutput) -> None:
     head = b"HTTP/1.1 403 Forbidden\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n"
     with SlowServer(lambda _path: head + b"oops") as server:
         assert get(transport, server.url).status == 403
@@ -239,7 +240,9 @@ def test_each_request_has_a_connection_of_its_own_and_no_cookie(transport: Trans
     assert not any(b"Cookie" in request for request in server.requests)
 
 
-def test_a_cookie_that_the_standard_library_cannot_read_prints_nothing(transport: Transport, seen: Seen) -> None:
+def test_a_cookie_that_the_standard_library_cannot_read_prints_nothing(
+    transport: Transport, seen: CapturedOutput
+) -> None:
     response = OK + b"Set-Cookie: a=b; max-age=" + b"9" * 400 + b"\r\nContent-Length: 2\r\n\r\n{}"
     with SlowServer(lambda _path: response) as server:
         assert get(transport, server.url).text == "{}"

@@ -8,14 +8,10 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import shutil
-import subprocess
 import sys
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import product, starmap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -28,8 +24,9 @@ os.environ["SIMULATION"] = "full"
 from handler.decisions import outage_tolerance
 from handler.model import Action
 from tests.simulation import test_fuzz
-from tests.simulation.consumers import LIFETIME
+from tests.simulation.checked_world import LIFETIME
 from tests.simulation.model_checker import Explored, crashes_and_faults, orders, orders_of_three
+from tests.simulation.mutation_testing import surviving_mutants
 from tests.simulation.outage_tolerance import POLICIES, SECOND, outages
 from tests.simulation.random_histories import any_history, fault_bursts
 from tests.simulation.scenarios import ALL_SCENARIOS, SCENARIOS
@@ -50,11 +47,6 @@ _DAYS_A_YEAR = 365
 _PARTS_OF_A_PERIOD = 20
 
 _COLUMNS = ("histories", "states", "crash points", "faults", "interleavings", "simulated hours")
-
-_MUTMUT = (sys.executable, "-m", "mutmut")
-
-# A mutant that exceeds mutmut's time limit hangs, which a test run would show too.
-_KILLED = {"killed", "timeout", "segfault", "caught by type check"}
 
 
 def all_rows(years: int) -> dict[str, list[Task]]:
@@ -115,7 +107,7 @@ def main() -> int:
     violations = [violation for each in explored.values() for violation in each.violations]
     violations += [f"the broken variant is not caught: {name}" for name in missed]
     # The mutants take as long again, so the other results are printed first.
-    survivors = _survivors(console)
+    survivors = surviving_mutants(console)
     violations += [f"a mutant survives: {change}" for change in survivors]
     for violation in violations:
         console.print(f"broken: {violation}", style="bold red", markup=False)
@@ -146,30 +138,6 @@ def _print_variants(found: Mapping[str, str], console: Console) -> list[str]:
     console.print(table)
     console.print(f"broken variants: {len(found)}, caught: {len(found) - len(missed)}")
     return missed
-
-
-def _survivors(console: Console) -> list[str]:
-    """Run mutation tests (mutmut) of the code that the promises rest on; return the surviving changes.
-
-    `# pragma: no mutate` excludes a line whose mutant no test can distinguish from the real code, with the reason.
-    """
-    shutil.rmtree("mutants", ignore_errors=True)
-    # mutmut finds mypy there.
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    workers = str(os.cpu_count() or 1)
-    subprocess.run([*_MUTMUT, "run", "--max-children", workers], check=True, env=environment)  # noqa: S603  our own tool
-    results = [line.strip() for line in _mutmut("results", "--all", "true") if "__mutmut_" in line]
-    status_of = dict(line.split(": ", maxsplit=1) for line in results)
-    assert status_of, "mutmut has made no mutants"
-    survivors = [name for name, status in status_of.items() if status not in _KILLED]
-    kinds = ", ".join(f"{status} {count}" for status, count in sorted(Counter(status_of.values()).items()))
-    console.print(f"mutants: {len(status_of)}, killed: {len(status_of) - len(survivors)} ({kinds})")
-    return ["\n".join(_mutmut("show", name)) for name in survivors]
-
-
-def _mutmut(*arguments: str) -> list[str]:
-    command = [*_MUTMUT, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()  # noqa: S603  as above
 
 
 if __name__ == "__main__":

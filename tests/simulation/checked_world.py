@@ -36,6 +36,8 @@ from tests.simulation.secrets_manager import Secret, SecretsManagerModel
 BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 # This host never goes through a proxy, so requests looks for none.
 TELENOR = TelenorProtocol("https://localhost")
+LIFETIME = timedelta(seconds=3599)
+
 POLICY = Policy(grace=timedelta(seconds=600), renew_at_fraction=0.33, schedule=timedelta(minutes=5))
 CREDENTIALS, TOKEN = "telenor/credentials", "telenor/token"
 SETTINGS = Settings("default", Action.RENEW_IF_DUE, CREDENTIALS, TOKEN, TELENOR, None, POLICY, None)
@@ -350,6 +352,16 @@ class World:
             self.move_label(f"foreign-{number}", to=str(self.secret.current))
 
     # The promises
+
+    def drop_old_versions(self) -> None:
+        """Drop unlabelled versions, as Secrets Manager does, and tokens that expired long ago."""
+        tokens, labelled = self.telenor.tokens, set(self.secret.labels.values())
+        for token in [token for token, issued in tokens.items() if issued.expires_at + LIFETIME < self.clock.now()]:
+            del tokens[token]
+        for version_id in self.secret.content.keys() - labelled:
+            del self.secret.content[version_id]
+        self.published &= tokens.keys()
+        self.lost &= tokens.keys()
 
     def record_reads(self, at: datetime | None = None) -> None:
         """Record what consumers can read now, or could read until the time that a write states."""

@@ -1,13 +1,14 @@
-"""Consumers that read the token all the time, and a secret that keeps its last versions only."""
+"""Consumers that read the token all the time."""
 
 from __future__ import annotations
 
 from collections import deque
-from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from tests.simulation.checked_world import BrokenPromiseError, World
+from tests.simulation.checked_world import LIFETIME, BrokenPromiseError, World
 
-LIFETIME = timedelta(seconds=3599)
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Consumers:
@@ -43,14 +44,3 @@ class Consumers:
     def _inactive_since(self, token: str) -> datetime:
         issued = self.world.telenor.tokens[token]
         return issued.expires_at if issued.ended_at is None else min(issued.ended_at, issued.expires_at)
-
-
-def drop_old_versions(world: World) -> None:
-    """Drop unlabelled versions, as Secrets Manager does, and long expired tokens."""
-    tokens, labelled = world.telenor.tokens, set(world.secret.labels.values())
-    for token in [token for token, issued in tokens.items() if issued.expires_at + LIFETIME < world.clock.now()]:
-        del tokens[token]
-    for version_id in world.secret.content.keys() - labelled:
-        del world.secret.content[version_id]
-    world.published &= tokens.keys()
-    world.lost &= tokens.keys()

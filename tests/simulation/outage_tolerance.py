@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler import decisions
-from tests.simulation.checked_world import BEGIN, POLICY, Run, World
-from tests.simulation.consumers import LIFETIME, Consumers
+from tests.simulation.checked_world import BEGIN, LIFETIME, POLICY, Run, World
+from tests.simulation.consumers import Consumers
 from tests.simulation.model_checker import Explored
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from handler.decisions import outage_tolerance
 from handler.model import Action
 from tests.simulation.authorization_server import Issue
-from tests.simulation.checked_world import BEGIN, CRASH, POLICY, TOKEN, BrokenPromiseError, Run, World
-from tests.simulation.consumers import LIFETIME, Consumers, drop_old_versions
+from tests.simulation.checked_world import BEGIN, CRASH, LIFETIME, POLICY, TOKEN, BrokenPromiseError, Run, World
+from tests.simulation.consumers import Consumers
 from tests.simulation.model_checker import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
 
@@ -354,7 +354,7 @@ def fault_bursts(seed: int, days: int) -> Explored:
             consumers.check()
             explored.histories += len(runs)
             if tick % _TICKS_A_DAY == _TICKS_A_DAY - 1:
-                drop_old_versions(world)
+                world.drop_old_versions()
         world.check_recovery()
     except BrokenPromiseError as broken:
         explored.violations.append(f"bursts of faults, seed {seed}, tick {tick}: {broken}")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.decisions import outage_tolerance
-from tests.simulation.checked_world import POLICY
-from tests.simulation.consumers import LIFETIME
+from tests.simulation.checked_world import LIFETIME, POLICY
 from tests.simulation.outage_tolerance import POLICIES, SECOND, outages
 
 if TYPE_CHECKING:

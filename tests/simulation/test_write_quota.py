@@ -6,7 +6,7 @@ import pytest
 
 from handler.model import Action
 from tests.simulation.checked_world import CREDENTIALS, World
-from tests.simulation.consumers import Consumers, drop_old_versions
+from tests.simulation.consumers import Consumers
 
 
 def world_with_two_pairs(other: str) -> World:
@@ -28,7 +28,7 @@ def change_credentials_all_day(world: World, minutes_apart: int = 1) -> None:
     before = world.secret.current
     assert world.run(Action.ROTATE_AND_REVOKE_NOW).has_published
     assert world.secret.current != before
-    drop_old_versions(world)
+    world.drop_old_versions()
 
 
 def ages(world: World) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.e2e import iam, test_iam, test_lifecycle, test_runs
+from tests.e2e import iam, test_iam, test_lifecycle, test_runs, test_telemetry
 from tests.e2e.commands import telenor_token
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, until
 from tests.e2e.terraform.conftest import EXISTING, FOURTH, PLAIN, SCOPE, SCOPED, Clients
@@ -179,8 +179,8 @@ def test_adding_a_client_during_rotations_plans_no_change_of_the_others(clients:
 
 @pytest.mark.parametrize("name", [PLAIN, SCOPED, EXISTING, FOURTH])
 def test_each_client_has_its_own_alarms_and_metrics_and_is_on_the_dashboard(clients: Clients, name: str) -> None:
-    test_runs.test_alarms_and_dashboard_read_metrics_that_the_runs_send(clients.jobs[name])
-    test_runs.test_each_run_sends_the_time_until_expiry_and_only_nonzero_counters(clients.jobs[name])
+    test_telemetry.test_alarms_and_dashboard_read_metrics_that_the_runs_send(clients.jobs[name])
+    test_telemetry.test_each_run_sends_the_time_until_expiry_and_only_nonzero_counters(clients.jobs[name])
     metric = {"Namespace": "TelenorToken", "MetricName": "SecondsUntilExpiry"}
     dimensions = [{"Name": "client", "Value": name}]
     assert clients.emulator.client("cloudwatch").list_metrics(**metric, Dimensions=dimensions)["Metrics"]
@@ -237,7 +237,7 @@ def test_no_secret_is_in_any_log(
     clients: Clients, emulator: Emulator, apps: Mapping[str, Client], issued_tokens: list[str]
 ) -> None:
     assert clients.jobs
-    test_runs.test_no_secret_is_in_any_log(emulator, apps, issued_tokens)
+    test_telemetry.test_no_secret_is_in_any_log(emulator, apps, issued_tokens)
 
 
 def without_secrets(statements: list[dict[str, Any]], secrets: set[str]) -> list[dict[str, Any]]:

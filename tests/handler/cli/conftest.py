@@ -19,7 +19,7 @@ from tests.world import FakeClock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.leak_detector import Seen
+    from tests.captured_output import CapturedOutput
     from tests.world import World
 
 
@@ -47,7 +47,7 @@ class CommandResult:
 class Terminal:
     """Runs commands in this process. Typed text comes from a real pseudo-terminal; without it, stdin is no terminal."""
 
-    seen: Seen
+    seen: CapturedOutput
 
     def run(self, *arguments: str, typed: str | None = None) -> CommandResult:
         keyboard, stdin = os.openpty() if typed is not None else (None, os.open(os.devnull, os.O_RDONLY))
@@ -92,7 +92,7 @@ class InterruptingClock(FakeClock):
 
 
 @pytest.fixture
-def terminal(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def terminal(seen: CapturedOutput, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("COLUMNS", "80")
     return Terminal(seen)
 

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from werkzeug.wrappers import Response
 
-from tests.handler.cli.deployed_aws import FUNCTION
+from tests.handler.cli.deployed_aws import FUNCTION, refusal
 
 if TYPE_CHECKING:
     from tests.handler.cli.conftest import Terminal
@@ -94,3 +95,26 @@ def test_no_control_character_of_a_log_reaches_the_terminal(deployed: DeployedAw
         ran = terminal.on_stack(*command) if "--function" not in command else terminal.run(*command)
         assert "owned" in ran.out + ran.err
         assert all(character.isprintable() or character == "\n" for character in ran.out + ran.err)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        pytest.param(refusal("ServiceException", "", 500), id="500"),
+        pytest.param(Response("<html>Bad gateway</html>", 502, content_type="text/html"), id="502"),
+        pytest.param(Response("<html>Log in to the guest network</html>", content_type="text/html"), id="HTML"),
+        pytest.param(Response('{"outcome": "rot', headers={"Content-Length": "99"}), id="cut short"),
+        pytest.param(Response("{}", headers={"X-Amz-Log-Result": "?"}), id="unreadable log"),
+    ],
+)
+@pytest.mark.parametrize("command", ["emergency", "retire", "rotate"])
+def test_a_response_that_is_not_the_functions_leaves_the_run_unknown(
+    deployed: DeployedAws, terminal: Terminal, response: Response, command: str
+) -> None:
+    deployed.run({})
+    deployed.responses["run"] = response
+    ran = terminal.on_stack(command, *(["--yes"] if command != "rotate" else []))
+    assert (ran.status, ran.out, len(deployed.events)) == (1, "", 2)
+    notes = ran.err.splitlines()[-2:] if command != "rotate" else []
+    assert f"function {FUNCTION} may have run" in ran.err.splitlines()[-1 - len(notes)]
+    assert [note.partition(",")[0] for note in notes] == ["Done: unknown.", "To do: check `status`"][: len(notes)]

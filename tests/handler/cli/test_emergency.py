@@ -7,12 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from werkzeug.wrappers import Response
 
 from handler.cli.confirmation import is_confirmed
 from handler.cli.errors import UsageError
 from infra.local.secrets_manager_faults import CallFault
-from tests.handler.cli.deployed_aws import FUNCTION, refusal
+from tests.handler.cli.deployed_aws import FUNCTION
 
 if TYPE_CHECKING:
     from tests.handler.cli.conftest import Terminal
@@ -105,29 +104,6 @@ def test_a_lost_response_does_not_run_an_emergency_twice(deployed: DeployedAws, 
     assert f"function {FUNCTION} may have run" in cause
     assert (done, "`status`" in remedy) == ("Done: unknown.", True)
     assert (len(deployed.events), deployed.world.issued()) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    "response",
-    [
-        pytest.param(refusal("ServiceException", "", 500), id="500"),
-        pytest.param(Response("<html>Bad gateway</html>", 502, content_type="text/html"), id="502"),
-        pytest.param(Response("<html>Log in to the guest network</html>", content_type="text/html"), id="HTML"),
-        pytest.param(Response('{"outcome": "rot', headers={"Content-Length": "99"}), id="cut short"),
-        pytest.param(Response("{}", headers={"X-Amz-Log-Result": "?"}), id="unreadable log"),
-    ],
-)
-@pytest.mark.parametrize("command", ["emergency", "retire", "rotate"])
-def test_a_response_that_is_not_the_functions_leaves_the_run_unknown(
-    deployed: DeployedAws, terminal: Terminal, response: Response, command: str
-) -> None:
-    deployed.run({})
-    deployed.responses["run"] = response
-    ran = terminal.on_stack(command, *(["--yes"] if command != "rotate" else []))
-    assert (ran.status, ran.out, len(deployed.events)) == (1, "", 2)
-    notes = ran.err.splitlines()[-2:] if command != "rotate" else []
-    assert f"function {FUNCTION} may have run" in ran.err.splitlines()[-1 - len(notes)]
-    assert [note.partition(",")[0] for note in notes] == ["Done: unknown.", "To do: check `status`"][: len(notes)]
 
 
 def test_ctrl_c_says_that_the_run_goes_on(
