@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from handler.cli import plain_output
+from handler.cli import printing
 from handler.cli.errors import CliError
 from infra.cloudformation_template import TEMPLATE, load
 from infra.deployed_stack import (
@@ -135,13 +135,13 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
     print(end="", flush=True)
     build_and_deploy(arguments.sam, stack, region, changed)
     with contextlib.suppress(CliError):
-        plain_output.print_stdout(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"\n')
+        printing.print_stdout(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"\n')
 
 
 def discard_stdout() -> None:
     """Discard what could not be written to stdout, or the interpreter fails again at its exit."""
     with contextlib.suppress(CliError):
-        plain_output.print_stdout("")
+        printing.print_stdout("")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from handler.cli import plain_output
+from handler.cli import printing
 from infra.cloudformation_template import load
 from infra.deployed_stack import REGION_VARIABLES, RefusalError, existing, the_region
 
@@ -37,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         region = the_region()
         lines = "\n".join(exports(existing(stack, region).outputs, region))
     except RefusalError as error:
-        plain_output.print_stderr(str(error))
-        plain_output.write(sys.stdout, f"unset {' '.join(map(_variable, load()['Outputs']))}; false\n")
+        printing.print_stderr(str(error))
+        printing.write(sys.stdout, f"unset {' '.join(map(_variable, load()['Outputs']))}; false\n")
         return 2
-    if unwritten := plain_output.write(sys.stdout, f"{lines}\n"):
-        plain_output.print_stderr(f"stdout cannot be written: {unwritten}")
+    if unwritten := printing.write(sys.stdout, f"{lines}\n"):
+        printing.print_stderr(f"stdout cannot be written: {unwritten}")
         return 2
     return 0
 

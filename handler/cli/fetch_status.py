@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler import app, error_responses
-from handler.cli import aws, aws_errors, status
+from handler.cli import aws, aws_errors, job_status
 from handler.cli.errors import TokenSecretMissingError, sentence
-from handler.cli.plain_output import print_stderr
+from handler.cli.printing import print_stderr
 from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from handler.authorization_server import AuthorizationServer
     from handler.cli.job import Job, PastRuns
-    from handler.cli.status import Status
+    from handler.cli.job_status import Status
     from handler.ledger import Entry
     from handler.secrets_manager import SecretsManager
 
@@ -37,7 +37,7 @@ def fetch_status(job: Job) -> Status:
     current = ledger.current if ledger else None
     runs = _past_runs(job, current, now)
     accepted = _is_accepted(job, secrets) if current and job.settings.verify_url else None
-    return status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
+    return job_status.status_of(ledger, job.settings.policy, now, runs=runs, accepted=accepted)
 
 
 def fetch_labels(job: Job) -> Status:
@@ -45,7 +45,7 @@ def fetch_labels(job: Job) -> Status:
     now = app.clock.now()
     try:
         ledger = job.secrets().describe(now)
-        return status.status_of(ledger, job.settings.policy, now)
+        return job_status.status_of(ledger, job.settings.policy, now)
     except SecretsManagerError as error:
         raise explained(error, job) from error.__cause__
 

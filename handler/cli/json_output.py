@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handler.cli import plain_output, status
+from handler.cli import job_status, printing
 from handler.cli.doctor import diagnosis
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from handler.cli.doctor.diagnosis import Diagnosis
     from handler.cli.doctor.observations import Observations
     from handler.cli.job import Job
-    from handler.cli.status import Status
+    from handler.cli.job_status import Status
 
 
 class JsonOutput:
@@ -23,9 +23,9 @@ class JsonOutput:
     def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], _at: datetime) -> bool:
         """Print the status of jobs. Return False if nobody reads it."""
         for failure in failures:
-            plain_output.print_stderr(failure)
+            printing.print_stderr(failure)
         return all(
-            plain_output.print_json({"job": job.name, "client": job.settings.client, **status.as_json(each)})
+            printing.print_json({"job": job.name, "client": job.settings.client, **job_status.as_json(each)})
             for job, each in seen
         )
 
@@ -34,4 +34,4 @@ class JsonOutput:
 
     def show_diagnosis(self, observations: Observations, found: Diagnosis) -> None:
         """Print the observations and the diagnosis."""
-        plain_output.print_json(diagnosis.as_json(observations, found))
+        printing.print_json(diagnosis.as_json(observations, found))

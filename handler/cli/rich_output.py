@@ -16,8 +16,7 @@ from rich.text import Text
 
 from handler.cli.doctor.diagnosis import Rating
 from handler.cli.doctor.observations import WATCH
-from handler.cli.plain_output import print_stdout, printable, unwritable
-from handler.cli.status import (
+from handler.cli.job_status import (
     UNUSABLE,
     Ending,
     Status,
@@ -27,6 +26,7 @@ from handler.cli.status import (
     runs_in_words,
     warnings_of,
 )
+from handler.cli.printing import print_stdout, printable, unwritable
 from handler.cli.time_format import duration, instant
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from handler.cli.doctor.diagnosis import Diagnosis
     from handler.cli.doctor.observations import Observations
     from handler.cli.job import Job
-    from handler.cli.status import Superseded
+    from handler.cli.job_status import Superseded
     from handler.ledger import Entry
 
 _DEFAULT_WIDTH = 80

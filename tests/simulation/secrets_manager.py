@@ -1,4 +1,4 @@
-"""A small model of Secrets Manager's known behaviour, below the SDK: `sdk.py` puts the real client on it.
+"""A small model of Secrets Manager's known behaviour, below the SDK: `real_sdk_client.py` puts the real client on it.
 
 It has what emulators lack: the quotas of labels and of versions, labels that are moved silently, stale reads, attempts
 that are lost before or after the write took effect, throttling.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from handler import decisions
 from handler.cli.doctor.observations import WATCH, VerifyUrl
-from handler.cli.status import State, headline
+from handler.cli.job_status import State, headline
 from handler.cli.time_format import duration
 from handler.error_responses import ErrorFormat
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from handler.cli.doctor.observations import Observations, TokenResult
     from handler.cli.doctor.response_shape import ResponseShape
-    from handler.cli.status import Status
+    from handler.cli.job_status import Status
     from handler.model import Policy
 
 # A Date header has whole seconds, and a response takes a moment.

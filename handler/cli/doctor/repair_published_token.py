@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handler.cli.plain_output import print_stderr
+from handler.cli.printing import print_stderr
 from handler.errors import RotationError
 from handler.model import Action
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from handler.cli.job import Job
 
 
-def replace_published_token(job: Job, *, is_known: bool) -> None:
+def repair_published_token(job: Job, *, is_known: bool) -> None:
     """Rotate, and report how that ended. `is_known` says that the token was revoked; otherwise it may have been."""
     what = "was revoked" if is_known else "may have been revoked"
     print_stderr(f"The published token {what}, so the job rotates.")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from handler import app
 from handler.authorization_server import AuthorizationServer
-from handler.cli import status
+from handler.cli import job_status
 from handler.cli.confirmation import is_confirmed
 from handler.cli.doctor import diagnosis
 from handler.cli.doctor.inputs import Inputs
 from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.probe import Probe
-from handler.cli.doctor.replace_published_token import replace_published_token
-from handler.cli.plain_output import count, print_stderr, print_wrapped
+from handler.cli.doctor.repair_published_token import repair_published_token
+from handler.cli.printing import count, print_stderr, print_wrapped
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
 from handler.token_secret_reads import TokenSecretReads
@@ -57,7 +57,7 @@ def examine(
         if not is_confirmed(f"Request two tokens for {job.place} now?", yes=yes):
             raise DeclinedError("No token was requested.")
         observations = _test(job, probe, survey)
-    seen = status.status_of(inputs.ledger, job.settings.policy, inputs.read_at, runs=inputs.past_runs)
+    seen = job_status.status_of(inputs.ledger, job.settings.policy, inputs.read_at, runs=inputs.past_runs)
     return observations, diagnosis.diagnosis(observations, seen)
 
 
@@ -78,7 +78,7 @@ def _test(job: Job, probe: Probe, survey: Survey) -> Observations:
         return observations
     finally:
         if survey.published is not None and probe.has_requested and ended is not False:
-            replace_published_token(job, is_known=ended is True)
+            repair_published_token(job, is_known=ended is True)
 
 
 def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], object]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from handler.cli.job import PastRun, PastRuns
-from handler.cli.status import as_json, count_active, ending_of, headline, runs_in_words, status_of
+from handler.cli.job_status import as_json, count_active, ending_of, headline, runs_in_words, status_of
 from handler.cli.time_format import duration
 from handler.ledger import Entry, Ledger
 from handler.model import Policy

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
+from handler.cli.job_status import status_of
 from handler.cli.rich_output import draw_status
-from handler.cli.status import status_of
 from handler.ledger import Entry, Ledger
-from tests.handler.cli.test_status import POLICY, T0, entry
+from tests.handler.cli.test_job_status import POLICY, T0, entry
 
 LEDGER = Ledger(entry("9d1c4b02", 0), (entry("3fa85f64", -30), entry("77e0c1d2", 1)))
 

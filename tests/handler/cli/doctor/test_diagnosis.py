@@ -27,9 +27,9 @@ from handler.cli.doctor.observations import (
     VerifyUrl,
     Watch,
 )
-from handler.cli.status import status_of
+from handler.cli.job_status import status_of
 from handler.ledger import Ledger
-from tests.handler.cli.test_status import POLICY, T0
+from tests.handler.cli.test_job_status import POLICY, T0
 
 STATUS = status_of(Ledger(None), POLICY, T0)
 
