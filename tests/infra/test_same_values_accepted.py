@@ -119,8 +119,6 @@ def test_the_revocation_url_is_optional() -> None:
         ("RenewAtFraction", "RENEW_AT_FRACTION", f".{'0' * 400}1", False),
     ],
 )
-def test_values_that_the_job_refuses_are_refused_at_plan_time(
-    parameter: str, setting: str, value: str, is_accepted: bool
-) -> None:
+def test_template_and_job_accept_the_same_values(parameter: str, setting: str, value: str, is_accepted: bool) -> None:
     assert PARAMETERS[parameter].accepts(value) is is_accepted
     assert is_accepted_by_the_job(setting, value) is is_accepted

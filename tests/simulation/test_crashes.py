@@ -1,13 +1,12 @@
-"""Every crash and fault of one run, every order of two runs, random orders of three: the job recovers by itself."""
+"""Every crash and fault of one run: the job recovers by itself."""
 
 from __future__ import annotations
 
 import pytest
 
-from handler.model import Action
 from tests.simulation.checked_world import Run
-from tests.simulation.model_checker import begin, crashes_and_faults, orders, orders_of_three
-from tests.simulation.scenarios import ALL_SCENARIOS, SCENARIOS
+from tests.simulation.model_checker import begin, crashes_and_faults
+from tests.simulation.scenarios import ALL_SCENARIOS
 
 
 @pytest.mark.parametrize("scenario", ALL_SCENARIOS)
@@ -39,21 +38,3 @@ def test_a_token_in_two_versions_keeps_its_grace_despite_a_lost_response_and_a_s
         run.step(fault)
     run.finish()
     run.world.check()
-
-
-# All pairs take minutes, in `make prove`.
-@pytest.mark.parametrize(
-    ("scenario", "other"), [("first_run", Action.ROTATE_AND_REVOKE_NOW), ("renewal", Action.ROTATE_NOW)]
-)
-def test_no_order_of_two_runs_breaks_a_promise(scenario: str, other: Action) -> None:
-    explored = orders(scenario, other, with_crash=True)
-    assert explored.violations == []
-    assert explored.interleavings
-    assert explored.crash_points
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_random_order_of_three_runs_breaks_a_promise(scenario: str) -> None:
-    explored = orders_of_three(scenario, seed=0, samples=5)
-    assert explored.violations == []
-    assert explored.states

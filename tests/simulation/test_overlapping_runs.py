@@ -1,11 +1,33 @@
-"""Runs that overlap, in orders that once broke a promise."""
+"""Every order of two runs, random orders of three, and orders that once broke a promise."""
 
 from __future__ import annotations
+
+import pytest
 
 from handler.model import Action
 from tests.simulation.authorization_server import Issue
 from tests.simulation.checked_world import Run, World
+from tests.simulation.model_checker import orders, orders_of_three
 from tests.simulation.random_histories import RandomHistory
+from tests.simulation.scenarios import SCENARIOS
+
+
+# All pairs take minutes, in `make prove`.
+@pytest.mark.parametrize(
+    ("scenario", "other"), [("first_run", Action.ROTATE_AND_REVOKE_NOW), ("renewal", Action.ROTATE_NOW)]
+)
+def test_no_order_of_two_runs_breaks_a_promise(scenario: str, other: Action) -> None:
+    explored = orders(scenario, other, with_crash=True)
+    assert explored.violations == []
+    assert explored.interleavings
+    assert explored.crash_points
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_random_order_of_three_runs_breaks_a_promise(scenario: str) -> None:
+    explored = orders_of_three(scenario, seed=0, samples=5)
+    assert explored.violations == []
+    assert explored.states
 
 
 def test_with_verify_url_overlapping_runs_recover_if_a_new_token_revokes_the_old_one() -> None:

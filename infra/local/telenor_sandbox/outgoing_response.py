@@ -1,37 +1,19 @@
-"""An HTTP response before it is sent: JSON with variations, changed by faults."""
+"""An HTTP response before it is sent, and how a fault changes it."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from infra.local.telenor_sandbox.json_variations import varied
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from random import Random
 
     from infra.local.telenor_sandbox.authorization_server import IssuedToken
     from infra.local.telenor_sandbox.knobs_and_faults import Fault
-
-# Harmless variations, so that no client relies on what Telenor may change. As in Pebble, Let's Encrypt's server
-# for tests: the order of fields, the spacing, unknown fields with a value of each type of JSON.
-_STYLES: Sequence[Mapping[str, Any]] = (
-    {},
-    {"separators": (",", ":")},
-    {"separators": (" , ", " : ")},
-    {"indent": 2},
-    {"indent": "\t", "separators": (",", " : ")},
-)
-_CONTENT_TYPES = ("application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8")
-_UNKNOWN_FIELDS: Sequence[tuple[str, object]] = (
-    ("region", "nord"),
-    ("shard", 7),
-    ("weight", 0.5),
-    ("canary", False),
-    ("links", [{"rel": "self"}]),
-    ("meta", {"served_by": {"zone": "b"}}),
-    ("hint", None),
-)
 
 _PAGE = "<!doctype html><html><title>Sorry</title><body><h1>Back in a moment</h1></body></html>"
 
@@ -56,10 +38,8 @@ class OutgoingResponse:
         """Send JSON, with variations if there is a generator for them."""
         if rng is None:
             return cls(status, json.dumps(content).encode())
-        if isinstance(content, dict):
-            content = content | dict(rng.sample(_UNKNOWN_FIELDS, rng.randrange(3)))
-        text = json.dumps(_shuffled(content, rng), **rng.choice(_STYLES))
-        return cls(status, text.encode(), rng.choice(_CONTENT_TYPES))
+        text, content_type = varied(content, rng)
+        return cls(status, text.encode(), content_type)
 
     def with_fault(self, fault: Fault) -> OutgoingResponse:
         """Return the response that the client sees."""
@@ -73,13 +53,3 @@ class OutgoingResponse:
             content_type=fault.content_type or ("text/html" if fault.html else seen.content_type),
             headers={**seen.headers, **(fault.headers or {}), **retry},
         )
-
-
-def _shuffled(content: object, rng: Random) -> object:
-    if isinstance(content, list | tuple):
-        return [_shuffled(each, rng) for each in content]
-    if not isinstance(content, dict):
-        return content
-    names = list(content)
-    rng.shuffle(names)
-    return {name: _shuffled(content[name], rng) for name in names}
