@@ -122,7 +122,7 @@ redeploy: $(VENV)/.installed $(SAM) ## Build, and update a stack with the values
 	@$(PY) -m infra.deploy redeploy --sam $(SAM) --stack $(STACK) --set "$$SET"
 
 outputs: $(VENV)/.installed ## Print a stack's outputs as export lines
-	@$(PY) -m infra.print_stack_outputs --stack $(STACK)
+	@$(PY) -m infra.print_stack_outputs --stack="$(STACK)"
 
 smoke: $(VENV)/.installed ## Check on a deployed stack what only an account shows
 	@$(PY) -m infra.deployed_stack_checks --stack $(STACK) $(if $(YES),--yes)

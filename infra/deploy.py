@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -50,7 +49,7 @@ def ask(parameter: Parameter, before: str) -> str:
         print(f"  {fault}.")
 
 
-def everything_given(template: Mapping[str, Any], arguments: argparse.Namespace, stack: str) -> dict[str, str]:
+def everything_given(template: Mapping[str, Any], arguments: argparse.Namespace) -> dict[str, str]:
     """Return the parameters of CLIENT and SET, and the commit. Raises RefusalError."""
     client = f"ClientName={shlex.quote(arguments.client)} " if arguments.client else ""
     given = given_values(template, client + arguments.set)
@@ -58,8 +57,6 @@ def everything_given(template: Mapping[str, Any], arguments: argparse.Namespace,
         raise RefusalError(f"CLIENT is {arguments.client}, and SET has ClientName={given['ClientName']}: name one")
     if "Version" in given:
         raise RefusalError("SET has Version, which is the commit that is checked out: leave it out")
-    if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,127}", stack):
-        raise RefusalError(f"STACK={stack} is not 1 to 128 letters, digits and hyphens that begin with a letter")
     return given | {"Version": checked_out()}
 
 
@@ -107,7 +104,7 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
     template = load()
     known = parameters(template)
     is_again = arguments.command == "redeploy"
-    given = everything_given(template, arguments, stack)
+    given = everything_given(template, arguments)
     before = existing(stack, region) if is_again else describe(stack, region)
     if before and before.obstacle:
         raise RefusalError(before.obstacle)

@@ -67,7 +67,10 @@ def the_region() -> str:
 
 @readable("the stack")
 def describe(stack: str, region: str) -> Deployed | None:
-    """Return a stack, or None if it does not exist. Raises RefusalError if AWS does not answer."""
+    """Return a stack, or None if it does not exist. Raises RefusalError for an invalid name, and if AWS is silent."""
+    # CloudFormation, "CreateStack", StackName. Without a name it describes all stacks.
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,127}", stack):
+        raise RefusalError(f"STACK={stack} is not 1 to 128 letters, digits and hyphens that begin with a letter")
     try:
         client = boto3.client("cloudformation", region_name=region)
         described: Any = client.describe_stacks(StackName=stack)["Stacks"][0]

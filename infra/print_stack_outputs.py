@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         region = the_region()
         lines = "\n".join(exports(existing(stack, region).outputs, region))
-    except RefusalError as error:
-        printing.print_stderr(str(error))
+    except (RefusalError, OSError, KeyboardInterrupt) as error:
+        printing.print_stderr(str(error) or "interrupted")
         printing.write(sys.stdout, f"unset {' '.join(map(_variable, load()['Outputs']))}; false\n")
         return 2
     if unwritten := printing.write(sys.stdout, f"{lines}\n"):

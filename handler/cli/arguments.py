@@ -127,8 +127,9 @@ unknown.
   checked_at, version_id, published_at, renews_at, expires_at
   superseded    a list of version_id, state (in-grace, revocation-due,
                 newer-than-current, not-revocable, expired or unknown),
-                published_at, expires_at, ends_at, failed_with (the error code
-                of the last attempt to revoke it)
+                published_at, expires_at, ends_at (when it is revoked, or
+                expires if it cannot be), failed_with (the error code of the
+                last attempt to revoke it)
 """
 
 _DOCTOR = """\

@@ -309,7 +309,7 @@ def _run_json(run: PastRun | None) -> dict[str, object] | None:
 def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, runs: PastRuns | None) -> Superseded:
     superseded = _ending(ledger, entry, policy, now)
     failed_with = runs.failed_revocations.get(entry.version_id) if runs else None
-    if superseded.ending is Ending.REVOCATION_DUE and failed_with in IRREVOCABLE:
+    if failed_with in IRREVOCABLE and superseded.ending in {Ending.IN_GRACE, Ending.REVOCATION_DUE}:
         superseded = Superseded(entry, Ending.NOT_REVOCABLE, entry.expires_at)
     # The next run removes an expired one, even after a failed revocation.
     return superseded if superseded.ending is Ending.EXPIRED else replace(superseded, failed_with=failed_with)

@@ -1,4 +1,4 @@
-"""The questions, refusals and output of `make deploy` before anything is built."""
+"""The questions, refusals and output of `make deploy` before anything is built, and `make outputs`."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ class Program:
         """Return its exit status, stdout and stderr."""
         return self._printed(deploy.main([*arguments, "--sam", str(self.sam)]))
 
-    def outputs(self) -> tuple[int, str, str]:
-        return self._printed(print_stack_outputs.main(["--stack", "telenor-token"]))
+    def outputs(self, stack: str = "telenor-token") -> tuple[int, str, str]:
+        return self._printed(print_stack_outputs.main([f"--stack={stack}"]))
 
     def _printed(self, status: int) -> tuple[int, str, str]:
         printed = self._capture.readouterr()
@@ -301,10 +301,7 @@ def test_outputs_and_redeployment_require_a_stack(program: Program) -> None:
     program.aws.put(status="ROLLBACK_COMPLETE", outputs={})
     status, out, message = program.outputs()
     assert (status, "ROLLBACK_COMPLETE" in message) == (2, True)
-    # For eval, so that no command acts on the stack before.
-    assert out.startswith("unset ")
-    assert {"FUNCTION_NAME", "TOKEN_SECRET_ARN"} <= {*out.split()}
-    assert out.endswith("; false\n")
+    assert_unsets(out)
     outputs = {"FunctionName": "x", "UntoldAlarms": "WARNING: it's so"}
     program.aws.put(status="UPDATE_IN_PROGRESS", outputs=outputs)
     status, out, _ = program.outputs()
@@ -328,8 +325,7 @@ def test_a_redeployment_keeps_every_value_but_the_given_ones(program: Program) -
 # The environment
 
 
-@pytest.mark.parametrize("command", [["redeploy"], ["deploy", "--yes"]])
-@pytest.mark.parametrize(
+UNUSABLE_ENVIRONMENTS = pytest.mark.parametrize(
     ("variables", "message"),
     [
         ({}, "no region is set"),
@@ -341,6 +337,10 @@ def test_a_redeployment_keeps_every_value_but_the_given_ones(program: Program) -
         ({"AWS_REGION": "eu-north-1", "AWS_EC2_METADATA_DISABLED": "true"}, "Log in, or set AWS_PROFILE"),
     ],
 )
+
+
+@UNUSABLE_ENVIRONMENTS
+@pytest.mark.parametrize("command", [["redeploy"], ["deploy", "--yes"]])
 def test_an_unusable_environment_prints_one_sentence(
     variables: dict[str, str], message: str, command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
@@ -350,6 +350,43 @@ def test_an_unusable_environment_prints_one_sentence(
     printed = capfd.readouterr().err
     assert message in printed
     assert printed.count("\n") == 1
+
+
+@UNUSABLE_ENVIRONMENTS
+def test_outputs_in_an_unusable_environment_print_one_sentence_and_unset_the_variables(
+    variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert print_stack_outputs.main(["--stack", "telenor-token"]) == 2
+    printed = capfd.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert_unsets(printed.out)
+
+
+@pytest.mark.parametrize("stack", ["", "two words", "-x"])
+def test_outputs_of_an_invalid_name_unset_the_variables(stack: str, program: Program) -> None:
+    status, out, message = program.outputs(stack)
+    assert (status, f"STACK={stack} " in message) == (2, True)
+    assert_unsets(out)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("credential process"), KeyboardInterrupt()])
+def test_outputs_that_are_interrupted_unset_the_variables(
+    error: BaseException, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program.aws, "describe_stacks", Mock(side_effect=error))
+    status, out, message = program.outputs()
+    assert (status, message.count("\n")) == (2, 1)
+    assert_unsets(out)
+
+
+def assert_unsets(out: str) -> None:
+    """Check lines for eval, so that no command acts on the stack before."""
+    assert out.startswith("unset ")
+    assert {"FUNCTION_NAME", "TOKEN_SECRET_ARN"} <= {*out.split()}
+    assert out.endswith("; false\n")
 
 
 def test_an_unreachable_aws_prints_one_sentence(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:

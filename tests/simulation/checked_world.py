@@ -351,8 +351,6 @@ class World:
         for number in range(count):
             self.move_label(f"foreign-{number}", to=str(self.secret.current))
 
-    # The promises
-
     def drop_old_versions(self) -> None:
         """Drop unlabelled versions, as Secrets Manager does, and tokens that expired long ago."""
         tokens, labelled = self.telenor.tokens, set(self.secret.labels.values())
@@ -362,6 +360,8 @@ class World:
             del self.secret.content[version_id]
         self.published &= tokens.keys()
         self.lost &= tokens.keys()
+
+    # The promises
 
     def record_reads(self, at: datetime | None = None) -> None:
         """Record what consumers can read now, or could read until the time that a write states."""

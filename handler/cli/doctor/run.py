@@ -12,7 +12,7 @@ from handler.cli.doctor import diagnosis
 from handler.cli.doctor.inputs import Inputs
 from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.probe import Probe
-from handler.cli.doctor.repair_published_token import repair_published_token
+from handler.cli.doctor.rotate_after_revocation import rotate_after_revocation
 from handler.cli.printing import count, print_stderr, print_wrapped
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
@@ -78,7 +78,7 @@ def _test(job: Job, probe: Probe, survey: Survey) -> Observations:
         return observations
     finally:
         if survey.published is not None and probe.has_requested and ended is not False:
-            repair_published_token(job, is_known=ended is True)
+            rotate_after_revocation(job, is_known=ended is True)
 
 
 def _notify_once(on_wait: Callable[[timedelta], object]) -> Callable[[timedelta], object]:

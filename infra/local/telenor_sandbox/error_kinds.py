@@ -1,4 +1,4 @@
-"""The kinds of errors."""
+"""The errors that the sandbox can send, independent of their format."""
 
 from __future__ import annotations
 

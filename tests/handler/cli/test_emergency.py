@@ -1,4 +1,4 @@
-"""`emergency`: what it asks, does and reports, and how it fails."""
+"""The command `emergency`: its question, its result and its failures."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 from handler.cli.job import PastRun, PastRuns
 from handler.cli.job_status import as_json, count_active, ending_of, headline, runs_in_words, status_of
 from handler.cli.time_format import duration
+from handler.errors import IRREVOCABLE
 from handler.ledger import Entry, Ledger
 from handler.model import Policy
 
@@ -96,11 +97,14 @@ def test_the_state_of_a_superseded_token(
     assert (seen.ending, ending_of(seen, now)) == (state, says)
 
 
-def test_a_token_that_no_retry_revokes_is_shown_with_its_expiry() -> None:
-    runs = PastRuns(T0, (), failed_revocations={"old-0000-0000": "client-replaced"})
-    now = T0 + timedelta(minutes=10)
-    (seen,) = status_of(Ledger(CURRENT, (entry("old", -30),)), POLICY, now, runs=runs).superseded
-    assert ending_of(seen, now) == "it cannot be revoked, expires in 20 min [client-replaced]"
+@pytest.mark.parametrize("code", sorted(IRREVOCABLE))
+@pytest.mark.parametrize("minutes", [4, 10])
+def test_a_token_that_no_retry_revokes_is_shown_with_its_expiry(code: str, minutes: int) -> None:
+    old, now = entry("old", -30), T0 + timedelta(minutes=minutes)
+    runs = PastRuns(T0, (), failed_revocations={old.version_id: code})
+    (seen,) = status_of(Ledger(CURRENT, (old,)), POLICY, now, runs=runs).superseded
+    assert (seen.ending, seen.ends_at, seen.failed_with) == ("not-revocable", old.expires_at, code)
+    assert ending_of(seen, now) == f"it cannot be revoked, expires in {30 - minutes} min [{code}]"
 
 
 def test_without_a_grace_a_superseded_token_is_due_at_once() -> None:

@@ -1,4 +1,4 @@
-"""Values of the module that it refuses when it plans, with the client or variable and the fault."""
+"""A plan refuses invalid values, and names the client or variable and the fault."""
 
 from __future__ import annotations
 

@@ -36,7 +36,9 @@ def alarms() -> dict[str, Alarms]:
 
 @pytest.mark.parametrize("minutes", SCHEDULES)
 @pytest.mark.parametrize("kind", ["TokenExpiryAlarm", "RevocationsPendingAlarm"])
-def test_an_alarm_is_the_same_for_every_schedule_and_grace(alarms: dict[str, Alarms], minutes: int, kind: str) -> None:
+def test_an_alarm_equals_the_templates_for_every_schedule_and_grace(
+    alarms: dict[str, Alarms], minutes: int, kind: str
+) -> None:
     for grace in COMPARED_GRACES:
         stack = stack_of(TEMPLATE, ClientName=f"grace-{grace}", ScheduleMinutes=str(minutes), GraceSeconds=grace)
         of_stack = stack.resources("AWS::CloudWatch::Alarm")[kind]

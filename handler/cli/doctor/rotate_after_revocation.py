@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from handler.cli.job import Job
 
 
-def repair_published_token(job: Job, *, is_known: bool) -> None:
+def rotate_after_revocation(job: Job, *, is_known: bool) -> None:
     """Rotate, and report how that ended. `is_known` says that the token was revoked; otherwise it may have been."""
     what = "was revoked" if is_known else "may have been revoked"
     print_stderr(f"The published token {what}, so the job rotates.")
