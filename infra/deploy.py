@@ -13,9 +13,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from handler.cli import printing
+from handler.cli import standard_streams
 from handler.cli.errors import CliError
-from infra.cloudformation_template import TEMPLATE, load
 from infra.deployed_stack import (
     REGION_VARIABLES,
     RefusalError,
@@ -25,6 +24,7 @@ from infra.deployed_stack import (
     refuse_foreign,
     the_region,
 )
+from infra.load_template import TEMPLATE, load
 from infra.stack_parameters import Parameter, check, fault_of, given_values, parameters
 
 if TYPE_CHECKING:
@@ -132,13 +132,13 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
     print(end="", flush=True)
     build_and_deploy(arguments.sam, stack, region, changed)
     with contextlib.suppress(CliError):
-        printing.print_stdout(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"\n')
+        standard_streams.print_stdout(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"\n')
 
 
 def discard_stdout() -> None:
     """Discard what could not be written to stdout, or the interpreter fails again at its exit."""
     with contextlib.suppress(CliError):
-        printing.print_stdout("")
+        standard_streams.print_stdout("")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

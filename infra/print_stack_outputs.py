@@ -8,9 +8,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from handler.cli import printing
-from infra.cloudformation_template import load
+from handler.cli import standard_streams
 from infra.deployed_stack import REGION_VARIABLES, RefusalError, existing, the_region
+from infra.load_template import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         region = the_region()
         lines = "\n".join(exports(existing(stack, region).outputs, region))
     except (RefusalError, OSError, KeyboardInterrupt) as error:
-        printing.print_stderr(str(error) or "interrupted")
-        printing.write(sys.stdout, f"unset {' '.join(map(_variable, load()['Outputs']))}; false\n")
+        standard_streams.print_stderr(str(error) or "interrupted")
+        standard_streams.write(sys.stdout, f"unset {' '.join(map(_variable, load()['Outputs']))}; false\n")
         return 2
-    if unwritten := printing.write(sys.stdout, f"{lines}\n"):
-        printing.print_stderr(f"stdout cannot be written: {unwritten}")
+    if unwritten := standard_streams.write(sys.stdout, f"{lines}\n"):
+        standard_streams.print_stderr(f"stdout cannot be written: {unwritten}")
         return 2
     return 0
 

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handler.cli.printing import print_stdout
+from handler.cli.standard_streams import print_stdout
 from handler.config import CLIENT_NAME
 from handler.safe_json import json_object
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from handler.cli.errors import UsageError
-from handler.cli.printing import print_stderr, write
+from handler.cli.standard_streams import print_stderr, write
 
 
 def is_confirmed(question: str, *, yes: bool) -> bool:

@@ -12,7 +12,7 @@ from handler.cli import aws, aws_errors, log_printer
 from handler.cli.client_schedules import ClientSchedules
 from handler.cli.errors import RunFailedError, RunUnknownError, UsageError
 from handler.cli.job import PastRun, PastRuns
-from handler.cli.printing import print_stderr, printable
+from handler.cli.standard_streams import print_stderr, printable
 from handler.errors import ErrorCode, InvalidInputError
 from handler.model import MAX_CLOCK_SKEW
 from handler.secrets_manager import SecretsManager

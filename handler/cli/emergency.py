@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from handler.cli import job_status, printing
+from handler.cli import job_status, standard_streams
 from handler.cli.confirmation import is_confirmed
 from handler.cli.errors import CliError, RunFailedError, RunUnknownError, sentence
 from handler.cli.fetch_status import fetch_labels
+from handler.cli.standard_streams import count
 from handler.cli.time_format import duration, utc
 from handler.errors import IRREVOCABLE, ErrorCode, RotationError
 from handler.model import Action, Outcome
@@ -26,11 +27,11 @@ _LASTING = IRREVOCABLE | {ErrorCode.REVOCATION_ABANDONED}
 
 def emergency(job: Job, log: LogPrinter, *, yes: bool) -> bool:
     """Publish a new token and revoke every other one. Return whether the operator agreed. Raises RotationError."""
-    printing.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.policy.can_revoke))
+    standard_streams.print_wrapped(_consequences(labels_or_error(job), can_revoke=job.settings.policy.can_revoke))
     does = "Revoke them" if job.settings.policy.can_revoke else "Publish a new token"
     if not is_confirmed(f"{does} now, for {job.place}?", yes=yes):
         return False
-    printing.print_json(replace_and_revoke(job, log, "emergency"))
+    standard_streams.print_json(replace_and_revoke(job, log, "emergency"))
     return True
 
 
@@ -47,7 +48,7 @@ def _consequences(seen: Status | RotationError, *, can_revoke: bool) -> str:
         return "No token is active, so there is none to revoke. A new one is published."
     is_current_active = seen.state not in job_status.UNUSABLE
     others = active - is_current_active
-    named = ["the current token"] * is_current_active + [printing.count(others, "superseded token")] * (others > 0)
+    named = ["the current token"] * is_current_active + [count(others, "superseded token")] * (others > 0)
     return (
         f"This publishes a new token and revokes {' and '.join(named)} at once. A gateway's cache may accept them for "
         "some minutes more. Consumers that cache one get 401 until they read the secret again. Those that read again "
@@ -69,10 +70,10 @@ def replace_and_revoke(job: Job, log: LogPrinter, command: str) -> Mapping[str, 
         raise noted(error, "the job was not started", f"correct the cause, and run `{command}` again") from None
     if pending := result.get("pending_revocations"):
         with contextlib.suppress(CliError):
-            printing.print_json(result)
+            standard_streams.print_json(result)
         failure = log.failed_revocation
         left = CliError(
-            f"{printing.count(int(str(pending)), 'token')} not revoked: {failure.get('message', 'see the log')}",
+            f"{count(int(str(pending)), 'token')} not revoked: {failure.get('message', 'see the log')}",
             job_code=str(failure["error_code"]) if failure else None,
         )
         remedy = _remedy(left, command, f"run `{command}` until it ends with 0; `status` shows when each token expires")
@@ -100,7 +101,7 @@ def _done(result: Mapping[str, object]) -> str:
     revoked, version_id = result.get("revoked"), result.get("version_id")
     if not isinstance(revoked, list):
         return "unknown"
-    counted = f"{printing.count(len(revoked), 'token')} revoked"
+    counted = f"{count(len(revoked), 'token')} revoked"
     if result.get("error_code") == ErrorCode.WRITE_UNKNOWN:
         return f"{counted}; whether a new token is published is unknown"
     if version_id is None:

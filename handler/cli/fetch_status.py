@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from handler import app, error_responses
 from handler.cli import aws, aws_errors, job_status
 from handler.cli.errors import TokenSecretMissingError, sentence
-from handler.cli.printing import print_stderr
+from handler.cli.standard_streams import print_stderr
 from handler.errors import MarkedForDeletionError, RotationError, SecretsManagerError
 
 if TYPE_CHECKING:

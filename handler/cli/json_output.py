@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handler.cli import job_status, printing
+from handler.cli import job_status, standard_streams
 from handler.cli.doctor import diagnosis
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ class JsonOutput:
     def show_status(self, seen: Sequence[tuple[Job, Status]], failures: Sequence[str], _at: datetime) -> bool:
         """Print the status of jobs. Return False if nobody reads it."""
         for failure in failures:
-            printing.print_stderr(failure)
+            standard_streams.print_stderr(failure)
         return all(
-            printing.print_json({"job": job.name, "client": job.settings.client, **job_status.as_json(each)})
+            standard_streams.print_json({"job": job.name, "client": job.settings.client, **job_status.as_json(each)})
             for job, each in seen
         )
 
@@ -34,4 +34,4 @@ class JsonOutput:
 
     def show_diagnosis(self, observations: Observations, found: Diagnosis) -> None:
         """Print the observations and the diagnosis."""
-        printing.print_json(diagnosis.as_json(observations, found))
+        standard_streams.print_json(diagnosis.as_json(observations, found))

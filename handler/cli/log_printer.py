@@ -6,7 +6,7 @@ import io
 import json
 from typing import TYPE_CHECKING
 
-from handler.cli.printing import print_stderr
+from handler.cli.standard_streams import print_stderr
 from handler.errors import ErrorCode
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from handler import app
 from handler.cli import arguments as command_line
-from handler.cli import job_status, printing
+from handler.cli import job_status, standard_streams
 from handler.cli.doctor import run as doctor
 from handler.cli.emergency import emergency
 from handler.cli.errors import TokenSecretMissingError, UsageError, is_bad_input, prefixed, sentence
@@ -60,9 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             _choose_account(arguments.profile, arguments.region)
             return _COMMANDS[arguments.command](arguments, log)
     except RotationError as error:
-        printing.print_stderr(sentence(error))
+        standard_streams.print_stderr(sentence(error))
         for note in getattr(error, "__notes__", ()):
-            printing.print_stderr(note)
+            standard_streams.print_stderr(note)
         return _exit_of_error(error)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
@@ -73,7 +73,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         return command_line.parse(argv)
     except SystemExit:
         # argparse leaves its help in the buffer.
-        printing.print_stdout("")
+        standard_streams.print_stdout("")
         raise
 
 
@@ -81,12 +81,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _renew(arguments: argparse.Namespace, log: LogPrinter) -> Exit:
-    printing.print_json(find(arguments, log).run(Action.RENEW_IF_DUE))
+    standard_streams.print_json(find(arguments, log).run(Action.RENEW_IF_DUE))
     return Exit.DONE
 
 
 def _rotate(arguments: argparse.Namespace, log: LogPrinter) -> Exit:
-    printing.print_json(find(arguments, log).run(Action.ROTATE_NOW))
+    standard_streams.print_json(find(arguments, log).run(Action.ROTATE_NOW))
     return Exit.DONE
 
 
@@ -108,7 +108,7 @@ def _status(arguments: argparse.Namespace, log: LogPrinter) -> Exit:
             output.show_status(seen, [], app.clock.now())
     errors += more_errors
     for error in errors:
-        printing.print_stderr(sentence(error))
+        standard_streams.print_stderr(sentence(error))
     ends = [_exit_of(each) for _, each in seen] + [_exit_of_error(error) for error in errors]
     return max(ends, key=_BEST_FIRST.index)
 

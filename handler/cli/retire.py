@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handler.cli import job_status, printing
+from handler.cli import job_status, standard_streams
 from handler.cli.confirmation import is_confirmed
 from handler.cli.emergency import labels_or_error, noted, replace_and_revoke
 from handler.cli.errors import AccessError
@@ -26,7 +26,7 @@ def retire(job: Job, log: LogPrinter, *, yes: bool) -> bool:
     does = "revokes nothing: the authorization server cannot revoke access tokens"
     if job.settings.policy.can_revoke:
         does = "publishes one last token and revokes every other one"
-    printing.print_wrapped(
+    standard_streams.print_wrapped(
         f"This disables the schedule of client {job.settings.client}, and {does}. After that no token is renewed, "
         "consumers get 401, and the alarms stay active until you delete them."
     )
@@ -38,19 +38,19 @@ def retire(job: Job, log: LogPrinter, *, yes: bool) -> bool:
         raise noted(
             error, "no token was revoked; a schedule may be disabled", "correct the cause, and run `retire` again"
         ) from None
-    printing.print_stderr(f"Schedule {schedule} is disabled. To undo this, enable it in EventBridge Scheduler.")
+    standard_streams.print_stderr(f"Schedule {schedule} is disabled. To undo this, enable it in EventBridge Scheduler.")
     seen = labels_or_error(job)
     if not isinstance(seen, RotationError) and not job_status.count_active(seen):
-        printing.print_stderr("No token is active.")
+        standard_streams.print_stderr("No token is active.")
         return True
     if not job.settings.policy.can_revoke:
-        printing.print_wrapped("The tokens stay active until they expire; `status` shows when. " + _DELETE_NOW)
+        standard_streams.print_wrapped("The tokens stay active until they expire; `status` shows when. " + _DELETE_NOW)
         return True
     result = replace_and_revoke(job, log, "retire")
-    printing.print_wrapped(
+    standard_streams.print_wrapped(
         f"One token stays active: version {result.get('version_id')}, just published, which expires at "
         f"{utc(result.get('expires_at'))}. The job never revokes the published token. {_DELETE_NOW} To end it "
         "earlier, have the authorization server revoke it."
     )
-    printing.print_json(result)
+    standard_streams.print_json(result)
     return True

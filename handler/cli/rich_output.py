@@ -26,7 +26,7 @@ from handler.cli.job_status import (
     runs_in_words,
     warnings_of,
 )
-from handler.cli.printing import print_stdout, printable, unwritable
+from handler.cli.standard_streams import print_stdout, printable, unwritable
 from handler.cli.time_format import duration, instant
 
 if TYPE_CHECKING:

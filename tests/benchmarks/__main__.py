@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from infra import artifact
 from tests.benchmarks import artifact_size, report, run_cost, startup
 from tests.benchmarks.faults_of_a_month import Outages, fault_rates
+from tests.benchmarks.rotation_strategies import EVERY_MINUTE, OTHERS, POLICY, THIS_JOB
 from tests.benchmarks.simulated_month import simulate
-from tests.benchmarks.strategies import EVERY_MINUTE, OTHERS, POLICY, THIS_JOB
 
 if TYPE_CHECKING:
     from tests.benchmarks.simulated_month import Months

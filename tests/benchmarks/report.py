@@ -11,8 +11,8 @@ from statistics import median
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tests.benchmarks import costs
+from tests.benchmarks.rotation_strategies import GRACE, OVERWRITE_OFTEN, THIS_JOB
 from tests.benchmarks.simulated_month import CACHE_SECONDS, REQUEST_EVERY_SECONDS
-from tests.benchmarks.strategies import GRACE, OVERWRITE_OFTEN, THIS_JOB
 
 STARTUP_GOAL = 1.05
 NOT_DUE_GOAL = 1.28

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
     from tests.benchmarks.faults_of_a_month import FaultRates
-    from tests.benchmarks.strategies import Strategy
+    from tests.benchmarks.rotation_strategies import Strategy
 
 DAYS = 30
 CACHE_SECONDS = (0, 60, 300, 600)

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from tests.benchmarks.faults_of_a_month import FaultRates, Outages
 from tests.benchmarks.report import document
+from tests.benchmarks.rotation_strategies import OVERWRITE_OFTEN, THIS_JOB
 from tests.benchmarks.run_cost import Kind
 from tests.benchmarks.simulated_month import simulate
 from tests.benchmarks.startup import Start, StartCost
-from tests.benchmarks.strategies import OVERWRITE_OFTEN, THIS_JOB
 
 
 def test_a_missed_goal_is_reported() -> None:

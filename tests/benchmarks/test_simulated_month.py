@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.benchmarks.faults_of_a_month import FaultRates
+from tests.benchmarks.rotation_strategies import OTHERS, THIS_JOB
 from tests.benchmarks.simulated_month import consume, simulate
-from tests.benchmarks.strategies import OTHERS, THIS_JOB
 from tests.simulation.checked_world import BEGIN
 
 SECOND = timedelta(seconds=1)

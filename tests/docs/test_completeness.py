@@ -7,7 +7,7 @@ import re
 import pytest
 
 from handler.errors import ErrorCode
-from infra.cloudformation_template import TEMPLATE, load
+from infra.load_template import TEMPLATE, load
 from infra.stack_parameters import parameters
 from tests.docs.documents import ROOT, inline_code
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e import iam
+from tests.e2e import users_and_roles
 from tests.e2e.commands import telenor_token
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def keys(job: Job) -> Mapping[str, str]:
     """An operator's keys."""
-    return iam.user(job.emulator, "cli-operator", policy_arn=job.outputs["OperatorPolicyArn"])
+    return users_and_roles.user(job.emulator, "cli-operator", policy_arn=job.outputs["OperatorPolicyArn"])
 
 
 def test_status_shows_the_last_run_and_the_stacks_own_grace(job: Job, keys: Mapping[str, str]) -> None:
@@ -60,14 +60,14 @@ def test_the_operators_policy_is_limited_to_the_stacks_region(job: Job, keys: Ma
 
 
 def test_a_user_without_permissions_is_denied(job: Job) -> None:
-    refused = telenor_token(job, iam.user(job.emulator, "cli-stranger"), "rotate", "--stack", job.name)
+    refused = telenor_token(job, users_and_roles.user(job.emulator, "cli-stranger"), "rotate", "--stack", job.name)
     assert (refused.returncode, "cloudformation:DescribeStacks" in refused.stderr) == (1, True)
 
 
 def test_doctor_invokes_the_function_if_a_new_token_revokes_the_published_one(second_job: Job) -> None:
     """Against a Telenor that revokes the published token when it issues a new one, which puts promises at risk."""
     job, arn = second_job, second_job.outputs["OperatorPolicyArn"]
-    keys = iam.user(job.emulator, "doctor", "secretsmanager:GetSecretValue", policy_arn=arn)
+    keys = users_and_roles.user(job.emulator, "doctor", "secretsmanager:GetSecretValue", policy_arn=arn)
     before, versions, forced = job.token(), len(job.labels()), len(job.runs(reason="forced"))
     job.telenor.knobs(issue="new-revokes-old")
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra import deploy
-from tests.e2e import iam
+from tests.e2e import users_and_roles
 from tests.e2e.commands import run_module, tool
 from tests.e2e.sam_stack import SamError, Stack
 
@@ -63,7 +63,9 @@ def test_smoke_passes_on_a_complete_stack(job: Job) -> None:
 
 
 def test_smoke_by_an_operator_reports_alarms_without_recipients_and_missing_permissions(second_job: Job) -> None:
-    keys = iam.user(second_job.emulator, "smoke-operator", policy_arn=second_job.outputs["OperatorPolicyArn"])
+    keys = users_and_roles.user(
+        second_job.emulator, "smoke-operator", policy_arn=second_job.outputs["OperatorPolicyArn"]
+    )
     smoke = run_module(second_job, "infra.deployed_stack_checks", "--stack", second_job.name, "--yes", keys=keys)
     assert smoke.returncode == 1
     failed = {line.split("│")[1].strip() for line in smoke.stdout.splitlines() if "DOES NOT HOLD" in line}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.docs.documents import commands
-from tests.e2e import iam
+from tests.e2e import users_and_roles
 from tests.e2e.commands import ROOT, run, tool
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def test_every_documented_command_succeeds(job: Job, document: str, tmp_path: Pa
 
 
 def test_after_the_documented_commands_the_secret_policy_is_restored_and_one_token_is_active(job: Job) -> None:
-    admin = job.client("secretsmanager", iam.user(job.emulator, "admin", "secretsmanager:*"))
-    assert iam.is_denied(admin.put_secret_value, SecretId=job.token_secret, SecretString="x")
+    admin = job.client("secretsmanager", users_and_roles.user(job.emulator, "admin", "secretsmanager:*"))
+    assert users_and_roles.is_denied(admin.put_secret_value, SecretId=job.token_secret, SecretString="x")
     assert job.invoke(action="rotate-and-revoke-now")["outcome"] == "rotated"
     job.wait_for_one_active_token()
 

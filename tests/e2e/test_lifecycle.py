@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.e2e import iam
+from tests.e2e import users_and_roles
 from tests.e2e.commands import telenor_token
 from tests.e2e.conftest import NEW_CLIENT_ID
 from tests.e2e.job import Job, until
@@ -87,7 +87,7 @@ def test_an_update_changes_the_setting_and_keeps_secrets_versions_and_ledger(new
 
 
 def test_retire_by_an_operator_disables_the_schedule_and_leaves_one_active_token(new_job: Job) -> None:
-    keys = iam.user(new_job.emulator, "retire-operator", policy_arn=new_job.outputs["OperatorPolicyArn"])
+    keys = users_and_roles.user(new_job.emulator, "retire-operator", policy_arn=new_job.outputs["OperatorPolicyArn"])
     assert telenor_token(new_job, keys, "retire", "--stack", new_job.name, "--yes").returncode == 0
     schedules = new_job.client("scheduler").list_schedules()["Schedules"]
     own = [each["State"] for each in schedules if each["Target"]["Arn"].endswith(f":{new_job.outputs['FunctionName']}")]
@@ -98,7 +98,7 @@ def test_retire_by_an_operator_disables_the_schedule_and_leaves_one_active_token
 def test_a_deletion_keeps_credentials_log_and_attached_policies_but_no_token(new_stack: Stack, new_job: Job) -> None:
     policies = [new_job.outputs["ConsumerPolicyArn"], new_job.outputs["OperatorPolicyArn"]]
     for arn in policies:
-        iam.user(new_job.emulator, "holder-of-policies", policy_arn=arn)
+        users_and_roles.user(new_job.emulator, "holder-of-policies", policy_arn=arn)
     new_stack.delete()
     secrets_manager = new_job.client("secretsmanager")
     value = secrets_manager.get_secret_value(SecretId=new_job.credentials_secret)["SecretString"]
@@ -109,5 +109,5 @@ def test_a_deletion_keeps_credentials_log_and_attached_policies_but_no_token(new
     groups = new_job.client("logs").describe_log_groups(logGroupNamePrefix=new_job.outputs["LogGroupName"])
     assert groups["logGroups"]
     for arn in policies:
-        iam.detach_from_users(new_job.emulator, arn)
+        users_and_roles.detach_from_users(new_job.emulator, arn)
         new_job.client("iam").delete_policy(PolicyArn=arn)

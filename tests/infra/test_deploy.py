@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
 from infra import deploy, print_stack_outputs
-from infra.cloudformation_template import load
 from infra.deployed_stack import RefusalError
+from infra.load_template import load
 from infra.stack_parameters import check, parameters
 
 if TYPE_CHECKING:

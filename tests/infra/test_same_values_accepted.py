@@ -9,7 +9,7 @@ import pytest
 
 from handler.config import settings_from
 from handler.errors import InvalidInputError
-from infra.cloudformation_template import TEMPLATE, load
+from infra.load_template import TEMPLATE, load
 from infra.stack_parameters import parameters
 from infra.terraform_cli import MODULE
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.events.models import EventPattern
 
-from infra.cloudformation_template import TEMPLATE, load
+from infra.load_template import TEMPLATE, load
 from infra.stack_parameters import broken_rules, parameters
-from tests.infra import cloudformation_stack
+from tests.infra import resolved_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def matches(pattern: dict[str, Any], event: Any) -> bool:
     return EventPattern(None, pattern).matches_event(event)
 
 
-deployed = partial(cloudformation_stack.stack_of, template())
+deployed = partial(resolved_template.stack_of, template())
 
 
 def events() -> dict[str, Any]:

@@ -23,7 +23,7 @@ os.environ["SIMULATION"] = "full"
 
 from handler.decisions import outage_tolerance
 from handler.model import Action
-from tests.simulation import test_fuzz
+from tests.simulation import test_arbitrary_inputs
 from tests.simulation.checked_world import LIFETIME
 from tests.simulation.model_checker import Explored, crashes_and_faults, orders, orders_of_three
 from tests.simulation.mutation_testing import surviving_mutants
@@ -64,7 +64,7 @@ def all_rows(years: int) -> dict[str, list[Task]]:
             range(_LONG_HISTORIES), any_history, max_examples=_HISTORIES_EACH, steps=_STEPS
         ),
         "outages within the tolerance": [partial(outages, *each, _PARTS_OF_A_PERIOD) for each in tolerances],
-        "fuzzed input": _each([name for name in dir(test_fuzz) if name.startswith("test_")], _fuzz),
+        "fuzzed input": _each([name for name in dir(test_arbitrary_inputs) if name.startswith("test_")], _fuzz),
     }
 
 
@@ -79,10 +79,10 @@ def _two(scenario: str, other: Action) -> Task:
 
 
 def _fuzz(name: str) -> Explored:
-    explored = test_fuzz.explored
+    explored = test_arbitrary_inputs.explored
     before = explored.histories
     try:
-        getattr(test_fuzz, name)()
+        getattr(test_arbitrary_inputs, name)()
     except Exception as error:  # noqa: BLE001  any unexpected error is a finding
         return Explored(violations=[f"{name}: {type(error).__name__}: {error} {getattr(error, '__notes__', '')}"])
     return Explored(histories=explored.histories - before)

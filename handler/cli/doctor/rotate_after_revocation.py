@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handler.cli.printing import print_stderr
+from handler.cli.standard_streams import print_stderr
 from handler.errors import RotationError
 from handler.model import Action
 

@@ -13,7 +13,7 @@ from handler.cli.doctor.inputs import Inputs
 from handler.cli.doctor.observations import WATCH, Observations
 from handler.cli.doctor.probe import Probe
 from handler.cli.doctor.rotate_after_revocation import rotate_after_revocation
-from handler.cli.printing import count, print_stderr, print_wrapped
+from handler.cli.standard_streams import count, print_stderr, print_wrapped
 from handler.cli.time_format import duration
 from handler.errors import RotationError, ServerError
 from handler.token_secret_reads import TokenSecretReads

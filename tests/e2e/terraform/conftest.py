@@ -11,7 +11,7 @@ import pytest
 
 from infra import artifact
 from infra.local.telenor_sandbox import Client, TelenorSandbox
-from tests.e2e import iam
+from tests.e2e import users_and_roles
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, Job
 from tests.infra.terraform.root_module import Change, RootModule
 
@@ -84,8 +84,8 @@ def new_clients(
     value = json.dumps({"client_id": EXISTING, "client_secret": apps[EXISTING].secret})
     secrets_manager = emulator.client("secretsmanager")
     existing = secrets_manager.create_secret(Name="of-an-owner/credentials", SecretString=value)["ARN"]
-    iam.create_role(emulator, DEPLOYMENT_ROLE_ARN, "*")
-    keys = iam.assume(emulator, DEPLOYMENT_ROLE_ARN, "terraform")
+    users_and_roles.create_role(emulator, DEPLOYMENT_ROLE_ARN, "*")
+    keys = users_and_roles.assume(emulator, DEPLOYMENT_ROLE_ARN, "terraform")
     # An apply uses Terraform's state; the plans of other tests compare that with the real resources.
     module = RootModule(emulator.url, directory, keys, apply_options=["-refresh=false"])
     variables = {

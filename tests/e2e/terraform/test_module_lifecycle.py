@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.e2e import iam, test_iam, test_lifecycle, test_runs, test_telemetry
+from tests.e2e import role_permissions, test_iam, test_lifecycle, test_runs, test_telemetry, users_and_roles
 from tests.e2e.commands import telenor_token
 from tests.e2e.job import DEPLOYMENT_ROLE_ARN, until
 from tests.e2e.terraform.conftest import EXISTING, FOURTH, PLAIN, SCOPE, SCOPED, Clients
@@ -97,14 +97,18 @@ def test_a_scope_is_only_in_the_tokens_of_its_client(clients: Clients) -> None:
 @pytest.mark.parametrize("name", [PLAIN, SCOPED, EXISTING])
 def test_a_consumer_reads_only_the_token_of_its_client(clients: Clients, name: str) -> None:
     job, policy_arn = clients.jobs[name], clients.jobs[name].outputs["ConsumerPolicyArn"]
-    consumer = job.client("secretsmanager", iam.user(job.emulator, f"consumer-of-{name}", policy_arn=policy_arn))
+    consumer = job.client(
+        "secretsmanager", users_and_roles.user(job.emulator, f"consumer-of-{name}", policy_arn=policy_arn)
+    )
     value = json.loads(consumer.get_secret_value(SecretId=job.token_secret)["SecretString"])
     assert job.telenor.is_live(value["access_token"])
-    assert iam.is_denied(consumer.put_secret_value, SecretId=job.token_secret, SecretString="x")
+    assert users_and_roles.is_denied(consumer.put_secret_value, SecretId=job.token_secret, SecretString="x")
     closed = [other.token_secret for other in clients.others(name).values()]
     closed += [other.credentials_secret for other in clients.jobs.values()]
-    assert [secret for secret in closed if not iam.is_denied(consumer.get_secret_value, SecretId=secret)] == []
-    iam.detach_from_users(job.emulator, policy_arn)
+    assert [
+        secret for secret in closed if not users_and_roles.is_denied(consumer.get_secret_value, SecretId=secret)
+    ] == []
+    users_and_roles.detach_from_users(job.emulator, policy_arn)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ def test_a_run_fails_without_each_permission_of_the_role(clients: Clients, subte
 def test_the_command_line_finds_each_client_and_rotates_one_with_its_scope(clients: Clients) -> None:
     job, others = clients.jobs[SCOPED], clients.others(SCOPED)
     policy_arn = job.outputs["OperatorPolicyArn"]
-    keys = iam.user(job.emulator, "cli-operator", policy_arn=policy_arn)
+    keys = users_and_roles.user(job.emulator, "cli-operator", policy_arn=policy_arn)
     function = ("--function", job.outputs["FunctionName"])
     named = [word for each in clients.jobs.values() for word in ("--client", json.dumps(each.event))]
     assert telenor_token(job, keys, "status", *function, *named).returncode == 0
@@ -141,7 +145,7 @@ def test_the_command_line_finds_each_client_and_rotates_one_with_its_scope(clien
     assert job.token() != before
     assert {token["scope"] for token in job.issued()} == {SCOPE}
     assert {name: other.token() for name, other in others.items()} == untouched
-    iam.detach_from_users(job.emulator, policy_arn)
+    users_and_roles.detach_from_users(job.emulator, policy_arn)
 
 
 def test_an_emergency_rotation_of_one_client_leaves_the_others_tokens(clients: Clients) -> None:
@@ -153,7 +157,7 @@ def test_an_emergency_rotation_of_one_client_leaves_the_others_tokens(clients: C
 
 def test_only_the_client_whose_permissions_are_removed_fails(clients: Clients) -> None:
     job, others = clients.jobs[SCOPED], clients.others(SCOPED)
-    role = iam.Role(job.emulator, job.outputs["FunctionRoleArn"])
+    role = role_permissions.Role(job.emulator, job.outputs["FunctionRoleArn"])
     failed = {name: len(each.runs(outcome="failed")) for name, each in clients.jobs.items()}
     with role.having(without_secrets(role.statements, {job.token_secret, job.credentials_secret})):
         until(f"a failed run of {SCOPED}", lambda: len(job.runs(outcome="failed")) > failed[SCOPED])
@@ -192,9 +196,11 @@ def test_a_second_plan_changes_nothing(clients: Clients) -> None:
 
 def test_not_even_the_deployment_role_deletes_a_protected_token_secret(clients: Clients) -> None:
     job = clients.jobs[SCOPED]
-    deployment = job.client("secretsmanager", iam.assume(job.emulator, DEPLOYMENT_ROLE_ARN, "session"))
-    assert iam.is_denied(deployment.delete_secret, SecretId=job.token_secret, ForceDeleteWithoutRecovery=True)
-    assert iam.is_denied(deployment.delete_resource_policy, SecretId=job.token_secret)
+    deployment = job.client("secretsmanager", users_and_roles.assume(job.emulator, DEPLOYMENT_ROLE_ARN, "session"))
+    assert users_and_roles.is_denied(
+        deployment.delete_secret, SecretId=job.token_secret, ForceDeleteWithoutRecovery=True
+    )
+    assert users_and_roles.is_denied(deployment.delete_resource_policy, SecretId=job.token_secret)
 
 
 def test_after_removing_a_client_the_others_keep_their_tokens_and_keep_running(clients: Clients) -> None:

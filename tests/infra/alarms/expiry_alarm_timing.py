@@ -14,11 +14,11 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
-from infra.cloudformation_template import load
+from infra.load_template import load
 from infra.stack_parameters import Parameter
 from tests.infra.alarms.cloudwatch import EVALUATED_EVERY, Alarm, CloudWatch, State
 from tests.infra.alarms.job_model import LATEST_START, Job, Run, RunOutcome, Settings
-from tests.infra.cloudformation_stack import stack_of
+from tests.infra.resolved_template import stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

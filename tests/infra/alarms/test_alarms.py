@@ -14,7 +14,7 @@ from handler.model import Policy
 from tests.infra.alarms.cloudwatch import Alarm, CloudWatch, Metric, State, metrics_of
 from tests.infra.alarms.expiry_alarm_timing import DAY, GRACES, HOUR, LATEST_METRIC, SCHEDULES, TEMPLATE
 from tests.infra.alarms.job_model import Job, Run, RunOutcome, Settings
-from tests.infra.cloudformation_stack import PSEUDO, stack_of
+from tests.infra.resolved_template import PSEUDO, stack_of
 from tests.test_metrics import DEFINED, SHOWN_FROM_THE_LOG
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from infra.artifact import ROOT
-from infra.cloudformation_template import load
-from tests.infra.cloudformation_stack import stack_of
+from infra.load_template import load
 from tests.infra.dashboard.simulated_day import simulate
+from tests.infra.resolved_template import stack_of
 
 _END = datetime(2026, 11, 24, 21, tzinfo=UTC)
 _BEGIN = _END - timedelta(hours=24)

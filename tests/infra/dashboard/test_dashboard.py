@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.cloudformation_template import load
+from infra.load_template import load
 from tests.infra.alarms.cloudwatch import Metric, metrics_of
-from tests.infra.cloudformation_stack import stack_of
 from tests.infra.dashboard.simulated_day import simulate
+from tests.infra.resolved_template import stack_of
 from tests.test_metrics import DEFINED
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import boto3
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
-from infra.cloudformation_template import load
+from infra.load_template import load
 from tests.infra.alarms.cloudwatch import metrics_of
-from tests.infra.cloudformation_stack import PSEUDO, stack_of
+from tests.infra.resolved_template import PSEUDO, stack_of
 from tests.infra.terraform import module_as_stack
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import hcl2
 
 from infra.terraform_cli import MODULE, copied, terraform_test
-from tests.infra.cloudformation_stack import PSEUDO
+from tests.infra.resolved_template import PSEUDO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

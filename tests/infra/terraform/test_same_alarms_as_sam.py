@@ -9,7 +9,7 @@ import pytest
 
 from tests.infra.alarms.cloudwatch import Alarm
 from tests.infra.alarms.expiry_alarm_timing import GRACES, SCHEDULES, TEMPLATE
-from tests.infra.cloudformation_stack import stack_of
+from tests.infra.resolved_template import stack_of
 from tests.infra.terraform import module_as_stack
 
 if TYPE_CHECKING:
