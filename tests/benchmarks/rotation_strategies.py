@@ -21,7 +21,7 @@ from handler.secrets_manager import SecretsManager
 from handler.server_protocols import TelenorProtocol
 from handler.token_secret_reads import TokenSecretReads
 from handler.transport import Transport
-from tests.simulation.checked_world import CREDENTIALS, SETTINGS, TOKEN, ModelSession
+from tests.simulation.stepped_run import CREDENTIALS, SETTINGS, TOKEN, ModelSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable

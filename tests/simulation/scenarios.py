@@ -15,11 +15,13 @@ from handler.model import Action
 from handler.server_protocols import OAuthProtocol
 from tests.simulation.authorization_server import FAULTS as TELENOR_FAULTS
 from tests.simulation.authorization_server import Issue
-from tests.simulation.checked_world import CREDENTIALS, TOKEN, UNDECIDED, World
 from tests.simulation.secrets_manager import FAULTS, READ_FAULTS, RETRIED
+from tests.simulation.stepped_run import CREDENTIALS, TOKEN, UNDECIDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from tests.simulation.checked_world import World
 
     Scenario = Callable[[World], Action | None]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.checked_world import Run
 from tests.simulation.model_checker import begin, crashes_and_faults
 from tests.simulation.scenarios import ALL_SCENARIOS
+from tests.simulation.stepped_run import Run
 
 
 @pytest.mark.parametrize("scenario", ALL_SCENARIOS)

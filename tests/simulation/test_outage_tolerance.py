@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handler.decisions import outage_tolerance
-from tests.simulation.checked_world import LIFETIME, POLICY
+from tests.simulation.checked_world import LIFETIME
 from tests.simulation.outage_tolerance import POLICIES, SECOND, outages
+from tests.simulation.stepped_run import POLICY
 
 if TYPE_CHECKING:
     from handler.model import Policy

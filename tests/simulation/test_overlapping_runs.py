@@ -6,10 +6,11 @@ import pytest
 
 from handler.model import Action
 from tests.simulation.authorization_server import Issue
-from tests.simulation.checked_world import Run, World
+from tests.simulation.checked_world import World
 from tests.simulation.model_checker import orders, orders_of_three
 from tests.simulation.random_histories import RandomHistory
 from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.stepped_run import Run
 
 
 # All pairs take minutes, in `make prove`.

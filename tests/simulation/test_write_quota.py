@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from handler.model import Action
-from tests.simulation.checked_world import CREDENTIALS, World
+from tests.simulation.checked_world import World
 from tests.simulation.consumers import Consumers
+from tests.simulation.stepped_run import CREDENTIALS
 
 
 def world_with_two_pairs(other: str) -> World:
