@@ -13,7 +13,7 @@ import pytest
 from moto.events.models import EventPattern
 
 from infra.load_template import TEMPLATE, load
-from infra.stack_parameters import broken_rules, parameters
+from infra.stack_parameters import parameters
 from tests.infra import resolved_template
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 SECRET = f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/credentials-a1b2c3"
 
-TOPIC = f"arn:aws:sns:eu-north-1:{ACCOUNT}:pager"
-NOT_TOPICS = (f"arn:aws:sns:eu-north-1:{ACCOUNT}:*", f"arn:aws:sns:*:{ACCOUNT}:pager", "pager")
 
 OTHER_SERVER = {
     "TokenUrl": "https://login.example.com/token",
@@ -33,6 +31,8 @@ OTHER_SERVER = {
     "ClientAuthentication": "client_secret_post",
     "TokenParameters": "audience=a",
 }
+
+CONSUMER = "infra/consumer/template.yaml"
 
 
 @cache
@@ -225,50 +225,6 @@ def test_operators_may_view_the_dashboard_if_there_is_one(dashboard: str) -> Non
     assert ("GetDashboard" in str(policy)) == (dashboard == "true")
 
 
-# Parameters that fail at once instead of later
-
-
-WRONG = [
-    ("CredentialsSecretArn", f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/cred*-a1b2c3"),
-    ("CredentialsSecretArn", f"arn:aws:secretsmanager:eu-north-1:{ACCOUNT}:secret:telenor/credentials"),
-    ("CredentialsSecretArn", "telenor/credentials"),
-    ("KmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/*"),
-    ("KmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:alias/telenor"),
-    ("CredentialsKmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/*"),
-    ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:role/a,arn:aws:iam::{ACCOUNT}:user/a*"),
-    ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:root"),
-    ("ReaderAccountIds", f"{ACCOUNT},1234"),
-    ("ReaderAccountIds", f"arn:aws:iam::{ACCOUNT}:root"),
-    ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/*"),
-    *[(name, value) for name in ("AlarmTopicArn", "PagerTopicArn") for value in NOT_TOPICS],
-    ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/*"),
-    ("DeploymentRoleArn", f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me"),
-    ("RevocationUrl", "None"),
-    ("ClientAuthentication", "private_key_jwt"),
-    ("TokenParameters", "audience="),
-    ("TokenParameters", "audience=a b"),
-    ("TokenParameters", "audience=%zz"),
-]
-RIGHT = [
-    ("CredentialsSecretArn", SECRET),
-    ("KmsKeyArn", KEY),
-    ("CredentialsKmsKeyArn", f"arn:aws:kms:eu-north-1:{ACCOUNT}:key/mrk-{'0f' * 16}"),
-    ("ReaderPrincipals", f"arn:aws:iam::{ACCOUNT}:user/a,arn:aws:iam::{ACCOUNT}:role/path/a.b@c"),
-    ("ReaderAccountIds", f"{ACCOUNT},999999999999"),
-    ("PermissionsBoundaryArn", "arn:aws:iam::aws:policy/PowerUserAccess"),
-    ("PermissionsBoundaryArn", f"arn:aws:iam::{ACCOUNT}:policy/path/boundary"),
-    *[("AlarmTopicArn", TOPIC), ("PagerTopicArn", TOPIC)],
-    ("DeploymentRoleArn", f"arn:aws:iam::{ACCOUNT}:role/deploy"),
-    ("RevocationUrl", "none"),
-    ("ClientAuthentication", "client_secret_post"),
-]
-
-
-@pytest.mark.parametrize(("name", "value"), [*WRONG, *RIGHT])
-def test_only_a_value_that_would_fail_later_is_refused(name: str, value: str) -> None:
-    assert parameters(template())[name].accepts(value) == ((name, value) in RIGHT)
-
-
 def test_texts_that_replace_a_secret_or_a_policy_when_they_change_have_not_changed() -> None:
     resources = template()["Resources"]
     placeholder = 'Replace this with {"client_id": "...", "client_secret": "..."} of the app at Telenor'
@@ -284,38 +240,6 @@ def test_a_list_that_begins_with_an_empty_value_is_not_empty() -> None:
     stack = deployed(ReaderAccountIds=",999999999999", ReaderPrincipals=",arn:aws:iam::999999999999:role/r")
     policy = stack.resources("AWS::SecretsManager::ResourcePolicy")["TokenSecretPolicy"]["ResourcePolicy"]
     assert [each["Sid"] for each in policy["Statement"] if each["Effect"] == "Allow"] == ["NamedReaders"]
-
-
-SAM, CONSUMER = "template.yaml", "infra/consumer/template.yaml"
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "sentence"),
-    [
-        (SAM, {"SubnetIds": "subnet-0a,subnet-0b"}, "SubnetIds needs SecurityGroupIds"),
-        (SAM, {"SecurityGroupIds": "sg-0a"}, "SecurityGroupIds does nothing without SubnetIds"),
-        (SAM, {"ReaderAccountIds": ACCOUNT}, "ReaderAccountIds needs KmsKeyArn"),
-        (SAM, {"ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:role/a"}, "ReaderPrincipals needs ReaderAccountIds"),
-        (SAM, {"CredentialsKmsKeyArn": KEY}, "CredentialsKmsKeyArn is the key of the secret"),
-        (SAM, {"TokenUrl": "https://login.example.com/token"}, "TokenUrl needs RevocationUrl"),
-        (SAM, {"RevocationUrl": "none"}, "RevocationUrl needs TokenUrl"),
-        (SAM, {"ClientAuthentication": "client_secret_post"}, "ClientAuthentication needs TokenUrl"),
-        (SAM, {"TokenParameters": "audience=a"}, "TokenParameters needs TokenUrl"),
-        (SAM, OTHER_SERVER, None),
-        (SAM, {"SubnetIds": "subnet-0a", "SecurityGroupIds": "sg-0a"}, None),
-        (SAM, {"ReaderAccountIds": ACCOUNT, "KmsKeyArn": KEY}, None),
-        (SAM, {"CredentialsSecretArn": SECRET, "CredentialsKmsKeyArn": KEY}, None),
-        (SAM, {}, None),
-        # A consumer in another account needs the key instead of the policy.
-        (CONSUMER, {}, "Set ConsumerPolicyArn"),
-        (CONSUMER, {"KmsKeyArn": KEY}, None),
-        (CONSUMER, {"ConsumerPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/read"}, None),
-    ],
-)
-def test_contradictory_parameters_are_refused(name: str, values: dict[str, str], sentence: str | None) -> None:
-    defaults = {each.name: each.default for each in parameters(template(name)).values()}
-    messages = list(broken_rules(template(name), defaults | values))
-    assert [line[: len(sentence or "")] for line in messages] == ([sentence] if sentence else [])
 
 
 # Creation and deletion of the stack
