@@ -1,26 +1,24 @@
-"""The questions, refusals and output of `make deploy` before anything is built, and `make outputs`."""
+"""The questions, refusals and output of `make deploy` before anything is built."""
 
 from __future__ import annotations
 
 import io
-import os
 import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from unittest.mock import Mock, patch
+from unittest.mock import Mock
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
-from infra import deploy, print_stack_outputs
+from infra import deploy
 from infra.load_template import load
 from infra.stack_parameters import parameters
+from tests.infra.fake_cloudformation import UNUSABLE_ENVIRONMENTS, FakeCloudFormation, unwritable_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
 
 TEMPLATE = load()
 DEFAULTS = {name: parameter.default for name, parameter in parameters(TEMPLATE).items()}
@@ -30,9 +28,6 @@ ASKED = [
     for name in group["Parameters"]
 ]
 
-# By these a stack is this job's.
-OWN = {"FunctionName": "x", "FunctionRoleArn": "x", "LogGroupName": "x", "TokenSecretArn": "y"}
-
 # Records its arguments and region.
 SAM = """\
 #!/bin/sh
@@ -40,52 +35,11 @@ for word in "$AWS_REGION" "$AWS_DEFAULT_REGION" "$@"; do printf '%s\\n' "$word";
 """
 
 
-class FakeCloudFormation:
-    """An account with some stacks; it records the regions of its clients."""
-
-    def __init__(self) -> None:
-        self.stacks: dict[str, dict[str, Any]] = {}
-        self.regions: list[str] = []
-
-    def client(self, service: str, region_name: str) -> FakeCloudFormation:
-        assert service in {"cloudformation", "sts"}
-        self.regions.append(region_name)
-        return self
-
-    def put(
-        self, status: str = "CREATE_COMPLETE", name: str = "telenor-token", given: Any = (), outputs: Any = OWN
-    ) -> None:
-        self.stacks[name] = {
-            "StackStatus": status,
-            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in dict(given).items()],
-            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in dict(outputs).items()],
-        }
-
-    def get_caller_identity(self) -> dict[str, str]:
-        return {"Account": "123456789012"}
-
-    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803  boto3's own name
-        if StackName not in self.stacks:
-            raise ClientError({"Error": {"Message": f"Stack with id {StackName} does not exist"}}, "DescribeStacks")
-        return {"Stacks": [self.stacks[StackName]]}
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove this machine's AWS settings."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, os.devnull)
-    # boto3's default session caches the credentials.
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-
-
 class Program:
     """The program on an account without stacks, with a fake SAM CLI in a checkout of its own."""
 
-    def __init__(self, root: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.aws = FakeCloudFormation()
+    def __init__(self, aws: FakeCloudFormation, root: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.aws = aws
         self.sam = root / "sam"
         self._capture = capture
         self.sam.write_text(SAM)
@@ -96,12 +50,7 @@ class Program:
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Return its exit status, stdout and stderr."""
-        return self._printed(deploy.main([*arguments, "--sam", str(self.sam)]))
-
-    def outputs(self, stack: str = "telenor-token") -> tuple[int, str, str]:
-        return self._printed(print_stack_outputs.main([f"--stack={stack}"]))
-
-    def _printed(self, status: int) -> tuple[int, str, str]:
+        status = deploy.main([*arguments, "--sam", str(self.sam)])
         printed = self._capture.readouterr()
         return status, printed.out, printed.err
 
@@ -113,14 +62,16 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Program:
-    """Set up the program, with AWS_REGION alone."""
-    program = Program(tmp_path, capfd)
-    monkeypatch.setattr(boto3, "client", program.aws.client)
+def program(
+    cloudformation: FakeCloudFormation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Program:
+    program = Program(cloudformation, tmp_path, capfd)
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
     # Reading the template takes most of a command's time.
     monkeypatch.setattr(deploy, "load", lambda: TEMPLATE)
-    monkeypatch.setenv("AWS_REGION", "eu-north-1")
     return program
 
 
@@ -245,23 +196,9 @@ def test_a_stack_name_that_cloudformation_refuses_is_not_built(stack: str, progr
     assert not program.called
 
 
-def test_outputs_and_redeployment_require_a_stack(program: Program) -> None:
-    for status, _, message in (program.outputs(), program.run("redeploy")):
-        assert (status, "there is no stack telenor-token in eu-north-1" in message) == (2, True)
-    program.aws.put(status="ROLLBACK_COMPLETE", outputs={})
-    status, out, message = program.outputs()
-    assert (status, "ROLLBACK_COMPLETE" in message) == (2, True)
-    assert_unsets(out)
-    outputs = {"FunctionName": "x", "UntoldAlarms": "WARNING: it's so"}
-    program.aws.put(status="UPDATE_IN_PROGRESS", outputs=outputs)
-    status, out, _ = program.outputs()
-    assert status == 0
-    assert out.splitlines() == [
-        "export AWS_REGION=eu-north-1",
-        "export AWS_DEFAULT_REGION=eu-north-1",
-        "export FUNCTION_NAME=x",
-        "export UNTOLD_ALARMS='WARNING: it'\"'\"'s so'",
-    ]
+def test_a_redeployment_requires_a_stack(program: Program) -> None:
+    status, _, message = program.run("redeploy")
+    assert (status, "there is no stack telenor-token in eu-north-1" in message) == (2, True)
 
 
 def test_a_redeployment_keeps_every_value_but_the_given_ones(program: Program) -> None:
@@ -275,20 +212,6 @@ def test_a_redeployment_keeps_every_value_but_the_given_ones(program: Program) -
 # The environment
 
 
-UNUSABLE_ENVIRONMENTS = pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({}, "no region is set"),
-        ({"AWS_PROFILE": "nope"}, "nope"),
-        ({"AWS_PROFILE": "nope", "AWS_REGION": "eu-north-1"}, "nope"),
-        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "no region is set"),
-        ({"AWS_REGION": "eu-north-1", "AWS_ENDPOINT_URL": "notaurl"}, "notaurl"),
-        ({"AWS_REGION": "eu-north-1", "AWS_MAX_ATTEMPTS": "abc"}, "abc"),
-        ({"AWS_REGION": "eu-north-1", "AWS_EC2_METADATA_DISABLED": "true"}, "Log in, or set AWS_PROFILE"),
-    ],
-)
-
-
 @UNUSABLE_ENVIRONMENTS
 @pytest.mark.parametrize("command", [["redeploy"], ["deploy", "--yes"]])
 def test_an_unusable_environment_prints_one_sentence(
@@ -300,50 +223,6 @@ def test_an_unusable_environment_prints_one_sentence(
     printed = capfd.readouterr().err
     assert message in printed
     assert printed.count("\n") == 1
-
-
-@UNUSABLE_ENVIRONMENTS
-def test_outputs_in_an_unusable_environment_print_one_sentence_and_unset_the_variables(
-    variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, capfd: Any
-) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert print_stack_outputs.main(["--stack", "telenor-token"]) == 2
-    printed = capfd.readouterr()
-    assert message in printed.err
-    assert printed.err.count("\n") == 1
-    assert_unsets(printed.out)
-
-
-@pytest.mark.parametrize("stack", ["", "two words", "-x"])
-def test_outputs_of_an_invalid_name_unset_the_variables(stack: str, program: Program) -> None:
-    status, out, message = program.outputs(stack)
-    assert (status, f"STACK={stack} " in message) == (2, True)
-    assert_unsets(out)
-
-
-@pytest.mark.parametrize("error", [FileNotFoundError("credential process"), KeyboardInterrupt()])
-def test_outputs_that_are_interrupted_unset_the_variables(
-    error: BaseException, program: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(program.aws, "describe_stacks", Mock(side_effect=error))
-    status, out, message = program.outputs()
-    assert (status, message.count("\n")) == (2, 1)
-    assert_unsets(out)
-
-
-def assert_unsets(out: str) -> None:
-    """Check lines for eval, so that no command acts on the stack before."""
-    assert out.startswith("unset ")
-    assert {"FUNCTION_NAME", "TOKEN_SECRET_ARN"} <= {*out.split()}
-    assert out.endswith("; false\n")
-
-
-def test_an_unreachable_aws_prints_one_sentence(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    unreachable = EndpointConnectionError(endpoint_url="https://nowhere")
-    monkeypatch.setattr(program.aws, "describe_stacks", Mock(side_effect=unreachable))
-    status, _, message = program.outputs()
-    assert (status, message.count("\n"), "Log in" in message) == (2, 1, False)
 
 
 @pytest.mark.parametrize(
@@ -368,14 +247,6 @@ def test_a_response_that_is_not_aws_s_prints_one_sentence(
     assert not program.called
 
 
-@contextmanager
-def unwritable_stdout(*, is_full: bool) -> Iterator[None]:
-    reader, writer = os.pipe()
-    os.close(reader)
-    with open("/dev/full" if is_full else writer, "w") as stdout, patch("sys.stdout", stdout):  # noqa: PTH123  a descriptor
-        yield
-
-
 @pytest.mark.parametrize("command", [["redeploy"], ["deploy", "--yes"], ["deploy"]])
 @pytest.mark.parametrize("is_full", [True, False])
 def test_an_unwritable_stdout_deploys_nothing_and_prints_one_sentence(
@@ -386,14 +257,6 @@ def test_an_unwritable_stdout_deploys_nothing_and_prints_one_sentence(
         status, _, message = program.run(*command)
     assert (status, message.count("\n"), "nothing was deployed" in message) == (2, 1, True)
     assert not program.called
-
-
-@pytest.mark.parametrize("is_full", [True, False])
-def test_outputs_into_an_unwritable_stdout_fail_with_one_sentence(program: Program, *, is_full: bool) -> None:
-    program.aws.put()
-    with unwritable_stdout(is_full=is_full):
-        status, _, message = program.outputs()
-    assert (status, message.count("\n"), "stdout cannot be written" in message) == (2, 1, True)
 
 
 def test_a_stdout_in_ascii_shows_the_changes(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
