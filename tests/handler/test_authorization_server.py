@@ -292,8 +292,7 @@ def test_a_200_without_a_token_is_retried(adapter: Adapter, what: str) -> None:
         ("<access_token><![CDATA[CANARY-1]]></access_token>", ["CANARY-1"]),
         ('<token access_token="CANARY-1"/>', ["CANARY-1"]),
         ("access_token=Bearer+CANARY-1&expires_in=3599", ["CANARY-1"]),
-        ("access_token=Bearer%20CANARY-1", ["CANARY-1"]),
-        ("access_token=CANARY-1; expires_in=3599", ["CANARY-1"]),
+        *(("access_token=Bearer%20CANARY-1", ["CANARY-1"]), ("access_token=CANARY-1; expires_in=3599", ["CANARY-1"])),
         ('access_token = "CANARY-1",expires_in=3599', ["CANARY-1"]),
         ('<html>{"access_token": "CANARY-1"}</html>', ["CANARY-1"]),
         ('{"access_token": "CANARY-1", "expires_in": ' + "9" * 5000 + "}", ["CANARY-1"]),
@@ -501,8 +500,7 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="null",error="invalid_token",erro
 @pytest.mark.parametrize(
     "fault",
     [
-        {"body": '{"code": 2}'},
-        {"body": '{"code": 40105}'},
+        *({"body": '{"code": 2}'}, {"body": '{"code": 40105}'}),
         {"body": apigee_fault("keymanagement.service.access_token_expired"), "headers": CHALLENGE},
         {"body": "", "headers": CHALLENGE},
     ],

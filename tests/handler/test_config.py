@@ -93,13 +93,11 @@ def test_an_event_with_only_some_client_fields_is_refused(named: tuple[str, ...]
 @pytest.mark.parametrize(
     ("environment", "event", "name"),
     [
-        ({}, {}, "default"),
-        ({"CLIENT_NAME": "ours"}, {}, "ours"),
+        *(({}, {}, "default"), ({"CLIENT_NAME": "ours"}, {}, "ours")),
         ({"CLIENT_NAME": "ours", "SERVES_CLIENTS": "true"}, {"client": "other"}, "other"),
         ({"CLIENT_NAME": "ours", "SERVES_CLIENTS": "true"}, {"client": "CANARY"}, "ours"),
         ({"CLIENT_NAME": "CANARY", "SERVES_CLIENTS": "true"}, {"client": 5}, "default"),
-        ({"CLIENT_NAME": "ours"}, {"client": "other"}, "ours"),
-        ({"CLIENT_NAME": "ours"}, None, "ours"),
+        *(({"CLIENT_NAME": "ours"}, {"client": "other"}, "ours"), ({"CLIENT_NAME": "ours"}, None, "ours")),
     ],
 )
 def test_the_client_in_metrics_is_the_named_one_if_its_name_is_valid(
@@ -181,12 +179,9 @@ BAD_FIELDS: dict[str, list[object]] = {
 @pytest.mark.parametrize(
     ("event", "names"),
     [
-        (None, "the event"),
-        ([], "the event"),
-        ("rotate-now", "the event"),
+        *((None, "the event"), ([], "the event"), ("rotate-now", "the event")),
         ({"action": "rotate"}, "action.* renew-if-due, rotate-now, rotate-and-revoke-now"),
-        ({"scope": "other"}, "scope .*client"),
-        ({"grace_seconds": 60}, "grace_seconds .*client"),
+        *(({"scope": "other"}, "scope .*client"), ({"grace_seconds": 60}, "grace_seconds .*client")),
         *((OTHER | {field: value}, field) for field, values in BAD_FIELDS.items() for value in values),
     ],
 )
@@ -243,12 +238,10 @@ def test_an_event_can_set_the_parameters_of_its_client() -> None:
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({"REVOCATION_URL": ""}, "REVOCATION_URL"),
-        ({"REVOCATION_URL": "None"}, "REVOCATION_URL"),
+        *(({"REVOCATION_URL": ""}, "REVOCATION_URL"), ({"REVOCATION_URL": "None"}, "REVOCATION_URL")),
         ({"REVOCATION_URL": "http://id.example.com/revoke"}, "REVOCATION_URL"),
         ({"TOKEN_URL": "http://id.example.com/token"}, "TOKEN_URL"),
-        ({"TOKEN_URL": "https://user:CANARY@id.example.com/token"}, "TOKEN_URL"),
-        ({"TOKEN_URL": ""}, "TOKEN_URL"),
+        *(({"TOKEN_URL": "https://user:CANARY@id.example.com/token"}, "TOKEN_URL"), ({"TOKEN_URL": ""}, "TOKEN_URL")),
         ({"TOKEN_URL": "", "REVOCATION_URL": "", "CLIENT_AUTHENTICATION": "client_secret_post"}, "TOKEN_URL"),
         ({"TOKEN_URL": "", "REVOCATION_URL": "", "TOKEN_PARAMETERS": "audience=CANARY"}, "TOKEN_URL"),
         ({"CLIENT_AUTHENTICATION": "private_key_jwt"}, "CLIENT_AUTHENTICATION"),

@@ -82,8 +82,7 @@ def test_without_routine_metrics_a_run_emits_only_what_alarms_need(is_piling_up:
 @pytest.mark.parametrize(
     ("expires_at", "is_rejected", "seconds"),
     [
-        (T0 + timedelta(seconds=90.9), False, 90),
-        (T0, False, 0),
+        *((T0 + timedelta(seconds=90.9), False, 90), (T0, False, 0)),
         pytest.param(T0 - timedelta(hours=1), False, 0, id="never negative"),
         pytest.param(T0 + timedelta(hours=1), True, 0, id="a rejected token counts as expired"),
     ],

@@ -327,12 +327,8 @@ def test_an_unusable_ca_bundle_is_named(
     "proxy",
     [
         *(
-            "http://proxy host:3128",
-            "http://user:pa#ss@proxy:3128",
-            "http://CORP\\user:pw@proxy:3128",
-            "socks5://proxy:1080",
-            "http://proxy:port",
-            "://",
+            *("http://proxy host:3128", "http://user:pa#ss@proxy:3128", "http://CORP\\user:pw@proxy:3128"),
+            *("socks5://proxy:1080", "http://proxy:port", "://"),
         ),
         *("http://user:password@", "http://:3128", "http://@", "http://a..b:3128", f"http://{'a' * 64}:3128"),
     ],

@@ -22,8 +22,7 @@ COMMANDS = ("status", "renew", "rotate", "emergency", "retire", "doctor")
 @pytest.mark.parametrize(
     ("arguments", "command", "profile", "region"),
     [
-        (["--profile", "p", "renew"], "renew", "p", None),
-        (["--region", "r", "rotate"], "rotate", None, "r"),
+        *((["--profile", "p", "renew"], "renew", "p", None), (["--region", "r", "rotate"], "rotate", None, "r")),
         (["emergency", "--region", "r", "--profile", "p"], "emergency", "p", "r"),
         (["--region", "first", "status", "--region", "last"], "status", None, "last"),
     ],

@@ -27,8 +27,7 @@ NOT_AWSS = {
     "cloudformation:DescribeStacks": [
         *answered("application/json", "{}", '{"Error": {"Code": "ExpiredToken"}}'),
         *answered("text/xml", "<DescribeStacksResponse/>", "<?xml"),
-        Response('{"__type": "ExpiredTokenException"}', 403, content_type="application/json"),
-        HTML,
+        *(Response('{"__type": "ExpiredTokenException"}', 403, content_type="application/json"), HTML),
     ],
     "lambda:GetFunctionConfiguration": answered("application/json", "[]", "null", "{", '"x"', '{"Environment": []}'),
     "scheduler:ListSchedules": [HTML, *answered("application/json", '{"Schedules": [{}]}')],
@@ -59,8 +58,7 @@ def test_a_log_that_is_not_awss_leaves_labels(deployed: DeployedAws, terminal: T
 @pytest.mark.parametrize(
     ("action", "command", "notes"),
     [
-        ("cloudformation:DescribeStacks", ["status"], []),
-        ("lambda:GetFunctionConfiguration", ["status"], []),
+        *(("cloudformation:DescribeStacks", ["status"], []), ("lambda:GetFunctionConfiguration", ["status"], [])),
         ("lambda:InvokeFunction", ["rotate"], []),
         ("lambda:InvokeFunction", ["emergency", "--yes"], ["Done: the job was not started", "To do: correct the"]),
         ("scheduler:ListSchedules", ["retire", "--yes"], ["Done: no token was revoked", "To do: correct the cause"]),

@@ -41,8 +41,7 @@ UNREADABLE = Entry("unreadable-0000", labels=("nonsense",))
         (CURRENT, 14.01, "due", "due, since RENEW_AT_FRACTION of its lifetime is almost used: the next"),
         (CURRENT, 21, "due", "due"),
         (CURRENT, 21.01, "overdue", "overdue since 22:20:00: runs fail or do not happen"),
-        (CURRENT, 59.99, "overdue", "overdue"),
-        (CURRENT, 60, "expired", "expired 0 s ago: consumers get 401"),
+        *((CURRENT, 59.99, "overdue", "overdue"), (CURRENT, 60, "expired", "expired 0 s ago: consumers get 401")),
         (CURRENT, 60 * 25, "expired", "expired 1 d ago"),
         (entry("short", 0, 50), 15.01, "due", "due, since RENEW_AT_FRACTION"),
         (entry("short", 0, 30), 12, "fresh", "fresh: renewed within 8 min, by 22:20:00"),
@@ -144,9 +143,7 @@ def test_the_json_has_the_fields_that_the_help_lists() -> None:
 @pytest.mark.parametrize(
     ("ledger", "active"),
     [
-        (None, 0),
-        (Ledger(None), 0),
-        (Ledger(CURRENT, (entry("old", -30), entry("expired", -60), UNREADABLE)), 3),
+        *((None, 0), (Ledger(None), 0), (Ledger(CURRENT, (entry("old", -30), entry("expired", -60), UNREADABLE)), 3)),
         (Ledger(entry("expired", -60), (entry("older", -90),)), 0),
     ],
 )

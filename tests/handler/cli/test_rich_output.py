@@ -73,8 +73,7 @@ def test_now_is_not_marked_on_an_expired_tokens_timeline() -> None:
 @pytest.mark.parametrize(
     ("ledger", "says"),
     [
-        (None, "marked for deletion"),
-        (Ledger(None), "no value"),
+        *((None, "marked for deletion"), (Ledger(None), "no value")),
         (Ledger(Entry("9d1c4b02-0000")), "not in the ledger"),
         (Ledger(Entry("9d1c4b02-0000", labels=("x",)), (Entry("old-0000", labels=("x",)),)), "cannot be read"),
     ],
