@@ -64,12 +64,9 @@ def test_the_lock_file_installs_what_the_handler_imports() -> None:
         ("handler/__pycache__/app.cpython-313.pyc", "is bytecode that Lambda's Python would not use"),  # no hash in it
         ("handler/__pycache__/app.cpython-312.pyc", "is bytecode that Lambda's Python would not use"),
         ("handler/app.pyc", "is bytecode that Lambda's Python would not use"),
-        ("boto3/session.py", "does not belong here"),
-        ("tests/test_app.py", "does not belong here"),
-        ("rich/console.py", "does not belong here"),
-        ("handler/__main__.py", "does not belong here"),
-        ("handler/cli/cli.py", "does not belong here"),
-        ("handler/credentials.json", "does not belong here"),
+        *(("boto3/session.py", "does not belong here"), ("tests/test_app.py", "does not belong here")),
+        *(("rich/console.py", "does not belong here"), ("handler/__main__.py", "does not belong here")),
+        *(("handler/cli/cli.py", "does not belong here"), ("handler/credentials.json", "does not belong here")),
     ],
 )
 def test_forbidden_content_is_named(built: Path, name: str, says: str) -> None:
@@ -95,10 +92,8 @@ def test_files_that_git_ignores_are_not_packed(checkout: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "tracked", "there"),
     [
-        ("handler/data.json", True, True),
-        ("handler/policies/data.json", True, True),
-        ("handler/new.py", False, True),
-        ("handler/gone.py", True, False),
+        *(("handler/data.json", True, True), ("handler/policies/data.json", True, True)),
+        *(("handler/new.py", False, True), ("handler/gone.py", True, False)),
     ],
 )
 def test_anything_but_a_tracked_module_is_refused(
@@ -160,8 +155,7 @@ def test_a_correct_artifact_is_packed_and_a_faulty_one_is_not(built: Path, monke
     ("arguments", "said"),
     [
         (["foreign"], "foreign is not empty: remove it, or name another directory"),
-        (["a-file"], "Not a directory: 'a-file'"),
-        (["new", "--zip", "foreign"], "Is a directory: 'foreign'"),
+        *((["a-file"], "Not a directory: 'a-file'"), (["new", "--zip", "foreign"], "Is a directory: 'foreign'")),
     ],
 )
 def test_what_cannot_be_written_is_one_sentence(

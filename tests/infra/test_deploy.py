@@ -147,10 +147,8 @@ def test_an_invalid_set_option_is_refused_before_any_call_to_aws(given: str, nam
     ("status", "command"),
     [
         *((f"{each}_FAILED", "delete-stack") for each in ("CREATE", "ROLLBACK", "DELETE")),
-        ("ROLLBACK_COMPLETE", "delete-stack"),
-        ("UPDATE_FAILED", "rollback-stack"),
-        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
-        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "wait"),
+        *(("ROLLBACK_COMPLETE", "delete-stack"), ("UPDATE_FAILED", "rollback-stack")),
+        *(("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"), ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "wait")),
         ("IMPORT_ROLLBACK_FAILED", "describe-stack-events"),
     ],
 )
@@ -228,14 +226,10 @@ def test_an_unusable_environment_prints_one_sentence(
 @pytest.mark.parametrize(
     ("operation", "response"),
     [
-        ("describe_stacks", ResponseParserError()),
-        ("describe_stacks", None),
-        ("describe_stacks", {}),
-        ("describe_stacks", {"Stacks": []}),
-        ("describe_stacks", {"Stacks": [{"StackStatus": None}]}),
+        *(("describe_stacks", ResponseParserError()), ("describe_stacks", None), ("describe_stacks", {})),
+        *(("describe_stacks", {"Stacks": []}), ("describe_stacks", {"Stacks": [{"StackStatus": None}]})),
         ("describe_stacks", {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": [{}]}]}),
-        ("get_caller_identity", ResponseParserError()),
-        ("get_caller_identity", {}),
+        *(("get_caller_identity", ResponseParserError()), ("get_caller_identity", {})),
     ],
 )
 def test_a_response_that_is_not_aws_s_prints_one_sentence(
@@ -267,8 +261,7 @@ def test_a_stdout_in_ascii_shows_the_changes(program: Program, monkeypatch: pyte
 @pytest.mark.parametrize(
     "regions",
     [
-        {"AWS_REGION": "eu-west-1"},
-        {"AWS_DEFAULT_REGION": "eu-west-1"},
+        *({"AWS_REGION": "eu-west-1"}, {"AWS_DEFAULT_REGION": "eu-west-1"}),
         {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-central-1"},
     ],
 )

@@ -83,17 +83,12 @@ def exit_of(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     ("stack", "result"),
     [
         (FakeStack([[TOPIC], [TOPIC]], {TOPIC: [CONFIRMED]}), HOLDS),
-        (FakeStack([[TOPIC]], {TOPIC: [PENDING, CONFIRMED]}), HOLDS),
-        (FakeStack([[TOPIC]], {TOPIC: []}), FAILS),
-        (FakeStack([[TOPIC]], {TOPIC: [PENDING]}), FAILS),
-        (FakeStack([[TOPIC]], {TOPIC: ["Deleted"]}), FAILS),
-        (FakeStack([[TOPIC], [PAGER]], {TOPIC: [CONFIRMED], PAGER: []}), FAILS),
-        (FakeStack([[TOPIC]]), NOT_SHOWN),
+        *((FakeStack([[TOPIC]], {TOPIC: [PENDING, CONFIRMED]}), HOLDS), (FakeStack([[TOPIC]], {TOPIC: []}), FAILS)),
+        *((FakeStack([[TOPIC]], {TOPIC: [PENDING]}), FAILS), (FakeStack([[TOPIC]], {TOPIC: ["Deleted"]}), FAILS)),
+        *((FakeStack([[TOPIC], [PAGER]], {TOPIC: [CONFIRMED], PAGER: []}), FAILS), (FakeStack([[TOPIC]]), NOT_SHOWN)),
         # An action that is not a topic needs no subscription.
-        (FakeStack([[FUNCTION]]), HOLDS),
-        (FakeStack([[FUNCTION]], ActionsEnabled=False), FAILS),
-        (FakeStack([[FUNCTION], []]), FAILS),
-        (FakeStack(), FAILS),
+        *((FakeStack([[FUNCTION]]), HOLDS), (FakeStack([[FUNCTION]], ActionsEnabled=False), FAILS)),
+        *((FakeStack([[FUNCTION], []]), FAILS), (FakeStack(), FAILS)),
     ],
 )
 def test_each_alarm_needs_an_action_and_each_topic_one_confirmed_subscription(stack: FakeStack, result: str) -> None:
@@ -173,8 +168,7 @@ def test_an_answer_that_is_no_result_fails_the_first_claim(answer: bytes) -> Non
         (exceptions.ReadTimeoutError(endpoint_url="https://lambda"), True),
         (exceptions.ConnectionClosedError(endpoint_url="https://lambda"), True),
         (exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
-        (ResponseParserError("invalid"), True),
-        (KeyError("Payload"), True),
+        *((ResponseParserError("invalid"), True), (KeyError("Payload"), True)),
         (exceptions.EndpointConnectionError(endpoint_url="https://lambda"), False),
     ],
 )

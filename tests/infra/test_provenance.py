@@ -70,8 +70,7 @@ def test_the_statement_names_each_file_and_the_commit_and_is_the_same_each_time(
         ("https://somebody:secret@example.com/a/token.git", "git+https://example.com/a/token.git"),
         ("git@example.com:a/token.git", "git+https://example.com/a/token.git"),
         ("ssh://git@example.com:2222/a/token.git", "git+https://example.com/a/token.git"),
-        ("/home/somebody/token", None),
-        ("../token", None),
+        *(("/home/somebody/token", None), ("../token", None)),
     ],
 )
 def test_the_source_is_a_url_without_credentials(release: Path, remote: str, uri: str | None) -> None:
@@ -85,10 +84,8 @@ def test_the_source_is_a_url_without_credentials(release: Path, remote: str, uri
 @pytest.mark.parametrize(
     "fault",
     [
-        ("touch", "new.py"),
-        ("git", "commit", "--quiet", "--allow-empty", "--message", "Go on"),
-        ("git", "tag", "--delete", "v1.2.3"),
-        ("rm", "build/telenor-token-1.2.3.zip"),
+        *(("touch", "new.py"), ("git", "commit", "--quiet", "--allow-empty", "--message", "Go on")),
+        *(("git", "tag", "--delete", "v1.2.3"), ("rm", "build/telenor-token-1.2.3.zip")),
     ],
 )
 def test_an_incomplete_or_untagged_release_is_refused(

@@ -103,10 +103,8 @@ PAGER_TOPIC = {"PagerTopicArn": "arn:aws:sns:eu-north-1:000000000000:pager"}
 @pytest.mark.parametrize(
     ("given", "expiry", "others"),
     [
-        (NO_RECIPIENTS, [], []),
-        (ALARM_MAIL, ["AlarmTopic"], ["AlarmTopic"]),
-        (ALARM_TOPIC, [*ALARM_TOPIC.values()], [*ALARM_TOPIC.values()]),
-        (PAGER_MAIL, ["PagerTopic"], []),
+        *((NO_RECIPIENTS, [], []), (ALARM_MAIL, ["AlarmTopic"], ["AlarmTopic"])),
+        *((ALARM_TOPIC, [*ALARM_TOPIC.values()], [*ALARM_TOPIC.values()]), (PAGER_MAIL, ["PagerTopic"], [])),
         (PAGER_TOPIC | ALARM_MAIL, [*PAGER_TOPIC.values()], ["AlarmTopic"]),
         (PAGER_MAIL | ALARM_TOPIC, ["PagerTopic"], [*ALARM_TOPIC.values()]),
         (PAGER_TOPIC | PAGER_MAIL, [*PAGER_TOPIC.values(), "PagerTopic"], []),
@@ -146,9 +144,7 @@ def runs_of(settings: Settings, seconds: int, *, lost_every: int | None = None) 
 @pytest.mark.parametrize(
     ("name", "value", "within"),
     [
-        ("RunsFailingAlarm", 1, 3),
-        ("ThrottledAlarm", 1, 3),
-        ("WaitingAlarm", 31_000, 3),
+        *(("RunsFailingAlarm", 1, 3), ("ThrottledAlarm", 1, 3), ("WaitingAlarm", 31_000, 3)),
         ("RevocationFailedAlarm", 1, 7),
     ],
 )
