@@ -24,12 +24,8 @@ _AMBIGUOUS_WRITE_LAG_SECONDS = 6.0
 """After an ambiguous write, reads lag until the SDK has made all its attempts."""
 
 _OUT: tuple[dict[str, Any], ...] = (
-    {"drop": True},
-    {"drop": True, "when": "after"},
-    {"status": 503},
-    {"status": 503, "when": "after"},
-    {"status": 500, "body": '{"code": 2}'},
-    {"status": 429},
+    *({"drop": True}, {"drop": True, "when": "after"}, {"status": 503}, {"status": 503, "when": "after"}),
+    *({"status": 500, "body": '{"code": 2}'}, {"status": 429}),
     {"status": 200, "body": "<html>Back in a moment</html>"},
 )
 # A 401 that says nothing about the token: a missing API product, a missing header, an unknown code.
@@ -38,9 +34,7 @@ _UNRELATED_401 = tuple(
     for body in (
         '{"code": 40103, "message": "No API product found"}',
         '{"code": 6, "message": "Missing or bad Authorization header"}',
-        '{"fault": {"detail": {"errorcode": "oauth.v2.FailedToResolveAPIKey"}}}',
-        '{"code": 4711}',
-        "",
+        *('{"fault": {"detail": {"errorcode": "oauth.v2.FailedToResolveAPIKey"}}}', '{"code": 4711}', ""),
     )
 )
 _FAULTS = {

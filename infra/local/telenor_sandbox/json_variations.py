@@ -12,21 +12,13 @@ if TYPE_CHECKING:
 # As in Pebble, Let's Encrypt's server for tests: the order of fields, the spacing, unknown fields with a value of each
 # type of JSON.
 _STYLES: Sequence[Mapping[str, Any]] = (
-    {},
-    {"separators": (",", ":")},
-    {"separators": (" , ", " : ")},
-    {"indent": 2},
+    *({}, {"separators": (",", ":")}, {"separators": (" , ", " : ")}, {"indent": 2}),
     {"indent": "\t", "separators": (",", " : ")},
 )
 _CONTENT_TYPES = ("application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8")
 _UNKNOWN_FIELDS: Sequence[tuple[str, object]] = (
-    ("region", "nord"),
-    ("shard", 7),
-    ("weight", 0.5),
-    ("canary", False),
-    ("links", [{"rel": "self"}]),
-    ("meta", {"served_by": {"zone": "b"}}),
-    ("hint", None),
+    *(("region", "nord"), ("shard", 7), ("weight", 0.5), ("canary", False), ("links", [{"rel": "self"}])),
+    *(("meta", {"served_by": {"zone": "b"}}), ("hint", None)),
 )
 
 
