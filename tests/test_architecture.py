@@ -19,9 +19,7 @@ HANDLER = Path(__file__).parent.parent / "handler"
 @pytest.mark.parametrize(
     ("word", "modules"),
     [
-        ("'AWSCURRENT'", {"ledger"}),
-        ("'LIVE_", {"ledger"}),
-        ("/oauth/", {"server_protocols"}),
+        *(("'AWSCURRENT'", {"ledger"}), ("'LIVE_", {"ledger"}), ("/oauth/", {"server_protocols"})),
         ("HTTPStatus", {"error_responses", "secrets_manager", "authorization_server", "server_protocols", "transport"}),
     ],
 )

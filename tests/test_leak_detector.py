@@ -13,8 +13,7 @@ from tests.leak_detector import CLIENT_ID, CLIENT_SECRET, canaries_in
 @pytest.mark.parametrize(
     "text",
     [
-        f"client_secret={CLIENT_SECRET}",
-        "Bearer CANARY-token-1",
+        *(f"client_secret={CLIENT_SECRET}", "Bearer CANARY-token-1"),
         "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode(),
     ],
 )

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("ScheduleMinutes", "15"),
-        ("GraceSeconds", "1201"),
+        *(("ScheduleMinutes", "15"), ("GraceSeconds", "1201")),
         ("CredentialsSecretArn", "arn:aws:secretsmanager:eu-north-1:000000000000:secret:*"),
         ("SubnetIds", "subnet-0a1b2c3d"),
     ],
