@@ -6,7 +6,6 @@ Errors are reported before the build, with the parameter's name. It only writes 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shlex
 import subprocess
@@ -14,7 +13,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from handler.cli import standard_streams
-from handler.cli.errors import CliError
 from infra.deployed_stack import (
     REGION_VARIABLES,
     RefusalError,
@@ -131,14 +129,7 @@ def deploy(arguments: argparse.Namespace, stack: str, region: str) -> None:
         raise RefusalError("nothing was deployed")
     print(end="", flush=True)
     build_and_deploy(arguments.sam, stack, region, changed)
-    with contextlib.suppress(CliError):
-        standard_streams.print_stdout(f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"\n')
-
-
-def discard_stdout() -> None:
-    """Discard what could not be written to stdout, or the interpreter fails again at its exit."""
-    with contextlib.suppress(CliError):
-        standard_streams.print_stdout("")
+    standard_streams.write(sys.stdout, f'The next commands need its outputs: eval "$(make -s outputs STACK={stack})"\n')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,20 +146,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         region = the_region()
         stack = arguments.stack or (f"{_STACK}-{arguments.client}" if arguments.client else _STACK)
         deploy(arguments, stack, region)
+        return 0  # noqa: TRY300  each error below has a reason
     except RefusalError as error:
-        print(error, file=sys.stderr)
-        return 2
+        reason = str(error)
     except EOFError:
-        print("\nnothing was deployed: stdin ended before the last question (YES=1 does not ask)", file=sys.stderr)
-        return 2
+        reason = "\nnothing was deployed: stdin ended before the last question (YES=1 does not ask)"
     except KeyboardInterrupt:
-        print("\nnothing was deployed", file=sys.stderr)
-        return 2
+        reason = "\nnothing was deployed"
     except OSError as error:
-        discard_stdout()
-        print(f"nothing was deployed: {error}", file=sys.stderr)
-        return 2
-    return 0
+        # Discard what could not be written, or the interpreter fails again at its exit.
+        standard_streams.write(sys.stdout, "")
+        reason = f"nothing was deployed: {error}"
+    print(reason, file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from rich.console import Console
 from rich.table import Table
 
+from handler.cli import standard_streams
 from handler.safe_json import json_object
 from handler.secrets_manager import NOT_AWS_ERRORS
-from infra.deploy import discard_stdout
 from infra.deployed_stack import RefusalError, existing, readable, refuse_foreign, the_region
 
 if TYPE_CHECKING:
@@ -331,22 +331,20 @@ def main() -> int:
         for row in rows:
             table.add_row(*row)
         console.print(table)
+        return int(any(result == FAILS for _, result, _ in rows))
     except (RefusalError, BotoCoreError, ClientError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        reason = str(error)
     except EOFError:
-        print("\nnothing was sent: stdin ended before the answer (YES=1 does not ask)", file=sys.stderr)
-        return 2
+        reason = "\nnothing was sent: stdin ended before the answer (YES=1 does not ask)"
     except KeyboardInterrupt:
-        print("\ninterrupted: a rotate-now that was sent still runs", file=sys.stderr)
-        return 2
+        reason = "\ninterrupted: a rotate-now that was sent still runs"
     except (OSError, SystemExit) as error:
-        # rich exits if the reader has closed the pipe.
-        reason = "stdout is closed" if isinstance(error, SystemExit) else str(error)
-        discard_stdout()
-        print(f"{reason}: a rotate-now that was sent still runs", file=sys.stderr)
-        return 2
-    return int(any(result == FAILS for _, result, _ in rows))
+        # Discard what could not be written. rich exits if the reader has closed the pipe.
+        standard_streams.write(sys.stdout, "")
+        stdout = "stdout is closed" if isinstance(error, SystemExit) else str(error)
+        reason = f"{stdout}: a rotate-now that was sent still runs"
+    print(reason, file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

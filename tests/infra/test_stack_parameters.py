@@ -86,7 +86,6 @@ def test_contradictory_parameters_are_refused(name: str, values: dict[str, str],
     [
         ({"GraceSeconds": "1800"}, "GraceSeconds=1800 is not accepted: use a whole number from 0 to 1200"),
         ({"ScheduleMinutes": "15"}, "ScheduleMinutes=15 is not accepted: use one of 1, 2, 5"),
-        ({"SubnetIds": "subnet-0a"}, "SubnetIds needs SecurityGroupIds"),
         (READER | {"ReaderAccountIds": "888888888888"}, "add 999999999999 to ReaderAccountIds"),
         (READER | {"ReaderAccountIds": "888888888888, 999999999999"}, None),
         ({"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/a"}, None),

@@ -22,12 +22,12 @@ PERIOD = 300
 
 # Many clients with different graces.
 CLIENTS = {f"client-{number:02}": (600, 0, 1200)[number % 3] for number in range(12)}
-VARIABLES = {"clients": {name: {"grace_seconds": grace} for name, grace in CLIENTS.items()}}
 
 
 @pytest.fixture(scope="module")
 def alarms() -> Alarms:
-    return module_as_stack.alarms({"many": VARIABLES})["many"]
+    clients = {name: {"grace_seconds": grace} for name, grace in CLIENTS.items()}
+    return module_as_stack.alarms({"many": {"clients": clients}})["many"]
 
 
 def put(cloudwatch: CloudWatch, name: str, outcomes: Sequence[RunOutcome]) -> None:
