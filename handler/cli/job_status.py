@@ -307,15 +307,13 @@ def _run_json(run: PastRun | None) -> dict[str, object] | None:
 
 
 def _superseded(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, runs: PastRuns | None) -> Superseded:
-    superseded = _ending(ledger, entry, policy, now)
     failed_with = runs.failed_revocations.get(entry.version_id) if runs else None
-    if failed_with in IRREVOCABLE and superseded.ending in {Ending.IN_GRACE, Ending.REVOCATION_DUE}:
-        superseded = Superseded(entry, Ending.NOT_REVOCABLE, entry.expires_at)
+    superseded = _ending(ledger, entry, policy, now, failed_with)
     # The next run removes an expired one, even after a failed revocation.
     return superseded if superseded.ending is Ending.EXPIRED else replace(superseded, failed_with=failed_with)
 
 
-def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Superseded:
+def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime, failed_with: str | None) -> Superseded:
     if entry.expires_at is not None and now >= entry.expires_at:
         return Superseded(entry, Ending.EXPIRED, entry.expires_at)
     if not policy.can_revoke:
@@ -324,6 +322,8 @@ def _ending(ledger: Ledger, entry: Entry, policy: Policy, now: datetime) -> Supe
     if superseded_at is None:
         is_newer = ledger.current is not None and not ledger.is_current_latest and entry.published_at is not None
         return Superseded(entry, Ending.NEWER_THAN_CURRENT if is_newer else Ending.UNKNOWN, entry.expires_at)
+    if failed_with in IRREVOCABLE:
+        return Superseded(entry, Ending.NOT_REVOCABLE, entry.expires_at)
     revoked_at = superseded_at + policy.grace
     if entry in decisions.revocable(ledger, now, policy.grace):
         return Superseded(entry, Ending.REVOCATION_DUE, revoked_at)
