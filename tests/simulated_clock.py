@@ -1,4 +1,4 @@
-"""The clock of a simulation."""
+"""The clock of the tests and of the simulation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BEGIN = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
 
 @dataclass
 class Clock:
-    """The simulated clock."""
+    """A clock that moves only by `sleep` and `advance`."""
 
     time: datetime = BEGIN
 

@@ -6,7 +6,6 @@ import json
 import types
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +15,7 @@ from handler import app, errors
 from handler.transport import basic
 from infra.local.secrets_manager import LocalSecretsManager, add_versions, stages_of, value_of
 from tests.leak_detector import CLIENT_ID, CLIENT_SECRET
+from tests.simulated_clock import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -28,22 +28,16 @@ CREDENTIALS_SECRET = "telenor/credentials"
 TOKEN_SECRET = "telenor/token"
 
 
-class FakeClock:
-    """A clock that moves only by `sleep` and `advance`."""
+class FakeClock(Clock):
+    """A simulated clock that records its waits."""
 
     def __init__(self) -> None:
-        self._now = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
+        super().__init__()
         self.slept: list[float] = []
-
-    def now(self) -> datetime:
-        return self._now
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self._now += timedelta(seconds=seconds)
-
-    def advance(self, **time: float) -> None:
-        self._now += timedelta(**time)
+        super().sleep(seconds)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tests.simulation.simulated_clock import BEGIN
+from tests.simulated_clock import BEGIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

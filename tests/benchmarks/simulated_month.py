@@ -18,10 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.errors import RotationError
 from tests.benchmarks.faults_of_a_month import CRASH, TELENOR_CALLS, RandomFaults
+from tests.simulated_clock import BEGIN, Clock
 from tests.simulation import real_sdk_client
 from tests.simulation.authorization_server import AuthorizationServerModel
 from tests.simulation.secrets_manager import SecretsManagerModel
-from tests.simulation.simulated_clock import BEGIN, Clock
 from tests.simulation.stepped_run import CREDENTIALS, TOKEN, CrashError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from tests.benchmarks.faults_of_a_month import FaultRates
 from tests.benchmarks.rotation_strategies import OTHERS, THIS_JOB
 from tests.benchmarks.simulated_month import consume, simulate
-from tests.simulation.simulated_clock import BEGIN
+from tests.simulated_clock import BEGIN
 
 SECOND = timedelta(seconds=1)
 

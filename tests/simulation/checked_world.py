@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from handler.decisions import RenewalTimes, renewal_times
 from handler.ledger import Ledger, ledger_from
 from handler.model import Action, Policy
+from tests.simulated_clock import BEGIN, Clock
 from tests.simulation.authorization_server import CLIENT_SECRET, AuthorizationServerModel
 from tests.simulation.secrets_manager import Secret, SecretsManagerModel
-from tests.simulation.simulated_clock import BEGIN, Clock
 from tests.simulation.stepped_run import CREDENTIALS, POLICY, TELENOR, TOKEN, Run
 
 if TYPE_CHECKING:

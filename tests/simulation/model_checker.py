@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Self
 
 from handler.model import Action, Outcome
+from tests.simulated_clock import BEGIN
 from tests.simulation.authorization_server import Issue
 from tests.simulation.checked_world import BrokenPromiseError, World
 from tests.simulation.scenarios import ALL_SCENARIOS, FAULTS_BY_CALL, grace_over
 from tests.simulation.secrets_manager import LABEL_QUOTA, failures_in
-from tests.simulation.simulated_clock import BEGIN
 from tests.simulation.stepped_run import CRASH, ROLLED_BACK, Run
 
 if TYPE_CHECKING:

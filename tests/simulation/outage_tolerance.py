@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handler import decisions
+from tests.simulated_clock import BEGIN
 from tests.simulation.checked_world import LIFETIME, World
 from tests.simulation.consumers import Consumers
 from tests.simulation.model_checker import Explored
-from tests.simulation.simulated_clock import BEGIN
 from tests.simulation.stepped_run import POLICY, Run
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from handler.decisions import outage_tolerance
 from handler.model import Action
+from tests.simulated_clock import BEGIN
 from tests.simulation.authorization_server import Issue
 from tests.simulation.checked_world import LIFETIME, BrokenPromiseError, World
 from tests.simulation.consumers import Consumers
 from tests.simulation.model_checker import Explored
 from tests.simulation.scenarios import FAULTS_BY_ATTEMPT
-from tests.simulation.simulated_clock import BEGIN
 from tests.simulation.stepped_run import CRASH, POLICY, TOKEN, Run
 
 if TYPE_CHECKING:

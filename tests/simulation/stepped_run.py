@@ -25,8 +25,8 @@ from handler.transport import Transport
 from tests.simulation import real_sdk_client
 
 if TYPE_CHECKING:
+    from tests.simulated_clock import Clock
     from tests.simulation.checked_world import World
-    from tests.simulation.simulated_clock import Clock
 
 # This host never goes through a proxy, so requests looks for none.
 TELENOR = TelenorProtocol("https://localhost")

@@ -20,11 +20,11 @@ from urllib3 import HTTPResponse
 from handler.config import settings_from
 from handler.errors import InvalidInputError
 from handler.model import Action
+from tests.simulated_clock import BEGIN
 from tests.simulation.authorization_server import AuthorizationServerModel, Issued
 from tests.simulation.checked_world import World
 from tests.simulation.model_checker import Explored
 from tests.simulation.random_histories import SAME_EACH_TIME
-from tests.simulation.simulated_clock import BEGIN
 from tests.simulation.stepped_run import CREDENTIALS, TOKEN, Run
 
 if TYPE_CHECKING:

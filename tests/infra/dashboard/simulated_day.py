@@ -21,7 +21,7 @@ from handler.errors import RotationError
 from infra.artifact import ROOT
 from infra.local.secrets_manager import LocalSecretsManager, create_secret
 from infra.local.telenor_sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, TelenorSandbox
-from tests.simulation.simulated_clock import Clock
+from tests.simulated_clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
