@@ -13,18 +13,11 @@ from infra.deployed_stack import REGION_VARIABLES, RefusalError, existing, the_r
 from infra.load_template import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-
-def exports(outputs: Mapping[str, str], region: str) -> Iterator[str]:
-    """Yield a line for the shell for each output: FunctionName becomes FUNCTION_NAME."""
-    for variable in REGION_VARIABLES:
-        yield f"export {variable}={shlex.quote(region)}"
-    for name, value in sorted(outputs.items()):
-        yield f"export {_variable(name)}={shlex.quote(value)}"
+    from collections.abc import Sequence
 
 
 def _variable(output: str) -> str:
+    """Return the variable of an output: FunctionName becomes FUNCTION_NAME."""
     return re.sub("(?<!^)(?=[A-Z])", "_", output).upper()
 
 
@@ -35,12 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     stack = parser.parse_args(argv).stack
     try:
         region = the_region()
-        lines = "\n".join(exports(existing(stack, region).outputs, region))
+        outputs = sorted(existing(stack, region).outputs.items())
     except (RefusalError, OSError, KeyboardInterrupt) as error:
         standard_streams.print_stderr(str(error) or "interrupted")
         standard_streams.write(sys.stdout, f"unset {' '.join(map(_variable, load()['Outputs']))}; false\n")
         return 2
-    if unwritten := standard_streams.write(sys.stdout, f"{lines}\n"):
+    values = dict.fromkeys(REGION_VARIABLES, region) | {_variable(name): value for name, value in outputs}
+    lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+    if unwritten := standard_streams.write(sys.stdout, lines):
         standard_streams.print_stderr(f"stdout cannot be written: {unwritten}")
         return 2
     return 0
