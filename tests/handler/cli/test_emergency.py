@@ -114,7 +114,12 @@ def test_ctrl_c_says_that_the_run_goes_on(
         return None, "", False
 
     monkeypatch.setattr(deployed, "_run", interrupt)
-    ran = terminal.on_stack("emergency", "--yes")
+    # A shell starts its background jobs deaf to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        ran = terminal.on_stack("emergency", "--yes")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (ran.status, f"function {FUNCTION} may have run" in ran.err) == (130, True)
 
 
