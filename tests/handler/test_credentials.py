@@ -15,8 +15,7 @@ GOOD = {"client_id": "client-ø", "client_secret": "CANARY-æ"}
 @pytest.mark.parametrize(
     "content",
     [
-        json.dumps(GOOD),
-        json.dumps(GOOD, ensure_ascii=False, indent=2),
+        *(json.dumps(GOOD), json.dumps(GOOD, ensure_ascii=False, indent=2)),
         pytest.param("\ufeff" + json.dumps(GOOD), id="after a byte order mark, as Windows editors write"),
         pytest.param(json.dumps(GOOD | {"username": "kari", "note": 5}), id="with another field"),
     ],

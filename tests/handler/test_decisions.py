@@ -349,8 +349,7 @@ def test_when_a_token_was_superseded(ledger: Ledger, superseded: Entry, when: da
     [
         (at(minutes=20, seconds=-1), ()),
         pytest.param(at(minutes=20), (OLD,), id="despite a publication within its grace"),
-        (at(minutes=30, seconds=-1), (OLD,)),
-        (at(minutes=30), (OLD, MIDDLE)),
+        *((at(minutes=30, seconds=-1), (OLD,)), (at(minutes=30), (OLD, MIDDLE))),
     ],
 )
 def test_a_superseded_token_may_be_revoked_when_its_own_grace_has_passed(

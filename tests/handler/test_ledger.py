@@ -126,9 +126,7 @@ def test_foreign_labels_are_counted_on_every_version() -> None:
     ("labels", "has_current", "has_room"),
     [
         # A label and AWSCURRENT for the new version, and AWSPREVIOUS for the previous one.
-        (LABEL_QUOTA - 3, True, True),
-        (LABEL_QUOTA - 2, True, False),
-        (LABEL_QUOTA - 2, False, True),
+        *((LABEL_QUOTA - 3, True, True), (LABEL_QUOTA - 2, True, False), (LABEL_QUOTA - 2, False, True)),
         (LABEL_QUOTA - 1, False, False),
     ],
 )
@@ -168,9 +166,7 @@ def test_the_next_publication_is_dated_after_all_others_whatever_the_clock_says(
 @pytest.mark.parametrize(
     ("current", "is_latest"),
     [
-        (None, True),
-        (Entry("current"), True),
-        (live("current", at(seconds=1)), True),
+        *((None, True), (Entry("current"), True), (live("current", at(seconds=1)), True)),
         pytest.param(live("current"), False, id="the same time: unknown"),
         (live("current", at(seconds=-1)), False),
     ],

@@ -297,8 +297,7 @@ def lose_response_then_read_stale(world: World) -> Meanwhile:
 @pytest.mark.parametrize(
     "last",
     [
-        CallFault(operation="PutSecretValue", code="ThrottlingException"),
-        REFUSED,
+        *(CallFault(operation="PutSecretValue", code="ThrottlingException"), REFUSED),
         CallFault(operation="PutSecretValue", code="InternalServiceError", status=500),
     ],
     ids=lambda fault: fault.code,

@@ -203,10 +203,8 @@ def test_a_copied_token_that_stays_tracked_is_not_abandoned(world: World) -> Non
     ("content", "action", "is_live", "abandoned"),
     [
         ('{{"access_token": "{0}"}}', "rotate-and-revoke-now", False, 0),
-        ('{{"access_token": "{0}"}}', "rotate-now", True, 1),
-        ("{0}", "rotate-now", True, 0),
-        ("{{}}", "rotate-and-revoke-now", True, 0),
-        (" ", "rotate-and-revoke-now", True, 0),
+        *(('{{"access_token": "{0}"}}', "rotate-now", True, 1), ("{0}", "rotate-now", True, 0)),
+        *(("{{}}", "rotate-and-revoke-now", True, 0), (" ", "rotate-and-revoke-now", True, 0)),
     ],
 )
 def test_an_untracked_token_put_by_hand_is_revoked_in_an_emergency_or_abandoned(
@@ -458,8 +456,7 @@ def test_if_telenor_does_not_respond_a_run_tries_one_logout_once(world: World, m
 @pytest.mark.parametrize(
     "fault",
     [
-        {"status": 500},
-        {"status": 200, "html": True},
+        *({"status": 500}, {"status": 200, "html": True}),
         pytest.param({"status": 302, "headers": {"Location": "http://["}}, id="a redirect to an invalid URL"),
         pytest.param({"status": 503, "retry_after": "Fri, 31 Dec 9999 23:59:59 -1200"}, id="a huge Retry-After"),
     ],

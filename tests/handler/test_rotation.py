@@ -359,10 +359,7 @@ def test_the_scope_is_also_requested_with_previous_credentials(world: World, mon
     ("contents", "requests", "codes"),
     [
         pytest.param(
-            [WRONG.replace("wrong", "older"), WRONG],
-            2,
-            ["credentials-refused"] * 2,
-            id="the previous are wrong too",
+            [WRONG.replace("wrong", "older"), WRONG], 2, ["credentials-refused"] * 2, id="the previous are wrong too"
         ),
         pytest.param(["not JSON", WRONG], 1, ["credentials-refused"], id="the previous value is no credentials"),
         pytest.param([WRONG, WRONG + " "], 1, ["credentials-refused"], id="the previous ones are the same"),

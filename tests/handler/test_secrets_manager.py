@@ -374,10 +374,8 @@ NEW = OLD.replace("old", "new")
 @pytest.mark.parametrize(
     ("values", "client_ids", "code"),
     [
-        ([], [], errors.ErrorCode.SECRETS_MANAGER_REFUSED),
-        ([OLD], ["old"], None),
-        ([OLD, NEW], ["new", "old"], None),
-        ([OLD, "{}"], ["old"], errors.ErrorCode.CREDENTIALS_UNUSABLE),
+        *(([], [], errors.ErrorCode.SECRETS_MANAGER_REFUSED), ([OLD], ["old"], None)),
+        *(([OLD, NEW], ["new", "old"], None), ([OLD, "{}"], ["old"], errors.ErrorCode.CREDENTIALS_UNUSABLE)),
         (["{}", NEW], ["new"], errors.ErrorCode.CREDENTIALS_UNUSABLE),
         (["{}"], [], errors.ErrorCode.CREDENTIALS_UNUSABLE),
     ],

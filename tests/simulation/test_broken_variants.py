@@ -101,12 +101,7 @@ def first_violation(name: str) -> str:
 
 @breaks("P2", "label_lost_at_supersession")
 def a_label_lost_on_supersession_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
-    replace_function(
-        patch,
-        rotation,
-        "restore_lost_labels",
-        lambda _, run, new: run.token_secret.expect_current(new),
-    )
+    replace_function(patch, rotation, "restore_lost_labels", lambda _, run, new: run.token_secret.expect_current(new))
 
 
 # Publication

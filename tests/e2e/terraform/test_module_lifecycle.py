@@ -59,9 +59,7 @@ def test_the_function_has_the_artifact_of_make_build(new_clients: Clients) -> No
     assert function["CodeSha256"] == base64.b64encode(digest).decode()
 
 
-def test_a_client_with_an_existing_credentials_secret_gets_a_first_token_by_schedule(
-    new_clients: Clients,
-) -> None:
+def test_a_client_with_an_existing_credentials_secret_gets_a_first_token_by_schedule(new_clients: Clients) -> None:
     job = new_clients.jobs[EXISTING]
     until("the first token", lambda: bool(job.tracked()))
     assert job.telenor.is_live(job.token())
